@@ -1,0 +1,35 @@
+# The two libraries made of the layers' objects.
+#
+#   quring           libquring.a, what is installed: one pre-linked object in which only quring_*
+#                    stays global, so that no internal name can meet one of the user's
+#   quring_internal  the same objects and the tests' own (port_sim), every symbol visible
+function(quring_archive)
+    get_property(objects GLOBAL PROPERTY QURING_OBJECTS)
+    get_property(test_objects GLOBAL PROPERTY QURING_OBJECTS_test)
+    if(NOT objects)
+        message(FATAL_ERROR "no layer has any source")
+    endif()
+    set(libs Threads::Threads)
+    foreach(module IN LISTS QURING_PC_MODULES)
+        list(APPEND libs PkgConfig::quring_${module})
+    endforeach()
+
+    set(whole "${PROJECT_BINARY_DIR}/quring-whole.o")
+    set(public "${PROJECT_BINARY_DIR}/quring-public.o")
+    add_custom_command(OUTPUT "${public}"
+        COMMAND "${CMAKE_LINKER}" -r -o "${whole}" ${objects}
+        COMMAND "${CMAKE_OBJCOPY}" --wildcard "--keep-global-symbol=quring_*" "${whole}" "${public}"
+        DEPENDS ${objects} COMMAND_EXPAND_LISTS VERBATIM
+        COMMENT "Pre-linking libquring, hiding all but quring_*")
+    add_library(quring STATIC "${public}")
+    add_library(quring::quring ALIAS quring)
+    set_target_properties(quring PROPERTIES LINKER_LANGUAGE C)
+    target_include_directories(quring INTERFACE
+        $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+        $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+    target_link_libraries(quring INTERFACE ${libs})
+
+    add_library(quring_internal STATIC EXCLUDE_FROM_ALL ${objects} ${test_objects})
+    set_target_properties(quring_internal PROPERTIES LINKER_LANGUAGE C)
+    target_link_libraries(quring_internal PUBLIC quring_flags ${libs})
+endfunction()

@@ -1,0 +1,26 @@
+# quring_flags: our own standard and warnings, on a target that is never exported, so that a project
+# that adds quring as a subdirectory keeps its own flags.
+add_library(quring_flags INTERFACE)
+target_compile_definitions(quring_flags INTERFACE _GNU_SOURCE)
+target_compile_options(quring_flags INTERFACE
+    -std=c11
+    -UNDEBUG # asserts state contracts; they stay on in every build
+    -Wall -Wextra -Wshadow -Wvla -fno-common
+    $<$<BOOL:${QURING_WERROR}>:-Werror>)
+target_include_directories(quring_flags INTERFACE
+    "${PROJECT_SOURCE_DIR}/include" "${PROJECT_SOURCE_DIR}/src")
+
+# quring_strict: what the library itself keeps on top of that (test macros could not).
+add_library(quring_strict INTERFACE)
+target_link_libraries(quring_strict INTERFACE quring_flags)
+target_compile_options(quring_strict INTERFACE
+    -Wconversion -Wstrict-prototypes -Wmissing-prototypes -fvisibility=hidden)
+
+if(QURING_SANITIZE)
+    add_compile_options(-fsanitize=${QURING_SANITIZE} -fno-sanitize-recover=all
+        -fno-omit-frame-pointer)
+    add_link_options(-fsanitize=${QURING_SANITIZE})
+endif()
+if(QURING_FUZZ)
+    add_compile_options(-fsanitize=fuzzer-no-link)
+endif()

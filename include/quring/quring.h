@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * quring: SQL at the highest concurrent throughput that one thread can reach on Linux.
+ *
+ * The model is io_uring's own: submit, run, reap. quring_submit() queues a query and does no I/O; quring_run() does all
+ * I/O for all queries; quring_reap() hands completions out in batches; quring_release() gives a completion's memory back.
+ * No user code ever runs inside a call of this library.
+ *
+ * Laws that hold for every function below, unless its own text says otherwise:
+ *
+ * Threads   An engine and all that was made from it belong to the thread that opened it. Only quring_wake() may be called
+ *           from other threads. More cores: more engines, which share nothing. After fork() a child must not touch it.
+ * Errors    Functions that return int return >= 0, or a negative QURING_E* that quring_strerror() explains;
+ *           quring_errmsg() adds what was wrong in this very call. What became of a query stands in its quring_done.
+ * Memory    What goes in is copied before the call returns. What comes out is valid until quring_release() of its query,
+ *           or, for handles, until their own close. Options start zeroed; zero means the default named here.
+ * Units     stand in the name: _ns, _bytes, _count. Times are relative unless the name says at.
+ * Once      Every query that quring_submit() accepted ends exactly once, with exactly one quring_status.
+ */
+#ifndef QURING_QURING_H
+#define QURING_QURING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define QURING_VERSION_MAJOR 0
+#define QURING_VERSION_MINOR 1
+#define QURING_VERSION_PATCH 0
+
+/* "major.minor.patch" of the library that was linked. */
+const char *quring_version(void);
+
+/* ---- Errors of calls -------------------------------------------------------------------------------------------- */
+
+enum {
+    QURING_EINVAL = -1,     /* an argument is not what this call takes */
+    QURING_ENOMEM = -2,     /* memory ran out */
+    QURING_EFULL = -3,      /* a limit set at open is reached; reap and release first */
+    QURING_ETOOBIG = -4,    /* larger than a limit, so it would never be sent */
+    QURING_EURL = -5,       /* the URL names no database that this library can open */
+    QURING_EUNSUPPORTED = -6, /* this statement or feature does not work here */
+    QURING_ESHUTDOWN = -7,  /* the engine or the database handle is shutting down */
+    QURING_ESTALE = -8,     /* this id was released, or was never given out */
+    QURING_ENOTREADY = -9,  /* this query has not been reaped yet */
+    QURING_ENULL = -10,     /* the value is SQL NULL */
+    QURING_ETYPE = -11,     /* the value is of a type that this accessor does not convert */
+    QURING_ERANGE = -12,    /* the value, row or column is out of range */
+    QURING_ELOSSY = -13,    /* the value would lose precision */
+    QURING_EFORBIDDEN = -14, /* io_uring is forbidden for this process */
+    QURING_ENORING = -15,   /* this kernel has no io_uring */
+    QURING_EMEMLOCK = -16,  /* RLIMIT_MEMLOCK is too small for the ring */
+    QURING_EFILES = -17,    /* too many open files */
+    QURING_ESYSTEM = -18,   /* the operating system refused; quring_errmsg() has its words */
+    QURING_EFORKED = -19    /* the engine was opened by another process or thread */
+};
+
+/* One sentence for a QURING_E*: what it means and what to do. Never NULL; static. */
+const char *quring_strerror(int error);
+
+/* ---- Engine ----------------------------------------------------------------------------------------------------- */
+
+typedef struct quring_engine quring_engine;
+typedef struct quring_db quring_db;
+typedef struct quring_statement quring_statement;
+typedef struct quring_result quring_result;
+typedef uint64_t quring_id; /* names a query until its release; never 0 */
+
+#define QURING_FOREVER UINT64_MAX
+
+typedef struct quring_options {
+    uint32_t query_count;     /* queries submitted and not yet released, at most            (4096; up to 1048576) */
+    uint64_t inflight_bytes;  /* of SQL and parameters waiting or in flight, at most        (64 MiB) */
+    uint32_t connection_count; /* sockets of all databases together, at most                (1024) */
+    uint64_t spin_ns;         /* poll this long for replies before sleeping: trades CPU for latency   (0: sleep) */
+    bool no_defer_taskrun;    /* set the ring up without DEFER_TASKRUN: for kernels where it misbehaves */
+} quring_options;
+
+/*
+ * Opens an engine on the calling thread: sets up the ring, and nothing else yet; threads start with the first database
+ * that needs them. `options` may be NULL.
+ * Returns 0, or EFORBIDDEN, ENORING, EMEMLOCK, EFILES, ENOMEM or ESYSTEM: their quring_strerror() says the remedy; EINVAL.
+ */
+int quring_engine_open(const quring_options *options, quring_engine **engine);
+
+/*
+ * Refuses new queries from now on (ESHUTDOWN) and ends those that are out: queries whose bytes never left end with
+ * QURING_SHUTDOWN at once; the rest get up to `grace_ns` to end as they would have, after which they too end with
+ * QURING_SHUTDOWN (whether they took effect is then unknown). All completions can be reaped afterwards.
+ * Returns how many completions wait to be reaped.
+ */
+int quring_shutdown(quring_engine *engine, uint64_t grace_ns);
+
+/*
+ * Shuts down without grace where quring_shutdown() was not called, closes every database and frees everything, unreaped
+ * completions included. Waits for a blocking call that a worker thread is inside (connecting, an SQLite step), after
+ * interrupting it. NULL is allowed.
+ */
+void quring_engine_close(quring_engine *engine);
+
+/*
+ * Does all I/O: sends what was submitted, receives, and returns once at least `min_count` completions wait to be reaped,
+ * or nothing is pending, or `timeout_ns` has passed, or quring_wake() was called. (engine, 0, 0) never blocks.
+ * A signal that is handled during the wait ends it early, as it does for poll(2).
+ * Returns how many completions wait to be reaped; ESYSTEM when the kernel refused to go on; EFORKED.
+ */
+int quring_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns);
+
+/* Queries submitted and not yet reaped. */
+uint32_t quring_pending(const quring_engine *engine);
+
+/* Makes a quring_run() that is blocked return, or the next one not block. Any thread; safe in a signal handler. */
+int quring_wake(quring_engine *engine);
+
+/*
+ * For foreign event loops: a descriptor that polls readable when quring_run(engine, 0, 0) has something to collect.
+ * Call quring_run(engine, 0, 0) after submitting, when this descriptor is readable, and when quring_timeout_ns() has passed.
+ */
+int quring_fd(const quring_engine *engine);
+
+/* How long a foreign loop may sleep before it must call quring_run(): QURING_FOREVER when no timer is set. */
+uint64_t quring_timeout_ns(const quring_engine *engine);
+
+/* What was wrong in the last call on this engine that returned an error: "" when there is no more to say. */
+const char *quring_errmsg(const quring_engine *engine);
+
+/* ---- Databases -------------------------------------------------------------------------------------------------- */
+
+typedef enum quring_sync {
+    QURING_SYNC_DEFAULT = 0, /* EACH */
+    QURING_SYNC_EACH,        /* every query is a transaction of its own, on both backends */
+    QURING_SYNC_GROUP        /* queries may share a transaction: see quring_query.sync */
+} quring_sync;
+
+typedef enum quring_durability {
+    QURING_DURABILITY_DEFAULT = 0, /* FULL */
+    QURING_DURABILITY_OFF,
+    QURING_DURABILITY_NORMAL,
+    QURING_DURABILITY_FULL,
+    QURING_DURABILITY_EXTRA
+} quring_durability; /* SQLite's PRAGMA synchronous */
+
+typedef struct quring_db_options {
+    uint32_t connection_count; /* PostgreSQL: connections (8). SQLite: reader lanes (2), beside the one writer lane. */
+    uint32_t depth;            /* queries in flight per connection or lane           (PostgreSQL 64, SQLite 256) */
+    bool session;              /* one connection, strictly in order, whose state (BEGIN, SET, temporary tables) is
+                                  the caller's. Without it such statements are refused, for they would reach only one of
+                                  many connections. When a session's connection is lost, all that is queued ends. */
+    quring_sync sync;          /* of queries that do not say */
+    uint64_t connect_timeout_ns; /* one attempt to connect, name look-up to authentication            (10 s) */
+    uint64_t reconnect_wait_ns;  /* how long queries wait for a server that went away before they end NOT_SENT (5 s) */
+    uint32_t statement_count;  /* prepared statements kept per connection or lane          (256) */
+    uint64_t result_bytes;     /* of one query, at most; more ends with QURING_LIMIT        (64 MiB) */
+    uint64_t result_row_count; /* of one query, at most                                     (no limit) */
+    uint64_t message_bytes;    /* of one message from the server, at most                   (64 MiB; up to 0x3fffffff) */
+    quring_durability durability; /* SQLite */
+    uint64_t busy_timeout_ns;  /* SQLite: how long to wait for another process's lock       (5 s) */
+} quring_db_options;
+
+/*
+ * Opens a database handle. Connections are made in the background by quring_run(); a server that is down shows as the
+ * status of queries, not here.
+ *   postgresql://… postgres://…           a libpq URI, passed through whole
+ *   host=… dbname=… …                     a libpq conninfo string
+ *   sqlite:///relative.db, sqlite:////absolute.db
+ *   sqlite://, sqlite:///:memory:         a private in-memory database
+ * Parameters of libpq's environment and files (PGPASSFILE, service file, …) apply: libpq connects.
+ * Returns 0, EURL, EINVAL, ENOMEM, EFULL, ESHUTDOWN or ESYSTEM.
+ */
+int quring_db_open(quring_engine *engine, const char *url, const quring_db_options *options, quring_db **db);
+
+/* Ends the handle's queries as quring_shutdown(engine, 0) does and closes its connections. NULL is allowed. */
+void quring_db_close(quring_db *db);
+
+/* "postgresql" or "sqlite". */
+const char *quring_db_backend(const quring_db *db);
+
+/* ---- Parameters ------------------------------------------------------------------------------------------------- */
+
+typedef enum quring_type {
+    QURING_NULL = 0,
+    QURING_BOOL,
+    QURING_INT2,
+    QURING_INT4,
+    QURING_INT8,
+    QURING_FLOAT4,
+    QURING_FLOAT8,
+    QURING_NUMERIC,     /* exact, as text */
+    QURING_TEXT,        /* UTF-8: text, varchar, char, name, … */
+    QURING_BYTES,       /* bytea, BLOB */
+    QURING_UUID,
+    QURING_JSON,
+    QURING_JSONB,
+    QURING_DATE,        /* days since 1970-01-01 */
+    QURING_TIMESTAMP,   /* microseconds since 1970-01-01 00:00 of an unnamed zone */
+    QURING_TIMESTAMPTZ, /* microseconds since 1970-01-01 00:00 UTC */
+    QURING_INT4_ARRAY,
+    QURING_INT8_ARRAY,
+    QURING_TEXT_ARRAY,
+    QURING_UUID_ARRAY,
+    QURING_OTHER        /* any other type: its text */
+} quring_type;
+
+/* PostgreSQL's infinity and -infinity as QURING_TIMESTAMP or QURING_TIMESTAMPTZ; for QURING_DATE INT32_MAX, INT32_MIN. */
+#define QURING_INFINITY INT64_MAX
+#define QURING_MINUS_INFINITY INT64_MIN
+
+/*
+ * The value of $1, $2, …; make one with the functions below. PostgreSQL infers the type that the statement wants: a
+ * value that fits travels in binary, any other as its text for the server to convert or refuse. SQLite binds the value's
+ * own kind: integers, floats, BYTES as they are; UUID, NUMERIC, JSON, dates and times as ISO text; arrays as a JSON array.
+ */
+typedef struct quring_param {
+    quring_type type;
+    uint32_t count; /* of elements in an array */
+    union {
+        int64_t integer;
+        double real;
+        uint8_t uuid[16];
+        struct {
+            const void *data; /* text and bytes; arrays: int32_t[], int64_t[], uint8_t[][16], const char *[] */
+            size_t size_bytes;
+        } bytes;
+    } value;
+} quring_param;
+
+quring_param quring_null(void);
+quring_param quring_bool(bool value);
+quring_param quring_int32(int32_t value);
+quring_param quring_int64(int64_t value);
+quring_param quring_float64(double value);
+quring_param quring_text(const char *text); /* NULL gives SQL NULL */
+quring_param quring_text_sized(const char *text, size_t size_bytes);
+quring_param quring_bytes(const void *data, size_t size_bytes);
+quring_param quring_uuid(const uint8_t uuid[16]);
+quring_param quring_json(const char *text);
+quring_param quring_numeric(const char *text);
+quring_param quring_date(int32_t days);
+quring_param quring_timestamp(int64_t microseconds);
+quring_param quring_timestamptz(int64_t microseconds);
+quring_param quring_int32_array(const int32_t *values, uint32_t count);
+quring_param quring_int64_array(const int64_t *values, uint32_t count);
+quring_param quring_text_array(const char *const *values, uint32_t count); /* a NULL element is SQL NULL */
+quring_param quring_uuid_array(const uint8_t (*values)[16], uint32_t count);
+
+/* An array of quring_param for quring_query.params, with its count: .params = QURING_PARAMS(quring_int64(7), …). */
+#ifndef __cplusplus
+#define QURING_PARAMS(...)                                                                                             \
+    (const quring_param[]){__VA_ARGS__}, .param_count = sizeof((const quring_param[]){__VA_ARGS__}) / sizeof(quring_param)
+#endif
+
+/* ---- Queries ---------------------------------------------------------------------------------------------------- */
+
+typedef struct quring_query {
+    quring_db *db;
+    const char *sql;              /* one statement with $1, $2, … on both backends; or: */
+    quring_statement *statement;  /* from quring_prepare(), which saves the look-up; sql is NULL then */
+    size_t sql_bytes;             /* of sql; 0 when it ends with a NUL */
+    const quring_param *params;
+    uint32_t param_count;
+    uint64_t user_data;           /* handed back in quring_done */
+    uint64_t timeout_ns;          /* from submit; then it ends with QURING_TIMEOUT     (0: none) */
+    quring_sync sync;             /* GROUP: may share a transaction with other queries. Its outcome is handed out
+                                     only once that committed. Should a neighbour fail, the others are rolled back
+                                     and run again alone, so a member may run more than once and takes effect once. */
+} quring_query;
+
+/*
+ * Queues a query; does no I/O. `*id` (may be NULL) names it until its release.
+ * Returns 0; or, with nothing queued: EFULL (a limit of quring_options: reap and release, then submit again),
+ * EINVAL (no SQL, NUL bytes, over 65535 parameters), ETOOBIG (over 0x3ffffffe bytes, or over inflight_bytes),
+ * EUNSUPPORTED (COPY; transaction control or LISTEN outside a session), ESHUTDOWN, ENOMEM.
+ */
+int quring_submit(quring_engine *engine, const quring_query *query, quring_id *id);
+
+/*
+ * Looks a statement up once, so that submitting it by handle skips copying and hashing its text. Does no I/O: each
+ * connection prepares it with its first use, and errors in it show there. Release it with quring_statement_release().
+ */
+int quring_prepare(quring_db *db, const char *sql, quring_statement **statement);
+/* Before its database handle is closed. NULL is allowed. */
+void quring_statement_release(quring_statement *statement);
+
+/*
+ * Gives up on a query. One that has not been sent ends with QURING_CANCELLED; one that has, ends the same way now, but
+ * the server may still carry it out: its reply is then read and dropped.
+ * Returns 0, or ESTALE; a query that had already ended stays as it ended.
+ */
+int quring_cancel(quring_engine *engine, quring_id id);
+
+typedef enum quring_status {
+    QURING_OK = 0,
+    QURING_SERVER_ERROR, /* the database refused it: see error->sqlstate */
+    QURING_SKIPPED,      /* not run, because a peer in its atomic batch failed */
+    QURING_NOT_SENT,     /* no byte left this process, so it is safe to send again */
+    QURING_IN_DOUBT,     /* sent, but the connection was lost before its outcome was known */
+    QURING_CANCELLED,
+    QURING_TIMEOUT,
+    QURING_LIMIT,        /* past a configured limit; the statement may have taken effect */
+    QURING_PROTOCOL,     /* the server broke the protocol; its connection was closed */
+    QURING_SHUTDOWN
+} quring_status;
+
+/* "OK", "SERVER_ERROR", … */
+const char *quring_status_name(quring_status status);
+
+typedef struct quring_error {
+    char sqlstate[6];     /* PostgreSQL appendix A; on SQLite the nearest of those; "" when there is none */
+    int32_t backend_code; /* SQLite: the extended result code; PostgreSQL: 0 */
+    uint32_t position;    /* in characters from 1 in the SQL; 0 when unknown */
+    const char *message;  /* none of these is NULL; untrusted text of the server, in UTF-8 */
+    const char *detail;
+    const char *hint;
+} quring_error;
+
+typedef struct quring_done {
+    quring_id id;
+    uint64_t user_data;
+    quring_status status;
+    const quring_result *result; /* never NULL; empty unless status is QURING_OK */
+    const quring_error *error;   /* NULL exactly when status is QURING_OK */
+} quring_done;
+
+/* Takes up to `capacity` completions, oldest first. Returns how many. Does no I/O. */
+int quring_reap(quring_engine *engine, quring_done *done, uint32_t capacity);
+
+/* Gives a reaped query's slot, rows and error back. Returns 0, ESTALE or ENOTREADY. */
+int quring_release(quring_engine *engine, quring_id id);
+
+/* ---- Results ---------------------------------------------------------------------------------------------------- */
+
+uint64_t quring_row_count(const quring_result *result);
+uint32_t quring_column_count(const quring_result *result);
+
+/* Rows that INSERT, UPDATE, DELETE, MERGE changed; 0 for other statements. */
+uint64_t quring_affected_count(const quring_result *result);
+
+/* The command tag's words, "INSERT", "CREATE TABLE", "SELECT"; on SQLite the statement's first words. Never NULL. */
+const char *quring_command(const quring_result *result);
+
+/* Name and type of a column; "" and QURING_NULL out of range. On SQLite every value has its own type: QURING_OTHER. */
+const char *quring_column_name(const quring_result *result, uint32_t column);
+quring_type quring_column_type(const quring_result *result, uint32_t column);
+/* PostgreSQL's type OID (pg_type.h); 0 on SQLite. */
+uint32_t quring_column_oid(const quring_result *result, uint32_t column);
+/* The column of that name, the first of several; ERANGE when there is none. */
+int quring_column_index(const quring_result *result, const char *name);
+/* The type of one value: QURING_NULL for SQL NULL; on SQLite INT8, FLOAT8, TEXT or BYTES. */
+quring_type quring_value_type(const quring_result *result, uint64_t row, uint32_t column);
+bool quring_is_null(const quring_result *result, uint64_t row, uint32_t column);
+
+/* "int4", "timestamp with time zone", …; "unknown" for no quring_type. Static. */
+const char *quring_type_name(quring_type type);
+
+/*
+ * Accessors convert where nothing is lost, from text too ("42" to int64, "t" to bool). Each returns 0, or leaves `*value`
+ * alone and returns ENULL, ETYPE, ERANGE or ELOSSY; quring_result_error() then names the column, its type and the value.
+ */
+int quring_get_bool(const quring_result *result, uint64_t row, uint32_t column, bool *value);
+int quring_get_int32(const quring_result *result, uint64_t row, uint32_t column, int32_t *value);
+int quring_get_int64(const quring_result *result, uint64_t row, uint32_t column, int64_t *value);
+int quring_get_float64(const quring_result *result, uint64_t row, uint32_t column, double *value);
+int quring_get_uuid(const quring_result *result, uint64_t row, uint32_t column, uint8_t value[16]);
+int quring_get_date(const quring_result *result, uint64_t row, uint32_t column, int32_t *days);
+int quring_get_timestamp(const quring_result *result, uint64_t row, uint32_t column, int64_t *microseconds);
+int quring_get_timestamptz(const quring_result *result, uint64_t row, uint32_t column, int64_t *microseconds);
+/* Any type as its text in ISO style, NUL-terminated; `size_bytes` may be NULL. */
+int quring_get_text(const quring_result *result, uint64_t row, uint32_t column, const char **text, size_t *size_bytes);
+/* bytea and BLOB, or the bytes of a text. */
+int quring_get_bytes(const quring_result *result, uint64_t row, uint32_t column, const void **data, size_t *size_bytes);
+
+/* The text of the last accessor that failed on this result: column, type, value and why. "" when none has. */
+const char *quring_result_error(const quring_result *result);
+
+/* ---- Statistics ------------------------------------------------------------------------------------------------- */
+
+typedef struct quring_stats {
+    uint64_t submitted_count;
+    uint64_t done_count[QURING_SHUTDOWN + 1]; /* by quring_status */
+    uint64_t row_count;
+    uint64_t sent_bytes, received_bytes; /* on sockets */
+    uint64_t enter_count;                /* io_uring_enter calls */
+    uint64_t completion_count;           /* CQEs */
+    uint64_t send_count, receive_count;  /* operations given to the kernel */
+    uint64_t connect_count, connect_failure_count, connection_lost_count;
+    uint64_t prepare_count;              /* statements parsed by a server or compiled by SQLite */
+    uint64_t offload_job_count;          /* blocking jobs given to worker threads */
+    uint32_t waiting_count;              /* now: submitted, not sent */
+    uint32_t inflight_count;             /* now: sent, outcome unknown */
+    uint32_t connection_count;           /* now: connected */
+    uint64_t stale_count;                /* completions of the kernel for what was already gone; 0 unless it has a bug */
+} quring_stats;
+
+void quring_stats_get(const quring_engine *engine, quring_stats *stats);
+
+/* What the kernel offers and what the engine's ring uses. */
+typedef struct quring_ring_info {
+    uint32_t sq_entry_count, cq_entry_count;
+    uint32_t setup_flags;  /* IORING_SETUP_* in use */
+    uint32_t feature_bits; /* IORING_FEAT_* of this kernel */
+    const char *setup;     /* the rung of the set-up ladder in words: "SINGLE_ISSUER|DEFER_TASKRUN|…" */
+} quring_ring_info;
+
+void quring_ring_info_get(const quring_engine *engine, quring_ring_info *info);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A growable run of bytes, written at the end and consumed at the start.
+ *
+ *      data            start               end                 capacity
+ *      | consumed      | readable          | free              |
+ *
+ * Writers mirror the cursor: a failed allocation, or growth past `limit`, makes the buffer fail for good until
+ * buf_reset(); puts on a failed buffer do nothing, so an encoder is a straight line that ends with buf_failed().
+ * What does not fit is rolled back with buf_truncate() to a mark taken before.
+ */
+#ifndef QURING_BASE_BUF_H
+#define QURING_BASE_BUF_H
+
+#include "base/assert.h"
+#include "base/bytes.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+struct buf {
+    uint8_t *data;
+    size_t start;
+    size_t end;
+    size_t capacity;
+    size_t limit; /* capacity never grows past this many bytes */
+    bool failed;
+};
+
+void buf_init(struct buf *b, size_t limit_bytes);
+void buf_free(struct buf *b);
+
+/* Makes room for `size` more bytes: moves the readable bytes to the front, else reallocates. False marks it failed. */
+bool buf_grow(struct buf *b, size_t size);
+
+/* Empties the buffer; memory above `keep_bytes` goes back to the allocator. */
+void buf_reset(struct buf *b, size_t keep_bytes);
+
+/* Like realloc(capacity): gives back memory above what is readable and `keep_bytes`. */
+void buf_shrink(struct buf *b, size_t keep_bytes);
+
+static inline size_t buf_size(const struct buf *b) {
+    return b->end - b->start;
+}
+
+static inline uint8_t *buf_head(const struct buf *b) {
+    return b->start ? b->data + b->start : b->data; /* an empty buffer's data may be NULL, and NULL + 0 is undefined */
+}
+
+static inline bool buf_failed(const struct buf *b) {
+    return b->failed;
+}
+
+/* For a writer that finds that what it writes is not allowed to be: as if there were no room. */
+static inline void buf_fail(struct buf *b) {
+    b->failed = true;
+}
+
+/* Room for `size` bytes at the end, or NULL. They count only after buf_commit(). */
+static inline uint8_t *buf_reserve(struct buf *b, size_t size) {
+    if (base_unlikely(b->failed))
+        return NULL;
+    if (base_unlikely(size > b->capacity - b->end) && !buf_grow(b, size))
+        return NULL;
+    return b->end ? b->data + b->end : b->data;
+}
+
+static inline void buf_commit(struct buf *b, size_t size) {
+    PRE(size <= b->capacity - b->end);
+    b->end += size;
+}
+
+/* Reserve and commit in one step. */
+static inline uint8_t *buf_extend(struct buf *b, size_t size) {
+    uint8_t *at = buf_reserve(b, size);
+    if (at)
+        b->end += size;
+    return at;
+}
+
+static inline void buf_consume(struct buf *b, size_t size) {
+    PRE(size <= buf_size(b));
+    b->start += size;
+    if (b->start == b->end)
+        b->start = b->end = 0;
+}
+
+/* A mark is an offset from the first readable byte. */
+static inline size_t buf_mark(const struct buf *b) {
+    return buf_size(b);
+}
+
+static inline void buf_truncate(struct buf *b, size_t mark) {
+    PRE(mark <= buf_size(b));
+    b->end = b->start + mark;
+    b->failed = false;
+}
+
+static inline void buf_put(struct buf *b, const void *bytes, size_t size) {
+    uint8_t *at = buf_extend(b, size);
+    if (at && size)
+        memcpy(at, bytes, size);
+}
+
+static inline void buf_put_u8(struct buf *b, uint8_t v) {
+    uint8_t *at = buf_extend(b, 1);
+    if (at)
+        *at = v;
+}
+
+static inline void buf_put_u16(struct buf *b, uint16_t v) {
+    uint8_t *at = buf_extend(b, 2);
+    if (at)
+        bytes_store_u16(at, v);
+}
+
+static inline void buf_put_u32(struct buf *b, uint32_t v) {
+    uint8_t *at = buf_extend(b, 4);
+    if (at)
+        bytes_store_u32(at, v);
+}
+
+static inline void buf_put_u64(struct buf *b, uint64_t v) {
+    uint8_t *at = buf_extend(b, 8);
+    if (at)
+        bytes_store_u64(at, v);
+}
+
+/* Appends printf-formatted text without its NUL. */
+__attribute__((format(printf, 2, 3))) void buf_printf(struct buf *b, const char *format, ...);
+
+#endif
