@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which message may come now. The session stands at the head: the oldest request whose replies have not all come, and
+ * within it at a phase, which is what the next reply may be. A request has the phases of its steps, left to right:
+ *
+ *      CLOSE     PARSE     PARAMETERS     COLUMNS     BIND     ROWS           SYNC
+ *        3         1           t           T | n        2      D* (C | I)       Z
+ *
+ * and after its last one the next request begins; IDLE while there is none. Two ways lead off that line:
+ *
+ *      any of these --E--> SKIP --Z--> the request after the next one with WIRE_SYNC, which may be told of later
+ *      any at all   --fatal E--> ENDED      ROWS --G H W--> ENDED      any at all --anything else--> VIOLATED
+ *
+ * N, S and A may stand anywhere but at the end. Invariants:
+ *   - first <= head <= next; requests[head .. next) hold what was expected, and none before head is looked at again
+ *   - IDLE if and only if head == next, as long as the session has not ended
+ *   - in SKIP head is the request that failed, whose group's sync point is at head or after it
+ *   - session_move() alone sets the phase, along `edges`
+ * The order of checks is: header (frame.h), phase by the letter, then the whole body. So the answer to a message does not
+ * depend on how its bytes were split, and a message that may not come is refused before its body is waited for.
+ */
+#include "wire/session.h"
+
+#include "base/assert.h"
+#include "wire/frame.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum phase { IDLE, CLOSE, PARSE, PARAMETERS, COLUMNS, BIND, ROWS, SYNC, SKIP, ENDED, VIOLATED };
+
+static const char *const waiting_for[] = {
+    [IDLE] = "no request",
+    [CLOSE] = "CloseComplete",
+    [PARSE] = "ParseComplete",
+    [PARAMETERS] = "ParameterDescription",
+    [COLUMNS] = "RowDescription or NoData",
+    [BIND] = "BindComplete",
+    [ROWS] = "DataRow or CommandComplete",
+    [SYNC] = "ReadyForQuery",
+    [SKIP] = "ReadyForQuery after an error",
+    [ENDED] = "nothing",
+    [VIOLATED] = "nothing",
+};
+
+#define IN(phase) (1u << (phase))
+#define FIRST (IN(CLOSE) | IN(PARSE) | IN(PARAMETERS) | IN(BIND) | IN(SYNC) | IN(IDLE))
+#define OFF (IN(SKIP) | IN(ENDED) | IN(VIOLATED))
+#define LIVE (FIRST | IN(COLUMNS) | IN(ROWS) | IN(SKIP))
+
+/* Where session_move() may go from each phase. */
+static const uint16_t edges[] = {
+    [IDLE] = FIRST | OFF,    [CLOSE] = FIRST | OFF,
+    [PARSE] = FIRST | OFF,   [PARAMETERS] = IN(COLUMNS) | OFF,
+    [COLUMNS] = FIRST | OFF, [BIND] = IN(ROWS) | OFF,
+    [ROWS] = FIRST | OFF,    [SYNC] = FIRST | OFF,
+    [SKIP] = FIRST | OFF,    [ENDED] = 0,
+    [VIOLATED] = 0,
+};
+
+/* In which phases a message may come, as far as its letter tells; all other letters never may. */
+static const uint16_t may_come[256] = {
+    [WIRE_MSG_CLOSE_COMPLETE] = IN(CLOSE),
+    [WIRE_MSG_PARSE_COMPLETE] = IN(PARSE),
+    [WIRE_MSG_PARAMETER_DESCRIPTION] = IN(PARAMETERS),
+    [WIRE_MSG_ROW_DESCRIPTION] = IN(COLUMNS),
+    [WIRE_MSG_NO_DATA] = IN(COLUMNS),
+    [WIRE_MSG_BIND_COMPLETE] = IN(BIND),
+    [WIRE_MSG_DATA_ROW] = IN(ROWS),
+    [WIRE_MSG_COMMAND_COMPLETE] = IN(ROWS),
+    [WIRE_MSG_EMPTY_QUERY_RESPONSE] = IN(ROWS),
+    [WIRE_MSG_COPY_IN_RESPONSE] = IN(ROWS),
+    [WIRE_MSG_COPY_OUT_RESPONSE] = IN(ROWS),
+    [WIRE_MSG_COPY_BOTH_RESPONSE] = IN(ROWS),
+    [WIRE_MSG_READY_FOR_QUERY] = IN(SYNC) | IN(SKIP),
+    [WIRE_MSG_ERROR_RESPONSE] = LIVE,
+    [WIRE_MSG_NOTICE_RESPONSE] = LIVE,
+    [WIRE_MSG_PARAMETER_STATUS] = LIVE,
+    [WIRE_MSG_NOTIFICATION_RESPONSE] = LIVE,
+};
+
+/* The phase that each step begins with, in the order of the bits of enum wire_steps. */
+static const uint8_t phase_of_step[] = {CLOSE, PARSE, PARAMETERS, BIND, SYNC};
+
+static void session_move(struct wire_session *session, enum phase to) {
+    PRE(edges[session->phase] >> to & 1);
+    session->phase = (uint8_t)to;
+}
+
+static struct wire_request *session_request(const struct wire_session *session, uint64_t ordinal) {
+    return &session->requests[ordinal & (session->capacity - 1)];
+}
+
+/* Makes a request the head, if there is one. */
+static void session_begin(struct wire_session *session, uint64_t ordinal) {
+    session->head = ordinal;
+    session->bound = false;
+    if (ordinal == session->next) {
+        session_move(session, IDLE);
+        return;
+    }
+    const struct wire_request *request = session_request(session, ordinal);
+    session->column_count = request->column_count;
+    session_move(session, phase_of_step[__builtin_ctz(request->steps)]);
+}
+
+/* The last reply to this step of the head has come. */
+static void session_step_done(struct wire_session *session, enum wire_steps step) {
+    unsigned left = session_request(session, session->head)->steps & ~(2u * step - 1);
+    if (left)
+        session_move(session, phase_of_step[__builtin_ctz(left)]);
+    else
+        session_begin(session, session->head + 1);
+}
+
+static bool session_violate(struct wire_session *session, struct wire_event *event, const char *format, ...)
+    __attribute__((cold, noinline, format(printf, 3, 4)));
+
+static bool session_violate(struct wire_session *session, struct wire_event *event, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(session->violation, sizeof session->violation, format, args);
+    va_end(args);
+    session_move(session, VIOLATED);
+    event->kind = WIRE_VIOLATION;
+    event->request = session->head;
+    event->violation = session->violation;
+    return true;
+}
+
+static bool violate_body(struct wire_session *session, struct wire_event *event, const struct wire_frame *frame) {
+    return session_violate(session, event, "%s whose body is malformed", wire_message_name(frame->type));
+}
+
+static bool violate_row(struct wire_session *session, struct wire_event *event, const struct wire_frame *frame) {
+    struct cursor body = frame->body;
+    int32_t count = cursor_u16(&body);
+    if (session->column_count == WIRE_NO_ROWS)
+        return session_violate(session, event, "DataRow of a statement that returns no rows");
+    if (count != session->column_count)
+        return session_violate(session, event, "DataRow with %d values for %d columns", count, session->column_count);
+    return session_violate(session, event, "DataRow whose values do not fill its %zu bytes", cursor_left(&frame->body));
+}
+
+static bool accept_error(struct wire_session *session, const struct wire_frame *frame, struct wire_event *event) {
+    if (!wire_decode_error(frame->body, &event->error))
+        return violate_body(session, event, frame);
+    if (event->error.fatal) {
+        event->kind = WIRE_FATAL;
+        session_move(session, ENDED);
+        return true;
+    }
+    if (session->phase == IDLE || session->phase == SKIP)
+        return session_violate(session, event, "ErrorResponse (%s) while waiting for %s", event->error.sqlstate,
+                               waiting_for[session->phase]);
+    event->kind = WIRE_ERROR;
+    event->bound = session->bound;
+    session_move(session, SKIP);
+    return true;
+}
+
+static bool accept_ready(struct wire_session *session, const struct wire_frame *frame, struct wire_event *event) {
+    struct cursor body = frame->body;
+    char transaction = (char)cursor_u8(&body);
+    if (transaction != 'I' && transaction != 'T' && transaction != 'E')
+        return session_violate(session, event, "ReadyForQuery with transaction status 0x%02x", (uint8_t)transaction);
+    uint64_t sync = session->head;
+    while (sync < session->next && !(session_request(session, sync)->steps & WIRE_SYNC))
+        sync++;
+    if (sync == session->next)
+        return session_violate(session, event, "ReadyForQuery while no Sync is outstanding");
+    event->kind = WIRE_READY;
+    event->transaction = transaction;
+    event->first = session->first;
+    event->request = sync;
+    session->first = sync + 1;
+    session_begin(session, sync + 1);
+    return true;
+}
+
+static bool accept_complete(struct wire_session *session, const struct wire_frame *frame, struct wire_event *event) {
+    if (frame->type == WIRE_MSG_COMMAND_COMPLETE) {
+        if (!wire_decode_tag(frame->body, &event->tag, &event->tag_length))
+            return violate_body(session, event, frame);
+    } else {
+        if (session->column_count != WIRE_NO_ROWS)
+            return session_violate(session, event, "EmptyQueryResponse to a statement of %d columns",
+                                   session->column_count);
+        event->tag = "";
+        event->tag_length = 0;
+    }
+    event->kind = WIRE_COMPLETE;
+    session_step_done(session, WIRE_EXECUTE);
+    return true;
+}
+
+static bool accept_parameters(struct wire_session *session, const struct wire_frame *frame, struct wire_event *event) {
+    if (!wire_decode_parameters(frame->body, &event->parameters))
+        return violate_body(session, event, frame);
+    event->kind = WIRE_PARAMETERS;
+    session_move(session, COLUMNS);
+    return true;
+}
+
+static bool accept_columns(struct wire_session *session, const struct wire_frame *frame, struct wire_event *event) {
+    session->column_count = WIRE_NO_ROWS;
+    if (frame->type == WIRE_MSG_ROW_DESCRIPTION) {
+        if (!wire_decode_columns(frame->body, &event->columns))
+            return violate_body(session, event, frame);
+        session->column_count = event->columns.count;
+    }
+    event->kind = WIRE_COLUMNS;
+    event->column_count = session->column_count;
+    session_step_done(session, WIRE_DESCRIBE);
+    return true;
+}
+
+/* Copy…Response: u8 overall format, u16 count, a u16 format for each column. */
+static bool accept_copy(struct wire_session *session, const struct wire_frame *frame, struct wire_event *event) {
+    struct cursor body = frame->body;
+    (void)cursor_u8(&body);
+    uint16_t count = cursor_u16(&body);
+    (void)cursor_take(&body, (size_t)2 * count);
+    if (!cursor_done(&body))
+        return violate_body(session, event, frame);
+    event->kind = WIRE_COPY;
+    session_move(session, ENDED);
+    return true;
+}
+
+/* Notice, parameter status, notification: they change nothing. */
+static bool accept_asynchronous(struct wire_session *session, const struct wire_frame *frame,
+                                struct wire_event *event) {
+    struct cursor body = frame->body;
+    if (frame->type == WIRE_MSG_NOTICE_RESPONSE) {
+        event->kind = WIRE_NOTICE;
+        return wire_decode_error(body, &event->error) || violate_body(session, event, frame);
+    }
+    event->kind = WIRE_PARAMETER_STATUS;
+    if (frame->type == WIRE_MSG_NOTIFICATION_RESPONSE) {
+        event->kind = WIRE_NOTIFICATION;
+        (void)cursor_u32(&body); /* the notifying backend's process */
+    }
+    event->name = cursor_string(&body, NULL);
+    event->value = cursor_string(&body, NULL);
+    return cursor_done(&body) || violate_body(session, event, frame);
+}
+
+/* Takes a whole message that may come in this phase; true when it makes an event, a violation included. */
+static inline bool session_accept(struct wire_session *session, const struct wire_frame *frame,
+                                  struct wire_event *event) {
+    event->request = session->head;
+    switch (frame->type) {
+    case WIRE_MSG_DATA_ROW:
+        if (base_unlikely(!wire_decode_row(frame->body, session->column_count)))
+            return violate_row(session, event, frame);
+        event->kind = WIRE_ROW;
+        event->body = frame->body.at;
+        event->size = cursor_left(&frame->body);
+        return true;
+    case WIRE_MSG_BIND_COMPLETE:
+        session->bound = true;
+        session_move(session, ROWS);
+        return false;
+    case WIRE_MSG_COMMAND_COMPLETE:
+    case WIRE_MSG_EMPTY_QUERY_RESPONSE:
+        return accept_complete(session, frame, event);
+    case WIRE_MSG_READY_FOR_QUERY:
+        return accept_ready(session, frame, event);
+    case WIRE_MSG_CLOSE_COMPLETE:
+        session_step_done(session, WIRE_CLOSE);
+        return false;
+    case WIRE_MSG_PARSE_COMPLETE:
+        session_step_done(session, WIRE_PARSE);
+        return false;
+    case WIRE_MSG_PARAMETER_DESCRIPTION:
+        return accept_parameters(session, frame, event);
+    case WIRE_MSG_ROW_DESCRIPTION:
+    case WIRE_MSG_NO_DATA:
+        return accept_columns(session, frame, event);
+    case WIRE_MSG_ERROR_RESPONSE:
+        return accept_error(session, frame, event);
+    case WIRE_MSG_COPY_IN_RESPONSE:
+    case WIRE_MSG_COPY_OUT_RESPONSE:
+    case WIRE_MSG_COPY_BOTH_RESPONSE:
+        return accept_copy(session, frame, event);
+    default:
+        return accept_asynchronous(session, frame, event);
+    }
+}
+
+/* The header of the next message is whole, but is not to be believed or may not come. */
+static bool session_refuse(struct wire_session *session, const struct wire_frame *frame, bool lawful,
+                           struct wire_event *event) {
+    if (lawful)
+        return session_violate(session, event, "%s while waiting for %s", wire_message_name(frame->type),
+                               waiting_for[session->phase]);
+    char complaint[sizeof session->violation];
+    wire_frame_complaint(frame, session->message_limit_bytes, complaint, sizeof complaint);
+    return session_violate(session, event, "%s", complaint);
+}
+
+/* After the end: a violation stays one; what follows a FATAL error or a COPY is of no interest. */
+static size_t session_over(const struct wire_session *session, size_t size, struct wire_event *event) {
+    event->request = session->head;
+    event->kind = WIRE_NEED_MORE;
+    event->size = 0;
+    if (session->phase == ENDED)
+        return size;
+    event->kind = WIRE_VIOLATION;
+    event->violation = session->violation;
+    return 0;
+}
+
+size_t wire_session_next(struct wire_session *session, const uint8_t *bytes, size_t size, struct wire_event *event) {
+    if (base_unlikely(!(IN(session->phase) & LIVE)))
+        return session_over(session, size, event);
+    struct cursor in = cursor_over(bytes, size);
+    for (bool event_made = false; !event_made;) {
+        struct wire_frame frame;
+        enum wire_frame_state state = wire_frame_look(in, session->message_limit_bytes, &frame);
+        if (state == WIRE_FRAME_NONE) {
+            event->kind = WIRE_NEED_MORE;
+            event->size = 0;
+            break;
+        }
+        if (base_unlikely(state == WIRE_FRAME_BAD || !(may_come[frame.type] >> session->phase & 1))) {
+            session_refuse(session, &frame, state != WIRE_FRAME_BAD, event);
+            break;
+        }
+        if (base_unlikely(state == WIRE_FRAME_BEGUN)) {
+            event->kind = WIRE_NEED_MORE;
+            event->size = frame.size;
+            break;
+        }
+        event_made = session_accept(session, &frame, event);
+        if (base_unlikely(session->phase == VIOLATED))
+            break;
+        cursor_take(&in, frame.size);
+    }
+    return size - cursor_left(&in);
+}
+
+bool wire_session_expect(struct wire_session *session, uint8_t steps, int32_t column_count) {
+    PRE(steps != 0 && steps < 2 * WIRE_SYNC);
+    PRE(column_count >= WIRE_NO_ROWS && column_count <= UINT16_MAX);
+    if (wire_session_outstanding(session) >= session->request_count_max)
+        return false;
+    *session_request(session, session->next) = (struct wire_request){.steps = steps, .column_count = column_count};
+    session->next++;
+    if (session->phase == IDLE)
+        session_begin(session, session->head);
+    return true;
+}
+
+void wire_session_end_group(struct wire_session *session) {
+    PRE(session->next > session->first);
+    session_request(session, session->next - 1)->steps |= WIRE_SYNC;
+}
+
+bool wire_session_init(struct wire_session *session, uint32_t request_count_max, size_t message_limit_bytes) {
+    PRE(request_count_max > 0 && request_count_max <= 1u << 30);
+    uint32_t capacity = 1;
+    while (capacity < request_count_max)
+        capacity *= 2;
+    *session = (struct wire_session){
+        .capacity = capacity,
+        .request_count_max = request_count_max,
+        .message_limit_bytes = message_limit_bytes,
+        .phase = IDLE,
+        .column_count = WIRE_NO_ROWS,
+        .requests = calloc(capacity, sizeof *session->requests),
+    };
+    return session->requests != NULL;
+}
+
+void wire_session_free(struct wire_session *session) {
+    free(session->requests);
+    session->requests = NULL;
+}

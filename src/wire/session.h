@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * PostgreSQL's protocol 3 after start-up, from the client's side: bytes in, events out, no I/O, no allocation after init.
+ *
+ *   messages.def   the 24 message types: letter, name, bounds of length
+ *   frame.h        one message's type and body out of bytes, with the law of its length
+ *   decode.h       bodies: descriptions, rows, errors, command tags
+ *   session.h      which message may come now
+ *   encode.h       requests
+ *
+ * The session is told what each request asks for (wire_session_expect) and then accepts exactly the replies that the
+ * protocol allows to it, in order; asynchronous messages (notice, parameter status, notification) may stand anywhere.
+ * Anything else is a WIRE_VIOLATION, after which the session accepts nothing more. Bytes of the server are never trusted
+ * and never asserted on.
+ *
+ *      request's steps     CLOSE      PARSE     DESCRIBE     EXECUTE                                    SYNC
+ *      its replies         3          1         t (T | n)    2 D* (C | I)                               Z
+ *      or at any point     E, then nothing more up to the next SYNC's Z: requests between are skipped
+ */
+#ifndef QURING_WIRE_SESSION_H
+#define QURING_WIRE_SESSION_H
+
+#include "wire/decode.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What one request consists of, in this order on the wire. */
+enum wire_steps {
+    WIRE_CLOSE = 1, /* of a prepared statement */
+    WIRE_PARSE = 2,
+    WIRE_DESCRIBE = 4, /* of a statement */
+    WIRE_EXECUTE = 8,  /* Bind and Execute of the unnamed portal */
+    WIRE_SYNC = 16
+};
+
+enum { WIRE_NO_ROWS = -1 }; /* as a column count: a statement that returns no rows */
+
+enum wire_event_kind {
+    WIRE_NEED_MORE,        /* the bytes end within a message: of `size` bytes in all, 0 when its header is not whole */
+    WIRE_PARAMETERS,       /* `parameters` of a Describe */
+    WIRE_COLUMNS,          /* `columns` of a Describe; column_count WIRE_NO_ROWS for NoData */
+    WIRE_ROW,              /* `body`, `size`: a DataRow body whose count and lengths were checked */
+    WIRE_COMPLETE,         /* `tag`: the command is carried out, but nothing is settled before WIRE_READY */
+    WIRE_ERROR,            /* `error` ends this request; `bound`: whether its Bind had been accepted */
+    WIRE_READY,            /* the sync point of requests `first`..`request` came; `transaction` is I, T or E */
+    WIRE_NOTICE,           /* `error` holds the notice */
+    WIRE_PARAMETER_STATUS, /* `name`, `value` */
+    WIRE_NOTIFICATION,     /* `name` the channel, `value` the payload */
+    WIRE_FATAL,            /* `error`: the server ends the session, whatever was under way; nothing follows */
+    WIRE_COPY,             /* a COPY was started; nothing here can go on with it: the connection must be closed */
+    WIRE_VIOLATION         /* `violation` says what was wrong with which message */
+};
+
+struct wire_event {
+    enum wire_event_kind kind;
+    char transaction;
+    bool bound;
+    int32_t column_count;
+    uint64_t request; /* ordinal of the request that the event belongs to, from 0, in order of wire_session_expect() */
+    uint64_t first;
+    const uint8_t *body;
+    size_t size;
+    struct wire_parameters parameters;
+    struct wire_columns columns;
+    struct wire_error error;
+    const char *tag;
+    size_t tag_length;
+    const char *name;
+    const char *value;
+    const char *violation;
+};
+
+struct wire_request {
+    uint8_t steps;
+    int32_t column_count;
+};
+
+struct wire_session {
+    struct wire_request *requests; /* ring of `capacity`, a power of two */
+    uint32_t capacity;
+    uint32_t request_count_max;
+    uint64_t next;  /* ordinal of the next request to be expected */
+    uint64_t head;  /* ordinal of the request that replies belong to now */
+    uint64_t first; /* ordinal of the first request since the last sync point */
+    uint8_t phase;  /* enum in session.c: what the head's next reply may be */
+    bool bound;
+    int32_t column_count;
+    size_t message_limit_bytes;
+    char violation[96];
+};
+
+/* False: out of memory. `message_limit_bytes` bounds every message, on top of its type's own law (messages.def). */
+bool wire_session_init(struct wire_session *session, uint32_t request_count_max, size_t message_limit_bytes);
+void wire_session_free(struct wire_session *session);
+
+/*
+ * Tells of one more request, in the order in which requests are sent. `column_count` is what the statement is known to
+ * return (WIRE_NO_ROWS: none); with WIRE_DESCRIBE the server says. False when request_count_max are unanswered.
+ */
+bool wire_session_expect(struct wire_session *session, uint8_t steps, int32_t column_count);
+
+/* Adds WIRE_SYNC to the newest request, whose replies can't have begun: its messages were appended, but not sent. */
+void wire_session_end_group(struct wire_session *session);
+
+/*
+ * Looks at the bytes for the next event and returns how many of them it consumed: those of the event's message and of any
+ * silent ones before it. Pointers in the event point into these bytes. With WIRE_NEED_MORE it may have consumed silent
+ * messages too; call again with the rest and more. A message that is a violation is not consumed, and every later call
+ * says the same. After WIRE_FATAL and WIRE_COPY all further bytes are consumed in silence: WIRE_NEED_MORE.
+ */
+size_t wire_session_next(struct wire_session *session, const uint8_t *bytes, size_t size, struct wire_event *event);
+
+/* Requests whose replies have not all come. */
+static inline uint64_t wire_session_outstanding(const struct wire_session *session) {
+    return session->next - session->head;
+}
+
+#endif
