@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The port on Linux: one io_uring, one io_uring_enter(2) a turn. The only file that knows <liburing.h>.
+ *
+ * Set-up goes down a ladder by probing, never by version: a kernel that answers EINVAL to a rung gets the next one, one
+ * that answers ENOMEM (the rings are charged to RLIMIT_MEMLOCK) gets smaller rings. What the rungs are worth stands in
+ * ladder[]. The completion queue has room for every operation that can be in flight, so it does not overflow; if it did,
+ * kernels since 5.5 keep the events and hand them out at the next enter.
+ */
+#include "ring/port.h"
+
+#include "base/assert.h"
+
+#include <errno.h>
+#include <liburing.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define PORT_ASAN 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define PORT_ASAN 1
+#endif
+#endif
+#ifdef PORT_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
+
+/* Newer than liburing 2.3's headers; values from the kernel's include/uapi/linux/io_uring.h. */
+#ifndef IORING_ENTER_NO_IOWAIT
+#define IORING_ENTER_NO_IOWAIT (1U << 7) /* Linux 6.15 */
+#endif
+#ifndef IORING_FEAT_NO_IOWAIT
+#define IORING_FEAT_NO_IOWAIT (1U << 17)
+#endif
+
+enum { SQ_ENTRIES_MIN = 32, SQ_ENTRIES_MAX = 1024, CQ_ENTRIES_MAX = 65536 };
+
+struct port_uring {
+    struct port port;
+    struct io_uring ring;
+    unsigned enter_flags;
+    int event_fd; /* registered with the ring, once watched; else -1 */
+};
+
+static const struct rung {
+    unsigned flags;
+    const char *words;
+} ladder[] = {
+    /* Completions run when we enter, on our thread: a fifth more throughput than the last rung. Linux 6.1. */
+    {IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
+         IORING_SETUP_CLAMP,
+     "SINGLE_ISSUER|DEFER_TASKRUN|SUBMIT_ALL|CQSIZE|CLAMP"},
+    /* No interrupts for completions: within a few per cent of the first. Linux 5.19. */
+    {IORING_SETUP_COOP_TASKRUN | IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP,
+     "COOP_TASKRUN|SUBMIT_ALL|CQSIZE|CLAMP"},
+    {IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP, "SUBMIT_ALL|CQSIZE|CLAMP"}, /* 5.18 */
+    {IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP, "CQSIZE|CLAMP"},                                      /* 5.6 */
+};
+
+static struct port_uring *port_uring_of(struct port *port) {
+    return base_container_of(port, struct port_uring, port);
+}
+
+/* ---- Operations ---- */
+
+/* Makes what was prepared visible to the kernel; returns how many entries it has not consumed yet. */
+static unsigned uring_publish(struct io_uring *ring) {
+    struct io_uring_sq *sq = &ring->sq;
+    if (sq->sqe_head != sq->sqe_tail) {
+        sq->sqe_head = sq->sqe_tail;
+        io_uring_smp_store_release(sq->ktail, sq->sqe_tail);
+    }
+    return sq->sqe_tail - io_uring_smp_load_acquire(sq->khead);
+}
+
+/*
+ * What entering collects need not show on event_fd any more. It must be read before: what comes after the kernel has run
+ * deferred completions, and before we look at the queue, would be lost otherwise.
+ */
+static void unwatch_past(const struct port_uring *u) {
+    uint64_t count;
+    if (base_unlikely(u->event_fd >= 0)) {
+        ssize_t n = read(u->event_fd, &count, sizeof count);
+        (void)n;
+    }
+}
+
+static int uring_enter(struct port *port, uint32_t wait_count, uint64_t timeout_ns) {
+    struct port_uring *u = port_uring_of(port);
+    unwatch_past(u);
+    unsigned to_submit = uring_publish(&u->ring);
+    struct __kernel_timespec ts = {0};
+    struct io_uring_getevents_arg arg = {0};
+    if (wait_count && timeout_ns != UINT64_MAX) {
+        ts.tv_sec = (long long)(timeout_ns / 1000000000u);
+        ts.tv_nsec = (long long)(timeout_ns % 1000000000u);
+        arg.ts = (uint64_t)(uintptr_t)&ts;
+    }
+    unsigned flags = u->enter_flags | IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
+    port->enter_count++;
+    unsigned fd = (unsigned)u->ring.enter_ring_fd;
+    int result = io_uring_enter2(fd, to_submit, wait_count, flags, (sigset_t *)&arg, sizeof arg);
+    /* EBUSY and EAGAIN: the kernel wants its events collected before it takes more, which comes next anyway. */
+    if (result >= 0 || result == -EBUSY || result == -EAGAIN)
+        return 0;
+    return result;
+}
+
+static int uring_submit(struct port_uring *u) {
+    u->port.enter_count++;
+    unsigned fd = (unsigned)u->ring.enter_ring_fd;
+    int result = io_uring_enter2(fd, uring_publish(&u->ring), 0, u->enter_flags, NULL, 0);
+    return result < 0 && result != -EBUSY && result != -EAGAIN && result != -EINTR ? result : 0;
+}
+
+static void check_ownership(const struct port_op *op) {
+#ifdef PORT_ASAN
+    /* The sanitizer does not see the kernel's reads and writes, so look before handing memory over. */
+    if (__asan_region_is_poisoned(op->bytes, op->size))
+        UNREACHABLE("memory given to the kernel is not ours");
+#else
+    (void)op;
+#endif
+}
+
+static int uring_push(struct port *port, const struct port_op *op) {
+    struct port_uring *u = port_uring_of(port);
+    check_ownership(op);
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
+    if (!sqe) {
+        int error = uring_submit(u);
+        sqe = error ? NULL : io_uring_get_sqe(&u->ring);
+        if (!sqe)
+            return error ? error : -EBUSY;
+    }
+    switch ((enum port_kind)op->kind) {
+    case PORT_RECV:
+        io_uring_prep_recv(sqe, op->fd, op->bytes, op->size, 0);
+        if (op->poll_first)
+            sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
+        break;
+    case PORT_SEND:
+        /* WAITALL: the kernel goes on by itself after a short send (Linux 5.19). */
+        io_uring_prep_send(sqe, op->fd, op->bytes, op->size, MSG_WAITALL | MSG_NOSIGNAL);
+        break;
+    case PORT_READ:
+        io_uring_prep_read(sqe, op->fd, op->bytes, op->size, 0);
+        break;
+    }
+    sqe->user_data = op->token;
+    return 0;
+}
+
+static uint32_t uring_collect(struct port *port, struct port_event *events, uint32_t capacity) {
+    struct port_uring *u = port_uring_of(port);
+    uint32_t count = 0;
+    unsigned head;
+    struct io_uring_cqe *cqe;
+    io_uring_for_each_cqe(&u->ring, head, cqe) {
+        if (count == capacity)
+            break;
+        events[count++] = (struct port_event){.token = cqe->user_data,
+                                              .result = cqe->res,
+                                              .more_data = (cqe->flags & IORING_CQE_F_SOCK_NONEMPTY) != 0};
+    }
+    io_uring_cq_advance(&u->ring, count);
+    return count;
+}
+
+static uint64_t uring_now_ns(struct port *port) {
+    (void)port;
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static void uring_shutdown(struct port *port, int fd) {
+    (void)port;
+    (void)shutdown(fd, SHUT_RDWR);
+}
+
+static void uring_close(struct port *port, int fd) {
+    /* An entry that the kernel has not read yet names this number: let it go first. */
+    struct port_uring *u = port_uring_of(port);
+    if (uring_publish(&u->ring))
+        (void)uring_submit(u);
+    (void)close(fd);
+}
+
+/*
+ * Not the ring's own descriptor: with DEFER_TASKRUN nobody who polls that is woken by completions that wait to be run,
+ * while a registered eventfd is.
+ */
+static int uring_watch(struct port *port) {
+    struct port_uring *u = port_uring_of(port);
+    if (u->event_fd >= 0)
+        return 0;
+    int fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK); /* readable at first, for what has come already */
+    if (fd < 0)
+        return errno == EMFILE || errno == ENFILE ? QURING_EFILES : QURING_ESYSTEM;
+    if (io_uring_register_eventfd(&u->ring, fd)) {
+        (void)close(fd);
+        return QURING_ESYSTEM;
+    }
+    port->poll_fd = u->event_fd = fd;
+    return 0;
+}
+
+static void uring_destroy(struct port *port) {
+    struct port_uring *u = port_uring_of(port);
+    io_uring_queue_exit(&u->ring);
+    if (u->event_fd >= 0)
+        (void)close(u->event_fd);
+    free(u);
+}
+
+static const struct port_methods uring_methods = {
+    .push = uring_push,
+    .enter = uring_enter,
+    .collect = uring_collect,
+    .now_ns = uring_now_ns,
+    .shutdown = uring_shutdown,
+    .close = uring_close,
+    .watch = uring_watch,
+    .destroy = uring_destroy,
+};
+
+/* ---- Set-up ---- */
+
+static unsigned power_of_two_above(unsigned n, unsigned min, unsigned max) {
+    unsigned size = min;
+    while (size < n && size < max)
+        size *= 2;
+    return size;
+}
+
+static int setup_error(int error) {
+    switch (-error) {
+    case EPERM:
+    case EACCES:
+        return QURING_EFORBIDDEN;
+    case ENOSYS:
+    case EINVAL:
+        return QURING_ENORING;
+    case ENOMEM:
+        return QURING_EMEMLOCK;
+    case EMFILE:
+    case ENFILE:
+        return QURING_EFILES;
+    default:
+        return QURING_ESYSTEM;
+    }
+}
+
+/* Tries one rung, with smaller rings while memory is refused. */
+static int setup_rung(struct port_uring *u, unsigned flags, unsigned sq, unsigned cq) {
+    for (;;) {
+        struct io_uring_params params = {.flags = flags, .cq_entries = cq};
+        int error = io_uring_queue_init_params(sq, &u->ring, &params);
+        if (error != -ENOMEM || sq <= SQ_ENTRIES_MIN) {
+            u->port.info.feature_bits = params.features;
+            u->port.info.sq_entry_count = params.sq_entries;
+            u->port.info.cq_entry_count = params.cq_entries;
+            return error;
+        }
+        sq /= 2;
+        cq /= 2;
+    }
+}
+
+static int setup_ladder(struct port_uring *u, uint32_t socket_count, bool no_defer_taskrun) {
+    unsigned sq = power_of_two_above(2 * socket_count + 8, SQ_ENTRIES_MIN, SQ_ENTRIES_MAX);
+    unsigned cq = power_of_two_above(2 * socket_count + 256, 2 * SQ_ENTRIES_MIN, CQ_ENTRIES_MAX);
+    cq = cq < 2 * sq ? 2 * sq : cq;
+    int error = -EINVAL;
+    for (size_t i = no_defer_taskrun ? 1 : 0; i < sizeof ladder / sizeof *ladder && error == -EINVAL; i++) {
+        error = setup_rung(u, ladder[i].flags, sq, cq);
+        u->port.info.setup_flags = ladder[i].flags;
+        u->port.info.setup = ladder[i].words;
+    }
+    return error;
+}
+
+static bool has_needed_features(struct port_uring *u) {
+    struct io_uring_probe *probe = io_uring_get_probe_ring(&u->ring);
+    bool has = probe && io_uring_opcode_supported(probe, IORING_OP_RECV) &&
+               io_uring_opcode_supported(probe, IORING_OP_SEND) && io_uring_opcode_supported(probe, IORING_OP_READ);
+    io_uring_free_probe(probe);
+    return has && (u->port.info.feature_bits & IORING_FEAT_EXT_ARG) && (u->port.info.feature_bits & IORING_FEAT_NODROP);
+}
+
+int port_uring_open(uint32_t socket_count, bool no_defer_taskrun, struct port **port, char *message,
+                    size_t message_bytes) {
+    struct port_uring *u = calloc(1, sizeof *u);
+    if (!u)
+        return QURING_ENOMEM;
+    u->port.methods = &uring_methods;
+    u->port.poll_fd = u->event_fd = -1;
+    int error = setup_ladder(u, socket_count, no_defer_taskrun);
+    if (error) {
+        snprintf(message, message_bytes, "io_uring_setup: %s", strerror(-error));
+        free(u);
+        return setup_error(error);
+    }
+    if (!has_needed_features(u)) {
+        snprintf(message, message_bytes, "this kernel's io_uring lacks EXT_ARG, NODROP, or recv and send");
+        uring_destroy(&u->port);
+        return QURING_ENORING;
+    }
+    if (io_uring_register_ring_fd(&u->ring) == 1)
+        u->enter_flags |= IORING_ENTER_REGISTERED_RING;
+    if (u->port.info.feature_bits & IORING_FEAT_NO_IOWAIT)
+        u->enter_flags |= IORING_ENTER_NO_IOWAIT;
+    (void)io_uring_ring_dontfork(&u->ring);
+    *port = &u->port;
+    return 0;
+}

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+#include "ring/ring_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum { EVENT_BATCH = 256 };
+
+/*
+ * A send completes while it is submitted, unless the socket is full, so waiting for one completion would return at once
+ * with nothing but sends. A turn with n sends waits for n + 1; should one of them block, the wait ends after this long,
+ * so that replies never wait for it.
+ */
+static const uint64_t SEND_GUARD_NS = 200000;
+
+static const uint64_t WAKE_TOKEN = UINT64_MAX;
+
+/* ---- Open and close ---- */
+
+int ring_open(const struct ring_options *options, struct ring **out, char *message, size_t message_bytes) {
+    struct ring *ring = calloc(1, sizeof *ring);
+    struct port *port = options->port;
+    int error = ring ? 0 : QURING_ENOMEM;
+    if (!error && !port)
+        error = port_uring_open(options->socket_count, options->no_defer_taskrun, &port, message, message_bytes);
+    if (error) {
+        free(ring);
+        return error;
+    }
+    ring->port = port;
+    ring->spin_ns = options->spin_ns;
+    ring->now_ns = port->methods->now_ns(port);
+    ring->inline_last = &ring->inline_first;
+    list_init(&ring->dirty);
+    ring->wake_fd = eventfd(0, EFD_CLOEXEC);
+    if (ring->wake_fd < 0 || !slots_init(&ring->streams, options->socket_count, sizeof(struct stream *))) {
+        error = ring->wake_fd < 0 ? (errno == EMFILE || errno == ENFILE ? QURING_EFILES : QURING_ESYSTEM) : QURING_ENOMEM;
+        snprintf(message, message_bytes, "eventfd: %s", strerror(errno));
+        ring_close(ring);
+        return error;
+    }
+    *out = ring;
+    return 0;
+}
+
+/* The read on the eventfd is in the kernel's hands until an event ends it. */
+static void wake_disarm(struct ring *ring) {
+    ring_wake(ring);
+    for (int i = 0; ring->wake_armed && i < 1000; i++) {
+        struct port_event event;
+        int error = ring->port->methods->enter(ring->port, 1, 1000000);
+        if (error && error != -ETIME && error != -EINTR)
+            break;
+        while (ring->port->methods->collect(ring->port, &event, 1))
+            if (event.token == WAKE_TOKEN)
+                ring->wake_armed = false;
+    }
+}
+
+void ring_close(struct ring *ring) {
+    PRE(list_empty(&ring->dirty) && heap_first(&ring->timers) == NULL && slots_taken(&ring->streams) == 0);
+    if (ring->wake_armed)
+        wake_disarm(ring);
+    ring->port->methods->destroy(ring->port);
+    if (ring->wake_fd >= 0)
+        close(ring->wake_fd);
+    slots_free(&ring->streams);
+    heap_free(&ring->timers);
+    free(ring);
+}
+
+struct port *ring_port(struct ring *ring) {
+    return ring->port;
+}
+
+const struct ring_counters *ring_counters(const struct ring *ring) {
+    return &ring->counters;
+}
+
+uint64_t ring_now_ns(const struct ring *ring) {
+    return ring->now_ns;
+}
+
+/* ---- Waking ---- */
+
+void ring_interrupt(struct ring *ring) {
+    int saved = errno;
+    uint64_t one = 1;
+    ssize_t n = write(ring->wake_fd, &one, sizeof one); /* fails only when the counter is full, which wakes too */
+    (void)n;
+    errno = saved;
+}
+
+void ring_wake(struct ring *ring) {
+    atomic_store(&ring->wake_asked, true);
+    ring_interrupt(ring);
+}
+
+bool ring_take_wake(struct ring *ring) {
+    if (!atomic_load_explicit(&ring->wake_asked, memory_order_relaxed))
+        return false;
+    return atomic_exchange(&ring->wake_asked, false);
+}
+
+static void wake_arm(struct ring *ring) {
+    if (ring->wake_armed || ring->port->inline_jobs)
+        return;
+    struct port_op op = {.token = WAKE_TOKEN,
+                         .bytes = &ring->wake_bytes,
+                         .size = sizeof ring->wake_bytes,
+                         .fd = ring->wake_fd,
+                         .kind = PORT_READ};
+    ring->wake_armed = ring->port->methods->push(ring->port, &op) == 0;
+}
+
+/* ---- Timers ---- */
+
+bool timer_set(struct ring *ring, struct timer *timer, uint64_t at_ns) {
+    heap_remove(&ring->timers, &timer->node);
+    return heap_push(&ring->timers, &timer->node, at_ns);
+}
+
+void timer_clear(struct ring *ring, struct timer *timer) {
+    heap_remove(&ring->timers, &timer->node);
+}
+
+uint64_t ring_next_timer_ns(const struct ring *ring) {
+    /* What waits for the next emit can't wait for an event: until then nothing of it is in the kernel. */
+    bool armed = ring->wake_armed || ring->port->inline_jobs;
+    if (!list_empty(&ring->dirty) || offload_waiting(ring) || !armed)
+        return 0;
+    const struct heap_node *first = heap_first(&ring->timers);
+    return first ? first->key : UINT64_MAX;
+}
+
+static void timers_fire(struct ring *ring) {
+    struct heap_node *first;
+    while ((first = heap_first(&ring->timers)) && first->key <= ring->now_ns) {
+        ring->stirred = true;
+        heap_remove(&ring->timers, first);
+        struct timer *timer = base_container_of(first, struct timer, node);
+        timer->fire(timer);
+    }
+}
+
+/* ---- A turn ---- */
+
+static void emit(struct ring *ring) {
+    ring->sends_pushed = 0;
+    ring->stirred = false;
+    wake_arm(ring);
+    struct list todo;
+    list_init(&todo);
+    list_append_all(&todo, &ring->dirty); /* what becomes dirty meanwhile waits for the next turn */
+    struct list *node;
+    while ((node = list_pop_front(&todo)))
+        stream_emit(list_entry(node, struct stream, dirty));
+}
+
+static void dispatch(struct ring *ring, const struct port_event *event) {
+    ring->counters.completions++;
+    if (event->token == WAKE_TOKEN) {
+        ring->wake_armed = false;
+        return;
+    }
+    struct stream **slot = slots_get(&ring->streams, ring_slot_token(event->token));
+    if (!slot) {
+        ring->counters.stale++;
+        return;
+    }
+    stream_event(*slot, (enum port_kind)(event->token & 0xff), event);
+}
+
+/* Takes what has come so far, and not what its handlers cause: a busy peer can't keep a turn from ending. */
+static uint32_t collect(struct ring *ring) {
+    struct port_event events[EVENT_BATCH];
+    uint32_t total = 0, count;
+    do {
+        count = ring->port->methods->collect(ring->port, events, EVENT_BATCH);
+        for (uint32_t i = 0; i < count; i++)
+            dispatch(ring, &events[i]);
+        total += count;
+    } while (count == EVENT_BATCH && total < 64 * EVENT_BATCH);
+    if (offload_waiting(ring)) {
+        ring->stirred = true;
+        offload_collect(ring);
+    }
+    return total;
+}
+
+static uint64_t wait_limit_ns(const struct ring *ring, uint64_t timeout_ns) {
+    uint64_t timer = ring_next_timer_ns(ring);
+    if (timer == UINT64_MAX)
+        return timeout_ns;
+    uint64_t until_timer = timer > ring->now_ns ? timer - ring->now_ns : 0;
+    return until_timer < timeout_ns ? until_timer : timeout_ns;
+}
+
+/* Looks for completions without sleeping, for as long as the caller's options allow. */
+static int spin(struct ring *ring, uint32_t wanted, uint32_t *collected) {
+    uint64_t until = ring->now_ns + ring->spin_ns;
+    do {
+        int error = ring->port->methods->enter(ring->port, 0, 0);
+        if (error)
+            return error;
+        *collected += collect(ring);
+        ring->now_ns = ring->port->methods->now_ns(ring->port);
+    } while (*collected < wanted && ring->now_ns < until);
+    return 0;
+}
+
+static int wait(struct ring *ring, uint64_t timeout_ns) {
+    uint32_t wanted = ring->sends_pushed + 1;
+    uint32_t collected = 0;
+    if (ring->stirred)
+        timeout_ns = 0;
+    if (ring->spin_ns && timeout_ns) {
+        int error = spin(ring, wanted, &collected);
+        if (error || collected >= wanted)
+            return error;
+    }
+    if (ring->sends_pushed && timeout_ns > SEND_GUARD_NS)
+        timeout_ns = SEND_GUARD_NS;
+    /* Announce the sleep, then look once more: a job that finished before the flag was up would not wake us. */
+    atomic_store(&ring->asleep, true);
+    bool ready = timeout_ns == 0 || collected || offload_waiting(ring) || atomic_load(&ring->wake_asked);
+    int error = ring->port->methods->enter(ring->port, ready ? 0 : wanted, timeout_ns);
+    atomic_store_explicit(&ring->asleep, false, memory_order_relaxed);
+    return error;
+}
+
+int ring_turn(struct ring *ring, uint64_t timeout_ns) {
+    emit(ring);
+    int error = wait(ring, wait_limit_ns(ring, timeout_ns));
+    if (error && error != -ETIME && error != -EINTR)
+        return error;
+    ring->now_ns = ring->port->methods->now_ns(ring->port);
+    collect(ring);
+    timers_fire(ring);
+    if (ring->polled) { /* the caller sleeps elsewhere, maybe from now on */
+        atomic_store(&ring->asleep, true);
+        if (offload_waiting(ring))
+            ring_interrupt(ring);
+    }
+    return error == -EINTR ? -EINTR : 0;
+}
+
+/* ---- Foreign loops ---- */
+
+int ring_poll_fd(struct ring *ring) {
+    if (!ring->port->methods->watch)
+        return QURING_EUNSUPPORTED;
+    int error = ring->port->methods->watch(ring->port);
+    if (error)
+        return error;
+    ring->polled = true;
+    return ring->port->poll_fd;
+}
+
+bool ring_wants_turn(const struct ring *ring) {
+    return ring->stirred || !list_empty(&ring->dirty) || !ring->wake_armed;
+}

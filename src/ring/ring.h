@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The reactor: sockets, bytes, time and blocking jobs of one thread. It has never heard of SQL.
+ *
+ *   port.h, port_uring.c   the kernel; port_sim.c the simulated one (tests)
+ *   ring.c                 turns, timers, waking, tokens
+ *   stream.h, stream.c     one socket: ordered send, receive into a growable buffer, close without losing a completion
+ *   offload.h, offload.c   lanes of blocking jobs on threads, and their way back
+ *
+ * A turn is emit (one send per dirty stream) -> submit and wait (one io_uring_enter) -> collect (events, finished jobs,
+ * timers), and never nests: handlers called in collect may queue work for the next emit, and nothing else.
+ */
+#ifndef QURING_RING_RING_H
+#define QURING_RING_RING_H
+
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/slots.h"
+#include "quring/quring.h"
+
+#include <stdatomic.h>
+
+struct port;
+struct stream;
+struct job;
+
+struct ring_options {
+    uint32_t socket_count;
+    uint64_t spin_ns;
+    bool no_defer_taskrun;
+    struct port *port; /* simulation; NULL: Linux. Owned by the ring from then on */
+};
+
+struct ring_counters {
+    uint64_t completions, sends, receives, sent_bytes, received_bytes, jobs, stale;
+};
+
+struct ring;
+
+int ring_open(const struct ring_options *options, struct ring **ring, char *message, size_t message_bytes);
+
+/* No stream, lane or timer may be left. */
+void ring_close(struct ring *ring);
+
+/* One turn. Waits up to `timeout_ns` for something to happen; 0 or a negative errno that ends the ring's life. */
+int ring_turn(struct ring *ring, uint64_t timeout_ns);
+
+/* Read once a turn. */
+uint64_t ring_now_ns(const struct ring *ring);
+
+/* When ring_turn() should be called at the latest: UINT64_MAX for never, 0 when something waits for its emit. */
+uint64_t ring_next_timer_ns(const struct ring *ring);
+
+/* For a foreign loop that sleeps between turns: the descriptor that shows completions and jobs from now on; QURING_E*. */
+int ring_poll_fd(struct ring *ring);
+/* Whether that loop must call ring_turn() before it sleeps: the last turn left something for the next one to emit. */
+bool ring_wants_turn(const struct ring *ring);
+
+/* Ends a wait, from any thread or signal handler. */
+void ring_wake(struct ring *ring);
+/* Whether ring_wake() ended a wait since the last call. */
+bool ring_take_wake(struct ring *ring);
+
+struct port *ring_port(struct ring *ring);
+const struct ring_counters *ring_counters(const struct ring *ring);
+
+/* ---- Timers: owned by whoever embeds them ---- */
+
+struct timer {
+    struct heap_node node;
+    void (*fire)(struct timer *timer);
+};
+
+/* Sets or moves it. False: no memory. */
+bool timer_set(struct ring *ring, struct timer *timer, uint64_t at_ns);
+void timer_clear(struct ring *ring, struct timer *timer);
+
+#endif

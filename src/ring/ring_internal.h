@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* What ring.c, stream.c and offload.c know of each other. */
+#ifndef QURING_RING_RING_INTERNAL_H
+#define QURING_RING_RING_INTERNAL_H
+
+#include "ring/offload.h"
+#include "ring/port.h"
+#include "ring/ring.h"
+#include "ring/stream.h"
+
+struct ring {
+    struct port *port;
+    uint64_t now_ns;
+    uint64_t spin_ns;
+    struct slots streams; /* of struct stream * */
+    struct list dirty;    /* streams with something to do in the next emit */
+    uint32_t sends_pushed; /* in this emit */
+    bool stirred; /* a handler ran since this emit began, and its owner may have to act before the next sleep */
+    bool polled;  /* a foreign loop sleeps on the port's poll_fd, not in ring_turn() */
+    struct heap timers;
+    struct ring_counters counters;
+    /* waking */
+    int wake_fd;
+    uint64_t wake_bytes; /* the kernel writes here */
+    bool wake_armed;
+    atomic_bool wake_asked;
+    atomic_bool asleep; /* the reactor is, or is about to be, blocked: a finished job must wake it */
+    /* offload */
+    _Atomic(struct job *) finished; /* newest first */
+    struct job *inline_first, **inline_last; /* with port->inline_jobs: posted, not run */
+};
+
+/* A token of an operation: the slot's generation and index, and the kind of operation. */
+static inline uint64_t ring_op_token(uint64_t slot_token, enum port_kind kind) {
+    return (slot_token & 0xffffffff00000000u) | (slot_token & 0xffffffu) << 8 | (uint64_t)kind;
+}
+
+static inline uint64_t ring_slot_token(uint64_t op_token) {
+    return (op_token & 0xffffffff00000000u) | (op_token >> 8 & 0xffffffu);
+}
+
+/* ring.c */
+void ring_interrupt(struct ring *ring); /* any thread: makes a blocked wait return */
+
+/* stream.c */
+void stream_emit(struct stream *stream);
+void stream_event(struct stream *stream, enum port_kind kind, const struct port_event *event);
+
+/* offload.c */
+void offload_finish(struct ring *ring, struct job *job); /* any thread */
+bool offload_waiting(const struct ring *ring);                 /* a job is there to collect */
+void offload_collect(struct ring *ring);
+
+#endif
