@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The description of a result's columns: immutable once published, shared by every result of a statement, and counted
+ * atomically because SQLite's lanes make them on their own threads.
+ */
+#ifndef QURING_CORE_COLUMNS_H
+#define QURING_CORE_COLUMNS_H
+
+#include "quring/quring.h"
+
+#include <stdatomic.h>
+
+struct column {
+    const char *name; /* NUL-terminated, inside `names` */
+    uint32_t oid;     /* PostgreSQL's type; 0 on SQLite */
+    int32_t modifier; /* atttypmod; -1 for none */
+    uint8_t type;     /* quring_type; QURING_OTHER on SQLite */
+};
+
+struct columns {
+    atomic_uint references;
+    uint32_t count;
+    char *names;
+    struct column column[];
+};
+
+/* One reference, `count` zeroed columns named "", `names_bytes` of room for names (their NULs included). NULL: no memory. */
+struct columns *columns_new(uint32_t count, size_t names_bytes);
+struct columns *columns_hold(struct columns *columns);
+void columns_drop(struct columns *columns); /* NULL is allowed */
+
+/* Same names, types and OIDs in the same order. */
+bool columns_equal(const struct columns *a, const struct columns *b);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* Why a query failed: owned by its slot, bounded, and never NULL in any part. */
+#ifndef QURING_CORE_ERROR_H
+#define QURING_CORE_ERROR_H
+
+#include "base/buf.h"
+#include "quring/quring.h"
+
+#include <stdarg.h>
+
+enum { ERROR_TEXT_BYTES_MAX = 30000, ERROR_KEEP_BYTES = 1024 };
+
+struct query_error {
+    quring_error view;
+    struct buf text; /* message, detail and hint, each with its NUL */
+    bool set;
+};
+
+void error_init(struct query_error *error);
+void error_free(struct query_error *error);
+void error_reset(struct query_error *error);
+
+static inline void error_clear(struct query_error *error) {
+    if (base_unlikely(error->set))
+        error_reset(error);
+}
+
+/*
+ * Copies everything, cutting each text at ERROR_TEXT_BYTES_MAX. NULL texts count as ""; none may be one of the error's
+ * own. `sqlstate` is five characters, or "" for none. backend_code becomes 0. On no memory: a static message.
+ */
+void error_set(struct query_error *error, const char *sqlstate, const char *message, const char *detail,
+               const char *hint, uint32_t position);
+
+__attribute__((format(printf, 3, 4))) void error_format(struct query_error *error, const char *sqlstate,
+                                                        const char *format, ...);
+__attribute__((format(printf, 3, 0))) void error_format_list(struct query_error *error, const char *sqlstate,
+                                                             const char *format, va_list args);
+
+#endif

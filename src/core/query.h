@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One submitted query, from admission to release. It lives in a slot of the engine and is moved by query_move() alone:
+ *
+ *      FREE --submit--> WAITING --admit--> RUNNING --finish--> DONE --reap--> REAPED --release--> FREE
+ *                          |  ^               |                 ^
+ *                          |  +---requeue-----+                 |
+ *                          +---------finish (not sent)----------+
+ *
+ *   WAITING  in its database's waiting list; no byte has left
+ *   RUNNING  in the hands of a backend: encoded on a connection, or in a lane's batch
+ *   DONE     its outcome is known and waits in the host's done list
+ *   REAPED   the caller has seen it and may read its result
+ *
+ * A RUNNING query that ends early (timeout, cancel, shutdown) is *orphaned*: its backend keeps working on a stand-in, so
+ * that the reply is consumed and dropped. See backend.h, abandon().
+ */
+#ifndef QURING_CORE_QUERY_H
+#define QURING_CORE_QUERY_H
+
+#include "base/buf.h"
+#include "base/heap.h"
+#include "base/list.h"
+#include "core/error.h"
+#include "core/result.h"
+#include "core/statement.h"
+#include "quring/quring.h"
+
+#include <stdatomic.h>
+
+struct pg_conn;
+
+enum query_state { QUERY_FREE, QUERY_WAITING, QUERY_RUNNING, QUERY_DONE, QUERY_REAPED };
+
+enum { QUERY_KEEP_BYTES = 1024 };
+
+struct query {
+    struct list link; /* of the list that its state names */
+    uint8_t state;    /* enum query_state */
+    uint8_t status;   /* quring_status, from DONE on */
+    uint8_t sync;     /* quring_sync, never DEFAULT */
+    bool retried;     /* its stale plan was repaired once */
+    uint32_t param_count;
+    const quring_param *params; /* in `store` */
+    struct quring_db *db;
+    struct quring_statement *statement; /* held, until DONE */
+    quring_id id;
+    uint64_t user_data;
+    struct heap_node deadline; /* in the engine's heap while it has one */
+    size_t charged_bytes;      /* against inflight_bytes */
+    union {
+        struct {
+            struct pg_conn *conn; /* while RUNNING */
+            uint64_t request;     /* its ordinal on that connection */
+        } pg;
+        struct {
+            struct query *next;        /* handed back by a lane together with this one */
+            uint32_t position;         /* in the queue of a pool, while it waits there */
+            uint8_t route;             /* where it goes, of lite/text.h */
+            atomic_uchar abandoned_as; /* the quring_status that it ends with when its lane gives it back; 0: its own */
+        } lite;
+    } backend;
+    struct buf store;
+    struct query_error error;
+    struct quring_result result;
+};
+
+/* For each state the set of states that may follow it, as bits. */
+extern const uint8_t query_moves[QUERY_REAPED + 1];
+
+/* Moves a query along the diagram; any other move is a broken contract. */
+static inline void query_move(struct query *query, enum query_state to) {
+    PRE(query->state <= QUERY_REAPED && (query_moves[query->state] >> to & 1));
+    query->state = (uint8_t)to;
+}
+
+#endif

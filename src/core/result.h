@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The rows of one query. Each row is stored as PostgreSQL's DataRow body, so that receiving one is a check and one copy:
+ *
+ *      u16 count   { i32 length (-1: NULL)   bytes }*   0
+ *
+ * The byte after each row is 0, and lengths below 16 MiB begin with a 0 byte, so nearly every value is followed by a NUL
+ * and can be handed out as a C string in place.
+ *
+ *   RESULT_TEXT    every value is its text (a statement's first execution on a connection)
+ *   RESULT_BINARY  values of a type with a codec (value_has_binary()) are in binary, all others text
+ *   RESULT_TAGGED  each value's first byte is its quring_type, then INT8 and FLOAT8 in binary, TEXT and BYTES as they
+ *                  are (SQLite, where types belong to values)
+ *
+ * A result belongs to its query's slot and keeps its memory for the next one. Written by one thread at a time: a lane
+ * while it runs the query, else the reactor's. A query with one small row costs no allocation and touches one buffer.
+ */
+#ifndef QURING_CORE_RESULT_H
+#define QURING_CORE_RESULT_H
+
+#include "base/buf.h"
+#include "core/columns.h"
+#include "quring/quring.h"
+
+enum result_format { RESULT_TEXT, RESULT_BINARY, RESULT_TAGGED };
+
+enum { RESULT_KEEP_BYTES = 4096, RESULT_COMMAND_BYTES = 32 };
+
+/* A run of converted texts: never moved, so that what was handed out stays where it is. */
+struct result_block {
+    struct result_block *next;
+    size_t used;
+    size_t capacity;
+    char bytes[];
+};
+
+/* What the last accessor that failed complained of; its text is made only when asked for. */
+struct result_failure {
+    int code; /* QURING_E*; 0: none has failed */
+    uint32_t column;
+    uint64_t row;
+    const char *wanted; /* static: what it was to be read as */
+    const char *text;   /* NULL until asked for */
+};
+
+struct quring_result {
+    struct columns *columns; /* held; stays from one query to the next until another statement needs others */
+    bool has_columns;        /* whether `columns` describes the present query */
+    uint8_t format;          /* enum result_format */
+    uint64_t row_count;
+    uint64_t row_limit;
+    uint64_t affected_count;
+    struct buf rows;    /* its limit is the query's result_bytes */
+    struct buf offsets; /* uint64_t per row but the first: where rows 1, 2, … start in `rows`; row 0 starts at 0 */
+    size_t row_start;   /* of the row between result_row_begin() and result_row_end() */
+    char command[RESULT_COMMAND_BYTES];
+    /* What follows serves the accessors and is theirs to change. */
+    uint64_t seen_row; /* position memory: the cell accessed last, so that a walk costs O(1) a cell */
+    uint32_t seen_column;
+    size_t seen_offset; /* of that cell's length */
+    struct result_block *blocks;
+    struct result_failure failure;
+};
+
+enum { RESULT_ROW_HEADER_BYTES = 2 };
+
+/* Prepares a slot's result for its first query. */
+void result_init(struct quring_result *result);
+
+/* Gives all memory back. */
+void result_free(struct quring_result *result);
+
+void result_trim(struct quring_result *result);
+void result_change_columns(struct quring_result *result, struct columns *columns);
+bool result_append_offset(struct quring_result *result, uint64_t offset);
+
+/* Drops the rows, as after an error in the middle of them. */
+static inline void result_clear_rows(struct quring_result *result) {
+    result->rows.end = result->offsets.end = 0;
+    result->rows.failed = result->offsets.failed = false;
+    result->row_count = 0;
+    result->row_start = 0;
+    result->seen_row = 0;
+    result->seen_column = 0;
+    result->seen_offset = RESULT_ROW_HEADER_BYTES;
+}
+
+/* Prepares for the next query. `row_limit` 0: none. */
+static inline void result_begin(struct quring_result *result, uint64_t result_bytes, uint64_t row_limit) {
+    result_clear_rows(result);
+    if (base_unlikely(result->rows.capacity > result_bytes))
+        buf_free(&result->rows);
+    result->rows.limit = result_bytes;
+    result->offsets.limit = result_bytes > SIZE_MAX - RESULT_KEEP_BYTES ? SIZE_MAX : result_bytes + RESULT_KEEP_BYTES;
+    result->row_limit = row_limit ? row_limit : UINT64_MAX;
+    result->affected_count = 0;
+    result->has_columns = false;
+    result->format = RESULT_TEXT;
+    result->command[0] = 0;
+    result->failure.code = 0;
+}
+
+/* Ends a query: gives memory over RESULT_KEEP_BYTES back, and all converted texts. */
+static inline void result_end(struct quring_result *result) {
+    if (base_unlikely(result->rows.capacity > RESULT_KEEP_BYTES || result->offsets.capacity > RESULT_KEEP_BYTES ||
+                      result->blocks))
+        result_trim(result);
+}
+
+/* Leaves nothing of the query in its result but memory: for a query that failed. */
+void result_discard(struct quring_result *result);
+
+/* Takes a reference of its own to `columns`, unless it holds it already. */
+static inline void result_set_columns(struct quring_result *result, struct columns *columns,
+                                      enum result_format format) {
+    if (base_unlikely(result->columns != columns))
+        result_change_columns(result, columns);
+    result->has_columns = true;
+    result->format = (uint8_t)format;
+}
+
+/* Appends one row in the layout above, without its 0; the caller checked it. False: past a limit, or out of memory. */
+static inline bool result_append_row(struct quring_result *result, const uint8_t *body, size_t size) {
+    if (base_unlikely(result->row_count >= result->row_limit))
+        return false;
+    uint8_t *at = buf_reserve(&result->rows, size + 1);
+    if (base_unlikely(!at) || (result->row_count && !result_append_offset(result, result->rows.end)))
+        return false;
+    memcpy(at, body, size);
+    at[size] = 0;
+    result->rows.end += size + 1;
+    result->row_count++;
+    return true;
+}
+
+/* For a producer that makes rows cell by cell: begin, add each, end. False as above; the row is dropped then. */
+bool result_row_begin(struct quring_result *result, uint16_t column_count);
+bool result_row_null(struct quring_result *result);
+bool result_row_tagged_int8(struct quring_result *result, int64_t value);
+bool result_row_tagged_float8(struct quring_result *result, double value);
+bool result_row_tagged(struct quring_result *result, quring_type type, const void *bytes, size_t size);
+bool result_row_end(struct quring_result *result);
+
+/* Cut to what fits. */
+void result_set_command(struct quring_result *result, const char *words, size_t length);
+
+#endif

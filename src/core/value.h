@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Values between the caller's C types, PostgreSQL's text and binary formats, and SQLite's: pure functions.
+ * Formats: PostgreSQL 15 documentation, 55.7 and the types' send/recv functions; OIDs from pg_type.dat.
+ *
+ *   value.c           types: OIDs, which have a binary codec
+ *   value_param.c     parameters: constructors and copies
+ *   value_encode.c    a parameter for the type the server inferred: binary where it fits exactly, else text
+ *   value_text.c      a parameter's text, arrays as {…} and as JSON
+ *   value_cell.c      finds one value in a struct quring_result; its text; what an accessor complained of
+ *   value_get.c       the public accessors
+ *   value_convert.h   conversions they all use: value_{float,number,time,bytes}.c
+ */
+#ifndef QURING_CORE_VALUE_H
+#define QURING_CORE_VALUE_H
+
+#include "base/buf.h"
+#include "quring/quring.h"
+
+/* PostgreSQL's type -> ours; QURING_OTHER for what has no codec. Kinds of text (varchar, bpchar, name, …) are TEXT. */
+quring_type value_type_of_oid(uint32_t oid);
+
+/*
+ * Whether results of this type are asked for in binary. Not numeric, whose text is exact and what callers want; not arrays,
+ * which are parameters only.
+ */
+static inline bool value_has_binary(quring_type type) {
+    return type > QURING_NULL && type < QURING_INT4_ARRAY && type != QURING_NUMERIC;
+}
+
+/*
+ * Appends one Bind parameter of the server's type `oid`: i32 length and the bytes (length -1 for NULL), in binary when
+ * the value fits that type exactly, else as its text. Returns the format code used (0 text, 1 binary).
+ * `oid` 0 means that the type is not known yet: text. The buffer's own failure tells of lack of room.
+ */
+uint16_t value_put_param(struct buf *out, const quring_param *param, uint32_t oid);
+
+/*
+ * Appends a parameter's text (not NUL-terminated). For arrays PostgreSQL's {…} syntax. Not for QURING_NULL. A text array
+ * must be a copy of value_copy_params(), here and in all functions that append.
+ */
+void value_put_text(struct buf *out, const quring_param *param);
+
+/* Appends an array parameter as a JSON array, as SQLite's json_each() takes it. */
+void value_put_json_array(struct buf *out, const quring_param *param);
+
+/*
+ * Copies parameters with all that they point to into `store`, and gives the array of copies, aligned, whose pointers
+ * point into `store`; arrays of texts are flattened (see value_text_array_next()). NULL: out of memory, or past the
+ * store's limit. The copies are valid until `store` changes.
+ */
+const quring_param *value_copy_params(struct buf *store, const quring_param *params, uint32_t count);
+
+/* Walks a copied QURING_TEXT_ARRAY, for `count` steps. `*at` starts at value.bytes.data. *text is NULL for SQL NULL. */
+void value_text_array_next(const void **at, const char **text, size_t *size);
+
+/* False when a parameter is not well formed: an unknown type, a NULL pointer with a size. */
+bool value_param_valid(const quring_param *param);
+
+#endif

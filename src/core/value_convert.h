@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Conversions between C values and texts that value_*.c share; no other file includes this one. None depends on the
+ * process's locale: a decimal comma must not reach a server, nor a Turkish i a keyword.
+ *
+ *   value_float.c   floats to shortest text        value_number.c  decimal text to integer, float, bool
+ *   value_time.c    dates and times, both ways     value_bytes.c   bytea and uuid, both ways
+ */
+#ifndef QURING_CORE_VALUE_CONVERT_H
+#define QURING_CORE_VALUE_CONVERT_H
+
+#include "base/buf.h"
+#include "quring/quring.h"
+
+enum {
+    VALUE_PRINT_BYTES = 64, /* room for any value_print_*() but bytea */
+    VALUE_UUID_TEXT_BYTES = 36,
+    VALUE_EPOCH_DAYS = 10957 /* from 1970-01-01 to PostgreSQL's 2000-01-01 */
+};
+
+#define VALUE_DAY_US INT64_C(86400000000)
+#define VALUE_EPOCH_US (VALUE_EPOCH_DAYS * VALUE_DAY_US)
+
+/* Each writes a value's text, without a NUL, and returns its length. Floats: shortest, laid out as PostgreSQL does. */
+size_t value_print_integer(char *out, int64_t value);
+size_t value_print_float8(char *out, double value);
+size_t value_print_float4(char *out, float value);
+size_t value_print_uuid(char *out, const uint8_t uuid[16]);
+size_t value_print_hex(char *out, const uint8_t *bytes, size_t size); /* \x and 2 * size characters */
+size_t value_print_date(char *out, int64_t days_since_1970);
+/* `day` since 1970 and the microseconds within it; `zone`: with +00 behind. */
+size_t value_print_timestamp(char *out, int64_t day, int64_t day_us, bool zone);
+size_t value_print_infinity(char *out, bool negative);
+
+/* Splits microseconds since 1970 + `epoch_days` into day and rest. */
+void value_split_us(int64_t us, int64_t epoch_days, int64_t *day, int64_t *day_us);
+
+/*
+ * Each reads a whole text (spaces around it allowed), and returns 0 or, with the value left alone: ETYPE for what is no
+ * such text, ERANGE for what does not fit, ELOSSY for what would lose digits.
+ */
+int value_parse_integer(const char *text, size_t size, int64_t *value);
+/* Lossless means: printed with as many digits as the text has, the float gives the text's number again. */
+int value_parse_decimal(const char *text, size_t size, double *value);
+/* The nearest float, as PostgreSQL's own text of a float asks for. */
+int value_parse_float8(const char *text, size_t size, double *value);
+int value_parse_float4(const char *text, size_t size, double *value);
+int value_parse_bool(const char *text, size_t size, bool *value);
+int value_parse_uuid(const char *text, size_t size, uint8_t uuid[16]);
+/* bytea's hex and escape formats; `out` has room for `size` bytes. */
+int value_parse_bytes(const char *text, size_t size, uint8_t *out, size_t *out_size);
+
+enum value_moment_kind { MOMENT_FINITE, MOMENT_INFINITE, MOMENT_MINUS_INFINITE };
+
+struct value_moment {
+    enum value_moment_kind kind;
+    bool has_zone;
+    int64_t day;    /* since 1970, in UTC when it has a zone */
+    int64_t day_us; /* 0 … VALUE_DAY_US - 1 */
+};
+
+/* YYYY-MM-DD[( |T)HH:MM[:SS[.ffffff]][ ][zone]][ BC], infinity, -infinity. */
+int value_parse_moment(const char *text, size_t size, struct value_moment *moment);
+
+/* Microseconds since 1970, days since 1970: ERANGE or ELOSSY where these cannot hold the moment. */
+int value_moment_us(const struct value_moment *moment, int64_t *us);
+int value_moment_days(const struct value_moment *moment, int32_t *days);
+
+/* A text without the white space around it. */
+static inline void value_trim(const char **text, size_t *size) {
+    while (*size && (**text == ' ' || (**text >= '\t' && **text <= '\r')))
+        (*text)++, (*size)--;
+    while (*size && ((*text)[*size - 1] == ' ' || ((*text)[*size - 1] >= '\t' && (*text)[*size - 1] <= '\r')))
+        (*size)--;
+}
+
+/* Whether a text is `word`, which is in lower case letters, in any case. */
+static inline bool value_is_word(const char *text, size_t size, const char *word) {
+    for (size_t i = 0; i < size; i++)
+        if (!word[i] || (text[i] | 0x20) != word[i])
+            return false;
+    return word[size] == 0;
+}
+
+#endif

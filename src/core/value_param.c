@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Parameters as the caller makes them, and their copies in the query's store.
+ *
+ * A copy of a text array is flat: its elements in PostgreSQL's own binary layout, i32 length (-1: NULL) and the bytes.
+ */
+#include "core/value.h"
+
+enum { PARAM_ALIGN = 8 };
+
+_Static_assert(_Alignof(quring_param) <= PARAM_ALIGN && _Alignof(int64_t) <= PARAM_ALIGN, "copies are aligned to 8");
+
+/* ---- Constructors ------------------------------------------------------------------------------------------------ */
+
+static quring_param param_of_integer(quring_type type, int64_t value) {
+    return (quring_param){.type = type, .value.integer = value};
+}
+
+static quring_param param_of_bytes(quring_type type, const void *data, size_t size_bytes, uint32_t count) {
+    return (quring_param){.type = type, .count = count, .value.bytes = {.data = data, .size_bytes = size_bytes}};
+}
+
+static quring_param param_of_text(quring_type type, const char *text) {
+    return text ? param_of_bytes(type, text, strlen(text), 0) : quring_null();
+}
+
+quring_param quring_null(void) {
+    return (quring_param){.type = QURING_NULL};
+}
+
+quring_param quring_bool(bool value) {
+    return param_of_integer(QURING_BOOL, value);
+}
+
+quring_param quring_int32(int32_t value) {
+    return param_of_integer(QURING_INT4, value);
+}
+
+quring_param quring_int64(int64_t value) {
+    return param_of_integer(QURING_INT8, value);
+}
+
+quring_param quring_float64(double value) {
+    return (quring_param){.type = QURING_FLOAT8, .value.real = value};
+}
+
+quring_param quring_text(const char *text) {
+    return param_of_text(QURING_TEXT, text);
+}
+
+quring_param quring_text_sized(const char *text, size_t size_bytes) {
+    return param_of_bytes(QURING_TEXT, text, size_bytes, 0);
+}
+
+quring_param quring_bytes(const void *data, size_t size_bytes) {
+    return param_of_bytes(QURING_BYTES, data, size_bytes, 0);
+}
+
+quring_param quring_uuid(const uint8_t uuid[16]) {
+    quring_param param = {.type = QURING_UUID};
+    memcpy(param.value.uuid, uuid, sizeof param.value.uuid);
+    return param;
+}
+
+quring_param quring_json(const char *text) {
+    return param_of_text(QURING_JSON, text);
+}
+
+quring_param quring_numeric(const char *text) {
+    return param_of_text(QURING_NUMERIC, text);
+}
+
+quring_param quring_date(int32_t days) {
+    return param_of_integer(QURING_DATE, days);
+}
+
+quring_param quring_timestamp(int64_t microseconds) {
+    return param_of_integer(QURING_TIMESTAMP, microseconds);
+}
+
+quring_param quring_timestamptz(int64_t microseconds) {
+    return param_of_integer(QURING_TIMESTAMPTZ, microseconds);
+}
+
+quring_param quring_int32_array(const int32_t *values, uint32_t count) {
+    return param_of_bytes(QURING_INT4_ARRAY, values, count * sizeof *values, count);
+}
+
+quring_param quring_int64_array(const int64_t *values, uint32_t count) {
+    return param_of_bytes(QURING_INT8_ARRAY, values, count * sizeof *values, count);
+}
+
+quring_param quring_text_array(const char *const *values, uint32_t count) {
+    return param_of_bytes(QURING_TEXT_ARRAY, values, count * sizeof *values, count);
+}
+
+quring_param quring_uuid_array(const uint8_t (*values)[16], uint32_t count) {
+    return param_of_bytes(QURING_UUID_ARRAY, values, count * sizeof *values, count);
+}
+
+bool value_param_valid(const quring_param *param) {
+    switch (param->type) {
+    case QURING_NULL:
+    case QURING_BOOL:
+    case QURING_INT2:
+    case QURING_INT4:
+    case QURING_INT8:
+    case QURING_FLOAT4:
+    case QURING_FLOAT8:
+    case QURING_UUID:
+    case QURING_TIMESTAMP:
+    case QURING_TIMESTAMPTZ:
+        return true;
+    case QURING_DATE:
+        return param->value.integer >= INT32_MIN && param->value.integer <= INT32_MAX;
+    case QURING_NUMERIC:
+    case QURING_TEXT:
+    case QURING_BYTES:
+    case QURING_JSON:
+    case QURING_JSONB:
+        return param->value.bytes.data || param->value.bytes.size_bytes == 0;
+    case QURING_INT4_ARRAY:
+    case QURING_INT8_ARRAY:
+    case QURING_TEXT_ARRAY:
+    case QURING_UUID_ARRAY:
+        return param->value.bytes.data || param->count == 0;
+    case QURING_OTHER:
+        break;
+    }
+    return false;
+}
+
+/* ---- Copies ------------------------------------------------------------------------------------------------------ */
+
+/* Whether the value is a pointer. */
+static bool param_points(quring_type type) {
+    const uint32_t pointing = 1u << QURING_NUMERIC | 1u << QURING_TEXT | 1u << QURING_BYTES | 1u << QURING_JSON |
+                              1u << QURING_JSONB | 1u << QURING_INT4_ARRAY | 1u << QURING_INT8_ARRAY |
+                              1u << QURING_TEXT_ARRAY | 1u << QURING_UUID_ARRAY;
+    return pointing >> type & 1;
+}
+
+/* Stops where it is past the limit. */
+static uint64_t text_array_bytes(const quring_param *param, uint64_t limit) {
+    const char *const *texts = param->value.bytes.data;
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < param->count && size <= limit; i++)
+        size += 4 + (texts[i] ? strlen(texts[i]) : 0);
+    return size;
+}
+
+/* Of the copy of what a parameter points to; exact up to the limit. */
+static uint64_t param_bytes(const quring_param *param, uint64_t limit) {
+    switch (param->type) {
+    case QURING_NUMERIC:
+    case QURING_TEXT:
+    case QURING_BYTES:
+    case QURING_JSON:
+    case QURING_JSONB:
+        return param->value.bytes.size_bytes;
+    case QURING_INT4_ARRAY:
+        return (uint64_t)param->count * sizeof(int32_t);
+    case QURING_INT8_ARRAY:
+        return (uint64_t)param->count * sizeof(int64_t);
+    case QURING_UUID_ARRAY:
+        return (uint64_t)param->count * 16;
+    case QURING_TEXT_ARRAY:
+        return text_array_bytes(param, limit);
+    default:
+        return 0;
+    }
+}
+
+/* False when a text is longer than the length can say; it would be refused anyway. */
+static bool text_array_flatten(uint8_t *at, const quring_param *param) {
+    const char *const *texts = param->value.bytes.data;
+    for (uint32_t i = 0; i < param->count; i++) {
+        size_t size = texts[i] ? strlen(texts[i]) : 0;
+        if (size > INT32_MAX)
+            return false;
+        bytes_store_u32(at, texts[i] ? (uint32_t)size : UINT32_MAX);
+        if (size)
+            memcpy(at + 4, texts[i], size);
+        at += 4 + size;
+    }
+    return true;
+}
+
+/* Sums are checked against the limit at each step, so they can't overflow. */
+static bool params_size(const quring_param *params, uint32_t count, uint64_t limit, uint64_t *total) {
+    uint64_t sum = (uint64_t)count * sizeof *params;
+    for (uint32_t i = 0; i < count && sum <= limit; i++) {
+        uint64_t size = param_bytes(&params[i], limit);
+        if (size > limit)
+            return false;
+        sum += (size + PARAM_ALIGN - 1) & ~(uint64_t)(PARAM_ALIGN - 1);
+    }
+    *total = sum;
+    return sum <= limit;
+}
+
+const quring_param *value_copy_params(struct buf *store, const quring_param *params, uint32_t count) {
+    uint64_t limit = store->limit < SIZE_MAX / 4 ? store->limit : SIZE_MAX / 4;
+    uint64_t total;
+    if (!params_size(params, count, limit, &total))
+        return NULL;
+    uint8_t *room = buf_reserve(store, (size_t)total + PARAM_ALIGN);
+    if (!room)
+        return NULL;
+    size_t pad = -(uintptr_t)room & (PARAM_ALIGN - 1);
+    quring_param *copies = (quring_param *)(void *)(room + pad);
+    uint8_t *at = room + pad + (size_t)count * sizeof *params;
+    for (uint32_t i = 0; i < count; i++) {
+        copies[i] = params[i];
+        if (!param_points(params[i].type))
+            continue;
+        size_t size = (size_t)param_bytes(&params[i], limit);
+        if (params[i].type == QURING_TEXT_ARRAY && !text_array_flatten(at, &params[i]))
+            return NULL;
+        if (params[i].type != QURING_TEXT_ARRAY && size)
+            memcpy(at, params[i].value.bytes.data, size);
+        copies[i].value.bytes.data = size ? (const void *)at : ""; /* never NULL, which SQLite would bind as NULL */
+        copies[i].value.bytes.size_bytes = size;
+        at += (size + PARAM_ALIGN - 1) & ~(size_t)(PARAM_ALIGN - 1);
+    }
+    buf_commit(store, (size_t)(at - room));
+    return copies;
+}
+
+void value_text_array_next(const void **at, const char **text, size_t *size) {
+    const uint8_t *element = *at;
+    uint32_t length = bytes_load_u32(element);
+    bool null = length == UINT32_MAX;
+    *text = null ? NULL : (const char *)element + 4;
+    *size = null ? 0 : length;
+    *at = element + 4 + *size;
+}

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/* A parameter's text: what a server gets where no binary fits, and what SQLite binds for types that it lacks. */
+#include "core/value.h"
+#include "core/value_convert.h"
+
+/* Room for one printed value; commit what was printed of it. */
+static char *text_room(struct buf *out) {
+    return (char *)buf_reserve(out, VALUE_PRINT_BYTES);
+}
+
+static void put_integer(struct buf *out, int64_t value) {
+    char *at = text_room(out);
+    if (at)
+        buf_commit(out, value_print_integer(at, value));
+}
+
+static void put_real(struct buf *out, double value) {
+    char *at = text_room(out);
+    if (at)
+        buf_commit(out, value_print_float8(at, value));
+}
+
+static void put_uuid(struct buf *out, const uint8_t uuid[16]) {
+    char *at = text_room(out);
+    if (at)
+        buf_commit(out, value_print_uuid(at, uuid));
+}
+
+static void put_hex(struct buf *out, const uint8_t *bytes, size_t size) {
+    char *at = size <= (SIZE_MAX - 2) / 2 ? (char *)buf_reserve(out, 2 + 2 * size) : NULL;
+    if (at)
+        buf_commit(out, value_print_hex(at, bytes, size));
+    else
+        out->failed = true;
+}
+
+static void put_date(struct buf *out, int64_t days) {
+    char *at = text_room(out);
+    if (!at)
+        return;
+    if (days == INT32_MAX || days == INT32_MIN)
+        buf_commit(out, value_print_infinity(at, days < 0));
+    else
+        buf_commit(out, value_print_date(at, days));
+}
+
+static void put_timestamp(struct buf *out, int64_t us, bool zone) {
+    char *at = text_room(out);
+    if (!at)
+        return;
+    if (us == QURING_INFINITY || us == QURING_MINUS_INFINITY) {
+        buf_commit(out, value_print_infinity(at, us < 0));
+        return;
+    }
+    int64_t day, day_us;
+    value_split_us(us, 0, &day, &day_us);
+    buf_commit(out, value_print_timestamp(at, day, day_us, zone));
+}
+
+/* ---- Arrays ------------------------------------------------------------------------------------------------------ */
+
+/* "…" as array_in() reads it. */
+static void put_array_text(struct buf *out, const char *text, size_t size) {
+    buf_put_u8(out, '"');
+    for (size_t i = 0; i < size; i++) {
+        if (text[i] == '"' || text[i] == '\\')
+            buf_put_u8(out, '\\');
+        buf_put_u8(out, (uint8_t)text[i]);
+    }
+    buf_put_u8(out, '"');
+}
+
+static void put_json_text(struct buf *out, const char *text, size_t size) {
+    static const char digits[] = "0123456789abcdef";
+    buf_put_u8(out, '"');
+    for (size_t i = 0; i < size; i++) {
+        uint8_t c = (uint8_t)text[i];
+        if (c < 0x20) {
+            char escape[6] = {'\\', 'u', '0', '0', digits[c >> 4], digits[c & 15]};
+            buf_put(out, escape, sizeof escape);
+            continue;
+        }
+        if (c == '"' || c == '\\')
+            buf_put_u8(out, '\\');
+        buf_put_u8(out, c);
+    }
+    buf_put_u8(out, '"');
+}
+
+/* One element at `*at`, which moves behind it. */
+static void put_element(struct buf *out, quring_type type, const void **at, bool json) {
+    const char *text = NULL;
+    size_t size;
+    if (type == QURING_INT4_ARRAY) {
+        put_integer(out, *(const int32_t *)*at);
+        *at = (const char *)*at + sizeof(int32_t);
+    } else if (type == QURING_INT8_ARRAY) {
+        put_integer(out, *(const int64_t *)*at);
+        *at = (const char *)*at + sizeof(int64_t);
+    } else if (type == QURING_UUID_ARRAY) {
+        if (json)
+            buf_put_u8(out, '"');
+        put_uuid(out, *at);
+        if (json)
+            buf_put_u8(out, '"');
+        *at = (const char *)*at + 16;
+    } else {
+        value_text_array_next(at, &text, &size);
+        if (!text)
+            buf_put(out, json ? "null" : "NULL", 4);
+        else if (json)
+            put_json_text(out, text, size);
+        else
+            put_array_text(out, text, size);
+    }
+}
+
+static void put_array(struct buf *out, const quring_param *param, bool json) {
+    const void *at = param->value.bytes.data;
+    buf_put_u8(out, json ? '[' : '{');
+    for (uint32_t i = 0; i < param->count && !buf_failed(out); i++) {
+        if (i)
+            buf_put_u8(out, ',');
+        put_element(out, param->type, &at, json);
+    }
+    buf_put_u8(out, json ? ']' : '}');
+}
+
+void value_put_json_array(struct buf *out, const quring_param *param) {
+    put_array(out, param, true);
+}
+
+void value_put_text(struct buf *out, const quring_param *param) {
+    switch (param->type) {
+    case QURING_BOOL:
+        buf_put_u8(out, param->value.integer ? 't' : 'f');
+        return;
+    case QURING_INT2:
+    case QURING_INT4:
+    case QURING_INT8:
+        put_integer(out, param->value.integer);
+        return;
+    case QURING_FLOAT4:
+    case QURING_FLOAT8:
+        put_real(out, param->value.real);
+        return;
+    case QURING_NUMERIC:
+    case QURING_TEXT:
+    case QURING_JSON:
+    case QURING_JSONB:
+        buf_put(out, param->value.bytes.data, param->value.bytes.size_bytes);
+        return;
+    case QURING_BYTES:
+        put_hex(out, param->value.bytes.data, param->value.bytes.size_bytes);
+        return;
+    case QURING_UUID:
+        put_uuid(out, param->value.uuid);
+        return;
+    case QURING_DATE:
+        put_date(out, param->value.integer);
+        return;
+    case QURING_TIMESTAMP:
+    case QURING_TIMESTAMPTZ:
+        put_timestamp(out, param->value.integer, param->type == QURING_TIMESTAMPTZ);
+        return;
+    case QURING_INT4_ARRAY:
+    case QURING_INT8_ARRAY:
+    case QURING_TEXT_ARRAY:
+    case QURING_UUID_ARRAY:
+        put_array(out, param, false);
+        return;
+    case QURING_NULL:
+    case QURING_OTHER:
+        break;
+    }
+    UNREACHABLE("this parameter has no text");
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Dates and times in ISO style, as PostgreSQL prints and reads them: the Gregorian calendar without beginning or end, years
+ * of four digits or more, BC behind all else (1 BC is the year 0), a fraction without trailing zeros.
+ * Days and civil dates: Howard Hinnant, "chrono-compatible low-level date algorithms", with years that begin in March.
+ */
+#include "core/value_convert.h"
+
+#include <stdio.h>
+
+enum { DAYS_PER_ERA = 146097, DAYS_TO_1970 = 719468 /* from 0000-03-01 */ };
+
+#define SECOND_US INT64_C(1000000)
+
+static int64_t floor_divide(int64_t a, int64_t b) {
+    return a / b - (a % b < 0);
+}
+
+static int64_t days_of_civil(int64_t year, int month, int day) {
+    int64_t y = year - (month <= 2);
+    int64_t era = floor_divide(y, 400);
+    int64_t year_of_era = y - era * 400;
+    int64_t day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+    int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    return era * DAYS_PER_ERA + day_of_era - DAYS_TO_1970;
+}
+
+static void civil_of_days(int64_t days, int64_t *year, int *month, int *day) {
+    int64_t z = days + DAYS_TO_1970;
+    int64_t era = floor_divide(z, DAYS_PER_ERA);
+    int64_t doe = z - era * DAYS_PER_ERA;
+    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+    int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    int64_t shifted = (5 * doy + 2) / 153;
+    *day = (int)(doy - (153 * shifted + 2) / 5 + 1);
+    *month = (int)(shifted < 10 ? shifted + 3 : shifted - 9);
+    *year = yoe + era * 400 + (*month <= 2);
+}
+
+static int days_in_month(int64_t year, int month) {
+    static const uint8_t days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    return days[month - 1] + (month == 2 && leap);
+}
+
+void value_split_us(int64_t us, int64_t epoch_days, int64_t *day, int64_t *day_us) {
+    int64_t rest = us % VALUE_DAY_US;
+    *day = floor_divide(us, VALUE_DAY_US) + epoch_days;
+    *day_us = rest < 0 ? rest + VALUE_DAY_US : rest;
+}
+
+/* ---- To text ----------------------------------------------------------------------------------------------------- */
+
+static char *print_padded(char *at, int64_t value, int digits) {
+    char text[24];
+    size_t length = value_print_integer(text, value);
+    for (int i = (int)length; i < digits; i++)
+        *at++ = '0';
+    memcpy(at, text, length);
+    return at + length;
+}
+
+/* Returns whether " BC" has to follow. */
+static bool print_civil(char **at, int64_t days) {
+    int64_t year;
+    int month, day;
+    civil_of_days(days, &year, &month, &day);
+    *at = print_padded(*at, year > 0 ? year : 1 - year, 4);
+    *(*at)++ = '-';
+    *at = print_padded(*at, month, 2);
+    *(*at)++ = '-';
+    *at = print_padded(*at, day, 2);
+    return year <= 0;
+}
+
+static char *print_words(char *at, const char *words) {
+    size_t length = strlen(words);
+    memcpy(at, words, length);
+    return at + length;
+}
+
+size_t value_print_infinity(char *out, bool negative) {
+    return (size_t)(print_words(out, negative ? "-infinity" : "infinity") - out);
+}
+
+size_t value_print_date(char *out, int64_t days_since_1970) {
+    char *at = out;
+    if (print_civil(&at, days_since_1970))
+        at = print_words(at, " BC");
+    return (size_t)(at - out);
+}
+
+size_t value_print_timestamp(char *out, int64_t day, int64_t day_us, bool zone) {
+    char *at = out;
+    bool before_christ = print_civil(&at, day);
+    int64_t seconds = day_us / SECOND_US, fraction = day_us % SECOND_US;
+    *at++ = ' ';
+    at = print_padded(at, seconds / 3600, 2);
+    *at++ = ':';
+    at = print_padded(at, seconds / 60 % 60, 2);
+    *at++ = ':';
+    at = print_padded(at, seconds % 60, 2);
+    if (fraction) {
+        *at++ = '.';
+        at = print_padded(at, fraction, 6);
+        while (at[-1] == '0')
+            at--;
+    }
+    if (zone)
+        at = print_words(at, "+00");
+    if (before_christ)
+        at = print_words(at, " BC");
+    return (size_t)(at - out);
+}
+
+/* ---- From text --------------------------------------------------------------------------------------------------- */
+
+struct reader {
+    const char *at;
+    const char *end;
+    bool wrong; /* the text is no date or time */
+    bool lossy; /* it has more digits than microseconds */
+};
+
+static bool read_char(struct reader *r, char c) {
+    if (r->at == r->end || *r->at != c)
+        return false;
+    r->at++;
+    return true;
+}
+
+/* A number of `min` to `max` digits. */
+static int64_t read_digits(struct reader *r, int min, int max) {
+    int64_t value = 0;
+    int count = 0;
+    for (; count < max && r->at < r->end && *r->at >= '0' && *r->at <= '9'; count++)
+        value = value * 10 + (*r->at++ - '0');
+    r->wrong |= count < min;
+    return value;
+}
+
+static int64_t read_fraction(struct reader *r) {
+    int64_t us = 0, unit = SECOND_US / 10;
+    const char *start = r->at;
+    for (; r->at < r->end && *r->at >= '0' && *r->at <= '9'; r->at++) {
+        us += (*r->at - '0') * unit;
+        r->lossy |= unit == 0 && *r->at != '0';
+        unit /= 10;
+    }
+    r->wrong |= r->at == start;
+    return us;
+}
+
+static int64_t read_date(struct reader *r, int64_t *year, int *month) {
+    *year = read_digits(r, 4, 7);
+    r->wrong |= !read_char(r, '-');
+    *month = (int)read_digits(r, 2, 2);
+    r->wrong |= !read_char(r, '-');
+    return read_digits(r, 2, 2);
+}
+
+/* HH:MM[:SS[.ffffff]] in microseconds; 24:00 and a leap second's :60 run into the next day or minute, as PostgreSQL has it. */
+static int64_t read_time(struct reader *r) {
+    int64_t hour = read_digits(r, 2, 2), second = 0, fraction = 0;
+    r->wrong |= !read_char(r, ':');
+    int64_t minute = read_digits(r, 2, 2);
+    if (read_char(r, ':')) {
+        second = read_digits(r, 2, 2);
+        if (read_char(r, '.'))
+            fraction = read_fraction(r);
+    }
+    int64_t us = ((hour * 60 + minute) * 60 + second) * SECOND_US + fraction;
+    r->wrong |= minute > 59 || second > 60 || us > VALUE_DAY_US || hour > 24;
+    return us;
+}
+
+/* Z, UTC, ±HH, ±HHMM, ±HH:MM, ±HH:MM:SS: seconds east of UTC. False: none there. */
+static bool read_zone(struct reader *r, int64_t *east) {
+    *east = 0;
+    if (read_char(r, 'Z') || read_char(r, 'z'))
+        return true;
+    if (r->end - r->at >= 3 && value_is_word(r->at, 3, "utc")) {
+        r->at += 3;
+        return true;
+    }
+    bool west = r->at < r->end && *r->at == '-';
+    if (!read_char(r, '+') && !read_char(r, '-'))
+        return false;
+    int64_t hour = read_digits(r, 2, 2), minute = 0, second = 0;
+    if (read_char(r, ':')) {
+        minute = read_digits(r, 2, 2);
+        if (read_char(r, ':'))
+            second = read_digits(r, 2, 2);
+    } else if (r->at < r->end && *r->at >= '0' && *r->at <= '9') {
+        minute = read_digits(r, 2, 2);
+    }
+    r->wrong |= hour > 15 || minute > 59 || second > 59;
+    *east = (hour * 60 + minute) * 60 + second;
+    if (west)
+        *east = -*east;
+    return true;
+}
+
+static bool read_bc(struct reader *r) {
+    const char *start = r->at;
+    while (read_char(r, ' '))
+        continue;
+    if (r->end - r->at == 2 && value_is_word(r->at, 2, "bc")) {
+        r->at += 2;
+        return true;
+    }
+    r->at = start;
+    return false;
+}
+
+static int parse_infinity(const char *text, size_t size, struct value_moment *moment) {
+    bool signed_text = size && (*text == '-' || *text == '+');
+    if (!value_is_word(text + signed_text, size - signed_text, "infinity"))
+        return QURING_ETYPE;
+    *moment = (struct value_moment){.kind = signed_text && *text == '-' ? MOMENT_MINUS_INFINITE : MOMENT_INFINITE,
+                                    .has_zone = true};
+    return 0;
+}
+
+int value_parse_moment(const char *text, size_t size, struct value_moment *moment) {
+    value_trim(&text, &size);
+    if (parse_infinity(text, size, moment) == 0)
+        return 0;
+    struct reader r = {.at = text, .end = text + size};
+    int64_t year, us = 0, east = 0;
+    int month;
+    int64_t day = read_date(&r, &year, &month);
+    struct value_moment result = {.kind = MOMENT_FINITE};
+    if (!r.wrong && (r.end - r.at >= 6) &&
+        (*r.at == 'T' || *r.at == 't' || (*r.at == ' ' && r.at[1] >= '0' && r.at[1] <= '9'))) {
+        r.at++;
+        us = read_time(&r);
+        const char *before = r.at;
+        (void)read_char(&r, ' ');
+        result.has_zone = read_zone(&r, &east);
+        if (!result.has_zone)
+            r.at = before;
+    }
+    bool before_christ = read_bc(&r);
+    if (r.wrong || r.at != r.end || year == 0 || month < 1 || month > 12 || day < 1)
+        return QURING_ETYPE;
+    year = before_christ ? 1 - year : year;
+    if (day > days_in_month(year, month))
+        return QURING_ETYPE;
+    if (r.lossy)
+        return QURING_ELOSSY;
+    value_split_us(us - east * SECOND_US, days_of_civil(year, month, (int)day), &result.day, &result.day_us);
+    *moment = result;
+    return 0;
+}
+
+int value_moment_us(const struct value_moment *moment, int64_t *us) {
+    if (moment->kind != MOMENT_FINITE) {
+        *us = moment->kind == MOMENT_INFINITE ? QURING_INFINITY : QURING_MINUS_INFINITY;
+        return 0;
+    }
+    __extension__ __int128 wide = (__int128)moment->day * VALUE_DAY_US + moment->day_us;
+    if (wide >= QURING_INFINITY || wide <= QURING_MINUS_INFINITY)
+        return QURING_ERANGE;
+    *us = (int64_t)wide;
+    return 0;
+}
+
+int value_moment_days(const struct value_moment *moment, int32_t *days) {
+    if (moment->kind != MOMENT_FINITE) {
+        *days = moment->kind == MOMENT_INFINITE ? INT32_MAX : INT32_MIN;
+        return 0;
+    }
+    if (moment->day >= INT32_MAX || moment->day <= INT32_MIN)
+        return QURING_ERANGE;
+    if (moment->day_us != 0)
+        return QURING_ELOSSY;
+    *days = (int32_t)moment->day;
+    return 0;
+}
