@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: MIT */
+#include "pg/pg.h"
+
+#include "pg/tls.h"
+#include "ring/port.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { OUT_LIMIT_BYTES = WIRE_SEND_BYTES_MAX + (16 << 20), NONCE_BYTES = 16, PLAIN_KEEP_BYTES = 64 * 1024 };
+
+/* ---- State ---- */
+
+/* The edges of the diagram at enum pg_conn_state. */
+static void conn_move(struct pg_conn *conn, enum pg_conn_state to) {
+    static const uint8_t next[] = {
+        [PG_DOWN] = 1 << PG_CONNECTING,
+        [PG_CONNECTING] = 1 << PG_BARRIER_SENT | 1 << PG_DOWN,
+        [PG_BARRIER_SENT] = 1 << PG_CONN_READY | 1 << PG_DRAINING,
+        [PG_CONN_READY] = 1 << PG_DRAINING,
+        [PG_DRAINING] = 1 << PG_DOWN,
+    };
+    PRE(next[conn->state] >> to & 1);
+    conn->state = (uint8_t)to;
+}
+
+static void set_reason(struct pg_conn *conn, quring_status reason, const char *sqlstate, const char *message) {
+    conn->reason = reason;
+    memcpy(conn->sqlstate, sqlstate, sizeof conn->sqlstate);
+    snprintf(conn->message, sizeof conn->message, "%s", message);
+}
+
+/* Ends the connection from our side. What was in flight ends when the socket is closed: see conn_closed(). */
+static void conn_break(struct pg_conn *conn, quring_status reason, const char *sqlstate, const char *message) {
+    if (conn->state == PG_DRAINING)
+        return;
+    set_reason(conn, reason, sqlstate, message);
+    if (conn->state == PG_CONN_READY)
+        conn->db->conns_up--;
+    timer_clear(conn->db->base.host->ring, &conn->timer);
+    conn_move(conn, PG_DRAINING);
+    stream_close(&conn->stream);
+}
+
+/* ---- Replies ---- */
+
+static bool is_tag(const struct wire_event *event, const char *tag) {
+    size_t length = strlen(tag);
+    return event->tag_length == length && memcmp(event->tag, tag, length) == 0;
+}
+
+/* INSERT, UPDATE, DELETE and MERGE; SELECT, FETCH, MOVE and COPY count rows too, but change none. */
+static bool tag_changes(const char *tag, size_t words) {
+    return (words == 6 && tag[0] != 'S') || (words == 5 && tag[0] == 'M');
+}
+
+static void on_complete(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event) {
+    flight->completed = true;
+    if (event->tag_length && event->tag[0] == 'D' &&
+        (is_tag(event, "DEALLOCATE") || is_tag(event, "DEALLOCATE ALL") || is_tag(event, "DISCARD ALL")))
+        pg_prepared_forget_all(conn);
+    if (!flight->query)
+        return;
+    struct quring_result *result = &flight->query->result;
+    size_t words;
+    uint64_t rows = wire_tag_rows(event->tag, event->tag_length, &words);
+    result_set_command(result, event->tag, words);
+    if (rows && tag_changes(event->tag, words))
+        result->affected_count = rows;
+}
+
+static void on_error(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event) {
+    const struct wire_error *error = &event->error;
+    flight->failed = true;
+    flight->blameless = flight->completed || strcmp(error->sqlstate, "25001") == 0;
+    if (flight->kind == PG_BOUND && !event->bound)
+        flight->stale = strcmp(error->sqlstate, "0A000") == 0 || strcmp(error->sqlstate, "26000") == 0;
+    if (flight->kind == PG_BARRIER)
+        set_reason(conn, QURING_NOT_SENT, error->sqlstate, error->message);
+    if (!flight->query)
+        return;
+    result_clear_rows(&flight->query->result);
+    error_set(&flight->query->error, error->sqlstate, error->message, error->detail, error->hint, error->position);
+}
+
+static void on_row(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event) {
+    if (base_likely(flight->query != NULL)) {
+        if (flight->over_limit || result_append_row(&flight->query->result, event->body, event->size))
+            return;
+        flight->over_limit = true;
+        result_clear_rows(&flight->query->result);
+    } else if (flight->kind == PG_BARRIER) {
+        char nonce[NONCE_BYTES + 1];
+        snprintf(nonce, sizeof nonce, "%016llx", (unsigned long long)conn->nonce);
+        conn->nonce_seen = !conn->nonce_seen && event->size == 6 + NONCE_BYTES &&
+                           memcmp(event->body + 6, nonce, NONCE_BYTES) == 0;
+    }
+}
+
+static bool on_describe(struct pg_flight *flight, const struct wire_event *event) {
+    if (event->kind == WIRE_PARAMETERS) {
+        flight->info = pg_info_new(&event->parameters);
+        return flight->info != NULL;
+    }
+    bool rows = event->column_count != WIRE_NO_ROWS;
+    if (!flight->info || !pg_info_set_columns(flight->info, rows ? &event->columns : NULL))
+        return false;
+    flight->described = true;
+    if (rows && flight->query)
+        result_set_columns(&flight->query->result, flight->info->columns, RESULT_TEXT);
+    return true;
+}
+
+/* ---- Sync points ---- */
+
+static void query_restart(struct query *query) {
+    struct quring_db *db = query->db;
+    result_begin(&query->result, db->options.result_bytes, db->options.result_row_count);
+    error_clear(&query->error);
+    db_query_requeue(query);
+}
+
+/* Whether this member runs again: its plan went stale, or it was rolled back with a group that failed. */
+static bool runs_again(const struct pg_flight *flight, bool group_failed, char transaction) {
+    if (!flight->query || transaction != 'I')
+        return false;
+    if (flight->stale)
+        return !flight->query->retried;
+    return group_failed && (!flight->failed || flight->blameless);
+}
+
+static void finish_flight(struct pg_flight *flight) {
+    struct query *query = flight->query;
+    flight->query = NULL;
+    if (!query)
+        return;
+    if (base_likely(!flight->failed && !flight->over_limit))
+        db_query_finish(query, QURING_OK);
+    else if (flight->failed)
+        db_query_finish(query, QURING_SERVER_ERROR);
+    else
+        db_query_fail(query, QURING_LIMIT, "54000",
+                      "the result has more than result_bytes (%llu) or result_row_count allows",
+                      (unsigned long long)query->db->options.result_bytes);
+}
+
+static bool settle_group(struct pg_conn *conn, uint64_t first, uint64_t last) {
+    bool failed = false;
+    for (uint64_t r = first; r <= last; r++) {
+        struct pg_flight *flight = pg_conn_flight(conn, r);
+        pg_request_settle(conn, flight);
+        failed |= flight->failed;
+    }
+    return failed && last > first;
+}
+
+static void on_ready(struct pg_conn *conn, const struct wire_event *event) {
+    bool group_failed = settle_group(conn, event->first, event->request);
+    for (uint64_t r = event->first; r <= event->request; r++) {
+        struct pg_flight *flight = pg_conn_flight(conn, r);
+        if (base_likely(!runs_again(flight, group_failed, event->transaction)))
+            finish_flight(flight);
+        pg_flight_drop(flight);
+    }
+    /* Backwards, for each goes to the front of the line. */
+    for (uint64_t r = event->request + 1; r-- > event->first;) {
+        struct query *query = pg_conn_flight(conn, r)->query;
+        if (!query)
+            continue;
+        query->retried = pg_conn_flight(conn, r)->stale;
+        query->sync = QURING_SYNC_EACH;
+        query_restart(query);
+    }
+    conn->settled = event->request + 1;
+    if (event->transaction != 'I' && !conn->db->base.options.session)
+        conn_break(conn, QURING_IN_DOUBT, "25001", "a query left a transaction open on a shared connection");
+}
+
+static void on_barrier_ready(struct pg_conn *conn, const struct wire_event *event) {
+    const struct pg_flight *flight = pg_conn_flight(conn, event->request);
+    conn->settled = event->request + 1;
+    if (flight->failed) {
+        char message[PG_MESSAGE_BYTES], sqlstate[6];
+        memcpy(message, conn->message, sizeof message);
+        memcpy(sqlstate, conn->sqlstate, sizeof sqlstate);
+        conn_break(conn, QURING_NOT_SENT, sqlstate, message);
+    } else if (!conn->nonce_seen || event->transaction != 'I') {
+        conn_break(conn, QURING_PROTOCOL, "08P01", "the first exchange on the new connection got another one's answer");
+    } else {
+        timer_clear(conn->db->base.host->ring, &conn->timer);
+        conn_move(conn, PG_CONN_READY);
+        conn->attempts = 0;
+        conn->was_up = true;
+        pg_db_conn_up(conn);
+    }
+}
+
+/* ---- Events ---- */
+
+/* False: the connection takes nothing more. */
+static bool on_event(struct pg_conn *conn, const struct wire_event *event) {
+    struct pg_flight *flight = pg_conn_flight(conn, event->request);
+    switch (event->kind) {
+    case WIRE_ROW:
+        on_row(conn, flight, event);
+        return true;
+    case WIRE_COMPLETE:
+        on_complete(conn, flight, event);
+        return true;
+    case WIRE_READY:
+        if (base_unlikely(flight->kind == PG_BARRIER))
+            on_barrier_ready(conn, event);
+        else
+            on_ready(conn, event);
+        return conn->state != PG_DRAINING;
+    case WIRE_PARAMETERS:
+    case WIRE_COLUMNS:
+        if (on_describe(flight, event))
+            return true;
+        conn_break(conn, QURING_IN_DOUBT, "53200", "out of memory while reading a statement's description");
+        return false;
+    case WIRE_ERROR:
+        on_error(conn, flight, event);
+        return true;
+    case WIRE_NOTICE:
+    case WIRE_PARAMETER_STATUS:
+    case WIRE_NOTIFICATION:
+        return true;
+    case WIRE_FATAL:
+        conn_break(conn, QURING_IN_DOUBT, event->error.sqlstate, event->error.message);
+        return false;
+    case WIRE_COPY:
+        conn_break(conn, QURING_IN_DOUBT, "0A000", "a query began a COPY, which can't be carried out here");
+        return false;
+    case WIRE_VIOLATION:
+        conn_break(conn, QURING_PROTOCOL, "08P01", event->violation);
+        return false;
+    case WIRE_NEED_MORE:
+        break;
+    }
+    UNREACHABLE("an event that is none");
+}
+
+static struct pg_conn *conn_of(struct stream *stream) {
+    return base_container_of(stream, struct pg_conn, stream);
+}
+
+/* Consumes the events that `in` holds; tells how long the message is that it ends in. */
+static size_t consume(struct pg_conn *conn, struct buf *in) {
+    const uint8_t *bytes = buf_head(in);
+    size_t size = buf_size(in), used = 0;
+    struct wire_event event;
+    for (;;) {
+        used += wire_session_next(&conn->session, bytes + used, size - used, &event);
+        if (event.kind == WIRE_NEED_MORE || !on_event(conn, &event))
+            break;
+    }
+    buf_consume(in, used);
+    return event.kind == WIRE_NEED_MORE ? event.size : 0;
+}
+
+static void conn_received(struct stream *stream) {
+    struct pg_conn *conn = conn_of(stream);
+    if (!conn->tls) {
+        stream_expect(stream, consume(conn, &stream->in));
+        return;
+    }
+    const char *why = NULL;
+    bool alive = pg_tls_receive(conn->tls, buf_head(&stream->in), buf_size(&stream->in), &conn->plain_in, &why);
+    buf_consume(&stream->in, buf_size(&stream->in));
+    (void)consume(conn, &conn->plain_in);
+    if (buf_size(&conn->plain_in) == 0)
+        buf_reset(&conn->plain_in, PLAIN_KEEP_BYTES);
+    if (!alive)
+        conn_break(conn, QURING_IN_DOUBT, "08006", why);
+    else if (conn->state != PG_DRAINING && pg_tls_has_output(conn->tls))
+        pg_conn_flush(conn);
+}
+
+static void conn_lost(struct stream *stream, int error) {
+    struct pg_conn *conn = conn_of(stream);
+    if (error)
+        conn_break(conn, QURING_IN_DOUBT, "08006", strerror(error));
+    else
+        conn_break(conn, QURING_IN_DOUBT, "08006", "the server closed the connection without saying why");
+}
+
+/* ---- The end of a connection ---- */
+
+static void end_flight(struct pg_conn *conn, struct pg_flight *flight) {
+    struct query *query = flight->query;
+    bool sent = flight->first_byte < conn->stream.accepted_bytes;
+    if (query && !sent && !conn->db->base.options.session && !conn->db->base.closing)
+        return; /* goes back in line */
+    flight->query = NULL;
+    if (!query)
+        return;
+    result_clear_rows(&query->result);
+    db_query_fail(query, sent ? conn->reason : QURING_NOT_SENT, conn->sqlstate, "%s", conn->message);
+}
+
+static void conn_closed(struct stream *stream) {
+    struct pg_conn *conn = conn_of(stream);
+    if (conn->reason == QURING_NOT_SENT || conn->reason == QURING_OK)
+        conn->reason = QURING_IN_DOUBT;
+    for (uint64_t r = conn->settled; r < conn->session.next; r++) {
+        end_flight(conn, pg_conn_flight(conn, r));
+        pg_flight_drop(pg_conn_flight(conn, r));
+    }
+    for (uint64_t r = conn->session.next; r-- > conn->settled;) {
+        struct query *query = pg_conn_flight(conn, r)->query;
+        if (query)
+            query_restart(query);
+    }
+    wire_session_free(&conn->session);
+    stream_free(&conn->stream);
+    pg_tls_close(conn->tls);
+    conn->tls = NULL;
+    buf_free(&conn->plain_in);
+    buf_free(&conn->plain_out);
+    pg_prepared_forget_all(conn);
+    conn_move(conn, PG_DOWN);
+    pg_db_conn_down(conn);
+}
+
+static const struct stream_events conn_events = {.received = conn_received, .lost = conn_lost, .closed = conn_closed};
+
+/* ---- Connecting ---- */
+
+static void connect_failed(struct pg_conn *conn, const char *sqlstate, const char *message) {
+    set_reason(conn, QURING_NOT_SENT, sqlstate, message);
+    conn_move(conn, PG_DOWN);
+    pg_db_conn_down(conn);
+}
+
+static bool hand_over(struct pg_conn *conn) {
+    struct quring_db *db = &conn->db->base;
+    if (!wire_session_init(&conn->session, db->options.depth, db->options.message_bytes))
+        return false;
+    int error = stream_open(&conn->stream, db->host->ring, conn->connect.fd, &conn_events, db->options.message_bytes,
+                            OUT_LIMIT_BYTES);
+    if (error) {
+        wire_session_free(&conn->session);
+        return false;
+    }
+    conn->tls = conn->connect.tls;
+    buf_init(&conn->plain_in, db->options.message_bytes + 2 * PLAIN_KEEP_BYTES);
+    buf_init(&conn->plain_out, OUT_LIMIT_BYTES);
+    conn->settled = 0;
+    conn->name_count = 0;
+    conn->group_open = false;
+    conn->nonce = rng_next(&conn->db->rng);
+    conn->nonce_seen = false;
+    conn_move(conn, PG_BARRIER_SENT);
+    return true;
+}
+
+static void connect_done(struct job *job) {
+    struct pg_conn *conn = base_container_of(job, struct pg_conn, connect.job);
+    struct pg_connect *connect = &conn->connect;
+    struct ring *ring = conn->db->base.host->ring;
+    if (connect->fd < 0) {
+        connect_failed(conn, connect->sqlstate, connect->message);
+        return;
+    }
+    if (conn->db->base.closing || !hand_over(conn)) {
+        ring_port(ring)->methods->close(ring_port(ring), connect->fd);
+        pg_tls_close(connect->tls);
+        connect_failed(conn, "53200", "out of memory, or over the engine's connection_count");
+        return;
+    }
+    if (!pg_request_barrier(conn) || !timer_set(ring, &conn->timer, ring_now_ns(ring) + connect->timeout_ns))
+        conn_break(conn, QURING_NOT_SENT, "53200", "out of memory");
+    else
+        pg_conn_flush(conn);
+}
+
+static void timer_fired(struct timer *timer) {
+    struct pg_conn *conn = base_container_of(timer, struct pg_conn, timer);
+    if (conn->state == PG_DOWN)
+        pg_conn_start(conn);
+    else if (conn->state == PG_BARRIER_SENT)
+        conn_break(conn, QURING_NOT_SENT, "08001", "the server did not answer the first query in time");
+}
+
+void pg_conn_start(struct pg_conn *conn) {
+    timer_clear(conn->db->base.host->ring, &conn->timer);
+    conn_move(conn, PG_CONNECTING);
+    conn->connect.fd = -1;
+    lane_post(conn->db->lanes[conn->index % 2], &conn->connect.job);
+}
+
+void pg_conn_close(struct pg_conn *conn) {
+    timer_clear(conn->db->base.host->ring, &conn->timer);
+    if (conn->state == PG_CONNECTING)
+        atomic_store(&conn->connect.abort, true);
+    else if (conn->state == PG_BARRIER_SENT || conn->state == PG_CONN_READY)
+        conn_break(conn, QURING_SHUTDOWN, "57P01", "the database handle was closed");
+}
+
+bool pg_conn_init(struct pg_conn *conn, struct pg_db *db, uint32_t index) {
+    uint64_t flights = 1;
+    while (flights < db->base.options.depth)
+        flights *= 2;
+    *conn = (struct pg_conn){.db = db, .index = index, .flight_mask = flights - 1};
+    conn->timer.fire = timer_fired;
+    conn->connect.job.run = pg_current_connector();
+    conn->connect.job.done = connect_done;
+    conn->connect.conninfo = db->conninfo;
+    conn->connect.timeout_ns = db->base.options.connect_timeout_ns;
+    conn->flights = calloc(flights, sizeof *conn->flights);
+    conn->prepared = calloc(db->base.options.statement_count, sizeof *conn->prepared);
+    return conn->flights && conn->prepared;
+}
+
+void pg_conn_free(struct pg_conn *conn) {
+    free(conn->flights);
+    free(conn->prepared);
+}
+
+/* ---- Queries ---- */
+
+static void end_group(struct pg_conn *conn) {
+    if (!conn->group_open)
+        return;
+    wire_put_sync(pg_conn_out(conn));
+    wire_session_end_group(&conn->session);
+    conn->group_open = false;
+}
+
+void pg_conn_flush(struct pg_conn *conn) {
+    end_group(conn);
+    if (conn->tls && !pg_tls_seal(conn->tls, &conn->plain_out, stream_out(&conn->stream)))
+        conn_break(conn, QURING_IN_DOUBT, "08006", "the TLS session broke while sending, or memory ran out");
+    stream_dirty(&conn->stream);
+}
+
+void pg_conn_send(struct pg_conn *conn, struct query *query) {
+    bool alone = query->sync != QURING_SYNC_GROUP;
+    if (alone)
+        end_group(conn);
+    uint64_t request = conn->session.next;
+    struct pg_flight *flight = pg_conn_flight(conn, request);
+    if (base_unlikely(!pg_request_encode(conn, query, flight, alone))) {
+        *flight = (struct pg_flight){0};
+        db_query_fail(query, QURING_NOT_SENT, "54000", "the query does not fit a message of %d bytes, or memory ran out",
+                      WIRE_SEND_BYTES_MAX);
+        return;
+    }
+    query->backend.pg.conn = conn;
+    query->backend.pg.request = request;
+    conn->group_open = !alone;
+}
+
+void pg_conn_abandon(struct pg_conn *conn, struct query *query, quring_status status) {
+    struct pg_flight *flight = pg_conn_flight(conn, query->backend.pg.request);
+    PRE(flight->query == query);
+    flight->query = NULL;
+    result_clear_rows(&query->result);
+    db_query_fail(query, status, "57014", "%s",
+                  status == QURING_TIMEOUT    ? "its timeout passed; the server may still carry it out"
+                  : status == QURING_SHUTDOWN ? "the engine was shut down; the server may still carry it out"
+                                              : "cancelled; the server may still carry it out");
+}

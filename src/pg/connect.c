@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * libpq connects: URIs, service and password files, host lists, SCRAM. On a lane, for name look-up and key derivation can
+ * block for seconds. Then the socket is taken from it: a duplicate of the descriptor becomes ours, /dev/null goes under
+ * libpq's own, and PQfinish() frees its 37 KB while the link lives on.
+ */
+#include "pg/pg.h"
+#include "pg/tls.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ABORT_CHECK_MS = 50 };
+
+static _Thread_local pg_connector connector_in_use;
+
+void pg_use_connector(pg_connector connector) {
+    connector_in_use = connector;
+}
+
+pg_connector pg_current_connector(void) {
+    return connector_in_use ? connector_in_use : pg_connect_run;
+}
+
+static uint64_t clock_ns(void) {
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static void fail(struct pg_connect *connect, const char *sqlstate, const char *message) {
+    memcpy(connect->sqlstate, sqlstate, 5);
+    connect->sqlstate[5] = 0;
+    snprintf(connect->message, sizeof connect->message, "%s", message);
+    size_t length = strlen(connect->message);
+    while (length && isspace((unsigned char)connect->message[length - 1]))
+        connect->message[--length] = 0;
+}
+
+/*
+ * libpq keeps the server's SQLSTATE to itself, but PQERRORS_VERBOSE puts it into the text: "FATAL:  28P01: password …".
+ * Takes it out of there, and cuts the LOCATION line.
+ */
+static void fail_with_libpq(struct pg_connect *connect, PGconn *conn) {
+    char text[PG_MESSAGE_BYTES];
+    snprintf(text, sizeof text, "%s", PQerrorMessage(conn));
+    char *location = strstr(text, "\nLOCATION:");
+    if (location)
+        *location = 0;
+    char sqlstate[6] = "08001";
+    for (char *at = text; (at = strstr(at, ":  ")); at++) {
+        char *code = at + 3;
+        if (strspn(code, "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ") != 5 || code[5] != ':' || code[6] != ' ')
+            continue;
+        memcpy(sqlstate, code, 5);
+        memmove(code, code + 7, strlen(code + 7) + 1);
+    }
+    fail(connect, sqlstate, text);
+}
+
+static void ignore_notice(void *arg, const PGresult *notice) {
+    (void)arg;
+    (void)notice;
+}
+
+/* Waits until the socket is ready for what libpq wants. False: the deadline passed, or the engine is closing. */
+static bool wait_socket(struct pg_connect *connect, PGconn *conn, PostgresPollingStatusType wants, uint64_t until) {
+    for (;;) {
+        uint64_t now = clock_ns();
+        if (now >= until || atomic_load(&connect->abort))
+            return false;
+        uint64_t left_ms = (until - now) / 1000000 + 1;
+        struct pollfd fd = {.fd = PQsocket(conn), .events = wants == PGRES_POLLING_READING ? POLLIN : POLLOUT};
+        int ready = poll(&fd, 1, left_ms < ABORT_CHECK_MS ? (int)left_ms : ABORT_CHECK_MS);
+        if (ready > 0 || (ready < 0 && errno != EINTR))
+            return true;
+    }
+}
+
+static PGconn *start(const struct pg_connect *connect) {
+    /* The expanded dbname comes before what must hold whatever it says. */
+    static const char *const keywords[] = {"fallback_application_name", "dbname", "client_encoding", "gssencmode", NULL};
+    const char *const values[] = {"quring", connect->conninfo, "UTF8", "disable", NULL};
+    return PQconnectStartParams(keywords, values, 1);
+}
+
+static bool connect_until(struct pg_connect *connect, PGconn *conn, uint64_t until) {
+    PostgresPollingStatusType wants = PGRES_POLLING_WRITING;
+    while (PQstatus(conn) != CONNECTION_BAD && wants != PGRES_POLLING_OK && wants != PGRES_POLLING_FAILED) {
+        if (!wait_socket(connect, conn, wants, until)) {
+            fail(connect, "08001", atomic_load(&connect->abort) ? "the database handle was closed while connecting"
+                                                                : "timeout expired while connecting (connect_timeout_ns)");
+            return false;
+        }
+        wants = PQconnectPoll(conn);
+    }
+    if (wants == PGRES_POLLING_OK)
+        return true;
+    fail_with_libpq(connect, conn);
+    return false;
+}
+
+/* Settings that our codecs rely on. Only what the server reports otherwise costs a round trip. */
+static bool settle_session(struct pg_connect *connect, PGconn *conn) {
+    const char *datestyle = PQparameterStatus(conn, "DateStyle");
+    const char *integer = PQparameterStatus(conn, "integer_datetimes");
+    if (integer && strcmp(integer, "on") != 0) {
+        fail(connect, "0A000", "the server was built without integer_datetimes");
+        return false;
+    }
+    if (!datestyle || strncmp(datestyle, "ISO", 3) == 0)
+        return true;
+    PGresult *result = PQexec(conn, "set datestyle to iso");
+    bool ok = PQresultStatus(result) == PGRES_COMMAND_OK;
+    PQclear(result);
+    if (!ok)
+        fail_with_libpq(connect, conn);
+    return ok;
+}
+
+static bool take_socket(struct pg_connect *connect, PGconn *conn) {
+    PQconsumeInput(conn);
+    if (PQtransactionStatus(conn) != PQTRANS_IDLE || PQstatus(conn) != CONNECTION_OK) {
+        fail(connect, "08006", "the new connection was not idle");
+        return false;
+    }
+    int fd = fcntl(PQsocket(conn), F_DUPFD_CLOEXEC, 0);
+    int null = fd < 0 ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
+    bool taken = null >= 0 && dup2(null, PQsocket(conn)) >= 0;
+    /* A request that the kernel hands to a worker could end with EAGAIN on a non-blocking socket. */
+    taken = taken && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) == 0;
+    if (null >= 0)
+        close(null);
+    if (taken) {
+        connect->fd = fd;
+        return true;
+    }
+    char text[64];
+    snprintf(text, sizeof text, "taking over the socket: %s", strerror(errno));
+    fail(connect, "08001", text);
+    if (fd >= 0)
+        close(fd);
+    return false;
+}
+
+static bool take_session(struct pg_connect *connect, PGconn *conn) {
+    if (!PQsslInUse(conn))
+        return true;
+    const char *why;
+    connect->tls = pg_tls_open(conn, &why);
+    if (connect->tls)
+        return true;
+    close(connect->fd);
+    connect->fd = -1;
+    fail(connect, "08001", why);
+    return false;
+}
+
+void pg_connect_run(struct job *job) {
+    struct pg_connect *connect = base_container_of(job, struct pg_connect, job);
+    uint64_t until = clock_ns() + connect->timeout_ns;
+    connect->fd = -1;
+    connect->tls = NULL;
+    PGconn *conn = start(connect);
+    if (!conn) {
+        fail(connect, "53200", "out of memory");
+        return;
+    }
+    PQsetErrorVerbosity(conn, PQERRORS_VERBOSE);
+    PQsetNoticeReceiver(conn, ignore_notice, NULL);
+    bool taken = connect_until(connect, conn, until) && settle_session(connect, conn) && take_socket(connect, conn) &&
+                 take_session(connect, conn);
+    if (!taken || !connect->tls)
+        PQfinish(conn);
+}

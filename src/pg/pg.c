@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Connections come and go as follows. While none is up, one of them alone tries to connect, so a server that is down or
+ * starting is asked by one, not by all; its success starts the others. Failed attempts back off exponentially, with
+ * jitter. Queries wait for a server that was there before up to reconnect_wait_ns; a server that never was there, or that
+ * refuses us for good (wrong password, no such database), ends them with its own words.
+ */
+#include "pg/pg.h"
+
+#include <libpq-fe.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum {
+    CONNECTIONS = 8,
+    CONNECTIONS_MAX = 10000,
+    DEPTH = 64,
+    STATEMENT_TEXT_BYTES = 64 * 1024, /* longer texts are parsed for each use */
+    BACKLOG_BYTES = 4 << 20           /* a connection with more than this to send takes no more queries */
+};
+
+static const uint64_t BACKOFF_NS = 50000000, BACKOFF_MAX_NS = 2000000000;
+
+static struct pg_db *pg_db_of(struct quring_db *db) {
+    return base_container_of(db, struct pg_db, base);
+}
+
+/* ---- Outages ---- */
+
+static void fail_waiting(struct pg_db *db, const struct pg_conn *why) {
+    struct list *node;
+    while ((node = list_first(&db->base.waiting)))
+        db_query_fail(list_entry(node, struct query, link), QURING_NOT_SENT, why->sqlstate, "%s", why->message);
+}
+
+/* Refusals that another attempt does not change: authorisation (28), no such database (3D), no privilege (42501). */
+static bool is_permanent(const char *sqlstate) {
+    return strncmp(sqlstate, "28", 2) == 0 || strncmp(sqlstate, "3D", 2) == 0 || strcmp(sqlstate, "42501") == 0;
+}
+
+static void outage_fired(struct timer *timer) {
+    struct pg_db *db = base_container_of(timer, struct pg_db, outage);
+    db->impatient = true;
+    for (uint32_t i = 0; i < db->conn_count; i++)
+        if (db->conns[i].message[0]) {
+            fail_waiting(db, &db->conns[i]);
+            return;
+        }
+}
+
+static void retry_later(struct pg_conn *conn) {
+    struct ring *ring = conn->db->base.host->ring;
+    uint32_t doublings = conn->attempts < 6 ? conn->attempts : 6;
+    uint64_t backoff = BACKOFF_NS << doublings;
+    if (backoff > BACKOFF_MAX_NS)
+        backoff = BACKOFF_MAX_NS;
+    uint64_t jittered = backoff / 2 + rng_below(&conn->db->rng, backoff / 2 + 1);
+    if (!timer_set(ring, &conn->timer, ring_now_ns(ring) + jittered))
+        pg_conn_start(conn);
+}
+
+static bool is_trying(const struct pg_conn *conn) {
+    return conn->state == PG_CONNECTING || conn->state == PG_BARRIER_SENT || heap_contains(&conn->timer.node);
+}
+
+/* Sees to it that those try to connect that should: all of them while one is up, else one. */
+static void plan_connecting(struct pg_db *db) {
+    bool trying = false;
+    for (uint32_t i = 0; i < db->conn_count; i++)
+        trying |= is_trying(&db->conns[i]);
+    for (uint32_t i = 0; i < db->conn_count; i++) {
+        struct pg_conn *conn = &db->conns[i];
+        if (conn->state != PG_DOWN || is_trying(conn) || (trying && !db->conns_up))
+            continue;
+        if (conn->attempts)
+            retry_later(conn);
+        else
+            pg_conn_start(conn);
+        trying = true;
+    }
+}
+
+void pg_db_conn_up(struct pg_conn *conn) {
+    struct pg_db *db = conn->db;
+    db->conns_up++;
+    db->impatient = false;
+    db->base.host->stats.connect_count++;
+    db->base.host->stats.connection_count++;
+    timer_clear(db->base.host->ring, &db->outage);
+    plan_connecting(db);
+}
+
+void pg_db_conn_down(struct pg_conn *conn) {
+    struct pg_db *db = conn->db;
+    struct ring *ring = db->base.host->ring;
+    if (conn->was_up) {
+        db->base.host->stats.connection_count--;
+        db->base.host->stats.connection_lost_count += !db->base.closing;
+    } else {
+        db->base.host->stats.connect_failure_count += !db->base.closing;
+    }
+    if (db->base.closing)
+        return;
+    conn->attempts++;
+    if (conn->was_up && db->base.options.session)
+        fail_waiting(db, conn); /* they relied on the state that went with it */
+    if (!db->conns_up) {
+        if (db->impatient || is_permanent(conn->sqlstate))
+            fail_waiting(db, conn);
+        else if (!heap_contains(&db->outage.node))
+            (void)timer_set(ring, &db->outage, ring_now_ns(ring) + db->base.options.reconnect_wait_ns);
+    }
+    conn->was_up = false;
+    plan_connecting(db);
+}
+
+/* ---- Admission ---- */
+
+static uint16_t conn_room(const struct pg_conn *conn) {
+    if (conn->state != PG_CONN_READY || stream_backlog_bytes(&conn->stream) > BACKLOG_BYTES)
+        return PG_LOAD_NONE;
+    uint64_t load = conn->session.next - conn->settled;
+    return load < conn->db->base.options.depth ? (uint16_t)load : PG_LOAD_NONE;
+}
+
+/* Gives a run of queries to the least loaded connection, up to the load of the next one. False: none takes any. */
+static bool admit_run(struct pg_db *db) {
+    uint32_t least = 0;
+    uint16_t second = (uint16_t)db->base.options.depth;
+    for (uint32_t i = 1; i < db->conn_count; i++) {
+        if (db->loads[i] < db->loads[least]) {
+            second = db->loads[least] < second ? db->loads[least] : second;
+            least = i;
+        } else if (db->loads[i] < second) {
+            second = db->loads[i];
+        }
+    }
+    if (db->loads[least] == PG_LOAD_NONE)
+        return false;
+    struct pg_conn *conn = &db->conns[least];
+    uint32_t count = second > db->loads[least] ? (uint32_t)second - db->loads[least] : 1u;
+    struct query *query;
+    while (count-- && db->loads[least] != PG_LOAD_NONE && (query = db_query_admit(&db->base))) {
+        pg_conn_send(conn, query);
+        db->loads[least] = conn_room(conn);
+    }
+    return true;
+}
+
+static void pg_advance(struct quring_db *base) {
+    struct pg_db *db = pg_db_of(base);
+    if (base->closing) {
+        base->closed = true;
+        for (uint32_t i = 0; i < db->conn_count; i++)
+            base->closed &= db->conns[i].state == PG_DOWN;
+        return;
+    }
+    if (list_empty(&base->waiting) || !db->conns_up)
+        return;
+    for (uint32_t i = 0; i < db->conn_count; i++)
+        db->loads[i] = conn_room(&db->conns[i]);
+    while (!list_empty(&base->waiting) && admit_run(db))
+        ;
+    for (uint32_t i = 0; i < db->conn_count; i++)
+        if (buf_size(pg_conn_out(&db->conns[i])))
+            pg_conn_flush(&db->conns[i]);
+}
+
+static void pg_abandon(struct query *query, quring_status status) {
+    pg_conn_abandon(query->backend.pg.conn, query, status);
+}
+
+/* ---- Open and close ---- */
+
+static bool pg_accepts(const char *url) {
+    if (strncmp(url, "postgresql://", 13) == 0 || strncmp(url, "postgres://", 11) == 0)
+        return true;
+    return !strstr(url, "://") && strchr(url, '=');
+}
+
+static void drop_info(void *backend) {
+    pg_info_drop(backend);
+}
+
+static void pg_destroy(struct quring_db *base) {
+    struct pg_db *db = pg_db_of(base);
+    for (size_t i = 0; i < sizeof db->lanes / sizeof *db->lanes; i++)
+        if (db->lanes[i])
+            lane_close(db->lanes[i]);
+    for (uint32_t i = 0; db->conns && i < db->conn_count; i++)
+        pg_conn_free(&db->conns[i]);
+    if (base->statements)
+        statement_table_free(base->statements);
+    free(db->conns);
+    free(db->loads);
+    free(db->conninfo);
+    free(db);
+}
+
+/* libpq reads the URL; what it can't read, or asks for what can't be had here, is refused now. */
+static int check_conninfo(struct host *host, const char *url) {
+    char *why = NULL;
+    PQconninfoOption *options = PQconninfoParse(url, &why);
+    if (!options) {
+        int error = host_error(host, QURING_EURL, "%s", why ? why : "libpq can't read this connection string");
+        PQfreemem(why);
+        return error;
+    }
+    int error = 0;
+    for (const PQconninfoOption *o = options; o->keyword && !error; o++) {
+        if (!o->val)
+            continue;
+        if (strcmp(o->keyword, "gssencmode") == 0 && strcmp(o->val, "require") == 0)
+            error = host_error(host, QURING_EUNSUPPORTED, "gssencmode=require: GSS encryption does not work here");
+        if (strcmp(o->keyword, "replication") == 0)
+            error = host_error(host, QURING_EUNSUPPORTED, "replication connections do not work here");
+    }
+    PQconninfoFree(options);
+    return error;
+}
+
+static int open_parts(struct pg_db *db, const char *url) {
+    const quring_db_options *options = &db->base.options;
+    db->conninfo = strdup(url);
+    db->conns = calloc(db->conn_count, sizeof *db->conns);
+    db->loads = calloc(db->conn_count, sizeof *db->loads);
+    db->base.statements = statement_table_new(options->statement_count, STATEMENT_TEXT_BYTES, drop_info);
+    if (!db->conninfo || !db->conns || !db->loads || !db->base.statements)
+        return QURING_ENOMEM;
+    for (uint32_t i = 0; i < db->conn_count; i++)
+        if (!pg_conn_init(&db->conns[i], db, i))
+            return QURING_ENOMEM;
+    for (size_t i = 0; i < sizeof db->lanes / sizeof *db->lanes; i++) {
+        int error = lane_open(db->base.host->ring, "quring-connect", &db->lanes[i]);
+        if (error)
+            return error;
+    }
+    return 0;
+}
+
+static int pg_open(const struct quring_db *base, const char *url, struct quring_db **out) {
+    int error = check_conninfo(base->host, url);
+    if (error)
+        return error;
+    if (base->options.connection_count > CONNECTIONS_MAX)
+        return host_error(base->host, QURING_EINVAL, "connection_count %u: at most %d", base->options.connection_count,
+                          CONNECTIONS_MAX);
+    struct pg_db *db = calloc(1, sizeof *db);
+    if (!db)
+        return QURING_ENOMEM;
+    db->base = *base;
+    if (!db->base.options.connection_count)
+        db->base.options.connection_count = CONNECTIONS;
+    if (!db->base.options.depth)
+        db->base.options.depth = DEPTH;
+    db->conn_count = db->base.options.connection_count;
+    db->impatient = true;
+    db->outage.fire = outage_fired;
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    db->rng.state = (uint64_t)now.tv_nsec * 0x9e3779b97f4a7c15u ^ (uint64_t)now.tv_sec ^ (uint64_t)(uintptr_t)db;
+    error = open_parts(db, url);
+    if (error) {
+        pg_destroy(&db->base);
+        return host_error(base->host, error, "the database handle could not be made");
+    }
+    pg_conn_start(&db->conns[0]);
+    *out = &db->base;
+    return 0;
+}
+
+static void pg_close(struct quring_db *base) {
+    struct pg_db *db = pg_db_of(base);
+    timer_clear(base->host->ring, &db->outage);
+    for (uint32_t i = 0; i < db->conn_count; i++)
+        pg_conn_close(&db->conns[i]);
+}
+
+const struct backend pg_backend = {
+    .name = "postgresql",
+    .accepts = pg_accepts,
+    .open = pg_open,
+    .advance = pg_advance,
+    .abandon = pg_abandon,
+    .close = pg_close,
+    .destroy = pg_destroy,
+};

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The PostgreSQL backend: libpq connects, then the ring carries the bytes.
+ *
+ *   pg.c        the database handle: URL, admission to connections, outages and reconnecting
+ *   connect.c   a blocking job: libpq connects, authenticates, and gives the socket away
+ *   conn.c      one connection: its states, replies to queries, what a lost connection leaves behind
+ *   request.c   a query as protocol messages; what is prepared on a connection
+ *   info.c      what the server inferred of a statement
+ *   tls.c       between the socket's bytes and the protocol's, on an encrypted connection
+ *
+ * Invariants: a RUNNING query is in exactly one connection's flights, at the ordinal of its request. Replies find their
+ * query by that ordinal, never by guessing. A flight whose query was abandoned stays, without its query, until its reply
+ * was consumed. Queries end only at their sync point (ReadyForQuery) or with their connection.
+ */
+#ifndef QURING_PG_PG_H
+#define QURING_PG_PG_H
+
+#include "base/rng.h"
+#include "core/backend.h"
+#include "ring/offload.h"
+#include "ring/stream.h"
+#include "wire/encode.h"
+#include "wire/session.h"
+
+/* ---- What the server inferred of a statement (info.c) ---- */
+
+struct pg_info {
+    uint32_t references;
+    uint16_t param_count;
+    uint16_t format_count; /* of result formats in Bind: 0 all text, 1 for all columns, or one a column */
+    int32_t column_count;  /* or WIRE_NO_ROWS */
+    uint16_t *formats;
+    struct columns *columns; /* held; NULL when the statement returns no rows */
+    uint32_t param_oids[];
+};
+
+struct pg_info *pg_info_new(const struct wire_parameters *parameters);
+/* Takes the columns of a RowDescription; NULL of NoData. False: no memory. */
+bool pg_info_set_columns(struct pg_info *info, const struct wire_columns *columns);
+struct pg_info *pg_info_hold(struct pg_info *info);
+void pg_info_drop(struct pg_info *info); /* NULL is allowed */
+bool pg_info_equal(const struct pg_info *a, const struct pg_info *b);
+
+/* ---- Connections ---- */
+
+/*
+ * What a connection holds of the statement with a given index:
+ *
+ *      ABSENT --Parse sent--> PENDING --described, sync point--> READY --26000--> ABSENT
+ *                                \-----------failed------------> ABSENT
+ *      READY with another serial, or serial 0: stale; closed by the request that takes its place
+ */
+enum pg_prepared_state { PG_ABSENT, PG_PENDING, PG_READY };
+
+struct pg_prepared {
+    uint64_t serial;
+    struct pg_info *info; /* held, while READY */
+    uint32_t name;        /* on the server: "q<name>" */
+    uint8_t state;        /* enum pg_prepared_state */
+};
+
+enum pg_flight_kind {
+    PG_BOUND,   /* Bind of a READY statement */
+    PG_NAMED,   /* Parse under a name, which becomes READY */
+    PG_UNNAMED, /* Parse without a name: nothing is kept */
+    PG_BARRIER  /* the first exchange on a connection */
+};
+
+/* A request that was encoded and whose sync point has not come. */
+struct pg_flight {
+    struct query *query;              /* NULL once abandoned, and for the barrier */
+    struct quring_statement *statement; /* held; NULL for the barrier */
+    struct pg_info *info;             /* held: what a Describe in this request said so far */
+    uint64_t first_byte;              /* in the stream */
+    uint8_t kind;                     /* enum pg_flight_kind */
+    bool described;                   /* `info` is complete */
+    bool completed;                   /* the command was carried out */
+    bool failed;                      /* the server said so; query->error has its words */
+    bool over_limit;                  /* rows past the limits were dropped */
+    bool stale;                       /* refused because the plan went stale, before anything ran */
+    bool blameless;                   /* failed only because it shares a transaction */
+};
+
+/*
+ *      DOWN --job posted--> CONNECTING --socket--> BARRIER --its answer--> READY
+ *        ^  \                   |                     |                      |
+ *        |   +-<--- failed -----+                     +------ lost, broken --+
+ *        |   backoff                                  v
+ *        +---------- nothing left in the kernel --- DRAINING
+ */
+enum pg_conn_state { PG_DOWN, PG_CONNECTING, PG_BARRIER_SENT, PG_CONN_READY, PG_DRAINING };
+
+enum { PG_MESSAGE_BYTES = 512 };
+
+struct pg_tls;
+
+/* A connect job and its outcome (connect.c). */
+struct pg_connect {
+    struct job job;
+    const char *conninfo;
+    uint64_t timeout_ns;
+    atomic_bool abort; /* set by the reactor: give up soon */
+    int fd;            /* -1: failed */
+    struct pg_tls *tls; /* NULL on a plain connection */
+    char sqlstate[6];
+    char message[PG_MESSAGE_BYTES];
+};
+
+struct pg_db;
+
+struct pg_conn {
+    struct pg_db *db;
+    uint32_t index;
+    uint8_t state; /* enum pg_conn_state */
+    struct pg_connect connect;
+    struct stream stream;
+    struct pg_tls *tls;           /* NULL on a plain connection; else the protocol's bytes are in the next two */
+    struct buf plain_in, plain_out;
+    struct wire_session session;
+    struct pg_flight *flights; /* ring of flight_mask + 1, by ordinal */
+    uint64_t flight_mask;
+    struct pg_prepared *prepared; /* by statement index */
+    uint32_t name_count;          /* names given out on this connection */
+    uint64_t settled;             /* ordinal of the first request whose sync point has not come */
+    bool group_open;              /* the last request has no Sync yet */
+    uint64_t nonce;               /* of the barrier */
+    bool nonce_seen;
+    /* why it went down */
+    quring_status reason;
+    char sqlstate[6];
+    char message[PG_MESSAGE_BYTES];
+    bool was_up;        /* it reached READY before it went down */
+    struct timer timer; /* DOWN: when to try again; BARRIER_SENT: when to give up */
+    uint32_t attempts;  /* failed in a row */
+};
+
+struct pg_db {
+    struct quring_db base;
+    char *conninfo;
+    uint32_t conn_count;
+    struct pg_conn *conns;
+    uint16_t *loads; /* requests out on each connection; PG_LOAD_NONE while it takes none */
+    struct lane *lanes[2];
+    struct rng rng;
+    uint32_t conns_up;   /* in PG_CONN_READY */
+    struct timer outage; /* set when the last of them is lost: how long queries wait for another */
+    bool impatient;      /* they have waited long enough, or never had one: a failed attempt ends them */
+};
+
+enum { PG_LOAD_NONE = UINT16_MAX };
+
+/* connect.c */
+typedef void (*pg_connector)(struct job *job);
+void pg_connect_run(struct job *job); /* a pg_connector: blocks */
+/* For tests: databases that this thread opens next connect through `connector` instead of libpq; NULL: libpq again. */
+void pg_use_connector(pg_connector connector);
+pg_connector pg_current_connector(void);
+
+/* conn.c */
+bool pg_conn_init(struct pg_conn *conn, struct pg_db *db, uint32_t index);
+void pg_conn_free(struct pg_conn *conn);
+void pg_conn_start(struct pg_conn *conn);  /* DOWN -> CONNECTING */
+void pg_conn_close(struct pg_conn *conn);  /* towards DOWN, from any state */
+void pg_conn_send(struct pg_conn *conn, struct query *query);
+/* Ends the open group, and hands what was encoded since to the stream. */
+void pg_conn_flush(struct pg_conn *conn);
+void pg_conn_abandon(struct pg_conn *conn, struct query *query, quring_status status);
+
+/* Where requests are encoded. */
+static inline struct buf *pg_conn_out(struct pg_conn *conn) {
+    return conn->tls ? &conn->plain_out : stream_out(&conn->stream);
+}
+
+static inline struct pg_flight *pg_conn_flight(const struct pg_conn *conn, uint64_t request) {
+    return &conn->flights[request & conn->flight_mask];
+}
+
+/* pg.c: what connections report */
+void pg_db_conn_up(struct pg_conn *conn);
+void pg_db_conn_down(struct pg_conn *conn); /* now DOWN; why stands in it */
+
+/* request.c */
+/* Appends the query's messages and fills its flight. False, with everything undone: it does not fit one message. */
+bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_flight *flight, bool sync);
+bool pg_request_barrier(struct pg_conn *conn);
+/* At the request's sync point: what becomes of the statement it prepared or used. */
+void pg_request_settle(struct pg_conn *conn, struct pg_flight *flight);
+/* Lets go of what a flight holds, but for its query. */
+void pg_flight_drop(struct pg_flight *flight);
+void pg_prepared_forget_all(struct pg_conn *conn);
+
+#endif
