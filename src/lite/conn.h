@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One connection to SQLite and what is prepared on it. It belongs to one thread, so it is opened without SQLite's mutexes.
+ * Nothing here knows of lanes: a connection can be driven directly, as the unit tests do.
+ *
+ *   conn.c    open, settings, close, transaction control
+ *   watch.c   what interrupts a statement that runs or waits for a lock
+ *   rules.c   which statements a connection may prepare, by SQLite's authorizer
+ *   stmt.c    the cache of prepared statements
+ *   bind.c    parameters
+ *   exec.c    one query from its text to its result
+ */
+#ifndef QURING_LITE_CONN_H
+#define QURING_LITE_CONN_H
+
+#include "core/query.h"
+#include "lite/url.h"
+
+#include <sqlite3.h>
+
+/* What the lanes of a database have in common; constant while they live. */
+struct lite_config {
+    const char *path; /* NULL: in memory */
+    enum lite_mode mode;
+    quring_durability durability;
+    uint64_t busy_timeout_ns;
+    uint32_t statement_count;
+    const atomic_bool *closing; /* interrupts everything */
+};
+
+enum lite_role {
+    LITE_READER,  /* one of several; what writes or concerns the whole database is not for it */
+    LITE_WRITER,  /* the only one that writes and checkpoints; all there is of a database in memory */
+    LITE_SESSION  /* the only one, and its state is the caller's */
+};
+
+/* ---- Interrupting (watch.c) ---- */
+
+/*
+ * A statement that runs calls back every so many steps of SQLite's machine, and one that waits for a lock before each of
+ * its naps. Both look here, on the connection's thread; nothing ever calls sqlite3_interrupt(), which can hit a later
+ * statement than it was meant for, and does not end a wait for a lock at all.
+ */
+struct lite_watch {
+    const atomic_bool *closing;
+    const atomic_uchar *abandoned;           /* of the query at work; NULL: none is */
+    void (*pause)(struct lite_watch *watch); /* called now and then while a statement takes long; NULL: nothing */
+    uint64_t statement_ns;    /* when the statement at work was first seen to run; 0: not yet */
+    uint64_t busy_timeout_ns; /* a wait for a lock ends this long after the later of … */
+    uint64_t taken_ns;        /* … when the queries at hand were taken, and … */
+    uint64_t locked_since_ns; /* … when another connection was seen to hold the lock; 0: it is not held */
+    uint64_t wait_until_ns;   /* instead of that, for work that is no query's; 0: not set */
+};
+
+/* CLOCK_MONOTONIC. */
+uint64_t lite_now_ns(void);
+
+void lite_watch_install(struct lite_watch *watch, sqlite3 *handle);
+
+/* ---- Rules (rules.c) ---- */
+
+/* What the authorizer saw and said while a statement was prepared. */
+struct lite_verdict {
+    bool preparing;      /* the user's text; else SQLite's or our own statements, which may do all */
+    bool pragma;         /* may have worked while it was prepared: never kept */
+    bool to_writer;      /* refused, because it is the writer's to do */
+    const char *refusal; /* why it was refused; NULL: it was not */
+};
+
+struct lite_conn;
+int lite_rules_install(struct lite_conn *conn);
+
+/* ---- Prepared statements (stmt.c) ---- */
+
+struct lite_stmt {
+    uint64_t serial;         /* of the quring_statement; 0: none */
+    sqlite3_stmt *handle;    /* NULL: the text is empty */
+    struct columns *columns; /* held; made with the first execution; NULL: no columns */
+    uint32_t *numbers;       /* the $n of each of SQLite's indexes; NULL: they are the same */
+    const char *command;
+    uint32_t index_count;    /* of SQLite's parameter indexes */
+    uint32_t param_count;    /* that a query must bring */
+    int32_t reprepare_count; /* when `columns` was made */
+    bool reads_only;
+    bool changes_rows;       /* INSERT, UPDATE, DELETE: has an affected count */
+    bool keep;               /* may be executed again */
+};
+
+/*
+ * The query's statement, from the cache or prepared now. NULL: it is not to be run here, and either
+ * verdict.to_writer is set or query->error is.
+ */
+struct lite_stmt *lite_stmt_get(struct lite_conn *conn, struct query *query);
+
+/* After its execution: lets go of what is not kept. */
+void lite_stmt_put(struct lite_stmt *stmt);
+
+/* Makes `columns` true again after SQLite prepared the statement anew. False: out of memory. */
+bool lite_stmt_refresh_columns(struct lite_stmt *stmt);
+
+void lite_stmt_close(struct lite_stmt *stmt);
+
+/* ---- Connections (conn.c) ---- */
+
+enum lite_control {
+    LITE_BEGIN, /* takes its snapshot with the first read */
+    LITE_BEGIN_IMMEDIATE,
+    LITE_COMMIT,
+    LITE_ROLLBACK,
+    LITE_SAVEPOINT,
+    LITE_RELEASE,
+    LITE_ROLLBACK_TO,
+    LITE_CONTROL_COUNT
+};
+
+struct lite_conn {
+    const struct lite_config *config;
+    enum lite_role role;
+    sqlite3 *handle; /* NULL: not open; then open_error says why */
+    struct query_error open_error;
+    struct lite_watch watch;
+    struct lite_verdict verdict;
+    sqlite3_stmt *control[LITE_CONTROL_COUNT];
+    struct lite_stmt *cache; /* by quring_statement.index */
+    struct lite_stmt once;   /* a statement that is not cached */
+    struct buf scratch;      /* a parameter's text */
+    bool rolled_back;        /* session: an error ended the transaction, and its caller has not noticed yet */
+    uint32_t wal_frame_count; /* after the last commit */
+    uint64_t prepare_count;
+};
+
+/* False: out of memory. Opens nothing yet. */
+bool lite_conn_init(struct lite_conn *conn, const struct lite_config *config, enum lite_role role);
+void lite_conn_free(struct lite_conn *conn);
+
+/* False with `open_error` set; may be tried again. */
+bool lite_conn_open(struct lite_conn *conn);
+void lite_conn_close(struct lite_conn *conn);
+
+/* Runs transaction control of our own; SQLite's result code. */
+int lite_conn_control(struct lite_conn *conn, enum lite_control control);
+
+static inline bool lite_conn_in_transaction(const struct lite_conn *conn) {
+    return !sqlite3_get_autocommit(conn->handle);
+}
+
+/* Fills `error` with what SQLite says of the call that just failed. `text` may be NULL: no position then. */
+void lite_conn_error(struct lite_conn *conn, int code, const struct quring_statement *text, struct query_error *error);
+
+/* ---- Queries (bind.c, exec.c) ---- */
+
+/* Sets all parameters of a statement. False with query->error set. Text and bytes are not copied. */
+bool lite_bind(struct lite_conn *conn, struct lite_stmt *stmt, struct query *query);
+
+enum { LITE_MOVED = -1 };
+
+/*
+ * Runs a query to its end, and sets its result or error. Returns its quring_status; or LITE_MOVED when a reader must not
+ * run it: nothing was done then. The connection is open.
+ */
+int lite_conn_run(struct lite_conn *conn, struct query *query);
+
+#endif

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+#include "lite/conn.h"
+
+#include "lite/lite_error.h"
+
+#include <string.h>
+
+/* A blob's size is asked before its address: SQLite makes zeroblob(n) real only for the latter. */
+static bool put_value(struct quring_result *result, sqlite3_stmt *handle, int column) {
+    switch (sqlite3_column_type(handle, column)) {
+    case SQLITE_INTEGER:
+        return result_row_tagged_int8(result, sqlite3_column_int64(handle, column));
+    case SQLITE_FLOAT:
+        return result_row_tagged_float8(result, sqlite3_column_double(handle, column));
+    case SQLITE_TEXT: {
+        const unsigned char *text = sqlite3_column_text(handle, column);
+        return text && result_row_tagged(result, QURING_TEXT, text, (size_t)sqlite3_column_bytes(handle, column));
+    }
+    case SQLITE_BLOB: {
+        size_t size = (size_t)sqlite3_column_bytes(handle, column);
+        if (size > result->rows.limit - buf_size(&result->rows))
+            return false;
+        const void *data = sqlite3_column_blob(handle, column);
+        return (data || size == 0) && result_row_tagged(result, QURING_BYTES, data, size);
+    }
+    default:
+        return result_row_null(result);
+    }
+}
+
+static bool put_row(struct quring_result *result, sqlite3_stmt *handle) {
+    int count = sqlite3_data_count(handle);
+    if (!result_row_begin(result, (uint16_t)count))
+        return false;
+    for (int i = 0; i < count; i++)
+        if (!put_value(result, handle, i))
+            return false;
+    return result_row_end(result);
+}
+
+/* The room that the present row needs, at least. */
+static size_t row_bytes(sqlite3_stmt *handle) {
+    size_t bytes = RESULT_ROW_HEADER_BYTES + 1;
+    for (int i = 0; i < sqlite3_data_count(handle); i++) {
+        int type = sqlite3_column_type(handle, i);
+        bool number = type == SQLITE_INTEGER || type == SQLITE_FLOAT;
+        size_t value = type == SQLITE_NULL ? 0 : number ? 9 : 1 + (size_t)sqlite3_column_bytes(handle, i);
+        bytes += 4 + value;
+    }
+    return bytes;
+}
+
+static int no_memory(struct query *query) {
+    lite_error_set(&query->error, SQLITE_NOMEM, "out of memory", NULL, 0);
+    return QURING_SERVER_ERROR;
+}
+
+/* Why a row had no place. */
+static int row_refused(struct query *query, sqlite3_stmt *handle) {
+    struct quring_result *result = &query->result;
+    if (result->row_count >= result->row_limit) {
+        error_format(&query->error, "54000", "the result has more than %llu rows: options.result_row_count",
+                     (unsigned long long)result->row_limit);
+        return QURING_LIMIT;
+    }
+    size_t bytes = row_bytes(handle), limit = result->rows.limit;
+    if (bytes > limit || result->rows.end > limit - bytes) {
+        error_format(&query->error, "54000", "the result has more than %zu bytes: options.result_bytes", limit);
+        return QURING_LIMIT;
+    }
+    return no_memory(query);
+}
+
+static int step_failed(struct lite_conn *conn, struct query *query, int code) {
+    lite_conn_error(conn, code, query->statement, &query->error);
+    return QURING_SERVER_ERROR;
+}
+
+static bool columns_stale(const struct lite_stmt *stmt) {
+    if (!stmt->columns)
+        return sqlite3_column_count(stmt->handle) > 0;
+    return sqlite3_stmt_status(stmt->handle, SQLITE_STMTSTATUS_REPREPARE, 0) != stmt->reprepare_count;
+}
+
+/* Steps to the end, or to the first row that is too many. */
+static int step(struct lite_conn *conn, struct lite_stmt *stmt, struct query *query) {
+    struct quring_result *result = &query->result;
+    int code = sqlite3_step(stmt->handle);
+    if (code != SQLITE_ROW && code != SQLITE_DONE)
+        return step_failed(conn, query, code);
+    /* Only the first step prepares anew after the schema changed, so what it leaves holds for all rows. */
+    if (base_unlikely(columns_stale(stmt)) && !lite_stmt_refresh_columns(stmt))
+        return no_memory(query);
+    if (stmt->columns)
+        result_set_columns(result, stmt->columns, RESULT_TAGGED);
+    for (; code == SQLITE_ROW; code = sqlite3_step(stmt->handle))
+        if (base_unlikely(!put_row(result, stmt->handle)))
+            return row_refused(query, stmt->handle);
+    if (code != SQLITE_DONE)
+        return step_failed(conn, query, code);
+    result_set_command(result, stmt->command, strlen(stmt->command));
+    if (stmt->changes_rows)
+        result->affected_count = (uint64_t)sqlite3_changes64(conn->handle);
+    return QURING_OK;
+}
+
+static int run_prepared(struct lite_conn *conn, struct lite_stmt *stmt, struct query *query) {
+    if (!stmt->handle) { /* nothing but comments; it can't want parameters, so none may be given */
+        result_set_command(&query->result, "", 0);
+        return lite_bind(conn, stmt, query) ? QURING_OK : QURING_SERVER_ERROR;
+    }
+    if (base_unlikely(conn->role == LITE_READER && !stmt->reads_only))
+        return LITE_MOVED;
+    if (!lite_bind(conn, stmt, query))
+        return QURING_SERVER_ERROR;
+    int outcome = step(conn, stmt, query);
+    sqlite3_reset(stmt->handle);
+    return outcome;
+}
+
+int lite_conn_run(struct lite_conn *conn, struct query *query) {
+    conn->watch.statement_ns = 0;
+    conn->watch.abandoned = &query->backend.lite.abandoned_as;
+    int outcome = QURING_SERVER_ERROR;
+    struct lite_stmt *stmt = lite_stmt_get(conn, query);
+    if (base_likely(stmt != NULL)) {
+        outcome = run_prepared(conn, stmt, query);
+        lite_stmt_put(stmt);
+    } else if (conn->verdict.to_writer) {
+        outcome = LITE_MOVED;
+    }
+    conn->watch.abandoned = NULL;
+    if (outcome == QURING_OK)
+        conn->watch.locked_since_ns = 0;
+    return outcome;
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A lane's thread: take a run of queries from the pool, work it off, hand back what is finished, until the pool is empty.
+ *
+ * A reader puts one transaction around each run. It begins after the run was taken, so each read sees everything that was
+ * finished before it was submitted, and all reads of a run see the same. A statement that takes long (it calls pause())
+ * must not keep its neighbours waiting: what is finished is reported, what was not begun goes back to the pool for another
+ * lane, or, where there is only one, what was abandoned meanwhile is handed back.
+ */
+#include "lite/lite.h"
+
+#include <stdlib.h>
+
+enum {
+    CHECKPOINT_FRAMES = 1000,   /* SQLite's own default */
+    WAL_FRAMES_MAX = 16 * 1000, /* from here on, readers are waited for */
+    MIN_SHARE = 8
+};
+
+static const uint64_t REPORT_EVERY_NS = 200000;
+static const uint64_t CHECKPOINT_WAIT_NS = 50000000;
+
+static void lane_pause(struct lite_watch *watch);
+
+static void post_init(struct lite_post *post, struct lite_lane *lane, void (*run)(struct job *),
+                      void (*done)(struct job *)) {
+    *post = (struct lite_post){.job = {.run = run, .done = done}, .lane = lane};
+}
+
+bool lite_lane_init(struct lite_lane *lane, struct lite_db *db, enum lite_role role) {
+    *lane = (struct lite_lane){.db = db, .pool = role == LITE_READER ? &db->reads : &db->writes};
+    for (int i = 0; i < 2; i++)
+        post_init(&lane->jobs[i], lane, lite_lane_serve, lite_news_arrived);
+    for (int i = 0; i < LITE_REPORTS; i++)
+        post_init(&lane->reports[i], lane, NULL, lite_news_arrived);
+    post_init(&lane->closer, lane, lite_lane_shut, lite_lane_is_shut);
+    lite_chain_init(&lane->finished);
+    lite_chain_init(&lane->moved);
+    lane->next_checkpoint = CHECKPOINT_FRAMES;
+    lane->taken = calloc(db->base.options.depth, sizeof *lane->taken);
+    bool ok = lite_conn_init(&lane->conn, &db->config, role);
+    lane->conn.watch.pause = lane_pause;
+    return ok && lane->taken;
+}
+
+void lite_lane_free(struct lite_lane *lane) {
+    free(lane->taken);
+    lite_conn_free(&lane->conn);
+}
+
+/* ---- Handing back ---- */
+
+static bool has_news(const struct lite_lane *lane) {
+    const struct lite_news *news = &lane->news;
+    return lane->finished.count || lane->moved.count || news->open_count || news->open_failure_count ||
+           news->stuck_count;
+}
+
+/* Loads all that there is to say onto a post. */
+static void load_news(struct lite_lane *lane, struct lite_post *post) {
+    lane->let_go_count += lane->finished.count + lane->moved.count;
+    lane->news.finished = lane->finished.first;
+    lane->news.moved = lane->moved.first;
+    lane->news.count = lane->finished.count + lane->moved.count;
+    lane->news.prepare_count = (uint32_t)lane->conn.prepare_count;
+    post->news = lane->news;
+    lane->news = (struct lite_news){0};
+    lane->conn.prepare_count = 0;
+    lite_chain_init(&lane->finished);
+    lite_chain_init(&lane->moved);
+}
+
+/* Without a free report it is kept for the next: the reactor is behind, and would not take it sooner. */
+static void report(struct lite_lane *lane) {
+    struct lite_post *post = &lane->reports[lane->next_report];
+    if (!has_news(lane) || atomic_load_explicit(&post->in_use, memory_order_acquire))
+        return;
+    lane->next_report = (lane->next_report + 1) % LITE_REPORTS;
+    atomic_store_explicit(&post->in_use, true, memory_order_relaxed);
+    load_news(lane, post);
+    lane_report(lane->thread, &post->job);
+}
+
+/* Hands back those not yet begun whose callers gave up. */
+static void sift(struct lite_lane *lane) {
+    if (!atomic_exchange_explicit(&lane->attention, false, memory_order_acquire))
+        return;
+    for (uint32_t i = lane->next; i < lane->taken_count; i++) {
+        struct query *query = lane->taken[i];
+        if (!query || !atomic_load_explicit(&query->backend.lite.abandoned_as, memory_order_relaxed))
+            continue;
+        lite_chain_add(&lane->finished, query);
+        lane->taken[i] = NULL;
+    }
+}
+
+/* Under the lock nothing can be abandoned, so what goes back to the queue is alive. */
+static void give_back_rest(struct lite_lane *lane) {
+    lite_pool_lock(lane->pool);
+    lane->stuck = true;
+    atomic_store_explicit(&lane->attention, true, memory_order_relaxed);
+    sift(lane);
+    lite_pool_give_back(lane->pool, lane->taken + lane->next, lane->taken_count - lane->next);
+    lite_pool_unlock(lane->pool);
+    lane->taken_count = lane->next;
+    lane->news.stuck_count++;
+}
+
+/* From within a statement that takes long or waits for a lock. */
+static void lane_pause(struct lite_watch *watch) {
+    struct lite_conn *conn = base_container_of(watch, struct lite_conn, watch);
+    struct lite_lane *lane = base_container_of(conn, struct lite_lane, conn);
+    bool others = conn->role == LITE_READER && lane->db->lane_count > 2;
+    if (others && !lane->stuck)
+        give_back_rest(lane);
+    sift(lane);
+    report(lane);
+}
+
+/* ---- Working off what was taken ---- */
+
+bool lite_lane_run(struct lite_lane *lane, struct query *query) {
+    int outcome = atomic_load_explicit(&query->backend.lite.abandoned_as, memory_order_relaxed);
+    if (base_likely(!outcome))
+        outcome = lite_conn_run(&lane->conn, query);
+    if (base_unlikely(outcome == LITE_MOVED))
+        return false;
+    query->status = (uint8_t)outcome;
+    return true;
+}
+
+void lite_lane_run_next(struct lite_lane *lane) {
+    struct query *query = lane->taken[lane->next++];
+    if (query)
+        lite_chain_add(lite_lane_run(lane, query) ? &lane->finished : &lane->moved, query);
+}
+
+/*
+ * The writer checkpoints when what it wrote was reported, instead of within a commit. Readers that overlap for ever would
+ * keep the WAL from starting over; so once it is long they are waited for, and for a moment only.
+ */
+static void checkpoint(struct lite_lane *lane) {
+    struct lite_conn *conn = &lane->conn;
+    int frames = 0, copied = 0;
+    bool wait = conn->wal_frame_count >= WAL_FRAMES_MAX;
+    conn->watch.wait_until_ns = lite_now_ns() + (wait ? CHECKPOINT_WAIT_NS : 0);
+    int mode = wait ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE;
+    int code = sqlite3_wal_checkpoint_v2(conn->handle, "main", mode, &frames, &copied);
+    conn->watch.wait_until_ns = conn->watch.locked_since_ns = 0;
+    bool all = code == SQLITE_OK && frames == copied;
+    lane->next_checkpoint = all || frames < 0 ? CHECKPOINT_FRAMES : (uint32_t)frames + CHECKPOINT_FRAMES;
+    lane->checkpointed_frames = conn->wal_frame_count;
+    conn->wal_frame_count = 0; /* until the next commit counts them */
+}
+
+static bool checkpoint_due(struct lite_lane *lane) {
+    uint32_t frames = lane->conn.wal_frame_count;
+    if (frames < lane->checkpointed_frames) { /* the WAL has started over */
+        lane->next_checkpoint = CHECKPOINT_FRAMES;
+        lane->checkpointed_frames = frames;
+    }
+    return base_unlikely(frames >= lane->next_checkpoint) && !lite_conn_in_transaction(&lane->conn);
+}
+
+/* A clock costs as much as a twentieth of a read, and nothing beside a durable write. */
+static bool report_due(struct lite_lane *lane) {
+    uint32_t count = lane->finished.count;
+    bool slow = lane->conn.role != LITE_READER && lane->db->config.path;
+    if (count >= LITE_REPORT_EVERY)
+        return true;
+    if (count == 0 || (!slow && count % 8))
+        return false;
+    uint64_t now = lite_now_ns();
+    if (now - lane->reported_ns < REPORT_EVERY_NS)
+        return false;
+    lane->reported_ns = now;
+    return true;
+}
+
+void lite_lane_breathe(struct lite_lane *lane) {
+    if (report_due(lane))
+        report(lane);
+    if (lane->conn.wal_frame_count && checkpoint_due(lane)) {
+        report(lane);
+        checkpoint(lane);
+    }
+}
+
+static void lane_unstick(struct lite_lane *lane) {
+    if (base_likely(!lane->stuck)) /* only this thread writes it */
+        return;
+    lite_pool_lock(lane->pool);
+    lane->stuck = false;
+    lite_pool_unlock(lane->pool);
+}
+
+/* In one transaction; after an error that ended it, the rest is in another. */
+static void lane_read(struct lite_lane *lane) {
+    struct lite_conn *conn = &lane->conn;
+    bool shared = lane->taken_count > 1;
+    while (lane->next < lane->taken_count) {
+        if (shared && !lite_conn_in_transaction(conn))
+            (void)lite_conn_control(conn, LITE_BEGIN); /* failing, each has one of its own */
+        lite_lane_run_next(lane);
+        lane_unstick(lane);
+        lite_lane_breathe(lane);
+    }
+    if (lite_conn_in_transaction(conn) && lite_conn_control(conn, LITE_COMMIT) != SQLITE_OK)
+        (void)lite_conn_control(conn, LITE_ROLLBACK);
+}
+
+static void lane_refuse(struct lite_lane *lane) {
+    const quring_error *why = &lane->conn.open_error.view;
+    for (; lane->next < lane->taken_count; lane->next++) {
+        struct query *query = lane->taken[lane->next];
+        error_set(&query->error, why->sqlstate, why->message, why->detail, why->hint, 0);
+        query->error.view.backend_code = why->backend_code;
+        query->status = QURING_NOT_SENT;
+        lite_chain_add(&lane->finished, query);
+    }
+}
+
+/* ---- Serving the pool ---- */
+
+/* A fair share of the queue, up to the depth. Nothing there: the lane is idle from here on. */
+static bool lane_take(struct lite_lane *lane) {
+    struct lite_pool *pool = lane->pool;
+    uint32_t lanes = lane->conn.role == LITE_READER ? lane->db->lane_count - 1 : 1;
+    lite_pool_lock(pool);
+    lite_pool_let_go(pool, lane->let_go_count);
+    uint32_t share = (lite_pool_queued(pool) + lanes - 1) / lanes;
+    if (share < MIN_SHARE)
+        share = MIN_SHARE;
+    if (share > lane->db->base.options.depth)
+        share = lane->db->base.options.depth;
+    lane->taken_count = lite_pool_take(pool, lane->taken, share);
+    lane->busy = lane->taken_count > 0;
+    lite_pool_unlock(pool);
+    lane->let_go_count = 0;
+    lane->next = lane->alone_until = 0;
+    return lane->taken_count > 0;
+}
+
+static void lane_work(struct lite_lane *lane) {
+    uint32_t count = lane->taken_count;
+    uint64_t began_ns = lite_now_ns();
+    lane->conn.watch.taken_ns = lane->reported_ns = began_ns;
+    if (!lane->conn.handle)
+        lane_refuse(lane);
+    else if (lane->conn.role == LITE_READER)
+        lane_read(lane);
+    else
+        lite_lane_write(lane);
+    uint64_t query_ns = (lite_now_ns() - began_ns) / count;
+    lane->news.query_ns = query_ns < UINT32_MAX ? (uint32_t)query_ns : UINT32_MAX;
+}
+
+static void lane_open_conn(struct lite_lane *lane) {
+    if (lane->conn.handle || atomic_load(lane->db->config.closing))
+        return;
+    if (lite_conn_open(&lane->conn))
+        lane->news.open_count++;
+    else
+        lane->news.open_failure_count++;
+    report(lane);
+}
+
+void lite_lane_serve(struct job *job) {
+    struct lite_post *post = base_container_of(job, struct lite_post, job);
+    struct lite_lane *lane = post->lane;
+    lane_open_conn(lane);
+    while (lane_take(lane)) { /* the end of the job reports too: so what came before it, only if there is more */
+        report(lane);
+        lane_work(lane);
+    }
+    load_news(lane, post);
+}
+
+void lite_lane_shut(struct job *job) {
+    struct lite_post *post = base_container_of(job, struct lite_post, job);
+    struct lite_lane *lane = post->lane;
+    if (lane->conn.handle) {
+        lite_conn_close(&lane->conn);
+        lane->news.close_count++;
+    }
+    load_news(lane, post);
+}

@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The SQLite backend: blocking work on a few threads, in runs of many queries.
+ *
+ *   lite.c        the database handle, on the reactor's thread: routing, waking lanes, completions, abandoning, closing
+ *   pool.c        queries that wait for a lane; the only thing that both sides touch, under a lock
+ *   lane.c        a lane's thread: takes queries, runs reads, hands back, checkpoints
+ *   write.c       what the writer and sessions do instead: groups, and transactions that an error ended
+ *   conn.h        one connection: conn.c, watch.c, rules.c, stmt.c, bind.c, exec.c
+ *   url.c  text.c  lite_error.c    pure parts: URLs, first words of a statement, SQLSTATEs
+ *
+ *      advance() --route--> pool "reads"  --> reader lane 1 … n --+--> news --> db_query_finish()
+ *                   |                            | it writes       |
+ *                   +-----> pool "writes" <------+                 |
+ *                                 +--> the writer lane ------------+
+ *
+ * A file has one writer lane, the only connection that writes or checkpoints, and options.connection_count readers, in WAL
+ * mode. A database in memory and a session have one lane, which does everything. Which statements write is what SQLite
+ * says (sqlite3_stmt_readonly): a reader that meets one sends it on, and the statement's hint remembers.
+ *
+ * Invariants
+ *   A RUNNING query is in exactly one of: a pool's queue, a lane's hands, a post on its way back. Only in the first case
+ *   may the reactor touch more of it than `abandoned_as` and the list links; withdrawing and taking are under one lock.
+ *   What was abandoned in a lane's hands ends when the lane gives it back, as what the engine said first.
+ *   A lane's connection is only ever touched on its thread, also when it is closed.
+ *
+ * A file that can't be opened is tried again with every job, and the queries at hand end with NOT_SENT and SQLite's own
+ * message: nothing of them ran. So does a file that is no database, or a corrupt header. Corruption that a query meets
+ * later is that query's SERVER_ERROR.
+ */
+#include "lite/lite.h"
+
+#include "lite/text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { READER_COUNT = 2, DEPTH = 256, STATEMENT_TEXT_MAX = 65536 };
+
+/* A lane is worth waking for this much work. */
+static const uint64_t WAKE_NS = 50000;
+
+static struct lite_db *lite_of(struct quring_db *db) {
+    return base_container_of(db, struct lite_db, base);
+}
+
+/* ---- Opening ---- */
+
+static void lite_free(struct lite_db *lite) {
+    for (uint32_t i = 0; i < lite->lane_count; i++) {
+        if (lite->lanes[i].thread)
+            lane_close(lite->lanes[i].thread);
+        lite_lane_free(&lite->lanes[i]);
+    }
+    free(lite->lanes);
+    lite_pool_free(&lite->reads);
+    lite_pool_free(&lite->writes);
+    statement_table_free(lite->base.statements);
+    free(lite->url.path);
+    free(lite);
+}
+
+static int open_lanes(struct lite_db *lite) {
+    const quring_db_options *options = &lite->base.options;
+    bool alone = options->session || !lite->url.path;
+    uint32_t count = alone ? 1 : 1 + options->connection_count;
+    lite->lanes = calloc(count, sizeof *lite->lanes);
+    if (!lite->lanes)
+        return QURING_ENOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        enum lite_role role = options->session ? LITE_SESSION : i == 0 ? LITE_WRITER : LITE_READER;
+        struct lite_lane *lane = &lite->lanes[lite->lane_count++];
+        if (!lite_lane_init(lane, lite, role))
+            return QURING_ENOMEM;
+        int error = lane_open(lite->base.host->ring, i == 0 ? "quring-write" : "quring-read", &lane->thread);
+        if (error)
+            return host_error(lite->base.host, error, "no thread for an SQLite lane could be started");
+    }
+    return 0;
+}
+
+static int check_options(struct lite_db *lite) {
+    quring_db_options *options = &lite->base.options;
+    if (!options->connection_count)
+        options->connection_count = READER_COUNT;
+    if (!options->depth)
+        options->depth = DEPTH;
+    if (options->connection_count >= LITE_LANES_MAX)
+        return host_error(lite->base.host, QURING_EINVAL, "options.connection_count: at most %d SQLite readers",
+                          LITE_LANES_MAX - 1);
+    if (!sqlite3_threadsafe())
+        return host_error(lite->base.host, QURING_EUNSUPPORTED, "this SQLite was compiled without support for threads");
+    if (sqlite3_initialize() != SQLITE_OK)
+        return host_error(lite->base.host, QURING_ESYSTEM, "SQLite could not be initialised");
+    return 0;
+}
+
+static int set_up(struct lite_db *lite, const char *url) {
+    struct host *host = lite->base.host;
+    int error = check_options(lite);
+    if (!error)
+        error = lite_url_parse(url, &lite->url, host->message, sizeof host->message);
+    if (error)
+        return error;
+    lite->config = (struct lite_config){.path = lite->url.path,
+                                        .mode = lite->url.mode,
+                                        .durability = lite->base.options.durability,
+                                        .busy_timeout_ns = lite->base.options.busy_timeout_ns,
+                                        .statement_count = lite->base.options.statement_count,
+                                        .closing = &lite->closing};
+    lite->base.statements = statement_table_new(lite->config.statement_count, STATEMENT_TEXT_MAX, NULL);
+    return lite->base.statements ? open_lanes(lite) : QURING_ENOMEM;
+}
+
+static int lite_open(const struct quring_db *base, const char *url, struct quring_db **out) {
+    struct lite_db *lite = calloc(1, sizeof *lite);
+    if (!lite)
+        return QURING_ENOMEM;
+    lite->base = *base;
+    list_init(&lite->base.link);
+    list_init(&lite->base.waiting);
+    if (!lite_pool_init(&lite->reads) || !lite_pool_init(&lite->writes)) {
+        free(lite);
+        return QURING_ENOMEM;
+    }
+    int error = set_up(lite, url);
+    if (error) {
+        lite_free(lite);
+        return error;
+    }
+    *out = &lite->base;
+    return 0;
+}
+
+/* ---- Ending queries ---- */
+
+static void finish_abandoned(struct query *query, quring_status status) {
+    if (status == QURING_TIMEOUT)
+        db_query_fail(query, status, "57014", "its timeout passed");
+    else if (status == QURING_CANCELLED)
+        db_query_fail(query, status, "57014", "cancelled");
+    else
+        db_query_fail(query, status, "57P01", "the database handle was closed");
+}
+
+static void finish(struct query *query) {
+    quring_status abandoned =
+        (quring_status)atomic_load_explicit(&query->backend.lite.abandoned_as, memory_order_relaxed);
+    if (base_unlikely(abandoned))
+        finish_abandoned(query, abandoned);
+    else
+        db_query_finish(query, (quring_status)query->status);
+}
+
+/* ---- Routing ---- */
+
+static struct lite_pool *pool_of(struct lite_db *lite, const struct query *query) {
+    return query->backend.lite.route & LITE_TO_READER ? &lite->reads : &lite->writes;
+}
+
+static uint32_t *count_of(struct lite_db *lite, const struct query *query) {
+    return query->backend.lite.route & LITE_TO_READER ? &lite->reads_count : &lite->writes_count;
+}
+
+static uint8_t route_of(const struct lite_db *lite, struct quring_statement *statement) {
+    if (base_unlikely(!statement->hint))
+        statement->hint = lite_text_route(statement->sql, statement->length);
+    uint8_t route = statement->hint;
+    if (lite->lane_count == 1 && route & LITE_TO_READER)
+        route = LITE_TO_WRITER;
+    return route;
+}
+
+/* Puts a chain into the queue of one pool, under one lock. */
+static void enqueue(struct lite_db *lite, struct lite_pool *pool, struct lite_chain *chain) {
+    if (!chain->count)
+        return;
+    struct query *query, *next;
+    lite_pool_lock(pool);
+    for (query = chain->first; query && lite_pool_put(pool, query); query = next) {
+        next = query->backend.lite.next;
+        ++*count_of(lite, query);
+    }
+    lite_pool_unlock(pool);
+    for (; query; query = next) {
+        next = query->backend.lite.next;
+        db_query_fail(query, QURING_NOT_SENT, "53200", "out of memory");
+    }
+}
+
+static void admit(struct lite_db *lite) {
+    struct lite_chain reads, writes;
+    lite_chain_init(&reads);
+    lite_chain_init(&writes);
+    struct query *query;
+    while ((query = db_query_admit(&lite->base))) {
+        query->backend.lite.route = route_of(lite, query->statement);
+        atomic_store_explicit(&query->backend.lite.abandoned_as, 0, memory_order_relaxed);
+        lite_chain_add(query->backend.lite.route & LITE_TO_READER ? &reads : &writes, query);
+    }
+    enqueue(lite, &lite->reads, &reads);
+    enqueue(lite, &lite->writes, &writes);
+}
+
+/* A reader found that it writes. */
+static void move_to_writer(struct lite_db *lite, struct query *query) {
+    lite->reads_count--;
+    struct quring_statement *statement = query->statement;
+    statement->hint = LITE_TO_WRITER | (lite_text_route(statement->sql, statement->length) & LITE_ALONE);
+    query->backend.lite.route = statement->hint;
+    if (atomic_load_explicit(&query->backend.lite.abandoned_as, memory_order_relaxed)) {
+        finish(query);
+        return;
+    }
+    struct lite_chain chain;
+    lite_chain_init(&chain);
+    lite_chain_add(&chain, query);
+    enqueue(lite, &lite->writes, &chain);
+}
+
+/* ---- Waking ---- */
+
+static struct lite_post *free_job(struct lite_lane *lane) {
+    for (int i = 0; i < 2; i++)
+        if (!atomic_load_explicit(&lane->jobs[i].in_use, memory_order_relaxed))
+            return &lane->jobs[i];
+    return NULL; /* both are on their way back, and when they come there is another turn */
+}
+
+/* Has as many lanes at work as the queue is worth. */
+static void wake(struct lite_pool *pool, struct lite_lane *lanes, uint32_t count, uint64_t query_ns) {
+    struct lite_post *posts[LITE_LANES_MAX];
+    uint32_t post_count = 0, working = 0;
+    lite_pool_lock(pool);
+    uint64_t work_ns = lite_pool_queued(pool) * query_ns;
+    uint64_t wanted = lite_pool_queued(pool) ? 1 + work_ns / WAKE_NS : 0;
+    for (uint32_t i = 0; i < count; i++)
+        working += lanes[i].busy && !lanes[i].stuck;
+    for (uint32_t i = 0; i < count && working < wanted; i++) {
+        struct lite_post *post = lanes[i].busy ? NULL : free_job(&lanes[i]);
+        if (!post)
+            continue;
+        lanes[i].busy = true;
+        posts[post_count++] = post;
+        working++;
+    }
+    lite_pool_unlock(pool);
+    for (uint32_t i = 0; i < post_count; i++) {
+        atomic_store_explicit(&posts[i]->in_use, true, memory_order_relaxed);
+        lane_post(posts[i]->lane->thread, &posts[i]->job);
+    }
+}
+
+/* The writer first of all opens its connection; readers wait for that. */
+static void warm_up(struct lite_db *lite) {
+    if (!lite->reads_count && !lite->writes_count)
+        return;
+    struct lite_lane *writer = &lite->lanes[0];
+    lite->state = LITE_OPENING;
+    writer->busy = true;
+    atomic_store_explicit(&writer->jobs[0].in_use, true, memory_order_relaxed);
+    lane_post(writer->thread, &writer->jobs[0].job);
+}
+
+static void lite_advance(struct quring_db *db) {
+    struct lite_db *lite = lite_of(db);
+    if (lite->state == LITE_CLOSING)
+        return;
+    if (!list_empty(&db->waiting))
+        admit(lite);
+    if (lite->state == LITE_COLD)
+        warm_up(lite);
+    if (lite->state == LITE_OPEN && lite->reads_count)
+        wake(&lite->reads, lite->lanes + 1, lite->lane_count - 1, lite->read_ns);
+    if (lite->state != LITE_COLD && lite->writes_count)
+        wake(&lite->writes, lite->lanes, 1, 0);
+}
+
+/* ---- News from lanes ---- */
+
+static void count_news(struct lite_db *lite, const struct lite_lane *lane, const struct lite_news *news) {
+    quring_stats *stats = &lite->base.host->stats;
+    stats->prepare_count += news->prepare_count;
+    stats->connect_count += news->open_count;
+    stats->connect_failure_count += news->open_failure_count;
+    stats->connection_count += news->open_count - news->close_count;
+    if (lite->state == LITE_OPENING && (news->open_count || news->open_failure_count))
+        lite->state = LITE_OPEN;
+    if (news->query_ns && lane->pool == &lite->reads)
+        lite->read_ns = (7 * lite->read_ns + news->query_ns) / 8;
+}
+
+static void take_news(struct lite_post *post) {
+    struct lite_lane *lane = post->lane;
+    struct lite_db *lite = lane->db;
+    struct query *query, *next;
+    count_news(lite, lane, &post->news);
+    for (query = post->news.moved; query; query = next) {
+        next = query->backend.lite.next;
+        move_to_writer(lite, query);
+    }
+    for (query = post->news.finished; query; query = next) {
+        next = query->backend.lite.next;
+        __builtin_prefetch(next);
+        --*count_of(lite, query);
+        finish(query);
+    }
+}
+
+/* What a stuck lane gave back is in the queue again: the next advance() wakes another. */
+void lite_news_arrived(struct job *job) {
+    struct lite_post *post = base_container_of(job, struct lite_post, job);
+    take_news(post);
+    atomic_store_explicit(&post->in_use, false, memory_order_release);
+}
+
+/* ---- Abandoning and closing ---- */
+
+static void lite_abandon(struct query *query, quring_status status) {
+    struct lite_db *lite = lite_of(query->db);
+    struct lite_pool *pool = pool_of(lite, query);
+    lite_pool_lock(pool);
+    bool queued = lite_pool_withdraw(pool, query);
+    if (!queued && !atomic_load_explicit(&query->backend.lite.abandoned_as, memory_order_relaxed))
+        atomic_store_explicit(&query->backend.lite.abandoned_as, (unsigned char)status, memory_order_relaxed);
+    lite_pool_unlock(pool);
+    if (queued) {
+        --*count_of(lite, query);
+        finish_abandoned(query, status);
+        return;
+    }
+    for (uint32_t i = 0; i < lite->lane_count; i++)
+        if (lite->lanes[i].pool == pool)
+            atomic_store_explicit(&lite->lanes[i].attention, true, memory_order_release);
+}
+
+static void post_closer(struct lite_lane *lane) {
+    lane_post(lane->thread, &lane->closer.job);
+}
+
+/* Readers close first, so that the last connection, whose closing checkpoints, is the writer's. */
+static void lite_close(struct quring_db *db) {
+    struct lite_db *lite = lite_of(db);
+    PRE(lite->state != LITE_CLOSING && list_empty(&db->waiting));
+    lite->state = LITE_CLOSING;
+    atomic_store(&lite->closing, true);
+    lite->open_lane_count = lite->lane_count;
+    for (uint32_t i = 1; i < lite->lane_count; i++)
+        post_closer(&lite->lanes[i]);
+    if (lite->lane_count == 1)
+        post_closer(&lite->lanes[0]);
+}
+
+/* Nobody will take what is still queued. */
+static void drop_queue(struct lite_db *lite, struct lite_pool *pool) {
+    struct query *query;
+    lite_pool_lock(pool);
+    while (lite_pool_take(pool, &query, 1)) {
+        lite_pool_let_go(pool, 1);
+        --*count_of(lite, query);
+        finish_abandoned(query, QURING_SHUTDOWN);
+    }
+    lite_pool_unlock(pool);
+}
+
+void lite_lane_is_shut(struct job *job) {
+    struct lite_post *post = base_container_of(job, struct lite_post, job);
+    struct lite_db *lite = post->lane->db;
+    take_news(post);
+    lite->open_lane_count--;
+    if (lite->open_lane_count == 1 && lite->lane_count > 1)
+        post_closer(&lite->lanes[0]);
+    if (lite->open_lane_count == 0) {
+        drop_queue(lite, &lite->reads);
+        drop_queue(lite, &lite->writes);
+        lite->base.closed = true;
+    }
+}
+
+static void lite_destroy(struct quring_db *db) {
+    lite_free(lite_of(db));
+}
+
+const struct backend lite_backend = {
+    .name = "sqlite",
+    .accepts = lite_url_accepts,
+    .open = lite_open,
+    .advance = lite_advance,
+    .abandon = lite_abandon,
+    .close = lite_close,
+    .destroy = lite_destroy,
+};

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* The database handle, its lanes, and what passes between them. The map is in lite.c. */
+#ifndef QURING_LITE_LITE_H
+#define QURING_LITE_LITE_H
+
+#include "core/backend.h"
+#include "lite/conn.h"
+#include "lite/pool.h"
+#include "ring/offload.h"
+
+struct lite_db;
+struct lite_lane;
+
+enum {
+    LITE_LANES_MAX = 64,
+    LITE_REPORTS = 8,
+    LITE_REPORT_EVERY = 64 /* finished queries are handed back at the latest when there are as many */
+};
+
+/* Queries handed from a lane to the reactor, chained by backend.lite.next, oldest first. */
+struct lite_chain {
+    struct query *first;
+    struct query **end;
+    uint32_t count;
+};
+
+static inline void lite_chain_init(struct lite_chain *chain) {
+    *chain = (struct lite_chain){.end = &chain->first};
+}
+
+static inline void lite_chain_add(struct lite_chain *chain, struct query *query) {
+    query->backend.lite.next = NULL;
+    *chain->end = query;
+    chain->end = &query->backend.lite.next;
+    chain->count++;
+}
+
+/* What a lane has to say at one time. */
+struct lite_news {
+    struct query *finished; /* with query->status as their outcome */
+    struct query *moved;    /* by a reader, for the writer */
+    uint32_t count;         /* of both */
+    uint32_t prepare_count;
+    uint32_t open_count, open_failure_count, close_count;
+    uint32_t stuck_count; /* a statement takes long, and others should look after the queue */
+    uint32_t query_ns; /* what one query cost, of the last run of them; 0: not known */
+};
+
+/* News on its way: as a report while the lane works, or with the end of its job. */
+struct lite_post {
+    struct job job;
+    struct lite_lane *lane;
+    struct lite_news news;
+    atomic_bool in_use;
+};
+
+/*
+ * One thread with one connection.
+ *
+ *      IDLE --posted by the reactor--> BUSY --the queue is empty--> IDLE
+ *
+ * `busy` and `stuck` are under the pool's lock: a lane that finds the queue empty is idle in the same moment, so whoever
+ * puts a query there afterwards knows to post it. The reactor owns `jobs` and `closer`; all else is the lane's.
+ */
+struct lite_lane {
+    struct lite_db *db;
+    struct lite_pool *pool;
+    struct lane *thread;
+    bool busy;  /* will look at the queue again */
+    bool stuck; /* in a long statement: others should look after the queue */
+    atomic_bool attention; /* one of the queries at hand was abandoned */
+    struct lite_post jobs[2];
+    struct lite_post closer;
+    struct lite_post reports[LITE_REPORTS];
+    uint32_t next_report;
+    struct lite_conn conn;
+    /* The run of queries at hand: taken[0 … next) were begun, the rest not; NULLs are gone already. */
+    struct query **taken;
+    uint32_t taken_count;
+    uint32_t next;
+    uint32_t let_go_count; /* no longer held, to be told to the pool under its lock */
+    uint32_t alone_until;  /* taken[… alone_until) were rolled back with their group, and run alone */
+    uint64_t reported_ns;
+    uint32_t next_checkpoint, checkpointed_frames; /* in frames of the WAL */
+    struct lite_chain finished, moved;
+    struct lite_news news; /* that no post has carried yet, but for the chains */
+};
+
+/*
+ *      COLD --first query--> OPENING --the writer's connection was tried--> OPEN --close()--> CLOSING --> base.closed
+ *
+ * Readers work from OPEN on: the file exists then, and is in WAL mode.
+ */
+enum lite_state { LITE_COLD, LITE_OPENING, LITE_OPEN, LITE_CLOSING };
+
+struct lite_db {
+    struct quring_db base;
+    struct lite_url url;
+    struct lite_config config;
+    atomic_bool closing;
+    enum lite_state state;
+    struct lite_pool writes; /* served by the writer; everything, when that is the only lane */
+    struct lite_pool reads;
+    uint32_t writes_count, reads_count; /* queries in a pool or with its lanes */
+    struct lite_lane *lanes; /* the writer first */
+    uint32_t lane_count;
+    uint32_t open_lane_count; /* whose closer has not come back */
+    uint64_t read_ns;         /* what a read costs, smoothed */
+};
+
+/* ---- A lane's own side (lane.c, write.c) ---- */
+
+bool lite_lane_init(struct lite_lane *lane, struct lite_db *db, enum lite_role role);
+void lite_lane_free(struct lite_lane *lane);
+
+/* The run() halves: serve the queue until it is empty; close the connection. */
+void lite_lane_serve(struct job *job);
+void lite_lane_shut(struct job *job);
+
+/* Runs the next query at hand. Outside a transaction of our own, whose end its outcome would have to wait for. */
+void lite_lane_run_next(struct lite_lane *lane);
+
+/* Runs a query unless it was abandoned: its outcome is in query->status then. False: it has to move to the writer. */
+bool lite_lane_run(struct lite_lane *lane, struct query *query);
+
+/* Gives what is finished to the reactor when that is due, and, to be called between transactions, checkpoints. */
+void lite_lane_breathe(struct lite_lane *lane);
+
+/* Works off the queries at hand: a writer's, a session's. */
+void lite_lane_write(struct lite_lane *lane);
+
+/* ---- The reactor's side (lite.c): the done() halves ---- */
+
+void lite_news_arrived(struct job *job);
+void lite_lane_is_shut(struct job *job);
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* What can be seen of an SQL text without preparing it, by its first words. SQLite has the last word on all else. */
+#ifndef QURING_LITE_TEXT_H
+#define QURING_LITE_TEXT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Where a text goes; kept in quring_statement.hint, 0 until it was looked at. */
+enum {
+    LITE_TO_READER = 1,
+    LITE_TO_WRITER = 2,
+    LITE_ALONE = 4 /* not inside a transaction: PRAGMA, VACUUM, ATTACH, DETACH */
+};
+
+/*
+ * The first guess: what begins like a write goes to the writer, all else to a reader, which sends it on when SQLite says
+ * that it writes. So CREATE and INSERT that were submitted in this order run in this order.
+ */
+uint8_t lite_text_route(const char *sql, size_t length);
+
+/* The words for quring_command(), static: "INSERT", "CREATE TABLE"; for WITH those of its main statement. */
+const char *lite_text_command(const char *sql, size_t length);
+
+/* The number of bytes at `sql` that are white space, comments and semicolons. */
+size_t lite_text_blank(const char *sql, size_t length);
+
+/* Whether it ends a whole transaction: COMMIT, END, ROLLBACK without TO. */
+bool lite_text_ends_transaction(const char *sql, size_t length);
+
+#endif

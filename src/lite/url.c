@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+#include "lite/url.h"
+
+#include "quring/quring.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+static const char scheme[] = "sqlite:";
+
+struct complaint {
+    char *text;
+    size_t size;
+};
+
+__attribute__((format(printf, 3, 4))) static int refuse(const struct complaint *why, int error, const char *format,
+                                                        ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(why->text, why->size, format, args);
+    va_end(args);
+    return error;
+}
+
+bool lite_url_accepts(const char *url) {
+    return strncasecmp(url, scheme, sizeof scheme - 1) == 0;
+}
+
+static int hex_digit(char c) {
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    char lower = (char)(c | 0x20);
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
+/* Decodes into `out`, which has room for length + 1 bytes. */
+static int percent_decode(const char *in, size_t length, char *out, const struct complaint *why) {
+    for (size_t i = 0; i < length; i++) {
+        if (in[i] != '%') {
+            *out++ = in[i];
+            continue;
+        }
+        int high = length - i > 2 ? hex_digit(in[i + 1]) : -1;
+        int low = length - i > 2 ? hex_digit(in[i + 2]) : -1;
+        if (high < 0 || low < 0)
+            return refuse(why, QURING_EURL, "a '%%' in the URL is not followed by two hex digits");
+        if (high == 0 && low == 0)
+            return refuse(why, QURING_EURL, "%%00 can't stand in a file name");
+        *out++ = (char)(high << 4 | low);
+        i += 2;
+    }
+    *out = 0;
+    return 0;
+}
+
+static bool span_is(const char *at, size_t length, const char *text) {
+    return length == strlen(text) && memcmp(at, text, length) == 0;
+}
+
+static int parse_mode(const char *at, size_t length, enum lite_mode *mode, const struct complaint *why) {
+    if (span_is(at, length, "rwc"))
+        *mode = LITE_CREATE;
+    else if (span_is(at, length, "rw"))
+        *mode = LITE_READ_WRITE;
+    else if (span_is(at, length, "ro"))
+        *mode = LITE_READ_ONLY;
+    else
+        return refuse(why, QURING_EURL, "mode=%.*s: it is ro, rw or rwc", (int)length, at);
+    return 0;
+}
+
+static int parse_parameters(const char *at, enum lite_mode *mode, const struct complaint *why) {
+    while (*at) {
+        size_t length = strcspn(at, "&");
+        const char *equals = memchr(at, '=', length);
+        size_t name = equals ? (size_t)(equals - at) : length;
+        if (!equals || !span_is(at, name, "mode"))
+            return refuse(why, QURING_EURL, "unknown parameter \"%.*s\" in an sqlite URL: there is only mode=ro|rw|rwc",
+                          (int)name, at);
+        int error = parse_mode(equals + 1, length - name - 1, mode, why);
+        if (error)
+            return error;
+        at += length;
+        at += *at == '&';
+    }
+    return 0;
+}
+
+/* A relative path behind the present directory: then it can't look like one of SQLite's own "file:" URIs either. */
+static int make_absolute(char **path, const struct complaint *why) {
+    if (**path == '/')
+        return 0;
+    char *directory = getcwd(NULL, 0);
+    if (!directory)
+        return refuse(why, QURING_ESYSTEM, "the current directory: %s", strerror(errno));
+    char *joined;
+    int length = asprintf(&joined, "%s/%s", strcmp(directory, "/") == 0 ? "" : directory, *path);
+    free(directory);
+    if (length < 0)
+        return QURING_ENOMEM;
+    free(*path);
+    *path = joined;
+    return 0;
+}
+
+static int parse_path(const char *at, size_t length, struct lite_url *parsed, const struct complaint *why) {
+    char *path = malloc(length + 1);
+    if (!path)
+        return QURING_ENOMEM;
+    int error = percent_decode(at, length, path, why);
+    if (!error && !*path)
+        error = refuse(why, QURING_EURL, "the URL names no file: write sqlite:///file.db, or sqlite:// for memory");
+    if (!error && strcmp(path, ":memory:") == 0) {
+        free(path);
+        return 0;
+    }
+    if (!error)
+        error = make_absolute(&path, why);
+    if (error)
+        free(path);
+    else
+        parsed->path = path;
+    return error;
+}
+
+int lite_url_parse(const char *url, struct lite_url *parsed, char *message, size_t message_bytes) {
+    struct complaint why = {message, message_bytes};
+    *parsed = (struct lite_url){.mode = LITE_CREATE};
+    const char *at = url + sizeof scheme - 1;
+    if (strncmp(at, "//", 2) != 0)
+        return refuse(&why, QURING_EURL, "write sqlite:///relative.db, sqlite:////absolute.db or sqlite://");
+    at += 2;
+    size_t length = strcspn(at, "?");
+    int error = at[length] ? parse_parameters(at + length + 1, &parsed->mode, &why) : 0;
+    if (error)
+        return error;
+    if (length && *at != '/')
+        return refuse(&why, QURING_EURL, "an sqlite URL has no host: write three slashes for a relative path, "
+                                         "sqlite:///%.*s, and four for an absolute one", (int)length, at);
+    error = length ? parse_path(at + 1, length - 1, parsed, &why) : 0;
+    if (!error && !parsed->path && parsed->mode == LITE_READ_ONLY)
+        error = refuse(&why, QURING_EURL, "a database in memory that is read only would be empty for ever");
+    return error;
+}

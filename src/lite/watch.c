@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT */
+#include "lite/conn.h"
+
+#include <time.h>
+
+enum { WATCH_STEPS = 1000 }; /* some 20 microseconds */
+
+static const uint64_t LONG_STATEMENT_NS = 1000000;
+
+uint64_t lite_now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static bool watch_interrupted(const struct lite_watch *watch) {
+    return atomic_load_explicit(watch->closing, memory_order_relaxed) ||
+           (watch->abandoned && atomic_load_explicit(watch->abandoned, memory_order_relaxed));
+}
+
+/* SQLite's progress handler: anything but 0 interrupts. */
+static int watch_progress(void *argument) {
+    struct lite_watch *watch = argument;
+    if (watch_interrupted(watch))
+        return 1;
+    uint64_t now = lite_now_ns();
+    if (!watch->statement_ns)
+        watch->statement_ns = now;
+    else if (watch->pause && now - watch->statement_ns > LONG_STATEMENT_NS)
+        watch->pause(watch);
+    return 0;
+}
+
+static uint64_t watch_deadline(const struct lite_watch *watch) {
+    if (watch->wait_until_ns)
+        return watch->wait_until_ns;
+    uint64_t from = watch->taken_ns > watch->locked_since_ns ? watch->taken_ns : watch->locked_since_ns;
+    uint64_t until = from + watch->busy_timeout_ns;
+    return until < from ? UINT64_MAX : until;
+}
+
+/* SQLite's busy handler, for the n-th time in one wait: 0 gives up. */
+static int watch_busy(void *argument, int n) {
+    static const uint32_t naps_us[] = {50, 100, 200, 500, 1000, 2000, 5000, 10000};
+    struct lite_watch *watch = argument;
+    if (watch_interrupted(watch))
+        return 0;
+    if (watch->pause)
+        watch->pause(watch);
+    uint64_t now = lite_now_ns();
+    if (!watch->locked_since_ns)
+        watch->locked_since_ns = now;
+    uint64_t deadline = watch_deadline(watch);
+    if (now >= deadline)
+        return 0;
+    size_t last = sizeof naps_us / sizeof *naps_us - 1;
+    uint64_t nap_ns = naps_us[(size_t)n < last ? (size_t)n : last] * (uint64_t)1000;
+    if (nap_ns > deadline - now)
+        nap_ns = deadline - now;
+    nanosleep(&(struct timespec){.tv_nsec = (long)nap_ns}, NULL);
+    return 1;
+}
+
+void lite_watch_install(struct lite_watch *watch, sqlite3 *handle) {
+    sqlite3_progress_handler(handle, WATCH_STEPS, watch_progress, watch);
+    sqlite3_busy_handler(handle, watch_busy, watch);
+}

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the writer and a session do with the queries at hand.
+ *
+ * EACH: every query is on its own, in SQLite's autocommit.
+ * GROUP: neighbours that allow it share one BEGIN IMMEDIATE … COMMIT, with a savepoint each:
+ *
+ *      BEGIN IMMEDIATE --> { SAVEPOINT, query, RELEASE or ROLLBACK TO } … --> COMMIT --> outcomes are handed out
+ *             |                         |                                       |
+ *             +--- failed --------------+--- an error ended the transaction ----+--> ROLLBACK, all of them alone
+ *
+ * An error of one member undoes that member only. Some errors (disk full, a failed commit, ON CONFLICT ROLLBACK) end the
+ * whole transaction: nothing of it took effect, no outcome was handed out, and every member is run again by itself.
+ */
+#include "lite/lite.h"
+
+#include "lite/text.h"
+
+/* Before a query is run again. */
+static void forget_outcome(struct query *query) {
+    result_discard(&query->result);
+    error_clear(&query->error);
+}
+
+static bool groupable(const struct lite_lane *lane, uint32_t at) {
+    const struct query *query = at < lane->taken_count ? lane->taken[at] : NULL;
+    return query && at >= lane->alone_until && query->sync == QURING_SYNC_GROUP &&
+           !(query->backend.lite.route & LITE_ALONE);
+}
+
+/* False: the transaction is gone. */
+static bool run_member(struct lite_lane *lane, struct query *query) {
+    struct lite_conn *conn = &lane->conn;
+    if (lite_conn_control(conn, LITE_SAVEPOINT) != SQLITE_OK)
+        return false;
+    (void)lite_lane_run(lane, query); /* the writer moves nothing */
+    if (!lite_conn_in_transaction(conn))
+        return false;
+    if (base_unlikely(query->status != QURING_OK) && lite_conn_control(conn, LITE_ROLLBACK_TO) != SQLITE_OK)
+        return false;
+    return lite_conn_control(conn, LITE_RELEASE) == SQLITE_OK;
+}
+
+static bool run_members(struct lite_lane *lane) {
+    while (groupable(lane, lane->next))
+        if (!run_member(lane, lane->taken[lane->next++]))
+            return false;
+    return lite_conn_control(&lane->conn, LITE_COMMIT) == SQLITE_OK;
+}
+
+static void run_group(struct lite_lane *lane) {
+    struct lite_conn *conn = &lane->conn;
+    uint32_t first = lane->next;
+    bool began = lite_conn_control(conn, LITE_BEGIN_IMMEDIATE) == SQLITE_OK;
+    if (began && run_members(lane)) {
+        conn->watch.locked_since_ns = 0;
+        for (uint32_t i = first; i < lane->next; i++)
+            lite_chain_add(&lane->finished, lane->taken[i]);
+        return;
+    }
+    if (lite_conn_in_transaction(conn))
+        (void)lite_conn_control(conn, LITE_ROLLBACK);
+    for (uint32_t i = first; i < lane->next; i++)
+        forget_outcome(lane->taken[i]);
+    uint32_t end = lane->next;
+    while (!began && groupable(lane, end))
+        end++;
+    lane->next = first;
+    lane->alone_until = end;
+}
+
+static bool ends_transaction(const struct query *query) {
+    return lite_text_ends_transaction(query->statement->sql, query->statement->length);
+}
+
+/*
+ * In a session, an error can end the transaction that the caller believes to be in (disk full, an interrupt, ON CONFLICT
+ * ROLLBACK). What follows must not run as if each were alone: it is refused until the caller ends the transaction, as
+ * PostgreSQL does.
+ */
+static bool refused_after_rollback(struct lite_lane *lane, struct query *query) {
+    struct lite_conn *conn = &lane->conn;
+    if (base_likely(!conn->rolled_back))
+        return false;
+    if (ends_transaction(query)) {
+        conn->rolled_back = false;
+        result_set_command(&query->result, "ROLLBACK", 8);
+        query->status = QURING_OK;
+    } else {
+        error_set(&query->error, "25P02", "an earlier error rolled the transaction back: nothing runs until it is ended",
+                  NULL, "end it with ROLLBACK", 0);
+        query->status = QURING_SERVER_ERROR;
+    }
+    return true;
+}
+
+static void run_in_session(struct lite_lane *lane) {
+    struct query *query = lane->taken[lane->next];
+    if (query && refused_after_rollback(lane, query)) {
+        lane->next++;
+        lite_chain_add(&lane->finished, query);
+        return;
+    }
+    bool before = lite_conn_in_transaction(&lane->conn);
+    lite_lane_run_next(lane);
+    if (before && query && query->status != QURING_OK)
+        lane->conn.rolled_back = !lite_conn_in_transaction(&lane->conn) && !ends_transaction(query);
+}
+
+void lite_lane_write(struct lite_lane *lane) {
+    while (lane->next < lane->taken_count) {
+        if (lane->conn.role == LITE_SESSION)
+            run_in_session(lane);
+        else if (groupable(lane, lane->next) && groupable(lane, lane->next + 1))
+            run_group(lane);
+        else
+            lite_lane_run_next(lane);
+        lite_lane_breathe(lane);
+    }
+}
