@@ -1,0 +1,493 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/engine.h"
+
+#include "ring/port.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    QUERY_COUNT = 4096,
+    QUERY_COUNT_MAX = 1 << 20,
+    SOCKET_COUNT = 1024,
+    SOCKET_COUNT_MAX = 32768,
+    INFLIGHT_BYTES = 64 << 20
+};
+
+static const struct backend *const backends[] = {&pg_backend, &lite_backend};
+
+static _Thread_local struct port *next_port;
+
+void engine_use_port(struct port *port) {
+    next_port = port;
+}
+
+/* ---- Open ---- */
+
+static int options_fill(quring_options *options) {
+    if (!options->query_count)
+        options->query_count = QUERY_COUNT;
+    if (!options->connection_count)
+        options->connection_count = SOCKET_COUNT;
+    if (!options->inflight_bytes)
+        options->inflight_bytes = INFLIGHT_BYTES;
+    return options->query_count <= QUERY_COUNT_MAX && options->connection_count <= SOCKET_COUNT_MAX ? 0 : QURING_EINVAL;
+}
+
+static void deadline_fire(struct timer *timer);
+
+static bool queries_init(quring_engine *engine) {
+    uint32_t count = engine->options.query_count;
+    if (!slots_init(&engine->queries, count, sizeof(struct query)) || !heap_reserve(&engine->deadlines, count))
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        struct query *query = slots_at(&engine->queries, i);
+        list_init(&query->link);
+        buf_init(&query->store, engine->options.inflight_bytes + QUERY_KEEP_BYTES);
+        error_init(&query->error);
+        result_init(&query->result);
+    }
+    return true;
+}
+
+static void queries_free(quring_engine *engine) {
+    for (uint32_t i = 0; i < engine->queries.count; i++) {
+        struct query *query = slots_at(&engine->queries, i);
+        buf_free(&query->store);
+        error_free(&query->error);
+        result_free(&query->result);
+    }
+    slots_free(&engine->queries);
+    heap_free(&engine->deadlines);
+}
+
+int engine_open(const quring_options *options, quring_engine **out) {
+    quring_engine *engine = calloc(1, sizeof *engine);
+    struct port *port = next_port;
+    next_port = NULL;
+    if (!engine)
+        return QURING_ENOMEM;
+    if (options)
+        engine->options = *options;
+    list_init(&engine->host.done);
+    list_init(&engine->host.databases);
+    engine->deadline_timer.fire = deadline_fire;
+    int error = options_fill(&engine->options);
+    if (!error && !queries_init(engine))
+        error = QURING_ENOMEM;
+    if (!error) {
+        struct ring_options ring = {.socket_count = engine->options.connection_count,
+                                    .spin_ns = engine->options.spin_ns,
+                                    .no_defer_taskrun = engine->options.no_defer_taskrun,
+                                    .port = port};
+        error = ring_open(&ring, &engine->host.ring, engine->host.message, sizeof engine->host.message);
+    }
+    if (error) {
+        queries_free(engine);
+        free(engine);
+        return error;
+    }
+    *out = engine;
+    return 0;
+}
+
+/* ---- Databases ---- */
+
+static int db_options_fill(quring_db_options *options) {
+    if (options->sync > QURING_SYNC_GROUP || options->durability > QURING_DURABILITY_EXTRA)
+        return QURING_EINVAL;
+    if (options->session)
+        options->connection_count = 1;
+    if (!options->sync)
+        options->sync = QURING_SYNC_EACH;
+    if (!options->durability)
+        options->durability = QURING_DURABILITY_FULL;
+    if (!options->connect_timeout_ns)
+        options->connect_timeout_ns = 10000000000u;
+    if (!options->reconnect_wait_ns)
+        options->reconnect_wait_ns = 5000000000u;
+    if (!options->busy_timeout_ns)
+        options->busy_timeout_ns = 5000000000u;
+    if (!options->statement_count)
+        options->statement_count = 256;
+    if (!options->result_bytes)
+        options->result_bytes = 64 << 20;
+    if (!options->result_row_count)
+        options->result_row_count = UINT64_MAX;
+    if (!options->message_bytes)
+        options->message_bytes = 64 << 20;
+    bool fits = options->depth <= 65535 && options->statement_count <= 65536 && options->message_bytes <= 0x3fffffff &&
+                options->result_bytes <= (uint64_t)1 << 40;
+    return fits ? 0 : QURING_EINVAL;
+}
+
+int engine_db_open(quring_engine *engine, const char *url, const quring_db_options *options, quring_db **out) {
+    if (engine->shutting_down)
+        return QURING_ESHUTDOWN;
+    struct quring_db base = {.host = &engine->host, .engine = engine};
+    if (options)
+        base.options = *options;
+    int error = db_options_fill(&base.options);
+    if (error)
+        return host_error(&engine->host, error, "database options: depth or statement_count over 65536, message_bytes "
+                                                "over 0x3fffffff, or an unknown sync or durability");
+    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
+        if (!backends[i]->accepts(url))
+            continue;
+        base.backend = backends[i];
+        struct quring_db *db;
+        error = backends[i]->open(&base, url, &db);
+        if (error)
+            return error;
+        list_init(&db->waiting);
+        list_push_back(&engine->host.databases, &db->link);
+        *out = db;
+        return 0;
+    }
+    return host_error(&engine->host, QURING_EURL,
+                      "this is not a URL of a database: write postgresql://user@host/db, \"host=… dbname=…\", "
+                      "sqlite:///file.db, sqlite:////absolute/file.db or sqlite:// (in memory)");
+}
+
+/* Ends what the database was asked for: the waiting at once, the running by way of the backend. */
+static void db_end_queries(quring_engine *engine, struct quring_db *db, bool running_too) {
+    struct list *node;
+    while ((node = list_first(&db->waiting)))
+        db_query_fail(list_entry(node, struct query, link), QURING_SHUTDOWN, "57P01",
+                      "the engine was shut down before this query was sent");
+    if (!running_too || !db->running_count)
+        return;
+    for (uint32_t i = 0; i < engine->queries.count; i++) {
+        struct query *query = slots_at(&engine->queries, i);
+        if (query->state == QUERY_RUNNING && query->db == db)
+            db->backend->abandon(query, QURING_SHUTDOWN);
+    }
+}
+
+void engine_db_close(quring_db *db) {
+    if (db->closing)
+        return;
+    db->closing = true;
+    db_end_queries(db->engine, db, true);
+    db->backend->close(db);
+}
+
+/* Frees handles that have been closed to the end. */
+static void sweep_databases(quring_engine *engine) {
+    list_for_each_safe(node, &engine->host.databases) {
+        struct quring_db *db = list_entry(node, struct quring_db, link);
+        if (!db->closed)
+            continue;
+        PRE(db->closing && db->running_count == 0 && list_empty(&db->waiting));
+        list_remove(&db->link);
+        db->backend->destroy(db);
+    }
+}
+
+/* ---- Deadlines ---- */
+
+static void deadline_arm(quring_engine *engine) {
+    const struct heap_node *first = heap_first(&engine->deadlines);
+    if (!first)
+        timer_clear(engine->host.ring, &engine->deadline_timer);
+    else if (!heap_contains(&engine->deadline_timer.node) || engine->deadline_timer.node.key != first->key)
+        (void)timer_set(engine->host.ring, &engine->deadline_timer, first->key);
+}
+
+static void query_end_early(struct query *query, quring_status status, const char *what) {
+    if (query->state == QUERY_WAITING)
+        db_query_fail(query, status, "57014", "%s before it was sent", what);
+    else if (query->state == QUERY_RUNNING)
+        query->db->backend->abandon(query, status);
+}
+
+static void deadline_fire(struct timer *timer) {
+    quring_engine *engine = base_container_of(timer, quring_engine, deadline_timer);
+    uint64_t now = ring_now_ns(engine->host.ring);
+    struct heap_node *first;
+    while ((first = heap_first(&engine->deadlines)) && first->key <= now) {
+        heap_remove(&engine->deadlines, first);
+        query_end_early(base_container_of(first, struct query, deadline), QURING_TIMEOUT, "its timeout passed");
+    }
+    deadline_arm(engine);
+}
+
+static void deadline_set(quring_engine *engine, struct query *query, uint64_t timeout_ns) {
+    uint64_t now = ring_port(engine->host.ring)->methods->now_ns(ring_port(engine->host.ring));
+    uint64_t at = now + timeout_ns < now ? UINT64_MAX : now + timeout_ns;
+    heap_push(&engine->deadlines, &query->deadline, at); /* reserved at open for every slot */
+    deadline_arm(engine);
+}
+
+/* ---- Submit ---- */
+
+static int statement_allowed(quring_engine *engine, const struct quring_db *db,
+                             const struct quring_statement *statement) {
+    if (statement->class == STATEMENT_COPY)
+        return host_error(&engine->host, QURING_EUNSUPPORTED,
+                          "COPY from STDIN or to STDOUT does not work through quring_submit(): use INSERT and SELECT");
+    bool stateful = statement->class == STATEMENT_TRANSACTION || statement->class == STATEMENT_SESSION;
+    if (stateful && !db->options.session)
+        return host_error(&engine->host, QURING_EUNSUPPORTED,
+                          "this statement changes the state of one connection, and queries go to any of several: open "
+                          "the database with options.session");
+    return 0;
+}
+
+static int find_statement(quring_engine *engine, const quring_query *q, struct quring_statement **out) {
+    struct quring_statement *statement;
+    if (q->statement) {
+        statement = statement_hold(q->statement);
+    } else {
+        size_t length = q->sql_bytes ? q->sql_bytes : strlen(q->sql);
+        if (q->sql_bytes && memchr(q->sql, 0, q->sql_bytes))
+            return host_error(&engine->host, QURING_EINVAL, "the SQL has a NUL byte in it");
+        if (length > engine->options.inflight_bytes || length >= 0x3fffffff)
+            return host_error(&engine->host, QURING_ETOOBIG, "the SQL has %zu bytes, over inflight_bytes", length);
+        statement = statement_find(q->db->statements, q->sql, length);
+        if (!statement)
+            return QURING_ENOMEM;
+    }
+    int error = statement_allowed(engine, q->db, statement);
+    if (error)
+        statement_drop(statement);
+    else
+        *out = statement;
+    return error;
+}
+
+/* Copies the parameters and charges the query against the limits. */
+static int copy_input(quring_engine *engine, struct query *query, const quring_query *q) {
+    query->params = NULL;
+    query->param_count = q->param_count;
+    if (q->param_count) {
+        for (uint32_t i = 0; i < q->param_count; i++)
+            if (!value_param_valid(&q->params[i]))
+                return host_error(&engine->host, QURING_EINVAL, "parameter $%u is not well formed", i + 1);
+        query->params = value_copy_params(&query->store, q->params, q->param_count);
+        if (!query->params)
+            return host_error(&engine->host, QURING_ETOOBIG,
+                              "the parameters have more bytes than inflight_bytes allows, or memory ran out");
+    }
+    query->charged_bytes = buf_size(&query->store) + query->statement->length;
+    if (query->charged_bytes > engine->options.inflight_bytes)
+        return host_error(&engine->host, QURING_ETOOBIG, "SQL and parameters have %zu bytes, over inflight_bytes",
+                          query->charged_bytes);
+    if (query->charged_bytes > engine->options.inflight_bytes - engine->charged_bytes)
+        return QURING_EFULL;
+    return 0;
+}
+
+static void query_reset(struct query *query) {
+    buf_reset(&query->store, QUERY_KEEP_BYTES);
+    if (query->statement)
+        statement_drop(query->statement);
+    query->statement = NULL;
+}
+
+int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
+    struct quring_db *db = q->db;
+    if (engine->shutting_down || db->closing)
+        return QURING_ESHUTDOWN;
+    uint64_t token;
+    struct query *query = slots_take(&engine->queries, &token);
+    if (!query)
+        return QURING_EFULL;
+    query->db = db;
+    int error = find_statement(engine, q, &query->statement);
+    if (!error)
+        error = copy_input(engine, query, q);
+    if (error) {
+        query_reset(query);
+        slots_give(&engine->queries, token);
+        return error;
+    }
+    engine->charged_bytes += query->charged_bytes;
+    query->id = token;
+    query->user_data = q->user_data;
+    query->sync = (uint8_t)(q->sync ? q->sync : db->options.sync);
+    query->retried = false;
+    result_begin(&query->result, db->options.result_bytes, db->options.result_row_count);
+    query_move(query, QUERY_WAITING);
+    list_push_back(&db->waiting, &query->link);
+    db->waiting_count++;
+    engine->pending_count++;
+    engine->host.stats.submitted_count++;
+    if (q->timeout_ns)
+        deadline_set(engine, query, q->timeout_ns);
+    if (id)
+        *id = token;
+    return 0;
+}
+
+/* ---- Run ---- */
+
+static void advance(quring_engine *engine) {
+    list_for_each(node, &engine->host.databases) {
+        struct quring_db *db = list_entry(node, struct quring_db, link);
+        db->backend->advance(db);
+    }
+    sweep_databases(engine);
+}
+
+static bool has_enough(const quring_engine *engine, uint32_t min_count) {
+    return engine->host.done_count >= min_count || engine->host.done_count == engine->pending_count;
+}
+
+static int turn(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
+    advance(engine);
+    return ring_turn(engine->host.ring, has_enough(engine, min_count) ? 0 : timeout_ns);
+}
+
+static int turn_error(quring_engine *engine, int error) {
+    if (error == -EEXIST)
+        return host_error(&engine->host, QURING_EFORKED, "this engine was opened by another thread or process");
+    return host_error(&engine->host, QURING_ESYSTEM, "io_uring_enter: %s", strerror(-error));
+}
+
+static uint64_t now_ns(const quring_engine *engine) {
+    struct port *port = ring_port(engine->host.ring);
+    return port->methods->now_ns(port);
+}
+
+int engine_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
+    uint64_t until = UINT64_MAX;
+    if (timeout_ns && timeout_ns != QURING_FOREVER) {
+        uint64_t now = now_ns(engine);
+        until = now + timeout_ns < now ? UINT64_MAX : now + timeout_ns;
+    }
+    for (;;) {
+        int error = turn(engine, min_count, timeout_ns);
+        if (error && error != -EINTR)
+            return turn_error(engine, error);
+        if (error == -EINTR || ring_take_wake(engine->host.ring) || timeout_ns == 0 || has_enough(engine, min_count))
+            break;
+        if (until != UINT64_MAX) {
+            uint64_t now = ring_now_ns(engine->host.ring);
+            if (now >= until)
+                break;
+            timeout_ns = until - now;
+        }
+    }
+    return (int)engine->host.done_count;
+}
+
+/* ---- Reap and release ---- */
+
+int engine_reap(quring_engine *engine, quring_done *done, uint32_t capacity) {
+    uint32_t count = 0;
+    struct list *node;
+    while (count < capacity && (node = list_pop_front(&engine->host.done))) {
+        struct query *query = list_entry(node, struct query, link);
+        query_move(query, QUERY_REAPED);
+        heap_remove(&engine->deadlines, &query->deadline);
+        done[count++] = (quring_done){.id = query->id,
+                                      .user_data = query->user_data,
+                                      .status = (quring_status)query->status,
+                                      .result = &query->result,
+                                      .error = query->status == QURING_OK ? NULL : &query->error.view};
+    }
+    engine->host.done_count -= count;
+    engine->pending_count -= count;
+    return (int)count;
+}
+
+int engine_release(quring_engine *engine, quring_id id) {
+    struct query *query = slots_get(&engine->queries, id);
+    if (!query)
+        return QURING_ESTALE;
+    if (query->state != QUERY_REAPED)
+        return QURING_ENOTREADY;
+    if (query->status != QURING_OK)
+        error_clear(&query->error);
+    result_end(&query->result);
+    query_reset(query);
+    engine->charged_bytes -= query->charged_bytes;
+    query_move(query, QUERY_FREE);
+    slots_give(&engine->queries, id);
+    return 0;
+}
+
+int engine_cancel(quring_engine *engine, quring_id id) {
+    struct query *query = slots_get(&engine->queries, id);
+    if (!query)
+        return QURING_ESTALE;
+    query_end_early(query, QURING_CANCELLED, "cancelled");
+    return 0;
+}
+
+/* ---- Shutdown and close ---- */
+
+static uint32_t running_count(const quring_engine *engine) {
+    uint32_t count = 0;
+    list_for_each(node, &engine->host.databases)
+        count += list_entry(node, struct quring_db, link)->running_count;
+    return count;
+}
+
+static void end_all_queries(quring_engine *engine, bool running_too) {
+    list_for_each(node, &engine->host.databases)
+        db_end_queries(engine, list_entry(node, struct quring_db, link), running_too);
+}
+
+/* Turns until nothing runs, or the time has come. */
+static void drain(quring_engine *engine, uint64_t until) {
+    while (running_count(engine) && now_ns(engine) < until) {
+        end_all_queries(engine, false); /* what was put back in line, for it had not been sent */
+        uint64_t now = now_ns(engine);
+        advance(engine);
+        int error = now < until ? ring_turn(engine->host.ring, until - now) : 0;
+        if (error && error != -EINTR)
+            break;
+    }
+}
+
+int engine_shutdown(quring_engine *engine, uint64_t grace_ns) {
+    engine->shutting_down = true;
+    uint64_t now = now_ns(engine);
+    end_all_queries(engine, false);
+    drain(engine, now + grace_ns < now ? UINT64_MAX : now + grace_ns);
+    end_all_queries(engine, true);
+    /* A lane gives an interrupted query back when its present step ends. */
+    drain(engine, UINT64_MAX);
+    return (int)engine->host.done_count;
+}
+
+void engine_close(quring_engine *engine) {
+    if (!engine->shutting_down)
+        (void)engine_shutdown(engine, 0);
+    list_for_each(node, &engine->host.databases)
+        engine_db_close(list_entry(node, struct quring_db, link));
+    for (;;) {
+        advance(engine);
+        if (list_empty(&engine->host.databases))
+            break;
+        int error = ring_turn(engine->host.ring, UINT64_MAX);
+        PRE(error == 0 || error == -EINTR);
+    }
+    timer_clear(engine->host.ring, &engine->deadline_timer);
+    ring_close(engine->host.ring);
+    queries_free(engine);
+    free(engine);
+}
+
+/* ---- Statistics ---- */
+
+void engine_stats(const quring_engine *engine, quring_stats *stats) {
+    *stats = engine->host.stats;
+    const struct ring_counters *ring = ring_counters(engine->host.ring);
+    stats->sent_bytes = ring->sent_bytes;
+    stats->received_bytes = ring->received_bytes;
+    stats->enter_count = ring_port(engine->host.ring)->enter_count;
+    stats->completion_count = ring->completions;
+    stats->send_count = ring->sends;
+    stats->receive_count = ring->receives;
+    stats->offload_job_count = ring->jobs;
+    stats->stale_count = ring->stale;
+    list_for_each(node, &engine->host.databases) {
+        const struct quring_db *db = list_entry(node, struct quring_db, link);
+        stats->waiting_count += db->waiting_count;
+        stats->inflight_count += db->running_count;
+    }
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Admission, turns, deadlines and shutdown over any number of databases. Knows backends only by core/backend.h.
+ *
+ *      quring_submit -> engine_submit     a slot, copies, the limits; onto its database's waiting list
+ *      quring_run    -> engine_run        turns: backends advance (admit, encode), the ring emits, submits, waits and
+ *                                         collects (decode), deadlines pass
+ *      quring_reap   -> engine_reap       from the host's done list
+ *
+ * Invariants: a query is in exactly one of: free, its database's waiting list, a backend's hands, the done list, the
+ * caller's hands. The bytes charged against inflight_bytes are those of queries not yet released.
+ */
+#ifndef QURING_ENGINE_ENGINE_H
+#define QURING_ENGINE_ENGINE_H
+
+#include "base/heap.h"
+#include "base/slots.h"
+#include "core/backend.h"
+#include "core/value.h"
+#include "ring/ring.h"
+
+struct quring_engine {
+    struct host host;
+    quring_options options; /* defaults filled in */
+    struct slots queries;
+    size_t charged_bytes;
+    struct heap deadlines;       /* of queries */
+    struct timer deadline_timer; /* set for the first of them */
+    uint32_t pending_count;      /* submitted, not reaped */
+    uint32_t socket_count;       /* promised to databases */
+    bool shutting_down;
+};
+
+int engine_open(const quring_options *options, quring_engine **engine);
+void engine_close(quring_engine *engine);
+int engine_db_open(quring_engine *engine, const char *url, const quring_db_options *options, quring_db **db);
+void engine_db_close(quring_db *db);
+int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id);
+int engine_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns);
+int engine_reap(quring_engine *engine, quring_done *done, uint32_t capacity);
+int engine_release(quring_engine *engine, quring_id id);
+int engine_cancel(quring_engine *engine, quring_id id);
+int engine_shutdown(quring_engine *engine, uint64_t grace_ns);
+void engine_stats(const quring_engine *engine, quring_stats *stats);
+
+/* For tests: the next engine_open() of this thread runs on that port instead of Linux. */
+void engine_use_port(struct port *port);
+
+#endif
