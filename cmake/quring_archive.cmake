@@ -9,15 +9,20 @@ function(quring_archive)
     if(NOT objects)
         message(FATAL_ERROR "no layer has any source")
     endif()
-    set(libs Threads::Threads)
+    set(libs Threads::Threads m)
     foreach(module IN LISTS QURING_PC_MODULES)
         list(APPEND libs PkgConfig::quring_${module})
     endforeach()
 
     set(whole "${PROJECT_BINARY_DIR}/quring-whole.o")
     set(public "${PROJECT_BINARY_DIR}/quring-public.o")
+    set(prelink "${CMAKE_LINKER}" -r)
+    if(QURING_LTO)
+        # The layers are optimised as one here, so whoever links the library needs no plugin for it.
+        set(prelink "${CMAKE_C_COMPILER}" -r -nostdlib -O2 ${QURING_LTO_FLAGS} -flinker-output=nolto-rel)
+    endif()
     add_custom_command(OUTPUT "${public}"
-        COMMAND "${CMAKE_LINKER}" -r -o "${whole}" ${objects}
+        COMMAND ${prelink} -o "${whole}" ${objects}
         COMMAND "${CMAKE_OBJCOPY}" --wildcard "--keep-global-symbol=quring_*" "${whole}" "${public}"
         DEPENDS ${objects} COMMAND_EXPAND_LISTS VERBATIM
         COMMENT "Pre-linking libquring, hiding all but quring_*")
