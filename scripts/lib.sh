@@ -1,0 +1,165 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: MIT
+# What the scripts share; sourced, after `set -euo pipefail`.
+# shellcheck disable=SC2034 # the package lists are for the scripts that source this
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+BUILD=${QURING_BUILD_DIR:-$ROOT/build}
+
+BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config
+    liburing-dev libpq-dev libsqlite3-dev libssl-dev)
+SERVER_PACKAGES=(postgresql pgbouncer openssl)
+FUZZ_PACKAGES=(clang llvm libclang-rt-dev)
+TEST_PACKAGES=(g++ libcriterion-dev python3 "${SERVER_PACKAGES[@]}" "${FUZZ_PACKAGES[@]}")
+
+say() { printf '%s\n' "== $*"; }
+warn() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+die() {
+    warn "$*"
+    exit 1
+}
+
+# need_packages NAME...: installs the Debian packages that are missing.
+need_packages() {
+    local name log missing=() as=()
+    if ! command -v apt-get dpkg-query >/dev/null; then
+        warn "not a Debian system: taking it that the equivalents of these are there: $*"
+        return 0
+    fi
+    for name; do
+        dpkg-query -W -f '${Status}\n' "$name" 2>/dev/null | grep -q '^install ok installed' ||
+            missing+=("$name")
+    done
+    ((${#missing[@]})) || return 0
+
+    if ((EUID != 0)); then
+        command -v sudo >/dev/null || die "packages are missing; an administrator must run:" \
+            "apt-get update && apt-get install --no-install-recommends ${missing[*]}"
+        as=(sudo)
+    fi
+    say "installing ${missing[*]}"
+    log=$(mktemp)
+    if ! "${as[@]}" apt-get update >"$log" 2>&1 ||
+        ! "${as[@]}" env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y --no-install-recommends "${missing[@]}" >>"$log" 2>&1; then
+        tail -n 20 "$log" >&2
+        die "these packages could not be installed: ${missing[*]} (the log is $log)"
+    fi
+    rm -f "$log"
+}
+
+# build PRESET [TARGET...]: configures and builds into $BUILD/PRESET; speaks only when it fails.
+build() {
+    local preset=$1 log=$BUILD/$1.log
+    local targets=("${@:2}")
+    mkdir -p "$BUILD"
+    if ! { cmake -S "$ROOT" --preset "$preset" -B "$BUILD/$preset" &&
+        cmake --build "$BUILD/$preset" ${targets[0]:+--target "${targets[@]}"}; } >"$log" 2>&1; then
+        cat "$log" >&2
+        warn "building $preset failed (the log is $log)"
+        return 1
+    fi
+}
+
+# ---- A private PostgreSQL cluster ----------------------------------------------------------------
+
+PG_DIR=  # all of it; empty while there is none
+PG_AS=() # how to run something as its owner: PostgreSQL refuses root
+
+# pg_cluster_start: makes a cluster with a data directory, a port and a password of its own; exports
+#   QURING_TEST_PG_URL         over loopback TCP     QURING_TEST_PG_DATA  its data directory
+#   QURING_TEST_PG_SOCKET_URL  over its unix socket  QURING_TEST_PG_CTL   start|stop|restart [-m MODE]
+#   QURING_TEST_PG_TLS_URL     TCP, verify-full      PGPASSFILE, QURING_TEST_PG_PASSWORD  of the superuser quring
+# and PGSSLMODE=disable, so that only the TLS URL is encrypted.
+# It is gone when the calling script ends, in whatever way. QURING_TEST_PG_FSYNC=off makes it faster.
+pg_cluster_start() {
+    local bin port password
+    bin=$(find /usr/lib/postgresql/*/bin -maxdepth 0 2>/dev/null | sort -V | tail -n 1)
+    [[ $bin ]] || bin=$(pg_config --bindir)
+    PG_DIR=$(mktemp -d /tmp/quring-pg.XXXXXX) # short: a socket path holds 107 bytes
+    trap pg_cluster_stop EXIT
+    trap 'exit 129' HUP
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    pg_cluster_watch
+
+    if ((EUID == 0)); then
+        PG_AS=(runuser -u "$(id -un postgres 2>/dev/null || echo nobody)" --)
+    fi
+    password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+    pg_cluster_create "$bin" "$password"
+    port=$(pg_cluster_listen)
+    export QURING_TEST_PG_DATA=$PG_DIR/data QURING_TEST_PG_CTL=$PG_DIR/ctl
+    export PGPASSFILE=$PG_DIR/pgpass QURING_TEST_PG_PASSWORD=$password
+    export QURING_TEST_PG_URL="postgresql://quring@127.0.0.1:$port/quring"
+    export PGSSLMODE=disable
+    export QURING_TEST_PG_TLS_URL="$QURING_TEST_PG_URL?sslmode=verify-full&sslrootcert=$PG_DIR/server.crt"
+    export QURING_TEST_PG_SOCKET_URL="postgresql://quring@/quring?host=$PG_DIR/data&port=$port"
+    "$bin/createdb" -h 127.0.0.1 -p "$port" -U quring -w quring
+}
+
+# pg_cluster_create BIN PASSWORD
+pg_cluster_create() {
+    local data=$PG_DIR/data
+    chmod 755 "$PG_DIR"
+    mkdir -m 700 "$data"
+    (umask 077 && echo "*:*:*:quring:$2" >"$PG_DIR/pgpass" && echo "$2" >"$PG_DIR/password")
+    [[ -z ${PG_AS[*]} ]] || chown "${PG_AS[2]}" "$data" "$PG_DIR/password"
+    (cd / && "${PG_AS[@]}" "$1/initdb" -D "$data" -U quring --pwfile="$PG_DIR/password" \
+        -A scram-sha-256 -E UTF8 --locale=C.UTF-8 --no-sync >/dev/null)
+    openssl req -new -x509 -days 7 -nodes -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 \
+        -keyout "$PG_DIR/server.key" -out "$PG_DIR/server.crt" 2>/dev/null
+    chmod 600 "$PG_DIR/server.key"
+    [[ -z ${PG_AS[*]} ]] || chown "${PG_AS[2]}" "$PG_DIR/server.key"
+    "${PG_AS[@]}" tee -a "$data/postgresql.conf" >/dev/null <<END
+listen_addresses = '127.0.0.1'
+unix_socket_directories = '$data'
+password_encryption = scram-sha-256
+ssl = on
+ssl_cert_file = '$PG_DIR/server.crt'
+ssl_key_file = '$PG_DIR/server.key'
+max_connections = 200
+fsync = ${QURING_TEST_PG_FSYNC:-on}
+include '$PG_DIR/port.conf'
+END
+    cat >"$PG_DIR/ctl" <<END
+#!/bin/sh
+cd / && exec ${PG_AS[*]} $1/pg_ctl -s -w -t 60 -D $data -l $data/server.log "\$@"
+END
+    chmod 755 "$PG_DIR/ctl"
+}
+
+# Starts it on a port that is free, which is only known once it is bound. Prints the port.
+pg_cluster_listen() {
+    local port try
+    for try in 1 2 3 4 5; do
+        port=$((20000 + RANDOM % 12000)) # below the ephemeral ports
+        echo "port = $port" >"$PG_DIR/port.conf"
+        if "$PG_DIR/ctl" start >&2; then
+            echo "$port"
+            return
+        fi
+        warn "no PostgreSQL on port $port (try $try)"
+    done
+    cat "$PG_DIR/data/server.log" >&2
+    return 1
+}
+
+pg_cluster_stop() {
+    [[ $PG_DIR && -d $PG_DIR ]] || return 0
+    local pid=
+    "$PG_DIR/ctl" stop -m immediate -t 10 >/dev/null 2>&1 || true
+    if { read -r pid <"$PG_DIR/data/postmaster.pid"; } 2>/dev/null &&
+        [[ $(readlink "/proc/$pid/cwd") == "$PG_DIR/data" ]]; then
+        kill -9 "$pid"
+    fi
+    rm -rf "$PG_DIR"
+    PG_DIR=
+}
+
+# A script that is killed outright cannot clean up; this small process then does.
+pg_cluster_watch() {
+    setsid bash -c "$(declare -p PG_DIR && declare -f pg_cluster_stop)
+        while kill -0 $$ && [[ -d \$PG_DIR ]]; do sleep 1; done
+        pg_cluster_stop" >/dev/null 2>&1 </dev/null &
+}
