@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The `quring` command. It uses the library through its public header and nothing else.
+ *
+ *   main.c       dispatch, --help, --version, exit status
+ *   options.c    getopt_long with messages that say what to do; numbers
+ *   out.c        buffered output that notices a full disk and a closed pipe
+ *   text.c       UTF-8, display width, and untrusted text made harmless for a terminal
+ *   stop.c       Ctrl-C, SIGTERM and SIGHUP; the temporary database's files
+ *   client.c     engine and database: opening, one statement at a time, why a query failed
+ *
+ *   run.c        `quring run`:    lexer.c splitter.c cut SQL into statements;
+ *                                 rows.c takes results apart, table.c csv.c json.c print them
+ *   bench.c      `quring bench`:  workload.c script.c expr.c say what to run; init.c fills the tables;
+ *                                 load.c keeps the queries coming; histogram.c report.c say how it went
+ *   probe.c      `quring probe`
+ */
+#ifndef QURING_CLI_CLI_H
+#define QURING_CLI_CLI_H
+
+enum cli_exit {
+    CLI_EXIT_OK = 0,
+    CLI_EXIT_FAILED = 1,       /* a query failed, the database or the output did */
+    CLI_EXIT_USAGE = 2,        /* wrong usage: nothing was done */
+    CLI_EXIT_INTERRUPTED = 130 /* Ctrl-C, where no result could be given */
+};
+
+/* The commands. argv[0] is the command's own name; each returns an enum cli_exit. */
+int cli_run(int argc, char **argv);
+int cli_bench(int argc, char **argv);
+int cli_probe(int argc, char **argv);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/cli.h"
+#include "cli/options.h"
+#include "cli/out.h"
+#include "cli/text.h"
+
+#include "quring/quring.h"
+
+#include <string.h>
+#include <unistd.h>
+
+static const char HELP[] =
+    "usage: quring COMMAND …\n"
+    "\n"
+    "  quring run URL [-c SQL | -f FILE] …    run SQL statements and print their rows\n"
+    "  quring bench [URL] [options]           measure throughput and latency\n"
+    "  quring probe                           what this kernel offers, and what is used of it\n"
+    "\n"
+    "  quring COMMAND --help                  all about one of them\n"
+    "  quring --version\n"
+    "\n"
+    "URL: postgresql://user@host/db, sqlite:///file.db. Exit status: 0; 1 when a query failed; 2 for\n"
+    "wrong usage.\n";
+
+static int print(const char *format, const char *text) {
+    struct cli_out out;
+    cli_out_init(&out, STDOUT_FILENO);
+    cli_out_format(&out, format, text);
+    return cli_out_finish(&out, CLI_EXIT_OK);
+}
+
+int main(int argc, char **argv) {
+    static const struct {
+        const char *name;
+        int (*run)(int argc, char **argv);
+    } commands[] = {{"run", cli_run}, {"bench", cli_bench}, {"probe", cli_probe}};
+
+    cli_text_locale();
+    const char *command = argc > 1 ? argv[1] : "";
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (strcmp(command, commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0 || strcmp(command, "help") == 0)
+        return print("%s", HELP);
+    if (strcmp(command, "--version") == 0 || strcmp(command, "-V") == 0)
+        return print("quring %s\n", quring_version());
+    if (!*command)
+        cli_error("give a command: run, bench or probe; quring --help explains them");
+    else
+        cli_error("%s: there is no such command; give run, bench or probe", command);
+    return CLI_EXIT_USAGE;
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/* `quring probe`: what this kernel offers, what is used of it, and what stands in the way. */
+#include "cli/cli.h"
+#include "cli/options.h"
+#include "cli/out.h"
+#include "cli/text.h"
+
+#include "quring/quring.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+static const char HELP[] =
+    "usage: quring probe [--json]\n"
+    "\n"
+    "Sets up an io_uring as an engine does, and tells what it got. Exit status: 0; 1 when no ring can\n"
+    "be had, with the reason and the remedy; 2 for wrong usage.\n";
+
+/* IORING_FEAT_*, by bit. Names rather than <linux/io_uring.h>, which may be older than the kernel. */
+static const char *const FEATURES[] = {
+    "SINGLE_MMAP", "NODROP",          "SUBMIT_STABLE",   "RW_CUR_POS",     "CUR_PERSONALITY", "FAST_POLL",
+    "POLL_32BITS", "SQPOLL_NONFIXED", "EXT_ARG",         "NATIVE_WORKERS", "RSRC_TAGS",       "CQE_SKIP",
+    "LINKED_FILE", "REG_REG_RING",    "RECVSEND_BUNDLE", "MIN_TIMEOUT",    "RW_ATTR",         "NO_IOWAIT",
+};
+enum { FEATURE_COUNT = sizeof FEATURES / sizeof *FEATURES };
+
+struct probe {
+    struct utsname system;
+    struct rlimit memlock, files;
+    int disabled; /* the sysctl kernel.io_uring_disabled; -1: this kernel has none */
+    int seccomp;  /* of this process: 0 none, 2 a filter; -1 unknown */
+    int error;    /* of quring_engine_open() */
+    quring_ring_info ring;
+    quring_engine *engine;
+};
+
+/* The number after `key` in a file of the kernel's; -1 without one. */
+static int read_number(const char *path, const char *key) {
+    char line[256];
+    int number = -1;
+    FILE *file = fopen(path, "re");
+    while (file && fgets(line, sizeof line, file))
+        if (strncmp(line, key, strlen(key)) == 0 && sscanf(line + strlen(key), "%d", &number) == 1)
+            break;
+    if (file)
+        fclose(file);
+    return number;
+}
+
+static void look(struct probe *probe) {
+    uname(&probe->system);
+    getrlimit(RLIMIT_MEMLOCK, &probe->memlock);
+    getrlimit(RLIMIT_NOFILE, &probe->files);
+    probe->disabled = read_number("/proc/sys/kernel/io_uring_disabled", "");
+    probe->seccomp = read_number("/proc/self/status", "Seccomp:");
+    probe->error = quring_engine_open(NULL, &probe->engine);
+    if (probe->error >= 0)
+        quring_ring_info_get(probe->engine, &probe->ring);
+    else
+        probe->engine = NULL;
+}
+
+/* ---- For people -------------------------------------------------------------------------------------------------- */
+
+static void put_limit(struct cli_out *out, const char *name, struct rlimit limit, const char *unit) {
+    cli_out_text(out, name);
+    if (limit.rlim_cur == RLIM_INFINITY)
+        cli_out_text(out, "unlimited\n");
+    else if (limit.rlim_cur == limit.rlim_max)
+        cli_out_format(out, "%" PRIu64 "%s\n", (uint64_t)limit.rlim_cur, unit);
+    else if (limit.rlim_max == RLIM_INFINITY)
+        cli_out_format(out, "%" PRIu64 "%s, could be raised without limit\n", (uint64_t)limit.rlim_cur, unit);
+    else
+        cli_out_format(out, "%" PRIu64 "%s, could be raised to %" PRIu64 "\n", (uint64_t)limit.rlim_cur, unit,
+                       (uint64_t)limit.rlim_max);
+}
+
+enum { INDENT = 13, WIDTH = 98 }; /* where texts begin and end */
+
+/* Words, in lines under one another. */
+static void put_wrapped(struct cli_out *out, const char *text) {
+    size_t column = INDENT;
+    while (*text) {
+        size_t size = strcspn(text, " ");
+        if (column + 1 + size > WIDTH) {
+            cli_out_char(out, '\n');
+            cli_out_repeat(out, " ", INDENT);
+            column = INDENT;
+        } else if (column > INDENT) {
+            cli_out_char(out, ' ');
+            column++;
+        }
+        cli_out_bytes(out, text, size);
+        column += size;
+        text += size;
+        text += strspn(text, " ");
+    }
+    cli_out_char(out, '\n');
+}
+
+static void put_features(struct cli_out *out, uint32_t bits) {
+    struct cli_out names;
+    cli_out_init(&names, CLI_OUT_MEMORY);
+    for (uint32_t i = 0; i < 32; i++) {
+        if (!(bits & (uint32_t)1 << i))
+            continue;
+        if (i < FEATURE_COUNT)
+            cli_out_format(&names, "%s ", FEATURES[i]);
+        else
+            cli_out_format(&names, "BIT_%u ", i);
+    }
+    cli_out_char(&names, 0);
+    put_wrapped(out, names.data ? names.data : "");
+    cli_out_free(&names);
+}
+
+static const char *explain_sysctl(int disabled) {
+    switch (disabled) {
+    case -1:
+        return "is not there: this kernel allows io_uring to all, or has none";
+    case 0:
+        return "= 0: allowed to all";
+    case 1:
+        return "= 1: allowed to root, and to members of the group in kernel.io_uring_group";
+    default:
+        return "= 2: forbidden to all";
+    }
+}
+
+/* What quring_strerror() cannot know: which of several obstacles it is. */
+static const char *explain_obstacle(const struct probe *probe) {
+    if (probe->error == QURING_EFORBIDDEN && probe->disabled > 0)
+        return "The setting below forbids it. As root: sysctl -w kernel.io_uring_disabled=0, and to keep it so: a file "
+               "in /etc/sysctl.d.";
+    if ((probe->error == QURING_EFORBIDDEN || probe->error == QURING_ENORING) && probe->seccomp == 2)
+        return "A seccomp filter is on this process, as on containers: the default profiles of Docker and Kubernetes "
+               "forbid io_uring. Give the container a profile that allows io_uring_setup, io_uring_enter and "
+               "io_uring_register: docker run --security-opt seccomp=profile.json.";
+    if (probe->error == QURING_EFORBIDDEN)
+        return "Neither the setting below nor a seccomp filter forbids it: look at SELinux or AppArmor.";
+    return NULL;
+}
+
+static void put_text(struct cli_out *out, const struct probe *probe) {
+    cli_out_format(out, "quring       %s\n", quring_version());
+    cli_out_format(out, "kernel       %s %s %s\n", probe->system.sysname, probe->system.release, probe->system.machine);
+    cli_out_format(out, "io_uring     %s\n", probe->error < 0 ? "no ring can be had" : "available");
+    if (probe->error < 0) {
+        const char *obstacle = explain_obstacle(probe);
+        cli_out_repeat(out, " ", INDENT);
+        put_wrapped(out, quring_strerror(probe->error));
+        if (obstacle) {
+            cli_out_repeat(out, " ", INDENT);
+            put_wrapped(out, obstacle);
+        }
+    }
+    cli_out_format(out, "setting      kernel.io_uring_disabled %s\n", explain_sysctl(probe->disabled));
+    if (probe->error >= 0) {
+        cli_out_format(out, "ring         %" PRIu32 " submission entries, %" PRIu32 " completion entries\n",
+                       probe->ring.sq_entry_count, probe->ring.cq_entry_count);
+        cli_out_format(out, "set up with  %s (0x%" PRIx32 ")\n", probe->ring.setup, probe->ring.setup_flags);
+        cli_out_text(out, "features     ");
+        put_features(out, probe->ring.feature_bits);
+    }
+    put_limit(out, "memlock      ", probe->memlock, " bytes");
+    put_limit(out, "open files   ", probe->files, "");
+}
+
+/* ---- For programs ------------------------------------------------------------------------------------------------ */
+
+static void put_json_limit(struct cli_out *out, const char *name, struct rlimit limit) {
+    cli_out_format(out, ", \"%s\": ", name);
+    if (limit.rlim_cur == RLIM_INFINITY)
+        cli_out_text(out, "null");
+    else
+        cli_out_format(out, "%" PRIu64, (uint64_t)limit.rlim_cur);
+}
+
+static void put_json(struct cli_out *out, const struct probe *probe) {
+    cli_out_format(out, "{\"version\": \"%s\", \"kernel\": ", quring_version());
+    cli_text_json(out, probe->system.release, strlen(probe->system.release));
+    cli_out_text(out, ", \"machine\": ");
+    cli_text_json(out, probe->system.machine, strlen(probe->system.machine));
+    cli_out_format(out, ", \"available\": %s, \"error\": ", probe->error < 0 ? "false" : "true");
+    if (probe->error < 0)
+        cli_text_json(out, quring_strerror(probe->error), strlen(quring_strerror(probe->error)));
+    else
+        cli_out_text(out, "null");
+    if (probe->disabled < 0)
+        cli_out_text(out, ", \"io_uring_disabled\": null");
+    else
+        cli_out_format(out, ", \"io_uring_disabled\": %d", probe->disabled);
+    put_json_limit(out, "memlock_bytes", probe->memlock);
+    put_json_limit(out, "open_files", probe->files);
+    if (probe->error >= 0) {
+        cli_out_format(out, ", \"sq_entries\": %" PRIu32 ", \"cq_entries\": %" PRIu32, probe->ring.sq_entry_count,
+                       probe->ring.cq_entry_count);
+        cli_out_format(out, ", \"setup_flags\": %" PRIu32 ", \"feature_bits\": %" PRIu32 ", \"setup\": ",
+                       probe->ring.setup_flags, probe->ring.feature_bits);
+        cli_text_json(out, probe->ring.setup, strlen(probe->ring.setup));
+    }
+    cli_out_text(out, "}\n");
+}
+
+int cli_probe(int argc, char **argv) {
+    static const struct option table[] = {{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
+    struct probe probe = {0};
+    struct cli_out out;
+    bool json = false;
+    int option;
+
+    while ((option = cli_option_next(argc, argv, ":", table)) != -1) {
+        if (option == '?')
+            return CLI_EXIT_USAGE;
+        json |= option == 'j';
+        if (option == 'h') {
+            cli_out_init(&out, STDOUT_FILENO);
+            cli_out_text(&out, HELP);
+            return cli_out_finish(&out, CLI_EXIT_OK);
+        }
+    }
+    if (optind < argc)
+        return cli_wrong("probe", "%s: it takes no arguments but --json", argv[optind]);
+    look(&probe);
+    cli_out_init(&out, STDOUT_FILENO);
+    if (json)
+        put_json(&out, &probe);
+    else
+        put_text(&out, &probe);
+    quring_engine_close(probe.engine);
+    return cli_out_finish(&out, probe.error < 0 ? CLI_EXIT_FAILED : CLI_EXIT_OK);
+}

@@ -1,0 +1,357 @@
+/* SPDX-License-Identifier: MIT */
+/* `quring run`: statements from an argument, a file or a pipe, one after the other on one connection. */
+#include "cli/cli.h"
+#include "cli/client.h"
+#include "cli/options.h"
+#include "cli/out.h"
+#include "cli/rows.h"
+#include "cli/splitter.h"
+#include "cli/stop.h"
+#include "cli/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { READ_BYTES = 1 << 16, PARAM_MAX = 65535 };
+
+static const char HELP[] =
+    "usage: quring run URL [-c SQL | -f FILE] [--param V]… [--format table|csv|json]\n"
+    "\n"
+    "Runs SQL statements one after the other on one connection and prints their rows. Stops at the\n"
+    "first that fails. Without -c and -f it reads standard input.\n"
+    "\n"
+    "  -c, --command SQL     these statements\n"
+    "  -f, --file FILE       the statements in FILE; - is standard input\n"
+    "      --param V         the value of $1, of $2 the second time, …: each statement takes as many\n"
+    "                        as it has placeholders; the database reads the text as the type it wants\n"
+    "      --format FORMAT   table  aligned columns; the default on a terminal\n"
+    "                        csv    RFC 4180 with a header: NULL is empty, an empty string is \"\";\n"
+    "                               the default elsewhere; an empty line between results\n"
+    "                        json   an array of objects for each statement that has columns\n"
+    "      --help\n"
+    "\n"
+    "URL: postgresql://user@host:port/db, \"host=… dbname=…\", sqlite:///relative.db,\n"
+    "     sqlite:////absolute.db, sqlite:// (in memory). Passwords are better in ~/.pgpass or\n"
+    "     PGPASSWORD than in a URL, where `ps` shows them.\n"
+    "\n"
+    "BEGIN, COMMIT, SET and temporary tables work as on any connection. Exit status: 0; 1 when a\n"
+    "statement or the output failed; 2 for wrong usage; 130 after Ctrl-C.\n";
+
+struct run {
+    struct cli_client client;
+    struct cli_splitter splitter;
+    struct cli_out out;
+    const char *command; /* -c */
+    const char *file;    /* -f; NULL: standard input */
+    int input;           /* descriptor of file or standard input; -1 with -c */
+    enum cli_format format;
+    struct cli_table_style style;
+    quring_param *params;
+    uint32_t param_count;
+    bool printed; /* a result: the next CSV one is set apart */
+    char where[256];
+};
+
+/* ---- Results ----------------------------------------------------------------------------------------------------- */
+
+static const char *result_name(const void *source, uint32_t column) {
+    return quring_column_name(source, column);
+}
+
+static void result_cell(const void *source, uint64_t row, uint32_t column, struct cli_cell *cell) {
+    switch (quring_value_type(source, row, column)) {
+    case QURING_NULL:
+        cell->kind = CLI_CELL_NULL;
+        return;
+    case QURING_BOOL:
+        cell->kind = CLI_CELL_BOOL;
+        break;
+    case QURING_INT2:
+    case QURING_INT4:
+    case QURING_INT8:
+    case QURING_FLOAT4:
+    case QURING_FLOAT8:
+    case QURING_NUMERIC:
+        cell->kind = CLI_CELL_NUMBER;
+        break;
+    case QURING_JSON:
+    case QURING_JSONB:
+        cell->kind = CLI_CELL_JSON;
+        break;
+    default:
+        cell->kind = CLI_CELL_TEXT;
+    }
+    if (quring_get_text(source, row, column, &cell->text, &cell->size) < 0) {
+        cell->kind = CLI_CELL_TEXT;
+        cell->text = quring_result_error(source);
+        cell->size = strlen(cell->text);
+    }
+}
+
+static void print_tag(struct run *run, const quring_result *result) {
+    const char *command = quring_command(result);
+    cli_text_safe(&run->out, command, strlen(command), 0);
+    if (quring_affected_count(result) > 0 || strcmp(command, "INSERT") == 0 || strcmp(command, "UPDATE") == 0 ||
+        strcmp(command, "DELETE") == 0 || strcmp(command, "MERGE") == 0)
+        cli_out_format(&run->out, " %" PRIu64, quring_affected_count(result));
+    cli_out_char(&run->out, '\n');
+}
+
+static void print_result(struct run *run, const quring_result *result) {
+    struct cli_rows rows = {
+        .source = result,
+        .column_count = quring_column_count(result),
+        .row_count = quring_row_count(result),
+        .name = result_name,
+        .cell = result_cell,
+    };
+    bool has_rows = rows.column_count > 0;
+    switch (run->format) {
+    case CLI_FORMAT_TABLE:
+        if (has_rows)
+            cli_print_table(&run->out, &rows, run->style);
+        if (!has_rows || quring_affected_count(result) > 0)
+            print_tag(run, result);
+        break;
+    case CLI_FORMAT_CSV:
+        if (has_rows && run->printed)
+            cli_out_char(&run->out, '\n');
+        if (has_rows)
+            cli_print_csv(&run->out, &rows);
+        break;
+    case CLI_FORMAT_JSON:
+        if (has_rows)
+            cli_print_json(&run->out, &rows);
+        break;
+    }
+    run->printed |= has_rows;
+}
+
+/* ---- Statements -------------------------------------------------------------------------------------------------- */
+
+static const char *where(struct run *run, uint64_t line) {
+    bool named = run->file && run->input != STDIN_FILENO;
+    if (named)
+        snprintf(run->where, sizeof run->where, "%.200s:%" PRIu64, run->file, line);
+    else
+        snprintf(run->where, sizeof run->where, "line %" PRIu64, line);
+    return run->where;
+}
+
+static int execute(struct run *run, const struct cli_statement *statement) {
+    quring_done done;
+    quring_query query = {
+        .db = run->client.db,
+        .sql = statement->text,
+        .params = run->params,
+        .param_count = statement->param_max,
+    };
+    if (statement->param_max > run->param_count)
+        return cli_wrong("run", "%s: the statement uses $%" PRIu32 ", and %" PRIu32 " --param %s given",
+                         where(run, statement->line), statement->param_max, run->param_count,
+                         run->param_count == 1 ? "was" : "were");
+    int error = cli_client_query(&run->client, &query, &done);
+    if (error == QURING_ESHUTDOWN && cli_stop_wanted()) {
+        cli_error("%s: stopped; whether this statement took effect is not known", where(run, statement->line));
+        return cli_stop_status();
+    }
+    if (error < 0) {
+        cli_refusal_show(where(run, statement->line), run->client.engine, error, statement);
+        return CLI_EXIT_FAILED;
+    }
+    int status = CLI_EXIT_OK;
+    if (done.status == QURING_OK) {
+        print_result(run, done.result);
+    } else {
+        cli_out_flush(&run->out); /* on a terminal, what came before stands before */
+        cli_failure_show(where(run, statement->line), &done, statement);
+        status = CLI_EXIT_FAILED;
+    }
+    quring_release(run->client.engine, done.id);
+    return run->out.error ? CLI_EXIT_FAILED : status;
+}
+
+/* Returns CLI_EXIT_OK when there is something new to look at, be it the end. */
+static int read_more(struct run *run) {
+    char bytes[READ_BYTES];
+    if (run->input < 0) {
+        cli_splitter_end(&run->splitter);
+        return CLI_EXIT_OK;
+    }
+    if (cli_out_flush(&run->out) < 0)
+        return CLI_EXIT_FAILED;
+    while (!cli_stop_wanted()) {
+        ssize_t size = read(run->input, bytes, sizeof bytes);
+        if (size > 0)
+            cli_splitter_feed(&run->splitter, bytes, (size_t)size);
+        if (size == 0)
+            cli_splitter_end(&run->splitter);
+        if (size >= 0)
+            return CLI_EXIT_OK;
+        if (errno != EINTR) {
+            cli_error("%s: %s", run->file ? run->file : "standard input", strerror(errno));
+            return CLI_EXIT_FAILED;
+        }
+    }
+    return cli_stop_status();
+}
+
+static int run_all(struct run *run) {
+    struct cli_statement statement;
+    int status = CLI_EXIT_OK;
+    while (status == CLI_EXIT_OK) {
+        switch (cli_splitter_next(&run->splitter, &statement)) {
+        case CLI_SPLIT_MORE:
+            status = read_more(run);
+            break;
+        case CLI_SPLIT_STATEMENT:
+            status = execute(run, &statement);
+            break;
+        case CLI_SPLIT_COMMAND:
+            cli_error("%s: %.*s: backslash commands are psql's own; quring run takes SQL only",
+                      where(run, statement.line), (int)strcspn(statement.text, " \t"), statement.text);
+            return CLI_EXIT_FAILED;
+        case CLI_SPLIT_ERROR:
+            cli_error("%s: %s", where(run, run->splitter.line), run->splitter.error);
+            return CLI_EXIT_FAILED;
+        case CLI_SPLIT_END:
+            return CLI_EXIT_OK;
+        }
+    }
+    return status;
+}
+
+/* With -c all is known before anything runs: values that no statement takes are a mistake. */
+static int check_params(struct run *run, bool sqlite) {
+    struct cli_splitter splitter;
+    struct cli_statement statement;
+    uint32_t used = 0;
+
+    cli_splitter_init(&splitter, sqlite, 0);
+    cli_splitter_feed(&splitter, run->command, strlen(run->command));
+    cli_splitter_end(&splitter);
+    while (cli_splitter_next(&splitter, &statement) == CLI_SPLIT_STATEMENT)
+        used = statement.param_max > used ? statement.param_max : used;
+    cli_splitter_free(&splitter);
+    if (run->param_count <= used)
+        return CLI_EXIT_OK;
+    return cli_wrong("run", "%" PRIu32 " --param given, and the SQL uses %" PRIu32 " ($1, $2, …)", run->param_count,
+                     used);
+}
+
+/* ---- Options ----------------------------------------------------------------------------------------------------- */
+
+enum { OPTION_PARAM = 256, OPTION_FORMAT, OPTION_HELP };
+
+static int take_option(struct run *run, int option, int *format) {
+    static const char *const formats[] = {"table", "csv", "json", NULL};
+    switch (option) {
+    case 'c':
+    case 'f':
+        if (run->command || run->file)
+            return cli_wrong("run", "give one -c or one -f; several statements may stand in it");
+        *(option == 'c' ? &run->command : &run->file) = optarg;
+        return CLI_EXIT_OK;
+    case OPTION_PARAM:
+        if (run->param_count == PARAM_MAX)
+            return cli_wrong("run", "more than %d --param", PARAM_MAX);
+        run->params[run->param_count++] = quring_text(optarg);
+        return CLI_EXIT_OK;
+    case OPTION_FORMAT:
+        return cli_option_word("run", "--format", optarg, formats, format) ? CLI_EXIT_OK : CLI_EXIT_USAGE;
+    case OPTION_HELP:
+        cli_out_text(&run->out, HELP);
+        return -1;
+    default:
+        return CLI_EXIT_USAGE;
+    }
+}
+
+/* Returns -1 when all is done already. */
+static int parse(struct run *run, int argc, char **argv, const char **url) {
+    static const struct option table[] = {
+        {"command", required_argument, NULL, 'c'},        {"file", required_argument, NULL, 'f'},
+        {"param", required_argument, NULL, OPTION_PARAM}, {"format", required_argument, NULL, OPTION_FORMAT},
+        {"help", no_argument, NULL, OPTION_HELP},         {0},
+    };
+    int format = -1, option, status = CLI_EXIT_OK;
+    while (status == CLI_EXIT_OK && (option = cli_option_next(argc, argv, ":c:f:", table)) != -1)
+        status = take_option(run, option, &format);
+    if (status != CLI_EXIT_OK)
+        return status;
+    if (optind == argc)
+        return cli_wrong("run", "which database? Give a URL: quring run sqlite:///app.db -c 'select 1'");
+    if (optind + 1 < argc)
+        return cli_wrong("run", "%s: one URL only; SQL goes after -c, in quotes", argv[optind + 1]);
+    *url = argv[optind];
+    bool terminal = isatty(STDOUT_FILENO);
+    run->format = format >= 0 ? (enum cli_format)format : terminal ? CLI_FORMAT_TABLE : CLI_FORMAT_CSV;
+    const char *kind = getenv("TERM");
+    run->style.utf8 = cli_text_is_utf8();
+    run->style.color = terminal && kind && strcmp(kind, "dumb") != 0 && !getenv("NO_COLOR");
+    return CLI_EXIT_OK;
+}
+
+static int open_input(struct run *run) {
+    run->input = run->command ? -1 : STDIN_FILENO;
+    if (run->file && strcmp(run->file, "-") != 0) {
+        run->input = open(run->file, O_RDONLY | O_CLOEXEC);
+        if (run->input < 0)
+            return cli_wrong("run", "-f %s: %s", run->file, strerror(errno));
+    }
+    if (run->input == STDIN_FILENO && isatty(STDIN_FILENO))
+        cli_error("reading SQL from the terminal: end statements with ; and the session with Ctrl-D");
+    return CLI_EXIT_OK;
+}
+
+static int run_on(struct run *run, const char *url) {
+    quring_options options = {.inflight_bytes = 2u * CLI_STATEMENT_BYTES_MAX};
+    quring_db_options db_options = {
+        .session = true,
+        .result_bytes = (uint64_t)1 << 34, /* rows are held until they are printed: as much as the memory takes */
+        .message_bytes = 0x3fffffff,
+    };
+    int status = open_input(run);
+    if (status != CLI_EXIT_OK)
+        return status;
+    cli_stop_catch();
+    status = cli_client_open(&run->client, "run", url, &options, &db_options);
+    if (status != CLI_EXIT_OK)
+        return status;
+    bool sqlite = strcmp(quring_db_backend(run->client.db), "sqlite") == 0;
+    cli_splitter_init(&run->splitter, sqlite, 0);
+    if (run->command) {
+        cli_splitter_feed(&run->splitter, run->command, strlen(run->command));
+        status = check_params(run, sqlite);
+    }
+    if (status == CLI_EXIT_OK)
+        status = run_all(run);
+    cli_splitter_free(&run->splitter);
+    cli_client_close(&run->client);
+    return status;
+}
+
+int cli_run(int argc, char **argv) {
+    struct run run = {.input = -1};
+    const char *url = NULL;
+    int status = CLI_EXIT_FAILED;
+
+    cli_out_init(&run.out, STDOUT_FILENO);
+    run.params = calloc((size_t)argc, sizeof *run.params); /* there are fewer --param than words */
+    if (run.params) {
+        status = parse(&run, argc, argv, &url);
+        if (status == CLI_EXIT_OK)
+            status = run_on(&run, url);
+    } else {
+        cli_error("memory ran out");
+    }
+    free(run.params);
+    if (run.input > STDIN_FILENO)
+        close(run.input);
+    return cli_out_finish(&run.out, status < 0 ? CLI_EXIT_OK : status);
+}
