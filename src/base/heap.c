@@ -13,6 +13,8 @@ void heap_free(struct heap *h) {
 bool heap_reserve(struct heap *h, size_t capacity) {
     if (capacity <= h->capacity)
         return true;
+    if (capacity > SIZE_MAX / sizeof *h->nodes)
+        return false;
     struct heap_node **nodes = realloc(h->nodes, capacity * sizeof *nodes);
     if (!nodes)
         return false;

@@ -39,7 +39,7 @@ struct quring_db {
 
 /*
  * The one way for a query to end, from WAITING or RUNNING. Its error must be set, its result too when the status is OK;
- * any other status empties it. Counts it in the host's done_count and row_count.
+ * any other status empties it. Drops its statement, and counts it in the host's done_count and row_count.
  */
 void db_query_finish(struct query *query, quring_status status);
 

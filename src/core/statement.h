@@ -37,6 +37,7 @@ struct quring_statement {
     uint32_t index;      /* below the table's capacity, or STATEMENT_UNCACHED: prepared for one execution only */
     uint32_t references; /* queries and handles */
     uint8_t class;       /* enum statement_class */
+    bool reshapes;       /* see statement_reshapes() */
     uint8_t hint;        /* for the backend; 0 at first */
     void *backend;       /* for the backend; NULL at first; freed through the table's drop_backend */
     size_t length;
@@ -73,5 +74,8 @@ static inline void statement_drop(struct quring_statement *statement) {
 
 /* By its first keywords, past white space, comments, '(' and ';'. */
 enum statement_class statement_classify(const char *sql, size_t length);
+
+/* Whether what is prepared may be gone or stale behind it: ALTER, DROP, DISCARD, DEALLOCATE. */
+bool statement_reshapes(const char *sql, size_t length);
 
 #endif

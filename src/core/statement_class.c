@@ -222,3 +222,13 @@ enum statement_class statement_classify(const char *sql, size_t length) {
     enum statement_class other = classify_as(&again);
     return class == STATEMENT_PLAIN || class == STATEMENT_EMPTY ? other : class;
 }
+
+bool statement_reshapes(const char *sql, size_t length) {
+    static const char *const words[] = {"alter", "drop", "discard", "deallocate", NULL};
+    struct scan scan = {.at = sql, .end = sql + length};
+    struct token token;
+    do
+        token = scan_next(&scan);
+    while (token.kind == TOKEN_SEMICOLON);
+    return token_is_any(&token, words);
+}

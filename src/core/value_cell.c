@@ -248,13 +248,13 @@ static bool cell_excerpt(const struct cell *cell, char out[static 2 * VALUE_PRIN
         size = cell_cut(text, full, CELL_EXCERPT_BYTES);
         for (size_t i = 0; i < size; i++)
             out[i] = (uint8_t)text[i] < 0x20 || text[i] == 0x7f ? '.' : text[i];
-        strcpy(out + size, size < full ? "..." : "");
+        (void)stpcpy(out + size, size < full ? "..." : "");
         return true;
     }
     enum { SHOWN_MAX = CELL_EXCERPT_BYTES / 2 - 1 };
     size_t shown = cell->size < SHOWN_MAX ? cell->size : SHOWN_MAX;
     size = value_print_hex(out, cell->bytes, shown);
-    strcpy(out + size, shown < cell->size ? "..." : "");
+    (void)stpcpy(out + size, shown < cell->size ? "..." : "");
     return false;
 }
 

@@ -21,7 +21,7 @@ enum {
 #define VALUE_DAY_US INT64_C(86400000000)
 #define VALUE_EPOCH_US (VALUE_EPOCH_DAYS * VALUE_DAY_US)
 
-/* Each writes a value's text, without a NUL, and returns its length. Floats: shortest, laid out as PostgreSQL does. */
+/* Each writes a value's text and returns its length; no NUL need follow. Floats: shortest, laid out as PostgreSQL does. */
 size_t value_print_integer(char *out, int64_t value);
 size_t value_print_float8(char *out, double value);
 size_t value_print_float4(char *out, float value);

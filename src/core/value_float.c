@@ -141,17 +141,14 @@ static size_t decimal_lay_out(char *out, const struct decimal *d, const struct f
 static size_t print_float(char *out, double value, bool single) {
     const struct float_kind *kind = single ? &float4_kind : &float8_kind;
     char *at = out;
-    if (isnan(value)) {
-        memcpy(out, "NaN", 3);
-        return 3;
-    }
+    if (isnan(value))
+        return (size_t)(stpcpy(out, "NaN") - out);
     if (signbit(value)) {
         *at++ = '-';
         value = -value;
     }
     if (isinf(value)) {
-        memcpy(at, "Infinity", 8);
-        at += 8;
+        at = stpcpy(at, "Infinity");
     } else if (value < (single ? 1e6 : 1e15) && value == (double)(int64_t)value) {
         at += value_print_integer(at, (int64_t)value);
     } else {

@@ -146,16 +146,34 @@ static void number_text(const struct number *n, char *out, size_t room) {
     snprintf(out + size, room - size, "e%lld", (long long)(n->point - (int64_t)n->count));
 }
 
-/* Printed with as many digits as the text has, the float gives the text's number again. */
-static bool number_survives(const struct number *n, const char *digits, double value) {
-    char text[NUMBER_DIGITS_MAX + 32];
-    snprintf(text, sizeof text, "%.*e", (int)n->count - 1, value);
+/* Whether the number in a text is this one, whose digits are given without a decimal point. */
+static bool number_is(const char *text, const struct number *n, const char *digits) {
     size_t i = 0;
     const char *at = text;
     for (; *at && *at != 'e'; at++)
         if (number_is_digit(*at) && (i >= n->count || *at != digits[i++]))
             return false;
     return *at && i == n->count && atoi(at + 1) == n->point - 1;
+}
+
+/*
+ * Printed with as many digits as the text has, the float gives the text's number again; or the text is the float's
+ * shortest, which at powers of two need not be the nearest of its length.
+ */
+static bool number_survives(const struct number *n, const char *digits, double value) {
+    char text[NUMBER_DIGITS_MAX + 32];
+    snprintf(text, sizeof text, "%.*e", (int)n->count - 1, value);
+    if (number_is(text, n, digits))
+        return true;
+    struct number shortest;
+    size_t size = value_print_float8(text, value);
+    if (!number_parse(text, size, &shortest) || shortest.point != n->point || shortest.count != n->count)
+        return false;
+    size_t i = 0;
+    for (const char *at = shortest.first; at < shortest.end; at++)
+        if (*at != '.' && *at != digits[i++])
+            return false;
+    return true;
 }
 
 /* A number too long to keep: cut behind what can matter, with a last digit that stands for the rest. */

@@ -73,20 +73,14 @@ static bool print_civil(char **at, int64_t days) {
     return year <= 0;
 }
 
-static char *print_words(char *at, const char *words) {
-    size_t length = strlen(words);
-    memcpy(at, words, length);
-    return at + length;
-}
-
 size_t value_print_infinity(char *out, bool negative) {
-    return (size_t)(print_words(out, negative ? "-infinity" : "infinity") - out);
+    return (size_t)(stpcpy(out, negative ? "-infinity" : "infinity") - out);
 }
 
 size_t value_print_date(char *out, int64_t days_since_1970) {
     char *at = out;
     if (print_civil(&at, days_since_1970))
-        at = print_words(at, " BC");
+        at = stpcpy(at, " BC");
     return (size_t)(at - out);
 }
 
@@ -107,9 +101,9 @@ size_t value_print_timestamp(char *out, int64_t day, int64_t day_us, bool zone) 
             at--;
     }
     if (zone)
-        at = print_words(at, "+00");
+        at = stpcpy(at, "+00");
     if (before_christ)
-        at = print_words(at, " BC");
+        at = stpcpy(at, " BC");
     return (size_t)(at - out);
 }
 

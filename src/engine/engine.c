@@ -97,8 +97,10 @@ int engine_open(const quring_options *options, quring_engine **out) {
 static int db_options_fill(quring_db_options *options) {
     if (options->sync > QURING_SYNC_GROUP || options->durability > QURING_DURABILITY_EXTRA)
         return QURING_EINVAL;
-    if (options->session)
+    if (options->session) {
         options->connection_count = 1;
+        options->sync = QURING_SYNC_EACH; /* what runs again would fall behind its followers */
+    }
     if (!options->sync)
         options->sync = QURING_SYNC_EACH;
     if (!options->durability)
@@ -306,7 +308,7 @@ int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
     engine->charged_bytes += query->charged_bytes;
     query->id = token;
     query->user_data = q->user_data;
-    query->sync = (uint8_t)(q->sync ? q->sync : db->options.sync);
+    query->sync = (uint8_t)(q->sync && !db->options.session ? q->sync : db->options.sync);
     query->retried = false;
     result_begin(&query->result, db->options.result_bytes, db->options.result_row_count);
     query_move(query, QUERY_WAITING);

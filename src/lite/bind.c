@@ -5,6 +5,7 @@
 #include "lite/lite_error.h"
 
 #include <math.h>
+#include <string.h>
 
 /* SQLite takes a NULL address for SQL NULL, which an empty text or blob is not. */
 static const void *address(const quring_param *param) {
@@ -19,6 +20,14 @@ static int bind_text_of(struct lite_conn *conn, sqlite3_stmt *handle, int index,
         return SQLITE_NOMEM;
     return sqlite3_bind_text64(handle, index, (const char *)buf_head(&conn->scratch), buf_size(&conn->scratch),
                                SQLITE_TRANSIENT, SQLITE_UTF8);
+}
+
+/* ISO 8601 as SQLite's date functions read it: they know +00:00, and not PostgreSQL's +00. */
+static void put_zoned_time(struct buf *out, const quring_param *param) {
+    value_put_text(out, param);
+    size_t size = buf_size(out);
+    if (size > 3 && memcmp(buf_head(out) + size - 3, "+00", 3) == 0)
+        buf_put(out, ":00", 3);
 }
 
 static int bind_one(struct lite_conn *conn, sqlite3_stmt *handle, int index, const quring_param *param) {
@@ -45,8 +54,9 @@ static int bind_one(struct lite_conn *conn, sqlite3_stmt *handle, int index, con
     case QURING_UUID:
     case QURING_DATE:
     case QURING_TIMESTAMP:
-    case QURING_TIMESTAMPTZ:
         return bind_text_of(conn, handle, index, param, value_put_text);
+    case QURING_TIMESTAMPTZ:
+        return bind_text_of(conn, handle, index, param, put_zoned_time);
     case QURING_INT4_ARRAY:
     case QURING_INT8_ARRAY:
     case QURING_TEXT_ARRAY:

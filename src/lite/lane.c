@@ -211,11 +211,15 @@ static void lane_read(struct lite_lane *lane) {
 
 static void lane_refuse(struct lite_lane *lane) {
     const quring_error *why = &lane->conn.open_error.view;
+    bool closing = atomic_load(&lane->db->closing); /* then it was not even tried */
     for (; lane->next < lane->taken_count; lane->next++) {
         struct query *query = lane->taken[lane->next];
-        error_set(&query->error, why->sqlstate, why->message, why->detail, why->hint, 0);
-        query->error.view.backend_code = why->backend_code;
-        query->status = QURING_NOT_SENT;
+        if (closing)
+            error_set(&query->error, "57P01", "the database handle was closed", NULL, NULL, 0);
+        else
+            error_set(&query->error, why->sqlstate, why->message, why->detail, why->hint, 0);
+        query->error.view.backend_code = closing ? 0 : why->backend_code;
+        query->status = closing ? QURING_SHUTDOWN : QURING_NOT_SENT;
         lite_chain_add(&lane->finished, query);
     }
 }

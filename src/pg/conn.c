@@ -74,7 +74,8 @@ static void on_error(struct pg_conn *conn, struct pg_flight *flight, const struc
     const struct wire_error *error = &event->error;
     flight->failed = true;
     flight->blameless = flight->completed || strcmp(error->sqlstate, "25001") == 0;
-    if (flight->kind == PG_BOUND && !event->bound)
+    /* At Bind, that is. Even a statement described in this very request may have gone stale since: ALTER TABLE. */
+    if ((flight->kind == PG_BOUND || flight->described) && !event->bound)
         flight->stale = strcmp(error->sqlstate, "0A000") == 0 || strcmp(error->sqlstate, "26000") == 0;
     if (flight->kind == PG_BARRIER)
         set_reason(conn, QURING_NOT_SENT, error->sqlstate, error->message);
@@ -121,12 +122,15 @@ static void query_restart(struct query *query) {
     db_query_requeue(query);
 }
 
-/* Whether this member runs again: its plan went stale, or it was rolled back with a group that failed. */
-static bool runs_again(const struct pg_flight *flight, bool group_failed, char transaction) {
+/*
+ * Whether this member runs again: its plan went stale, or it was rolled back with a group that failed. `followed`: others
+ * of a session were sent behind it, and it may not fall behind them.
+ */
+static bool runs_again(const struct pg_flight *flight, bool group_failed, bool followed, char transaction) {
     if (!flight->query || transaction != 'I')
         return false;
     if (flight->stale)
-        return !flight->query->retried;
+        return !flight->query->retried && !followed;
     return group_failed && (!flight->failed || flight->blameless);
 }
 
@@ -157,9 +161,10 @@ static bool settle_group(struct pg_conn *conn, uint64_t first, uint64_t last) {
 
 static void on_ready(struct pg_conn *conn, const struct wire_event *event) {
     bool group_failed = settle_group(conn, event->first, event->request);
+    bool followed = conn->db->base.options.session && conn->session.next > event->request + 1;
     for (uint64_t r = event->first; r <= event->request; r++) {
         struct pg_flight *flight = pg_conn_flight(conn, r);
-        if (base_likely(!runs_again(flight, group_failed, event->transaction)))
+        if (base_likely(!runs_again(flight, group_failed, followed, event->transaction)))
             finish_flight(flight);
         pg_flight_drop(flight);
     }
@@ -178,8 +183,9 @@ static void on_ready(struct pg_conn *conn, const struct wire_event *event) {
 }
 
 static void on_barrier_ready(struct pg_conn *conn, const struct wire_event *event) {
-    const struct pg_flight *flight = pg_conn_flight(conn, event->request);
+    struct pg_flight *flight = pg_conn_flight(conn, event->request);
     conn->settled = event->request + 1;
+    pg_flight_drop(flight);
     if (flight->failed) {
         char message[PG_MESSAGE_BYTES], sqlstate[6];
         memcpy(message, conn->message, sizeof message);

@@ -57,6 +57,7 @@ struct pg_prepared {
     uint64_t serial;
     struct pg_info *info; /* held, while READY */
     uint32_t name;        /* on the server: "q<name>" */
+    uint32_t shape;       /* of the connection when it was parsed */
     uint8_t state;        /* enum pg_prepared_state */
 };
 
@@ -122,6 +123,7 @@ struct pg_conn {
     uint64_t flight_mask;
     struct pg_prepared *prepared; /* by statement index */
     uint32_t name_count;          /* names given out on this connection */
+    uint32_t shape;               /* in a session: counts statements that reshape; plans from before one are not used */
     uint64_t settled;             /* ordinal of the first request whose sync point has not come */
     bool group_open;              /* the last request has no Sync yet */
     uint64_t nonce;               /* of the barrier */

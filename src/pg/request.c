@@ -73,9 +73,19 @@ static uint8_t put_named(struct pg_conn *conn, struct buf *out, const struct que
     return steps | put_parsed(out, query, name);
 }
 
+/*
+ * A query that runs again because its plan was stale trusts no other connection's plan either. In a session, where order
+ * is promised and nothing can be repaired behind those that follow, plans from before an ALTER are not trusted at all.
+ */
+static bool is_usable(const struct pg_conn *conn, const struct pg_prepared *prepared, const struct query *query) {
+    return prepared->state == PG_READY && prepared->serial == query->statement->serial && !query->retried &&
+           prepared->shape == conn->shape;
+}
+
 static void claim(struct pg_conn *conn, struct pg_prepared *prepared, const struct quring_statement *statement) {
     pg_info_drop(prepared->info);
-    *prepared = (struct pg_prepared){.serial = statement->serial, .name = ++conn->name_count, .state = PG_PENDING};
+    *prepared = (struct pg_prepared){
+        .serial = statement->serial, .name = ++conn->name_count, .shape = conn->shape, .state = PG_PENDING};
     conn->db->base.host->stats.prepare_count++;
 }
 
@@ -86,7 +96,7 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_flig
     int32_t column_count = WIRE_NO_ROWS;
     *flight = (struct pg_flight){.query = query, .first_byte = stream_position(&conn->stream)};
     uint8_t steps;
-    if (prepared && prepared->state == PG_READY && prepared->serial == query->statement->serial) {
+    if (prepared && is_usable(conn, prepared, query)) {
         flight->kind = PG_BOUND;
         steps = put_bound(out, query, prepared);
         column_count = prepared->info->column_count;
@@ -108,6 +118,8 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_flig
     flight->statement = statement_hold(query->statement);
     if (flight->kind == PG_NAMED)
         claim(conn, prepared, query->statement);
+    if (base_unlikely(query->statement->reshapes && conn->db->base.options.session))
+        conn->shape++;
     bool expected = wire_session_expect(&conn->session, steps, column_count);
     PRE(expected); /* admission keeps to the depth */
     return true;
@@ -157,7 +169,7 @@ void pg_request_settle(struct pg_conn *conn, struct pg_flight *flight) {
     struct pg_prepared *prepared = prepared_of(conn, flight->statement);
     if (flight->kind == PG_NAMED)
         settle_named(prepared, flight);
-    else if (flight->stale && prepared->state == PG_READY && prepared->serial == flight->statement->serial)
+    if (flight->stale && flight->kind != PG_UNNAMED && prepared->state == PG_READY && prepared->serial == flight->statement->serial)
         prepared->serial = 0; /* the next request for it closes it and parses anew */
 }
 

@@ -35,6 +35,7 @@ int ring_open(const struct ring_options *options, struct ring **out, char *messa
     ring->now_ns = port->methods->now_ns(port);
     ring->inline_last = &ring->inline_first;
     list_init(&ring->dirty);
+    atomic_init(&ring->foreign_fd, -1);
     ring->wake_fd = eventfd(0, EFD_CLOEXEC);
     if (ring->wake_fd < 0 || !slots_init(&ring->streams, options->socket_count, sizeof(struct stream *))) {
         error = ring->wake_fd < 0 ? (errno == EMFILE || errno == ENFILE ? QURING_EFILES : QURING_ESYSTEM) : QURING_ENOMEM;
@@ -86,11 +87,22 @@ uint64_t ring_now_ns(const struct ring *ring) {
 
 /* ---- Waking ---- */
 
+static void raise_event(int fd) {
+    uint64_t one = 1;
+    ssize_t n = write(fd, &one, sizeof one); /* fails only when the counter is full, which wakes too */
+    (void)n;
+}
+
+/*
+ * A foreign loop is woken outright. The completion of the read on wake_fd would be signalled too, but once only: Linux
+ * (6.18 at least) puts off a registered eventfd's signal that another eventfd causes, and never does so a second time.
+ */
 void ring_interrupt(struct ring *ring) {
     int saved = errno;
-    uint64_t one = 1;
-    ssize_t n = write(ring->wake_fd, &one, sizeof one); /* fails only when the counter is full, which wakes too */
-    (void)n;
+    raise_event(ring->wake_fd);
+    int poll_fd = atomic_load_explicit(&ring->foreign_fd, memory_order_relaxed);
+    if (poll_fd >= 0)
+        raise_event(poll_fd);
     errno = saved;
 }
 
@@ -128,10 +140,6 @@ void timer_clear(struct ring *ring, struct timer *timer) {
 }
 
 uint64_t ring_next_timer_ns(const struct ring *ring) {
-    /* What waits for the next emit can't wait for an event: until then nothing of it is in the kernel. */
-    bool armed = ring->wake_armed || ring->port->inline_jobs;
-    if (!list_empty(&ring->dirty) || offload_waiting(ring) || !armed)
-        return 0;
     const struct heap_node *first = heap_first(&ring->timers);
     return first ? first->key : UINT64_MAX;
 }
@@ -215,7 +223,7 @@ static int spin(struct ring *ring, uint32_t wanted, uint32_t *collected) {
 static int wait(struct ring *ring, uint64_t timeout_ns) {
     uint32_t wanted = ring->sends_pushed + 1;
     uint32_t collected = 0;
-    if (ring->stirred)
+    if (ring_wants_turn(ring)) /* also when the kernel took an operation not yet: nothing would end the wait for it */
         timeout_ns = 0;
     if (ring->spin_ns && timeout_ns) {
         int error = spin(ring, wanted, &collected);
@@ -240,7 +248,7 @@ int ring_turn(struct ring *ring, uint64_t timeout_ns) {
     ring->now_ns = ring->port->methods->now_ns(ring->port);
     collect(ring);
     timers_fire(ring);
-    if (ring->polled) { /* the caller sleeps elsewhere, maybe from now on */
+    if (atomic_load_explicit(&ring->foreign_fd, memory_order_relaxed) >= 0) { /* the caller may sleep elsewhere now */
         atomic_store(&ring->asleep, true);
         if (offload_waiting(ring))
             ring_interrupt(ring);
@@ -256,10 +264,11 @@ int ring_poll_fd(struct ring *ring) {
     int error = ring->port->methods->watch(ring->port);
     if (error)
         return error;
-    ring->polled = true;
+    atomic_store(&ring->foreign_fd, ring->port->poll_fd);
     return ring->port->poll_fd;
 }
 
 bool ring_wants_turn(const struct ring *ring) {
-    return ring->stirred || !list_empty(&ring->dirty) || !ring->wake_armed;
+    bool can_wake = ring->wake_armed || ring->port->inline_jobs;
+    return ring->stirred || !list_empty(&ring->dirty) || !can_wake;
 }

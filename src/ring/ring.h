@@ -48,7 +48,7 @@ int ring_turn(struct ring *ring, uint64_t timeout_ns);
 /* Read once a turn. */
 uint64_t ring_now_ns(const struct ring *ring);
 
-/* When ring_turn() should be called at the latest: UINT64_MAX for never, 0 when something waits for its emit. */
+/* When ring_turn() should be called at the latest, for a timer: UINT64_MAX for never. */
 uint64_t ring_next_timer_ns(const struct ring *ring);
 
 /* For a foreign loop that sleeps between turns: the descriptor that shows completions and jobs from now on; QURING_E*. */

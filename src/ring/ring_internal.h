@@ -16,13 +16,13 @@ struct ring {
     struct list dirty;    /* streams with something to do in the next emit */
     uint32_t sends_pushed; /* in this emit */
     bool stirred; /* a handler ran since this emit began, and its owner may have to act before the next sleep */
-    bool polled;  /* a foreign loop sleeps on the port's poll_fd, not in ring_turn() */
     struct heap timers;
     struct ring_counters counters;
     /* waking */
     int wake_fd;
     uint64_t wake_bytes; /* the kernel writes here */
     bool wake_armed;
+    atomic_int foreign_fd; /* what a foreign loop sleeps on, instead of in ring_turn(); -1 without one */
     atomic_bool wake_asked;
     atomic_bool asleep; /* the reactor is, or is about to be, blocked: a finished job must wake it */
     /* offload */

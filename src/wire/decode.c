@@ -128,5 +128,5 @@ uint64_t wire_tag_rows(const char *tag, size_t length, size_t *words) {
     size_t number = length;
     while (number > end && tag[number - 1] != ' ')
         number--;
-    return number > end ? decimal(tag + number, length - number, UINT64_MAX) : 0;
+    return decimal(tag + number, length - number, UINT64_MAX);
 }

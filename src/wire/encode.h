@@ -11,7 +11,7 @@
 
 enum { WIRE_SEND_BYTES_MAX = 0x3fffffff - 1, WIRE_PARAMS_MAX = 65535 };
 
-/* Names are NUL-terminated and short; "" is the unnamed statement. `sql` has no NUL in it. Types are left to inference. */
+/* Names are NUL-terminated, of at most 255 bytes; "" is the unnamed statement. `sql` has no NUL in it. Types are left to inference. */
 void wire_put_parse(struct buf *out, const char *name, const char *sql, size_t sql_length);
 void wire_put_describe_statement(struct buf *out, const char *name);
 void wire_put_close_statement(struct buf *out, const char *name);

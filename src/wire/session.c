@@ -355,7 +355,7 @@ bool wire_session_expect(struct wire_session *session, uint8_t steps, int32_t co
 }
 
 void wire_session_end_group(struct wire_session *session) {
-    PRE(session->next > session->first);
+    PRE(wire_session_outstanding(session) > 0);
     session_request(session, session->next - 1)->steps |= WIRE_SYNC;
 }
 
