@@ -8,7 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OUT_LIMIT_BYTES = WIRE_SEND_BYTES_MAX + (16 << 20), NONCE_BYTES = 16, PLAIN_KEEP_BYTES = 64 * 1024 };
+enum {
+    OUT_LIMIT_BYTES = WIRE_SEND_BYTES_MAX + (16 << 20),
+    NONCE_BYTES = 16,
+    PLAIN_KEEP_BYTES = 64 * 1024,
+    UNASKED_BYTES_MAX = 16 << 20 /* of notices and their like for one request: more has no end */
+};
 
 /* ---- State ---- */
 
@@ -123,15 +128,15 @@ static void query_restart(struct query *query) {
 }
 
 /*
- * Whether this member runs again: its plan went stale, or it was rolled back with a group that failed. `followed`: others
- * of a session were sent behind it, and it may not fall behind them.
+ * Whether this member runs again: its plan went stale, or all of its group was undone and it was not to blame.
+ * `followed`: others of a session were sent behind it, and it may not fall behind them.
  */
-static bool runs_again(const struct pg_flight *flight, bool group_failed, bool followed, char transaction) {
-    if (!flight->query || transaction != 'I')
+static bool runs_again(const struct pg_flight *flight, bool undone, bool followed, char transaction) {
+    if (!flight->query)
         return false;
     if (flight->stale)
-        return !flight->query->retried && !followed;
-    return group_failed && (!flight->failed || flight->blameless);
+        return !flight->query->retried && !followed && (undone || transaction == 'I');
+    return undone && (!flight->failed || flight->blameless);
 }
 
 static void finish_flight(struct pg_flight *flight) {
@@ -149,22 +154,23 @@ static void finish_flight(struct pg_flight *flight) {
                       (unsigned long long)query->db->options.result_bytes);
 }
 
-static bool settle_group(struct pg_conn *conn, uint64_t first, uint64_t last) {
-    bool failed = false;
-    for (uint64_t r = first; r <= last; r++) {
+/* True when nothing of the group took effect: one failed, or left a transaction open that ends with the connection. */
+static bool settle_group(struct pg_conn *conn, const struct wire_event *event) {
+    bool undone = event->transaction != 'I';
+    for (uint64_t r = event->first; r <= event->request; r++) {
         struct pg_flight *flight = pg_conn_flight(conn, r);
         pg_request_settle(conn, flight);
-        failed |= flight->failed;
+        undone |= flight->failed;
     }
-    return failed && last > first;
+    return undone && event->request > event->first;
 }
 
 static void on_ready(struct pg_conn *conn, const struct wire_event *event) {
-    bool group_failed = settle_group(conn, event->first, event->request);
+    bool undone = settle_group(conn, event);
     bool followed = conn->db->base.options.session && conn->session.next > event->request + 1;
     for (uint64_t r = event->first; r <= event->request; r++) {
         struct pg_flight *flight = pg_conn_flight(conn, r);
-        if (base_likely(!runs_again(flight, group_failed, followed, event->transaction)))
+        if (base_likely(!runs_again(flight, undone, followed, event->transaction)))
             finish_flight(flight);
         pg_flight_drop(flight);
     }
@@ -178,6 +184,7 @@ static void on_ready(struct pg_conn *conn, const struct wire_event *event) {
         query_restart(query);
     }
     conn->settled = event->request + 1;
+    conn->unasked_bytes = 0;
     if (event->transaction != 'I' && !conn->db->base.options.session)
         conn_break(conn, QURING_IN_DOUBT, "25001", "a query left a transaction open on a shared connection");
 }
@@ -229,10 +236,6 @@ static bool on_event(struct pg_conn *conn, const struct wire_event *event) {
     case WIRE_ERROR:
         on_error(conn, flight, event);
         return true;
-    case WIRE_NOTICE:
-    case WIRE_PARAMETER_STATUS:
-    case WIRE_NOTIFICATION:
-        return true;
     case WIRE_FATAL:
         conn_break(conn, QURING_IN_DOUBT, event->error.sqlstate, event->error.message);
         return false;
@@ -242,14 +245,26 @@ static bool on_event(struct pg_conn *conn, const struct wire_event *event) {
     case WIRE_VIOLATION:
         conn_break(conn, QURING_PROTOCOL, "08P01", event->violation);
         return false;
+    case WIRE_NOTICE:
+    case WIRE_PARAMETER_STATUS:
+    case WIRE_NOTIFICATION:
     case WIRE_NEED_MORE:
         break;
     }
-    UNREACHABLE("an event that is none");
+    UNREACHABLE("an event that is none of a request's");
 }
 
 static struct pg_conn *conn_of(struct stream *stream) {
     return base_container_of(stream, struct pg_conn, stream);
+}
+
+/* Nobody asked for these. While a request is out there is a bound to them, for they keep its reply from coming. */
+static bool on_unasked(struct pg_conn *conn, size_t bytes) {
+    conn->unasked_bytes += wire_session_outstanding(&conn->session) ? bytes : 0;
+    if (conn->unasked_bytes <= UNASKED_BYTES_MAX)
+        return true;
+    conn_break(conn, QURING_PROTOCOL, "08P01", "notices without end");
+    return false;
 }
 
 /* Consumes the events that `in` holds; tells how long the message is that it ends in. */
@@ -258,8 +273,10 @@ static size_t consume(struct pg_conn *conn, struct buf *in) {
     size_t size = buf_size(in), used = 0;
     struct wire_event event;
     for (;;) {
-        used += wire_session_next(&conn->session, bytes + used, size - used, &event);
-        if (event.kind == WIRE_NEED_MORE || !on_event(conn, &event))
+        size_t taken = wire_session_next(&conn->session, bytes + used, size - used, &event);
+        used += taken;
+        bool unasked = event.kind == WIRE_NOTICE || event.kind == WIRE_PARAMETER_STATUS || event.kind == WIRE_NOTIFICATION;
+        if (event.kind == WIRE_NEED_MORE || !(unasked ? on_unasked(conn, taken) : on_event(conn, &event)))
             break;
     }
     buf_consume(in, used);
@@ -358,6 +375,7 @@ static bool hand_over(struct pg_conn *conn) {
     conn->group_open = false;
     conn->nonce = rng_next(&conn->db->rng);
     conn->nonce_seen = false;
+    conn->unasked_bytes = 0;
     conn_move(conn, PG_BARRIER_SENT);
     return true;
 }
@@ -433,6 +451,8 @@ static void end_group(struct pg_conn *conn) {
     wire_put_sync(pg_conn_out(conn));
     wire_session_end_group(&conn->session);
     conn->group_open = false;
+    if (base_unlikely(buf_failed(pg_conn_out(conn))))
+        conn_break(conn, QURING_IN_DOUBT, "53200", "out of memory while sending");
 }
 
 void pg_conn_flush(struct pg_conn *conn) {

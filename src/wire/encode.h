@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests of the extended query protocol (PostgreSQL 15 documentation, 55.7). Pure: appends to a buffer, which fails for
- * good when it lacks room; the caller marks before a request and truncates back to the mark when it failed.
- * No message is longer than WIRE_SEND_BYTES_MAX: one that would be makes the buffer fail.
+ * Requests of the extended query protocol (PostgreSQL 15 documentation, 55.7). Pure: appends to a buffer, which fails
+ * for good when it lacks room; the caller marks before a request and truncates back to the mark when it failed. No
+ * message is longer than WIRE_SEND_BYTES_MAX: one that would be makes the buffer fail.
  */
 #ifndef QURING_WIRE_ENCODE_H
 #define QURING_WIRE_ENCODE_H
@@ -11,7 +11,7 @@
 
 enum { WIRE_SEND_BYTES_MAX = 0x3fffffff - 1, WIRE_PARAMS_MAX = 65535 };
 
-/* Names are NUL-terminated, of at most 255 bytes; "" is the unnamed statement. `sql` has no NUL in it. Types are left to inference. */
+/* Names are NUL-terminated, of at most 255 bytes; "" is the unnamed statement. `sql` has no NUL in it. */
 void wire_put_parse(struct buf *out, const char *name, const char *sql, size_t sql_length);
 void wire_put_describe_statement(struct buf *out, const char *name);
 void wire_put_close_statement(struct buf *out, const char *name);
@@ -20,8 +20,8 @@ void wire_put_sync(struct buf *out);
 void wire_put_terminate(struct buf *out);
 
 /*
- * Bind of the unnamed portal. Between begin and end the caller appends each parameter's i32 length and bytes in order, and
- * tells its format code:
+ * Bind of the unnamed portal. Between begin and end the caller appends each parameter's i32 length and bytes in
+ * order, and tells its format code:
  *
  *      wire_bind_begin(out, &bind, name, count);
  *      for (i …) wire_bind_format(out, &bind, i, value_put_param(out, &params[i], oid[i]));

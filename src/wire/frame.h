@@ -24,7 +24,7 @@ enum wire_message {
 #undef X
 };
 
-/* By letter: the lengths that may stand in the header, from `least` up to but not `end`; all zero for unknown letters. */
+/* By letter: the lengths that may stand in the header, from `least` up to but not `end`; unknown letters have none. */
 struct wire_law {
     uint32_t least;
     uint32_t end;

@@ -16,8 +16,8 @@
  *   - IDLE if and only if head == next, as long as the session has not ended
  *   - in SKIP head is the request that failed, whose group's sync point is at head or after it
  *   - session_move() alone sets the phase, along `edges`
- * The order of checks is: header (frame.h), phase by the letter, then the whole body. So the answer to a message does not
- * depend on how its bytes were split, and a message that may not come is refused before its body is waited for.
+ * The order of checks is: header (frame.h), phase by the letter, then the whole body. So the answer to a message does
+ * not depend on how its bytes were split, and a message that may not come is refused before its body is waited for.
  */
 #include "wire/session.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * PostgreSQL's protocol 3 after start-up, from the client's side: bytes in, events out, no I/O, no allocation after init.
+ * PostgreSQL's protocol 3 after start-up, from the client's side: bytes in, events out, no I/O, no allocation after
+ * init.
  *
  *   messages.def   the 24 message types: letter, name, bounds of length
  *   frame.h        one message's type and body out of bytes, with the law of its length
@@ -10,8 +11,8 @@
  *
  * The session is told what each request asks for (wire_session_expect) and then accepts exactly the replies that the
  * protocol allows to it, in order; asynchronous messages (notice, parameter status, notification) may stand anywhere.
- * Anything else is a WIRE_VIOLATION, after which the session accepts nothing more. Bytes of the server are never trusted
- * and never asserted on.
+ * Anything else is a WIRE_VIOLATION, after which the session accepts nothing more. Bytes of the server are never
+ * trusted and never asserted on.
  *
  *      request's steps     CLOSE      PARSE     DESCRIBE     EXECUTE                                    SYNC
  *      its replies         3          1         t (T | n)    2 D* (C | I)                               Z
@@ -96,8 +97,8 @@ bool wire_session_init(struct wire_session *session, uint32_t request_count_max,
 void wire_session_free(struct wire_session *session);
 
 /*
- * Tells of one more request, in the order in which requests are sent. `column_count` is what the statement is known to
- * return (WIRE_NO_ROWS: none); with WIRE_DESCRIBE the server says. False when request_count_max are unanswered.
+ * Tells of one more request, in the order in which requests are sent. `column_count` is what the statement is known
+ * to return (WIRE_NO_ROWS: none); with WIRE_DESCRIBE the server says. False when request_count_max are unanswered.
  */
 bool wire_session_expect(struct wire_session *session, uint8_t steps, int32_t column_count);
 
@@ -105,10 +106,10 @@ bool wire_session_expect(struct wire_session *session, uint8_t steps, int32_t co
 void wire_session_end_group(struct wire_session *session);
 
 /*
- * Looks at the bytes for the next event and returns how many of them it consumed: those of the event's message and of any
- * silent ones before it. Pointers in the event point into these bytes. With WIRE_NEED_MORE it may have consumed silent
- * messages too; call again with the rest and more. A message that is a violation is not consumed, and every later call
- * says the same. After WIRE_FATAL and WIRE_COPY all further bytes are consumed in silence: WIRE_NEED_MORE.
+ * Looks at the bytes for the next event and returns how many of them it consumed: those of the event's message and of
+ * any silent ones before it. Pointers in the event point into these bytes. With WIRE_NEED_MORE it may have consumed
+ * silent messages too; call again with the rest and more. A message that is a violation is not consumed, and every
+ * later call says the same. After WIRE_FATAL and WIRE_COPY all further bytes are consumed in silence: WIRE_NEED_MORE.
  */
 size_t wire_session_next(struct wire_session *session, const uint8_t *bytes, size_t size, struct wire_event *event);
 
