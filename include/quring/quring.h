@@ -359,6 +359,8 @@ const char *quring_type_name(quring_type type);
 /*
  * Accessors convert where nothing is lost, from text too ("42" to int64, "t" to bool). Each returns 0, or leaves `*value`
  * alone and returns ENULL, ETYPE, ERANGE or ELOSSY; quring_result_error() then names the column, its type and the value.
+ * A timestamptz is taken in UTC as a timestamp or date; a text without a zone, such as SQLite's CURRENT_TIMESTAMP, is a
+ * timestamp and no timestamptz. text and bytes may also return ENOMEM, and what they converted lives until the release.
  */
 int quring_get_bool(const quring_result *result, uint64_t row, uint32_t column, bool *value);
 int quring_get_int32(const quring_result *result, uint64_t row, uint32_t column, int32_t *value);

@@ -28,8 +28,10 @@ struct backend {
     void (*advance)(struct quring_db *db);
 
     /*
-     * The engine ends this RUNNING query now: `status` is TIMEOUT, CANCELLED or SHUTDOWN. The backend detaches it,
-     * finishes it with db_query_fail(), and keeps what it needs to consume and drop a late reply.
+     * The engine gives this RUNNING query up: `status` is TIMEOUT, CANCELLED or SHUTDOWN. The backend finishes it with
+     * db_query_fail(), and keeps what it needs to consume and drop a late reply. When another thread works on it, it is
+     * interrupted, and finished in a later turn, when that thread has let go of it; until then it may be abandoned again,
+     * and the first status holds.
      */
     void (*abandon)(struct query *query, quring_status status);
 

@@ -13,7 +13,8 @@
  *   timestamptz                                             midnight, in UTC      yes
  *   uuid                                                                                        yes
  *   bytea                                                                                       16     yes
- *   text json other   as numeric                     PG's   if its text says so (with a zone)   PG's   its text
+ *   text other        as numeric                     PG's   if its text says so (with a zone)   PG's   its text
+ *   json jsonb        as numeric                     PG's                                              its text
  *
  * A decimal goes to float64 when the float, printed with as many digits, gives it back: 0.1 does, 0.1234567890123456789
  * doesn't. Any type goes to text.

@@ -199,7 +199,7 @@ static bool read_bc(struct reader *r) {
     const char *start = r->at;
     while (read_char(r, ' '))
         continue;
-    if (r->end - r->at == 2 && value_is_word(r->at, 2, "bc")) {
+    if (r->at > start && r->end - r->at == 2 && value_is_word(r->at, 2, "bc")) {
         r->at += 2;
         return true;
     }
