@@ -38,6 +38,8 @@ static const char HELP[] =
     "                                latency counts from there. Without it: as fast as they end\n"
     "      --sync each|group         each: every query commits alone; group: queries in flight may\n"
     "                                share a transaction, and are answered once it committed  (each)\n"
+    "                                On PostgreSQL groups of writers that want the same rows deadlock,\n"
+    "                                as tpcb's do at scales over 1\n"
     "  -P, --progress S              a line every S seconds. Without it: a live line on a terminal\n"
     "      --json                    one JSON object on standard output\n"
     "      --help\n"
@@ -196,7 +198,7 @@ static int open_client(struct bench *b, const char *url) {
 
 /* Connecting takes time that is no query's: waits, within reason, until all connections are up. */
 static void warm_up(struct bench *b) {
-    quring_stats stats;
+    quring_stats stats = {0};
     for (int ms = 0; ms < WARM_UP_MS && !b->sqlite && !cli_stop_wanted(); ms++) {
         quring_run(b->client.engine, 0, 0);
         quring_stats_get(b->client.engine, &stats);

@@ -20,13 +20,13 @@ void cli_client_close(struct cli_client *client);
 bool cli_client_url_is_sqlite(const char *url);
 
 /*
- * Runs one statement to its end; *done is to be released. Returns 0, however it ended; the QURING_E* that refused it; or
- * QURING_ESHUTDOWN when the user wants to stop.
+ * Runs one statement to its end; *done is to be released. Returns 0, however it ended; the QURING_E* that refused it;
+ * or QURING_ESHUTDOWN when the user wants to stop.
  */
 int cli_client_query(struct cli_client *client, const quring_query *query, quring_done *done);
 /* The same for text without parameters or rows. Returns CLI_EXIT_OK, or another exit status after a message. */
 int cli_client_execute(struct cli_client *client, const char *sql);
-/* Reads one number. *done_state tells why not: its sqlstate, or "" and a message was given. */
+/* Reads one number. `sqlstate` becomes that of a failure, or "". Of 42P01 (no such table) the caller is to tell. */
 int cli_client_number(struct cli_client *client, const char *sql, int64_t *number, char sqlstate[6]);
 
 /* Why a query failed, on standard error: "where: message (SQLSTATE …)", detail and hint. */

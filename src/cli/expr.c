@@ -206,6 +206,8 @@ const char *cli_expr_eval(const struct cli_expr *expr, const struct cli_value *v
     struct cli_value stack[CLI_EXPR_DEPTH + 1], *top = stack; /* the parser kept to the depth */
     const char *error = NULL;
 
+    stack[0] = stack[1] = stack[2] = (struct cli_value){0}; /* for clang's analyzer, which cannot know that */
+
     for (const struct cli_op *op = expr->ops; op < expr->ops + expr->count && !error; op++) {
         switch (op->code) {
         case CLI_OP_RANDOM_RANGE:

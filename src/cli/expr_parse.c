@@ -68,7 +68,7 @@ static bool emit_operator(struct parser *p, enum cli_op_code code) {
     struct cli_expr *expr = p->expr;
     unsigned arity = cli_op_arity(code);
     struct cli_random unused = {0};
-    struct cli_value v[3];
+    struct cli_value v[3] = {{0}};
 
     for (unsigned i = 0; i < arity; i++) {
         const struct cli_op *op = &expr->ops[expr->count - arity + i];

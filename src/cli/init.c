@@ -33,26 +33,28 @@ static const char *const FINISH_POSTGRESQL[] = {
     NULL,
 };
 
+#define TRIGGER_SQLITE                                                                                                 \
+    "create trigger quring_tpcb_run instead of insert on quring_tpcb begin"                                            \
+    " update pgbench_accounts set abalance = abalance + new.delta where aid = new.aid;"                                \
+    " select abalance from pgbench_accounts where aid = new.aid;"                                                      \
+    " update pgbench_tellers set tbalance = tbalance + new.delta where tid = new.tid;"                                 \
+    " update pgbench_branches set bbalance = bbalance + new.delta where bid = new.bid;"                                \
+    " insert into pgbench_history (tid, bid, aid, delta, mtime)"                                                       \
+    " values (new.tid, new.bid, new.aid, new.delta, current_timestamp);"                                               \
+    " end"
+
 static const char *const MAKE_SQLITE[] = {
     "drop view if exists quring_tpcb",
     "drop table if exists pgbench_accounts",
     "drop table if exists pgbench_branches",
     "drop table if exists pgbench_history",
     "drop table if exists pgbench_tellers",
-    "create table pgbench_history (tid integer, bid integer, aid integer, delta integer, mtime timestamp, filler "
-    "char(22))",
+    "create table pgbench_history (tid int, bid int, aid int, delta int, mtime timestamp, filler char(22))",
     "create table pgbench_tellers (tid integer not null primary key, bid integer, tbalance integer, filler char(84))",
     "create table pgbench_accounts (aid integer not null primary key, bid integer, abalance integer, filler char(84))",
     "create table pgbench_branches (bid integer not null primary key, bbalance integer, filler char(88))",
     "create view quring_tpcb as select tid, bid, aid, delta from pgbench_history",
-    "create trigger quring_tpcb_run instead of insert on quring_tpcb begin"
-    " update pgbench_accounts set abalance = abalance + new.delta where aid = new.aid;"
-    " select abalance from pgbench_accounts where aid = new.aid;"
-    " update pgbench_tellers set tbalance = tbalance + new.delta where tid = new.tid;"
-    " update pgbench_branches set bbalance = bbalance + new.delta where bid = new.bid;"
-    " insert into pgbench_history (tid, bid, aid, delta, mtime)"
-    " values (new.tid, new.bid, new.aid, new.delta, current_timestamp);"
-    " end",
+    TRIGGER_SQLITE,
     NULL,
 };
 

@@ -321,7 +321,7 @@ static void start_clock(struct loop *loop) {
 }
 
 int cli_load_run(struct cli_load *load) {
-    struct loop loop = {.load = load, .engine = load->client->engine, .figures = &load->figures};
+    struct loop loop = {.load = load, .engine = load->client->engine, .figures = &load->figures, .stride = 1};
     int status = CLI_EXIT_FAILED;
 
     load->figures = (struct cli_load_figures){0};

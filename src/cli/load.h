@@ -44,7 +44,7 @@ struct cli_load {
     struct cli_load_figures figures;
 };
 
-/* Returns an enum cli_exit: CLI_EXIT_FAILED, after a message, also when queries failed. The figures are valid then, too. */
+/* Returns an enum cli_exit: CLI_EXIT_FAILED, after a message, also when queries failed; the figures are valid then. */
 int cli_load_run(struct cli_load *load);
 
 #endif

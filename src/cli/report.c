@@ -41,7 +41,7 @@ static double per(double amount, double count) {
 
 /* ---- While it runs ----------------------------------------------------------------------------------------------- */
 
-enum { BAR_SIZE = 20, BAR_COLUMNS = BAR_SIZE + 10 };
+enum { BAR_SIZE = 14, BAR_COLUMNS = BAR_SIZE + 10 };
 
 static void put_bar(struct cli_out *out, double share) {
     bool utf8 = cli_text_is_utf8();
@@ -118,7 +118,8 @@ static unsigned choose_bounds(double low, double high, double bounds[ROWS_MAX + 
         int decade = (int)floor(log10(low)) - 1, i = 0;
         double bound = 0;
         for (; n <= ROWS_MAX && bound <= high; i++) {
-            bound = steps[s][i % (int)counts[s]] * pow(10, decade + i / (int)counts[s]);
+            int power = decade + i / (int)counts[s];
+            bound = steps[s][i % (int)counts[s]] * pow(10, power);
             if (bound <= low)
                 n = 0; /* the last one that is not above `low` is the first bound */
             bounds[n++] = bound;
@@ -138,8 +139,8 @@ static void put_drawing_bar(struct cli_out *out, double share, bool utf8) {
 }
 
 void cli_report_put_drawing(struct cli_out *out, const struct cli_histogram *latency, bool utf8) {
-    double bounds[ROWS_MAX + 1];
-    uint64_t counts[ROWS_MAX], greatest = 1;
+    double bounds[ROWS_MAX + 1] = {0};
+    uint64_t counts[ROWS_MAX] = {0}, greatest = 1;
     if (latency->count == 0)
         return;
     double low = fmax(cli_histogram_quantile(latency, 0.002), 1), high = cli_histogram_quantile(latency, 0.998);

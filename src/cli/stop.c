@@ -15,7 +15,7 @@
 static volatile sig_atomic_t stop_signal;
 static _Atomic(quring_engine *) stop_engine;
 
-/* All that cli_temporary_remove() touches is written once, before it is of use, so that a signal handler may call it. */
+/* All that cli_temporary_remove() touches is written before it is of use, so that a signal handler may call it. */
 enum { FILE_COUNT = 4 };
 static char files[FILE_COUNT][PATH_MAX];
 static char folder[PATH_MAX];
@@ -67,7 +67,9 @@ int cli_temporary_make(char *url, size_t size) {
         found = false;
         errno = ENAMETOOLONG;
     }
-    if (!found || !mkdtemp(strcat(folder, name))) {
+    if (found)
+        memcpy(folder + strlen(folder), name, sizeof name);
+    if (!found || !mkdtemp(folder)) {
         cli_error("no temporary directory in %s: %s; set TMPDIR to one", parent, strerror(errno));
         return -1;
     }
