@@ -151,7 +151,7 @@ typedef struct quring_db_options {
                                   the caller's. Without it such statements are refused, for they would reach only one of
                                   many connections. When a session's connection is lost, all that is queued ends. */
     quring_sync sync;          /* of queries that do not say */
-    uint64_t connect_timeout_ns; /* one attempt to connect, name look-up to authentication            (10 s) */
+    uint64_t connect_timeout_ns; /* one attempt to connect, all of it      (the URL's connect_timeout, else 10 s) */
     uint64_t reconnect_wait_ns;  /* how long queries wait for a server that went away before they end NOT_SENT (5 s) */
     uint32_t statement_count;  /* prepared statements kept per connection or lane          (256) */
     uint64_t result_bytes;     /* of one query, at most; more ends with QURING_LIMIT        (64 MiB) */

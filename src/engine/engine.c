@@ -6,13 +6,16 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum {
     QUERY_COUNT = 4096,
     QUERY_COUNT_MAX = 1 << 20,
     SOCKET_COUNT = 1024,
     SOCKET_COUNT_MAX = 32768,
-    INFLIGHT_BYTES = 64 << 20
+    INFLIGHT_BYTES = 64 << 20,
+    MESSAGE_BYTES_MAX = 0x3ffffffe, /* that PostgreSQL takes */
+    REFUSALS_MAX = 1000 /* of the kernel to go on, while the engine closes */
 };
 
 static const struct backend *const backends[] = {&pg_backend, &lite_backend};
@@ -37,6 +40,12 @@ static int options_fill(quring_options *options) {
 
 static void deadline_fire(struct timer *timer);
 
+/* No message is longer than MESSAGE_BYTES_MAX, so what alone is longer need not be copied to be refused. */
+static size_t params_limit_bytes(const quring_options *options) {
+    uint64_t limit = options->inflight_bytes;
+    return limit < MESSAGE_BYTES_MAX - QUERY_KEEP_BYTES ? (size_t)limit + QUERY_KEEP_BYTES : MESSAGE_BYTES_MAX;
+}
+
 static bool queries_init(quring_engine *engine) {
     uint32_t count = engine->options.query_count;
     if (!slots_init(&engine->queries, count, sizeof(struct query)) || !heap_reserve(&engine->deadlines, count))
@@ -44,7 +53,7 @@ static bool queries_init(quring_engine *engine) {
     for (uint32_t i = 0; i < count; i++) {
         struct query *query = slots_at(&engine->queries, i);
         list_init(&query->link);
-        buf_init(&query->store, engine->options.inflight_bytes + QUERY_KEEP_BYTES);
+        buf_init(&query->store, params_limit_bytes(&engine->options));
         error_init(&query->error);
         result_init(&query->result);
     }
@@ -105,8 +114,6 @@ static int db_options_fill(quring_db_options *options) {
         options->sync = QURING_SYNC_EACH;
     if (!options->durability)
         options->durability = QURING_DURABILITY_FULL;
-    if (!options->connect_timeout_ns)
-        options->connect_timeout_ns = 10000000000u;
     if (!options->reconnect_wait_ns)
         options->reconnect_wait_ns = 5000000000u;
     if (!options->busy_timeout_ns)
@@ -243,10 +250,11 @@ static int find_statement(quring_engine *engine, const quring_query *q, struct q
         statement = statement_hold(q->statement);
     } else {
         size_t length = q->sql_bytes ? q->sql_bytes : strlen(q->sql);
+        if (length > engine->options.inflight_bytes || length > MESSAGE_BYTES_MAX)
+            return host_error(&engine->host, QURING_ETOOBIG, "the SQL has %zu bytes, over inflight_bytes or %d", length,
+                              MESSAGE_BYTES_MAX);
         if (q->sql_bytes && memchr(q->sql, 0, q->sql_bytes))
             return host_error(&engine->host, QURING_EINVAL, "the SQL has a NUL byte in it");
-        if (length > engine->options.inflight_bytes || length >= 0x3fffffff)
-            return host_error(&engine->host, QURING_ETOOBIG, "the SQL has %zu bytes, over inflight_bytes", length);
         statement = statement_find(q->db->statements, q->sql, length);
         if (!statement)
             return QURING_ENOMEM;
@@ -268,9 +276,11 @@ static int copy_input(quring_engine *engine, struct query *query, const quring_q
             if (!value_param_valid(&q->params[i]))
                 return host_error(&engine->host, QURING_EINVAL, "parameter $%u is not well formed", i + 1);
         query->params = value_copy_params(&query->store, q->params, q->param_count);
+        if (!query->params && buf_failed(&query->store))
+            return QURING_ENOMEM;
         if (!query->params)
-            return host_error(&engine->host, QURING_ETOOBIG,
-                              "the parameters have more bytes than inflight_bytes allows, or memory ran out");
+            return host_error(&engine->host, QURING_ETOOBIG, "the parameters have more bytes than inflight_bytes or %d",
+                              MESSAGE_BYTES_MAX);
     }
     query->charged_bytes = buf_size(&query->store) + query->statement->length;
     if (query->charged_bytes > engine->options.inflight_bytes)
@@ -433,14 +443,26 @@ static void end_all_queries(quring_engine *engine, bool running_too) {
         db_end_queries(engine, list_entry(node, struct quring_db, link), running_too);
 }
 
+/*
+ * A turn on the way out, where there is nobody to tell that the kernel refused it. False: it has refused so often, a
+ * millisecond apart, that it does so for good.
+ */
+static bool last_turn(quring_engine *engine, uint64_t timeout_ns, uint32_t *refusals) {
+    int error = ring_turn(engine->host.ring, timeout_ns);
+    if (error == 0 || error == -EINTR)
+        return true;
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    return ++*refusals < REFUSALS_MAX;
+}
+
 /* Turns until nothing runs, or the time has come. */
 static void drain(quring_engine *engine, uint64_t until) {
+    uint32_t refusals = 0;
     while (running_count(engine) && now_ns(engine) < until) {
         end_all_queries(engine, false); /* what was put back in line, for it had not been sent */
         uint64_t now = now_ns(engine);
         advance(engine);
-        int error = now < until ? ring_turn(engine->host.ring, until - now) : 0;
-        if (error && error != -EINTR)
+        if (now < until && !last_turn(engine, until - now, &refusals))
             break;
     }
 }
@@ -461,12 +483,13 @@ void engine_close(quring_engine *engine) {
         (void)engine_shutdown(engine, 0);
     list_for_each(node, &engine->host.databases)
         engine_db_close(list_entry(node, struct quring_db, link));
+    uint32_t refusals = 0;
     for (;;) {
         advance(engine);
         if (list_empty(&engine->host.databases))
             break;
-        int error = ring_turn(engine->host.ring, UINT64_MAX);
-        PRE(error == 0 || error == -EINTR);
+        if (!last_turn(engine, UINT64_MAX, &refusals))
+            return; /* the kernel may still write to our memory: leave it alone */
     }
     timer_clear(engine->host.ring, &engine->deadline_timer);
     ring_close(engine->host.ring);

@@ -27,7 +27,6 @@ struct quring_engine {
     struct heap deadlines;       /* of queries */
     struct timer deadline_timer; /* set for the first of them */
     uint32_t pending_count;      /* submitted, not reaped */
-    uint32_t socket_count;       /* promised to databases */
     bool shutting_down;
 };
 

@@ -75,10 +75,15 @@ static void on_complete(struct pg_conn *conn, struct pg_flight *flight, const st
         result->affected_count = rows;
 }
 
+/* Wants no transaction around it (VACUUM); or was chosen to resolve a deadlock or conflict that its group ran into. */
+static bool is_of_company(const char *sqlstate) {
+    return strcmp(sqlstate, "25001") == 0 || strncmp(sqlstate, "40", 2) == 0;
+}
+
 static void on_error(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event) {
     const struct wire_error *error = &event->error;
     flight->failed = true;
-    flight->blameless = flight->completed || strcmp(error->sqlstate, "25001") == 0;
+    flight->blameless = flight->completed || is_of_company(error->sqlstate);
     /* At Bind, that is. Even a statement described in this very request may have gone stale since: ALTER TABLE. */
     if ((flight->kind == PG_BOUND || flight->described) && !event->bound)
         flight->stale = strcmp(error->sqlstate, "0A000") == 0 || strcmp(error->sqlstate, "26000") == 0;
@@ -211,6 +216,14 @@ static void on_barrier_ready(struct pg_conn *conn, const struct wire_event *even
 
 /* ---- Events ---- */
 
+/* A lawful message that is longer than the caller's limit can't be skipped over; only the query it answers is to blame. */
+static void on_message_over_limit(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event) {
+    char message[PG_MESSAGE_BYTES];
+    snprintf(message, sizeof message, "%s (message_bytes)", event->violation);
+    flight->over_limit = true;
+    conn_break(conn, QURING_IN_DOUBT, "54000", message);
+}
+
 /* False: the connection takes nothing more. */
 static bool on_event(struct pg_conn *conn, const struct wire_event *event) {
     struct pg_flight *flight = pg_conn_flight(conn, event->request);
@@ -243,7 +256,10 @@ static bool on_event(struct pg_conn *conn, const struct wire_event *event) {
         conn_break(conn, QURING_IN_DOUBT, "0A000", "a query began a COPY, which can't be carried out here");
         return false;
     case WIRE_VIOLATION:
-        conn_break(conn, QURING_PROTOCOL, "08P01", event->violation);
+        if (event->over_limit)
+            on_message_over_limit(conn, flight, event);
+        else
+            conn_break(conn, QURING_PROTOCOL, "08P01", event->violation);
         return false;
     case WIRE_NOTICE:
     case WIRE_PARAMETER_STATUS:
@@ -320,7 +336,8 @@ static void end_flight(struct pg_conn *conn, struct pg_flight *flight) {
     if (!query)
         return;
     result_clear_rows(&query->result);
-    db_query_fail(query, sent ? conn->reason : QURING_NOT_SENT, conn->sqlstate, "%s", conn->message);
+    quring_status status = flight->over_limit ? QURING_LIMIT : sent ? conn->reason : QURING_NOT_SENT;
+    db_query_fail(query, status, conn->sqlstate, "%s", conn->message);
 }
 
 static void conn_closed(struct stream *stream) {
@@ -445,18 +462,22 @@ void pg_conn_free(struct pg_conn *conn) {
 
 /* ---- Queries ---- */
 
-static void end_group(struct pg_conn *conn) {
+/* False: there was no memory for its Sync, without which none of its members would ever end. */
+static bool end_group(struct pg_conn *conn) {
     if (!conn->group_open)
-        return;
-    wire_put_sync(pg_conn_out(conn));
-    wire_session_end_group(&conn->session);
+        return true;
     conn->group_open = false;
-    if (base_unlikely(buf_failed(pg_conn_out(conn))))
-        conn_break(conn, QURING_IN_DOUBT, "53200", "out of memory while sending");
+    wire_session_end_group(&conn->session);
+    wire_put_sync(pg_conn_out(conn));
+    if (base_likely(!buf_failed(pg_conn_out(conn))))
+        return true;
+    conn_break(conn, QURING_IN_DOUBT, "53200", "out of memory");
+    return false;
 }
 
 void pg_conn_flush(struct pg_conn *conn) {
-    end_group(conn);
+    if (!end_group(conn))
+        return;
     if (conn->tls && !pg_tls_seal(conn->tls, &conn->plain_out, stream_out(&conn->stream)))
         conn_break(conn, QURING_IN_DOUBT, "08006", "the TLS session broke while sending, or memory ran out");
     stream_dirty(&conn->stream);
@@ -464,8 +485,10 @@ void pg_conn_flush(struct pg_conn *conn) {
 
 void pg_conn_send(struct pg_conn *conn, struct query *query) {
     bool alone = query->sync != QURING_SYNC_GROUP;
-    if (alone)
-        end_group(conn);
+    if (alone && !end_group(conn)) {
+        db_query_requeue(query);
+        return;
+    }
     uint64_t request = conn->session.next;
     struct pg_flight *flight = pg_conn_flight(conn, request);
     if (base_unlikely(!pg_request_encode(conn, query, flight, alone))) {

@@ -21,6 +21,7 @@ enum {
     BACKLOG_BYTES = 4 << 20           /* a connection with more than this to send takes no more queries */
 };
 
+static const uint64_t CONNECT_TIMEOUT_NS = 10000000000u;
 static const uint64_t BACKOFF_NS = 50000000, BACKOFF_MAX_NS = 2000000000;
 
 static struct pg_db *pg_db_of(struct quring_db *db) {
@@ -65,8 +66,26 @@ static bool is_trying(const struct pg_conn *conn) {
     return conn->state == PG_CONNECTING || conn->state == PG_BARRIER_SENT || heap_contains(&conn->timer.node);
 }
 
+/* Of those that wait for their next attempt only the first to come keeps it; none does while another is at it. */
+static void leave_one_trying(struct pg_db *db) {
+    struct pg_conn *kept = NULL;
+    for (uint32_t i = 0; i < db->conn_count; i++) {
+        struct pg_conn *conn = &db->conns[i];
+        bool busy = conn->state == PG_CONNECTING || conn->state == PG_BARRIER_SENT;
+        if (busy || (is_trying(conn) && (!kept || conn->timer.node.key < kept->timer.node.key)))
+            kept = conn;
+        if (busy)
+            break;
+    }
+    for (uint32_t i = 0; i < db->conn_count; i++)
+        if (&db->conns[i] != kept && db->conns[i].state == PG_DOWN)
+            timer_clear(db->base.host->ring, &db->conns[i].timer);
+}
+
 /* Sees to it that those try to connect that should: all of them while one is up, else one. */
 static void plan_connecting(struct pg_db *db) {
+    if (!db->conns_up)
+        leave_one_trying(db);
     bool trying = false;
     for (uint32_t i = 0; i < db->conn_count; i++)
         trying |= is_trying(&db->conns[i]);
@@ -193,18 +212,38 @@ static void pg_destroy(struct quring_db *base) {
         pg_conn_free(&db->conns[i]);
     if (base->statements)
         statement_table_free(base->statements);
+    ring_sockets_give(base->host->ring, db->socket_count);
     free(db->conns);
     free(db->loads);
     free(db->conninfo);
     free(db);
 }
 
-/* libpq reads the URL; what it can't read, or asks for what can't be had here, is refused now. */
-static int check_conninfo(struct host *host, const char *url) {
+/* libpq's words about a string that it can't read may repeat any part of it. */
+static bool may_hold_password(const char *url) {
+    const char *authority = strstr(url, "://");
+    const char *at = authority ? strrchr(authority, '@') : NULL;
+    return (at && memchr(authority + 3, ':', (size_t)(at - authority - 3))) || strstr(url, "password");
+}
+
+static int unreadable(struct host *host, const char *url, const char *why) {
+    if (!why)
+        return QURING_ENOMEM;
+    if (may_hold_password(url))
+        return host_error(host, QURING_EURL, "libpq can't read this connection string (its own words are left out: they "
+                                             "may repeat the password)");
+    return host_error(host, QURING_EURL, "%.*s", (int)strcspn(why, "\n"), why);
+}
+
+/*
+ * libpq reads the URL; what it can't read, or asks for what can't be had here, is refused now. Takes over the URL's
+ * connect_timeout, of which libpq takes no notice when it connects step by step.
+ */
+static int check_conninfo(struct host *host, const char *url, quring_db_options *db_options) {
     char *why = NULL;
     PQconninfoOption *options = PQconninfoParse(url, &why);
     if (!options) {
-        int error = host_error(host, QURING_EURL, "%s", why ? why : "libpq can't read this connection string");
+        int error = unreadable(host, url, why);
         PQfreemem(why);
         return error;
     }
@@ -216,8 +255,12 @@ static int check_conninfo(struct host *host, const char *url) {
             error = host_error(host, QURING_EUNSUPPORTED, "gssencmode=require: GSS encryption does not work here");
         if (strcmp(o->keyword, "replication") == 0)
             error = host_error(host, QURING_EUNSUPPORTED, "replication connections do not work here");
+        if (strcmp(o->keyword, "connect_timeout") == 0 && !db_options->connect_timeout_ns && atoi(o->val) > 0)
+            db_options->connect_timeout_ns = (uint64_t)atoi(o->val) * 1000000000u;
     }
     PQconninfoFree(options);
+    if (!db_options->connect_timeout_ns)
+        db_options->connect_timeout_ns = CONNECT_TIMEOUT_NS;
     return error;
 }
 
@@ -241,7 +284,8 @@ static int open_parts(struct pg_db *db, const char *url) {
 }
 
 static int pg_open(const struct quring_db *base, const char *url, struct quring_db **out) {
-    int error = check_conninfo(base->host, url);
+    quring_db_options options = base->options;
+    int error = check_conninfo(base->host, url, &options);
     if (error)
         return error;
     if (base->options.connection_count > CONNECTIONS_MAX)
@@ -251,11 +295,18 @@ static int pg_open(const struct quring_db *base, const char *url, struct quring_
     if (!db)
         return QURING_ENOMEM;
     db->base = *base;
+    db->base.options = options;
     if (!db->base.options.connection_count)
         db->base.options.connection_count = CONNECTIONS;
     if (!db->base.options.depth)
         db->base.options.depth = DEPTH;
     db->conn_count = db->base.options.connection_count;
+    if (!ring_sockets_take(base->host->ring, db->conn_count)) {
+        free(db);
+        return host_error(base->host, QURING_EFULL, "connection_count %u: the engine's own limit of sockets leaves fewer",
+                          base->options.connection_count ? base->options.connection_count : CONNECTIONS);
+    }
+    db->socket_count = db->conn_count;
     db->impatient = true;
     db->outage.fire = outage_fired;
     struct timespec now;

@@ -128,6 +128,7 @@ struct pg_conn {
     bool group_open;              /* the last request has no Sync yet */
     uint64_t nonce;               /* of the barrier */
     bool nonce_seen;
+    uint64_t unasked_bytes; /* of notices and their like since the last sync point, while requests are out */
     /* why it went down */
     quring_status reason;
     char sqlstate[6];
@@ -141,6 +142,7 @@ struct pg_db {
     struct quring_db base;
     char *conninfo;
     uint32_t conn_count;
+    uint32_t socket_count; /* set aside in the ring */
     struct pg_conn *conns;
     uint16_t *loads; /* requests out on each connection; PG_LOAD_NONE while it takes none */
     struct lane *lanes[2];
