@@ -86,10 +86,8 @@ static int harden(sqlite3 *handle) {
  */
 static int configure(struct lite_conn *conn) {
     static const char *const synchronous[] = {
-        [QURING_DURABILITY_DEFAULT] = "pragma synchronous=full",
-        [QURING_DURABILITY_OFF] = "pragma synchronous=off",
-        [QURING_DURABILITY_NORMAL] = "pragma synchronous=normal",
-        [QURING_DURABILITY_FULL] = "pragma synchronous=full",
+        [QURING_DURABILITY_DEFAULT] = "pragma synchronous=full",  [QURING_DURABILITY_OFF] = "pragma synchronous=off",
+        [QURING_DURABILITY_NORMAL] = "pragma synchronous=normal", [QURING_DURABILITY_FULL] = "pragma synchronous=full",
         [QURING_DURABILITY_EXTRA] = "pragma synchronous=extra",
     };
     int code = execute(conn, "pragma cell_size_check=on; pragma mmap_size=0; pragma cache_size=-16384");
@@ -147,7 +145,7 @@ static int open_handle(struct lite_conn *conn) {
         code = prepare_controls(conn);
     if (code == SQLITE_OK)
         code = lite_rules_install(conn);
-    if (code == SQLITE_OK && conn->role != LITE_READER) /* in place of SQLite's own automatic checkpoints */
+    if (code == SQLITE_OK && conn->role == LITE_WRITER) /* in place of SQLite's own automatic checkpoints */
         sqlite3_wal_hook(conn->handle, count_wal_frames, conn);
     return code;
 }

@@ -29,9 +29,9 @@ struct lite_config {
 };
 
 enum lite_role {
-    LITE_READER,  /* one of several; what writes or concerns the whole database is not for it */
-    LITE_WRITER,  /* the only one that writes and checkpoints; all there is of a database in memory */
-    LITE_SESSION  /* the only one, and its state is the caller's */
+    LITE_READER, /* one of several; what writes or concerns the whole database is not for it */
+    LITE_WRITER, /* the only one that writes and checkpoints; all there is of a database in memory */
+    LITE_SESSION /* the only one, and its state is the caller's */
 };
 
 /* ---- Interrupting (watch.c) ---- */
@@ -45,9 +45,9 @@ struct lite_watch {
     const atomic_bool *closing;
     const atomic_uchar *abandoned;           /* of the query at work; NULL: none is */
     void (*pause)(struct lite_watch *watch); /* called now and then while a statement takes long; NULL: nothing */
-    uint64_t statement_ns;    /* when the statement at work was first seen to run; 0: not yet */
-    uint64_t busy_timeout_ns; /* a wait for a lock ends this long after the later of … */
-    uint64_t taken_ns;        /* … when the queries at hand were taken, and … */
+    uint64_t statement_ns;                   /* when the statement at work was first seen to run; 0: not yet */
+    uint64_t busy_timeout_ns;                /* a wait for a lock ends this long after the later of … */
+    uint64_t taken_ns;                       /* … when the queries at hand were taken, and … */
     uint64_t locked_since_ns; /* … when another connection was seen to hold the lock; 0: it is not held */
     uint64_t wait_until_ns;   /* instead of that, for work that is no query's; 0: not set */
 };
@@ -82,8 +82,8 @@ struct lite_stmt {
     uint32_t param_count;    /* that a query must bring */
     int32_t reprepare_count; /* when `columns` was made */
     bool reads_only;
-    bool changes_rows;       /* INSERT, UPDATE, DELETE: has an affected count */
-    bool keep;               /* may be executed again */
+    bool changes_rows; /* INSERT, UPDATE, DELETE: has an affected count */
+    bool keep;         /* may be executed again */
 };
 
 /*
@@ -121,10 +121,10 @@ struct lite_conn {
     struct lite_watch watch;
     struct lite_verdict verdict;
     sqlite3_stmt *control[LITE_CONTROL_COUNT];
-    struct lite_stmt *cache; /* by quring_statement.index */
-    struct lite_stmt once;   /* a statement that is not cached */
-    struct buf scratch;      /* a parameter's text */
-    bool rolled_back;        /* session: an error ended the transaction, and its caller has not noticed yet */
+    struct lite_stmt *cache;  /* by quring_statement.index */
+    struct lite_stmt once;    /* a statement that is not cached */
+    struct buf scratch;       /* a parameter's text */
+    bool rolled_back;         /* session: an error ended the transaction, and its caller has not noticed yet */
     uint32_t wal_frame_count; /* after the last commit */
     uint64_t prepare_count;
 };

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* A blob's size is asked before its address: SQLite makes zeroblob(n) real only for the latter. */
+/* A blob's size is asked before its address: SQLite may have to make a zeroblob(n) real for the latter. */
 static bool put_value(struct quring_result *result, sqlite3_stmt *handle, int column) {
     switch (sqlite3_column_type(handle, column)) {
     case SQLITE_INTEGER:

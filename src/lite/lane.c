@@ -53,7 +53,7 @@ void lite_lane_free(struct lite_lane *lane) {
 static bool has_news(const struct lite_lane *lane) {
     const struct lite_news *news = &lane->news;
     return lane->finished.count || lane->moved.count || news->open_count || news->open_failure_count ||
-           news->stuck_count;
+           news->close_count || news->stuck_count;
 }
 
 /* Loads all that there is to say onto a post. */
@@ -82,9 +82,10 @@ static void report(struct lite_lane *lane) {
 }
 
 /* Hands back those not yet begun whose callers gave up. */
-static void sift(struct lite_lane *lane) {
-    if (!atomic_exchange_explicit(&lane->attention, false, memory_order_acquire))
+void lite_lane_sift(struct lite_lane *lane) {
+    if (base_likely(!atomic_load_explicit(&lane->attention, memory_order_relaxed)))
         return;
+    atomic_exchange_explicit(&lane->attention, false, memory_order_acquire);
     for (uint32_t i = lane->next; i < lane->taken_count; i++) {
         struct query *query = lane->taken[i];
         if (!query || !atomic_load_explicit(&query->backend.lite.abandoned_as, memory_order_relaxed))
@@ -99,7 +100,7 @@ static void give_back_rest(struct lite_lane *lane) {
     lite_pool_lock(lane->pool);
     lane->stuck = true;
     atomic_store_explicit(&lane->attention, true, memory_order_relaxed);
-    sift(lane);
+    lite_lane_sift(lane);
     lite_pool_give_back(lane->pool, lane->taken + lane->next, lane->taken_count - lane->next);
     lite_pool_unlock(lane->pool);
     lane->taken_count = lane->next;
@@ -113,7 +114,7 @@ static void lane_pause(struct lite_watch *watch) {
     bool others = conn->role == LITE_READER && lane->db->lane_count > 2;
     if (others && !lane->stuck)
         give_back_rest(lane);
-    sift(lane);
+    lite_lane_sift(lane);
     report(lane);
 }
 
@@ -178,6 +179,7 @@ static bool report_due(struct lite_lane *lane) {
 }
 
 void lite_lane_breathe(struct lite_lane *lane) {
+    lite_lane_sift(lane);
     if (report_due(lane))
         report(lane);
     if (lane->conn.wal_frame_count && checkpoint_due(lane)) {
@@ -205,8 +207,8 @@ static void lane_read(struct lite_lane *lane) {
         lane_unstick(lane);
         lite_lane_breathe(lane);
     }
-    if (lite_conn_in_transaction(conn) && lite_conn_control(conn, LITE_COMMIT) != SQLITE_OK)
-        (void)lite_conn_control(conn, LITE_ROLLBACK);
+    if (lite_conn_in_transaction(conn))
+        (void)lite_conn_control(conn, LITE_COMMIT); /* if that fails, lane_settle() will see to it */
 }
 
 static void lane_refuse(struct lite_lane *lane) {
@@ -214,6 +216,8 @@ static void lane_refuse(struct lite_lane *lane) {
     bool closing = atomic_load(&lane->db->closing); /* then it was not even tried */
     for (; lane->next < lane->taken_count; lane->next++) {
         struct query *query = lane->taken[lane->next];
+        if (!query)
+            continue;
         if (closing)
             error_set(&query->error, "57P01", "the database handle was closed", NULL, NULL, 0);
         else
@@ -239,24 +243,11 @@ static bool lane_take(struct lite_lane *lane) {
         share = lane->db->base.options.depth;
     lane->taken_count = lite_pool_take(pool, lane->taken, share);
     lane->busy = lane->taken_count > 0;
+    lane->stuck = false;
     lite_pool_unlock(pool);
     lane->let_go_count = 0;
     lane->next = lane->alone_until = 0;
     return lane->taken_count > 0;
-}
-
-static void lane_work(struct lite_lane *lane) {
-    uint32_t count = lane->taken_count;
-    uint64_t began_ns = lite_now_ns();
-    lane->conn.watch.taken_ns = lane->reported_ns = began_ns;
-    if (!lane->conn.handle)
-        lane_refuse(lane);
-    else if (lane->conn.role == LITE_READER)
-        lane_read(lane);
-    else
-        lite_lane_write(lane);
-    uint64_t query_ns = (lite_now_ns() - began_ns) / count;
-    lane->news.query_ns = query_ns < UINT32_MAX ? (uint32_t)query_ns : UINT32_MAX;
 }
 
 static void lane_open_conn(struct lite_lane *lane) {
@@ -267,6 +258,33 @@ static void lane_open_conn(struct lite_lane *lane) {
     else
         lane->news.open_failure_count++;
     report(lane);
+}
+
+/* Nothing may be left of the run before: a reader that could not end its transaction would see an old snapshot for ever. */
+static void lane_settle(struct lite_lane *lane) {
+    struct lite_conn *conn = &lane->conn;
+    if (conn->role == LITE_SESSION || !conn->handle || !lite_conn_in_transaction(conn))
+        return;
+    if (lite_conn_control(conn, LITE_ROLLBACK) == SQLITE_OK || !conn->config->path)
+        return;
+    lite_conn_close(conn);
+    lane->news.close_count++;
+    lane_open_conn(lane);
+}
+
+static void lane_work(struct lite_lane *lane) {
+    uint32_t count = lane->taken_count;
+    uint64_t began_ns = lite_now_ns();
+    lane->conn.watch.taken_ns = lane->reported_ns = began_ns;
+    lane_settle(lane);
+    if (!lane->conn.handle)
+        lane_refuse(lane);
+    else if (lane->conn.role == LITE_READER)
+        lane_read(lane);
+    else
+        lite_lane_write(lane);
+    uint64_t query_ns = (lite_now_ns() - began_ns) / count;
+    lane->news.query_ns = query_ns < UINT32_MAX ? (uint32_t)query_ns : UINT32_MAX;
 }
 
 void lite_lane_serve(struct job *job) {

@@ -190,6 +190,8 @@ static void enqueue(struct lite_db *lite, struct lite_pool *pool, struct lite_ch
 
 static void admit(struct lite_db *lite) {
     struct lite_chain reads, writes;
+    if (lite->state == LITE_OPEN && !lite->writer_is_open)
+        lite->state = LITE_COLD;
     lite_chain_init(&reads);
     lite_chain_init(&writes);
     struct query *query;
@@ -227,13 +229,14 @@ static struct lite_post *free_job(struct lite_lane *lane) {
     return NULL; /* both are on their way back, and when they come there is another turn */
 }
 
-/* Has as many lanes at work as the queue is worth. */
-static void wake(struct lite_pool *pool, struct lite_lane *lanes, uint32_t count, uint64_t query_ns) {
+/* Has as many lanes at work as the queue is worth, and `at_least` so many. */
+static void wake(struct lite_pool *pool, struct lite_lane *lanes, uint32_t count, uint64_t query_ns,
+                 uint32_t at_least) {
     struct lite_post *posts[LITE_LANES_MAX];
     uint32_t post_count = 0, working = 0;
     lite_pool_lock(pool);
-    uint64_t work_ns = lite_pool_queued(pool) * query_ns;
-    uint64_t wanted = lite_pool_queued(pool) ? 1 + work_ns / WAKE_NS : 0;
+    uint64_t queued = lite_pool_queued(pool);
+    uint64_t wanted = queued ? 1 + queued * query_ns / WAKE_NS : at_least;
     for (uint32_t i = 0; i < count; i++)
         working += lanes[i].busy && !lanes[i].stuck;
     for (uint32_t i = 0; i < count && working < wanted; i++) {
@@ -251,29 +254,20 @@ static void wake(struct lite_pool *pool, struct lite_lane *lanes, uint32_t count
     }
 }
 
-/* The writer first of all opens its connection; readers wait for that. */
-static void warm_up(struct lite_db *lite) {
-    if (!lite->reads_count && !lite->writes_count)
-        return;
-    struct lite_lane *writer = &lite->lanes[0];
-    lite->state = LITE_OPENING;
-    writer->busy = true;
-    atomic_store_explicit(&writer->jobs[0].in_use, true, memory_order_relaxed);
-    lane_post(writer->thread, &writer->jobs[0].job);
-}
-
 static void lite_advance(struct quring_db *db) {
     struct lite_db *lite = lite_of(db);
     if (lite->state == LITE_CLOSING)
         return;
     if (!list_empty(&db->waiting))
         admit(lite);
+    if (!lite->reads_count && !lite->writes_count)
+        return;
     if (lite->state == LITE_COLD)
-        warm_up(lite);
+        lite->state = LITE_OPENING;
+    if (lite->writes_count || lite->state == LITE_OPENING)
+        wake(&lite->writes, lite->lanes, 1, 0, lite->state == LITE_OPENING);
     if (lite->state == LITE_OPEN && lite->reads_count)
-        wake(&lite->reads, lite->lanes + 1, lite->lane_count - 1, lite->read_ns);
-    if (lite->state != LITE_COLD && lite->writes_count)
-        wake(&lite->writes, lite->lanes, 1, 0);
+        wake(&lite->reads, lite->lanes + 1, lite->lane_count - 1, lite->read_ns, 0);
 }
 
 /* ---- News from lanes ---- */
@@ -284,8 +278,12 @@ static void count_news(struct lite_db *lite, const struct lite_lane *lane, const
     stats->connect_count += news->open_count;
     stats->connect_failure_count += news->open_failure_count;
     stats->connection_count += news->open_count - news->close_count;
-    if (lite->state == LITE_OPENING && (news->open_count || news->open_failure_count))
-        lite->state = LITE_OPEN;
+    bool tried = news->open_count || news->open_failure_count || news->close_count;
+    if (tried && lane == lite->lanes) {
+        lite->writer_is_open = news->open_count > 0;
+        if (lite->state == LITE_OPENING)
+            lite->state = LITE_OPEN;
+    }
     if (news->query_ns && lane->pool == &lite->reads)
         lite->read_ns = (7 * lite->read_ns + news->query_ns) / 8;
 }

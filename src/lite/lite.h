@@ -43,7 +43,7 @@ struct lite_news {
     uint32_t prepare_count;
     uint32_t open_count, open_failure_count, close_count;
     uint32_t stuck_count; /* a statement takes long, and others should look after the queue */
-    uint32_t query_ns; /* what one query cost, of the last run of them; 0: not known */
+    uint32_t query_ns;    /* what one query cost, of the last run of them; 0: not known */
 };
 
 /* News on its way: as a report while the lane works, or with the end of its job. */
@@ -66,8 +66,8 @@ struct lite_lane {
     struct lite_db *db;
     struct lite_pool *pool;
     struct lane *thread;
-    bool busy;  /* will look at the queue again */
-    bool stuck; /* in a long statement: others should look after the queue */
+    bool busy;             /* will look at the queue again */
+    bool stuck;            /* in a long statement: others should look after the queue */
     atomic_bool attention; /* one of the queries at hand was abandoned */
     struct lite_post jobs[2];
     struct lite_post closer;
@@ -87,9 +87,11 @@ struct lite_lane {
 };
 
 /*
- *      COLD --first query--> OPENING --the writer's connection was tried--> OPEN --close()--> CLOSING --> base.closed
+ *      COLD --a query--> OPENING --the writer's connection was tried--> OPEN --close()--> CLOSING --> base.closed
+ *        ^                                                                |
+ *        +------------ new queries, and the writer's was not opened ------+
  *
- * Readers work from OPEN on: the file exists then, and is in WAL mode.
+ * Readers work while OPEN: the file exists then and is in WAL mode, or there is an error to be told.
  */
 enum lite_state { LITE_COLD, LITE_OPENING, LITE_OPEN, LITE_CLOSING };
 
@@ -99,10 +101,11 @@ struct lite_db {
     struct lite_config config;
     atomic_bool closing;
     enum lite_state state;
+    bool writer_is_open;
     struct lite_pool writes; /* served by the writer; everything, when that is the only lane */
     struct lite_pool reads;
     uint32_t writes_count, reads_count; /* queries in a pool or with its lanes */
-    struct lite_lane *lanes; /* the writer first */
+    struct lite_lane *lanes;            /* the writer first */
     uint32_t lane_count;
     uint32_t open_lane_count; /* whose closer has not come back */
     uint64_t read_ns;         /* what a read costs, smoothed */
@@ -123,7 +126,10 @@ void lite_lane_run_next(struct lite_lane *lane);
 /* Runs a query unless it was abandoned: its outcome is in query->status then. False: it has to move to the writer. */
 bool lite_lane_run(struct lite_lane *lane, struct query *query);
 
-/* Gives what is finished to the reactor when that is due, and, to be called between transactions, checkpoints. */
+/* Between two queries at hand: takes out those that nobody waits for any more. */
+void lite_lane_sift(struct lite_lane *lane);
+
+/* The same, and gives what is finished to the reactor when that is due, and, to be called between transactions, checkpoints. */
 void lite_lane_breathe(struct lite_lane *lane);
 
 /* Works off the queries at hand: a writer's, a session's. */

@@ -9,22 +9,36 @@
 #include <string.h>
 #include <strings.h>
 
-static const char one_of_many[] = "this statement changes the state of one connection, and queries go to any of several: "
-                                  "open the database with options.session";
+static const char one_of_many[] =
+    "this statement changes the state of one connection, and queries go to any of several: "
+    "open the database with options.session";
 
 /* Settings that are the library's own, whatever the connection. */
-static const char *const library_pragmas[] = {"busy_timeout",         "soft_heap_limit", "hard_heap_limit",
+static const char *const library_pragmas[] = {"busy_timeout",         "soft_heap_limit",      "hard_heap_limit",
                                               "temp_store_directory", "data_store_directory", NULL};
 
 /*
  * Settings that would make one reader answer differently from the next, or break what lanes rely on. Settings of how
  * the database is written (foreign_keys, synchronous, …) are fine: there is one writer.
  */
-static const char *const lane_pragmas[] = {
-    "query_only",       "read_uncommitted",        "locking_mode",      "temp_store",        "trusted_schema",
-    "writable_schema",  "reverse_unordered_selects", "case_sensitive_like", "full_column_names", "short_column_names",
-    "count_changes",    "empty_result_callbacks",  "automatic_index",   "cell_size_check",   "mmap_size",
-    "threads",          "legacy_alter_table",      NULL};
+static const char *const lane_pragmas[] = {"query_only",
+                                           "read_uncommitted",
+                                           "locking_mode",
+                                           "temp_store",
+                                           "trusted_schema",
+                                           "writable_schema",
+                                           "reverse_unordered_selects",
+                                           "case_sensitive_like",
+                                           "full_column_names",
+                                           "short_column_names",
+                                           "count_changes",
+                                           "empty_result_callbacks",
+                                           "automatic_index",
+                                           "cell_size_check",
+                                           "mmap_size",
+                                           "threads",
+                                           "legacy_alter_table",
+                                           NULL};
 
 static bool is_any(const char *name, const char *const *names) {
     for (; *names; names++)

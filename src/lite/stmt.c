@@ -100,7 +100,8 @@ static bool prepare(struct lite_conn *conn, struct lite_stmt *stmt, struct query
     const struct quring_statement *text = query->statement;
     size_t blank = lite_text_blank(text->sql, text->length); /* SQLite takes a lone ';' for a whole statement */
     const char *sql = text->sql + blank, *tail = sql, *end = text->sql + text->length;
-    int code = prepare_text(conn, sql, text->length - blank, keep ? SQLITE_PREPARE_PERSISTENT : 0, &stmt->handle, &tail);
+    int code =
+        prepare_text(conn, sql, text->length - blank, keep ? SQLITE_PREPARE_PERSISTENT : 0, &stmt->handle, &tail);
     stmt->command = lite_text_command(sql, text->length - blank);
     stmt->keep = keep && !conn->verdict.pragma;
     if (conn->verdict.to_writer)

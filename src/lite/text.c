@@ -57,7 +57,8 @@ static bool is_letter(char c) {
 static struct word next_word(struct reader *r) {
     skip_space(r);
     struct word word = {r->at, 0};
-    while (r->at < r->end && (is_letter(*r->at) || (word.length && ((*r->at >= '0' && *r->at <= '9') || *r->at == '$')))) {
+    while (r->at < r->end &&
+           (is_letter(*r->at) || (word.length && ((*r->at >= '0' && *r->at <= '9') || *r->at == '$')))) {
         r->at++;
         word.length++;
     }
@@ -88,8 +89,8 @@ size_t lite_text_blank(const char *sql, size_t length) {
 
 uint8_t lite_text_route(const char *sql, size_t length) {
     static const char *const alone[] = {"pragma", "vacuum", "attach", "detach", NULL};
-    static const char *const writes[] = {"insert", "update",  "delete",  "replace", "create",
-                                         "drop",   "alter",   "reindex", "analyze", NULL};
+    static const char *const writes[] = {"insert", "update", "delete",  "replace", "create",
+                                         "drop",   "alter",  "reindex", "analyze", NULL};
     struct reader r = read_text(sql, length);
     struct word word = next_word(&r);
     if (is(word, "explain")) { /* of a PRAGMA that works while it is prepared, it works too */
@@ -149,9 +150,9 @@ static const char *object_command(struct reader *r, const char *const commands[4
 const char *lite_text_command(const char *sql, size_t length) {
     static const char *const create[] = {"CREATE TABLE", "CREATE INDEX", "CREATE VIEW", "CREATE TRIGGER"};
     static const char *const drop[] = {"DROP TABLE", "DROP INDEX", "DROP VIEW", "DROP TRIGGER"};
-    static const char *const plain[] = {"SELECT",  "INSERT", "UPDATE",  "DELETE",   "REPLACE",   "EXPLAIN", "PRAGMA",
-                                        "ANALYZE", "VACUUM", "REINDEX", "BEGIN",    "COMMIT",    "ROLLBACK", "SAVEPOINT",
-                                        "RELEASE", "ATTACH", "DETACH"};
+    static const char *const plain[] = {"SELECT",   "INSERT",    "UPDATE",  "DELETE",  "REPLACE", "EXPLAIN",
+                                        "PRAGMA",   "ANALYZE",   "VACUUM",  "REINDEX", "BEGIN",   "COMMIT",
+                                        "ROLLBACK", "SAVEPOINT", "RELEASE", "ATTACH",  "DETACH"};
     struct reader r = read_text(sql, length);
     struct word word = next_word(&r);
     if (is(word, "with"))

@@ -140,8 +140,10 @@ int lite_url_parse(const char *url, struct lite_url *parsed, char *message, size
     if (error)
         return error;
     if (length && *at != '/')
-        return refuse(&why, QURING_EURL, "an sqlite URL has no host: write three slashes for a relative path, "
-                                         "sqlite:///%.*s, and four for an absolute one", (int)length, at);
+        return refuse(&why, QURING_EURL,
+                      "an sqlite URL has no host: write three slashes for a relative path, "
+                      "sqlite:///%.*s, and four for an absolute one",
+                      (int)length, at);
     error = length ? parse_path(at + 1, length - 1, parsed, &why) : 0;
     if (!error && !parsed->path && parsed->mode == LITE_READ_ONLY)
         error = refuse(&why, QURING_EURL, "a database in memory that is read only would be empty for ever");

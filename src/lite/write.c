@@ -42,9 +42,11 @@ static bool run_member(struct lite_lane *lane, struct query *query) {
 }
 
 static bool run_members(struct lite_lane *lane) {
-    while (groupable(lane, lane->next))
+    while (groupable(lane, lane->next)) {
         if (!run_member(lane, lane->taken[lane->next++]))
             return false;
+        lite_lane_sift(lane);
+    }
     return lite_conn_control(&lane->conn, LITE_COMMIT) == SQLITE_OK;
 }
 
@@ -87,8 +89,9 @@ static bool refused_after_rollback(struct lite_lane *lane, struct query *query) 
         result_set_command(&query->result, "ROLLBACK", 8);
         query->status = QURING_OK;
     } else {
-        error_set(&query->error, "25P02", "an earlier error rolled the transaction back: nothing runs until it is ended",
-                  NULL, "end it with ROLLBACK", 0);
+        error_set(&query->error, "25P02",
+                  "an earlier error rolled the transaction back: nothing runs until it is ended", NULL,
+                  "end it with ROLLBACK", 0);
         query->status = QURING_SERVER_ERROR;
     }
     return true;
