@@ -77,7 +77,7 @@ static void fill(int scale) {
 static uint32_t open_filled(const char *path, int scale) {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
     check(sqlite3_open_v2(path, &db, flags, NULL), SQLITE_OK);
-    execute("pragma journal_mode = wal; pragma synchronous = full");
+    execute("pragma journal_mode = wal; pragma synchronous = full; pragma cache_size = -16384"); /* as quring's */
     if (number("select count(*) from sqlite_schema where name = 'pgbench_accounts'") == 0)
         fill(scale);
     int branches = number("select count(*) from pgbench_branches");
