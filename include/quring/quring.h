@@ -168,6 +168,8 @@ typedef struct quring_db_options {
  *   host=… dbname=… …                     a libpq conninfo string
  *   sqlite:///relative.db, sqlite:////absolute.db
  *   sqlite://, sqlite:///:memory:         a private in-memory database
+ * SQLite's URLs take ?mode=ro, rw (the file must exist) or rwc (it is created: the default). Outside a session, PRAGMAs
+ * that would change one of several connections are refused (0A000).
  * Parameters of libpq's environment and files (PGPASSFILE, service file, …) apply: libpq connects.
  * Returns 0, EURL, EINVAL, ENOMEM, EFULL, ESHUTDOWN or ESYSTEM.
  */
