@@ -109,7 +109,9 @@ static int uring_enter(struct port *port, uint32_t wait_count, uint64_t timeout_
     /* EBUSY and EAGAIN: the kernel wants its events collected before it takes more, which comes next anyway. */
     if (result >= 0 || result == -EBUSY || result == -EAGAIN)
         return 0;
-    return result;
+    /* A registered descriptor means nothing to any other thread; without one the kernel says EEXIST by itself. */
+    bool registered = u->enter_flags & IORING_ENTER_REGISTERED_RING;
+    return registered && (result == -EINVAL || result == -EBADF) ? -EEXIST : result;
 }
 
 static int uring_submit(struct port_uring *u) {

@@ -73,6 +73,18 @@ void ring_close(struct ring *ring) {
     free(ring);
 }
 
+bool ring_sockets_take(struct ring *ring, uint32_t count) {
+    if (count > ring->streams.count - ring->socket_count)
+        return false;
+    ring->socket_count += count;
+    return true;
+}
+
+void ring_sockets_give(struct ring *ring, uint32_t count) {
+    PRE(count <= ring->socket_count);
+    ring->socket_count -= count;
+}
+
 struct port *ring_port(struct ring *ring) {
     return ring->port;
 }
@@ -234,7 +246,9 @@ static int wait(struct ring *ring, uint64_t timeout_ns) {
         timeout_ns = SEND_GUARD_NS;
     /* Announce the sleep, then look once more: a job that finished before the flag was up would not wake us. */
     atomic_store(&ring->asleep, true);
-    bool ready = timeout_ns == 0 || collected || offload_waiting(ring) || atomic_load(&ring->wake_asked);
+    /* Spinning may have run handlers, which set timers and have more to send. */
+    bool ready = timeout_ns == 0 || collected || ring_wants_turn(ring) || offload_waiting(ring) ||
+                 atomic_load(&ring->wake_asked);
     int error = ring->port->methods->enter(ring->port, ready ? 0 : wanted, timeout_ns);
     atomic_store_explicit(&ring->asleep, false, memory_order_relaxed);
     return error;

@@ -45,6 +45,10 @@ void ring_close(struct ring *ring);
 /* One turn. Waits up to `timeout_ns` for something to happen; 0 or a negative errno that ends the ring's life. */
 int ring_turn(struct ring *ring, uint64_t timeout_ns);
 
+/* Sets sockets aside for an owner of streams, whose stream_open() then finds room; false: there are not as many left. */
+bool ring_sockets_take(struct ring *ring, uint32_t count);
+void ring_sockets_give(struct ring *ring, uint32_t count);
+
 /* Read once a turn. */
 uint64_t ring_now_ns(const struct ring *ring);
 

@@ -12,7 +12,8 @@ struct ring {
     struct port *port;
     uint64_t now_ns;
     uint64_t spin_ns;
-    struct slots streams; /* of struct stream * */
+    struct slots streams;  /* of struct stream * */
+    uint32_t socket_count; /* set aside for owners of streams */
     struct list dirty;    /* streams with something to do in the next emit */
     uint32_t sends_pushed; /* in this emit */
     bool stirred; /* a handler ran since this emit began, and its owner may have to act before the next sleep */

@@ -126,6 +126,7 @@ static bool session_violate(struct wire_session *session, struct wire_event *eve
     event->kind = WIRE_VIOLATION;
     event->request = session->head;
     event->violation = session->violation;
+    event->over_limit = false;
     return true;
 }
 
@@ -298,7 +299,11 @@ static bool session_refuse(struct wire_session *session, const struct wire_frame
                                waiting_for[session->phase]);
     char complaint[sizeof session->violation];
     wire_frame_complaint(frame, session->message_limit_bytes, complaint, sizeof complaint);
-    return session_violate(session, event, "%s", complaint);
+    const struct wire_law *law = &wire_laws[frame->type];
+    bool over_limit = frame->size > law->least && frame->size <= law->end && (may_come[frame->type] >> session->phase & 1);
+    session_violate(session, event, "%s", complaint);
+    event->over_limit = over_limit;
+    return true;
 }
 
 /* After the end: a violation stays one; what follows a FATAL error or a COPY is of no interest. */
@@ -310,6 +315,7 @@ static size_t session_over(const struct wire_session *session, size_t size, stru
         return size;
     event->kind = WIRE_VIOLATION;
     event->violation = session->violation;
+    event->over_limit = false;
     return 0;
 }
 

@@ -71,6 +71,7 @@ struct wire_event {
     const char *name;
     const char *value;
     const char *violation;
+    bool over_limit; /* of a violation: the message may come, but not at this length: it is the session's own limit */
 };
 
 struct wire_request {

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* SQLite files for live tests: each in a directory of its own, and other processes that hold or write them. */
+#ifndef QURING_TESTS_LITE_FILES_H
+#define QURING_TESTS_LITE_FILES_H
+
+#include "lib/live.h"
+
+/* A new directory for this test; files_end() removes it with all that is in it. */
+void files_begin(void);
+void files_end(void);
+
+/* "<directory>/<name>", and "sqlite:///<directory>/<name>". Static, overwritten by the next call. */
+const char *files_path(const char *name);
+const char *files_url(const char *name);
+
+/* live_open_url() on a file of the directory. */
+void files_open(struct live *live, const char *name, const quring_db_options *options);
+
+/* Another process that holds the file's write lock from before this returns, for `hold_ns`. */
+pid_t files_lock(const char *name, uint64_t hold_ns);
+void files_wait_for(pid_t pid);
+
+#endif

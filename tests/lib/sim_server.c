@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/sim_server_internal.h"
+
+#include "base/cursor.h"
+#include "lib/replies.h"
+#include "pg/pg.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum { FLUSH_BYTES = 8192, FLOOD_BATCH = 50 };
+
+static _Thread_local struct sim_server *server_in_use;
+
+static void no_hook(bool inside) {
+    (void)inside;
+}
+
+void (*sim_library_hook)(bool inside) = no_hook;
+
+static struct sim *sim_of(const struct sim_conn *conn) {
+    return conn->server->sim;
+}
+
+/* ---- Output ---- */
+
+static void listen_again(struct sim_conn *conn) {
+    bool blocked = sim_peer_backlog_bytes(conn->peer) != 0;
+    sim_peer_listen(conn->peer, !blocked);
+}
+
+void sim_conn_flush(struct sim_conn *conn) {
+    size_t size = buf_size(&conn->out);
+    if (!size)
+        return;
+    if (!conn->over)
+        sim_peer_write(conn->peer, buf_head(&conn->out), size);
+    buf_reset(&conn->out, SIZE_MAX);
+    listen_again(conn);
+}
+
+/* Notices and their like may stand between any two messages. */
+static void slip_in(struct sim_conn *conn) {
+    switch (rng_below(sim_rng(sim_of(conn)), 3)) {
+    case 0:
+        reply_report(&conn->out, 'N', "WARNING", "01000", "this may stand anywhere", NULL);
+        break;
+    case 1:
+        reply_status(&conn->out, "application_name", "sim");
+        break;
+    default:
+        reply_notification(&conn->out, 4711, "channel", "payload");
+    }
+}
+
+void sim_conn_sent(struct sim_conn *conn) {
+    if (sim_chance(sim_of(conn), conn->server->async))
+        slip_in(conn);
+    if (buf_size(&conn->out) > FLUSH_BYTES || sim_chance(sim_of(conn), conn->server->eager))
+        sim_conn_flush(conn);
+}
+
+/* ---- Transactions ---- */
+
+static void rollback(struct sim_conn *conn) {
+    conn->member_count = 0;
+    conn->deferred[0] = 0;
+}
+
+static void commit(struct sim_conn *conn) {
+    for (uint32_t i = 0; i < conn->member_count; i++)
+        conn->server->ledger[conn->members[i]].committed++;
+    conn->member_count = 0;
+}
+
+static void join(struct sim_conn *conn, uint32_t index) {
+    if (conn->member_count == conn->member_room) {
+        conn->member_room = conn->member_room ? 2 * conn->member_room : 16;
+        conn->members = realloc(conn->members, conn->member_room * sizeof *conn->members);
+    }
+    conn->members[conn->member_count++] = index;
+}
+
+void sim_conn_error(struct sim_conn *conn, const char *sqlstate, const char *message) {
+    rollback(conn);
+    conn->skipping = true;
+    reply_report(&conn->out, 'E', "ERROR", sqlstate, message, (const char *const[]){"Hread the manual", NULL});
+    sim_conn_sent(conn);
+}
+
+void sim_conn_fatal(struct sim_conn *conn, const char *sqlstate) {
+    rollback(conn);
+    reply_report(&conn->out, 'E', "FATAL", sqlstate, "the server ends the connection", NULL);
+    sim_conn_flush(conn);
+    conn->over = true;
+    sim_peer_end(conn->peer);
+}
+
+/* ---- Messages ---- */
+
+static void check(struct sim_conn *conn, bool well, const char *what) {
+    if (!well)
+        sim_fail(sim_of(conn), "the server got a wrong message: %s", what);
+}
+
+static struct sim_statement *find(struct sim_conn *conn, const char *name) {
+    list_for_each (node, &conn->statements) {
+        struct sim_statement *statement = list_entry(node, struct sim_statement, link);
+        if (strcmp(statement->name, name) == 0)
+            return statement;
+    }
+    return NULL;
+}
+
+static void forget(struct sim_conn *conn, struct sim_statement *statement) {
+    if (conn->bound == statement)
+        conn->bound = NULL;
+    list_remove(&statement->link);
+    free(statement);
+}
+
+static void on_parse(struct sim_conn *conn, struct cursor *body) {
+    size_t length;
+    const char *name = cursor_string(body, &length), *sql = cursor_string(body, NULL);
+    check(conn, cursor_u16(body) == 0 && cursor_done(body) && length < 16, "Parse");
+    conn->server->parses++;
+    struct sim_statement *before = find(conn, name);
+    check(conn, !before || !*name, "Parse under a name that is taken");
+    if (before)
+        forget(conn, before);
+    struct sim_statement *statement = calloc(1, sizeof *statement);
+    list_init(&statement->link);
+    memcpy(statement->name, name, length);
+    statement->schema = conn->server->schema;
+    statement->sync = conn->syncs;
+    if (!sim_sql_read(statement, sql))
+        sim_fail(sim_of(conn), "the server got SQL that is none of ours: %s", sql);
+    if (statement->verb == SIM_BAD) {
+        sim_conn_error(conn, statement->sqlstate, "an error of Parse");
+        free(statement);
+        return;
+    }
+    list_push_back(&conn->statements, &statement->link);
+    uint32_t count = 0;
+    list_for_each (node, &conn->statements)
+        count += !list_entry(node, struct sim_statement, link)->forgotten;
+    if (count > conn->server->prepared_most)
+        conn->server->prepared_most = count;
+    reply_bare(&conn->out, '1');
+    sim_conn_sent(conn);
+}
+
+/* A count of format codes: none, one for all, or one each. */
+static uint16_t read_formats(struct sim_conn *conn, struct cursor *body, uint16_t *formats, uint16_t most) {
+    uint16_t count = cursor_u16(body);
+    check(conn, count <= most, "number of format codes");
+    for (uint16_t i = 0; i < count; i++) {
+        formats[i] = cursor_u16(body);
+        check(conn, formats[i] <= 1, "format code");
+    }
+    return count;
+}
+
+static void read_identity(struct sim_conn *conn, struct cursor *body, bool binary) {
+    int32_t size = cursor_i32(body);
+    check(conn, size > 0 && size < (int32_t)sizeof conn->text, "parameter");
+    const uint8_t *bytes = cursor_take(body, (size_t)size);
+    check(conn, bytes != NULL, "parameter past its message");
+    memcpy(conn->text, bytes, (size_t)size);
+    conn->text[size] = 0;
+    if (conn->bound->verb == SIM_BARRIER) {
+        check(conn, !binary, "binary barrier");
+        if (conn->server->wrong_nonce)
+            conn->text[0] ^= 1;
+        return;
+    }
+    check(conn, !binary || size == 8, "binary int8");
+    conn->identity = binary ? (int64_t)bytes_load_u64(bytes) : strtoll(conn->text, NULL, 10);
+    conn->index = (uint32_t)conn->identity;
+    bool ours = (uint64_t)conn->identity >> 32 == conn->server->salt && conn->index < conn->server->query_count;
+    check(conn, ours, "an identity that nobody sent");
+}
+
+/* Whether Bind is refused for a plan that went stale; only statements of an earlier transaction can be. */
+static bool refuse_stale(struct sim_conn *conn, struct sim_statement *statement) {
+    struct sim_server *server = conn->server;
+    if (*statement->name && statement->sync != conn->syncs) {
+        if (sim_chance(server->sim, server->stale))
+            server->schema++;
+        if (sim_chance(server->sim, server->forget))
+            statement->forgotten = true;
+    }
+    bool changed = statement->schema != server->schema && sim_sql_returns_rows(statement) && *statement->name;
+    if (!statement->forgotten && !changed)
+        return false;
+    if (sim_sql_param_count(statement))
+        server->ledger[conn->index].refused++;
+    sim_conn_error(conn, statement->forgotten ? "26000" : "0A000",
+                   statement->forgotten ? "prepared statement does not exist"
+                                        : "cached plan must not change result type");
+    return true;
+}
+
+static void on_bind(struct sim_conn *conn, struct cursor *body) {
+    uint16_t formats[1] = {0};
+    const char *portal = cursor_string(body, NULL), *name = cursor_string(body, NULL);
+    conn->bound = find(conn, name);
+    check(conn, !*portal && conn->bound, "Bind of a statement that was never prepared");
+    uint16_t count = read_formats(conn, body, formats, 1);
+    uint16_t params = cursor_u16(body);
+    check(conn, params == sim_sql_param_count(conn->bound), "number of parameters");
+    if (params)
+        read_identity(conn, body, count && formats[0]);
+    conn->format_count = read_formats(conn, body, conn->formats, 8);
+    check(conn, cursor_done(body), "Bind");
+    if (conn->bound->verb == SIM_BARRIER && conn->server->mute) {
+        conn->silent = true;
+        return;
+    }
+    if (conn->bound->verb == SIM_BARRIER && conn->server->barrier_error) {
+        sim_conn_error(conn, conn->server->barrier_error, "not today");
+        return;
+    }
+    if (conn->bound->verb != SIM_BARRIER && refuse_stale(conn, conn->bound))
+        return;
+    if (conn->bound->verb == SIM_REFUSE) {
+        sim_conn_error(conn, conn->bound->sqlstate, "an error of Bind");
+        return;
+    }
+    if (params && conn->bound->verb != SIM_BARRIER)
+        conn->server->ledger[conn->index].bound++;
+    reply_bare(&conn->out, '2');
+    sim_conn_sent(conn);
+}
+
+static void on_execute(struct sim_conn *conn, struct cursor *body) {
+    const char *portal = cursor_string(body, NULL);
+    check(conn, !*portal && cursor_u32(body) == 0 && cursor_done(body), "Execute");
+    check(conn, conn->bound != NULL, "Execute without a portal");
+    if (conn->bound->verb != SIM_BARRIER && sim_sql_param_count(conn->bound)) {
+        check(conn, !conn->server->in_order || conn->index >= conn->server->last_index, "Execute out of order");
+        conn->server->last_index = conn->index;
+        conn->server->ledger[conn->index].executed++;
+        join(conn, conn->index);
+    }
+    (void)sim_sql_execute(conn);
+}
+
+static void on_describe(struct sim_conn *conn, struct cursor *body) {
+    char kind = (char)cursor_u8(body);
+    const struct sim_statement *statement = find(conn, cursor_string(body, NULL));
+    check(conn, kind == 'S' && statement && cursor_done(body), "Describe");
+    sim_sql_describe(conn, statement);
+}
+
+static void on_close(struct sim_conn *conn, struct cursor *body) {
+    char kind = (char)cursor_u8(body);
+    struct sim_statement *statement = find(conn, cursor_string(body, NULL));
+    check(conn, kind == 'S' && cursor_done(body), "Close");
+    if (statement)
+        forget(conn, statement);
+    reply_bare(&conn->out, '3');
+    sim_conn_sent(conn);
+}
+
+static void on_sync(struct sim_conn *conn, struct cursor *body) {
+    struct sim_server *server = conn->server;
+    check(conn, cursor_done(body), "Sync");
+    conn->syncs++;
+    server->syncs++;
+    bool killed = sim_chance(server->sim, server->kill);
+    if (conn->farewell[0] || (killed && rng_next(sim_rng(server->sim)) & 1)) {
+        sim_conn_fatal(conn, conn->farewell[0] ? conn->farewell : "57P01");
+        return;
+    }
+    if (conn->deferred[0] && !conn->skipping) {
+        char sqlstate[6];
+        memcpy(sqlstate, conn->deferred, sizeof sqlstate);
+        sim_conn_error(conn, sqlstate, "an error of the commit");
+    }
+    conn->skipping = false;
+    if (conn->transaction == 'I')
+        commit(conn);
+    if (killed) { /* committed, but nobody will know */
+        sim_conn_fatal(conn, "57P01");
+        return;
+    }
+    reply_ready(&conn->out, conn->transaction);
+    sim_sql_after_ready(conn);
+    conn->bound = NULL;
+    sim_conn_flush(conn);
+}
+
+static void on_message(struct sim_conn *conn, uint8_t type, struct cursor *body) {
+    conn->server->messages++;
+    if (type == 'S')
+        on_sync(conn, body);
+    else if (type == 'X')
+        conn->over = true;
+    else if (conn->skipping)
+        check(conn, strchr("PBDEC", type), "its type");
+    else if (type == 'P')
+        on_parse(conn, body);
+    else if (type == 'B')
+        on_bind(conn, body);
+    else if (type == 'D')
+        on_describe(conn, body);
+    else if (type == 'E')
+        on_execute(conn, body);
+    else if (type == 'C')
+        on_close(conn, body);
+    else
+        check(conn, false, "its type");
+}
+
+static bool flood(struct sim_conn *conn) {
+    if (!conn->flood_left || sim_peer_over(conn->peer))
+        return false;
+    for (int i = 0; i < FLOOD_BATCH; i++)
+        reply_report(&conn->out, 'N', "NOTICE", "00000", "there is no end to this", NULL);
+    sim_conn_flush(conn);
+    return true;
+}
+
+/* Works off what has come, until the output is full, something takes time, or it is over. */
+static void work(struct sim_conn *conn) {
+    while (!conn->napping && !conn->silent && !conn->over && !sim_peer_backlog_bytes(conn->peer)) {
+        if (!conn->quiet && flood(conn))
+            continue;
+        size_t size = buf_size(&conn->in);
+        const uint8_t *at = buf_head(&conn->in);
+        if (size < 5)
+            return;
+        uint32_t length = bytes_load_u32(at + 1);
+        if (length < 4 || length > 1u << 30)
+            sim_fail(sim_of(conn), "the server got a message '%c' of length %u", *at, length);
+        if (size - 1 < length)
+            return;
+        struct cursor body = cursor_over(at + 5, length - 4);
+        on_message(conn, *at, &body);
+        buf_consume(&conn->in, (size_t)length + 1);
+    }
+}
+
+/* ---- Connections ---- */
+
+static void nap_over(struct sim_timer *timer) {
+    struct sim_conn *conn = base_container_of(timer, struct sim_conn, nap);
+    conn->napping = false;
+    work(conn);
+}
+
+void sim_conn_nap(struct sim_conn *conn, uint64_t ns) {
+    conn->napping = true;
+    sim_timer_set(sim_of(conn), &conn->nap, ns);
+}
+
+static void peer_received(struct sim_peer *peer, const uint8_t *bytes, size_t size) {
+    struct sim_conn *conn = sim_peer_user(peer);
+    buf_put(&conn->in, bytes, size);
+    work(conn);
+}
+
+static void peer_writable(struct sim_peer *peer) {
+    struct sim_conn *conn = sim_peer_user(peer);
+    listen_again(conn);
+    if (!conn->napping) {
+        conn->napping = true; /* not from within its own write */
+        sim_timer_set(conn->server->sim, &conn->nap, 0);
+    }
+}
+
+/* A backend whose client is gone carries out what it has got, or dies first. */
+static void peer_ended(struct sim_peer *peer, bool reset) {
+    struct sim_conn *conn = sim_peer_user(peer);
+    conn->quiet = true;
+    if (reset && rng_next(sim_rng(conn->server->sim)) & 1) {
+        conn->over = true;
+        rollback(conn);
+    }
+    work(conn);
+}
+
+static const struct sim_peer_events peer_events = {peer_received, peer_writable, peer_ended};
+
+static void accept_conn(struct sim_server *server, int *fd) {
+    struct sim_conn *conn = calloc(1, sizeof *conn);
+    conn->server = server;
+    conn->transaction = 'I';
+    conn->nap.fire = nap_over;
+    buf_init(&conn->in, SIZE_MAX);
+    buf_init(&conn->out, SIZE_MAX);
+    list_init(&conn->statements);
+    list_push_back(&server->conns, &conn->link);
+    *fd = sim_connect(server->sim, &peer_events, conn, &conn->peer);
+    server->connects++;
+    if (server->cut_sent || server->cut_received)
+        sim_peer_reset_at(conn->peer, server->cut_sent ? server->cut_sent : UINT64_MAX,
+                          server->cut_received ? server->cut_received : UINT64_MAX);
+    server->cut_sent = server->cut_received = 0;
+    sim_peer_write(conn->peer, server->stray, server->stray_bytes);
+}
+
+static void take_connect(struct pg_connect *connect) {
+    struct sim_server *server = server_in_use;
+    server->attempts++;
+    connect->fd = -1;
+    connect->tls = NULL;
+    if (server->refusal && server->refusals_left) {
+        server->refusals_left -= server->refusals_left != UINT32_MAX;
+        snprintf(connect->sqlstate, sizeof connect->sqlstate, "%s", server->refusal);
+        snprintf(connect->message, sizeof connect->message, "the simulated server refuses");
+        return;
+    }
+    accept_conn(server, &connect->fd);
+}
+
+static void connector(struct job *job) {
+    sim_library_hook(false);
+    take_connect(base_container_of(job, struct pg_connect, job));
+    sim_library_hook(true);
+}
+
+void sim_server_use(struct sim_server *server) {
+    server_in_use = server;
+    pg_use_connector(server ? connector : NULL);
+}
+
+void sim_server_init(struct sim_server *server, struct sim *sim, uint32_t query_count) {
+    *server = (struct sim_server){.sim = sim, .query_count = query_count};
+    server->salt = 1 + (uint32_t)rng_below(sim_rng(sim), 0x7ffffff0);
+    server->ledger = calloc(query_count, sizeof *server->ledger);
+    list_init(&server->conns);
+}
+
+static void conn_free(struct sim_conn *conn) {
+    struct list *node;
+    while ((node = list_first(&conn->statements)))
+        forget(conn, list_entry(node, struct sim_statement, link));
+    sim_timer_clear(sim_of(conn), &conn->nap);
+    buf_free(&conn->in);
+    buf_free(&conn->out);
+    free(conn->members);
+    free(conn);
+}
+
+void sim_server_free(struct sim_server *server) {
+    struct list *node;
+    while ((node = list_pop_front(&server->conns)))
+        conn_free(list_entry(node, struct sim_conn, link));
+    free(server->ledger);
+}
+
+void sim_server_kill(struct sim_server *server, bool reset) {
+    list_for_each (node, &server->conns) {
+        struct sim_conn *conn = list_entry(node, struct sim_conn, link);
+        if (conn->over || conn->quiet)
+            continue;
+        conn->over = true;
+        rollback(conn);
+        if (reset)
+            sim_peer_reset(conn->peer);
+        else
+            sim_peer_end(conn->peer);
+    }
+}
+
+void sim_server_deafen(struct sim_server *server) {
+    list_for_each (node, &server->conns)
+        sim_peer_listen(list_entry(node, struct sim_conn, link)->peer, false);
+}
+
+void sim_server_go_rogue(struct sim_server *server, uint32_t nth, const void *bytes, size_t size) {
+    list_for_each (node, &server->conns) {
+        struct sim_conn *conn = list_entry(node, struct sim_conn, link);
+        if (conn->over || conn->quiet || nth--)
+            continue;
+        conn->silent = true;
+        sim_peer_write(conn->peer, bytes, size);
+        return;
+    }
+}
+
+uint32_t sim_server_conn_count(const struct sim_server *server) {
+    uint32_t count = 0;
+    list_for_each (node, &server->conns)
+        count += !list_entry(node, struct sim_conn, link)->over && !list_entry(node, struct sim_conn, link)->quiet;
+    return count;
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A scripted PostgreSQL server on simulated sockets. It reads the frontend's messages with a strict parser of its own (any
+ * flaw ends the test), keeps prepared statements per connection, runs implicit transactions between two Syncs, and keeps
+ * a ledger of what it did for which query, so that a test can hold the engine's word against it.
+ *
+ *   sim_server.c   connections, messages, transactions
+ *   sim_sql.c      the statements that it understands, and what it answers
+ *
+ * Every statement takes one int8 parameter, the query's identity, which comes back in its rows:
+ *
+ *      select id $1          one row (id)                 insert $1              no rows
+ *      rows N $1             N rows (id, n, text)         big N $1               one row (id, text of N bytes)
+ *      null $1               one row (id, NULL)           sleep US $1            one row (id), US microseconds later
+ *      notice N $1           N notices, one row           flood $1               notices without end
+ *      bad S $1              error S at Parse             refuse S $1            error S at Bind
+ *      error S $1            error S at Execute           late N S $1            error S after N rows
+ *      defer S $1            error S at Sync              open $1                leaves a transaction open
+ *      fatal S $1            FATAL S, and the end         farewell S $1          FATAL S after CommandComplete
+ *      silent $1             never an answer              copy $1                begins a COPY
+ *      hostile K $1          breaks the protocol, K of SIM_HOSTILE_COUNT ways
+ *      discard all           no parameter: forgets what is prepared
+ */
+#ifndef QURING_TESTS_SIM_SERVER_H
+#define QURING_TESTS_SIM_SERVER_H
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "ring/port_sim.h"
+
+enum { SIM_HOSTILE_COUNT = 26 };
+
+/* Identities are salt << 32 | index into the ledger. */
+struct sim_entry {
+    uint32_t bound;     /* Binds that named it and were accepted */
+    uint32_t refused;   /* Binds that were refused for a stale plan */
+    uint32_t executed;  /* Executes that began */
+    uint32_t committed; /* transactions that it ran in to its end and that were committed */
+};
+
+struct sim_server {
+    struct sim *sim;
+    struct list conns;
+    uint32_t salt;
+    uint32_t query_count;
+    struct sim_entry *ledger;
+    uint32_t schema; /* statements parsed under another number have a stale plan (0A000) */
+    /* chances, in thousandths */
+    uint16_t async;  /* a notice, parameter status or notification before a message */
+    uint16_t eager;  /* the output goes out after a message, not at Sync */
+    uint16_t stale;  /* at Bind of a prepared statement: the schema changes */
+    uint16_t forget; /* … or the statement is forgotten (26000) */
+    uint16_t kill;   /* at a Sync: 57P01 to the whole connection */
+    /* connecting */
+    const char *refusal;    /* SQLSTATE that connecting fails with; NULL: it succeeds */
+    uint32_t refusals_left; /* attempts that `refusal` ends; UINT32_MAX: all */
+    uint32_t connects;      /* attempts that succeeded */
+    uint32_t attempts;
+    const void *stray; /* bytes that come before the first answer */
+    size_t stray_bytes;
+    bool mute;                 /* the first exchange is not answered */
+    bool wrong_nonce;          /* … is answered with another's nonce */
+    const char *barrier_error; /* … with an error of this SQLSTATE; NULL: it is not */
+    uint64_t cut_sent;         /* the next connection is reset after this many bytes of the engine; 0: it is not */
+    uint64_t cut_received;     /* … of the server */
+    bool in_order;             /* queries must be executed in the order in which they were asked */
+    /* what it saw */
+    uint32_t last_index;
+    uint64_t messages, syncs, parses;
+    uint32_t prepared_most; /* on one connection at a time */
+};
+
+void sim_server_init(struct sim_server *server, struct sim *sim, uint32_t query_count);
+void sim_server_free(struct sim_server *server);
+
+/* Databases that this thread opens next connect to it; NULL: to libpq's again. */
+void sim_server_use(struct sim_server *server);
+
+/*
+ * For tests that watch what the library itself does: called with true where it is entered or gone back to, with false
+ * where it is left, for the caller or for the simulation. Does nothing unless a test sets it.
+ */
+extern void (*sim_library_hook)(bool inside);
+
+/* Resets or ends all connections, as a server does that dies or is shut down. */
+void sim_server_kill(struct sim_server *server, bool reset);
+/* All connections stop reading, for good. */
+void sim_server_deafen(struct sim_server *server);
+
+/* The n-th connection that lives, if there is one, stops answering and writes these bytes instead. */
+void sim_server_go_rogue(struct sim_server *server, uint32_t nth, const void *bytes, size_t size);
+uint32_t sim_server_conn_count(const struct sim_server *server);
+
+static inline int64_t sim_server_identity(const struct sim_server *server, uint32_t index) {
+    return (int64_t)((uint64_t)server->salt << 32 | index);
+}
+
+#endif

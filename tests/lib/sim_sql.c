@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/replies.h"
+#include "lib/sim_server_internal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum { OID_INT8 = 20, OID_INT4 = 23, OID_TEXT = 25 };
+
+/* ---- Texts ---- */
+
+/* What stands between a verb and $1: n a number, s an SQLSTATE. Rows: the columns of `shapes`. */
+static const struct {
+    const char *word;
+    const char *arguments;
+    uint8_t shape;
+} verbs[] = {
+    [SIM_BARRIER] = {"select $1", "", 4}, [SIM_SELECT] = {"select id", "", 1},   [SIM_INSERT] = {"insert", "", 0},
+    [SIM_ROWS] = {"rows", "n", 3},        [SIM_BIG] = {"big", "n", 2},           [SIM_NULL] = {"null", "", 2},
+    [SIM_SLEEP] = {"sleep", "n", 1},      [SIM_NOTICE] = {"notice", "n", 1},     [SIM_FLOOD] = {"flood", "", 1},
+    [SIM_BAD] = {"bad", "s", 1},          [SIM_REFUSE] = {"refuse", "s", 1},     [SIM_ERROR] = {"error", "s", 1},
+    [SIM_LATE] = {"late", "ns", 3},       [SIM_DEFER] = {"defer", "s", 0},       [SIM_OPEN] = {"open", "", 1},
+    [SIM_FATAL] = {"fatal", "s", 1},      [SIM_FAREWELL] = {"farewell", "s", 1}, [SIM_SILENT] = {"silent", "", 1},
+    [SIM_COPY] = {"copy", "", 0},         [SIM_HOSTILE] = {"hostile", "n", 1},   [SIM_DISCARD] = {"discard all", "", 0},
+};
+
+static const struct {
+    uint16_t count;
+    struct reply_column columns[3];
+} shapes[] = {
+    {0, {{0}}},
+    {1, {{"id", OID_INT8, -1}}},
+    {2, {{"id", OID_INT8, -1}, {"text", OID_TEXT, -1}}},
+    {3, {{"id", OID_INT8, -1}, {"n", OID_INT4, -1}, {"text", OID_TEXT, -1}}},
+    {1, {{"?column?", OID_TEXT, -1}}},
+};
+
+bool sim_sql_returns_rows(const struct sim_statement *statement) {
+    return shapes[verbs[statement->verb].shape].count != 0;
+}
+
+uint16_t sim_sql_param_count(const struct sim_statement *statement) {
+    return statement->verb != SIM_DISCARD;
+}
+
+static bool read_arguments(struct sim_statement *statement, const char *at, const char *arguments) {
+    for (; *arguments; arguments++) {
+        if (*at++ != ' ')
+            return false;
+        size_t length = strcspn(at, " ");
+        if (*arguments == 'n') {
+            statement->number = (uint32_t)strtoul(at, NULL, 10);
+        } else {
+            if (length != 5)
+                return false;
+            memcpy(statement->sqlstate, at, 5);
+        }
+        at += length;
+    }
+    bool whole = statement->verb == SIM_BARRIER || statement->verb == SIM_DISCARD;
+    return strcmp(at, whole ? "" : " $1") == 0;
+}
+
+bool sim_sql_read(struct sim_statement *statement, const char *sql) {
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        size_t length = strlen(verbs[i].word);
+        if (strncmp(sql, verbs[i].word, length) != 0)
+            continue;
+        statement->verb = (enum sim_verb)i;
+        if (read_arguments(statement, sql + length, verbs[i].arguments))
+            return true;
+    }
+    return false;
+}
+
+/* ---- Rows ---- */
+
+void sim_sql_describe(struct sim_conn *conn, const struct sim_statement *statement) {
+    uint32_t oid = statement->verb == SIM_BARRIER ? OID_TEXT : OID_INT8;
+    reply_parameters(&conn->out, sim_sql_param_count(statement), &oid);
+    sim_conn_sent(conn);
+    uint8_t shape = verbs[statement->verb].shape;
+    if (shapes[shape].count)
+        reply_columns(&conn->out, shapes[shape].count, shapes[shape].columns);
+    else
+        reply_bare(&conn->out, 'n');
+    sim_conn_sent(conn);
+}
+
+static bool is_binary(const struct sim_conn *conn, uint16_t column) {
+    if (conn->format_count == 0)
+        return false;
+    return conn->formats[conn->format_count == 1 ? 0 : column] == 1;
+}
+
+static void put_number(struct sim_conn *conn, struct buf *row, uint16_t column, int64_t value, uint32_t size) {
+    char text[24];
+    uint32_t length = (uint32_t)snprintf(text, sizeof text, "%" PRId64, value);
+    if (!is_binary(conn, column)) {
+        buf_put_u32(row, length);
+        buf_put(row, text, length);
+        return;
+    }
+    buf_put_u32(row, size);
+    if (size == 8)
+        buf_put_u64(row, (uint64_t)value);
+    else
+        buf_put_u32(row, (uint32_t)value);
+}
+
+/* A text in which the query's identity comes back once more. */
+static void put_text(struct sim_conn *conn, struct buf *row, uint32_t size) {
+    char name[24];
+    size_t length = (size_t)snprintf(name, sizeof name, "%" PRId64 ".", conn->identity);
+    buf_put_u32(row, size);
+    for (uint32_t i = 0; i < size; i++)
+        buf_put_u8(row, (uint8_t)name[i % length]);
+}
+
+static void send_row(struct sim_conn *conn, uint32_t n) {
+    const struct sim_statement *statement = conn->bound;
+    uint8_t shape = verbs[statement->verb].shape;
+    struct buf row;
+    buf_init(&row, SIZE_MAX);
+    buf_put_u16(&row, shapes[shape].count);
+    if (statement->verb == SIM_BARRIER) {
+        uint32_t length = (uint32_t)strlen(conn->text);
+        buf_put_u32(&row, length);
+        buf_put(&row, conn->text, length);
+    } else {
+        put_number(conn, &row, 0, conn->identity, 8);
+    }
+    if (shape == 3)
+        put_number(conn, &row, 1, n, 4);
+    if (statement->verb == SIM_NULL)
+        buf_put_u32(&row, UINT32_MAX);
+    else if (shape == 2 || shape == 3)
+        put_text(conn, &row, shape == 2 ? statement->number : n % 50);
+    reply_message(&conn->out, 'D', row.data, buf_size(&row));
+    buf_free(&row);
+    sim_conn_sent(conn);
+}
+
+static void send_tag(struct sim_conn *conn, const char *command, uint32_t rows) {
+    char tag[40];
+    snprintf(tag, sizeof tag, "%s%u", command, rows);
+    reply_tag(&conn->out, tag);
+    sim_conn_sent(conn);
+}
+
+/* ---- Breaking the protocol ---- */
+
+static void bad_row(struct sim_conn *conn, uint32_t kind) {
+    static const uint8_t two[] = {0, 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, past[] = {0, 1, 0, 0, 0, 9, 1},
+                         below[] = {0, 1, 0xff, 0xff, 0xff, 0xfe}, more[] = {0, 1, 0xff, 0xff, 0xff, 0xff, 7};
+    static const struct {
+        const uint8_t *bytes;
+        size_t size;
+    } rows[] = {{two, sizeof two}, {past, sizeof past}, {below, sizeof below}, {more, sizeof more}};
+    reply_message(&conn->out, 'D', rows[kind].bytes, rows[kind].size);
+}
+
+static void bad_bytes(struct sim_conn *conn, uint32_t kind) {
+    static const char *const bytes[] = {"\0garbage that is no message", "D\0\0\0\3", "D\xff\xff\xff\xff", "x\0\0\0\4"};
+    static const size_t sizes[] = {27, 5, 5, 5};
+    buf_put(&conn->out, bytes[kind], sizes[kind]);
+}
+
+static void bad_message(struct sim_conn *conn, uint32_t kind) {
+    static const uint8_t zeros[8] = {0};
+    static const struct {
+        char type;
+        const void *body;
+        size_t size;
+    } messages[] = {
+        {'R', zeros, 4},      {'V', "\xff\xff\xff\xff", 4},
+        {'c', NULL, 0},       {'Z', "Q", 1},
+        {'C', "SELECT 1", 9}, {'T', zeros, 2},
+        {'s', NULL, 0},       {'v', zeros, 8},
+        {'K', zeros, 8},      {'C', "SELECT", 6},
+        {'E', "Mx", 2},       {'1', NULL, 0},
+        {'N', "SNOTICE", 8},  {'Z', "I", 1},
+        {'2', NULL, 0},
+    };
+    reply_message(&conn->out, messages[kind].type, messages[kind].body, messages[kind].size);
+}
+
+/* Kinds 0 to 24; 25 and up break it after ReadyForQuery. */
+static void hostile(struct sim_conn *conn, uint32_t kind) {
+    if (kind < 4)
+        bad_row(conn, kind);
+    else if (kind < 8)
+        bad_bytes(conn, kind - 4);
+    else if (kind < 23)
+        bad_message(conn, kind - 8);
+    send_row(conn, 0);
+    send_tag(conn, "SELECT ", 1);
+    if (kind == 23)
+        send_row(conn, 0);
+}
+
+void sim_sql_after_ready(struct sim_conn *conn) {
+    if (!conn->bound || conn->bound->verb != SIM_HOSTILE)
+        return;
+    if (conn->bound->number == 24)
+        reply_ready(&conn->out, 'I');
+    else if (conn->bound->number == 25)
+        reply_report(&conn->out, 'E', "ERROR", "XX001", "an error out of nowhere", NULL);
+}
+
+/* ---- Execution ---- */
+
+static void send_notices(struct sim_conn *conn, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++)
+        reply_report(&conn->out, 'N', "NOTICE", "00000", "for your information", NULL);
+}
+
+static bool execute_rows(struct sim_conn *conn, const struct sim_statement *statement) {
+    bool many = statement->verb == SIM_ROWS || statement->verb == SIM_LATE;
+    uint32_t count = many ? statement->number : 1;
+    for (uint32_t i = 0; i < count; i++)
+        send_row(conn, i);
+    if (statement->verb == SIM_LATE) {
+        sim_conn_error(conn, statement->sqlstate, "an error after rows");
+        return false;
+    }
+    send_tag(conn, "SELECT ", count);
+    return true;
+}
+
+bool sim_sql_execute(struct sim_conn *conn) {
+    const struct sim_statement *statement = conn->bound;
+    switch (statement->verb) {
+    case SIM_INSERT:
+    case SIM_DEFER:
+        if (statement->verb == SIM_DEFER)
+            memcpy(conn->deferred, statement->sqlstate, sizeof conn->deferred);
+        send_tag(conn, "INSERT 0 ", 1);
+        return true;
+    case SIM_ERROR:
+        sim_conn_error(conn, statement->sqlstate, "an error of Execute");
+        return false;
+    case SIM_FATAL:
+        sim_conn_fatal(conn, statement->sqlstate);
+        return false;
+    case SIM_SILENT:
+        conn->silent = true;
+        return false;
+    case SIM_COPY:
+        reply_copy(&conn->out, 'G', 1);
+        sim_conn_flush(conn);
+        conn->silent = true;
+        return false;
+    case SIM_FLOOD:
+        conn->flood_left = UINT32_MAX;
+        return false;
+    case SIM_HOSTILE:
+        hostile(conn, statement->number);
+        return true;
+    case SIM_DISCARD:
+        list_for_each (node, &conn->statements)
+            list_entry(node, struct sim_statement, link)->forgotten = true;
+        reply_tag(&conn->out, "DISCARD ALL");
+        sim_conn_sent(conn);
+        return true;
+    case SIM_SLEEP:
+        sim_conn_nap(conn, (uint64_t)statement->number * 1000);
+        break;
+    case SIM_NOTICE:
+        send_notices(conn, statement->number);
+        break;
+    case SIM_OPEN:
+        conn->transaction = 'T'; /* it has no effect but this one, which the connection's end undoes */
+        conn->server->ledger[conn->index].committed = 1;
+        conn->member_count--;
+        break;
+    case SIM_FAREWELL:
+        memcpy(conn->farewell, statement->sqlstate, sizeof conn->farewell);
+        break;
+    default:
+        break;
+    }
+    return execute_rows(conn, statement);
+}

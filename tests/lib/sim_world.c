@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+#include "lib/sim_world.h"
+
+#include "engine/engine.h"
+#include "pg/pg.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum { IDLE_TURNS_MAX = 200000 };
+
+/* ---- Open and close ---- */
+
+uint64_t world_below(struct world *world, uint64_t bound) {
+    return rng_below(sim_rng(world->sim), bound);
+}
+
+/* Calls of the library, seen by whoever watches it. */
+#define CALL(result, call) (sim_library_hook(true), (result) = (call), sim_library_hook(false))
+
+void world_begin(struct world *world, const struct sim_options *sim, uint32_t query_count) {
+    *world = (struct world){.sim = sim_new(sim), .query_count = query_count};
+    seeds_watch(world->sim);
+    sim_server_init(&world->server, world->sim, query_count);
+    world->asked = calloc(query_count, sizeof *world->asked);
+}
+
+int world_open_engine(struct world *world, const quring_options *options, struct port *port) {
+    int error;
+    engine_use_port(port ? port : sim_port(world->sim));
+    CALL(error, quring_engine_open(options, &world->engine));
+    return error;
+}
+
+int world_open_db(struct world *world, const quring_db_options *options) {
+    int error;
+    sim_server_use(&world->server);
+    quring_db *db = NULL;
+    CALL(error, quring_db_open(world->engine, "host=sim dbname=sim", options, &db));
+    if (error)
+        return error;
+    base_container_of(db, struct pg_db, base)->rng = *sim_rng(world->sim); /* jitter must be the same again */
+    world->db = db;
+    return 0;
+}
+
+void world_open(struct world *world, const struct sim_options *sim, const quring_options *engine,
+                const quring_db_options *db, uint32_t query_count) {
+    world_begin(world, sim, query_count);
+    int error = world_open_engine(world, engine, NULL);
+    LAW(error == 0, "quring_engine_open: %s", quring_strerror(error));
+    LAW(world_open_db(world, db) == 0, "quring_db_open: %s", quring_errmsg(world->engine));
+}
+
+void world_close_engine(struct world *world) {
+    quring_stats stats;
+    quring_stats_get(world->engine, &stats);
+    LAW(stats.stale_count == 0, "%" PRIu64 " stale completions", stats.stale_count);
+    sim_library_hook(true);
+    quring_engine_close(world->engine);
+    sim_library_hook(false);
+    world->engine = NULL;
+}
+
+void world_free(struct world *world) {
+    sim_settle(world->sim);
+    sim_server_free(&world->server);
+    sim_free(world->sim);
+    seeds_watch(NULL);
+    free(world->asked);
+}
+
+void world_close(struct world *world) {
+    LAW(world->ended_count == world->accepted_count, "%u of %u queries ended", world->ended_count,
+        world->accepted_count);
+    world_close_engine(world);
+    sim_settle(world->sim);
+    world_check_ledger(world);
+    world_free(world);
+}
+
+/* ---- Asking ---- */
+
+static int submit(struct world *world, quring_query *query, bool by_handle, quring_id *id) {
+    quring_statement *statement = NULL;
+    int error = 0;
+    if (by_handle) {
+        CALL(error, quring_prepare(query->db, query->sql, &statement));
+        query->sql = NULL;
+        query->statement = statement;
+    }
+    if (!error)
+        CALL(error, quring_submit(world->engine, query, id));
+    quring_statement_release(statement); /* the query holds it by itself */
+    return error;
+}
+
+int world_ask(struct world *world, const struct ask *ask) {
+    LAW(world->asked_count < world->query_count, "the test asks more than it said");
+    uint32_t index = world->asked_count;
+    struct asked *asked = &world->asked[index];
+    char sql[80], number[16] = "", sqlstate[8] = "";
+    bool wants_number = strstr("rows big sleep notice late hostile", ask->verb) != NULL;
+    if (wants_number)
+        snprintf(number, sizeof number, " %u", ask->number);
+    if (ask->sqlstate)
+        snprintf(sqlstate, sizeof sqlstate, " %s", ask->sqlstate);
+    snprintf(sql, sizeof sql, "%s%s%s $1", strcmp(ask->verb, "select") == 0 ? "select id" : ask->verb, number,
+             sqlstate);
+    *asked = (struct asked){.verb = ask->verb,
+                            .number = ask->number,
+                            .grouped = ask->sync == QURING_SYNC_GROUP || (!ask->sync && world->grouped_by_default)};
+    snprintf(asked->sqlstate, sizeof asked->sqlstate, "%s", ask->sqlstate ? ask->sqlstate : "");
+    quring_query query = {.db = world->db,
+                          .sql = sql,
+                          .params = QURING_PARAMS(quring_int64(sim_server_identity(&world->server, index))),
+                          .user_data = index,
+                          .sync = ask->sync,
+                          .timeout_ns = ask->timeout_ns};
+    if (strcmp(ask->verb, "discard all") == 0) {
+        query.sql = ask->verb;
+        query.param_count = 0;
+    }
+    int error = submit(world, &query, ask->by_handle, &asked->id);
+    if (error)
+        return error;
+    world->asked_count++;
+    world->accepted_count++;
+    asked->accepted = true;
+    return (int)index;
+}
+
+int world_query(struct world *world, const char *verb, uint32_t number, const char *sqlstate) {
+    struct ask ask = {.verb = verb, .number = number, .sqlstate = sqlstate};
+    int index = world_ask(world, &ask);
+    LAW(index >= 0, "quring_submit: %s %s", quring_strerror(index), quring_errmsg(world->engine));
+    return index;
+}
+
+/* ---- Checking ---- */
+
+static bool is_verb(const struct asked *asked, const char *verb) {
+    return strcmp(asked->verb, verb) == 0;
+}
+
+static void check_text(const struct quring_result *result, uint64_t row, uint32_t column, uint64_t size,
+                       int64_t identity) {
+    char name[24];
+    const char *text;
+    size_t size_bytes, length = (size_t)snprintf(name, sizeof name, "%" PRId64 ".", identity);
+    LAW(quring_get_text(result, row, column, &text, &size_bytes) == 0 && size_bytes == size, "text of %zu bytes",
+        size_bytes);
+    for (size_t i = 0; i < size; i++)
+        LAW(text[i] == name[i % length], "byte %zu of a text is another's", i);
+}
+
+static void check_rows(const struct world *world, uint32_t index, const quring_result *result) {
+    const struct asked *asked = &world->asked[index];
+    int64_t identity = sim_server_identity(&world->server, index);
+    bool many = is_verb(asked, "rows"), none = is_verb(asked, "insert");
+    if (is_verb(asked, "discard all")) {
+        LAW(quring_column_count(result) == 0 && strcmp(quring_command(result), "DISCARD ALL") == 0, "DISCARD ALL");
+        return;
+    }
+    uint64_t rows = none ? 0 : many ? asked->number : 1;
+    LAW(quring_row_count(result) == rows, "%s: %" PRIu64 " rows", asked->verb, quring_row_count(result));
+    LAW(quring_column_count(result) == (none                                              ? 0u
+                                        : many                                            ? 3u
+                                        : is_verb(asked, "big") || is_verb(asked, "null") ? 2u
+                                                                                          : 1u),
+        "%s: %u columns", asked->verb, quring_column_count(result));
+    LAW(quring_affected_count(result) == none, "%s: affected %" PRIu64, asked->verb, quring_affected_count(result));
+    LAW(strcmp(quring_command(result), none ? "INSERT" : "SELECT") == 0, "command %s", quring_command(result));
+    for (uint64_t row = 0; row < rows; row++) {
+        int64_t id = 0;
+        int32_t n = -1;
+        LAW(quring_get_int64(result, row, 0, &id) == 0 && id == identity, "query %u got %#" PRIx64, index, id);
+        if (many) {
+            LAW(quring_get_int32(result, row, 1, &n) == 0 && n == (int32_t)row, "row %" PRIu64 " has number %d", row,
+                n);
+            check_text(result, row, 2, row % 50, identity);
+        }
+    }
+    if (is_verb(asked, "big"))
+        check_text(result, 0, 1, asked->number, identity);
+    if (is_verb(asked, "null"))
+        LAW(quring_is_null(result, 0, 1), "not NULL");
+}
+
+/* What the statement itself ends with, when nothing else happens to it. */
+static uint32_t natural_statuses(const struct asked *asked) {
+    if (is_verb(asked, "fatal") || is_verb(asked, "farewell") || is_verb(asked, "copy"))
+        return MAY(IN_DOUBT);
+    if (is_verb(asked, "hostile"))
+        return asked->number >= 24 ? MAY(OK) | MAY(PROTOCOL) : MAY(PROTOCOL);
+    if (is_verb(asked, "flood"))
+        return MAY(PROTOCOL);
+    return asked->sqlstate[0] ? MAY(SERVER_ERROR) : MAY(OK);
+}
+
+static void check_error(const struct world *world, uint32_t index, const quring_done *done) {
+    const struct asked *asked = &world->asked[index];
+    LAW(done->error && done->error->message && done->error->detail && done->error->hint, "an error without its parts");
+    LAW(quring_row_count(done->result) == 0, "a query that failed has rows");
+    if (done->status != QURING_SERVER_ERROR)
+        return;
+    const char *sqlstate = done->error->sqlstate;
+    bool stale = strcmp(sqlstate, "0A000") == 0 || strcmp(sqlstate, "26000") == 0;
+    if (stale && world->server.ledger[index].refused == (world->lenient ? 1 : 2)) /* it is repaired once */
+        return;
+    LAW(strcmp(sqlstate, asked->sqlstate) == 0, "query %u (%s): SQLSTATE %s, not %s", index, asked->verb, sqlstate,
+        asked->sqlstate);
+    LAW(done->error->message[0] && (world->poor || strcmp(done->error->hint, "read the manual") == 0),
+        "the error's words are lost");
+}
+
+static void check_done(struct world *world, const quring_done *done) {
+    uint32_t index = (uint32_t)done->user_data;
+    LAW(index < world->asked_count && world->asked[index].accepted, "query %u was never asked", index);
+    struct asked *asked = &world->asked[index];
+    LAW(!asked->ended, "query %u ended twice", index);
+    LAW(done->id == asked->id, "query %u has another's id", index);
+    asked->ended = true;
+    asked->status = (uint8_t)done->status;
+    world->ended_count++;
+    world->by_status[done->status]++;
+    if (world->rogue)
+        return;
+    bool stale = done->status == QURING_SERVER_ERROR && world->server.ledger[index].refused > 1;
+    LAW((world->allowed | natural_statuses(asked)) >> done->status & 1 || stale,
+        "query %u (%s %u %s) ended with %s: %s", index, asked->verb, asked->number, asked->sqlstate,
+        quring_status_name(done->status), done->error ? done->error->message : "");
+    if (done->status == QURING_OK) {
+        LAW(!done->error, "an error with OK");
+        LAW(!asked->sqlstate[0], "query %u (%s) ended with OK", index, asked->verb);
+        check_rows(world, index, done->result);
+        return;
+    }
+    check_error(world, index, done);
+    memcpy(asked->got_sqlstate, done->error->sqlstate, sizeof asked->got_sqlstate);
+}
+
+static void release(struct world *world, struct asked *asked) {
+    int error;
+    CALL(error, quring_release(world->engine, asked->id));
+    LAW(error == 0, "quring_release: %s", quring_strerror(error));
+    LAW(quring_release(world->engine, asked->id) == QURING_ESTALE, "released twice");
+    asked->released = true;
+}
+
+void world_reap(struct world *world) {
+    quring_done done[16];
+    int count;
+    while (CALL(count, quring_reap(world->engine, done, 1 + (uint32_t)world_below(world, 16))), count > 0)
+        for (int i = 0; i < count; i++) {
+            check_done(world, &done[i]);
+            if (!world->late_release)
+                release(world, &world->asked[done[i].user_data]);
+        }
+    for (uint32_t i = 0; world->late_release && i < world->asked_count; i++)
+        if (world->asked[i].ended && !world->asked[i].released && world_below(world, 3) == 0)
+            release(world, &world->asked[i]);
+}
+
+int world_run(struct world *world, uint32_t min_count, uint64_t timeout_ns) {
+    const struct sim_fault *fault = sim_fault(world->sim);
+    bool was_hit = fault->hit;
+    int ready;
+    CALL(ready, quring_run(world->engine, min_count, timeout_ns));
+    bool refused = !was_hit && fault->hit && fault->point == SIM_ENTER;
+    LAW(ready >= 0 || (refused && ready == QURING_ESYSTEM), "quring_run: %s", quring_errmsg(world->engine));
+    world_reap(world);
+    LAW(quring_pending(world->engine) == world->accepted_count - world->ended_count, "pending: %u, not %u",
+        quring_pending(world->engine), world->accepted_count - world->ended_count);
+    return ready;
+}
+
+void world_finish(struct world *world) {
+    for (uint32_t turns = 0; world->ended_count < world->accepted_count; turns++) {
+        LAW(turns < IDLE_TURNS_MAX, "%u of %u queries ended, and no more do", world->ended_count,
+            world->accepted_count);
+        (void)world_run(world, 1, QURING_FOREVER);
+    }
+}
+
+void world_connect(struct world *world, uint32_t count) {
+    quring_stats stats;
+    for (uint32_t turns = 0;; turns++) {
+        quring_stats_get(world->engine, &stats);
+        if (stats.connection_count >= count)
+            return;
+        LAW(turns < IDLE_TURNS_MAX, "%u of %u connections", stats.connection_count, count);
+        (void)sim_wait(world->sim, 1000000);
+        (void)quring_run(world->engine, 0, 0);
+    }
+}
+
+void world_pass(struct world *world, uint64_t ns) {
+    uint64_t until = sim_now_ns(world->sim) + ns;
+    while (sim_now_ns(world->sim) < until) {
+        uint64_t left = until - sim_now_ns(world->sim), timer = quring_timeout_ns(world->engine);
+        if (timer)
+            (void)sim_wait(world->sim, left < timer ? left : timer);
+        (void)world_run(world, 0, 0);
+    }
+}
+
+void world_expect(struct world *world, int index, quring_status status, const char *sqlstate) {
+    const struct asked *asked = &world->asked[index];
+    LAW(asked->ended, "query %d (%s) has not ended", index, asked->verb);
+    LAW(asked->status == status, "query %d (%s) ended with %s, not %s", index, asked->verb,
+        quring_status_name((quring_status)asked->status), quring_status_name(status));
+    if (sqlstate)
+        LAW(strcmp(asked->got_sqlstate, sqlstate) == 0, "query %d (%s): SQLSTATE %s, not %s", index, asked->verb,
+            asked->got_sqlstate, sqlstate);
+}
+
+quring_stats world_stats(const struct world *world) {
+    quring_stats stats;
+    quring_stats_get(world->engine, &stats);
+    return stats;
+}
+
+void world_check_ledger(struct world *world) {
+    for (uint32_t i = 0; i < world->asked_count; i++) {
+        const struct asked *asked = &world->asked[i];
+        const struct sim_entry *entry = &world->server.ledger[i];
+        const char *status = quring_status_name((quring_status)asked->status);
+        LAW(entry->committed <= 1, "query %u (%s) took effect %u times", i, status, entry->committed);
+        LAW(asked->grouped || entry->executed <= 1, "query %u (%s) was executed %u times", i, status, entry->executed);
+        LAW(entry->refused <= 2, "query %u (%s) was refused %u times", i, status, entry->refused);
+        if (asked->status == QURING_OK && strcmp(asked->verb, "discard all") != 0)
+            LAW(entry->committed == 1, "query %u is OK, but has no effect", i);
+        if (asked->status == QURING_SERVER_ERROR || asked->status == QURING_NOT_SENT)
+            LAW(entry->committed == 0, "query %u took effect, but ended with %s", i, status);
+        if (asked->status == QURING_NOT_SENT && !asked->grouped)
+            LAW(entry->bound == 0, "query %u was sent, but ended with %s", i, status);
+    }
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An engine over the simulated kernel, with one database on the scripted server, and the record of all that it was asked.
+ * Each completion is held against that record when it is reaped, and against the server's ledger at the end:
+ *
+ *   once        every query that was accepted ends exactly once
+ *   its own     an OK brings exactly the rows that its statement returns, with its own identity in each
+ *   its error   a SERVER_ERROR has the SQLSTATE that its statement asked for (or that of a plan that went stale twice)
+ *   the truth   OK: committed once. SERVER_ERROR, NOT_SENT: never committed. Any: committed once at most; outside GROUP
+ *               executed once at most. NOT_SENT: never bound, unless the server had refused it or rolled it back before
+ *   allowed     no other status than the test expects: bits of `allowed`, on top of what the statement itself ends with
+ */
+#ifndef QURING_TESTS_SIM_WORLD_H
+#define QURING_TESTS_SIM_WORLD_H
+
+#include "lib/seeds.h"
+#include "lib/sim_server.h"
+#include "quring/quring.h"
+
+#define MAY(status) (1u << QURING_##status)
+
+struct asked {
+    const char *verb;
+    uint32_t number;
+    char sqlstate[6];
+    bool grouped, accepted, ended, released;
+    uint8_t status;
+    quring_id id;
+    char got_sqlstate[6];
+};
+
+struct world {
+    struct sim *sim;
+    struct sim_server server;
+    quring_engine *engine;
+    quring_db *db;
+    struct asked *asked;
+    uint32_t asked_count, query_count;
+    uint32_t accepted_count, ended_count;
+    uint32_t by_status[QURING_SHUTDOWN + 1];
+    uint32_t allowed;  /* MAY(…) | … for all queries */
+    bool late_release; /* keep completions for a while */
+    bool grouped_by_default;
+    bool lenient; /* plans that are stale may show after one attempt */
+    bool rogue;   /* the server may say anything at all: only Once is checked */
+    bool poor;    /* memory runs out: the words of an error may be lost, its SQLSTATE may not */
+};
+
+/* Statuses that a query may end with when its connection is lost. */
+#define MAY_BE_LOST (MAY(NOT_SENT) | MAY(IN_DOUBT))
+
+/* Without an engine or a database yet; for tests in which opening them may fail. */
+void world_begin(struct world *world, const struct sim_options *sim, uint32_t query_count);
+/* 0, or a QURING_E*. `port` NULL: the simulation's own. */
+int world_open_engine(struct world *world, const quring_options *options, struct port *port);
+/* A database on the server: the next queries go there. 0, or a QURING_E*. */
+int world_open_db(struct world *world, const quring_db_options *options);
+
+/* All three. */
+void world_open(struct world *world, const struct sim_options *sim, const quring_options *engine,
+                const quring_db_options *db, uint32_t query_count);
+
+/* Asks `verb`, with the number and SQLSTATE that it takes. Returns the query's index, or a QURING_E*. */
+struct ask {
+    const char *verb; /* as in sim_server.h */
+    uint32_t number;
+    const char *sqlstate;
+    quring_sync sync;
+    uint64_t timeout_ns;
+    bool by_handle; /* of quring_prepare() */
+};
+int world_ask(struct world *world, const struct ask *ask);
+/* The same, and the test ends if it is not accepted. `sqlstate` may be NULL. */
+int world_query(struct world *world, const char *verb, uint32_t number, const char *sqlstate);
+
+/* quring_run(), and reaps and checks what ended. Returns what quring_run() said. */
+int world_run(struct world *world, uint32_t min_count, uint64_t timeout_ns);
+void world_reap(struct world *world);
+
+/* Runs until all ended. */
+void world_finish(struct world *world);
+/* Runs until `count` connections are up. */
+void world_connect(struct world *world, uint32_t count);
+
+/* Lets virtual time pass as a foreign loop would: turns when there are events or quring_timeout_ns() is over. */
+void world_pass(struct world *world, uint64_t ns);
+
+/* How a query must have ended; `sqlstate` may be NULL. */
+void world_expect(struct world *world, int index, quring_status status, const char *sqlstate);
+quring_stats world_stats(const struct world *world);
+
+/* Closes the engine, lets the server come to its end, and checks the ledger; frees everything. */
+void world_close(struct world *world);
+
+/* The parts of it. */
+void world_close_engine(struct world *world);
+void world_check_ledger(struct world *world);
+void world_free(struct world *world);
+
+uint64_t world_below(struct world *world, uint64_t bound);
+
+#endif

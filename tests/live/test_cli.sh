@@ -1,0 +1,402 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# The quring command as a user meets it: test_cli.sh PATH_TO_QURING
+# Over SQLite, and over PostgreSQL too where QURING_TEST_PG_URL is set (in a database of its own).
+set -euo pipefail
+
+QURING=${1:?usage: test_cli.sh PATH_TO_QURING}
+WORK=$(mktemp -d /tmp/quring-cli.XXXXXX)
+PG=${QURING_TEST_PG_URL:-}
+PG_DB=quring_cli_$$
+checks=0 failures=0
+status=0 out='' err=''
+export TMPDIR=$WORK/tmp LC_ALL=C.UTF-8 # temporary databases show in one place
+mkdir "$TMPDIR"
+
+finish() {
+    [[ -z $PG ]] || "$QURING" run "$PG" -c "drop database if exists $PG_DB with (force)" || true
+    rm -rf "$WORK"
+}
+trap finish EXIT
+
+# ---- Checks --------------------------------------------------------------------------------------
+
+# run COMMAND...: sets status, out and err. (A trailing x keeps line feeds at the end of out.)
+run() {
+    status=0
+    "$@" >"$WORK/out" 2>"$WORK/err" </dev/null || status=$?
+    out=$(cat "$WORK/out" && echo x) out=${out%x}
+    err=$(cat "$WORK/err")
+}
+
+# check NAME CONDITION...: counts it, and says what there was instead.
+check() {
+    local name=$1
+    shift
+    checks=$((checks + 1))
+    "$@" && return
+    failures=$((failures + 1))
+    printf 'FAILED: %s: %s\n  status %s\n  out: %s\n  err: %s\n' \
+        "$name" "$*" "$status" "${out:0:2000}" "${err:0:2000}" >&2
+}
+# shellcheck disable=SC2317 # these are called by check
+is() { [[ $1 == "$2" ]]; }
+# shellcheck disable=SC2317
+has() { [[ $1 == *"$2"* ]]; }
+# shellcheck disable=SC2317
+lacks() { [[ $1 != *"$2"* ]]; }
+
+# gives NAME STATUS OUTPUT COMMAND...: exactly this, and nothing on standard error.
+gives() {
+    local name=$1 wanted=$2 text=$3
+    run "${@:4}"
+    check "$name" is "$status" "$wanted"
+    check "$name" is "$out" "$text"
+    check "$name" is "$err" ""
+}
+
+# fails NAME STATUS MESSAGE COMMAND...: with this on standard error.
+fails() {
+    local name=$1 wanted=$2 text=$3
+    run "${@:4}"
+    check "$name" is "$status" "$wanted"
+    check "$name" has "$err" "$text"
+}
+
+# wrong MESSAGE ARGUMENT...: wrong usage is one line on standard error, and exit status 2.
+wrong() {
+    fails "wrong: ${*:2}" 2 "$1" "$QURING" "${@:2}"
+    check "wrong: ${*:2}" is "$out" ""
+    check "wrong: ${*:2}" is "$(wc -l <"$WORK/err")" 1
+}
+
+# ---- Usage ---------------------------------------------------------------------------------------
+
+test_usage() {
+    local command
+    gives version 0 "quring $(sed -n 's/.*QURING_VERSION_M[AI][JN]OR //p' "$ROOT/include/quring/quring.h" |
+        paste -sd.).$(sed -n 's/.*QURING_VERSION_PATCH //p' "$ROOT/include/quring/quring.h")"$'\n' "$QURING" --version
+    for command in "" run bench probe; do
+        # shellcheck disable=SC2086 # empty: none
+        run "$QURING" $command --help
+        check "help $command" is "$status" 0
+        check "help $command" has "$out" "usage: quring $command"
+        check "help $command" is "$err" ""
+        check "help $command" is "$(awk 'length > 100' "$WORK/out")" ""
+    done
+    wrong "give a command"
+    wrong "there is no such command" nonsense
+    wrong "which database" run
+    wrong "one URL only" run sqlite:// sqlite://
+    wrong "there is no option --foo" run sqlite:// --foo
+    wrong "there is no option -x" run sqlite:// -x
+    wrong "-c needs a value" run sqlite:// -c
+    wrong "give table, csv or json" run sqlite:// --format xml
+    wrong "one -c or one -f" run sqlite:// -c "select 1" -f file
+    wrong "No such file" run sqlite:// -f "$WORK/nosuch"
+    wrong "this is not a URL" run mysql://u:hidden@h/d -c "select 1"
+    check "no password" lacks "$err" hidden
+    wrong "position" run "postgresql://u:hidden@[::1]x/d" -c "select 1"
+    check "no password" lacks "$err" hidden
+    wrong "percent-encoded" run "postgresql://u:hid%zzen@h/d" -c "select 1"
+    check "no password" lacks "$err" zzen
+    wrong "there is no option --nonsense" bench --nonsense
+    wrong "takes no value" bench --json=1
+    wrong "from 1 to 10000" bench -c 0
+    wrong "from 1 to 65535" bench -d 1x
+    wrong "from 0.001" bench -T -1
+    wrong "from 0.001" bench -R nan
+    wrong "whole number" bench -n 1e6
+    wrong "whole number" bench -n 99999999999999999999
+    wrong "-T or -n" bench -T 1 -n 1
+    wrong "select, update or tpcb" bench -b nonsense
+    wrong "a weight is" bench -b select@0
+    wrong "each or group" bench --sync never
+    wrong "in flight" bench -c 10000 -d 65535
+    wrong "-s goes with -i" bench -s 2 sqlite://
+    wrong "one URL only" bench sqlite:// sqlite://
+    wrong "No such file" bench -f "$WORK/nosuch"
+    wrong "this is not a URL" bench ftp://x
+    wrong "takes no arguments" probe x
+}
+
+test_probe() {
+    run "$QURING" probe
+    check probe is "$status" 0
+    check probe has "$out" "io_uring     available"
+    check probe has "$out" "memlock"
+    run "$QURING" probe --json
+    check "probe --json" is "$status" 0
+    check "probe --json" is True \
+        "$(python3 -c 'import json,sys; print(json.load(sys.stdin)["available"])' <"$WORK/out")"
+}
+
+# ---- run -----------------------------------------------------------------------------------------
+
+# Both backends print the same.
+test_run_same() {
+    local url=$1 name=$2
+    gives "$name: csv" 0 $'a,b,c\n1,"x, ""y""",\n2,"",z\n' "$QURING" run "$url" -c \
+        "select 1 as a, 'x, \"y\"' as b, null as c union all select 2, '', 'z' order by 1"
+    gives "$name: json" 0 $'[\n{"a": 1, "b": "x\\n", "c": null, "d": -2.5}\n]\n[]\n' \
+        "$QURING" run "$url" --format json -c \
+        $'select 1 as a, \'x\n\' as b, null as c, -2.5 as d; select 1 as z where 1 = 0'
+    gives "$name: table" 0 $'    n │ t\n──────┼──────\n   10 │ 漢字\n    1 │ äö\n NULL │ \n(3 rows)\n' \
+        "$QURING" run "$url" --format table -c \
+        "select 10 as n, '漢字' as t union all select 1, 'äö' union all select null, '' order by 2 desc"
+    gives "$name: many statements" 0 $'n\n3\n\nn\n2\n' "$QURING" run "$url" -c \
+        "create table cli_t (id int primary key, v text); insert into cli_t values (1, 'a'), (2, 'b'), (3, null);
+         select count(*) as n from cli_t; delete from cli_t where id = 3; select count(*) as n from cli_t;"
+    gives "$name: tags" 0 $'UPDATE 2\nINSERT 1\nDELETE 1\n' "$QURING" run "$url" --format table -c \
+        "update cli_t set v = 'x'; insert into cli_t values (9, 'nine'); delete from cli_t where id = 9"
+    gives "$name: params" 0 $'id,v\n2,x\n' "$QURING" run "$url" --param x --param 2 -c \
+        "select id, v from cli_t where id = \$2 and v = \$1"
+    gives "$name: transaction" 0 $'n\n2\n' "$QURING" run "$url" -c \
+        "begin; delete from cli_t; rollback; select count(*) as n from cli_t"
+    fails "$name: stops" 1 "line 3" "$QURING" run "$url" -c \
+        $'insert into cli_t values (5, \'five\');\n\nselect * from\n  nosuch;\ninsert into cli_t values (6, \'six\')'
+    check "$name: stops" has "$err" "SQLSTATE 42P01"
+    check "$name: stops" has "$err" "3 | select * from"
+    gives "$name: what came after did not run" 0 $'id\n1\n2\n5\n' \
+        "$QURING" run "$url" -c "select id from cli_t order by id"
+    fails "$name: caret" 1 $'    3 | from_ where where\n      |             ^' \
+        "$QURING" run "$url" -c $'select 1;\nselect\nfrom_ where where'
+    fails "$name: too few params" 2 "uses \$2, and 1 --param was given" \
+        "$QURING" run "$url" -c "select \$1, \$2" --param a
+    wrong "2 --param given" run "$url" -c "select \$1" --param a --param b
+    fails "$name: psql's commands" 1 "line 2: \\d: backslash" "$QURING" run "$url" -c $'select 1;\n\\d cli_t'
+    fails "$name: no end" 1 "line 2: a quoted string begins here" "$QURING" run "$url" -c $'select 1;\nselect \'x'
+    printf 'select 1 as a;\n-- nothing\nselect 2 as b' >"$WORK/file.sql"
+    gives "$name: file" 0 $'a\n1\n\nb\n2\n' "$QURING" run "$url" -f "$WORK/file.sql"
+    check "$name: pipe" is "$("$QURING" run "$url" <"$WORK/file.sql")" $'a\n1\n\nb\n2'
+    check "$name: dash" is "$("$QURING" run "$url" -f - <"$WORK/file.sql")" $'a\n1\n\nb\n2'
+    printf 'select 1;\nselect nosuch' >"$WORK/file.sql"
+    fails "$name: file and line" 1 "file.sql:2" "$QURING" run "$url" -f "$WORK/file.sql"
+    gives "$name: nothing" 0 "" "$QURING" run "$url" -c ""
+}
+
+# A statement at a time out of a long pipe, and what the reader of the output does to it.
+test_run_streams() {
+    local url=$1 name=$2 pid
+    run bash -c "for ((i = 0; i < 20000; i++)); do echo \"select \$i as n;\"; done | '$QURING' run '$url' | tail -n 1"
+    check "$name: 20000 statements" is "$out" $'19999\n'
+    run bash -c "set -o pipefail; '$QURING' run '$url' -c 'with recursive n(i) as (select 1 union all select i + 1
+        from n where i < 300000) select i from n' | head -n 2"
+    check "$name: broken pipe" is "$out" $'i\n1\n'
+    check "$name: broken pipe" is "$err" ""
+    check "$name: broken pipe" is "$status" 141
+    fails "$name: full disk" 1 "No space left" bash -c "'$QURING' run '$url' -c 'select 1' >/dev/full"
+    # answers come while the pipe is still open
+    coproc "$QURING" run "$url"
+    pid=$COPROC_PID
+    echo "select 41 + 1 as a;" >&"${COPROC[1]}"
+    out=$(timeout 10 head -n 2 <&"${COPROC[0]}")
+    check "$name: coprocess" is "$out" $'a\n42'
+    eval "exec ${COPROC[1]}>&-"
+    wait "$pid" || check "$name: coprocess" false
+    script -qec "'$QURING' run '$url' -c 'select 1 as a, null as b'" /dev/null >"$WORK/out" </dev/null
+    out=$(tr -d '\r' <"$WORK/out")
+    check "$name: a terminal gets a table" has "$out" $' 1 │ '
+    check "$name: a terminal gets a table" has "$out" "(1 row)"
+}
+
+test_run_sqlite() {
+    gives "trigger" 0 $'n\n2\n' "$QURING" run sqlite:// -c \
+        "create table a (x); create table b (x);
+         create trigger t after insert on a begin
+             insert into b values (new.x); insert into b values (case when 1 then 2 end); end;
+         insert into a values (1); select count(*) as n from b"
+    gives "hostile text" 0 $' x\n────────────────\n \\x1b[2J\\u{9b}m\n(1 row)\n' \
+        "$QURING" run sqlite:// --format table -c "select char(27) || '[2J' || char(155) || 'm' as x"
+    gives "bytes" 0 $'[\n{"x": "a\xef\xbf\xbdb"}\n]\n' \
+        "$QURING" run sqlite:// --format json -c "select cast(x'61ff62' as text) as x"
+    run env LC_ALL=C "$QURING" run sqlite:// --format table -c "select 'é' as x, 1 as y"
+    check "no UTF-8: ASCII lines" is "$out" $' x | y\n---+---\n é | 1\n(1 row)\n'
+    fails "no such folder" 1 "unable to open" "$QURING" run "sqlite:///$WORK/no/such.db" -c "select 1"
+}
+
+test_run_pg() {
+    gives "types" 0 '[
+{"b": true, "n": 12345678901234567890.123450, "f": 0.1, "j": {"k": [1]}, "x": "NaN", "y": "\\x00ff", "a": "{1,2}"}
+]
+' \
+        "$QURING" run "$PG" --format json -c "select true as b, 12345678901234567890.123450 as n, 0.1::float8 as f,
+        '{\"k\": [1]}'::jsonb as j, 'NaN'::float8 as x, '\\x00ff'::bytea as y, array[1, 2] as a"
+    fails "caret behind wide characters" 1 $'    2 |   \'漢\', nosuch\n      |         ^' \
+        "$QURING" run "$PG" -c $'select 1,\n  \'漢\', nosuch'
+    fails "detail and hint" 1 "detail: " "$QURING" run "$PG" -c \
+        "do \$\$ begin raise exception 'no; way' using detail = 'because', hint = 'try'; end \$\$; select 1"
+    check "detail and hint" has "$err" $'no; way (SQLSTATE P0001)'
+    check "detail and hint" has "$err" $'detail: because\nhint: try'
+    gives "function" 0 $'f\n3\n' "$QURING" run "$PG" -c "create function cli_f() returns int language sql
+        begin atomic select 1; select case when true then 3 end; end; select cli_f() as f"
+    gives "session" 0 $'x\nfrom here\n' "$QURING" run "$PG" -c "set application_name = 'from here';
+        create temp table s as select current_setting('application_name') as x; select * from s"
+    fails "copy" 1 "COPY" "$QURING" run "$PG" -c "copy cli_t from stdin"
+    fails "wrong database" 1 "does not exist" "$QURING" run "${PG%/*}/nosuch" -c "select 1"
+    fails "wrong password" 1 "password authentication failed" \
+        env PGPASSWORD=hidden "$QURING" run "$PG" -c "select 1"
+    fails "no server" 1 "Connection refused" "$QURING" run "postgresql://u:hidden@127.0.0.1:1/d" -c "select 1"
+    check "no password" lacks "$err" hidden
+    local begin=$SECONDS
+    run timeout -s INT 1 "$QURING" run "$PG" -c "select 1 as a; select pg_sleep(60)"
+    check "Ctrl-C" has "$out" $'a\n1\n'
+    check "Ctrl-C" has "$err" "stopped"
+    check "Ctrl-C" test $((SECONDS - begin)) -lt 10
+}
+
+# ---- bench ---------------------------------------------------------------------------------------
+
+# What the JSON says, as Python; fails when its keys are not exactly those of the contract.
+json() {
+    python3 - "$WORK/out" "$1" <<'END'
+import json, sys
+text = open(sys.argv[1]).read()
+assert text.count("\n") == 1, text
+j = json.loads(text)
+assert list(j) == ["backend", "workload", "connections", "depth", "sync", "seconds", "queries", "errors", "qps",
+                   "latency_us", "cpu_us_per_query", "enters_per_query", "bytes_per_query"], list(j)
+l = j["latency_us"]
+assert list(l) == ["mean", "p50", "p90", "p99", "p999", "max"]
+assert list(j["cpu_us_per_query"]) == ["user", "system"]
+assert list(j["bytes_per_query"]) == ["sent", "received"]
+assert l["p50"] <= l["p90"] <= l["p99"] <= l["p999"] <= l["max"], l
+print(eval(sys.argv[2], {"j": j, "l": l}))
+END
+}
+
+test_bench_same() {
+    local url=$1 name=$2 backend=$3 builtin sync connections
+    fails "$name: no tables" 1 "table pgbench_accounts does not exist: run with -i first" "$QURING" bench "$url" -n 10
+    run "$QURING" bench "$url" -i -s 2 -n 1000 --json
+    check "$name: -i" is "$status" 0
+    check "$name: -i" is "$err" ""
+    check "$name: -i" is "$(json "j['backend'], j['workload'], j['queries'], j['errors'], j['sync'], j['qps'] > 0")" \
+        "('$backend', 'select', 1000, 0, 'each', True)"
+    gives "$name: tables" 0 $'a,x,b,t,h\n200000,200000,2,20,0\n' "$QURING" run "$url" -c "select
+        (select count(*) from pgbench_accounts) as a, (select max(aid) from pgbench_accounts) as x,
+        (select count(*) from pgbench_branches) as b, (select count(*) from pgbench_tellers) as t,
+        (select count(*) from pgbench_history) as h"
+    for sync in each group; do
+        for builtin in select update tpcb; do
+            connections=3
+            [[ $sync != group ]] || connections=1 # groups of writers on several connections can deadlock
+            run "$QURING" bench "$url" -b "$builtin" -n 200 -c $connections -d 5 --sync "$sync" --json
+            check "$name: $builtin $sync" is "$status" 0
+            check "$name: $builtin $sync" is \
+                "$(json "j['workload'], j['queries'], j['connections'], j['depth'], j['sync']")" \
+                "('$builtin', 200, $connections, 5, '$sync')"
+        done
+    done
+    gives "$name: every transaction once" 0 $'n,same\n400,1\n' "$QURING" run "$url" -c "select
+        (select count(*) from pgbench_history) as n,
+        case when (select sum(delta) from pgbench_history) = (select sum(tbalance) from pgbench_tellers)
+              and (select sum(delta) from pgbench_history) = (select sum(bbalance) from pgbench_branches)
+             then 1 else 0 end as same"
+    cat >"$WORK/s.sql" <<'END'
+\set a random(1, 100000 * :scale)
+\set d 2.5 * 2
+select abalance from pgbench_accounts where aid = :a;
+select :client_id + 0, :d / 2;
+END
+    run "$QURING" bench "$url" -f "$WORK/s.sql@3" -b update -s 2 -n 300 --json
+    check "$name: -s with -b" is "$status" 2
+    run "$QURING" bench "$url" -f "$WORK/s.sql" -s 2 -n 300 --json
+    check "$name: script" is "$status" 0
+    check "$name: script" is "$(json "j['queries'], j['workload'].endswith('s.sql')")" "(300, True)"
+    run "$QURING" bench "$url" -f "$WORK/s.sql@3" -b update -n 300 --json
+    check "$name: two scripts" is "$(json "j['queries'], j['workload'].endswith('s.sql@3,update')")" "(300, True)"
+    run "$QURING" bench "$url" -R 200 -T 1 --json
+    check "$name: rate" is "$(json "120 < j['queries'] < 300")" True
+    run "$QURING" bench "$url" -T 1 -P 0.25
+    check "$name: summary" has "$out" "throughput"
+    check "$name: summary" has "$out" "p99.9"
+    check "$name: progress" test "$(grep -c 'queries/s' "$WORK/err")" -ge 3
+    printf 'select 1;\nselect * from nosuch;\n' >"$WORK/s.sql"
+    fails "$name: failing" 1 "s.sql:2: " "$QURING" bench "$url" -f "$WORK/s.sql" -n 50 -c 1 -d 1
+    check "$name: failing" has "$err" "SQLSTATE 42P01"
+    printf 'select * from nosuch;\n' >"$WORK/s.sql"
+    fails "$name: hopeless" 1 "all of them" "$QURING" bench "$url" -f "$WORK/s.sql" -T 60
+    printf 'select 1;\n\\sleep 1\n' >"$WORK/s.sql"
+    wrong "s.sql:2: \\sleep is not supported" bench "$url" -f "$WORK/s.sql"
+    printf 'select 1;\n\ncommit;\n' >"$WORK/s.sql"
+    wrong "s.sql:3: commit: transactions" bench "$url" -f "$WORK/s.sql"
+    printf '\\set a random(0, 1)\n\\set b 1 / :a\nselect 1;\n' >"$WORK/s.sql"
+    fails "$name: division" 1 "s.sql:2: division by zero" "$QURING" bench "$url" -f "$WORK/s.sql" -T 60
+}
+
+test_bench_embedded() {
+    run "$QURING" bench -T 0.3 --json
+    check "embedded" is "$status" 0
+    check "embedded" is "('sqlite', 2, 256, True, True)" \
+        "$(json "j['backend'], j['connections'], j['depth'], j['queries'] > 100, 0.2 < j['seconds'] < 2")"
+    check "embedded: nothing is left" is "$(ls -A "$TMPDIR")" ""
+    fails "full disk" 1 "No space left" bash -c "'$QURING' bench -n 10 >/dev/full"
+    fails "no temporary directory" 1 "set TMPDIR" env TMPDIR="$WORK/nosuch" "$QURING" bench -n 10
+    script -qec "'$QURING' bench -T 1" /dev/null >"$WORK/out" </dev/null
+    out=$(cat "$WORK/out")
+    check "live line" has "$out" " queries/s   p50 "
+    check "live line" has "$out" "▕"
+}
+
+# signals NAME SIGNAL STATUS COUNT: that many signals, to a bench that would run for a minute.
+signals() {
+    local name=$1 signal=$2 wanted=$3 count=$4 pid
+    "$QURING" bench -T 60 >"$WORK/out" 2>"$WORK/err" &
+    pid=$!
+    sleep 1.5
+    for ((; count > 0; count--)); do kill "-$signal" "$pid" && sleep 0.01; done
+    status=0 && wait "$pid" 2>/dev/null || status=$?
+    out=$(cat "$WORK/out") err=$(cat "$WORK/err")
+    check "$name" is "$status" "$wanted"
+    check "$name: nothing is left" is "$(ls -A "$TMPDIR")" ""
+}
+
+test_bench_signals() {
+    signals "Ctrl-C" INT 0 1
+    check "Ctrl-C" has "$out" "throughput"
+    signals "SIGTERM" TERM 0 1
+    check "SIGTERM" has "$out" "throughput"
+    "$QURING" bench -s 500 >"$WORK/out" 2>"$WORK/err" &
+    sleep 1
+    kill -INT $!
+    status=0 && wait $! || status=$?
+    check "Ctrl-C while filling" is "$status" 130
+    check "Ctrl-C while filling" is "$(ls -A "$TMPDIR")" ""
+}
+
+test_bench_signals_pg() {
+    local pid
+    echo "select pg_sleep(30);" >"$WORK/s.sql"
+    "$QURING" bench "$PG" -f "$WORK/s.sql" -T 60 >"$WORK/out" 2>"$WORK/err" &
+    pid=$!
+    sleep 1
+    kill -INT $pid && sleep 0.3 && kill -INT $pid
+    status=0 && wait $pid || status=$?
+    check "a second Ctrl-C" is "$status" 130
+}
+
+# ---- All -----------------------------------------------------------------------------------------
+
+ROOT=$(cd "$(dirname "$0")/../.." && pwd)
+test_usage
+test_probe
+test_run_same "sqlite:///$WORK/run.db" SQLite
+test_run_streams "sqlite:///$WORK/run.db" SQLite
+test_run_sqlite
+test_bench_same "sqlite:///$WORK/bench.db" SQLite sqlite
+test_bench_embedded
+test_bench_signals
+if [[ $PG ]]; then
+    "$QURING" run "$PG" -c "create database $PG_DB"
+    own=${PG%/*}/$PG_DB
+    test_run_same "$own" PostgreSQL
+    test_run_streams "$own" PostgreSQL
+    test_bench_same "$own" PostgreSQL postgresql
+    PG_ALL=$PG PG=$own
+    test_run_pg
+    test_bench_signals_pg
+    PG=$PG_ALL
+fi
+echo "$checks checks, $failures failed"
+((failures == 0))

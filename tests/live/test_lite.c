@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT */
+/* SQLite over the public API, with its threads: values, many at once, transactions, order, schema changes, memory. */
+#include "lib/lite_files.h"
+
+#include "base/rng.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct live live;
+
+static void setup(void) {
+    files_begin();
+}
+
+static void teardown(void) {
+    if (live.engine)
+        live_close(&live);
+    files_end();
+}
+
+TestSuite(lite, .init = setup, .fini = teardown, .timeout = 120);
+
+/* ---- Values ---- */
+
+Test(lite, types_round_trip) {
+    static const uint8_t uuid[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 255};
+    files_open(&live, "a.db", NULL);
+    live_exec(&live, "create table v(i, f, t, b, u, n, j, d, ts, tz, o, z)");
+    quring_done done = live_query(
+        &live, "insert into v values($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)", quring_int64(INT64_MIN),
+        quring_float64(M_PI), quring_text("na\xc3\xafve"), quring_bytes("\0\1\xff", 3), quring_uuid(uuid),
+        quring_numeric("12345678901234567890.123"), quring_json("[1]"), quring_date(-719162),
+        quring_timestamp(INT64_C(1700000000123456)), quring_timestamptz(INT64_C(-1)), quring_bool(true), quring_null());
+    live_check_ok(&done, "insert");
+    cr_assert_eq(quring_affected_count(done.result), 1);
+    live_release(&live, &done);
+    done = live_run(&live, &(quring_query){.sql = "select * from v"});
+    live_check_ok(&done, "select");
+    const quring_result *r = done.result;
+    int64_t integer;
+    double real;
+    const char *text;
+    const void *data;
+    size_t size;
+    uint8_t id[16];
+    int32_t days;
+    bool flag;
+    cr_assert(quring_get_int64(r, 0, 0, &integer) == 0 && integer == INT64_MIN);
+    cr_assert(quring_get_float64(r, 0, 1, &real) == 0 && real == M_PI);
+    cr_assert(quring_get_text(r, 0, 2, &text, NULL) == 0 && strcmp(text, "na\xc3\xafve") == 0);
+    cr_assert(quring_get_bytes(r, 0, 3, &data, &size) == 0 && size == 3 && memcmp(data, "\0\1\xff", 3) == 0);
+    cr_assert(quring_get_uuid(r, 0, 4, id) == 0 && memcmp(id, uuid, 16) == 0);
+    cr_assert(quring_get_text(r, 0, 5, &text, NULL) == 0 && strcmp(text, "12345678901234567890.123") == 0);
+    cr_assert(quring_get_text(r, 0, 6, &text, NULL) == 0 && strcmp(text, "[1]") == 0);
+    cr_assert(quring_get_date(r, 0, 7, &days) == 0 && days == -719162);
+    cr_assert(quring_get_timestamp(r, 0, 8, &integer) == 0 && integer == INT64_C(1700000000123456));
+    cr_assert(quring_get_timestamptz(r, 0, 9, &integer) == 0 && integer == -1, "%s", quring_result_error(r));
+    cr_assert(quring_get_bool(r, 0, 10, &flag) == 0 && flag);
+    cr_assert_eq(quring_get_int64(r, 0, 11, &integer), QURING_ENULL);
+    cr_assert_eq(quring_get_int64(r, 0, 2, &integer), QURING_ETYPE);
+    live_release(&live, &done);
+}
+
+Test(lite, errors_and_counts) {
+    files_open(&live, "a.db", NULL);
+    live_exec(&live, "create table t(id integer primary key, a text not null)");
+    cr_assert_eq(live_exec(&live, "insert into t values(1, 'x'), (2, 'y')"), 2);
+    quring_done done = live_run(&live, &(quring_query){.sql = "insert into t values(1, 'z')"});
+    live_check_error(&done, QURING_SERVER_ERROR, "23505", "t.id");
+    cr_assert_eq(done.error->backend_code, 1555);
+    live_release(&live, &done);
+    done = live_run(&live, &(quring_query){.sql = "select nope from t"});
+    live_check_error(&done, QURING_SERVER_ERROR, "42703", "nope");
+    cr_assert_eq(done.error->position, 8);
+    live_release(&live, &done);
+    done = live_query(&live, "update t set a = $1 where id = $2 returning id, a", quring_text("new"), quring_int64(2));
+    live_check_ok(&done, "returning");
+    cr_assert_eq(quring_affected_count(done.result), 1);
+    cr_assert_eq(quring_row_count(done.result), 1);
+    cr_assert_str_eq(quring_command(done.result), "UPDATE");
+    live_release(&live, &done);
+    cr_assert_eq(live_exec(&live, "delete from t"), 2);
+    quring_id id;
+    cr_assert_eq(quring_submit(live.engine, &(quring_query){.db = live.db, .sql = "begin"}, &id), QURING_EUNSUPPORTED);
+}
+
+/* ---- Many at once ---- */
+
+enum { MANY = 20000 };
+
+static const char *const READS[] = {
+    "select $1",
+    "select $1 from t where id = 1 + abs($1 % 100)",
+    "with recursive n(i) as (values(1) union all select i + 1 from n where i < 50) select $1 from n",
+};
+
+static void submit_one(struct rng *rng, uint64_t number) {
+    quring_param identity = quring_int64((int64_t)live_identity(number));
+    quring_query query = {.params = &identity, .param_count = 1, .user_data = number};
+    uint64_t kind = rng_below(rng, 100);
+    if (kind < 70)
+        query.sql = READS[rng_below(rng, 3)];
+    else if (kind < 96)
+        query.sql = "insert into w values($1) returning x";
+    else if (kind < 98)
+        query.sql = "insert into t values(5, $1)"; /* is there already */
+    else
+        query.sql = "select abs(-9223372036854775808 + ($1 & 0))";
+    query.sync = rng_below(rng, 4) ? QURING_SYNC_GROUP : QURING_SYNC_EACH;
+    if (rng_below(rng, 50) == 0)
+        query.timeout_ns = 1 + rng_below(rng, 2 * LIVE_MS);
+    quring_id id = live_submit(&live, &query);
+    if (rng_below(rng, 50) == 0)
+        cr_assert_eq(quring_cancel(live.engine, id), 0);
+}
+
+static bool in_table(uint64_t number) {
+    quring_done done =
+        live_query(&live, "select count(*) from w where x = $1", quring_int64((int64_t)live_identity(number)));
+    int64_t count = -1;
+    quring_get_int64(done.result, 0, 0, &count);
+    live_release(&live, &done);
+    cr_assert(count == 0 || count == 1, "%llu is there %lld times", (unsigned long long)number, (long long)count);
+    return count == 1;
+}
+
+/* Readers, single writes, groups, errors, timeouts and cancels: each ends once, as itself, and takes effect once. */
+Test(lite, thousands_keep_their_identity) {
+    struct ledger ledger;
+    struct rng rng = {11};
+    static bool writes[MANY];
+    uint32_t total = LIVE_SANITIZED ? MANY / 4 : MANY;
+    files_open(&live, "a.db", &(quring_db_options){.connection_count = 3, .durability = QURING_DURABILITY_OFF});
+    live_exec(&live, "create table w(x integer)");
+    live_exec(&live, "create index w_x on w(x)");
+    live_exec(&live, "create table t(id integer primary key, a)");
+    live_exec(&live, "with recursive n(i) as (values(1) union all select i + 1 from n where i < 101) "
+                     "insert into t select i, i from n");
+    ledger_init(&ledger, total);
+    for (uint32_t number = 0; number < total; number++) {
+        struct rng before = rng;
+        submit_one(&rng, number);
+        uint64_t kind = rng_below(&before, 100);
+        writes[number] = kind >= 70 && kind < 96;
+        while (quring_pending(live.engine) > 3000 || (number % 64 == 0 && quring_run(live.engine, 0, 0) > 0)) {
+            cr_assert_geq(quring_run(live.engine, 1, LIVE_SECOND), 0);
+            live_reap(&live, ledger_note, &ledger);
+        }
+    }
+    live_drain(&live, ledger_note, &ledger);
+    ledger_check(&ledger);
+    cr_assert_gt(ledger.by_status[QURING_OK], total / 2);
+    cr_assert_gt(ledger.by_status[QURING_SERVER_ERROR], 0);
+    cr_assert_gt(ledger.by_status[QURING_CANCELLED], 0);
+    for (uint32_t number = 0; number < total; number++) {
+        if (!writes[number])
+            continue;
+        bool there = in_table(number);
+        if (ledger.status[number] == QURING_OK)
+            cr_assert(there, "%u was said to be written", number);
+    }
+    ledger_free(&ledger);
+}
+
+/* ---- Order and visibility ---- */
+
+Test(lite, a_write_that_was_reaped_is_seen_by_every_later_read) {
+    files_open(&live, "a.db", &(quring_db_options){.connection_count = 3, .durability = QURING_DURABILITY_OFF});
+    live_exec(&live, "create table t(a)");
+    live_exec(&live, "insert into t values(0)");
+    for (int i = 1; i <= (LIVE_SANITIZED ? 200 : 2000); i++) {
+        quring_done done = live_query(&live, "update t set a = $1", quring_int64(i));
+        live_check_ok(&done, "update");
+        live_release(&live, &done);
+        for (int k = 0; k < 3; k++)
+            live_submit(&live, &(quring_query){.sql = "select a from t"});
+        for (int k = 0; k < 3; k++) {
+            int64_t seen = 0;
+            done = live_wait(&live);
+            cr_assert(quring_get_int64(done.result, 0, 0, &seen) == 0 && seen == i, "%lld after %d", (long long)seen,
+                      i);
+            live_release(&live, &done);
+        }
+    }
+}
+
+static void note_order(struct live *l, const quring_done *done, void *context) {
+    uint64_t *next = context;
+    (void)l;
+    live_check_ok(done, "in a session");
+    cr_assert_eq(done->user_data, (*next)++);
+}
+
+Test(lite, a_session_runs_in_order) {
+    uint64_t next = 0;
+    files_open(&live, "a.db", &(quring_db_options){.session = true});
+    live_exec(&live, "create table t(a)");
+    for (uint64_t i = 0; i < 7 * 400; i++) {
+        static const char *const cycle[] = {"begin",    "insert into t values(1)", "insert into t values(2)",
+                                            "rollback", "begin immediate",         "insert into t values(3)",
+                                            "commit"};
+        live_submit(&live, &(quring_query){.sql = cycle[i % 7], .user_data = i});
+    }
+    live_drain(&live, note_order, &next);
+    cr_assert_eq(next, 7 * 400);
+    cr_assert_eq(live_int(&live, "select count(*) from t"), 400);
+}
+
+/* ---- Schema changes ---- */
+
+static void check_row(struct live *l, const quring_done *done, void *context) {
+    uint64_t *rows = context;
+    (void)l;
+    if (done->user_data == 1) {
+        live_check_ok(done, "alter");
+        return;
+    }
+    live_check_ok(done, "select *");
+    uint32_t columns = quring_column_count(done->result);
+    cr_assert_geq(columns, 1);
+    for (uint32_t i = 1; i < columns; i++) {
+        int64_t value;
+        char name[16];
+        snprintf(name, sizeof name, "c%u", i);
+        cr_assert_str_eq(quring_column_name(done->result, i), name);
+        cr_assert(quring_get_int64(done->result, 0, i, &value) == 0 && value == (int64_t)i);
+    }
+    *rows += quring_row_count(done->result);
+}
+
+Test(lite, the_schema_changes_under_cached_statements) {
+    uint64_t rows = 0;
+    files_open(&live, "a.db", &(quring_db_options){.connection_count = 2, .durability = QURING_DURABILITY_OFF});
+    live_exec(&live, "create table t(c0 integer)");
+    live_exec(&live, "insert into t values(0)");
+    for (int i = 1; i < 40; i++) {
+        char sql[96];
+        snprintf(sql, sizeof sql, "alter table t add column c%d integer default %d", i, i);
+        for (int k = 0; k < 100; k++) {
+            if (k == 50)
+                live_submit(&live, &(quring_query){.sql = sql, .user_data = 1});
+            live_submit(&live, &(quring_query){.sql = "select * from t"});
+        }
+        if (i % 5 == 0)
+            live_drain(&live, check_row, &rows);
+    }
+    live_drain(&live, check_row, &rows);
+    cr_assert_eq(rows, 3900);
+}
+
+/* ---- Memory ---- */
+
+Test(lite, memory) {
+    live_open_url(&live, "sqlite://", NULL, NULL);
+    live_exec(&live, "create table t(a)");
+    for (int i = 0; i < 1000; i++)
+        live_submit(&live, &(quring_query){.sql = "insert into t values(1)", .sync = i % 2 ? QURING_SYNC_GROUP : 0});
+    live_drain(&live, NULL, NULL);
+    cr_assert_eq(live_int(&live, "select count(*) from t"), 1000);
+    struct live other = {.engine = live.engine, .db = live_open_db(&live, "sqlite:///:memory:", NULL)};
+    cr_assert_eq(live_int(&other, "select count(*) from sqlite_schema"), 0, "another handle, another database");
+    quring_db_close(other.db);
+}
+
+Test(lite, two_handles_on_one_file) {
+    files_open(&live, "a.db", &(quring_db_options){.durability = QURING_DURABILITY_OFF});
+    struct live session = {.engine = live.engine,
+                           .db = live_open_db(&live, files_url("a.db"), &(quring_db_options){.session = true})};
+    live_exec(&live, "create table t(a)");
+    live_exec(&session, "begin");
+    live_exec(&session, "insert into t values(1)");
+    cr_assert_eq(live_int(&live, "select count(*) from t"), 0);
+    live_submit(&live, &(quring_query){.sql = "insert into t values(2)", .user_data = 2});
+    quring_run(live.engine, 1, 20 * LIVE_MS);
+    cr_assert_eq(quring_pending(live.engine), 1, "it waits for the session's lock");
+    live_submit(&session, &(quring_query){.sql = "commit", .user_data = 3});
+    live_drain(&live, NULL, NULL);
+    cr_assert_eq(live_int(&live, "select count(*) from t"), 2);
+}
+
+/* ---- URLs and options ---- */
+
+static int open_error(const char *url, const quring_db_options *options) {
+    quring_db *db;
+    return quring_db_open(live.engine, url, options, &db);
+}
+
+Test(lite, what_can_t_be_opened) {
+    live_open_url(&live, "sqlite://", NULL, NULL);
+    cr_assert_eq(open_error("sqlite:///a.db?cache=shared", NULL), QURING_EURL);
+    cr_assert(strstr(quring_errmsg(live.engine), "cache"), "%s", quring_errmsg(live.engine));
+    cr_assert_eq(open_error("sqlite://host/a.db", NULL), QURING_EURL);
+    cr_assert_eq(open_error("sqlite:///a.db", &(quring_db_options){.connection_count = 64}), QURING_EINVAL);
+    cr_assert_str_eq(quring_db_backend(live.db), "sqlite");
+}
+
+Test(lite, limits_name_themselves) {
+    files_open(&live, "a.db", &(quring_db_options){.result_bytes = 10000, .result_row_count = 10});
+    static const char *const sql = "with recursive n(i) as (values(1) union all select i + 1 from n) select i from n";
+    quring_done done = live_run(&live, &(quring_query){.sql = sql});
+    live_check_error(&done, QURING_LIMIT, "54000", "result_row_count");
+    live_release(&live, &done);
+    done = live_run(&live, &(quring_query){.sql = "select zeroblob(20000)"});
+    live_check_error(&done, QURING_LIMIT, "54000", "result_bytes");
+    live_release(&live, &done);
+    cr_assert_eq(live_int(&live, "select 7"), 7);
+}

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/* pgbench scripts: expressions, variables in statements, and what is refused. */
+#include "cli/script.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- Expressions ------------------------------------------------------------------------------------------------- */
+
+static struct cli_variables variables(void) {
+    struct cli_variables v = {0};
+    cli_variables_add(&v, "i", 1);
+    cli_variables_add(&v, "d", 1);
+    int constant = cli_variables_add(&v, "scale", 5);
+    v.variable[constant].constant = true;
+    v.variable[constant].value.integer = 3;
+    return v;
+}
+
+/* With :i = 7 and :d = 2.5. Returns why it has no value. */
+static const char *eval(const char *text, struct cli_value *value) {
+    static char why[200];
+    struct cli_value values[] = {{.integer = 7}, {.is_real = true, .real = 2.5}, {0}};
+    struct cli_variables v = variables();
+    struct cli_random random = {1};
+    struct cli_expr expr;
+
+    if (!cli_expr_parse(&expr, text, strlen(text), &v, why, sizeof why))
+        return why;
+    const char *error = cli_expr_eval(&expr, values, &random, value);
+    cli_expr_free(&expr);
+    return error;
+}
+
+static void expect_integer(const char *text, int64_t wanted) {
+    struct cli_value value = {0};
+    const char *why = eval(text, &value);
+    cr_assert_null(why, "%s: %s", text, why);
+    cr_assert_not(value.is_real, "%s", text);
+    cr_assert_eq(value.integer, wanted, "%s = %lld", text, (long long)value.integer);
+}
+
+static void expect_real(const char *text, double wanted) {
+    struct cli_value value = {0};
+    const char *why = eval(text, &value);
+    cr_assert_null(why, "%s: %s", text, why);
+    cr_assert(value.is_real, "%s", text);
+    cr_assert_float_eq(value.real, wanted, 1e-12, "%s = %g", text, value.real);
+}
+
+static void expect_error(const char *text, const char *wanted) {
+    struct cli_value value;
+    const char *why = eval(text, &value);
+    cr_assert_not_null(why, "%s", text);
+    cr_assert_not_null(strstr(why, wanted), "%s: %s", text, why);
+}
+
+Test(expr, arithmetic_follows_pgbench) {
+    expect_integer("1 + 2 * 3 - 4", 3);
+    expect_integer("(1 + 2) * 3", 9);
+    expect_integer("-:i + --1 - +2", -8);
+    expect_integer("7 / 2", 3);
+    expect_integer("-7 / 2", -3);
+    expect_integer("-7 % 3", -1);
+    expect_integer("10 - 3 - 2", 5);
+    expect_integer("100000 * :scale", 300000);
+    expect_real(":i / 2.0", 3.5);
+    expect_real("1e3 + .5", 1000.5);
+    expect_real(":d * :i", 17.5);
+    expect_integer("9223372036854775807", INT64_MAX);
+    expect_integer("-9223372036854775807 - 1", INT64_MIN);
+    expect_integer("(-9223372036854775807 - 1) % -1", 0);
+}
+
+Test(expr, functions) {
+    expect_integer("abs(-:i)", 7);
+    expect_real("abs(-2.5)", 2.5);
+    expect_integer("min(3, :i, 5)", 3);
+    expect_integer("GREATEST(3, :i, 5)", 7);
+    expect_integer("max(2)", 2);
+    expect_real("least(:d, 3)", 2.5);
+    expect_integer("mod(:i, 4)", 3);
+    expect_integer("int(5.4 + 3.8)", 9);
+    expect_real("double(5)", 5);
+    expect_real("sqrt(:d * 10)", 5);
+    expect_real("ln(exp(2))", 2);
+    expect_real("pow(2, 10) + power(2.0, -1)", 1024.5);
+    expect_real("pi()", 3.14159265358979);
+}
+
+Test(expr, errors_say_what_is_wrong) {
+    expect_error("", "ends too soon");
+    expect_error("1 +", "ends too soon");
+    expect_error("1 2", "operator was expected");
+    expect_error("(1", ") is missing");
+    expect_error("abs(1", "lacks its )");
+    expect_error("abs()", "takes 1 argument, not 0");
+    expect_error("mod(1)", "takes 2 arguments, not 1");
+    expect_error("min()", "takes at least 1 argument, not 0");
+    expect_error("nosuch(1)", "no function nosuch()");
+    expect_error("i", "variables are written :name");
+    expect_error(":x", ":x is not set");
+    expect_error(":", "is not set");
+    expect_error("1 / 0", "division by zero");
+    expect_error("1.0 / 0", "division by zero");
+    expect_error(":i % (:i - 7)", "division by zero");
+    expect_error("9223372036854775807 + 1", "out of range");
+    expect_error("9223372036854775808", "out of range");
+    expect_error("(-9223372036854775807 - 1) / -1", "out of range");
+    expect_error("int(1e30)", "out of range");
+    expect_error("sqrt(-1)", "out of range");
+    expect_error("ln(0)", "out of range");
+    expect_error("1.2.3", "no number");
+    expect_error("12x", "no number");
+    expect_error("random(2, 1)", "below its lower bound");
+    expect_error("random(:i, 1)", "below its lower bound");
+    expect_error("random_gaussian(1, 2, 1)", "2 or more");
+    expect_error("random_exponential(1, 2, 0)", "more than 0");
+    expect_error("random_zipfian(1, 2, 1)", "from 1.001 to 1000");
+    expect_error("1 = 1", "operator was expected");
+}
+
+Test(expr, hostile_size_is_refused) {
+    char text[5000];
+    memset(text, '(', sizeof text - 1);
+    text[sizeof text - 1] = 0;
+    expect_error(text, "nested too deeply");
+    memset(text, '-', sizeof text - 2);
+    text[sizeof text - 2] = '1';
+    expect_integer(text, -1 + 2 * ((sizeof text - 2) % 2 == 0));
+    for (size_t i = 0; i + 4 < sizeof text; i += 4)
+        memcpy(text + i, "+:i ", 5);
+    expect_error(text, "too long");
+}
+
+static void draw(const char *text, int64_t low, int64_t high, double *mean) {
+    char why[200];
+    struct cli_value values[3] = {{.integer = 7}};
+    struct cli_variables v = variables();
+    struct cli_random random = {99};
+    struct cli_expr expr;
+    int64_t least = INT64_MAX, greatest = INT64_MIN;
+
+    cr_assert(cli_expr_parse(&expr, text, strlen(text), &v, why, sizeof why), "%s", why);
+    *mean = 0;
+    for (int i = 0; i < 20000; i++) {
+        struct cli_value value;
+        cr_assert_null(cli_expr_eval(&expr, values, &random, &value));
+        cr_assert_not(value.is_real);
+        least = value.integer < least ? value.integer : least;
+        greatest = value.integer > greatest ? value.integer : greatest;
+        *mean += (double)value.integer / 20000;
+    }
+    cr_assert_eq(least, low, "%s: %lld", text, (long long)least);
+    cr_assert_geq(high, greatest, "%s: %lld", text, (long long)greatest);
+    cli_expr_free(&expr);
+}
+
+Test(expr, distributions_keep_to_their_bounds) {
+    double mean;
+    draw("random(1, 10)", 1, 10, &mean);
+    cr_assert_float_eq(mean, 5.5, 0.1);
+    draw("random(-:i, 7)", -7, 7, &mean);
+    cr_assert_float_eq(mean, 0, 0.2);
+    draw("random(5, 5)", 5, 5, &mean);
+    draw("random_gaussian(1, 101, 2.5)", 1, 101, &mean);
+    cr_assert_float_eq(mean, 51, 1);
+    draw("random_exponential(1, 100, 5)", 1, 100, &mean);
+    cr_assert(mean > 15 && mean < 25);
+    draw("random_zipfian(1, 100, 1.5)", 1, 100, &mean);
+    cr_assert(mean > 3 && mean < 12);
+    draw("random_zipfian(5, 5, 2)", 5, 5, &mean);
+}
+
+Test(expr, random_covers_all_of_int64) {
+    struct cli_value value;
+    cr_assert_null(eval("random(-9223372036854775807 - 1, 9223372036854775807)", &value));
+    cr_assert_null(eval("random_gaussian(-9223372036854775807 - 1, 9223372036854775807, 2)", &value));
+    cr_assert_null(eval("random_zipfian(-9223372036854775807 - 1, 9223372036854775807, 1.1)", &value));
+}
+
+/* ---- Scripts ----------------------------------------------------------------------------------------------------- */
+
+static void parse(struct cli_script *script, const char *text) {
+    cr_assert(cli_script_parse(script, text, strlen(text), false, 3), "%d: %s", (int)script->line, script->why);
+}
+
+Test(script, variables_become_parameters) {
+    struct cli_script s;
+    parse(&s, "-- a comment\n\\set aid random(1, 100000 * :scale)\n\\set d 1.5\n"
+              "select ':aid', \":d\" /* :x */, a::int8, :aid + :d -- :y\n from t where a = :aid and b = :scale\n;");
+    cr_assert_eq(s.command_count, 3);
+    cr_assert_eq(s.statement_count, 1);
+    const struct cli_command *c = &s.commands[2];
+    cr_assert_str_eq(c->sql, "select ':aid', \":d\" /* :x */, a::int8, $1 + $2 -- :y\n from t where a = $3 and b = 3");
+    cr_assert_eq(c->param_count, 3);
+    cr_assert_eq(c->params[0], s.commands[0].variable);
+    cr_assert_eq(c->params[1], s.commands[1].variable);
+    cr_assert_eq(c->params[2], s.commands[0].variable);
+    cr_assert_eq(c->line, 4);
+    cli_script_free(&s);
+}
+
+Test(script, bounds_that_are_constant_cost_one_step) {
+    struct cli_script s;
+    parse(&s, "\\set aid random(1, 100000 * :scale)\nselect :aid;");
+    cr_assert_eq(s.commands[0].expr.count, 1);
+    cr_assert_eq(s.commands[0].expr.ops[0].code, CLI_OP_RANDOM_RANGE);
+    cr_assert_eq(s.commands[0].expr.ops[0].span, 299999);
+    cli_script_free(&s);
+}
+
+Test(script, statements_keep_their_order_and_client_id_is_there) {
+    struct cli_script s;
+    parse(&s, "select :client_id; \\set x 1\nselect :x;\n\\set x \\\n :x + 1\nselect :x, :x");
+    cr_assert_eq(s.command_count, 5);
+    cr_assert_eq(s.commands[0].params[0], CLI_VARIABLE_CLIENT_ID);
+    cr_assert_null(s.commands[1].sql);
+    cr_assert_str_eq(s.commands[4].sql, "select $1, $2");
+    cli_script_free(&s);
+}
+
+Test(script, casts_slices_and_assignments_are_left_alone) {
+    struct cli_script s;
+    parse(&s, "select a::int, b[1:2], :client_id::int, f(x := 1), $$:client_id$$;");
+    cr_assert_str_eq(s.commands[0].sql, "select a::int, b[1:2], $1::int, f(x := 1), $$:client_id$$");
+    cli_script_free(&s);
+}
+
+static void expect_refused(const char *text, unsigned line, const char *why) {
+    struct cli_script s;
+    cr_assert_not(cli_script_parse(&s, text, strlen(text), false, 1), "%s", text);
+    cr_assert_eq(s.line, line, "%s: line %d, %s", text, (int)s.line, s.why);
+    cr_assert_not_null(strstr(s.why, why), "%s: %s", text, s.why);
+    cli_script_free(&s);
+}
+
+Test(script, what_is_not_supported_is_said_with_its_line) {
+    expect_refused("", 1, "no SQL statement");
+    expect_refused("\\set x 1\n", 1, "no SQL statement");
+    expect_refused("select 1;\n\\sleep 1 ms\n", 2, "\\sleep is not supported");
+    expect_refused("\n\\startpipeline\nselect 1;", 2, "\\startpipeline is not supported");
+    expect_refused("\\nonsense", 1, "no command \\nonsense");
+    expect_refused("\\setx 1", 1, "no command \\setx");
+    expect_refused("\\set", 1, "takes a name and an expression");
+    expect_refused("\\set x", 1, "ends too soon");
+    expect_refused("\\set x\\\n1 +", 1, "ends too soon");
+    expect_refused("\\set 1 2", 1, "takes a name");
+    expect_refused("\\set x :y\nselect 1;", 1, ":y is not set");
+    expect_refused("select 1,\n:y;", 2, ":y is not set");
+    expect_refused("select $1;", 1, "$1 has no value");
+    expect_refused("select 1\n\\set x 1\n;", 2, "backslash inside a statement");
+    expect_refused("select 1;\nBegin;\n", 2, "begin: transactions need connections of their own");
+    expect_refused("/* x */ commit", 1, "commit: transactions");
+    expect_refused("select 1;\nselect 'x", 2, "never ends");
+}
+
+Test(script, more_than_can_be_is_refused) {
+    char text[64 * 80] = "select 1";
+    for (int i = 0; i < CLI_SCRIPT_PARAM_MAX + 1; i++)
+        strcat(text, ",:client_id");
+    expect_refused(text, 1, "more than 64 variables in one statement");
+    text[0] = 0;
+    for (int i = 0; i < CLI_VARIABLE_MAX; i++)
+        snprintf(text + strlen(text), 32, "\\set v%d 1\n", i);
+    expect_refused(text, CLI_VARIABLE_MAX - 1, "more than 64 variables");
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/db.h"
+
+#include <criterion/criterion.h>
+#include <signal.h>
+#include <string.h>
+
+enum { QUERIES = 5 };
+
+static struct host host;
+static struct quring_db db;
+static struct query queries[QUERIES];
+static struct statement_table *statements;
+static struct quring_statement *statement; /* held here too */
+
+static void setup(void) {
+    list_init(&host.done);
+    list_init(&db.waiting);
+    db.host = &host;
+    statements = statement_table_new(1, 100, NULL);
+    statement = statement_find(statements, "select 1", 8);
+    for (int i = 0; i < QUERIES; i++) {
+        queries[i].db = &db;
+        queries[i].statement = statement_hold(statement);
+        list_init(&queries[i].link);
+        error_init(&queries[i].error);
+        result_init(&queries[i].result);
+        result_begin(&queries[i].result, 1000, 0);
+        query_move(&queries[i], QUERY_WAITING);
+        list_push_back(&db.waiting, &queries[i].link);
+        db.waiting_count++;
+    }
+}
+
+static void teardown(void) {
+    for (int i = 0; i < QUERIES; i++) {
+        if (queries[i].statement)
+            statement_drop(queries[i].statement);
+        error_free(&queries[i].error);
+        result_free(&queries[i].result);
+    }
+    statement_drop(statement);
+    statement_table_free(statements);
+}
+
+TestSuite(db, .init = setup, .fini = teardown);
+
+static void assert_counts(uint32_t waiting, uint32_t running, uint32_t done) {
+    cr_assert_eq(db.waiting_count, waiting);
+    cr_assert_eq(db.running_count, running);
+    cr_assert_eq(host.done_count, done);
+    uint32_t waiting_nodes = 0, done_nodes = 0;
+    list_for_each(node, &db.waiting) waiting_nodes++;
+    list_for_each(node, &host.done) done_nodes++;
+    cr_assert_eq(waiting_nodes, waiting);
+    cr_assert_eq(done_nodes, done);
+}
+
+Test(db, admits_in_order) {
+    for (uint32_t i = 0; i < QUERIES; i++) {
+        cr_assert_eq(db_query_admit(&db), &queries[i]);
+        cr_assert_eq(queries[i].state, QUERY_RUNNING);
+        assert_counts(QUERIES - 1 - i, i + 1, 0);
+    }
+    cr_assert_null(db_query_admit(&db));
+    assert_counts(0, QUERIES, 0);
+}
+
+Test(db, requeued_queries_come_first_again) {
+    struct query *first = db_query_admit(&db), *second = db_query_admit(&db);
+    db_query_requeue(second);
+    db_query_requeue(first);
+    assert_counts(QUERIES, 0, 0);
+    for (int i = 0; i < QUERIES; i++)
+        cr_assert_eq(db_query_admit(&db), &queries[i]);
+}
+
+Test(db, finishes_from_running_and_from_waiting) {
+    struct query *running = db_query_admit(&db);
+    result_append_row(&running->result, (const uint8_t *)"\0\0", 2);
+    result_append_row(&running->result, (const uint8_t *)"\0\0", 2);
+    db_query_finish(running, QURING_OK);
+    assert_counts(QUERIES - 1, 0, 1);
+    db_query_fail(&queries[3], QURING_NOT_SENT, "08001", "no server at %s", "here");
+    assert_counts(QUERIES - 2, 0, 2);
+
+    cr_assert_eq(list_first(&host.done), &running->link, "oldest first");
+    cr_assert_eq(running->state, QUERY_DONE);
+    cr_assert_null(running->statement);
+    cr_assert_eq(statement->references, 1 + QUERIES - 2);
+    cr_assert_eq(running->status, QURING_OK);
+    cr_assert_eq(running->result.row_count, 2);
+    cr_assert_eq(queries[3].status, QURING_NOT_SENT);
+    cr_assert_str_eq(queries[3].error.view.message, "no server at here");
+    cr_assert_str_eq(queries[3].error.view.sqlstate, "08001");
+    cr_assert_eq(host.stats.done_count[QURING_OK], 1);
+    cr_assert_eq(host.stats.done_count[QURING_NOT_SENT], 1);
+    cr_assert_eq(host.stats.row_count, 2);
+    cr_assert_eq(db_query_admit(&db), &queries[1]);
+    cr_assert_eq(db_query_admit(&db), &queries[2]);
+    cr_assert_eq(db_query_admit(&db), &queries[4]);
+}
+
+Test(db, a_backend_may_keep_running_queries_in_a_list_of_its_own) {
+    struct list own;
+    list_init(&own);
+    list_push_back(&own, &db_query_admit(&db)->link);
+    list_push_back(&own, &db_query_admit(&db)->link);
+    db_query_finish(&queries[0], QURING_OK);
+    db_query_requeue(&queries[1]);
+    cr_assert(list_empty(&own));
+    assert_counts(QUERIES - 1, 0, 1);
+}
+
+Test(db, a_failed_query_has_no_rows) {
+    struct query *query = db_query_admit(&db);
+    struct columns *columns = columns_new(1, 0);
+    result_set_columns(&query->result, columns, RESULT_BINARY);
+    columns_drop(columns);
+    result_append_row(&query->result, (const uint8_t *)"\0\1\xff\xff\xff\xff", 6);
+    result_set_command(&query->result, "SELECT", 6);
+    query->result.affected_count = 7;
+    db_query_fail(query, QURING_LIMIT, "53400", "too much");
+    cr_assert_eq(quring_row_count(&query->result), 0);
+    cr_assert_eq(quring_column_count(&query->result), 0);
+    cr_assert_eq(quring_affected_count(&query->result), 0);
+    cr_assert_str_eq(quring_command(&query->result), "");
+    cr_assert_eq(host.stats.row_count, 0);
+}
+
+Test(db, a_query_ends_once, .signal = SIGABRT) {
+    db_query_finish(&queries[0], QURING_OK);
+    db_query_finish(&queries[0], QURING_OK);
+}
+
+Test(db, a_failure_is_not_ok, .signal = SIGABRT) {
+    db_query_fail(&queries[0], QURING_OK, "00000", "fine");
+}
+
+Test(db, a_waiting_query_cannot_be_requeued, .signal = SIGABRT) {
+    db_query_requeue(&queries[0]);
+}
+
+Test(db, host_error_formats_and_cuts) {
+    static char text[2000];
+    cr_assert_eq(host_error(&host, QURING_EURL, "%s:%d", "x", 5), QURING_EURL);
+    cr_assert_str_eq(host.message, "x:5");
+    memset(text, 'x', sizeof text - 1);
+    cr_assert_eq(host_error(&host, QURING_EINVAL, "%s", text), QURING_EINVAL);
+    cr_assert_eq(strlen(host.message), sizeof host.message - 1);
+}

@@ -1,0 +1,590 @@
+/* SPDX-License-Identifier: MIT */
+/* The backend with its lanes, whose jobs run here and now: runs of reads, groups, moving, giving back, abandoning. */
+#include "lib/lite_bed.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct lite_bed bed;
+
+static void setup(void) {
+    bed_begin(&bed);
+}
+
+static void teardown(void) {
+    bed_end(&bed);
+}
+
+TestSuite(lane, .init = setup, .fini = teardown, .timeout = 30);
+
+static void open_file(const quring_db_options *options) {
+    bed_open(&bed, bed_url(&bed, "a.db"), options);
+}
+
+static struct lite_db *lite(void) {
+    return base_container_of(bed.db, struct lite_db, base);
+}
+
+static struct lite_lane *lane(uint32_t index) {
+    return &lite()->lanes[index];
+}
+
+static struct query *submit(const char *sql) {
+    return bed_submit(&bed, bed_query(&bed, sql, NULL, 0));
+}
+
+static struct query *submit_group(const char *sql) {
+    struct query *query = bed_query(&bed, sql, NULL, 0);
+    query->sync = QURING_SYNC_GROUP;
+    return bed_submit(&bed, query);
+}
+
+static struct query *exec(const char *sql) {
+    struct query *query = submit(sql);
+    bed_drain(&bed);
+    return query;
+}
+
+static void must(const char *sql) {
+    bed_check(exec(sql), QURING_OK, "", "");
+}
+
+static int64_t number(const char *sql) {
+    return bed_int(exec(sql), 0, 0);
+}
+
+static const char *const LONG = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 3000000) "
+                                "select count(*) from n";
+
+/* ---- Reads ---- */
+
+static atomic_bool writer_stop;
+
+static void *write_on(void *path) {
+    sqlite3 *other;
+    sqlite3_open(path, &other);
+    sqlite3_busy_timeout(other, 5000);
+    sqlite3_exec(other, "pragma synchronous=off", NULL, NULL, NULL);
+    while (!atomic_load(&writer_stop))
+        sqlite3_exec(other, "insert into t values(1)", NULL, NULL, NULL);
+    sqlite3_close(other);
+    return NULL;
+}
+
+/* While somebody else writes on: the counts of one run are all the same, and go up from one run to the next. */
+Test(lane, reads_of_one_run_see_one_snapshot) {
+    open_file(&(quring_db_options){.connection_count = 1, .depth = 40});
+    must("create table t(a)");
+    pthread_t thread;
+    pthread_create(&thread, NULL, write_on, (void *)bed_path(&bed, "a.db"));
+    int64_t before = 0, changes = 0;
+    for (int round = 0; round < 10; round++) {
+        struct query *queries[40];
+        for (int i = 0; i < 40; i++)
+            queries[i] = submit("select count(*) from t");
+        bed_drain(&bed);
+        int64_t count = bed_int(queries[0], 0, 0);
+        for (int i = 1; i < 40; i++)
+            cr_assert_eq(bed_int(queries[i], 0, 0), count);
+        cr_assert_geq(count, before);
+        changes += count != before;
+        before = count;
+        usleep(2000);
+    }
+    atomic_store(&writer_stop, true);
+    pthread_join(thread, NULL);
+    cr_assert_gt(changes, 1, "the writer never came through, so this showed nothing");
+}
+
+Test(lane, one_error_spares_the_run) {
+    open_file(NULL);
+    must("create table t(a)");
+    struct query *queries[30];
+    for (int i = 0; i < 30; i++)
+        queries[i] = submit(i % 3 == 1 ? "select abs(-9223372036854775808)" : i % 3 == 2 ? "select nope" : "select 7");
+    bed_drain(&bed);
+    for (int i = 0; i < 30; i++) {
+        if (i % 3 == 0)
+            cr_assert_eq(bed_int(queries[i], 0, 0), 7);
+        else
+            bed_check(queries[i], QURING_SERVER_ERROR, i % 3 == 1 ? "22003" : "42703", "");
+    }
+    cr_assert_not(lite_conn_in_transaction(&lane(1)->conn));
+}
+
+Test(lane, more_than_depth_and_reports) {
+    open_file(&(quring_db_options){.connection_count = 1, .depth = 100});
+    struct query *queries[400];
+    for (int i = 0; i < 400; i++)
+        queries[i] = bed_submit(&bed, bed_ask(&bed, "select $1", quring_int64(i)));
+    bed_drain(&bed);
+    for (int i = 0; i < 400; i++)
+        cr_assert_eq(bed_int(queries[i], 0, 0), i);
+    cr_assert_eq(lite()->reads_count, 0);
+    cr_assert_eq(bed.host.stats.prepare_count, 1);
+}
+
+/* ---- Moving to the writer ---- */
+
+Test(lane, a_write_that_does_not_look_like_one_moves_once) {
+    open_file(&(quring_db_options){.connection_count = 1});
+    must("create table t(a)");
+    uint64_t before = bed.host.stats.prepare_count;
+    must("with x(a) as (select 1) insert into t select a from x");
+    cr_assert_eq(bed.host.stats.prepare_count - before, 2, "by the reader and by the writer");
+    must("with x(a) as (select 1) insert into t select a from x");
+    cr_assert_eq(bed.host.stats.prepare_count - before, 2, "the hint remembers");
+    cr_assert_eq(number("select count(*) from t"), 2);
+}
+
+Test(lane, statements_of_one_text_order_keep_it) {
+    open_file(NULL);
+    struct query *create = submit("create table t(a)"), *insert = submit("insert into t values(1)"),
+                 *update = submit("update t set a = 2");
+    bed_drain(&bed);
+    bed_check(create, QURING_OK, "", "");
+    bed_check(insert, QURING_OK, "", "");
+    cr_assert_eq(update->result.affected_count, 1);
+}
+
+Test(lane, what_changes_the_file_runs_beside_readers) {
+    open_file(&(quring_db_options){.connection_count = 2});
+    must("create table t(a)");
+    must("insert into t values(1)");
+    cr_assert_eq(number("select count(*) from t"), 1);
+    struct query *grouped = submit_group("insert into t values(2)"), *vacuum = submit_group("vacuum"),
+                 *version = submit_group("pragma user_version=5"), *last = submit_group("insert into t values(3)");
+    bed_drain(&bed);
+    bed_check(grouped, QURING_OK, "", "");
+    bed_check(vacuum, QURING_OK, "", "");
+    bed_check(version, QURING_OK, "", "");
+    bed_check(last, QURING_OK, "", "");
+    cr_assert_eq(number("pragma user_version"), 5);
+    cr_assert_eq(number("select count(*) from t"), 3);
+}
+
+/* ---- Groups ---- */
+
+static int commits;
+
+static int count_commit(void *argument) {
+    (void)argument;
+    commits++;
+    return 0;
+}
+
+static void open_grouped(void) {
+    open_file(&(quring_db_options){.depth = 200});
+    must("create table t(id integer primary key, a, check (a <> 'bad'))");
+    sqlite3_commit_hook(lane(0)->conn.handle, count_commit, NULL);
+}
+
+Test(lane, a_group_is_one_commit) {
+    open_grouped();
+    struct query *queries[100];
+    for (int i = 0; i < 100; i++)
+        queries[i] = submit_group("insert into t(a) values('x') returning id");
+    bed_drain(&bed);
+    for (int i = 0; i < 100; i++)
+        cr_assert_eq(bed_int(queries[i], 0, 0), i + 1);
+    cr_assert_eq(commits, 1);
+    cr_assert_eq(number("select count(*) from t"), 100);
+}
+
+Test(lane, each_is_a_commit_of_its_own) {
+    open_grouped();
+    for (int i = 0; i < 10; i++)
+        submit("insert into t(a) values('x')");
+    bed_drain(&bed);
+    cr_assert_eq(commits, 10);
+}
+
+Test(lane, a_failing_member_is_undone_alone) {
+    open_grouped();
+    struct query *good = submit_group("insert into t values(1, 'x')"),
+                 *twice = submit_group("insert into t values(2, 'y'), (1, 'z')"),
+                 *check = submit_group("insert into t values(3, 'bad')"), *syntax = submit_group("insert nonsense"),
+                 *params = submit_group("insert into t values($1, 'x')"),
+                 *partly = submit_group("insert or fail into t values(4, 'p'), (1, 'q')"),
+                 *last = submit_group("insert into t values(5, 'w')");
+    bed_drain(&bed);
+    bed_check(good, QURING_OK, "", "");
+    bed_check(twice, QURING_SERVER_ERROR, "23505", "UNIQUE");
+    bed_check(check, QURING_SERVER_ERROR, "23514", "CHECK");
+    bed_check(syntax, QURING_SERVER_ERROR, "42601", "syntax");
+    bed_check(params, QURING_SERVER_ERROR, "08P01", "1 parameter");
+    bed_check(partly, QURING_SERVER_ERROR, "23505", "UNIQUE");
+    bed_check(last, QURING_OK, "", "");
+    cr_assert_eq(commits, 1);
+    cr_assert_str_eq(bed_text(exec("select group_concat(id) from t"), 0, 0), "1,5");
+}
+
+Test(lane, an_error_that_ends_the_transaction_runs_all_again_alone) {
+    open_grouped();
+    struct query *queries[9];
+    for (int i = 0; i < 9; i++)
+        queries[i] = submit_group(i == 5 ? "insert or rollback into t values(1, 'again')"
+                                         : "insert into t(a) values('x') returning (select count(*) from t)");
+    bed_drain(&bed);
+    for (int i = 0; i < 9; i++)
+        if (i == 5)
+            bed_check(queries[i], QURING_SERVER_ERROR, "23505", "UNIQUE");
+        else
+            bed_check(queries[i], QURING_OK, "", "");
+    cr_assert_eq(number("select count(*) from t"), 8, "each took effect once");
+    cr_assert_eq(queries[0]->result.row_count, 1, "and has one outcome");
+}
+
+Test(lane, a_commit_that_fails_runs_all_again_alone) {
+    open_grouped();
+    must("pragma foreign_keys=on");
+    must("create table child(id references t deferrable initially deferred)");
+    struct query *queries[10];
+    for (int i = 0; i < 10; i++)
+        queries[i] = submit_group(i == 3 ? "insert into child values(99)" : "insert into t(a) values('x')");
+    bed_drain(&bed);
+    for (int i = 0; i < 10; i++)
+        if (i == 3)
+            bed_check(queries[i], QURING_SERVER_ERROR, "23503", "FOREIGN KEY");
+        else
+            bed_check(queries[i], QURING_OK, "", "");
+    cr_assert_eq(number("select count(*) from t"), 9);
+    cr_assert_eq(number("select count(*) from child"), 0);
+}
+
+Test(lane, a_full_disk_in_a_group) {
+    open_grouped();
+    int64_t pages = number("pragma page_count");
+    char sql[64];
+    snprintf(sql, sizeof sql, "pragma max_page_count=%d", (int)pages + 5);
+    must(sql);
+    struct query *queries[20];
+    for (int i = 0; i < 20; i++)
+        queries[i] = submit_group(i % 2 ? "insert into t(a) values(zeroblob(9000))" : "insert into t(a) values('x')");
+    bed_drain(&bed);
+    int64_t good = 0;
+    for (int i = 0; i < 20; i++) {
+        if (queries[i]->status == QURING_OK)
+            good++;
+        else
+            bed_check(queries[i], QURING_SERVER_ERROR, "53100", "full");
+        if (i % 2 == 0)
+            bed_check(queries[i], QURING_OK, "", "");
+    }
+    cr_assert(good >= 10 && good < 20, "%d", (int)good);
+    cr_assert_eq(number("select count(*) from t"), good);
+    cr_assert_str_eq(bed_text(exec("pragma integrity_check"), 0, 0), "ok");
+}
+
+Test(lane, a_group_under_a_foreign_lock) {
+    open_grouped();
+    sqlite3 *other;
+    sqlite3_open(bed_path(&bed, "a.db"), &other);
+    sqlite3_exec(other, "begin immediate", NULL, NULL, NULL);
+    struct query *queries[20];
+    for (int i = 0; i < 20; i++)
+        queries[i] = submit_group("insert into t(a) values('x')");
+    uint64_t start = lite_now_ns();
+    bed_drain(&bed);
+    uint64_t took = lite_now_ns() - start;
+    for (int i = 0; i < 20; i++)
+        bed_check(queries[i], QURING_SERVER_ERROR, "55P03", "locked");
+    cr_assert_lt(took, 500000000, "all of them waited together: %llu ns", (unsigned long long)took);
+    sqlite3_close(other);
+    must("insert into t(a) values('y')");
+}
+
+Test(lane, groups_and_others_mix) {
+    open_grouped();
+    struct query *queries[60];
+    for (int i = 0; i < 60; i++)
+        queries[i] = i % 5 == 4 ? submit("insert into t(a) values('each') returning id")
+                                : submit_group("insert into t(a) values('group') returning id");
+    bed_drain(&bed);
+    for (int i = 0; i < 60; i++)
+        cr_assert_eq(bed_int(queries[i], 0, 0), i + 1, "in the order of submission");
+    cr_assert_eq(commits, 24);
+}
+
+/* ---- Long statements ---- */
+
+static void (*lane_pause)(struct lite_watch *watch);
+static struct query *victims[8];
+static uint32_t seen_queued, seen_stuck, pauses;
+
+static void look_and_pause(struct lite_watch *watch) {
+    if (pauses++ == 0)
+        for (int i = 0; i < 8 && victims[i]; i++)
+            lite_backend.abandon(victims[i], QURING_TIMEOUT);
+    lane_pause(watch);
+    seen_queued = lite_pool_queued(&lite()->reads);
+    seen_stuck += lane(1)->stuck;
+}
+
+static void look_at(uint32_t index) {
+    lane_pause = lane(index)->conn.watch.pause;
+    lane(index)->conn.watch.pause = look_and_pause;
+}
+
+Test(lane, a_long_read_gives_its_neighbours_away) {
+    open_file(&(quring_db_options){.connection_count = 2, .depth = 64});
+    must("create table t(a)");
+    look_at(1);
+    struct query *slow = submit(LONG), *quick[15];
+    for (int i = 0; i < 15; i++)
+        quick[i] = submit("select 5");
+    bed_drain(&bed);
+    cr_assert_gt(pauses, 0);
+    cr_assert_gt(seen_stuck, 0);
+    cr_assert_eq(seen_queued, 15);
+    cr_assert_not(lane(1)->stuck);
+    cr_assert_eq(bed_int(slow, 0, 0), 3000000);
+    for (int i = 0; i < 15; i++)
+        cr_assert_eq(bed_int(quick[i], 0, 0), 5);
+    cr_assert_eq(lite()->reads.held_count, lane(1)->let_go_count + lane(2)->let_go_count);
+}
+
+Test(lane, those_behind_a_long_read_end_when_abandoned) {
+    open_file(&(quring_db_options){.connection_count = 1, .depth = 64});
+    must("create table t(a)");
+    look_at(1);
+    struct query *slow = submit(LONG), *quick[6];
+    for (int i = 0; i < 6; i++)
+        quick[i] = submit("select 5");
+    victims[0] = quick[1];
+    victims[1] = quick[4];
+    bed_drain(&bed);
+    cr_assert_eq(bed_int(slow, 0, 0), 3000000);
+    for (int i = 0; i < 6; i++)
+        bed_check(quick[i], i == 1 || i == 4 ? QURING_TIMEOUT : QURING_OK, "57014", "timeout");
+    struct list *first = list_first(&bed.host.done)->next->next;
+    cr_assert_eq(list_entry(first->prev, struct query, link)->status, QURING_TIMEOUT, "before the long one ended");
+}
+
+Test(lane, a_long_read_ends_when_abandoned_and_only_it) {
+    open_file(&(quring_db_options){.connection_count = 1});
+    must("create table t(a)");
+    look_at(1);
+    struct query *before = submit("select 4"), *slow = submit(LONG), *after = submit("select 5");
+    victims[0] = slow;
+    bed_drain(&bed);
+    cr_assert_eq(bed_int(before, 0, 0), 4);
+    bed_check(slow, QURING_TIMEOUT, "57014", "timeout");
+    cr_assert_eq(bed_int(after, 0, 0), 5);
+}
+
+Test(lane, an_abandoned_member_harms_no_other) {
+    open_grouped();
+    look_at(0);
+    struct query *before = submit_group("insert into t(a) values('x')"),
+                 *slow =
+                     submit_group("insert into t(a) with recursive n(i) as (select 1 union all select i + 1 from n) "
+                                  "select count(*) from n"),
+                 *after = submit_group("insert into t(a) values('y')");
+    victims[0] = slow;
+    bed_drain(&bed);
+    bed_check(before, QURING_OK, "", "");
+    bed_check(slow, QURING_TIMEOUT, "57014", "timeout");
+    bed_check(after, QURING_OK, "", "");
+    cr_assert_str_eq(bed_text(exec("select group_concat(a) from t"), 0, 0), "x,y");
+}
+
+/* ---- Abandoning and closing ---- */
+
+Test(lane, abandoning_what_no_lane_has) {
+    open_file(NULL);
+    must("create table t(a)");
+    struct query *queries[5];
+    for (int i = 0; i < 5; i++)
+        queries[i] = submit("insert into t values(1)");
+    lite_backend.advance(bed.db); /* queued; the lane's job runs with the next turn */
+    lite_backend.abandon(queries[1], QURING_CANCELLED);
+    cr_assert_eq(queries[1]->state, QUERY_DONE, "at once");
+    bed_check(queries[1], QURING_CANCELLED, "57014", "cancelled");
+    bed_drain(&bed);
+    cr_assert_eq(number("select count(*) from t"), 4);
+}
+
+Test(lane, closing_ends_everything_once) {
+    open_file(&(quring_db_options){.connection_count = 3});
+    must("create table t(a)");
+    struct query *queries[100];
+    for (int i = 0; i < 100; i++)
+        queries[i] = submit(i % 2 ? "insert into t values(1)" : "select count(*) from t");
+    lite_backend.advance(bed.db);
+    for (int i = 0; i < 100; i++)
+        lite_backend.abandon(queries[i], QURING_SHUTDOWN);
+    bed_close(&bed);
+    for (int i = 0; i < 100; i++)
+        bed_check(queries[i], QURING_SHUTDOWN, "57P01", "closed");
+    cr_assert_eq(bed.host.stats.connection_count, 0);
+    cr_assert_neq(access(bed_path(&bed, "a.db-wal"), F_OK), 0, "the last to close is the writer, and it checkpoints");
+}
+
+Test(lane, closing_without_a_query) {
+    open_file(NULL);
+    bed_close(&bed);
+    cr_assert_neq(access(bed_path(&bed, "a.db"), F_OK), 0, "nothing was opened");
+}
+
+Test(lane, closing_interrupts_a_long_statement) {
+    open_file(&(quring_db_options){.connection_count = 1});
+    must("select 1");
+    struct query *slow = submit(LONG), *next = submit("select 1");
+    lite_backend.advance(bed.db);
+    atomic_store(&lite()->closing, true); /* as seen from within; close() itself can't run meanwhile */
+    bed_turn(&bed);
+    bed_check(slow, QURING_SERVER_ERROR, "57014", "interrupted");
+    bed_check(next, QURING_OK, "", "");
+}
+
+Test(lane, closing_before_the_file_was_opened) {
+    open_file(NULL);
+    struct query *query = submit("select 1");
+    lite_backend.advance(bed.db);
+    atomic_store(&lite()->closing, true);
+    bed_turn(&bed);
+    bed_turn(&bed);
+    bed_close(&bed);
+    bed_check(query, QURING_SHUTDOWN, "57P01", "closed");
+}
+
+/* ---- Sessions and memory ---- */
+
+Test(lane, a_session_keeps_order_and_transactions) {
+    open_file(&(quring_db_options){.session = true});
+    struct query *q[9];
+    static const char *const texts[] = {"create table t(a)",
+                                        "begin",
+                                        "insert into t values(1)",
+                                        "select count(*) from t",
+                                        "rollback",
+                                        "select count(*) from t",
+                                        "create temp table x(a)",
+                                        "insert into x values(1)",
+                                        "select count(*) from x"};
+    for (int i = 0; i < 9; i++)
+        q[i] = submit(texts[i]);
+    bed_drain(&bed);
+    cr_assert_eq(bed_int(q[3], 0, 0), 1);
+    cr_assert_eq(bed_int(q[5], 0, 0), 0);
+    cr_assert_eq(bed_int(q[8], 0, 0), 1);
+}
+
+Test(lane, a_session_whose_transaction_was_rolled_back_runs_nothing_until_it_knows) {
+    open_file(&(quring_db_options){.session = true});
+    must("create table t(a unique)");
+    must("insert into t values(1)");
+    struct query *begin = submit("begin"), *insert = submit("insert into t values(2)"),
+                 *fatal = submit("insert or rollback into t values(1)"), *next = submit("insert into t values(3)"),
+                 *again = submit("begin"), *commit = submit("commit"), *later = submit("insert into t values(4)");
+    bed_drain(&bed);
+    bed_check(begin, QURING_OK, "", "");
+    bed_check(insert, QURING_OK, "", "");
+    bed_check(fatal, QURING_SERVER_ERROR, "23505", "UNIQUE");
+    bed_check(next, QURING_SERVER_ERROR, "25P02", "rolled the transaction back");
+    bed_check(again, QURING_SERVER_ERROR, "25P02", "ended");
+    bed_check(commit, QURING_OK, "", "");
+    cr_assert_str_eq(quring_command(&commit->result), "ROLLBACK");
+    bed_check(later, QURING_OK, "", "");
+    cr_assert_str_eq(bed_text(exec("select group_concat(a) from t"), 0, 0), "1,4");
+}
+
+Test(lane, a_session_s_ordinary_error_leaves_its_transaction) {
+    open_file(&(quring_db_options){.session = true});
+    must("create table t(a unique)");
+    must("begin");
+    must("insert into t values(1)");
+    bed_check(exec("insert into t values(1)"), QURING_SERVER_ERROR, "23505", "UNIQUE");
+    must("insert into t values(2)");
+    must("commit");
+    bed_check(exec("commit"), QURING_SERVER_ERROR, "25P01", "no transaction");
+    must("begin");
+    must("commit");
+    cr_assert_eq(number("select count(*) from t"), 2);
+}
+
+Test(lane, memory_is_one_lane) {
+    bed_open(&bed, "sqlite://", &(quring_db_options){.connection_count = 4});
+    cr_assert_eq(lite()->lane_count, 1);
+    must("create table t(a)");
+    struct query *queries[50];
+    for (int i = 0; i < 50; i++)
+        queries[i] = submit(i % 2 ? "select count(*) from t" : "insert into t values(1)");
+    bed_drain(&bed);
+    for (int i = 1; i < 50; i += 2)
+        cr_assert_eq(bed_int(queries[i], 0, 0), i / 2 + 1, "in order");
+}
+
+/* ---- The file ---- */
+
+Test(lane, a_file_that_can_t_be_opened_and_then_can) {
+    char url[BED_URL_BYTES];
+    snprintf(url, sizeof url, "sqlite:///%s/later/a.db", bed.directory);
+    bed_open(&bed, url, NULL);
+    struct query *write = submit("create table t(a)"), *read = submit("select 1");
+    bed_drain(&bed);
+    bed_check(write, QURING_NOT_SENT, "08001", "unable to open database file");
+    cr_assert_eq(write->error.view.backend_code, SQLITE_CANTOPEN);
+    cr_assert(strstr(write->error.view.hint, "directory"));
+    bed_check(read, QURING_NOT_SENT, "08001", "unable to open database file");
+    cr_assert_gt(bed.host.stats.connect_failure_count, 0);
+    cr_assert_eq(mkdir(bed_path(&bed, "later"), 0700), 0);
+    cr_assert_eq(number("select count(*) from sqlite_schema"), 0, "a read alone has the writer create it");
+    must("create table t(a)");
+    cr_assert_eq(number("select count(*) from t"), 0);
+    cr_assert_eq(bed.host.stats.connection_count, 2);
+    bed_close(&bed);
+    unlink(bed_path(&bed, "later/a.db"));
+    rmdir(bed_path(&bed, "later"));
+}
+
+Test(lane, mode_ro_and_rw) {
+    char url[BED_URL_BYTES];
+    snprintf(url, sizeof url, "%s?mode=rw", bed_url(&bed, "a.db"));
+    bed_open(&bed, url, NULL);
+    bed_check(exec("select 1"), QURING_NOT_SENT, "08001", "unable to open");
+    bed_close(&bed);
+    open_file(NULL);
+    must("create table t(a)");
+    bed_close(&bed);
+    snprintf(url, sizeof url, "%s?mode=ro", bed_url(&bed, "a.db"));
+    bed_open(&bed, url, NULL);
+    cr_assert_eq(number("select count(*) from t"), 0);
+    bed_check(exec("insert into t values(1)"), QURING_SERVER_ERROR, "25006", "readonly");
+    struct query *a = submit_group("insert into t values(1)"), *b = submit_group("insert into t values(1)");
+    bed_drain(&bed);
+    bed_check(a, QURING_SERVER_ERROR, "25006", "readonly");
+    bed_check(b, QURING_SERVER_ERROR, "25006", "readonly");
+}
+
+static off_t wal_bytes(void) {
+    struct stat status;
+    return stat(bed_path(&bed, "a.db-wal"), &status) ? 0 : status.st_size;
+}
+
+/* The writer checkpoints by itself, and the log starts over; also when a reader held it back for a while. */
+Test(lane, the_log_stays_short) {
+    open_file(&(quring_db_options){.durability = QURING_DURABILITY_OFF, .connection_count = 1});
+    must("create table t(a)");
+    sqlite3 *reader;
+    sqlite3_open(bed_path(&bed, "a.db"), &reader);
+    for (int round = 0; round < 100; round++) {
+        if (round == 20)
+            sqlite3_exec(reader, "begin; select count(*) from t", NULL, NULL, NULL);
+        if (round == 50)
+            sqlite3_exec(reader, "commit", NULL, NULL, NULL);
+        must("insert into t values(zeroblob(400000))");
+        if (round == 50)
+            cr_assert_gt(wal_bytes(), 30 * 400000, "the reader held it");
+    }
+    must("delete from t");
+    cr_assert_leq(wal_bytes(), 64 << 20);
+    must("insert into t values(zeroblob(400000))");
+    uint32_t frames = lane(0)->conn.wal_frame_count;
+    cr_assert_lt(frames, 3000, "%u frames: it never started over", frames);
+    sqlite3_close(reader);
+}

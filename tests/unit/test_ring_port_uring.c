@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+/* The port on the kernel that is there: operations and their errors, the set-up ladder, and refusals of every kind. */
+#include "ring/port.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* <liburing.h> belongs to port_uring.c; these are the values of the kernel's interface. */
+enum { SETUP_SUBMIT_ALL = 1 << 7, SETUP_COOP_TASKRUN = 1 << 8, SETUP_SINGLE_ISSUER = 1 << 12, SETUP_DEFER = 1 << 13 };
+
+static struct port *port;
+static char message[256];
+
+static void open_port(uint32_t socket_count, bool no_defer) {
+    int error = port_uring_open(socket_count, no_defer, &port, message, sizeof message);
+    if (error == QURING_ENORING || error == QURING_EFORBIDDEN)
+        cr_skip_test("no io_uring here: %s", message);
+    cr_assert_eq(error, 0, "%d: %s", error, message);
+}
+
+static void close_port(void) {
+    port->methods->destroy(port);
+}
+
+static void push(int fd, enum port_kind kind, void *bytes, uint32_t size, uint64_t token) {
+    struct port_op op = {.token = token, .bytes = bytes, .size = size, .fd = fd, .kind = (uint8_t)kind};
+    cr_assert_eq(port->methods->push(port, &op), 0);
+}
+
+static struct port_event wait_event(void) {
+    struct port_event event;
+    for (int i = 0; i < 1000; i++) {
+        if (port->methods->collect(port, &event, 1))
+            return event;
+        int error = port->methods->enter(port, 1, 1000000000);
+        cr_assert(error == 0 || error == -EINTR, "enter: %d", error);
+    }
+    cr_assert_fail("no event");
+    return event;
+}
+
+static void pair(int fds[2]) {
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+}
+
+/* ---- Operations ---- */
+
+static void talk(bool no_defer) {
+    int fds[2];
+    char in[16] = "", out[] = "hello";
+    open_port(4, no_defer);
+    pair(fds);
+    push(fds[0], PORT_RECV, in, sizeof in, 7);
+    push(fds[1], PORT_SEND, out, 5, 8);
+    struct port_event first = wait_event(), second = wait_event();
+    cr_assert(first.token + second.token == 15 && first.result == 5 && second.result == 5);
+    cr_assert_str_eq(in, "hello");
+    close_port();
+    close(fds[0]), close(fds[1]);
+}
+
+Test(ring_port_uring, bytes_go_there_and_back) {
+    talk(false);
+}
+
+Test(ring_port_uring, info_names_what_is_in_use) {
+    open_port(100, false);
+    cr_expect(port->info.setup && port->info.setup[0]);
+    cr_expect_geq(port->info.sq_entry_count, 32u);
+    cr_expect_geq(port->info.cq_entry_count, 2u * 100);
+    cr_expect_neq(port->info.feature_bits, 0u);
+    cr_expect_eq(port->inline_jobs, false);
+    close_port();
+}
+
+Test(ring_port_uring, defer_taskrun_can_be_left_out) {
+    open_port(4, true);
+    cr_expect_eq(port->info.setup_flags & SETUP_DEFER, 0u);
+    close_port();
+    talk(true);
+}
+
+Test(ring_port_uring, a_wait_ends_with_its_time) {
+    open_port(4, false);
+    uint64_t start = port->methods->now_ns(port);
+    cr_assert_eq(port->methods->enter(port, 1, 20000000), -ETIME);
+    uint64_t took = port->methods->now_ns(port) - start;
+    cr_assert_geq(took, 20000000u);
+    cr_assert_leq(took, 2000000000u);
+    start = port->methods->now_ns(port);
+    int error = port->methods->enter(port, 0, UINT64_MAX); /* does not wait at all */
+    cr_assert(error == 0);
+    cr_assert_leq(port->methods->now_ns(port) - start, 1000000000u);
+    close_port();
+}
+
+static void nothing(int number) {
+    (void)number;
+}
+
+Test(ring_port_uring, a_signal_ends_a_wait) {
+    struct sigaction action = {.sa_handler = nothing};
+    sigaction(SIGALRM, &action, NULL);
+    open_port(4, false);
+    struct itimerval soon = {.it_value.tv_usec = 20000};
+    setitimer(ITIMER_REAL, &soon, NULL);
+    cr_assert_eq(port->methods->enter(port, 1, 10000000000u), -EINTR);
+    close_port();
+}
+
+Test(ring_port_uring, ends_and_errors_come_as_results) {
+    int fds[2];
+    char byte = 0;
+    open_port(4, false);
+    pair(fds);
+    push(fds[0], PORT_RECV, &byte, 1, 1);
+    cr_assert_eq(port->methods->enter(port, 0, 0), 0);
+    port->methods->shutdown(port, fds[0]); /* ends what is in flight */
+    struct port_event event = wait_event();
+    cr_assert(event.token == 1 && event.result == 0);
+    push(fds[0], PORT_SEND, &byte, 1, 2);
+    event = wait_event();
+    cr_assert(event.token == 2 && event.result == -EPIPE);
+    push(fds[1], PORT_RECV, &byte, 1, 3);
+    event = wait_event();
+    cr_assert(event.token == 3 && event.result == 0);
+    port->methods->close(port, fds[0]);
+    cr_assert(fcntl(fds[0], F_GETFD) < 0 && errno == EBADF);
+    push(fds[0], PORT_RECV, &byte, 1, 4);
+    event = wait_event();
+    cr_assert(event.token == 4 && event.result == -EBADF);
+    close(fds[1]);
+    close_port();
+}
+
+Test(ring_port_uring, more_data_is_told) {
+    int fds[2];
+    char bytes[8], byte;
+    open_port(4, false);
+    pair(fds);
+    cr_assert_eq(write(fds[1], "12345678", 8), 8);
+    push(fds[0], PORT_RECV, &byte, 1, 1);
+    cr_assert(wait_event().more_data);
+    push(fds[0], PORT_RECV, bytes, sizeof bytes, 2);
+    struct port_event event = wait_event();
+    cr_assert(event.result == 7 && !event.more_data);
+    close_port();
+    close(fds[0]), close(fds[1]);
+}
+
+/* The smallest ring has 32 entries: what is pushed beyond goes to the kernel by itself, and no event is lost. */
+Test(ring_port_uring, a_full_queue_makes_room_for_itself) {
+    enum { PAIRS = 200 };
+    static int fds[PAIRS][2];
+    static char in[PAIRS], seen[2 * PAIRS];
+    open_port(1, false);
+    for (int i = 0; i < PAIRS; i++)
+        pair(fds[i]);
+    for (int round = 0; round < 3; round++) {
+        memset(seen, 0, sizeof seen);
+        for (int i = 0; i < PAIRS; i++)
+            push(fds[i][0], PORT_RECV, &in[i], 1, (uint64_t)i);
+        for (int i = 0; i < PAIRS; i++)
+            push(fds[i][1], PORT_SEND, "x", 1, (uint64_t)(PAIRS + i));
+        for (int i = 0; i < 2 * PAIRS; i++) {
+            struct port_event event = wait_event();
+            cr_assert(event.token < 2 * PAIRS && event.result == 1 && !seen[event.token]++);
+        }
+    }
+    close_port();
+}
+
+static void *enter_elsewhere(void *result) {
+    *(int *)result = port->methods->enter(port, 0, 0);
+    return NULL;
+}
+
+Test(ring_port_uring, another_thread_is_refused) {
+    open_port(4, false);
+    if (!(port->info.setup_flags & SETUP_SINGLE_ISSUER))
+        cr_skip_test("this kernel does not tell threads apart");
+    pthread_t thread;
+    int result = 0;
+    pthread_create(&thread, NULL, enter_elsewhere, &result);
+    pthread_join(thread, NULL);
+    cr_assert_eq(result, -EEXIST);
+    close_port();
+}
+
+/* ---- Set-up: the ladder, with liburing's part led through here by the linker (--wrap) ---- */
+
+struct io_uring;
+struct io_uring_probe;
+struct setup_params { /* the head of struct io_uring_params, which the kernel never changes */
+    uint32_t sq_entries, cq_entries, flags;
+};
+int __real_io_uring_queue_init_params(unsigned entries, struct io_uring *ring, struct setup_params *params);
+int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *ring, struct setup_params *params);
+struct io_uring_probe *__real_io_uring_get_probe_ring(struct io_uring *ring);
+struct io_uring_probe *__wrap_io_uring_get_probe_ring(struct io_uring *ring);
+
+static unsigned refused_flags, refused_above, tries;
+static bool no_probe;
+
+int __wrap_io_uring_queue_init_params(unsigned entries, struct io_uring *ring, struct setup_params *params) {
+    tries++;
+    if (params->flags & refused_flags)
+        return -EINVAL;
+    if (refused_above && entries > refused_above)
+        return -ENOMEM;
+    return __real_io_uring_queue_init_params(entries, ring, params);
+}
+
+struct io_uring_probe *__wrap_io_uring_get_probe_ring(struct io_uring *ring) {
+    return no_probe ? NULL : __real_io_uring_get_probe_ring(ring);
+}
+
+Test(ring_port_uring, older_kernels_get_a_lower_rung) {
+    static const unsigned lacking[] = {SETUP_DEFER, SETUP_DEFER | SETUP_COOP_TASKRUN,
+                                       SETUP_DEFER | SETUP_COOP_TASKRUN | SETUP_SUBMIT_ALL};
+    const char *before = "";
+    for (unsigned i = 0; i < 3; i++) {
+        refused_flags = lacking[i];
+        tries = 0;
+        open_port(4, false);
+        cr_expect_eq(port->info.setup_flags & lacking[i], 0u);
+        cr_expect_eq(tries, i + 2);
+        cr_expect_str_neq(port->info.setup, before);
+        before = port->info.setup;
+        close_port();
+        talk(false);
+    }
+}
+
+Test(ring_port_uring, little_memory_gets_smaller_rings) {
+    refused_above = 64;
+    open_port(1000, false);
+    cr_expect_leq(port->info.sq_entry_count, 64u);
+    close_port();
+    talk(false);
+    refused_above = 1;
+    cr_assert_eq(port_uring_open(4, false, &port, message, sizeof message), QURING_EMEMLOCK);
+    cr_expect_str_not_empty(message);
+}
+
+Test(ring_port_uring, a_kernel_that_lacks_too_much_is_no_ring) {
+    refused_flags = UINT32_MAX;
+    cr_assert_eq(port_uring_open(4, false, &port, message, sizeof message), QURING_ENORING);
+    refused_flags = 0;
+    no_probe = true;
+    cr_assert_eq(port_uring_open(4, false, &port, message, sizeof message), QURING_ENORING);
+    cr_expect_str_not_empty(message);
+}
+
+/* ---- Refusals of the system, each in a child of its own ---- */
+
+enum { SKIP = 77 };
+
+/* What the child returns is its exit status. */
+static int in_child(int (*body)(void)) {
+    int status;
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(body());
+    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    cr_assert(WIFEXITED(status), "the child died of signal %d", WTERMSIG(status));
+    return WEXITSTATUS(status);
+}
+
+static int open_error(void) {
+    return -port_uring_open(16, false, &port, message, sizeof message);
+}
+
+static bool filter_setup(uint32_t error) {
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = sizeof code / sizeof *code, .filter = code};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+static int forbidden(void) {
+    return filter_setup(EPERM) ? open_error() : SKIP;
+}
+
+static int not_there(void) {
+    return filter_setup(ENOSYS) ? open_error() : SKIP;
+}
+
+static int out_of_files(void) {
+    struct rlimit limit = {.rlim_cur = 3, .rlim_max = 3};
+    for (int fd = 3; fd < 100; fd++)
+        close(fd);
+    return setrlimit(RLIMIT_NOFILE, &limit) == 0 ? open_error() : SKIP;
+}
+
+static int out_of_lockable_memory(void) {
+    struct rlimit limit = {0};
+    if (setrlimit(RLIMIT_MEMLOCK, &limit) != 0 || setgid(65534) != 0 || setuid(65534) != 0)
+        return SKIP;
+    int error = open_error();
+    return error ? error : SKIP; /* kernels since 5.12 charge rings to the memory control group instead */
+}
+
+static void expect_refusal(int (*body)(void), int error) {
+    int got = in_child(body);
+    if (got == SKIP)
+        cr_skip_test("can't be had on this system");
+    cr_assert_eq(got, -error);
+}
+
+Test(ring_port_uring, a_filter_that_forbids_it_is_told) {
+    expect_refusal(forbidden, QURING_EFORBIDDEN);
+}
+
+Test(ring_port_uring, a_kernel_without_it_is_told) {
+    expect_refusal(not_there, QURING_ENORING);
+}
+
+Test(ring_port_uring, too_many_files_are_told) {
+    expect_refusal(out_of_files, QURING_EFILES);
+}
+
+Test(ring_port_uring, too_little_lockable_memory_is_told) {
+    expect_refusal(out_of_lockable_memory, QURING_EMEMLOCK);
+}
