@@ -74,8 +74,8 @@ typedef uint64_t quring_id; /* names a query until its release; never 0 */
 
 typedef struct quring_options {
     uint32_t query_count;     /* queries submitted and not yet released, at most            (4096; up to 1048576) */
-    uint64_t inflight_bytes;  /* of SQL and parameters waiting or in flight, at most        (64 MiB) */
-    uint32_t connection_count; /* sockets of all databases together, at most                (1024) */
+    uint64_t inflight_bytes;  /* of SQL and parameters of queries not yet released, at most   (64 MiB) */
+    uint32_t connection_count; /* sockets of all databases together, at most                (1024; up to 32768) */
     uint64_t spin_ns;         /* poll this long for replies before sleeping: trades CPU for latency   (0: sleep) */
     bool no_defer_taskrun;    /* set the ring up without DEFER_TASKRUN: for kernels where it misbehaves */
 } quring_options;
@@ -125,7 +125,7 @@ int quring_fd(const quring_engine *engine);
 /* How long a foreign loop may sleep before it must call quring_run(): QURING_FOREVER when no timer is set. */
 uint64_t quring_timeout_ns(const quring_engine *engine);
 
-/* What was wrong in the last call on this engine that returned an error: "" when there is no more to say. */
+/* What was wrong when the last quring_db_open(), quring_submit() or quring_run() failed: "" when there is no more to say. */
 const char *quring_errmsg(const quring_engine *engine);
 
 /* ---- Databases -------------------------------------------------------------------------------------------------- */
@@ -145,15 +145,18 @@ typedef enum quring_durability {
 } quring_durability; /* SQLite's PRAGMA synchronous */
 
 typedef struct quring_db_options {
-    uint32_t connection_count; /* PostgreSQL: connections (8). SQLite: reader lanes (2), beside the one writer lane. */
-    uint32_t depth;            /* queries in flight per connection or lane           (PostgreSQL 64, SQLite 256) */
+    uint32_t connection_count; /* PostgreSQL: connections (8; up to 10000). SQLite: reader lanes (2; up to 63), beside the
+                                  one writer lane. */
+    uint32_t depth;            /* queries in flight per connection or lane (PostgreSQL 64, SQLite 256; up to 65535) */
     bool session;              /* one connection, strictly in order, whose state (BEGIN, SET, temporary tables) is
                                   the caller's. Without it such statements are refused, for they would reach only one of
-                                  many connections. When a session's connection is lost, all that is queued ends. */
+                                  many connections. When a session's connection is lost, its state is gone: all that is
+                                  queued or submitted from then on ends NOT_SENT; open another handle. */
     quring_sync sync;          /* of queries that do not say */
-    uint64_t connect_timeout_ns; /* one attempt to connect, all of it      (the URL's connect_timeout, else 10 s) */
+    uint64_t connect_timeout_ns; /* one attempt to connect, over all hosts of a list, up to the answer to the first query;
+                                  a name look-up that is under way can't be cut short  (the URL's, else 10 s) */
     uint64_t reconnect_wait_ns;  /* how long queries wait for a server that went away before they end NOT_SENT (5 s) */
-    uint32_t statement_count;  /* prepared statements kept per connection or lane          (256) */
+    uint32_t statement_count;  /* prepared statements kept per connection or lane          (256; up to 65536) */
     uint64_t result_bytes;     /* of one query, at most; more ends with QURING_LIMIT        (64 MiB) */
     uint64_t result_row_count; /* of one query, at most                                     (no limit) */
     uint64_t message_bytes;    /* of one message from the server, at most                   (64 MiB; up to 0x3fffffff) */
@@ -171,7 +174,7 @@ typedef struct quring_db_options {
  * SQLite's URLs take ?mode=ro, rw (the file must exist) or rwc (it is created: the default). Outside a session, PRAGMAs
  * that would change one of several connections are refused (0A000).
  * Parameters of libpq's environment and files (PGPASSFILE, service file, …) apply: libpq connects.
- * Returns 0, EURL, EINVAL, ENOMEM, EFULL, ESHUTDOWN or ESYSTEM.
+ * Returns 0, EURL, EUNSUPPORTED (what the URL asks for), EINVAL, ENOMEM, EFULL, ESHUTDOWN or ESYSTEM.
  */
 int quring_db_open(quring_engine *engine, const char *url, const quring_db_options *options, quring_db **db);
 
@@ -282,14 +285,15 @@ int quring_submit(quring_engine *engine, const quring_query *query, quring_id *i
 /*
  * Looks a statement up once, so that submitting it by handle skips copying and hashing its text. Does no I/O: each
  * connection prepares it with its first use, and errors in it show there. Release it with quring_statement_release().
+ * Returns 0, EINVAL, ETOOBIG (over inflight_bytes), ESHUTDOWN or ENOMEM.
  */
 int quring_prepare(quring_db *db, const char *sql, quring_statement **statement);
 /* Before its database handle is closed. NULL is allowed. */
 void quring_statement_release(quring_statement *statement);
 
 /*
- * Gives up on a query. One that has not been sent ends with QURING_CANCELLED; one that has, ends the same way now, but
- * the server may still carry it out: its reply is then read and dropped.
+ * Gives up on a query, which ends with QURING_CANCELLED. PostgreSQL may still carry out one that was sent: its reply is
+ * then read and dropped. SQLite is interrupted, and the query ends when its lane has let go of it.
  * Returns 0, or ESTALE; a query that had already ended stays as it ended.
  */
 int quring_cancel(quring_engine *engine, quring_id id);
@@ -393,8 +397,8 @@ typedef struct quring_stats {
     uint64_t connect_count, connect_failure_count, connection_lost_count;
     uint64_t prepare_count;              /* statements parsed by a server or compiled by SQLite */
     uint64_t offload_job_count;          /* blocking jobs given to worker threads */
-    uint32_t waiting_count;              /* now: submitted, not sent */
-    uint32_t inflight_count;             /* now: sent, outcome unknown */
+    uint32_t waiting_count;              /* now: submitted, not yet given to a connection or lane */
+    uint32_t inflight_count;             /* now: given to one, outcome unknown */
     uint32_t connection_count;           /* now: connected */
     uint64_t stale_count;                /* completions of the kernel for what was already gone; 0 unless it has a bug */
 } quring_stats;

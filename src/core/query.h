@@ -12,8 +12,8 @@
  *   DONE     its outcome is known and waits in the host's done list
  *   REAPED   the caller has seen it and may read its result
  *
- * A RUNNING query that ends early (timeout, cancel, shutdown) is *orphaned*: its backend keeps working on a stand-in, so
- * that the reply is consumed and dropped. See backend.h, abandon().
+ * A RUNNING query that ends early (timeout, cancel, shutdown) is abandoned: its backend consumes and drops what still comes
+ * for it. See backend.h.
  */
 #ifndef QURING_CORE_QUERY_H
 #define QURING_CORE_QUERY_H

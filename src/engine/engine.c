@@ -18,6 +18,8 @@ enum {
     REFUSALS_MAX = 1000 /* of the kernel to go on, while the engine closes */
 };
 
+static const uint64_t WAIT_MAX_NS = (uint64_t)1 << 62;
+
 static const struct backend *const backends[] = {&pg_backend, &lite_backend};
 
 static _Thread_local struct port *next_port;
@@ -35,6 +37,8 @@ static int options_fill(quring_options *options) {
         options->connection_count = SOCKET_COUNT;
     if (!options->inflight_bytes)
         options->inflight_bytes = INFLIGHT_BYTES;
+    if (options->inflight_bytes > SIZE_MAX / 2)
+        options->inflight_bytes = SIZE_MAX / 2;
     return options->query_count <= QUERY_COUNT_MAX && options->connection_count <= SOCKET_COUNT_MAX ? 0 : QURING_EINVAL;
 }
 
@@ -79,6 +83,7 @@ int engine_open(const quring_options *options, quring_engine **out) {
         return QURING_ENOMEM;
     if (options)
         engine->options = *options;
+    engine->owner = pthread_self();
     list_init(&engine->host.done);
     list_init(&engine->host.databases);
     engine->deadline_timer.fire = deadline_fire;
@@ -126,6 +131,11 @@ static int db_options_fill(quring_db_options *options) {
         options->result_row_count = UINT64_MAX;
     if (!options->message_bytes)
         options->message_bytes = 64 << 20;
+    /* Sums with the clock must not wrap: QURING_FOREVER is 146 years. */
+    uint64_t *const waits[] = {&options->connect_timeout_ns, &options->reconnect_wait_ns, &options->busy_timeout_ns};
+    for (size_t i = 0; i < sizeof waits / sizeof *waits; i++)
+        if (*waits[i] > WAIT_MAX_NS)
+            *waits[i] = WAIT_MAX_NS;
     bool fits = options->depth <= 65535 && options->statement_count <= 65536 && options->message_bytes <= 0x3fffffff &&
                 options->result_bytes <= (uint64_t)1 << 40;
     return fits ? 0 : QURING_EINVAL;
@@ -196,6 +206,11 @@ static void sweep_databases(quring_engine *engine) {
 
 /* ---- Deadlines ---- */
 
+static uint64_t now_ns(const quring_engine *engine) {
+    struct port *port = ring_port(engine->host.ring);
+    return port->methods->now_ns(port);
+}
+
 static void deadline_arm(quring_engine *engine) {
     const struct heap_node *first = heap_first(&engine->deadlines);
     if (!first)
@@ -223,7 +238,7 @@ static void deadline_fire(struct timer *timer) {
 }
 
 static void deadline_set(quring_engine *engine, struct query *query, uint64_t timeout_ns) {
-    uint64_t now = ring_port(engine->host.ring)->methods->now_ns(ring_port(engine->host.ring));
+    uint64_t now = now_ns(engine);
     uint64_t at = now + timeout_ns < now ? UINT64_MAX : now + timeout_ns;
     heap_push(&engine->deadlines, &query->deadline, at); /* reserved at open for every slot */
     deadline_arm(engine);
@@ -358,12 +373,9 @@ static int turn_error(quring_engine *engine, int error) {
     return host_error(&engine->host, QURING_ESYSTEM, "io_uring_enter: %s", strerror(-error));
 }
 
-static uint64_t now_ns(const quring_engine *engine) {
-    struct port *port = ring_port(engine->host.ring);
-    return port->methods->now_ns(port);
-}
-
 int engine_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
+    if (!pthread_equal(engine->owner, pthread_self()))
+        return turn_error(engine, -EEXIST);
     uint64_t until = UINT64_MAX;
     if (timeout_ns && timeout_ns != QURING_FOREVER) {
         uint64_t now = now_ns(engine);
@@ -448,6 +460,7 @@ static void end_all_queries(quring_engine *engine, bool running_too) {
  * millisecond apart, that it does so for good.
  */
 static bool last_turn(quring_engine *engine, uint64_t timeout_ns, uint32_t *refusals) {
+    (void)ring_take_wake(engine->host.ring); /* one that was asked for would keep every turn from sleeping */
     int error = ring_turn(engine->host.ring, timeout_ns);
     if (error == 0 || error == -EINTR)
         return true;

@@ -19,6 +19,8 @@
 #include "core/value.h"
 #include "ring/ring.h"
 
+#include <pthread.h>
+
 struct quring_engine {
     struct host host;
     quring_options options; /* defaults filled in */
@@ -28,6 +30,7 @@ struct quring_engine {
     struct timer deadline_timer; /* set for the first of them */
     uint32_t pending_count;      /* submitted, not reaped */
     bool shutting_down;
+    pthread_t owner;
 };
 
 int engine_open(const quring_options *options, quring_engine **engine);

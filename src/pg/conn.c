@@ -97,10 +97,13 @@ static void on_error(struct pg_conn *conn, struct pg_flight *flight, const struc
 
 static void on_row(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event) {
     if (base_likely(flight->query != NULL)) {
-        if (flight->over_limit || result_append_row(&flight->query->result, event->body, event->size))
+        struct quring_result *result = &flight->query->result;
+        if (flight->over_limit || flight->no_memory || result_append_row(result, event->body, event->size))
             return;
-        flight->over_limit = true;
-        result_clear_rows(&flight->query->result);
+        flight->over_limit = result->row_count >= conn->db->base.options.result_row_count ||
+                             buf_size(&result->rows) + event->size >= result->rows.limit;
+        flight->no_memory = !flight->over_limit;
+        result_clear_rows(result);
     } else if (flight->kind == PG_BARRIER) {
         char nonce[NONCE_BYTES + 1];
         snprintf(nonce, sizeof nonce, "%016llx", (unsigned long long)conn->nonce);
@@ -149,10 +152,12 @@ static void finish_flight(struct pg_flight *flight) {
     flight->query = NULL;
     if (!query)
         return;
-    if (base_likely(!flight->failed && !flight->over_limit))
+    if (base_likely(!flight->failed && !flight->over_limit && !flight->no_memory))
         db_query_finish(query, QURING_OK);
     else if (flight->failed)
         db_query_finish(query, QURING_SERVER_ERROR);
+    else if (flight->no_memory)
+        db_query_fail(query, QURING_LIMIT, "53200", "out of memory for the result's rows");
     else
         db_query_fail(query, QURING_LIMIT, "54000",
                       "the result has more than result_bytes (%llu) or result_row_count allows",
@@ -385,7 +390,7 @@ static bool hand_over(struct pg_conn *conn) {
         return false;
     }
     conn->tls = conn->connect.tls;
-    buf_init(&conn->plain_in, db->options.message_bytes + 2 * PLAIN_KEEP_BYTES);
+    buf_init(&conn->plain_in, db->options.message_bytes + 4 * PLAIN_KEEP_BYTES);
     buf_init(&conn->plain_out, OUT_LIMIT_BYTES);
     conn->settled = 0;
     conn->name_count = 0;
@@ -411,7 +416,7 @@ static void connect_done(struct job *job) {
         connect_failed(conn, "53200", "out of memory, or over the engine's connection_count");
         return;
     }
-    if (!pg_request_barrier(conn) || !timer_set(ring, &conn->timer, ring_now_ns(ring) + connect->timeout_ns))
+    if (!pg_request_barrier(conn) || !timer_set(ring, &conn->timer, connect->until_ns))
         conn_break(conn, QURING_NOT_SENT, "53200", "out of memory");
     else
         pg_conn_flush(conn);
@@ -428,7 +433,9 @@ static void timer_fired(struct timer *timer) {
 void pg_conn_start(struct pg_conn *conn) {
     timer_clear(conn->db->base.host->ring, &conn->timer);
     conn_move(conn, PG_CONNECTING);
+    struct port *port = ring_port(conn->db->base.host->ring);
     conn->connect.fd = -1;
+    conn->connect.until_ns = port->methods->now_ns(port) + conn->db->base.options.connect_timeout_ns;
     lane_post(conn->db->lanes[conn->index % 2], &conn->connect.job);
 }
 
@@ -449,7 +456,6 @@ bool pg_conn_init(struct pg_conn *conn, struct pg_db *db, uint32_t index) {
     conn->connect.job.run = pg_current_connector();
     conn->connect.job.done = connect_done;
     conn->connect.conninfo = db->conninfo;
-    conn->connect.timeout_ns = db->base.options.connect_timeout_ns;
     conn->flights = calloc(flights, sizeof *conn->flights);
     conn->prepared = calloc(db->base.options.statement_count, sizeof *conn->prepared);
     return conn->flights && conn->prepared;

@@ -84,6 +84,15 @@ static bool wait_socket(struct pg_connect *connect, PGconn *conn, PostgresPollin
     }
 }
 
+/* The same, and says so when it fails. */
+static bool wait_until(struct pg_connect *connect, PGconn *conn, PostgresPollingStatusType wants, uint64_t until) {
+    if (wait_socket(connect, conn, wants, until))
+        return true;
+    fail(connect, "08001", atomic_load(&connect->abort) ? "the database handle was closed while connecting"
+                                                        : "timeout expired while connecting (connect_timeout_ns)");
+    return false;
+}
+
 static PGconn *start(const struct pg_connect *connect) {
     /* The expanded dbname comes before what must hold whatever it says. */
     static const char *const keywords[] = {"fallback_application_name", "dbname", "client_encoding", "gssencmode", NULL};
@@ -94,11 +103,8 @@ static PGconn *start(const struct pg_connect *connect) {
 static bool connect_until(struct pg_connect *connect, PGconn *conn, uint64_t until) {
     PostgresPollingStatusType wants = PGRES_POLLING_WRITING;
     while (PQstatus(conn) != CONNECTION_BAD && wants != PGRES_POLLING_OK && wants != PGRES_POLLING_FAILED) {
-        if (!wait_socket(connect, conn, wants, until)) {
-            fail(connect, "08001", atomic_load(&connect->abort) ? "the database handle was closed while connecting"
-                                                                : "timeout expired while connecting (connect_timeout_ns)");
+        if (!wait_until(connect, conn, wants, until))
             return false;
-        }
         wants = PQconnectPoll(conn);
     }
     if (wants == PGRES_POLLING_OK)
@@ -108,7 +114,7 @@ static bool connect_until(struct pg_connect *connect, PGconn *conn, uint64_t unt
 }
 
 /* Settings that our codecs rely on. Only what the server reports otherwise costs a round trip. */
-static bool settle_session(struct pg_connect *connect, PGconn *conn) {
+static bool settle_session(struct pg_connect *connect, PGconn *conn, uint64_t until) {
     const char *datestyle = PQparameterStatus(conn, "DateStyle");
     const char *integer = PQparameterStatus(conn, "integer_datetimes");
     if (integer && strcmp(integer, "on") != 0) {
@@ -117,10 +123,15 @@ static bool settle_session(struct pg_connect *connect, PGconn *conn) {
     }
     if (!datestyle || strncmp(datestyle, "ISO", 3) == 0)
         return true;
-    PGresult *result = PQexec(conn, "set datestyle to iso");
-    bool ok = PQresultStatus(result) == PGRES_COMMAND_OK;
-    PQclear(result);
-    if (!ok)
+    bool ok = PQsendQuery(conn, "set datestyle to iso");
+    for (PGresult *result = NULL; ok; PQclear(result)) {
+        while (ok && PQisBusy(conn))
+            ok = wait_until(connect, conn, PGRES_POLLING_READING, until) && PQconsumeInput(conn);
+        if (!ok || !(result = PQgetResult(conn)))
+            break;
+        ok = PQresultStatus(result) == PGRES_COMMAND_OK;
+    }
+    if (!ok && !connect->message[0])
         fail_with_libpq(connect, conn);
     return ok;
 }
@@ -133,7 +144,7 @@ static bool take_socket(struct pg_connect *connect, PGconn *conn) {
     }
     int fd = fcntl(PQsocket(conn), F_DUPFD_CLOEXEC, 0);
     int null = fd < 0 ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
-    bool taken = null >= 0 && dup2(null, PQsocket(conn)) >= 0;
+    bool taken = null >= 0 && dup3(null, PQsocket(conn), O_CLOEXEC) >= 0;
     /* A request that the kernel hands to a worker could end with EAGAIN on a non-blocking socket. */
     taken = taken && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) == 0;
     if (null >= 0)
@@ -165,9 +176,10 @@ static bool take_session(struct pg_connect *connect, PGconn *conn) {
 
 void pg_connect_run(struct job *job) {
     struct pg_connect *connect = base_container_of(job, struct pg_connect, job);
-    uint64_t until = clock_ns() + connect->timeout_ns;
+    uint64_t until = connect->until_ns;
     connect->fd = -1;
     connect->tls = NULL;
+    connect->message[0] = 0;
     PGconn *conn = start(connect);
     if (!conn) {
         fail(connect, "53200", "out of memory");
@@ -175,8 +187,8 @@ void pg_connect_run(struct job *job) {
     }
     PQsetErrorVerbosity(conn, PQERRORS_VERBOSE);
     PQsetNoticeReceiver(conn, ignore_notice, NULL);
-    bool taken = connect_until(connect, conn, until) && settle_session(connect, conn) && take_socket(connect, conn) &&
-                 take_session(connect, conn);
+    bool taken = connect_until(connect, conn, until) && settle_session(connect, conn, until) &&
+                 take_socket(connect, conn) && take_session(connect, conn);
     if (!taken || !connect->tls)
         PQfinish(conn);
 }

@@ -44,11 +44,8 @@ static bool is_permanent(const char *sqlstate) {
 static void outage_fired(struct timer *timer) {
     struct pg_db *db = base_container_of(timer, struct pg_db, outage);
     db->impatient = true;
-    for (uint32_t i = 0; i < db->conn_count; i++)
-        if (db->conns[i].message[0]) {
-            fail_waiting(db, &db->conns[i]);
-            return;
-        }
+    if (db->last_down)
+        fail_waiting(db, db->last_down);
 }
 
 static void retry_later(struct pg_conn *conn) {
@@ -120,11 +117,14 @@ void pg_db_conn_down(struct pg_conn *conn) {
     } else {
         db->base.host->stats.connect_failure_count += !db->base.closing;
     }
+    db->last_down = conn;
     if (db->base.closing)
         return;
     conn->attempts++;
-    if (conn->was_up && db->base.options.session)
-        fail_waiting(db, conn); /* they relied on the state that went with it */
+    if (conn->was_up && db->base.options.session) {
+        db->session_lost = true; /* the rest of a transaction must not run outside it: pg_advance() ends what comes */
+        return;
+    }
     if (!db->conns_up) {
         if (db->impatient || is_permanent(conn->sqlstate))
             fail_waiting(db, conn);
@@ -138,7 +138,7 @@ void pg_db_conn_down(struct pg_conn *conn) {
 /* ---- Admission ---- */
 
 static uint16_t conn_room(const struct pg_conn *conn) {
-    if (conn->state != PG_CONN_READY || stream_backlog_bytes(&conn->stream) > BACKLOG_BYTES)
+    if (conn->state != PG_CONN_READY || stream_backlog_bytes(&conn->stream) + buf_size(&conn->plain_out) > BACKLOG_BYTES)
         return PG_LOAD_NONE;
     uint64_t load = conn->session.next - conn->settled;
     return load < conn->db->base.options.depth ? (uint16_t)load : PG_LOAD_NONE;
@@ -176,6 +176,8 @@ static void pg_advance(struct quring_db *base) {
             base->closed &= db->conns[i].state == PG_DOWN;
         return;
     }
+    if (base_unlikely(db->session_lost))
+        fail_waiting(db, &db->conns[0]);
     if (list_empty(&base->waiting) || !db->conns_up)
         return;
     for (uint32_t i = 0; i < db->conn_count; i++)
@@ -196,7 +198,8 @@ static void pg_abandon(struct query *query, quring_status status) {
 static bool pg_accepts(const char *url) {
     if (strncmp(url, "postgresql://", 13) == 0 || strncmp(url, "postgres://", 11) == 0)
         return true;
-    return !strstr(url, "://") && strchr(url, '=');
+    const char *equals = strchr(url, '=');
+    return equals && !memmem(url, (size_t)(equals - url), "://", 3);
 }
 
 static void drop_info(void *backend) {
@@ -315,7 +318,7 @@ static int pg_open(const struct quring_db *base, const char *url, struct quring_
     error = open_parts(db, url);
     if (error) {
         pg_destroy(&db->base);
-        return host_error(base->host, error, "the database handle could not be made");
+        return host_error(base->host, error, "no memory, or no worker thread, for the database handle");
     }
     pg_conn_start(&db->conns[0]);
     *out = &db->base;

@@ -57,6 +57,7 @@ struct pg_prepared {
     uint64_t serial;
     struct pg_info *info; /* held, while READY */
     uint32_t name;        /* on the server: "q<name>" */
+    uint32_t replaces;    /* the name that this one's request closes, while PENDING; 0: none */
     uint32_t shape;       /* of the connection when it was parsed */
     uint8_t state;        /* enum pg_prepared_state */
 };
@@ -73,12 +74,14 @@ struct pg_flight {
     struct query *query;              /* NULL once abandoned, and for the barrier */
     struct quring_statement *statement; /* held; NULL for the barrier */
     struct pg_info *info;             /* held: what a Describe in this request said so far */
-    uint64_t first_byte;              /* in the stream */
+    uint64_t first_byte;              /* in the stream; under TLS, of the ciphertext it is in, shared by a turn's requests */
+    uint32_t name;                    /* NAMED: what it is prepared as */
     uint8_t kind;                     /* enum pg_flight_kind */
     bool described;                   /* `info` is complete */
     bool completed;                   /* the command was carried out */
     bool failed;                      /* the server said so; query->error has its words */
     bool over_limit;                  /* rows past the limits were dropped */
+    bool no_memory;                   /* for its rows, which were dropped */
     bool stale;                       /* refused because the plan went stale, before anything ran */
     bool blameless;                   /* failed only because it shares a transaction */
 };
@@ -100,7 +103,7 @@ struct pg_tls;
 struct pg_connect {
     struct job job;
     const char *conninfo;
-    uint64_t timeout_ns;
+    uint64_t until_ns; /* monotonic: the attempt's end, first exchange included */
     atomic_bool abort; /* set by the reactor: give up soon */
     int fd;            /* -1: failed */
     struct pg_tls *tls; /* NULL on a plain connection */
@@ -148,7 +151,9 @@ struct pg_db {
     struct lane *lanes[2];
     struct rng rng;
     uint32_t conns_up;   /* in PG_CONN_READY */
+    const struct pg_conn *last_down;
     struct timer outage; /* set when the last of them is lost: how long queries wait for another */
+    bool session_lost;   /* its connection went, and its state with it: nothing runs on this handle any more */
     bool impatient;      /* they have waited long enough, or never had one: a failed attempt ends them */
 };
 

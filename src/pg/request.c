@@ -82,11 +82,15 @@ static bool is_usable(const struct pg_conn *conn, const struct pg_prepared *prep
            prepared->shape == conn->shape;
 }
 
-static void claim(struct pg_conn *conn, struct pg_prepared *prepared, const struct quring_statement *statement) {
+static uint32_t claim(struct pg_conn *conn, struct pg_prepared *prepared, const struct quring_statement *statement) {
     pg_info_drop(prepared->info);
-    *prepared = (struct pg_prepared){
-        .serial = statement->serial, .name = ++conn->name_count, .shape = conn->shape, .state = PG_PENDING};
+    *prepared = (struct pg_prepared){.serial = statement->serial,
+                                     .name = ++conn->name_count,
+                                     .replaces = prepared->state == PG_READY ? prepared->name : 0,
+                                     .shape = conn->shape,
+                                     .state = PG_PENDING};
     conn->db->base.host->stats.prepare_count++;
+    return prepared->name;
 }
 
 bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_flight *flight, bool sync) {
@@ -117,7 +121,7 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_flig
     }
     flight->statement = statement_hold(query->statement);
     if (flight->kind == PG_NAMED)
-        claim(conn, prepared, query->statement);
+        flight->name = claim(conn, prepared, query->statement);
     if (base_unlikely(query->statement->reshapes && conn->db->base.options.session))
         conn->shape++;
     bool expected = wire_session_expect(&conn->session, steps, column_count);
@@ -158,11 +162,15 @@ static struct pg_info *share_info(struct quring_statement *statement, struct pg_
 }
 
 static void settle_named(struct pg_prepared *prepared, const struct pg_flight *flight) {
-    if (prepared->state != PG_PENDING || prepared->serial != flight->statement->serial)
+    if (prepared->state != PG_PENDING || prepared->name != flight->name)
         return; /* forgotten meanwhile: DISCARD ALL and its like */
-    prepared->state = flight->described ? PG_READY : PG_ABSENT;
-    if (flight->described)
+    prepared->state = flight->described || prepared->replaces ? PG_READY : PG_ABSENT;
+    if (flight->described) {
         prepared->info = share_info(flight->statement, flight->info);
+    } else { /* the Close may have been skipped too: stale, so that the next request closes it */
+        prepared->serial = 0;
+        prepared->name = prepared->replaces;
+    }
 }
 
 void pg_request_settle(struct pg_conn *conn, struct pg_flight *flight) {

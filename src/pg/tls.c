@@ -7,7 +7,7 @@
 #include <openssl/ssl.h>
 #include <stdlib.h>
 
-enum { RECORD_BYTES = 16 * 1024 };
+enum { RECORD_BYTES = 16 * 1024, PLAIN_KEEP_BYTES = 4 * RECORD_BYTES };
 
 struct pg_tls {
     PGconn *conn;
@@ -114,6 +114,7 @@ bool pg_tls_seal(struct pg_tls *tls, struct buf *plain, struct buf *out) {
             return false;
         buf_consume(plain, (size_t)written);
     }
+    buf_reset(plain, PLAIN_KEEP_BYTES);
     return move_output(tls, out);
 }
 

@@ -91,6 +91,19 @@ static void unwatch_past(const struct port_uring *u) {
     }
 }
 
+static uint64_t uring_now_ns(struct port *port) {
+    (void)port;
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+/* The kernel does not tell what ended the wait when it submitted something: neither enough events nor the time, so a signal. */
+static bool was_interrupted(struct port_uring *u, uint32_t wait_count, uint64_t from_ns, uint64_t timeout_ns) {
+    return wait_count && io_uring_cq_ready(&u->ring) < wait_count &&
+           (timeout_ns == UINT64_MAX || uring_now_ns(&u->port) - from_ns < timeout_ns);
+}
+
 static int uring_enter(struct port *port, uint32_t wait_count, uint64_t timeout_ns) {
     struct port_uring *u = port_uring_of(port);
     unwatch_past(u);
@@ -105,7 +118,10 @@ static int uring_enter(struct port *port, uint32_t wait_count, uint64_t timeout_
     unsigned flags = u->enter_flags | IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
     port->enter_count++;
     unsigned fd = (unsigned)u->ring.enter_ring_fd;
+    uint64_t from_ns = to_submit && wait_count ? uring_now_ns(port) : 0;
     int result = io_uring_enter2(fd, to_submit, wait_count, flags, (sigset_t *)&arg, sizeof arg);
+    if (result > 0 && (unsigned)result == to_submit && was_interrupted(u, wait_count, from_ns, timeout_ns))
+        return -EINTR;
     /* EBUSY and EAGAIN: the kernel wants its events collected before it takes more, which comes next anyway. */
     if (result >= 0 || result == -EBUSY || result == -EAGAIN)
         return 0;
@@ -175,23 +191,13 @@ static uint32_t uring_collect(struct port *port, struct port_event *events, uint
     return count;
 }
 
-static uint64_t uring_now_ns(struct port *port) {
-    (void)port;
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 static void uring_shutdown(struct port *port, int fd) {
     (void)port;
     (void)shutdown(fd, SHUT_RDWR);
 }
 
 static void uring_close(struct port *port, int fd) {
-    /* An entry that the kernel has not read yet names this number: let it go first. */
-    struct port_uring *u = port_uring_of(port);
-    if (uring_publish(&u->ring))
-        (void)uring_submit(u);
+    (void)port;
     (void)close(fd);
 }
 

@@ -7,7 +7,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { EVENT_BATCH = 256 };
+enum { EVENT_BATCH = 256, TIMERS_BESIDE_SOCKETS = 64 };
 
 /*
  * A send completes while it is submitted, unless the socket is full, so waiting for one completion would return at once
@@ -37,7 +37,8 @@ int ring_open(const struct ring_options *options, struct ring **out, char *messa
     list_init(&ring->dirty);
     atomic_init(&ring->foreign_fd, -1);
     ring->wake_fd = eventfd(0, EFD_CLOEXEC);
-    if (ring->wake_fd < 0 || !slots_init(&ring->streams, options->socket_count, sizeof(struct stream *))) {
+    if (ring->wake_fd < 0 || !slots_init(&ring->streams, options->socket_count, sizeof(struct stream *)) ||
+        !heap_reserve(&ring->timers, options->socket_count + TIMERS_BESIDE_SOCKETS)) {
         error = ring->wake_fd < 0 ? (errno == EMFILE || errno == ENFILE ? QURING_EFILES : QURING_ESYSTEM) : QURING_ENOMEM;
         snprintf(message, message_bytes, "eventfd: %s", strerror(errno));
         ring_close(ring);
@@ -219,43 +220,52 @@ static uint64_t wait_limit_ns(const struct ring *ring, uint64_t timeout_ns) {
     return until_timer < timeout_ns ? until_timer : timeout_ns;
 }
 
-/* Looks for completions without sleeping, for as long as the caller's options allow. */
-static int spin(struct ring *ring, uint32_t wanted, uint32_t *collected) {
-    uint64_t until = ring->now_ns + ring->spin_ns;
+/* Looks for completions without sleeping, until one or a job asks for a turn; all others are ends of sends. */
+static int spin(struct ring *ring, uint64_t spin_ns) {
+    uint64_t from = ring->now_ns;
     do {
         int error = ring->port->methods->enter(ring->port, 0, 0);
         if (error)
             return error;
-        *collected += collect(ring);
+        uint32_t collected = collect(ring);
+        ring->sends_pushed -= collected < ring->sends_pushed ? collected : ring->sends_pushed;
         ring->now_ns = ring->port->methods->now_ns(ring->port);
-    } while (*collected < wanted && ring->now_ns < until);
+    } while (!ring_wants_turn(ring) && !atomic_load_explicit(&ring->wake_asked, memory_order_relaxed) &&
+             ring->now_ns - from < spin_ns);
     return 0;
 }
 
-static int wait(struct ring *ring, uint64_t timeout_ns) {
-    uint32_t wanted = ring->sends_pushed + 1;
-    uint32_t collected = 0;
-    if (ring_wants_turn(ring)) /* also when the kernel took an operation not yet: nothing would end the wait for it */
-        timeout_ns = 0;
-    if (ring->spin_ns && timeout_ns) {
-        int error = spin(ring, wanted, &collected);
-        if (error || collected >= wanted)
-            return error;
-    }
+/* Sleeps until something comes. */
+static int block(struct ring *ring, uint64_t timeout_ns) {
     if (ring->sends_pushed && timeout_ns > SEND_GUARD_NS)
         timeout_ns = SEND_GUARD_NS;
     /* Announce the sleep, then look once more: a job that finished before the flag was up would not wake us. */
     atomic_store(&ring->asleep, true);
-    /* Spinning may have run handlers, which set timers and have more to send. */
-    bool ready = timeout_ns == 0 || collected || ring_wants_turn(ring) || offload_waiting(ring) ||
-                 atomic_load(&ring->wake_asked);
-    int error = ring->port->methods->enter(ring->port, ready ? 0 : wanted, timeout_ns);
+    bool ready = timeout_ns == 0 || offload_waiting(ring) || atomic_load(&ring->wake_asked);
+    int error = ring->port->methods->enter(ring->port, ready ? 0 : ring->sends_pushed + 1, timeout_ns);
     atomic_store_explicit(&ring->asleep, false, memory_order_relaxed);
     return error;
 }
 
+static int wait(struct ring *ring, uint64_t timeout_ns) {
+    if (ring_wants_turn(ring)) /* also when the kernel took an operation not yet: nothing would end the wait for it */
+        timeout_ns = 0;
+    if (!ring->spin_ns || !timeout_ns)
+        return block(ring, timeout_ns);
+    uint64_t from = ring->now_ns;
+    int error = spin(ring, ring->spin_ns < timeout_ns ? ring->spin_ns : timeout_ns);
+    if (error || ring_wants_turn(ring))
+        return error;
+    uint64_t spent = ring->now_ns - from;
+    if (timeout_ns != UINT64_MAX)
+        timeout_ns -= spent < timeout_ns ? spent : timeout_ns;
+    return block(ring, timeout_ns);
+}
+
 int ring_turn(struct ring *ring, uint64_t timeout_ns) {
     emit(ring);
+    if (timeout_ns && (ring->spin_ns || heap_first(&ring->timers))) /* the program had its own time since the last turn */
+        ring->now_ns = ring->port->methods->now_ns(ring->port);
     int error = wait(ring, wait_limit_ns(ring, timeout_ns));
     if (error && error != -ETIME && error != -EINTR)
         return error;

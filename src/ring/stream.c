@@ -121,6 +121,8 @@ static void sent(struct stream *stream, int32_t result) {
         stream->accepted_bytes += (uint64_t)result;
         stream->ring->counters.sent_bytes += (uint64_t)result;
         buf_consume(&stream->flight, (size_t)result);
+        if (result > OUT_KEEP_BYTES)
+            stream->ring->stirred = true; /* its owner may have held back because of this backlog */
         if (buf_size(&stream->flight) == 0)
             buf_reset(&stream->flight, OUT_KEEP_BYTES);
     } else if (result < 0 && result != -EINTR && result != -EAGAIN && stream->state == STREAM_OPEN) {
@@ -141,10 +143,11 @@ static bool receive_room(struct stream *stream) {
     size_t want = IN_FREE_MIN;
     if (stream->expected_bytes > have + want)
         want = stream->expected_bytes - have;
-    if (in->capacity == 0 && want < IN_BYTES)
-        want = IN_BYTES;
-    if (stream->filled && want < IN_BYTES_BUSY - IN_BYTES && in->capacity < IN_BYTES_BUSY)
-        want = in->capacity ? in->capacity : IN_BYTES;
+    size_t room = in->capacity ? in->capacity : IN_BYTES;
+    if (stream->filled && room < IN_BYTES_BUSY)
+        room = room > IN_BYTES_BUSY / 2 ? IN_BYTES_BUSY : 2 * room;
+    if (room <= IN_BYTES_BUSY && room > have + want)
+        want = room - have;
     return buf_reserve(in, want) != NULL;
 }
 
