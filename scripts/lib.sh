@@ -70,6 +70,7 @@ PG_AS=() # how to run something as its owner: PostgreSQL refuses root
 #   QURING_TEST_PG_URL         over loopback TCP     QURING_TEST_PG_DATA  its data directory
 #   QURING_TEST_PG_SOCKET_URL  over its unix socket  QURING_TEST_PG_CTL   start|stop|restart [-m MODE]
 #   QURING_TEST_PG_TLS_URL     TCP, verify-full      PGPASSFILE, QURING_TEST_PG_PASSWORD  of the superuser quring
+#   QURING_TEST_PGBOUNCER_URL  through PgBouncer in transaction mode, where it is installed
 # and PGSSLMODE=disable, so that only the TLS URL is encrypted.
 # It is gone when the calling script ends, in whatever way. QURING_TEST_PG_FSYNC=off makes it faster.
 pg_cluster_start() {
@@ -96,6 +97,35 @@ pg_cluster_start() {
     export QURING_TEST_PG_TLS_URL="$QURING_TEST_PG_URL?sslmode=verify-full&sslrootcert=$PG_DIR/server.crt"
     export QURING_TEST_PG_SOCKET_URL="postgresql://quring@/quring?host=$PG_DIR/data&port=$port"
     "$bin/createdb" -h 127.0.0.1 -p "$port" -U quring -w quring
+    [[ ! -x /usr/sbin/pgbouncer ]] || pg_cluster_pool "$port" "$password"
+}
+
+# pg_cluster_pool PORT PASSWORD: two server connections for any number of clients
+pg_cluster_pool() {
+    local pool=$PG_DIR/pool port try
+    mkdir -m 700 "$pool"
+    for try in 1 2 3 4 5; do
+        port=$((20000 + RANDOM % 12000))
+        cat >"$pool/pgbouncer.ini" <<END
+[databases]
+quring = host=127.0.0.1 port=$1 user=quring password=$2
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = $port
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 2
+max_client_conn = 300
+logfile = $pool/log
+pidfile = $pool/pid
+END
+        [[ -z ${PG_AS[*]} ]] || chown -R "${PG_AS[2]}" "$pool"
+        (cd / && "${PG_AS[@]}" /usr/sbin/pgbouncer -q -d "$pool/pgbouncer.ini") || continue
+        export QURING_TEST_PGBOUNCER_URL="postgresql://quring@127.0.0.1:$port/quring?sslmode=disable"
+        return
+    done
+    warn "no PgBouncer could be started (try $try)"
 }
 
 # pg_cluster_create BIN PASSWORD
@@ -148,6 +178,8 @@ pg_cluster_listen() {
 pg_cluster_stop() {
     [[ $PG_DIR && -d $PG_DIR ]] || return 0
     local pid=
+    { read -r pid <"$PG_DIR/pool/pid"; } 2>/dev/null && kill -9 "$pid"
+    pid=
     "$PG_DIR/ctl" stop -m immediate -t 10 >/dev/null 2>&1 || true
     if { read -r pid <"$PG_DIR/data/postmaster.pid"; } 2>/dev/null &&
         [[ $(readlink "/proc/$pid/cwd") == "$PG_DIR/data" ]]; then

@@ -157,6 +157,8 @@ typedef struct quring_db_options {
                                   a name look-up that is under way can't be cut short  (the URL's, else 10 s) */
     uint64_t reconnect_wait_ns;  /* how long queries wait for a server that went away before they end NOT_SENT (5 s) */
     uint32_t statement_count;  /* prepared statements kept per connection or lane          (256; up to 65536) */
+    bool no_prepared_statements; /* PostgreSQL: parse each query, keep nothing on the server: for poolers in transaction
+                                  mode that know no prepared statements (PgBouncer before 1.21) */
     uint64_t result_bytes;     /* of one query, at most; more ends with QURING_LIMIT        (64 MiB) */
     uint64_t result_row_count; /* of one query, at most                                     (no limit) */
     uint64_t message_bytes;    /* of one message from the server, at most                   (64 MiB; up to 0x3fffffff) */

@@ -306,7 +306,8 @@ static int pg_open(const struct quring_db *base, const char *url, struct quring_
     db->conn_count = db->base.options.connection_count;
     if (!ring_sockets_take(base->host->ring, db->conn_count)) {
         free(db);
-        return host_error(base->host, QURING_EFULL, "connection_count %u: the engine's own limit of sockets leaves fewer",
+        return host_error(base->host, QURING_EFULL,
+                          "connection_count %u: the engine's own limit of sockets leaves fewer",
                           base->options.connection_count ? base->options.connection_count : CONNECTIONS);
     }
     db->socket_count = db->conn_count;

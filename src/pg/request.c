@@ -26,8 +26,10 @@ static void name_format(char name[NAME_BYTES], uint32_t number) {
     *at = 0;
 }
 
+/* Where a statement's place is; NULL: it is parsed for each use. */
 static struct pg_prepared *prepared_of(struct pg_conn *conn, const struct quring_statement *statement) {
-    return statement->index == STATEMENT_UNCACHED ? NULL : &conn->prepared[statement->index];
+    bool kept = statement->index != STATEMENT_UNCACHED && !conn->db->base.options.no_prepared_statements;
+    return kept ? &conn->prepared[statement->index] : NULL;
 }
 
 static void put_bind(struct buf *out, const char *name, const struct query *query, const struct pg_info *info) {

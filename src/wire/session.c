@@ -300,7 +300,8 @@ static bool session_refuse(struct wire_session *session, const struct wire_frame
     char complaint[sizeof session->violation];
     wire_frame_complaint(frame, session->message_limit_bytes, complaint, sizeof complaint);
     const struct wire_law *law = &wire_laws[frame->type];
-    bool over_limit = frame->size > law->least && frame->size <= law->end && (may_come[frame->type] >> session->phase & 1);
+    bool over_limit =
+        frame->size > law->least && frame->size <= law->end && (may_come[frame->type] >> session->phase & 1);
     session_violate(session, event, "%s", complaint);
     event->over_limit = over_limit;
     return true;

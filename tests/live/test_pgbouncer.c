@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/* Through a real PgBouncer in transaction mode: many clients of ours on two connections to the server. */
+#include "lib/live.h"
+
+#include <stdlib.h>
+
+enum { CONNECTIONS = 32, DEPTH = 8, QUERIES = 4000, QUEUED = 500 };
+
+static struct live live;
+
+static void open_through_pooler(void) {
+    quring_db_options options = {
+        .connection_count = CONNECTIONS, .depth = DEPTH, .no_prepared_statements = true};
+    live_open_url(&live, live_env("QURING_TEST_PGBOUNCER_URL"), NULL, &options);
+}
+
+static void submit_one(uint64_t identity) {
+    static const char *const texts[] = {
+        "select $1::int8 as identity",
+        "select $1::int8, repeat('x', 200)",
+        "select $1::int8 where pg_backend_pid() > 0",
+        "select 1 / ($1::int8 - $1::int8)",
+    };
+    live_submit(&live, &(quring_query){.sql = texts[identity % 4],
+                                       .params = QURING_PARAMS(quring_int64((int64_t)identity)),
+                                       .user_data = identity});
+}
+
+Test(pgbouncer, every_query_gets_its_own_answer) {
+    open_through_pooler();
+    unsigned char *seen = calloc(QUERIES, 1);
+    uint64_t submitted = 0;
+    for (uint32_t ended = 0; ended < QUERIES; ended++) {
+        while (submitted < QUERIES && submitted < ended + QUEUED)
+            submit_one(submitted++);
+        quring_done done = live_wait(&live);
+        cr_assert_eq(seen[done.user_data]++, 0, "query %llu ended twice", (unsigned long long)done.user_data);
+        if (done.user_data % 4 == 3) {
+            live_check_error(&done, QURING_SERVER_ERROR, "22012", "division by zero");
+        } else {
+            int64_t identity = -1;
+            live_check_ok(&done, "through the pooler");
+            cr_assert_eq(quring_get_int64(done.result, 0, 0, &identity), 0);
+            cr_assert_eq((uint64_t)identity, done.user_data);
+        }
+        live_release(&live, &done);
+    }
+    free(seen);
+    live_close(&live);
+}
+
+Test(pgbouncer, groups_share_a_transaction) {
+    open_through_pooler();
+    live_exec(&live, "drop table if exists pooled");
+    live_exec(&live, "create table pooled (id int8 primary key)");
+    for (int64_t i = 0; i < QUEUED; i++)
+        live_submit(&live, &(quring_query){.sql = "insert into pooled values ($1)",
+                                           .params = QURING_PARAMS(quring_int64(i / 2)),
+                                           .sync = QURING_SYNC_GROUP});
+    int ok = 0;
+    for (int i = 0; i < QUEUED; i++) {
+        quring_done done = live_wait(&live);
+        if (done.status == QURING_OK)
+            ok++;
+        else
+            live_check_error(&done, QURING_SERVER_ERROR, "23505", "pooled_pkey");
+        live_release(&live, &done);
+    }
+    cr_assert_eq(ok, QUEUED / 2);
+    cr_assert_eq(live_int(&live, "select count(*) from pooled"), QUEUED / 2);
+    live_exec(&live, "drop table pooled");
+    live_close(&live);
+}
