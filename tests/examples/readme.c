@@ -5,23 +5,22 @@
 #include <stdio.h>
 
 int main(int argc, char **argv) {
-    quring_engine *engine; /* the ring; belongs to this thread */
-    quring_db *db;         /* a database: its connections */
-    if (quring_engine_open(NULL, &engine))
-        return 1;
-    if (quring_db_open(engine, argc > 1 ? argv[1] : "sqlite://", NULL, &db))
-        return fprintf(stderr, "%s\n", quring_errmsg(engine)), 1;
-
-    for (int i = 1; i <= 1000; i++) { /* queues; does no I/O */
+    quring_engine *engine = NULL; /* the ring; belongs to this thread */
+    quring_db *db = NULL;         /* one database: its connections */
+    int error = quring_engine_open(NULL, &engine);
+    if (!error)
+        error = quring_db_open(engine, argc > 1 ? argv[1] : "sqlite://", NULL, &db);
+    for (int i = 1; i <= 1000 && !error; i++) { /* queues; does no I/O */
         quring_query q = {.db = db, .sql = "select 6 * $1", .params = QURING_PARAMS(quring_int32(i)), .user_data = i};
-        if (quring_submit(engine, &q, NULL))
-            return fprintf(stderr, "%s\n", quring_errmsg(engine)), 1;
+        error = quring_submit(engine, &q, NULL);
     }
-    quring_done done[64];
+    if (error)
+        fprintf(stderr, "%s: %s\n", quring_strerror(error), quring_errmsg(engine));
     while (quring_pending(engine)) {
+        quring_done done[64];
         quring_run(engine, 1, QURING_FOREVER); /* all I/O, until one query or more is done */
-        int n = quring_reap(engine, done, 64);
-        for (int i = 0; i < n; i++) {
+        int count = quring_reap(engine, done, 64);
+        for (int i = 0; i < count; i++) {
             int64_t product;
             if (done[i].status != QURING_OK)
                 fprintf(stderr, "%s: %s\n", quring_status_name(done[i].status), done[i].error->message);
@@ -33,5 +32,6 @@ int main(int argc, char **argv) {
         }
     }
     quring_engine_close(engine);
+    return error ? 1 : 0;
 }
 /* README: end */

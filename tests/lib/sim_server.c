@@ -191,6 +191,7 @@ static bool refuse_stale(struct sim_conn *conn, struct sim_statement *statement)
             statement->forgotten = true;
     }
     bool changed = statement->schema != server->schema && sim_sql_returns_rows(statement) && *statement->name;
+    changed |= server->ever_stale && sim_sql_returns_rows(statement);
     if (!statement->forgotten && !changed)
         return false;
     if (sim_sql_param_count(statement))

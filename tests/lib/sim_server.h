@@ -45,6 +45,7 @@ struct sim_server {
     uint32_t query_count;
     struct sim_entry *ledger;
     uint32_t schema; /* statements parsed under another number have a stale plan (0A000) */
+    bool ever_stale; /* every plan is, however new */
     /* chances, in thousandths */
     uint16_t async;  /* a notice, parameter status or notification before a message */
     uint16_t eager;  /* the output goes out after a message, not at Sync */

@@ -70,9 +70,22 @@ void world_free(struct world *world) {
     free(world->asked);
 }
 
+/* What the engine counted is what happened. */
+static void check_stats(const struct world *world) {
+    quring_stats stats = world_stats(world);
+    LAW(stats.submitted_count == world->accepted_count, "%" PRIu64 " submitted", stats.submitted_count);
+    LAW(stats.waiting_count == 0 && stats.inflight_count == 0, "%u waiting, %u in flight", stats.waiting_count,
+        stats.inflight_count);
+    for (int i = 0; i <= QURING_SHUTDOWN; i++)
+        LAW(stats.done_count[i] == world->by_status[i], "%" PRIu64 " counted as %s, not %u", stats.done_count[i],
+            quring_status_name((quring_status)i), world->by_status[i]);
+}
+
 void world_close(struct world *world) {
     LAW(world->ended_count == world->accepted_count, "%u of %u queries ended", world->ended_count,
         world->accepted_count);
+    if (quring_pending(world->engine) == 0)
+        check_stats(world);
     world_close_engine(world);
     sim_settle(world->sim);
     world_check_ledger(world);

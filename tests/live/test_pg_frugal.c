@@ -128,13 +128,13 @@ static double measure_enters(uint32_t count) {
     return (double)(after.enter_count - before.enter_count) / count;
 }
 
-/* A busy machine wakes us for less, so the best of several counts. */
+/* On a busy machine the server's answers come one by one, and each wakes us: the best of several tries is held to it. */
 Test(pg_frugal, few_enters_per_query) {
     open_accounts(8, 16);
     run_selects(128, 5000, NULL);
     double best = 1e9;
-    for (int i = 0; i < 8 && best > 0.2; i++) {
-        double enters = measure_enters(10000);
+    for (uint64_t until = live_now_ns() + 10 * LIVE_SECOND; best > 0.2 && live_now_ns() < until;) {
+        double enters = measure_enters(4000);
         best = enters < best ? enters : best;
     }
     cr_assert_leq(best, 0.2, "%.3f io_uring_enter per query", best);

@@ -21,6 +21,7 @@ enum {
 struct storm {
     struct world world;
     uint32_t in_it;
+    uint32_t prepared_most; /* on one connection */
 };
 
 static struct sim_options weather(uint64_t seed, uint32_t in_it) {
@@ -66,8 +67,10 @@ static void storm_open(struct storm *storm, uint64_t seed, uint32_t in_it, uint3
         .depth = 1 + (uint32_t)rng_below(&rng, rng_below(&rng, 2) ? 4 : 40),
         .statement_count = 1 + (uint32_t)rng_below(&rng, 20),
         .sync = in_it & GROUPS && rng_below(&rng, 2) ? QURING_SYNC_GROUP : QURING_SYNC_DEFAULT,
+        .no_prepared_statements = rng_below(&rng, 8) == 0,
     };
-    *storm = (struct storm){.in_it = in_it};
+    /* One name for each place in the cache, and the unnamed statement. */
+    *storm = (struct storm){.in_it = in_it, .prepared_most = (db.no_prepared_statements ? 0 : db.statement_count) + 1};
     world_open(&storm->world, &sim, &engine, &db, query_count);
     storm->world.allowed = allowed(in_it);
     storm->world.late_release = seed % 3 == 0;
@@ -154,12 +157,43 @@ static void storm_blow(struct storm *storm, uint32_t query_count) {
     }
 }
 
+/* ---- A seed is a test case ---- */
+
+struct record {
+    uint64_t now_ns, messages, enters, received_bytes;
+};
+
+static struct record storm_record(uint64_t seed) {
+    struct storm storm;
+    storm_open(&storm, seed, LOSSES | GROUPS | STALE | GIVING_UP, 100);
+    storm_blow(&storm, 100);
+    world_finish(&storm.world);
+    quring_stats stats = world_stats(&storm.world);
+    struct record record = {sim_now_ns(storm.world.sim), storm.world.server.messages, stats.enter_count,
+                            stats.received_bytes};
+    world_close(&storm.world);
+    return record;
+}
+
+static void replay_seed(uint64_t seed) {
+    struct record once = storm_record(seed), again = storm_record(seed);
+    LAW(memcmp(&once, &again, sizeof once) == 0, "the same seed does something else when it runs again");
+}
+
+Test(sim_engine, a_seed_replays) {
+    seeds_run(20, replay_seed);
+}
+
+/* ---- Storms ---- */
+
 static void storm_run(uint64_t seed, uint32_t in_it) {
     enum { QUERIES = 120 };
     struct storm storm;
     storm_open(&storm, seed, in_it, QUERIES);
     storm_blow(&storm, QUERIES);
     world_finish(&storm.world);
+    LAW(storm.world.server.prepared_most <= storm.prepared_most, "%u statements on one connection, of %u",
+        storm.world.server.prepared_most, storm.prepared_most);
     world_close(&storm.world);
 }
 

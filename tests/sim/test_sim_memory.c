@@ -163,7 +163,8 @@ Test(sim_memory, a_warm_query_on_sqlite_allocates_nothing) {
     before = alloc_count();
     lite_queries(db, "insert into t values ($1, 'a name')", 300);
     cr_expect_eq(alloc_count(), before, "writing: %llu allocations", (unsigned long long)(alloc_count() - before));
-    world_close(&world);
+    world_close_engine(&world);
+    world_free(&world);
 }
 
 /* ---- Each request in turn is refused ---- */

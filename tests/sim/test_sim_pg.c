@@ -151,11 +151,13 @@ Test(sim_pg, a_stale_plan_is_repaired_once) {
     world_finish(&world);
     expect(repaired, QURING_OK, NULL);
     cr_assert_eq(world.server.ledger[repaired].refused, 1);
-    world.server.stale = 1000; /* each time anew */
+    world.server.ever_stale = true;
+    world.allowed = MAY(SERVER_ERROR);
     int given_up = ask("select", 0, NULL);
     world_finish(&world);
-    world.server.stale = 0;
-    cr_assert_leq(world.server.ledger[given_up].refused, 2);
+    expect(given_up, QURING_SERVER_ERROR, "0A000");
+    cr_assert_eq(world.server.ledger[given_up].refused, 2);
+    world.server.ever_stale = false;
     int after = ask("select", 0, NULL);
     world_finish(&world);
     expect(after, QURING_OK, NULL);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The reactor over the simulated kernel: streams with every split, short send, delay and error; their ends; timers, jobs
- * and wake-ups. What a stream may do to memory and descriptors is watched by port_sim itself.
+ * The reactor over the simulated kernel: streams with every split, short send, delay and error; their ends.
+ * What a stream may do to memory and descriptors is watched by port_sim itself.
  */
 #include "lib/seeds.h"
-#include "ring/offload.h"
 #include "ring/port_sim.h"
 #include "ring/stream.h"
 
@@ -450,142 +449,7 @@ Test(sim_ring, no_more_sockets_than_promised) {
     world_close(&world);
 }
 
-/* ---- Timers ---- */
-
-struct alarm {
-    struct timer timer;
-    struct world *world;
-    uint64_t at;
-    uint32_t fired;
-};
-
-static void alarm_fire(struct timer *timer) {
-    struct alarm *alarm = base_container_of(timer, struct alarm, timer);
-    alarm->fired++;
-    uint64_t now = ring_now_ns(alarm->world->ring);
-    LAW(now >= alarm->at, "a timer fired %llu ns early", (unsigned long long)(alarm->at - now));
-    LAW(now - alarm->at < 10000, "a timer fired %llu ns late", (unsigned long long)(now - alarm->at));
-}
-
-static void timer_seed(uint64_t seed) {
-    enum { COUNT = 40 };
-    struct world world;
-    struct alarm alarms[COUNT] = {0};
-    /* Around the wraps of milliseconds in 31 and 32 bits, too. */
-    static const uint64_t starts[] = {0, 0x7fffffffull * 1000000 - SECOND, 0xffffffffull * 1000000 - SECOND,
-                                      1ull << 62};
-    struct sim_options options = {.seed = seed, .start_ns = starts[seed % 4], .interrupt = 100};
-    world_open(&world, &options);
-    struct rng *rng = sim_rng(world.sim);
-    for (int i = 0; i < COUNT; i++) {
-        alarms[i] = (struct alarm){.timer.fire = alarm_fire, .world = &world};
-        for (uint64_t times = 1 + rng_below(rng, 2); times; times--) { /* set, and moved at times */
-            alarms[i].at = sim_now_ns(world.sim) + rng_below(rng, SECOND);
-            LAW(timer_set(world.ring, &alarms[i].timer, alarms[i].at), "timer_set");
-        }
-    }
-    for (int i = 0; i < COUNT; i += 5)
-        timer_clear(world.ring, &alarms[i].timer);
-    while (ring_next_timer_ns(world.ring) != UINT64_MAX)
-        turn(&world, UINT64_MAX);
-    for (int i = 0; i < COUNT; i++)
-        LAW(alarms[i].fired == (i % 5 != 0), "timer %d fired %u times", i, alarms[i].fired);
-    world_close(&world);
-}
-
-Test(sim_ring, timers_fire_once_and_in_time) {
-    seeds_run(40, timer_seed);
-}
-
-/* ---- Jobs on the reactor's own thread ---- */
-
-struct work {
-    struct job job, report;
-    struct world *world;
-    struct lane *lane;
-    uint32_t number, runs, dones;
-};
-
-static uint32_t work_done_count, report_count;
-
-static void work_report_done(struct job *job) {
-    (void)job;
-    report_count++;
-}
-
-static void work_run(struct job *job) {
-    struct work *work = base_container_of(job, struct work, job);
-    work->runs++;
-    if (work->number % 3 == 0) {
-        work->report.done = work_report_done;
-        lane_report(work->lane, &work->report);
-    }
-}
-
-static void work_done(struct job *job) {
-    struct work *work = base_container_of(job, struct work, job);
-    LAW(work->runs == ++work->dones, "done %u times after %u runs", work->dones, work->runs);
-    LAW(work->dones > 1 || work->number == work_done_count, "job %u out of order", work->number);
-    work_done_count++;
-    if (work->dones == 1 && work->number % 2) /* may be posted again from here */
-        lane_post(work->lane, job);
-}
-
-Test(sim_ring, jobs_run_in_order_and_come_back) {
-    enum { COUNT = 12 };
-    struct world world;
-    struct work works[COUNT] = {0};
-    struct sim_options options = {.seed = 1};
-    struct lane *lane;
-    world_open(&world, &options);
-    cr_assert_eq(lane_open(world.ring, "test", &lane), 0);
-    for (uint32_t i = 0; i < COUNT; i++) {
-        works[i] =
-            (struct work){.job = {.run = work_run, .done = work_done}, .world = &world, .lane = lane, .number = i};
-        lane_post(lane, &works[i].job);
-    }
-    for (int i = 0; i < 3; i++)
-        turn(&world, 0);
-    cr_assert_eq(work_done_count, COUNT + COUNT / 2u);
-    cr_assert_eq(report_count, 4 + 2); /* 0, 3, 6, 9, and the odd ones again */
-    cr_assert_eq(ring_counters(world.ring)->jobs, COUNT + COUNT / 2u + 6);
-    lane_close(lane);
-    world_close(&world);
-}
-
-/* A turn does not sleep while a job waits to be run. */
-Test(sim_ring, a_posted_job_keeps_the_turn_awake) {
-    struct world world;
-    struct sim_options options = {.seed = 1};
-    struct lane *lane;
-    world_open(&world, &options);
-    cr_assert_eq(lane_open(world.ring, "test", &lane), 0);
-    struct work work = {.job = {.run = work_run, .done = work_done}, .world = &world, .lane = lane, .number = 1};
-    work_done_count = 1;
-    lane_post(lane, &work.job);
-    turn(&world, UINT64_MAX);
-    cr_assert_eq(work.dones, 1);
-    turn(&world, UINT64_MAX); /* it posted itself again */
-    cr_assert_eq(work.dones, 2);
-    lane_close(lane);
-    world_close(&world);
-}
-
-/* ---- Waking, and what a foreign loop needs ---- */
-
-Test(sim_ring, wake_ends_a_wait_once) {
-    struct world world;
-    struct sim_options options = {.seed = 1};
-    world_open(&world, &options);
-    cr_assert_not(ring_take_wake(world.ring));
-    ring_wake(world.ring);
-    uint64_t before = sim_now_ns(world.sim);
-    turn(&world, UINT64_MAX);
-    cr_assert_lt(sim_now_ns(world.sim) - before, 10000u);
-    cr_assert(ring_take_wake(world.ring));
-    cr_assert_not(ring_take_wake(world.ring));
-    world_close(&world);
-}
+/* ---- A foreign loop ---- */
 
 /*
  * A foreign loop turns only when the descriptor is readable, a timer is due, or ring_wants_turn(): which must be so while
