@@ -149,6 +149,7 @@ ssl = on
 ssl_cert_file = '$PG_DIR/server.crt'
 ssl_key_file = '$PG_DIR/server.key'
 max_connections = 200
+recovery_init_sync_method = syncfs
 fsync = ${QURING_TEST_PG_FSYNC:-on}
 include '$PG_DIR/port.conf'
 END

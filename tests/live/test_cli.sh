@@ -96,9 +96,9 @@ test_usage() {
     wrong "No such file" run sqlite:// -f "$WORK/nosuch"
     wrong "this is not a URL" run mysql://u:hidden@h/d -c "select 1"
     check "no password" lacks "$err" hidden
-    wrong "position" run "postgresql://u:hidden@[::1]x/d" -c "select 1"
+    wrong "left out" run "postgresql://u:hidden@[::1]x/d" -c "select 1"
     check "no password" lacks "$err" hidden
-    wrong "percent-encoded" run "postgresql://u:hid%zzen@h/d" -c "select 1"
+    wrong "left out" run "postgresql://u:hid%zzen@h/d" -c "select 1"
     check "no password" lacks "$err" zzen
     wrong "there is no option --nonsense" bench --nonsense
     wrong "takes no value" bench --json=1
