@@ -7,15 +7,7 @@
 
 static struct live live;
 
-/* Recovery syncs every file one by one unless told otherwise, which takes 5 s of its 5.4. */
-static void quick_recovery(void) {
-    live_open(&live, &(quring_db_options){.connection_count = 1});
-    live_exec(&live, "alter system set recovery_init_sync_method = syncfs");
-    live_exec(&live, "select pg_reload_conf()");
-    live_close(&live);
-}
-
-TestSuite(pg_restart, .init = quick_recovery, .timeout = 120);
+TestSuite(pg_restart, .timeout = 120);
 
 static quring_db_options patient(uint32_t depth) {
     return (quring_db_options){.connection_count = 8, .depth = depth, .reconnect_wait_ns = 60 * LIVE_SECOND};
