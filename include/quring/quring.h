@@ -38,25 +38,25 @@ const char *quring_version(void);
 /* ---- Errors of calls -------------------------------------------------------------------------------------------- */
 
 enum {
-    QURING_EINVAL = -1,     /* an argument is not what this call takes */
-    QURING_ENOMEM = -2,     /* memory ran out */
-    QURING_EFULL = -3,      /* a limit set at open is reached; reap and release first */
-    QURING_ETOOBIG = -4,    /* larger than a limit, so it would never be sent */
-    QURING_EURL = -5,       /* the URL names no database that this library can open */
+    QURING_EINVAL = -1,       /* an argument is not what this call takes */
+    QURING_ENOMEM = -2,       /* memory ran out */
+    QURING_EFULL = -3,        /* a limit set at open is reached; reap and release first */
+    QURING_ETOOBIG = -4,      /* larger than a limit, so it would never be sent */
+    QURING_EURL = -5,         /* the URL names no database that this library can open */
     QURING_EUNSUPPORTED = -6, /* this statement or feature does not work here */
-    QURING_ESHUTDOWN = -7,  /* the engine or the database handle is shutting down */
-    QURING_ESTALE = -8,     /* this id was released, or was never given out */
-    QURING_ENOTREADY = -9,  /* this query has not been reaped yet */
-    QURING_ENULL = -10,     /* the value is SQL NULL */
-    QURING_ETYPE = -11,     /* the value is of a type that this accessor does not convert */
-    QURING_ERANGE = -12,    /* the value, row or column is out of range */
-    QURING_ELOSSY = -13,    /* the value would lose precision */
-    QURING_EFORBIDDEN = -14, /* io_uring is forbidden for this process */
-    QURING_ENORING = -15,   /* this kernel has no io_uring */
-    QURING_EMEMLOCK = -16,  /* RLIMIT_MEMLOCK is too small for the ring */
-    QURING_EFILES = -17,    /* too many open files */
-    QURING_ESYSTEM = -18,   /* the operating system refused; quring_errmsg() has its words */
-    QURING_EFORKED = -19    /* the engine was opened by another process or thread */
+    QURING_ESHUTDOWN = -7,    /* the engine or the database handle is shutting down */
+    QURING_ESTALE = -8,       /* this id was released, or was never given out */
+    QURING_ENOTREADY = -9,    /* this query has not been reaped yet */
+    QURING_ENULL = -10,       /* the value is SQL NULL */
+    QURING_ETYPE = -11,       /* the value is of a type that this accessor does not convert */
+    QURING_ERANGE = -12,      /* the value, row or column is out of range */
+    QURING_ELOSSY = -13,      /* the value would lose precision */
+    QURING_EFORBIDDEN = -14,  /* io_uring is forbidden for this process */
+    QURING_ENORING = -15,     /* this kernel has no io_uring */
+    QURING_EMEMLOCK = -16,    /* RLIMIT_MEMLOCK is too small for the ring */
+    QURING_EFILES = -17,      /* too many open files */
+    QURING_ESYSTEM = -18,     /* the operating system refused; quring_errmsg() has its words */
+    QURING_EFORKED = -19      /* the engine was opened by another process or thread */
 };
 
 /* One sentence for a QURING_E*: what it means and what to do. Never NULL; static. */
@@ -73,11 +73,11 @@ typedef uint64_t quring_id; /* names a query until its release; never 0 */
 #define QURING_FOREVER UINT64_MAX
 
 typedef struct quring_options {
-    uint32_t query_count;     /* queries submitted and not yet released, at most            (4096; up to 1048576) */
-    uint64_t inflight_bytes;  /* of SQL and parameters of queries not yet released, at most   (64 MiB) */
+    uint32_t query_count;      /* queries submitted and not yet released, at most            (4096; up to 1048576) */
+    uint64_t inflight_bytes;   /* of SQL and parameters of queries not yet released, at most   (64 MiB) */
     uint32_t connection_count; /* sockets of all databases together, at most                (1024; up to 32768) */
-    uint64_t spin_ns;         /* poll this long for replies before sleeping: trades CPU for latency   (0: sleep) */
-    bool no_defer_taskrun;    /* set the ring up without DEFER_TASKRUN: for kernels where it misbehaves */
+    uint64_t spin_ns;          /* poll this long for replies before sleeping: trades CPU for latency   (0: sleep) */
+    bool no_defer_taskrun;     /* set the ring up without DEFER_TASKRUN: for kernels where it misbehaves */
 } quring_options;
 
 /*
@@ -145,25 +145,27 @@ typedef enum quring_durability {
 } quring_durability; /* SQLite's PRAGMA synchronous */
 
 typedef struct quring_db_options {
-    uint32_t connection_count; /* PostgreSQL: connections (8; up to 10000). SQLite: reader lanes (2; up to 63), beside the
+    uint32_t
+        connection_count; /* PostgreSQL: connections (8; up to 10000). SQLite: reader lanes (2; up to 63), beside the
                                   one writer lane. */
-    uint32_t depth;            /* queries in flight per connection or lane (PostgreSQL 64, SQLite 256; up to 65535) */
-    bool session;              /* one connection, strictly in order, whose state (BEGIN, SET, temporary tables) is
+    uint32_t depth;       /* queries in flight per connection or lane (PostgreSQL 64, SQLite 256; up to 65535) */
+    bool session;         /* one connection, strictly in order, whose state (BEGIN, SET, temporary tables) is
                                   the caller's. Without it such statements are refused, for they would reach only one of
                                   many connections. When a session's connection is lost, its state is gone: all that is
                                   queued or submitted from then on ends NOT_SENT; open another handle. */
-    quring_sync sync;          /* of queries that do not say */
-    uint64_t connect_timeout_ns; /* one attempt to connect, over all hosts of a list, up to the answer to the first query;
+    quring_sync sync;     /* of queries that do not say */
+    uint64_t
+        connect_timeout_ns; /* one attempt to connect, over all hosts of a list, up to the answer to the first query;
                                   a name look-up that is under way can't be cut short  (the URL's, else 10 s) */
     uint64_t reconnect_wait_ns;  /* how long queries wait for a server that went away before they end NOT_SENT (5 s) */
-    uint32_t statement_count;  /* prepared statements kept per connection or lane          (256; up to 65536) */
+    uint32_t statement_count;    /* prepared statements kept per connection or lane          (256; up to 65536) */
     bool no_prepared_statements; /* PostgreSQL: parse each query, keep nothing on the server: for poolers in transaction
                                   mode that know no prepared statements (PgBouncer before 1.21) */
-    uint64_t result_bytes;     /* of one query, at most; more ends with QURING_LIMIT        (64 MiB) */
-    uint64_t result_row_count; /* of one query, at most                                     (no limit) */
-    uint64_t message_bytes;    /* of one message from the server, at most                   (64 MiB; up to 0x3fffffff) */
+    uint64_t result_bytes;       /* of one query, at most; more ends with QURING_LIMIT        (64 MiB) */
+    uint64_t result_row_count;   /* of one query, at most                                     (no limit) */
+    uint64_t message_bytes; /* of one message from the server, at most                   (64 MiB; up to 0x3fffffff) */
     quring_durability durability; /* SQLite */
-    uint64_t busy_timeout_ns;  /* SQLite: how long to wait for another process's lock       (5 s) */
+    uint64_t busy_timeout_ns;     /* SQLite: how long to wait for another process's lock       (5 s) */
 } quring_db_options;
 
 /*
@@ -196,9 +198,9 @@ typedef enum quring_type {
     QURING_INT8,
     QURING_FLOAT4,
     QURING_FLOAT8,
-    QURING_NUMERIC,     /* exact, as text */
-    QURING_TEXT,        /* UTF-8: text, varchar, char, name, … */
-    QURING_BYTES,       /* bytea, BLOB */
+    QURING_NUMERIC, /* exact, as text */
+    QURING_TEXT,    /* UTF-8: text, varchar, char, name, … */
+    QURING_BYTES,   /* bytea, BLOB */
     QURING_UUID,
     QURING_JSON,
     QURING_JSONB,
@@ -209,7 +211,7 @@ typedef enum quring_type {
     QURING_INT8_ARRAY,
     QURING_TEXT_ARRAY,
     QURING_UUID_ARRAY,
-    QURING_OTHER        /* any other type: its text */
+    QURING_OTHER /* any other type: its text */
 } quring_type;
 
 /* PostgreSQL's infinity and -infinity as QURING_TIMESTAMP or QURING_TIMESTAMPTZ; for QURING_DATE INT32_MAX, INT32_MIN. */
@@ -257,21 +259,22 @@ quring_param quring_uuid_array(const uint8_t (*values)[16], uint32_t count);
 /* An array of quring_param for quring_query.params, with its count: .params = QURING_PARAMS(quring_int64(7), …). */
 #ifndef __cplusplus
 #define QURING_PARAMS(...)                                                                                             \
-    (const quring_param[]){__VA_ARGS__}, .param_count = sizeof((const quring_param[]){__VA_ARGS__}) / sizeof(quring_param)
+    (const quring_param[]){__VA_ARGS__},                                                                               \
+        .param_count = sizeof((const quring_param[]){__VA_ARGS__}) / sizeof(quring_param)
 #endif
 
 /* ---- Queries ---------------------------------------------------------------------------------------------------- */
 
 typedef struct quring_query {
     quring_db *db;
-    const char *sql;              /* one statement with $1, $2, … on both backends; or: */
-    quring_statement *statement;  /* from quring_prepare(), which saves the look-up; sql is NULL then */
-    size_t sql_bytes;             /* of sql; 0 when it ends with a NUL */
+    const char *sql;             /* one statement with $1, $2, … on both backends; or: */
+    quring_statement *statement; /* from quring_prepare(), which saves the look-up; sql is NULL then */
+    size_t sql_bytes;            /* of sql; 0 when it ends with a NUL */
     const quring_param *params;
     uint32_t param_count;
-    uint64_t user_data;           /* handed back in quring_done */
-    uint64_t timeout_ns;          /* from submit; then it ends with QURING_TIMEOUT     (0: none) */
-    quring_sync sync;             /* GROUP: may share a transaction with other queries. Its outcome is handed out
+    uint64_t user_data;  /* handed back in quring_done */
+    uint64_t timeout_ns; /* from submit; then it ends with QURING_TIMEOUT     (0: none) */
+    quring_sync sync;    /* GROUP: may share a transaction with other queries. Its outcome is handed out
                                      only once that committed. Should a neighbour fail, the others are rolled back
                                      and run again alone, so a member may run more than once and takes effect once. */
 } quring_query;
@@ -308,8 +311,8 @@ typedef enum quring_status {
     QURING_IN_DOUBT,     /* sent, but the connection was lost before its outcome was known */
     QURING_CANCELLED,
     QURING_TIMEOUT,
-    QURING_LIMIT,        /* past a configured limit; the statement may have taken effect */
-    QURING_PROTOCOL,     /* the server broke the protocol; its connection was closed */
+    QURING_LIMIT,    /* past a configured limit; the statement may have taken effect */
+    QURING_PROTOCOL, /* the server broke the protocol; its connection was closed */
     QURING_SHUTDOWN
 } quring_status;
 
@@ -397,12 +400,12 @@ typedef struct quring_stats {
     uint64_t completion_count;           /* CQEs */
     uint64_t send_count, receive_count;  /* operations given to the kernel */
     uint64_t connect_count, connect_failure_count, connection_lost_count;
-    uint64_t prepare_count;              /* statements parsed by a server or compiled by SQLite */
-    uint64_t offload_job_count;          /* blocking jobs given to worker threads */
-    uint32_t waiting_count;              /* now: submitted, not yet given to a connection or lane */
-    uint32_t inflight_count;             /* now: given to one, outcome unknown */
-    uint32_t connection_count;           /* now: connected */
-    uint64_t stale_count;                /* completions of the kernel for what was already gone; 0 unless it has a bug */
+    uint64_t prepare_count;     /* statements parsed by a server or compiled by SQLite */
+    uint64_t offload_job_count; /* blocking jobs given to worker threads */
+    uint32_t waiting_count;     /* now: submitted, not yet given to a connection or lane */
+    uint32_t inflight_count;    /* now: given to one, outcome unknown */
+    uint32_t connection_count;  /* now: connected */
+    uint64_t stale_count;       /* completions of the kernel for what was already gone; 0 unless it has a bug */
 } quring_stats;
 
 void quring_stats_get(const quring_engine *engine, quring_stats *stats);

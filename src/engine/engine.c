@@ -15,7 +15,7 @@ enum {
     SOCKET_COUNT_MAX = 32768,
     INFLIGHT_BYTES = 64 << 20,
     MESSAGE_BYTES_MAX = 0x3ffffffe, /* that PostgreSQL takes */
-    REFUSALS_MAX = 1000 /* of the kernel to go on, while the engine closes */
+    REFUSALS_MAX = 1000             /* of the kernel to go on, while the engine closes */
 };
 
 static const uint64_t WAIT_MAX_NS = (uint64_t)1 << 62;
@@ -149,8 +149,9 @@ int engine_db_open(quring_engine *engine, const char *url, const quring_db_optio
         base.options = *options;
     int error = db_options_fill(&base.options);
     if (error)
-        return host_error(&engine->host, error, "database options: depth or statement_count over 65536, message_bytes "
-                                                "over 0x3fffffff, or an unknown sync or durability");
+        return host_error(&engine->host, error,
+                          "database options: depth or statement_count over 65536, message_bytes "
+                          "over 0x3fffffff, or an unknown sync or durability");
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
         if (!backends[i]->accepts(url))
             continue;

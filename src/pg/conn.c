@@ -107,8 +107,8 @@ static void on_row(struct pg_conn *conn, struct pg_flight *flight, const struct 
     } else if (flight->kind == PG_BARRIER) {
         char nonce[NONCE_BYTES + 1];
         snprintf(nonce, sizeof nonce, "%016llx", (unsigned long long)conn->nonce);
-        conn->nonce_seen = !conn->nonce_seen && event->size == 6 + NONCE_BYTES &&
-                           memcmp(event->body + 6, nonce, NONCE_BYTES) == 0;
+        conn->nonce_seen =
+            !conn->nonce_seen && event->size == 6 + NONCE_BYTES && memcmp(event->body + 6, nonce, NONCE_BYTES) == 0;
     }
 }
 
@@ -296,7 +296,8 @@ static size_t consume(struct pg_conn *conn, struct buf *in) {
     for (;;) {
         size_t taken = wire_session_next(&conn->session, bytes + used, size - used, &event);
         used += taken;
-        bool unasked = event.kind == WIRE_NOTICE || event.kind == WIRE_PARAMETER_STATUS || event.kind == WIRE_NOTIFICATION;
+        bool unasked =
+            event.kind == WIRE_NOTICE || event.kind == WIRE_PARAMETER_STATUS || event.kind == WIRE_NOTIFICATION;
         if (event.kind == WIRE_NEED_MORE || !(unasked ? on_unasked(conn, taken) : on_event(conn, &event)))
             break;
     }
@@ -499,8 +500,8 @@ void pg_conn_send(struct pg_conn *conn, struct query *query) {
     struct pg_flight *flight = pg_conn_flight(conn, request);
     if (base_unlikely(!pg_request_encode(conn, query, flight, alone))) {
         *flight = (struct pg_flight){0};
-        db_query_fail(query, QURING_NOT_SENT, "54000", "the query does not fit a message of %d bytes, or memory ran out",
-                      WIRE_SEND_BYTES_MAX);
+        db_query_fail(query, QURING_NOT_SENT, "54000",
+                      "the query does not fit a message of %d bytes, or memory ran out", WIRE_SEND_BYTES_MAX);
         return;
     }
     query->backend.pg.conn = conn;

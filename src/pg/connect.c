@@ -88,14 +88,16 @@ static bool wait_socket(struct pg_connect *connect, PGconn *conn, PostgresPollin
 static bool wait_until(struct pg_connect *connect, PGconn *conn, PostgresPollingStatusType wants, uint64_t until) {
     if (wait_socket(connect, conn, wants, until))
         return true;
-    fail(connect, "08001", atomic_load(&connect->abort) ? "the database handle was closed while connecting"
-                                                        : "timeout expired while connecting (connect_timeout_ns)");
+    fail(connect, "08001",
+         atomic_load(&connect->abort) ? "the database handle was closed while connecting"
+                                      : "timeout expired while connecting (connect_timeout_ns)");
     return false;
 }
 
 static PGconn *start(const struct pg_connect *connect) {
     /* The expanded dbname comes before what must hold whatever it says. */
-    static const char *const keywords[] = {"fallback_application_name", "dbname", "client_encoding", "gssencmode", NULL};
+    static const char *const keywords[] = {"fallback_application_name", "dbname", "client_encoding", "gssencmode",
+                                           NULL};
     const char *const values[] = {"quring", connect->conninfo, "UTF8", "disable", NULL};
     return PQconnectStartParams(keywords, values, 1);
 }

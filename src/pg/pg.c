@@ -138,7 +138,8 @@ void pg_db_conn_down(struct pg_conn *conn) {
 /* ---- Admission ---- */
 
 static uint16_t conn_room(const struct pg_conn *conn) {
-    if (conn->state != PG_CONN_READY || stream_backlog_bytes(&conn->stream) + buf_size(&conn->plain_out) > BACKLOG_BYTES)
+    if (conn->state != PG_CONN_READY ||
+        stream_backlog_bytes(&conn->stream) + buf_size(&conn->plain_out) > BACKLOG_BYTES)
         return PG_LOAD_NONE;
     uint64_t load = conn->session.next - conn->settled;
     return load < conn->db->base.options.depth ? (uint16_t)load : PG_LOAD_NONE;
@@ -233,8 +234,9 @@ static int unreadable(struct host *host, const char *url, const char *why) {
     if (!why)
         return QURING_ENOMEM;
     if (may_hold_password(url))
-        return host_error(host, QURING_EURL, "libpq can't read this connection string (its own words are left out: they "
-                                             "may repeat the password)");
+        return host_error(host, QURING_EURL,
+                          "libpq can't read this connection string (its own words are left out: they "
+                          "may repeat the password)");
     return host_error(host, QURING_EURL, "%.*s", (int)strcspn(why, "\n"), why);
 }
 

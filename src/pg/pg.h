@@ -71,19 +71,19 @@ enum pg_flight_kind {
 
 /* A request that was encoded and whose sync point has not come. */
 struct pg_flight {
-    struct query *query;              /* NULL once abandoned, and for the barrier */
+    struct query *query;                /* NULL once abandoned, and for the barrier */
     struct quring_statement *statement; /* held; NULL for the barrier */
-    struct pg_info *info;             /* held: what a Describe in this request said so far */
-    uint64_t first_byte;              /* in the stream; under TLS, of the ciphertext it is in, shared by a turn's requests */
-    uint32_t name;                    /* NAMED: what it is prepared as */
-    uint8_t kind;                     /* enum pg_flight_kind */
-    bool described;                   /* `info` is complete */
-    bool completed;                   /* the command was carried out */
-    bool failed;                      /* the server said so; query->error has its words */
-    bool over_limit;                  /* rows past the limits were dropped */
-    bool no_memory;                   /* for its rows, which were dropped */
-    bool stale;                       /* refused because the plan went stale, before anything ran */
-    bool blameless;                   /* failed only because it shares a transaction */
+    struct pg_info *info;               /* held: what a Describe in this request said so far */
+    uint64_t first_byte; /* in the stream; under TLS, of the ciphertext it is in, shared by a turn's requests */
+    uint32_t name;       /* NAMED: what it is prepared as */
+    uint8_t kind;        /* enum pg_flight_kind */
+    bool described;      /* `info` is complete */
+    bool completed;      /* the command was carried out */
+    bool failed;         /* the server said so; query->error has its words */
+    bool over_limit;     /* rows past the limits were dropped */
+    bool no_memory;      /* for its rows, which were dropped */
+    bool stale;          /* refused because the plan went stale, before anything ran */
+    bool blameless;      /* failed only because it shares a transaction */
 };
 
 /*
@@ -103,9 +103,9 @@ struct pg_tls;
 struct pg_connect {
     struct job job;
     const char *conninfo;
-    uint64_t until_ns; /* monotonic: the attempt's end, first exchange included */
-    atomic_bool abort; /* set by the reactor: give up soon */
-    int fd;            /* -1: failed */
+    uint64_t until_ns;  /* monotonic: the attempt's end, first exchange included */
+    atomic_bool abort;  /* set by the reactor: give up soon */
+    int fd;             /* -1: failed */
     struct pg_tls *tls; /* NULL on a plain connection */
     char sqlstate[6];
     char message[PG_MESSAGE_BYTES];
@@ -119,7 +119,7 @@ struct pg_conn {
     uint8_t state; /* enum pg_conn_state */
     struct pg_connect connect;
     struct stream stream;
-    struct pg_tls *tls;           /* NULL on a plain connection; else the protocol's bytes are in the next two */
+    struct pg_tls *tls; /* NULL on a plain connection; else the protocol's bytes are in the next two */
     struct buf plain_in, plain_out;
     struct wire_session session;
     struct pg_flight *flights; /* ring of flight_mask + 1, by ordinal */
@@ -150,7 +150,7 @@ struct pg_db {
     uint16_t *loads; /* requests out on each connection; PG_LOAD_NONE while it takes none */
     struct lane *lanes[2];
     struct rng rng;
-    uint32_t conns_up;   /* in PG_CONN_READY */
+    uint32_t conns_up; /* in PG_CONN_READY */
     const struct pg_conn *last_down;
     struct timer outage; /* set when the last of them is lost: how long queries wait for another */
     bool session_lost;   /* its connection went, and its state with it: nothing runs on this handle any more */
@@ -169,8 +169,8 @@ pg_connector pg_current_connector(void);
 /* conn.c */
 bool pg_conn_init(struct pg_conn *conn, struct pg_db *db, uint32_t index);
 void pg_conn_free(struct pg_conn *conn);
-void pg_conn_start(struct pg_conn *conn);  /* DOWN -> CONNECTING */
-void pg_conn_close(struct pg_conn *conn);  /* towards DOWN, from any state */
+void pg_conn_start(struct pg_conn *conn); /* DOWN -> CONNECTING */
+void pg_conn_close(struct pg_conn *conn); /* towards DOWN, from any state */
 void pg_conn_send(struct pg_conn *conn, struct query *query);
 /* Ends the open group, and hands what was encoded since to the stream. */
 void pg_conn_flush(struct pg_conn *conn);

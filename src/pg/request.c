@@ -179,7 +179,8 @@ void pg_request_settle(struct pg_conn *conn, struct pg_flight *flight) {
     struct pg_prepared *prepared = prepared_of(conn, flight->statement);
     if (flight->kind == PG_NAMED)
         settle_named(prepared, flight);
-    if (flight->stale && flight->kind != PG_UNNAMED && prepared->state == PG_READY && prepared->serial == flight->statement->serial)
+    if (flight->stale && flight->kind != PG_UNNAMED && prepared->state == PG_READY &&
+        prepared->serial == flight->statement->serial)
         prepared->serial = 0; /* the next request for it closes it and parses anew */
 }
 

@@ -11,9 +11,9 @@ enum { RECORD_BYTES = 16 * 1024, PLAIN_KEEP_BYTES = 4 * RECORD_BYTES };
 
 struct pg_tls {
     PGconn *conn;
-    SSL *ssl;        /* conn's */
-    BIO *libpq_bio;  /* held, to be put back before PQfinish() */
-    BIO *in, *out;   /* ssl's: ciphertext from and to the ring */
+    SSL *ssl;       /* conn's */
+    BIO *libpq_bio; /* held, to be put back before PQfinish() */
+    BIO *in, *out;  /* ssl's: ciphertext from and to the ring */
 };
 
 /* Bytes that OpenSSL, or the kernel, holds already would be lost to us. */

@@ -61,8 +61,8 @@ struct port_methods {
 
 struct port {
     const struct port_methods *methods;
-    int poll_fd;             /* of watch(); -1 before */
-    bool inline_jobs;        /* run blocking jobs on the reactor's thread, in order: simulation */
+    int poll_fd;      /* of watch(); -1 before */
+    bool inline_jobs; /* run blocking jobs on the reactor's thread, in order: simulation */
     uint64_t enter_count;
     quring_ring_info info;
 };

@@ -183,9 +183,8 @@ static uint32_t uring_collect(struct port *port, struct port_event *events, uint
     io_uring_for_each_cqe(&u->ring, head, cqe) {
         if (count == capacity)
             break;
-        events[count++] = (struct port_event){.token = cqe->user_data,
-                                              .result = cqe->res,
-                                              .more_data = (cqe->flags & IORING_CQE_F_SOCK_NONEMPTY) != 0};
+        events[count++] = (struct port_event){
+            .token = cqe->user_data, .result = cqe->res, .more_data = (cqe->flags & IORING_CQE_F_SOCK_NONEMPTY) != 0};
     }
     io_uring_cq_advance(&u->ring, count);
     return count;

@@ -39,7 +39,8 @@ int ring_open(const struct ring_options *options, struct ring **out, char *messa
     ring->wake_fd = eventfd(0, EFD_CLOEXEC);
     if (ring->wake_fd < 0 || !slots_init(&ring->streams, options->socket_count, sizeof(struct stream *)) ||
         !heap_reserve(&ring->timers, options->socket_count + TIMERS_BESIDE_SOCKETS)) {
-        error = ring->wake_fd < 0 ? (errno == EMFILE || errno == ENFILE ? QURING_EFILES : QURING_ESYSTEM) : QURING_ENOMEM;
+        error =
+            ring->wake_fd < 0 ? (errno == EMFILE || errno == ENFILE ? QURING_EFILES : QURING_ESYSTEM) : QURING_ENOMEM;
         snprintf(message, message_bytes, "eventfd: %s", strerror(errno));
         ring_close(ring);
         return error;
@@ -264,7 +265,8 @@ static int wait(struct ring *ring, uint64_t timeout_ns) {
 
 int ring_turn(struct ring *ring, uint64_t timeout_ns) {
     emit(ring);
-    if (timeout_ns && (ring->spin_ns || heap_first(&ring->timers))) /* the program had its own time since the last turn */
+    if (timeout_ns &&
+        (ring->spin_ns || heap_first(&ring->timers))) /* the program had its own time since the last turn */
         ring->now_ns = ring->port->methods->now_ns(ring->port);
     int error = wait(ring, wait_limit_ns(ring, timeout_ns));
     if (error && error != -ETIME && error != -EINTR)

@@ -14,7 +14,7 @@ struct ring {
     uint64_t spin_ns;
     struct slots streams;  /* of struct stream * */
     uint32_t socket_count; /* set aside for owners of streams */
-    struct list dirty;    /* streams with something to do in the next emit */
+    struct list dirty;     /* streams with something to do in the next emit */
     uint32_t sends_pushed; /* in this emit */
     bool stirred; /* a handler ran since this emit began, and its owner may have to act before the next sleep */
     struct heap timers;
@@ -27,7 +27,7 @@ struct ring {
     atomic_bool wake_asked;
     atomic_bool asleep; /* the reactor is, or is about to be, blocked: a finished job must wake it */
     /* offload */
-    _Atomic(struct job *) finished; /* newest first */
+    _Atomic(struct job *) finished;          /* newest first */
     struct job *inline_first, **inline_last; /* with port->inline_jobs: posted, not run */
 };
 
@@ -49,7 +49,7 @@ void stream_event(struct stream *stream, enum port_kind kind, const struct port_
 
 /* offload.c */
 void offload_finish(struct ring *ring, struct job *job); /* any thread */
-bool offload_waiting(const struct ring *ring);                 /* a job is there to collect */
+bool offload_waiting(const struct ring *ring);           /* a job is there to collect */
 void offload_collect(struct ring *ring);
 
 #endif

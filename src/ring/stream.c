@@ -9,8 +9,8 @@ enum {
     IN_BYTES_BUSY = 128 * 1024, /* grows up to here while receives fill it */
     IN_FREE_MIN = 4 * 1024,     /* room that a receive is given at least */
     OUT_KEEP_BYTES = 64 * 1024,
-    SMALL_RECEIVES = 64,        /* in a row, before a grown buffer shrinks */
-    SEND_BYTES_MAX = 1 << 30    /* of one operation */
+    SMALL_RECEIVES = 64,     /* in a row, before a grown buffer shrinks */
+    SEND_BYTES_MAX = 1 << 30 /* of one operation */
 };
 
 /* ---- State ---- */

@@ -32,7 +32,7 @@ struct stream {
     struct list dirty;
     uint64_t token;
     int fd;
-    uint8_t state; /* enum stream_state */
+    uint8_t state;           /* enum stream_state */
     bool receiving, sending; /* operations in the kernel */
     bool more_data;          /* the last receive left something in the socket */
     bool filled;             /* the last receive filled what it was given */

@@ -104,7 +104,7 @@ static void check(struct sim_conn *conn, bool well, const char *what) {
 }
 
 static struct sim_statement *find(struct sim_conn *conn, const char *name) {
-    list_for_each (node, &conn->statements) {
+    list_for_each(node, &conn->statements) {
         struct sim_statement *statement = list_entry(node, struct sim_statement, link);
         if (strcmp(statement->name, name) == 0)
             return statement;
@@ -142,7 +142,7 @@ static void on_parse(struct sim_conn *conn, struct cursor *body) {
     }
     list_push_back(&conn->statements, &statement->link);
     uint32_t count = 0;
-    list_for_each (node, &conn->statements)
+    list_for_each(node, &conn->statements)
         count += !list_entry(node, struct sim_statement, link)->forgotten;
     if (count > conn->server->prepared_most)
         conn->server->prepared_most = count;
@@ -453,7 +453,7 @@ void sim_server_free(struct sim_server *server) {
 }
 
 void sim_server_kill(struct sim_server *server, bool reset) {
-    list_for_each (node, &server->conns) {
+    list_for_each(node, &server->conns) {
         struct sim_conn *conn = list_entry(node, struct sim_conn, link);
         if (conn->over || conn->quiet)
             continue;
@@ -467,12 +467,12 @@ void sim_server_kill(struct sim_server *server, bool reset) {
 }
 
 void sim_server_deafen(struct sim_server *server) {
-    list_for_each (node, &server->conns)
+    list_for_each(node, &server->conns)
         sim_peer_listen(list_entry(node, struct sim_conn, link)->peer, false);
 }
 
 void sim_server_go_rogue(struct sim_server *server, uint32_t nth, const void *bytes, size_t size) {
-    list_for_each (node, &server->conns) {
+    list_for_each(node, &server->conns) {
         struct sim_conn *conn = list_entry(node, struct sim_conn, link);
         if (conn->over || conn->quiet || nth--)
             continue;
@@ -484,7 +484,7 @@ void sim_server_go_rogue(struct sim_server *server, uint32_t nth, const void *by
 
 uint32_t sim_server_conn_count(const struct sim_server *server) {
     uint32_t count = 0;
-    list_for_each (node, &server->conns)
+    list_for_each(node, &server->conns)
         count += !list_entry(node, struct sim_conn, link)->over && !list_entry(node, struct sim_conn, link)->quiet;
     return count;
 }

@@ -258,7 +258,7 @@ bool sim_sql_execute(struct sim_conn *conn) {
         hostile(conn, statement->number);
         return true;
     case SIM_DISCARD:
-        list_for_each (node, &conn->statements)
+        list_for_each(node, &conn->statements)
             list_entry(node, struct sim_statement, link)->forgotten = true;
         reply_tag(&conn->out, "DISCARD ALL");
         sim_conn_sent(conn);

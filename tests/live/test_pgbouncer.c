@@ -9,8 +9,7 @@ enum { CONNECTIONS = 32, DEPTH = 8, QUERIES = 4000, QUEUED = 500 };
 static struct live live;
 
 static void open_through_pooler(void) {
-    quring_db_options options = {
-        .connection_count = CONNECTIONS, .depth = DEPTH, .no_prepared_statements = true};
+    quring_db_options options = {.connection_count = CONNECTIONS, .depth = DEPTH, .no_prepared_statements = true};
     live_open_url(&live, live_env("QURING_TEST_PGBOUNCER_URL"), NULL, &options);
 }
 

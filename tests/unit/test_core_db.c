@@ -50,8 +50,10 @@ static void assert_counts(uint32_t waiting, uint32_t running, uint32_t done) {
     cr_assert_eq(db.running_count, running);
     cr_assert_eq(host.done_count, done);
     uint32_t waiting_nodes = 0, done_nodes = 0;
-    list_for_each(node, &db.waiting) waiting_nodes++;
-    list_for_each(node, &host.done) done_nodes++;
+    list_for_each(node, &db.waiting)
+        waiting_nodes++;
+    list_for_each(node, &host.done)
+        done_nodes++;
     cr_assert_eq(waiting_nodes, waiting);
     cr_assert_eq(done_nodes, done);
 }
