@@ -109,7 +109,7 @@ static int make_absolute(char **path, const struct complaint *why) {
 }
 
 static int parse_path(const char *at, size_t length, struct lite_url *parsed, const struct complaint *why) {
-    char *path = malloc(length + 1);
+    char *path = calloc(1, length + 1);
     if (!path)
         return QURING_ENOMEM;
     int error = percent_decode(at, length, path, why);
