@@ -9,7 +9,8 @@
  * Laws that hold for every function below, unless its own text says otherwise:
  *
  * Threads   An engine and all that was made from it belong to the thread that opened it. Only quring_wake() may be called
- *           from other threads. More cores: more engines, which share nothing. After fork() a child must not touch it.
+ *           from other threads. More cores: more engines, which share nothing. After fork() a child must not use it:
+ *           quring_run() and quring_shutdown() return EFORKED there, quring_engine_close() does nothing.
  * Errors    Functions that return int return >= 0, or a negative QURING_E* that quring_strerror() explains;
  *           quring_errmsg() adds what was wrong in this very call. What became of a query stands in its quring_done.
  * Memory    What goes in is copied before the call returns. What comes out is valid until quring_release() of its query,
@@ -91,7 +92,7 @@ int quring_engine_open(const quring_options *options, quring_engine **engine);
  * Refuses new queries from now on (ESHUTDOWN) and ends those that are out: queries whose bytes never left end with
  * QURING_SHUTDOWN at once; the rest get up to `grace_ns` to end as they would have, after which they too end with
  * QURING_SHUTDOWN (whether they took effect is then unknown). All completions can be reaped afterwards.
- * Returns how many completions wait to be reaped.
+ * Returns how many completions wait to be reaped; EFORKED.
  */
 int quring_shutdown(quring_engine *engine, uint64_t grace_ns);
 

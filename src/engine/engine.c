@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum {
     QUERY_COUNT = 4096,
@@ -84,6 +85,7 @@ int engine_open(const quring_options *options, quring_engine **out) {
     if (options)
         engine->options = *options;
     engine->owner = pthread_self();
+    engine->owner_pid = getpid();
     list_init(&engine->host.done);
     list_init(&engine->host.databases);
     engine->deadline_timer.fire = deadline_fire;
@@ -359,6 +361,11 @@ static void advance(quring_engine *engine) {
     sweep_databases(engine);
 }
 
+/* A child has no ring: its mappings are not inherited. */
+static bool is_owner(const quring_engine *engine) {
+    return pthread_equal(engine->owner, pthread_self()) && engine->owner_pid == getpid();
+}
+
 static bool has_enough(const quring_engine *engine, uint32_t min_count) {
     return engine->host.done_count >= min_count || engine->host.done_count == engine->pending_count;
 }
@@ -375,7 +382,7 @@ static int turn_error(quring_engine *engine, int error) {
 }
 
 int engine_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
-    if (!pthread_equal(engine->owner, pthread_self()))
+    if (!is_owner(engine))
         return turn_error(engine, -EEXIST);
     uint64_t until = UINT64_MAX;
     if (timeout_ns && timeout_ns != QURING_FOREVER) {
@@ -482,6 +489,8 @@ static void drain(quring_engine *engine, uint64_t until) {
 }
 
 int engine_shutdown(quring_engine *engine, uint64_t grace_ns) {
+    if (!is_owner(engine))
+        return turn_error(engine, -EEXIST);
     engine->shutting_down = true;
     uint64_t now = now_ns(engine);
     end_all_queries(engine, false);
@@ -493,6 +502,8 @@ int engine_shutdown(quring_engine *engine, uint64_t grace_ns) {
 }
 
 void engine_close(quring_engine *engine) {
+    if (!is_owner(engine))
+        return; /* it is the other one's to close */
     if (!engine->shutting_down)
         (void)engine_shutdown(engine, 0);
     list_for_each(node, &engine->host.databases)

@@ -20,6 +20,7 @@
 #include "ring/ring.h"
 
 #include <pthread.h>
+#include <sys/types.h>
 
 struct quring_engine {
     struct host host;
@@ -30,7 +31,8 @@ struct quring_engine {
     struct timer deadline_timer; /* set for the first of them */
     uint32_t pending_count;      /* submitted, not reaped */
     bool shutting_down;
-    pthread_t owner;
+    pthread_t owner; /* the thread and process that opened it */
+    pid_t owner_pid;
 };
 
 int engine_open(const quring_options *options, quring_engine **engine);
