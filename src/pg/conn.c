@@ -88,7 +88,7 @@ static void on_error(struct pg_conn *conn, struct pg_flight *flight, const struc
     if ((flight->kind == PG_BOUND || flight->described) && !event->bound)
         flight->stale = strcmp(error->sqlstate, "0A000") == 0 || strcmp(error->sqlstate, "26000") == 0;
     if (flight->kind == PG_BARRIER)
-        set_reason(conn, QURING_NOT_SENT, error->sqlstate, error->message);
+        conn_break(conn, QURING_NOT_SENT, error->sqlstate, error->message);
     if (!flight->query)
         return;
     result_clear_rows(&flight->query->result);
@@ -200,15 +200,9 @@ static void on_ready(struct pg_conn *conn, const struct wire_event *event) {
 }
 
 static void on_barrier_ready(struct pg_conn *conn, const struct wire_event *event) {
-    struct pg_flight *flight = pg_conn_flight(conn, event->request);
+    pg_flight_drop(pg_conn_flight(conn, event->request));
     conn->settled = event->request + 1;
-    pg_flight_drop(flight);
-    if (flight->failed) {
-        char message[PG_MESSAGE_BYTES], sqlstate[6];
-        memcpy(message, conn->message, sizeof message);
-        memcpy(sqlstate, conn->sqlstate, sizeof sqlstate);
-        conn_break(conn, QURING_NOT_SENT, sqlstate, message);
-    } else if (!conn->nonce_seen || event->transaction != 'I') {
+    if (!conn->nonce_seen || event->transaction != 'I') {
         conn_break(conn, QURING_PROTOCOL, "08P01", "the first exchange on the new connection got another one's answer");
     } else {
         timer_clear(conn->db->base.host->ring, &conn->timer);
@@ -253,7 +247,7 @@ static bool on_event(struct pg_conn *conn, const struct wire_event *event) {
         return false;
     case WIRE_ERROR:
         on_error(conn, flight, event);
-        return true;
+        return conn->state != PG_DRAINING;
     case WIRE_FATAL:
         conn_break(conn, QURING_IN_DOUBT, event->error.sqlstate, event->error.message);
         return false;
@@ -348,8 +342,6 @@ static void end_flight(struct pg_conn *conn, struct pg_flight *flight) {
 
 static void conn_closed(struct stream *stream) {
     struct pg_conn *conn = conn_of(stream);
-    if (conn->reason == QURING_NOT_SENT || conn->reason == QURING_OK)
-        conn->reason = QURING_IN_DOUBT;
     for (uint64_t r = conn->settled; r < conn->session.next; r++) {
         end_flight(conn, pg_conn_flight(conn, r));
         pg_flight_drop(pg_conn_flight(conn, r));

@@ -47,9 +47,13 @@ bool pg_info_equal(const struct pg_info *a, const struct pg_info *b);
 /*
  * What a connection holds of the statement with a given index:
  *
- *      ABSENT --Parse sent--> PENDING --described, sync point--> READY --26000--> ABSENT
- *                                \-----------failed------------> ABSENT
- *      READY with another serial, or serial 0: stale; closed by the request that takes its place
+ *      ABSENT, READY --Parse sent--> PENDING --described, sync point--> READY
+ *                                       |-----failed-----------------> ABSENT
+ *                                       \-----failed, it replaced----> READY, stale: its Close may have been skipped too
+ *      READY --26000, 0A000 at Bind--> READY, stale
+ *      any   --DEALLOCATE, DISCARD ALL, connection lost--> ABSENT
+ *
+ * Stale (serial 0, or another text's): closed by the request that takes its place.
  */
 enum pg_prepared_state { PG_ABSENT, PG_PENDING, PG_READY };
 

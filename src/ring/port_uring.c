@@ -45,7 +45,8 @@ struct port_uring {
     struct port port;
     struct io_uring ring;
     unsigned enter_flags;
-    int event_fd; /* registered with the ring, once watched; else -1 */
+    bool poll_first; /* the kernel knows it; an older one answers EINVAL to the whole receive */
+    int event_fd;    /* registered with the ring, once watched; else -1 */
 };
 
 static const struct rung {
@@ -160,7 +161,7 @@ static int uring_push(struct port *port, const struct port_op *op) {
     switch ((enum port_kind)op->kind) {
     case PORT_RECV:
         io_uring_prep_recv(sqe, op->fd, op->bytes, op->size, 0);
-        if (op->poll_first)
+        if (op->poll_first && u->poll_first)
             sqe->ioprio |= IORING_RECVSEND_POLL_FIRST;
         break;
     case PORT_SEND:
@@ -290,6 +291,8 @@ static int setup_ladder(struct port_uring *u, uint32_t socket_count, bool no_def
         error = setup_rung(u, ladder[i].flags, sq, cq);
         u->port.info.setup_flags = ladder[i].flags;
         u->port.info.setup = ladder[i].words;
+        /* POLL_FIRST came with COOP_TASKRUN, in 5.19. */
+        u->poll_first = ladder[i].flags & (IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN);
     }
     return error;
 }

@@ -1,33 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* How connections begin and end, and what becomes of the queries that were on them. */
 #include "lib/replies.h"
-#include "lib/sim_world.h"
+#include "lib/sim_situation.h"
 
 #include <criterion/criterion.h>
-
-#define MS UINT64_C(1000000)
-#define SECOND UINT64_C(1000000000)
-
-static struct world world;
-
-static void open_world(const quring_db_options *db) {
-    struct sim_options sim = {.seed = 1, .latency_ns = 10000};
-    quring_options engine = {.query_count = 2000, .connection_count = 64};
-    world_open(&world, &sim, &engine, db, 3000);
-}
-
-static void open_one(uint32_t depth) {
-    quring_db_options db = {.connection_count = 1, .depth = depth};
-    open_world(&db);
-}
-
-static int ask(const char *verb, uint32_t number, const char *sqlstate) {
-    return world_query(&world, verb, number, sqlstate);
-}
-
-static void expect(int index, quring_status status, const char *sqlstate) {
-    world_expect(&world, index, status, sqlstate);
-}
 
 TestSuite(sim_connect, .init = seeds_begin);
 

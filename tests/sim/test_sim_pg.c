@@ -1,27 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* One situation after the other, each with the outcome that is right for it: results, errors, limits, order, ends. */
-#include "lib/sim_world.h"
+#include "lib/sim_situation.h"
 
 #include <criterion/criterion.h>
-
-enum { MS = 1000000, SECOND = 1000000000 };
-
-static struct world world;
-
-static void open_world(const quring_db_options *db) {
-    struct sim_options sim = {.seed = 1, .latency_ns = 10000};
-    quring_options engine = {.query_count = 2000, .connection_count = 64};
-    world_open(&world, &sim, &engine, db, 3000);
-}
-
-static void open_one(uint32_t depth) {
-    quring_db_options db = {.connection_count = 1, .depth = depth};
-    open_world(&db);
-}
-
-static int ask(const char *verb, uint32_t number, const char *sqlstate) {
-    return world_query(&world, verb, number, sqlstate);
-}
 
 static int ask_in_group(const char *verb, const char *sqlstate) {
     struct ask what = {.verb = verb, .sqlstate = sqlstate, .sync = QURING_SYNC_GROUP};
@@ -33,10 +14,6 @@ static int ask_in_group(const char *verb, const char *sqlstate) {
 static int submit_select(void) {
     struct ask what = {.verb = "select"};
     return world_ask(&world, &what);
-}
-
-static void expect(int index, quring_status status, const char *sqlstate) {
-    world_expect(&world, index, status, sqlstate);
 }
 
 TestSuite(sim_pg, .init = seeds_begin);
