@@ -150,9 +150,9 @@ typedef struct quring_db_options {
         connection_count; /* PostgreSQL: connections (8; up to 10000). SQLite: reader lanes (2; up to 63), beside the
                                   one writer lane. */
     uint32_t depth;       /* queries in flight per connection or lane (PostgreSQL 64, SQLite 256; up to 65535) */
-    bool session;         /* one connection, strictly in order, whose state (BEGIN, SET, temporary tables) is
+    bool exclusive;       /* one connection, strictly in order, whose state (BEGIN, SET, temporary tables) is
                                   the caller's. Without it such statements are refused, for they would reach only one of
-                                  many connections. When a session's connection is lost, its state is gone: all that is
+                                  many connections. When an exclusive handle's connection is lost, its state is gone: all that is
                                   queued or submitted from then on ends NOT_SENT; open another handle. */
     quring_sync sync;     /* of queries that do not say */
     uint64_t
@@ -176,7 +176,7 @@ typedef struct quring_db_options {
  *   host=… dbname=… …                     a libpq conninfo string
  *   sqlite:///relative.db, sqlite:////absolute.db
  *   sqlite://, sqlite:///:memory:         a private in-memory database
- * SQLite's URLs take ?mode=ro, rw (the file must exist) or rwc (it is created: the default). Outside a session, PRAGMAs
+ * SQLite's URLs take ?mode=ro, rw (the file must exist) or rwc (it is created: the default). Outside an exclusive handle, PRAGMAs
  * that would change one of several connections are refused (0A000).
  * Parameters of libpq's environment and files (PGPASSFILE, service file, …) apply: libpq connects.
  * Returns 0, EURL, EUNSUPPORTED (what the URL asks for), EINVAL, ENOMEM, EFULL, ESHUTDOWN or ESYSTEM.
@@ -284,7 +284,7 @@ typedef struct quring_query {
  * Queues a query; does no I/O. `*id` (may be NULL) names it until its release.
  * Returns 0; or, with nothing queued: EFULL (a limit of quring_options: reap and release, then submit again),
  * EINVAL (no SQL, NUL bytes, over 65535 parameters), ETOOBIG (over 0x3ffffffe bytes, or over inflight_bytes),
- * EUNSUPPORTED (COPY; transaction control or LISTEN outside a session), ESHUTDOWN, ENOMEM.
+ * EUNSUPPORTED (COPY; transaction control or LISTEN outside an exclusive handle), ESHUTDOWN, ENOMEM.
  */
 int quring_submit(quring_engine *engine, const quring_query *query, quring_id *id);
 

@@ -312,7 +312,7 @@ static int open_input(struct run *run) {
 static int run_on(struct run *run, const char *url) {
     quring_options options = {.inflight_bytes = 2u * CLI_STATEMENT_BYTES_MAX};
     quring_db_options db_options = {
-        .session = true,
+        .exclusive = true,
         .result_bytes = (uint64_t)1 << 34, /* rows are held until they are printed: as much as the memory takes */
         .message_bytes = 0x3fffffff,
     };

@@ -20,7 +20,7 @@
 
 enum statement_class {
     STATEMENT_PLAIN,
-    STATEMENT_TRANSACTION, /* BEGIN, COMMIT, SAVEPOINT, …: refused outside a session */
+    STATEMENT_TRANSACTION, /* BEGIN, COMMIT, SAVEPOINT, …: refused outside an exclusive handle */
     STATEMENT_SESSION,     /* LISTEN, SET, CREATE TEMP TABLE, and SQLite's ATTACH: likewise */
     STATEMENT_COPY,        /* COPY … FROM STDIN / TO STDOUT: refused */
     STATEMENT_EMPTY        /* nothing but white space, comments and semicolons */

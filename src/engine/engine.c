@@ -113,7 +113,7 @@ int engine_open(const quring_options *options, quring_engine **out) {
 static int db_options_fill(quring_db_options *options) {
     if (options->sync > QURING_SYNC_GROUP || options->durability > QURING_DURABILITY_EXTRA)
         return QURING_EINVAL;
-    if (options->session) {
+    if (options->exclusive) {
         options->connection_count = 1;
         options->sync = QURING_SYNC_EACH; /* what runs again would fall behind its followers */
     }
@@ -255,10 +255,10 @@ static int statement_allowed(quring_engine *engine, const struct quring_db *db,
         return host_error(&engine->host, QURING_EUNSUPPORTED,
                           "COPY from STDIN or to STDOUT does not work through quring_submit(): use INSERT and SELECT");
     bool stateful = statement->class == STATEMENT_TRANSACTION || statement->class == STATEMENT_SESSION;
-    if (stateful && !db->options.session)
+    if (stateful && !db->options.exclusive)
         return host_error(&engine->host, QURING_EUNSUPPORTED,
                           "this statement changes the state of one connection, and queries go to any of several: open "
-                          "the database with options.session");
+                          "the database with options.exclusive");
     return 0;
 }
 
@@ -336,7 +336,7 @@ int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
     engine->charged_bytes += query->charged_bytes;
     query->id = token;
     query->user_data = q->user_data;
-    query->sync = (uint8_t)(q->sync && !db->options.session ? q->sync : db->options.sync);
+    query->sync = (uint8_t)(q->sync && !db->options.exclusive ? q->sync : db->options.sync);
     query->retried = false;
     result_begin(&query->result, db->options.result_bytes, db->options.result_row_count);
     query_move(query, QUERY_WAITING);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A savepoint's name is the user's to choose as well, in sessions: ours is not one of theirs. */
+/* A savepoint's name is the user's to choose as well, in exclusive handles: ours is not one of theirs. */
 static const char *const control_sql[LITE_CONTROL_COUNT] = {
     [LITE_BEGIN] = "begin",
     [LITE_BEGIN_IMMEDIATE] = "begin immediate",

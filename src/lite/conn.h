@@ -29,9 +29,9 @@ struct lite_config {
 };
 
 enum lite_role {
-    LITE_READER, /* one of several; what writes or concerns the whole database is not for it */
-    LITE_WRITER, /* the only one that writes and checkpoints; all there is of a database in memory */
-    LITE_SESSION /* the only one, and its state is the caller's */
+    LITE_READER,   /* one of several; what writes or concerns the whole database is not for it */
+    LITE_WRITER,   /* the only one that writes and checkpoints; all there is of a database in memory */
+    LITE_EXCLUSIVE /* the only one, and its state is the caller's */
 };
 
 /* ---- Interrupting (watch.c) ---- */
@@ -124,7 +124,7 @@ struct lite_conn {
     struct lite_stmt *cache;  /* by quring_statement.index */
     struct lite_stmt once;    /* a statement that is not cached */
     struct buf scratch;       /* a parameter's text */
-    bool rolled_back;         /* session: an error ended the transaction, and its caller has not noticed yet */
+    bool rolled_back;         /* exclusive: an error ended the transaction, and its caller has not noticed yet */
     uint32_t wal_frame_count; /* after the last commit */
     uint64_t prepare_count;
 };

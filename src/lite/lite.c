@@ -5,7 +5,7 @@
  *   lite.c        the database handle, on the reactor's thread: routing, waking lanes, completions, abandoning, closing
  *   pool.c        queries that wait for a lane; the only thing that both sides touch, under a lock
  *   lane.c        a lane's thread: takes queries, runs reads, hands back, checkpoints
- *   write.c       what the writer and sessions do instead: groups, and transactions that an error ended
+ *   write.c       what the writer and exclusive lanes do instead: groups, and transactions that an error ended
  *   conn.h        one connection: conn.c, watch.c, rules.c, stmt.c, bind.c, exec.c
  *   url.c  text.c  lite_error.c    pure parts: URLs, first words of a statement, SQLSTATEs
  *
@@ -15,7 +15,7 @@
  *                                 +--> the writer lane ------------+
  *
  * A file has one writer lane, the only connection that writes or checkpoints, and options.connection_count readers, in WAL
- * mode. A database in memory and a session have one lane, which does everything. Which statements write is what SQLite
+ * mode. A database in memory and an exclusive handle have one lane, which does everything. Which statements write is what SQLite
  * says (sqlite3_stmt_readonly): a reader that meets one sends it on, and the statement's hint remembers.
  *
  * Invariants
@@ -62,13 +62,13 @@ static void lite_free(struct lite_db *lite) {
 
 static int open_lanes(struct lite_db *lite) {
     const quring_db_options *options = &lite->base.options;
-    bool alone = options->session || !lite->url.path;
+    bool alone = options->exclusive || !lite->url.path;
     uint32_t count = alone ? 1 : 1 + options->connection_count;
     lite->lanes = calloc(count, sizeof *lite->lanes);
     if (!lite->lanes)
         return QURING_ENOMEM;
     for (uint32_t i = 0; i < count; i++) {
-        enum lite_role role = options->session ? LITE_SESSION : i == 0 ? LITE_WRITER : LITE_READER;
+        enum lite_role role = options->exclusive ? LITE_EXCLUSIVE : i == 0 ? LITE_WRITER : LITE_READER;
         struct lite_lane *lane = &lite->lanes[lite->lane_count++];
         if (!lite_lane_init(lane, lite, role))
             return QURING_ENOMEM;

@@ -132,7 +132,7 @@ void lite_lane_sift(struct lite_lane *lane);
 /* The same, and gives what is finished to the reactor when that is due, and, to be called between transactions, checkpoints. */
 void lite_lane_breathe(struct lite_lane *lane);
 
-/* Works off the queries at hand: a writer's, a session's. */
+/* Works off the queries at hand: a writer's, an exclusive lane's. */
 void lite_lane_write(struct lite_lane *lane);
 
 /* ---- The reactor's side (lite.c): the done() halves ---- */

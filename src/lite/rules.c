@@ -11,7 +11,7 @@
 
 static const char one_of_many[] =
     "this statement changes the state of one connection, and queries go to any of several: "
-    "open the database with options.session";
+    "open the database with options.exclusive";
 
 /* Settings that are the library's own, whatever the connection. */
 static const char *const library_pragmas[] = {"busy_timeout",         "soft_heap_limit",      "hard_heap_limit",
@@ -53,13 +53,13 @@ static const char *pragma_refusal(const struct lite_conn *conn, const char *name
     if (is_any(name, library_pragmas))
         return strcasecmp(name, "busy_timeout") == 0 ? "quring waits for locks itself: set options.busy_timeout_ns"
                                                      : "this PRAGMA changes the whole process";
-    if (conn->role == LITE_SESSION)
+    if (conn->role == LITE_EXCLUSIVE)
         return NULL;
     if (is_any(name, lane_pragmas))
         return one_of_many;
     if (strcasecmp(name, "journal_mode") == 0 && conn->config->path && strcasecmp(value, "wal") != 0)
         return "readers and the writer work side by side in WAL mode only: change journal_mode through "
-               "options.session, with no other connection open";
+               "options.exclusive, with no other connection open";
     return NULL;
 }
 
@@ -75,7 +75,7 @@ static const char *refusal(const struct lite_conn *conn, int action, const char 
     case SQLITE_CREATE_TEMP_INDEX:
     case SQLITE_CREATE_TEMP_TRIGGER:
     case SQLITE_CREATE_TEMP_VIEW:
-        return conn->role == LITE_SESSION ? NULL : one_of_many;
+        return conn->role == LITE_EXCLUSIVE ? NULL : one_of_many;
     default:
         return NULL;
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the writer and a session do with the queries at hand.
+ * What the writer and an exclusive lane do with the queries at hand.
  *
  * EACH: every query is on its own, in SQLite's autocommit.
  * GROUP: neighbours that allow it share one BEGIN IMMEDIATE … COMMIT, with a savepoint each:
@@ -76,7 +76,7 @@ static bool ends_transaction(const struct query *query) {
 }
 
 /*
- * In a session, an error can end the transaction that the caller believes to be in (disk full, an interrupt, ON CONFLICT
+ * In an exclusive handle, an error can end the transaction that the caller believes to be in (disk full, an interrupt, ON CONFLICT
  * ROLLBACK). What follows must not run as if each were alone: it is refused until the caller ends the transaction, as
  * PostgreSQL does.
  */
@@ -97,7 +97,7 @@ static bool refused_after_rollback(struct lite_lane *lane, struct query *query) 
     return true;
 }
 
-static void run_in_session(struct lite_lane *lane) {
+static void run_exclusive(struct lite_lane *lane) {
     struct query *query = lane->taken[lane->next];
     if (query && refused_after_rollback(lane, query)) {
         lane->next++;
@@ -112,8 +112,8 @@ static void run_in_session(struct lite_lane *lane) {
 
 void lite_lane_write(struct lite_lane *lane) {
     while (lane->next < lane->taken_count) {
-        if (lane->conn.role == LITE_SESSION)
-            run_in_session(lane);
+        if (lane->conn.role == LITE_EXCLUSIVE)
+            run_exclusive(lane);
         else if (groupable(lane, lane->next) && groupable(lane, lane->next + 1))
             run_group(lane);
         else

@@ -137,7 +137,7 @@ static void query_restart(struct query *query) {
 
 /*
  * Whether this member runs again: its plan went stale, or all of its group was undone and it was not to blame.
- * `followed`: others of a session were sent behind it, and it may not fall behind them.
+ * `followed`: others of an exclusive handle were sent behind it, and it may not fall behind them.
  */
 static bool runs_again(const struct pg_flight *flight, bool undone, bool followed, char transaction) {
     if (!flight->query)
@@ -177,7 +177,7 @@ static bool settle_group(struct pg_conn *conn, const struct wire_event *event) {
 
 static void on_ready(struct pg_conn *conn, const struct wire_event *event) {
     bool undone = settle_group(conn, event);
-    bool followed = conn->db->base.options.session && conn->session.next > event->request + 1;
+    bool followed = conn->db->base.options.exclusive && conn->session.next > event->request + 1;
     for (uint64_t r = event->first; r <= event->request; r++) {
         struct pg_flight *flight = pg_conn_flight(conn, r);
         if (base_likely(!runs_again(flight, undone, followed, event->transaction)))
@@ -195,7 +195,7 @@ static void on_ready(struct pg_conn *conn, const struct wire_event *event) {
     }
     conn->settled = event->request + 1;
     conn->unasked_bytes = 0;
-    if (event->transaction != 'I' && !conn->db->base.options.session)
+    if (event->transaction != 'I' && !conn->db->base.options.exclusive)
         conn_break(conn, QURING_IN_DOUBT, "25001", "a query left a transaction open on a shared connection");
 }
 
@@ -330,7 +330,7 @@ static void conn_lost(struct stream *stream, int error) {
 static void end_flight(struct pg_conn *conn, struct pg_flight *flight) {
     struct query *query = flight->query;
     bool sent = flight->first_byte < conn->stream.accepted_bytes;
-    if (query && !sent && !conn->db->base.options.session && !conn->db->base.closing)
+    if (query && !sent && !conn->db->base.options.exclusive && !conn->db->base.closing)
         return; /* goes back in line */
     flight->query = NULL;
     if (!query)

@@ -121,8 +121,8 @@ void pg_db_conn_down(struct pg_conn *conn) {
     if (db->base.closing)
         return;
     conn->attempts++;
-    if (conn->was_up && db->base.options.session) {
-        db->session_lost = true; /* the rest of a transaction must not run outside it: pg_advance() ends what comes */
+    if (conn->was_up && db->base.options.exclusive) {
+        db->exclusive_lost = true; /* the rest of a transaction must not run outside it: pg_advance() ends what comes */
         return;
     }
     if (!db->conns_up) {
@@ -177,7 +177,7 @@ static void pg_advance(struct quring_db *base) {
             base->closed &= db->conns[i].state == PG_DOWN;
         return;
     }
-    if (base_unlikely(db->session_lost))
+    if (base_unlikely(db->exclusive_lost))
         fail_waiting(db, &db->conns[0]);
     if (list_empty(&base->waiting) || !db->conns_up)
         return;

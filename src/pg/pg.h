@@ -130,10 +130,10 @@ struct pg_conn {
     uint64_t flight_mask;
     struct pg_prepared *prepared; /* by statement index */
     uint32_t name_count;          /* names given out on this connection */
-    uint32_t shape;               /* in a session: counts statements that reshape; plans from before one are not used */
-    uint64_t settled;             /* ordinal of the first request whose sync point has not come */
-    bool group_open;              /* the last request has no Sync yet */
-    uint64_t nonce;               /* of the barrier */
+    uint32_t shape;   /* exclusive handle: counts statements that reshape; plans from before one are not used */
+    uint64_t settled; /* ordinal of the first request whose sync point has not come */
+    bool group_open;  /* the last request has no Sync yet */
+    uint64_t nonce;   /* of the barrier */
     bool nonce_seen;
     uint64_t unasked_bytes; /* of notices and their like since the last sync point, while requests are out */
     /* why it went down */
@@ -157,7 +157,7 @@ struct pg_db {
     uint32_t conns_up; /* in PG_CONN_READY */
     const struct pg_conn *last_down;
     struct timer outage; /* set when the last of them is lost: how long queries wait for another */
-    bool session_lost;   /* its connection went, and its state with it: nothing runs on this handle any more */
+    bool exclusive_lost; /* its connection went, and its state with it: nothing runs on this handle any more */
     bool impatient;      /* they have waited long enough, or never had one: a failed attempt ends them */
 };
 

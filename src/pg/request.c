@@ -76,7 +76,7 @@ static uint8_t put_named(struct pg_conn *conn, struct buf *out, const struct que
 }
 
 /*
- * A query that runs again because its plan was stale trusts no other connection's plan either. In a session, where order
+ * A query that runs again because its plan was stale trusts no other connection's plan either. In an exclusive handle, where order
  * is promised and nothing can be repaired behind those that follow, plans from before an ALTER are not trusted at all.
  */
 static bool is_usable(const struct pg_conn *conn, const struct pg_prepared *prepared, const struct query *query) {
@@ -124,7 +124,7 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_flig
     flight->statement = statement_hold(query->statement);
     if (flight->kind == PG_NAMED)
         flight->name = claim(conn, prepared, query->statement);
-    if (base_unlikely(query->statement->reshapes && conn->db->base.options.session))
+    if (base_unlikely(query->statement->reshapes && conn->db->base.options.exclusive))
         conn->shape++;
     bool expected = wire_session_expect(&conn->session, steps, column_count);
     PRE(expected); /* admission keeps to the depth */

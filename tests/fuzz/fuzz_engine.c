@@ -95,7 +95,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     quring_db_options db = {.connection_count = 1 + chances[7] % 3,
                             .depth = 1 + chances[7] / 8,
                             .statement_count = 2,
-                            .session = chances[7] == 255,
+                            .exclusive = chances[7] == 255,
                             .message_bytes = 20000,
                             .connect_timeout_ns = 100000000};
     world_open(&world, &sim, &engine, &db, QUERIES);

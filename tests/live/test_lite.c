@@ -195,7 +195,7 @@ static void note_order(struct live *l, const quring_done *done, void *context) {
 
 Test(lite, a_session_runs_in_order) {
     uint64_t next = 0;
-    files_open(&live, "a.db", &(quring_db_options){.session = true});
+    files_open(&live, "a.db", &(quring_db_options){.exclusive = true});
     live_exec(&live, "create table t(a)");
     for (uint64_t i = 0; i < 7 * 400; i++) {
         static const char *const cycle[] = {"begin",    "insert into t values(1)", "insert into t values(2)",
@@ -267,7 +267,7 @@ Test(lite, memory) {
 Test(lite, two_handles_on_one_file) {
     files_open(&live, "a.db", &(quring_db_options){.durability = QURING_DURABILITY_OFF});
     struct live session = {.engine = live.engine,
-                           .db = live_open_db(&live, files_url("a.db"), &(quring_db_options){.session = true})};
+                           .db = live_open_db(&live, files_url("a.db"), &(quring_db_options){.exclusive = true})};
     live_exec(&live, "create table t(a)");
     live_exec(&session, "begin");
     live_exec(&session, "insert into t values(1)");

@@ -151,7 +151,7 @@ Test(pg_errors, statements_that_belong_elsewhere) {
                                            ";begin",
                                            "/* /* nested */ */ begin"};
     for (size_t i = 0; i < sizeof stateful / sizeof *stateful; i++)
-        check_refused(stateful[i], QURING_EUNSUPPORTED, "session");
+        check_refused(stateful[i], QURING_EUNSUPPORTED, "exclusive");
     static const char *const copies[] = {"copy t from stdin", "COPY t (a, b) TO STDOUT",
                                          "copy (select 1) to stdout csv", "copy t from stdin with (format binary)"};
     for (size_t i = 0; i < sizeof copies / sizeof *copies; i++)

@@ -206,7 +206,7 @@ Test(pg_statements, a_column_changes_its_type) {
 
 /* The server forgets what was prepared; nobody hears of it, and what takes effect does so once. */
 static void check_forgotten(const char *forget) {
-    open_with((quring_db_options){.session = true, .depth = 64});
+    open_with((quring_db_options){.exclusive = true, .depth = 64});
     live_script(&live, "drop table if exists live_forget;\ncreate table live_forget (n int8)");
     const char *insert = "insert into live_forget values ($1)";
     quring_done done = live_query(&live, insert, quring_int64(-1));

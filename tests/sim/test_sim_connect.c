@@ -257,7 +257,7 @@ Test(sim_connect, what_was_not_sent_goes_to_the_next_connection) {
 
 /* Its state went with it, so nothing runs on that handle any more. */
 Test(sim_connect, a_session_that_is_lost_ends_all_that_comes) {
-    quring_db_options db = {.session = true, .depth = 2};
+    quring_db_options db = {.exclusive = true, .depth = 2};
     open_world(&db);
     world_connect(&world, 1);
     world.allowed = MAY_BE_LOST;

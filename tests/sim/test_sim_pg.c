@@ -205,7 +205,7 @@ Test(sim_pg, a_group_that_is_left_open_has_no_effect_and_runs_again) {
 /* ---- Sessions ---- */
 
 static void open_session(void) {
-    quring_db_options db = {.session = true, .depth = 16};
+    quring_db_options db = {.exclusive = true, .depth = 16};
     open_world(&db);
     world.server.in_order = true;
     for (int i = 0; i < 4; i++) {

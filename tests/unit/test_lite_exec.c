@@ -422,7 +422,7 @@ Test(exec, readers_send_writes_on) {
         cr_expect_eq(bed_run(&bed, bed_query(&bed, writes[i], NULL, 0)), LITE_MOVED, "%s", writes[i]);
     cr_assert_eq(bed_int(run_text("select count(*) from t"), 0, 0), 0);
     cr_assert_eq(bed_int(run_text("select count(*) from pragma_table_info('t')"), 0, 0), 1);
-    bed_check(run_text("begin"), QURING_SERVER_ERROR, "0A000", "options.session");
+    bed_check(run_text("begin"), QURING_SERVER_ERROR, "0A000", "options.exclusive");
 }
 
 Test(exec, what_concerns_one_connection_is_for_sessions) {
@@ -455,7 +455,7 @@ Test(exec, what_concerns_one_connection_is_for_sessions) {
 }
 
 Test(exec, sessions_may_do_that) {
-    bed_open_conn(&bed, "a.db", LITE_SESSION);
+    bed_open_conn(&bed, "a.db", LITE_EXCLUSIVE);
     static const char *const allowed[] = {"begin",
                                           "savepoint s",
                                           "create temp table x(a)",
@@ -470,7 +470,7 @@ Test(exec, sessions_may_do_that) {
 }
 
 Test(exec, hostile_schemas_and_functions_are_kept_out) {
-    bed_open_conn(&bed, "a.db", LITE_SESSION);
+    bed_open_conn(&bed, "a.db", LITE_EXCLUSIVE);
     bed_exec(&bed, "create table t(a)");
     bed_check(run_text("select load_extension('x')"), QURING_SERVER_ERROR, "42501", "not authorized");
     bed_exec(&bed, "pragma writable_schema=on");

@@ -455,7 +455,7 @@ Test(lane, closing_before_the_file_was_opened) {
 /* ---- Sessions and memory ---- */
 
 Test(lane, a_session_keeps_order_and_transactions) {
-    open_file(&(quring_db_options){.session = true});
+    open_file(&(quring_db_options){.exclusive = true});
     struct query *q[9];
     static const char *const texts[] = {"create table t(a)",
                                         "begin",
@@ -475,7 +475,7 @@ Test(lane, a_session_keeps_order_and_transactions) {
 }
 
 Test(lane, a_session_whose_transaction_was_rolled_back_runs_nothing_until_it_knows) {
-    open_file(&(quring_db_options){.session = true});
+    open_file(&(quring_db_options){.exclusive = true});
     must("create table t(a unique)");
     must("insert into t values(1)");
     struct query *begin = submit("begin"), *insert = submit("insert into t values(2)"),
@@ -494,7 +494,7 @@ Test(lane, a_session_whose_transaction_was_rolled_back_runs_nothing_until_it_kno
 }
 
 Test(lane, a_session_s_ordinary_error_leaves_its_transaction) {
-    open_file(&(quring_db_options){.session = true});
+    open_file(&(quring_db_options){.exclusive = true});
     must("create table t(a unique)");
     must("begin");
     must("insert into t values(1)");

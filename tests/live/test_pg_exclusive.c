@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* options.session: one connection, strictly in order, whose state is the caller's. */
+/* options.exclusive: one connection, strictly in order, whose state is the caller's. */
 #include "lib/live.h"
 
 #include <stdio.h>
 #include <string.h>
 
-TestSuite(pg_session, .timeout = 60);
+TestSuite(pg_exclusive, .timeout = 60);
 
 static struct live live;
 
-static void open_session(void) {
-    live_open(&live, &(quring_db_options){.session = true, .depth = 32});
+static void open_exclusive(void) {
+    live_open(&live, &(quring_db_options){.exclusive = true, .depth = 32});
 }
 
 /* Submits all, then checks each against what is expected: "" for OK, or an SQLSTATE. */
@@ -29,8 +29,8 @@ static void check_pipeline(const char *const (*steps)[2], size_t count) {
 
 #define CHECK_PIPELINE(steps) check_pipeline(steps, sizeof(steps) / sizeof *(steps))
 
-Test(pg_session, transactions_in_one_flight) {
-    open_session();
+Test(pg_exclusive, transactions_in_one_flight) {
+    open_exclusive();
     static const char *const steps[][2] = {
         {"drop table if exists live_tx", ""},
         {"create table live_tx (id int8 primary key)", ""},
@@ -62,8 +62,8 @@ Test(pg_session, transactions_in_one_flight) {
     live_close(&live);
 }
 
-Test(pg_session, state_is_kept) {
-    open_session();
+Test(pg_exclusive, state_is_kept) {
+    open_exclusive();
     static const char *const steps[][2] = {
         {"set application_name = 'live session'", ""},
         {"create temp table live_temp (a int4)", ""},
@@ -93,8 +93,8 @@ Test(pg_session, state_is_kept) {
 }
 
 /* Each sees what all before it did, and nothing of those behind. */
-Test(pg_session, thousands_in_order) {
-    open_session();
+Test(pg_exclusive, thousands_in_order) {
+    open_exclusive();
     live_exec(&live, "create temp table live_order (n int8)");
     for (int64_t i = 0; i < 2000; i++) {
         live_submit(&live, &(quring_query){.sql = "insert into live_order values ($1)",
@@ -124,9 +124,9 @@ Test(pg_session, thousands_in_order) {
 }
 
 /* A text whose plan was forgotten is parsed again in its turn, not behind those that followed it. */
-Test(pg_session, order_holds_when_the_server_forgets_plans) {
+Test(pg_exclusive, order_holds_when_the_server_forgets_plans) {
     static const char *const forget[] = {"deallocate all", "discard all", "discard plans"};
-    open_session();
+    open_exclusive();
     live_script(&live, "drop table if exists live_turn;\ncreate table live_turn (n int8)");
     for (size_t f = 0; f < sizeof forget / sizeof *forget; f++) {
         const char *const steps[][2] = {
@@ -154,8 +154,8 @@ Test(pg_session, order_holds_when_the_server_forgets_plans) {
 }
 
 /* A plan that a statement before it in the same flight makes stale. */
-Test(pg_session, order_holds_when_a_table_changes) {
-    open_session();
+Test(pg_exclusive, order_holds_when_a_table_changes) {
+    open_exclusive();
     live_script(&live, "drop table if exists live_shape;\ncreate table live_shape (n int8)");
     for (int run = 0; run < 4; run++) {
         live_exec(&live, "delete from live_shape");
@@ -180,8 +180,8 @@ Test(pg_session, order_holds_when_a_table_changes) {
 
 /* Nobody's statements run on half of a session: all that is queued ends with it, and a new one starts clean. */
 /* One that nobody could foresee fails with the server's words; what was sent behind it has run, so it may not run now. */
-Test(pg_session, a_stale_plan_with_followers_is_not_run_out_of_order) {
-    open_session();
+Test(pg_exclusive, a_stale_plan_with_followers_is_not_run_out_of_order) {
+    open_exclusive();
     live_script(&live, "drop table if exists live_shape;\n"
                        "create table live_shape (n int8);\n"
                        "insert into live_shape values (7);\n"
@@ -200,8 +200,8 @@ Test(pg_session, a_stale_plan_with_followers_is_not_run_out_of_order) {
 }
 
 /* Whatever its sync policy says: groups run their members again, and sessions are in order. */
-Test(pg_session, has_no_groups) {
-    live_open(&live, &(quring_db_options){.session = true, .depth = 32, .sync = QURING_SYNC_GROUP});
+Test(pg_exclusive, has_no_groups) {
+    live_open(&live, &(quring_db_options){.exclusive = true, .depth = 32, .sync = QURING_SYNC_GROUP});
     static const char *const steps[][2] = {
         {"create temp table live_tx (id int8 primary key)", ""},
         {"insert into live_tx values (1)", ""},
@@ -219,8 +219,8 @@ Test(pg_session, has_no_groups) {
     live_close(&live);
 }
 
-Test(pg_session, lost_with_all_that_was_queued) {
-    open_session();
+Test(pg_exclusive, lost_with_all_that_was_queued) {
+    open_exclusive();
     quring_db *killer = live_open_db(&live, live_url(), &(quring_db_options){.connection_count = 1});
     live_exec(&live, "create temp table live_gone (n int8)");
     char kill[96];
@@ -246,8 +246,8 @@ Test(pg_session, lost_with_all_that_was_queued) {
     live_close(&live);
 }
 
-Test(pg_session, copy_is_refused_here_too) {
-    open_session();
+Test(pg_exclusive, copy_is_refused_here_too) {
+    open_exclusive();
     cr_assert_eq(quring_submit(live.engine, &(quring_query){.db = live.db, .sql = "copy pg_class to stdout"}, NULL),
                  QURING_EUNSUPPORTED);
     cr_assert_eq(live_int(&live, "select 1"), 1);
