@@ -153,9 +153,9 @@ int main(int argc, char **argv) {
     loop(&run, update, txn, accounts);
     bench_run_finish(&run);
 
-    char sync[32];
-    snprintf(sync, sizeof sync, txn > 1 ? "every %d" : "each", txn);
-    bench_report(&args, &run, &(struct bench_label){"bare_sqlite", update ? "update" : "select", sync});
+    char commit[32];
+    snprintf(commit, sizeof commit, txn > 1 ? "every %d" : "each", txn);
+    bench_report(&args, &run, &(struct bench_label){"bare_sqlite", update ? "update" : "select", commit});
     sqlite3_close(db);
     return 0;
 }

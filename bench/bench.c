@@ -180,8 +180,8 @@ static void report_json(const struct bench_args *args, const struct bench_run *r
                         double seconds, double queries) {
     const struct bench_latency *latency = &run->latency;
 
-    printf("{\"backend\":\"%s\",\"workload\":\"%s\",\"connections\":%d,\"depth\":%d,\"sync\":\"%s\",", label->backend,
-           label->workload, args->connections, args->depth, label->sync);
+    printf("{\"backend\":\"%s\",\"workload\":\"%s\",\"connections\":%d,\"depth\":%d,\"commit\":\"%s\",", label->backend,
+           label->workload, args->connections, args->depth, label->commit);
     printf("\"seconds\":%.3f,\"queries\":%.0f,\"errors\":%llu,\"qps\":%.0f,\"latency_us\":", seconds, queries,
            (unsigned long long)run->errors, queries / seconds);
     if (latency->count)
@@ -207,8 +207,8 @@ void bench_report(const struct bench_args *args, const struct bench_run *run, co
         report_json(args, run, label, seconds, queries);
         return;
     }
-    printf("%s %s %dx%d sync %s: %.0f queries/s, cpu %.3f us/query (user %.3f, system %.3f)", label->backend,
-           label->workload, args->connections, args->depth, label->sync, queries / seconds,
+    printf("%s %s %dx%d commit %s: %.0f queries/s, cpu %.3f us/query (user %.3f, system %.3f)", label->backend,
+           label->workload, args->connections, args->depth, label->commit, queries / seconds,
            (run->user_us + run->system_us) / queries, run->user_us / queries, run->system_us / queries);
     if (run->enters)
         printf(", %.4f enters/query", (double)run->enters / queries);

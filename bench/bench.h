@@ -111,7 +111,7 @@ static inline unsigned bench_run_take(struct bench_run *run, unsigned want) {
 }
 
 struct bench_label {
-    const char *backend, *workload, *sync;
+    const char *backend, *workload, *commit;
 };
 
 /* One JSON object, or one readable line. */

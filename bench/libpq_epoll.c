@@ -175,8 +175,8 @@ int main(int argc, char **argv) {
 
     for (int i = 0; i < bench.args.connections; i++)
         PQfinish(bench.conns[i].pg);
-    char sync[32];
-    snprintf(sync, sizeof sync, bench.sync_every == 1 ? "each" : "every %d", bench.sync_every);
-    bench_report(&bench.args, &bench.run, &(struct bench_label){"libpq_epoll", "select", sync});
+    char commit[32];
+    snprintf(commit, sizeof commit, bench.sync_every == 1 ? "each" : "every %d", bench.sync_every);
+    bench_report(&bench.args, &bench.run, &(struct bench_label){"libpq_epoll", "select", commit});
     return 0;
 }

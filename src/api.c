@@ -109,8 +109,8 @@ int quring_submit(quring_engine *engine, const quring_query *query, quring_id *i
     if (query->param_count > 65535 || (query->param_count && !query->params))
         return host_error(&engine->host, QURING_EINVAL, "%u parameters: at most 65535, and params must name them",
                           query->param_count);
-    if (query->sync > QURING_SYNC_GROUP)
-        return host_error(&engine->host, QURING_EINVAL, "unknown sync policy %d", (int)query->sync);
+    if (query->commit > QURING_COMMIT_GROUP)
+        return host_error(&engine->host, QURING_EINVAL, "unknown commit mode %d", (int)query->commit);
     return engine_submit(engine, query, id);
 }
 

@@ -131,11 +131,11 @@ const char *quring_errmsg(const quring_engine *engine);
 
 /* ---- Databases -------------------------------------------------------------------------------------------------- */
 
-typedef enum quring_sync {
-    QURING_SYNC_DEFAULT = 0, /* EACH */
-    QURING_SYNC_EACH,        /* every query is a transaction of its own, on both backends */
-    QURING_SYNC_GROUP        /* queries may share a transaction: see quring_query.sync */
-} quring_sync;
+typedef enum quring_commit_mode {
+    QURING_COMMIT_DEFAULT = 0, /* EACH */
+    QURING_COMMIT_EACH,        /* every query is a transaction of its own, on both backends */
+    QURING_COMMIT_GROUP        /* queries may share a transaction: see quring_query.commit */
+} quring_commit_mode;
 
 typedef enum quring_durability {
     QURING_DURABILITY_DEFAULT = 0, /* FULL */
@@ -154,7 +154,7 @@ typedef struct quring_db_options {
                                   the caller's. Without it such statements are refused, for they would reach only one of
                                   many connections. When an exclusive handle's connection is lost, its state is gone: all that is
                                   queued or submitted from then on ends NOT_SENT; open another handle. */
-    quring_sync sync;     /* of queries that do not say */
+    quring_commit_mode commit; /* of queries that do not say */
     uint64_t
         connect_timeout_ns; /* one attempt to connect, over all hosts of a list, up to the answer to the first query;
                                   a name look-up that is under way can't be cut short  (the URL's, else 10 s) */
@@ -273,9 +273,9 @@ typedef struct quring_query {
     size_t sql_bytes;            /* of sql; 0 when it ends with a NUL */
     const quring_param *params;
     uint32_t param_count;
-    uint64_t user_data;  /* handed back in quring_done */
-    uint64_t timeout_ns; /* from submit; then it ends with QURING_TIMEOUT     (0: none) */
-    quring_sync sync;    /* GROUP: may share a transaction with other queries. Its outcome is handed out
+    uint64_t user_data;        /* handed back in quring_done */
+    uint64_t timeout_ns;       /* from submit; then it ends with QURING_TIMEOUT     (0: none) */
+    quring_commit_mode commit; /* GROUP: may share a transaction with other queries. Its outcome is handed out
                                      only once that committed. Should a neighbour fail, the others are rolled back
                                      and run again alone, so a member may run more than once and takes effect once. */
 } quring_query;

@@ -36,7 +36,7 @@ static const char HELP[] =
     "  -n, --queries N               … or until N queries were sent\n"
     "  -R, --rate QPS                open loop: queries start by a schedule (random, QPS on average), and\n"
     "                                latency counts from there. Without it: as fast as they end\n"
-    "      --sync each|group         each: every query commits alone; group: queries in flight may\n"
+    "      --commit each|group       each: every query commits alone; group: queries in flight may\n"
     "                                share a transaction, and are answered once it committed  (each)\n"
     "                                On PostgreSQL groups of writers that want the same rows deadlock,\n"
     "                                as tpcb's do at scales over 1\n"
@@ -56,14 +56,14 @@ static const char HELP[] =
 
 enum { CONNECTIONS_MAX = 10000, DEPTH_MAX = 65535, QUERIES_MAX = 1048576, WARM_UP_MS = 3000 };
 
-static const char *const SYNC_NAMES[] = {"each", "group", NULL};
+static const char *const COMMIT_NAMES[] = {"each", "group", NULL};
 
 struct bench {
     const char *url;
     bool sqlite, embedded, init, json, scaled;
     uint64_t connections, depth, scale, queries;
     double seconds, rate, progress;
-    int sync; /* in SYNC_NAMES */
+    int commit; /* in COMMIT_NAMES */
     struct cli_workload workload;
     struct cli_client client;
     struct cli_out out;
@@ -71,7 +71,7 @@ struct bench {
 
 /* ---- Options ----------------------------------------------------------------------------------------------------- */
 
-enum { OPTION_SYNC = 256, OPTION_JSON, OPTION_HELP };
+enum { OPTION_COMMIT = 256, OPTION_SYNC, OPTION_JSON, OPTION_HELP };
 
 static int take_number(struct bench *b, int option) {
     static const double YEAR_SECONDS = 31536000;
@@ -111,8 +111,10 @@ static int take_option(struct bench *b, int option) {
     case 'i':
         b->init = true;
         return CLI_EXIT_OK;
+    case OPTION_COMMIT:
+        return cli_option_word("bench", "--commit", optarg, COMMIT_NAMES, &b->commit) ? CLI_EXIT_OK : CLI_EXIT_USAGE;
     case OPTION_SYNC:
-        return cli_option_word("bench", "--sync", optarg, SYNC_NAMES, &b->sync) ? CLI_EXIT_OK : CLI_EXIT_USAGE;
+        return cli_wrong("bench", "--sync is called --commit: write --commit each or --commit group");
     case OPTION_JSON:
         b->json = true;
         return CLI_EXIT_OK;
@@ -137,7 +139,8 @@ static int parse(struct bench *b, int argc, char **argv) {
         {"time", required_argument, NULL, 'T'},
         {"queries", required_argument, NULL, 'n'},
         {"rate", required_argument, NULL, 'R'},
-        {"sync", required_argument, NULL, OPTION_SYNC},
+        {"commit", required_argument, NULL, OPTION_COMMIT},
+        {"sync", optional_argument, NULL, OPTION_SYNC},
         {"progress", required_argument, NULL, 'P'},
         {"json", no_argument, NULL, OPTION_JSON},
         {"help", no_argument, NULL, OPTION_HELP},
@@ -189,7 +192,7 @@ static int open_client(struct bench *b, const char *url) {
     quring_db_options db_options = {
         .connection_count = connections,
         .depth = (uint32_t)b->depth,
-        .sync = b->sync == 0 ? QURING_SYNC_EACH : QURING_SYNC_GROUP,
+        .commit = b->commit == 0 ? QURING_COMMIT_EACH : QURING_COMMIT_GROUP,
     };
     if (options.query_count > QUERIES_MAX)
         options.query_count = QUERIES_MAX;
@@ -236,7 +239,7 @@ static int measure(struct bench *b) {
         .workload = &b->workload,
         .connections = (uint32_t)b->connections,
         .depth = (uint32_t)b->depth,
-        .sync = SYNC_NAMES[b->sync],
+        .commit = COMMIT_NAMES[b->commit],
         .rate = b->rate,
         .live = live,
         .total_seconds = b->seconds,

@@ -109,7 +109,7 @@ static int submit_chunk(struct filling *f) {
         .params =
             QURING_PARAMS(quring_int64((int64_t)f->next), quring_int64((int64_t)last), quring_int64(f->table->rows)),
         .user_data = last - f->next + 1,
-        .sync = QURING_SYNC_EACH,
+        .commit = QURING_COMMIT_EACH,
     };
     int error = quring_submit(f->client->engine, &query, NULL);
     if (error < 0) {

@@ -205,9 +205,9 @@ void cli_report_summary(struct cli_out *out, const struct cli_report *report, co
     double count = (double)figures->latency.count;
 
     cli_workload_put_name(report->workload, out);
-    cli_out_format(out, " on %s, %" PRIu32 " %s x %" PRIu32 " deep, sync %s\n\n",
+    cli_out_format(out, " on %s, %" PRIu32 " %s x %" PRIu32 " deep, commit %s\n\n",
                    strcmp(report->backend, "sqlite") == 0 ? "SQLite" : "PostgreSQL", report->connections,
-                   strcmp(report->backend, "sqlite") == 0 ? "readers" : "connections", report->depth, report->sync);
+                   strcmp(report->backend, "sqlite") == 0 ? "readers" : "connections", report->depth, report->commit);
     cli_out_text(out, "throughput   ");
     cli_report_put_count(out, per(count, figures->seconds));
     cli_out_text(out, " queries/s (");
@@ -241,8 +241,8 @@ void cli_report_json(struct cli_out *out, const struct cli_report *report, const
     cli_out_format(out, "{\"backend\": \"%s\", \"workload\": ", report->backend);
     cli_text_json(out, name.data ? name.data : "", name.size);
     cli_out_free(&name);
-    cli_out_format(out, ", \"connections\": %" PRIu32 ", \"depth\": %" PRIu32 ", \"sync\": \"%s\"", report->connections,
-                   report->depth, report->sync);
+    cli_out_format(out, ", \"connections\": %" PRIu32 ", \"depth\": %" PRIu32 ", \"commit\": \"%s\"",
+                   report->connections, report->depth, report->commit);
     cli_out_format(out, ", \"seconds\": %.6f, \"queries\": %" PRIu64 ", \"errors\": %" PRIu64 ", \"qps\": %.1f",
                    figures->seconds, latency->count, figures->error_count, per(count, figures->seconds));
     cli_out_format(out, ", \"latency_us\": {\"mean\": %.3f, \"p50\": %.3f, \"p90\": %.3f, \"p99\": %.3f",

@@ -10,7 +10,7 @@ struct cli_report {
     const char *backend;
     const struct cli_workload *workload;
     uint32_t connections, depth;
-    const char *sync;
+    const char *commit;
     double rate;
     bool live;              /* a line that is overwritten, rather than one a call */
     double total_seconds;   /* of the whole run, 0: */

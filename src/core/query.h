@@ -38,7 +38,7 @@ struct query {
     struct list link; /* of the list that its state names */
     uint8_t state;    /* enum query_state */
     uint8_t status;   /* quring_status, from DONE on */
-    uint8_t sync;     /* quring_sync, never DEFAULT */
+    uint8_t commit;   /* quring_commit_mode, never DEFAULT */
     bool retried;     /* its stale plan was repaired once */
     uint32_t param_count;
     const quring_param *params; /* in `store` */

@@ -111,14 +111,14 @@ int engine_open(const quring_options *options, quring_engine **out) {
 /* ---- Databases ---- */
 
 static int db_options_fill(quring_db_options *options) {
-    if (options->sync > QURING_SYNC_GROUP || options->durability > QURING_DURABILITY_EXTRA)
+    if (options->commit > QURING_COMMIT_GROUP || options->durability > QURING_DURABILITY_EXTRA)
         return QURING_EINVAL;
     if (options->exclusive) {
         options->connection_count = 1;
-        options->sync = QURING_SYNC_EACH; /* what runs again would fall behind its followers */
+        options->commit = QURING_COMMIT_EACH; /* what runs again would fall behind its followers */
     }
-    if (!options->sync)
-        options->sync = QURING_SYNC_EACH;
+    if (!options->commit)
+        options->commit = QURING_COMMIT_EACH;
     if (!options->durability)
         options->durability = QURING_DURABILITY_FULL;
     if (!options->reconnect_wait_ns)
@@ -153,7 +153,7 @@ int engine_db_open(quring_engine *engine, const char *url, const quring_db_optio
     if (error)
         return host_error(&engine->host, error,
                           "database options: depth or statement_count over 65536, message_bytes "
-                          "over 0x3fffffff, or an unknown sync or durability");
+                          "over 0x3fffffff, or an unknown commit mode or durability");
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
         if (!backends[i]->accepts(url))
             continue;
@@ -336,7 +336,7 @@ int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
     engine->charged_bytes += query->charged_bytes;
     query->id = token;
     query->user_data = q->user_data;
-    query->sync = (uint8_t)(q->sync && !db->options.exclusive ? q->sync : db->options.sync);
+    query->commit = (uint8_t)(q->commit && !db->options.exclusive ? q->commit : db->options.commit);
     query->retried = false;
     result_begin(&query->result, db->options.result_bytes, db->options.result_row_count);
     query_move(query, QUERY_WAITING);

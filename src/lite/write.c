@@ -24,7 +24,7 @@ static void forget_outcome(struct query *query) {
 
 static bool groupable(const struct lite_lane *lane, uint32_t at) {
     const struct query *query = at < lane->taken_count ? lane->taken[at] : NULL;
-    return query && at >= lane->alone_until && query->sync == QURING_SYNC_GROUP &&
+    return query && at >= lane->alone_until && query->commit == QURING_COMMIT_GROUP &&
            !(query->backend.lite.route & LITE_ALONE);
 }
 

@@ -190,7 +190,7 @@ static void on_ready(struct pg_conn *conn, const struct wire_event *event) {
         if (!query)
             continue;
         query->retried = pg_conn_flight(conn, r)->stale;
-        query->sync = QURING_SYNC_EACH;
+        query->commit = QURING_COMMIT_EACH;
         query_restart(query);
     }
     conn->settled = event->request + 1;
@@ -483,7 +483,7 @@ void pg_conn_flush(struct pg_conn *conn) {
 }
 
 void pg_conn_send(struct pg_conn *conn, struct query *query) {
-    bool alone = query->sync != QURING_SYNC_GROUP;
+    bool alone = query->commit != QURING_COMMIT_GROUP;
     if (alone && !end_group(conn)) {
         db_query_requeue(query);
         return;

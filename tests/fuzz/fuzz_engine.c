@@ -19,17 +19,17 @@ static void ask(uint8_t choice) {
     static const struct ask asks[] = {
         {.verb = "select"},
         {.verb = "rows", .number = 3},
-        {.verb = "insert", .sync = QURING_SYNC_GROUP},
+        {.verb = "insert", .commit = QURING_COMMIT_GROUP},
         {.verb = "error", .sqlstate = "22012"},
-        {.verb = "error", .sqlstate = "23505", .sync = QURING_SYNC_GROUP},
+        {.verb = "error", .sqlstate = "23505", .commit = QURING_COMMIT_GROUP},
         {.verb = "big", .number = 5000, .by_handle = true},
         {.verb = "silent"},
         {.verb = "fatal", .sqlstate = "57P01"},
         {.verb = "farewell", .sqlstate = "57P01"},
-        {.verb = "open", .sync = QURING_SYNC_GROUP},
+        {.verb = "open", .commit = QURING_COMMIT_GROUP},
         {.verb = "copy"},
         {.verb = "sleep", .number = 500},
-        {.verb = "defer", .sqlstate = "23503", .sync = QURING_SYNC_GROUP},
+        {.verb = "defer", .sqlstate = "23503", .commit = QURING_COMMIT_GROUP},
         {.verb = "hostile", .number = 24},
     };
     struct ask what = asks[choice % (sizeof asks / sizeof *asks)];

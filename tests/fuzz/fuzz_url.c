@@ -33,7 +33,7 @@ static quring_db_options draw_options(struct cursor *in) {
         .connection_count = cursor_u8(in),
         .depth = cursor_u32(in),
         .exclusive = cursor_u8(in) & 1,
-        .sync = (quring_sync)(cursor_u8(in) % 5),
+        .commit = (quring_commit_mode)(cursor_u8(in) % 5),
         .connect_timeout_ns = cursor_u32(in),
         .reconnect_wait_ns = cursor_u32(in),
         .statement_count = cursor_u32(in),

@@ -133,7 +133,7 @@ struct query *bed_query(struct lite_bed *bed, const char *sql, const quring_para
     query->statement = statement_find(bed->db ? db->statements : bed->statements, sql, strlen(sql));
     query->param_count = count;
     query->params = count ? value_copy_params(&query->store, params, count) : NULL;
-    query->sync = QURING_SYNC_EACH;
+    query->commit = QURING_COMMIT_EACH;
     cr_assert(query->statement && (query->params || !count));
     return query;
 }

@@ -31,7 +31,7 @@ static void submit_next(struct load *load, struct live *live) {
                       .params = &param,
                       .param_count = 1,
                       .user_data = number,
-                      .sync = load->sync};
+                      .commit = load->commit};
     live_submit(live, &q);
 }
 

@@ -14,7 +14,7 @@ struct load {
     uint32_t window; /* out at a time */
     uint32_t submitted;
     bool inserts; /* every other one inserts its number into live_load */
-    quring_sync sync;
+    quring_commit_mode commit;
     quring_db *db;
     bool closed; /* submit no more */
 };

@@ -120,15 +120,16 @@ int world_ask(struct world *world, const struct ask *ask) {
         snprintf(sqlstate, sizeof sqlstate, " %s", ask->sqlstate);
     snprintf(sql, sizeof sql, "%s%s%s $1", strcmp(ask->verb, "select") == 0 ? "select id" : ask->verb, number,
              sqlstate);
-    *asked = (struct asked){.verb = ask->verb,
-                            .number = ask->number,
-                            .grouped = ask->sync == QURING_SYNC_GROUP || (!ask->sync && world->grouped_by_default)};
+    *asked =
+        (struct asked){.verb = ask->verb,
+                       .number = ask->number,
+                       .grouped = ask->commit == QURING_COMMIT_GROUP || (!ask->commit && world->grouped_by_default)};
     snprintf(asked->sqlstate, sizeof asked->sqlstate, "%s", ask->sqlstate ? ask->sqlstate : "");
     quring_query query = {.db = world->db,
                           .sql = sql,
                           .params = QURING_PARAMS(quring_int64(sim_server_identity(&world->server, index))),
                           .user_data = index,
-                          .sync = ask->sync,
+                          .commit = ask->commit,
                           .timeout_ns = ask->timeout_ns};
     if (strcmp(ask->verb, "discard all") == 0) {
         query.sql = ask->verb;

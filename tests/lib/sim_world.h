@@ -65,7 +65,7 @@ struct ask {
     const char *verb; /* as in sim_server.h */
     uint32_t number;
     const char *sqlstate;
-    quring_sync sync;
+    quring_commit_mode commit;
     uint64_t timeout_ns;
     bool by_handle; /* of quring_prepare() */
 };

@@ -111,7 +111,9 @@ test_usage() {
     wrong "-T or -n" bench -T 1 -n 1
     wrong "select, update or tpcb" bench -b nonsense
     wrong "a weight is" bench -b select@0
-    wrong "each or group" bench --sync never
+    wrong "each or group" bench --commit never
+    wrong "write --commit each or --commit group" bench --sync group
+    wrong "write --commit each or --commit group" bench --sync=each
     wrong "in flight" bench -c 10000 -d 65535
     wrong "-s goes with -i" bench -s 2 sqlite://
     wrong "one URL only" bench sqlite:// sqlite://
@@ -254,7 +256,7 @@ import json, sys
 text = open(sys.argv[1]).read()
 assert text.count("\n") == 1, text
 j = json.loads(text)
-assert list(j) == ["backend", "workload", "connections", "depth", "sync", "seconds", "queries", "errors", "qps",
+assert list(j) == ["backend", "workload", "connections", "depth", "commit", "seconds", "queries", "errors", "qps",
                    "latency_us", "cpu_us_per_query", "enters_per_query", "bytes_per_query"], list(j)
 l = j["latency_us"]
 assert list(l) == ["mean", "p50", "p90", "p99", "p999", "max"]
@@ -266,26 +268,26 @@ END
 }
 
 test_bench_same() {
-    local url=$1 name=$2 backend=$3 builtin sync connections
+    local url=$1 name=$2 backend=$3 builtin commit connections
     fails "$name: no tables" 1 "table pgbench_accounts does not exist: run with -i first" "$QURING" bench "$url" -n 10
     run "$QURING" bench "$url" -i -s 2 -n 1000 --json
     check "$name: -i" is "$status" 0
     check "$name: -i" is "$err" ""
-    check "$name: -i" is "$(json "j['backend'], j['workload'], j['queries'], j['errors'], j['sync'], j['qps'] > 0")" \
+    check "$name: -i" is "$(json "j['backend'], j['workload'], j['queries'], j['errors'], j['commit'], j['qps'] > 0")" \
         "('$backend', 'select', 1000, 0, 'each', True)"
     gives "$name: tables" 0 $'a,x,b,t,h\n200000,200000,2,20,0\n' "$QURING" run "$url" -c "select
         (select count(*) from pgbench_accounts) as a, (select max(aid) from pgbench_accounts) as x,
         (select count(*) from pgbench_branches) as b, (select count(*) from pgbench_tellers) as t,
         (select count(*) from pgbench_history) as h"
-    for sync in each group; do
+    for commit in each group; do
         for builtin in select update tpcb; do
             connections=3
-            [[ $sync != group ]] || connections=1 # groups of writers on several connections can deadlock
-            run "$QURING" bench "$url" -b "$builtin" -n 200 -c $connections -d 5 --sync "$sync" --json
-            check "$name: $builtin $sync" is "$status" 0
-            check "$name: $builtin $sync" is \
-                "$(json "j['workload'], j['queries'], j['connections'], j['depth'], j['sync']")" \
-                "('$builtin', 200, $connections, 5, '$sync')"
+            [[ $commit != group ]] || connections=1 # groups of writers on several connections can deadlock
+            run "$QURING" bench "$url" -b "$builtin" -n 200 -c $connections -d 5 --commit "$commit" --json
+            check "$name: $builtin $commit" is "$status" 0
+            check "$name: $builtin $commit" is \
+                "$(json "j['workload'], j['queries'], j['connections'], j['depth'], j['commit']")" \
+                "('$builtin', 200, $connections, 5, '$commit')"
         done
     done
     gives "$name: every transaction once" 0 $'n,same\n400,1\n' "$QURING" run "$url" -c "select

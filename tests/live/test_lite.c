@@ -108,7 +108,7 @@ static void submit_one(struct rng *rng, uint64_t number) {
         query.sql = "insert into t values(5, $1)"; /* is there already */
     else
         query.sql = "select abs(-9223372036854775808 + ($1 & 0))";
-    query.sync = rng_below(rng, 4) ? QURING_SYNC_GROUP : QURING_SYNC_EACH;
+    query.commit = rng_below(rng, 4) ? QURING_COMMIT_GROUP : QURING_COMMIT_EACH;
     if (rng_below(rng, 50) == 0)
         query.timeout_ns = 1 + rng_below(rng, 2 * LIVE_MS);
     quring_id id = live_submit(&live, &query);
@@ -256,7 +256,8 @@ Test(lite, memory) {
     live_open_url(&live, "sqlite://", NULL, NULL);
     live_exec(&live, "create table t(a)");
     for (int i = 0; i < 1000; i++)
-        live_submit(&live, &(quring_query){.sql = "insert into t values(1)", .sync = i % 2 ? QURING_SYNC_GROUP : 0});
+        live_submit(&live,
+                    &(quring_query){.sql = "insert into t values(1)", .commit = i % 2 ? QURING_COMMIT_GROUP : 0});
     live_drain(&live, NULL, NULL);
     cr_assert_eq(live_int(&live, "select count(*) from t"), 1000);
     struct live other = {.engine = live.engine, .db = live_open_db(&live, "sqlite:///:memory:", NULL)};

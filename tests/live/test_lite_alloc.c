@@ -110,7 +110,7 @@ static void teardown(void) {
 
 TestSuite(lite_alloc, .init = setup, .fini = teardown, .timeout = 60);
 
-static void run_many(uint32_t count, quring_sync sync) {
+static void run_many(uint32_t count, quring_commit_mode commit) {
     static const char *const texts[] = {"select id, a from t where id = $1", "update t set a = $2 where id = $1",
                                         "select a from t where id = $1",
                                         "select * from t where id between $1 and $1 + 3"};
@@ -122,7 +122,7 @@ static void run_many(uint32_t count, quring_sync sync) {
                                   .sql = texts[sent % 4],
                                   .params = params,
                                   .param_count = sent % 4 == 1 ? 2 : 1,
-                                  .sync = sync};
+                                  .commit = commit};
             quring_submit(live.engine, &query, NULL);
         }
         quring_run(live.engine, 1, LIVE_SECOND);
@@ -135,19 +135,19 @@ static void run_many(uint32_t count, quring_sync sync) {
     }
 }
 
-static void assert_no_allocation(quring_sync sync) {
-    run_many(40000, sync); /* every slot that may be used again has met every statement */
+static void assert_no_allocation(quring_commit_mode commit) {
+    run_many(40000, commit); /* every slot that may be used again has met every statement */
     unsigned before = atomic_load(&allocations);
-    run_many(20000, sync);
+    run_many(20000, commit);
     unsigned count = atomic_load(&allocations) - before;
     cr_assert(before > 0 || LIVE_SANITIZED, "the counter counts");
     cr_assert_eq(count, 0, "%u allocations for 20000 queries", count);
 }
 
 Test(lite_alloc, each) {
-    assert_no_allocation(QURING_SYNC_EACH);
+    assert_no_allocation(QURING_COMMIT_EACH);
 }
 
 Test(lite_alloc, group) {
-    assert_no_allocation(QURING_SYNC_GROUP);
+    assert_no_allocation(QURING_COMMIT_GROUP);
 }

@@ -53,7 +53,7 @@ Test(lite_faults, a_lock_is_waited_for_so_long_and_by_all_together) {
     pid_t pid = files_lock("a.db", 2 * LIVE_SECOND);
     uint64_t start = live_now_ns();
     for (int i = 0; i < 100; i++)
-        live_submit(&live, &(quring_query){.sql = "insert into t(a) values(1)", .sync = 1 + (i / 10) % 2});
+        live_submit(&live, &(quring_query){.sql = "insert into t(a) values(1)", .commit = 1 + (i / 10) % 2});
     for (int i = 0; i < 100; i++) {
         quring_done done = live_wait(&live);
         live_check_error(&done, QURING_SERVER_ERROR, "55P03", "locked");
@@ -163,7 +163,7 @@ Test(lite_faults, a_runaway_write_in_a_group) {
                                                       "select i + 1 from n) select count(*) from n"
                                                     : "insert into t(a) values('x')",
                                     .user_data = i,
-                                    .sync = QURING_SYNC_GROUP,
+                                    .commit = QURING_COMMIT_GROUP,
                                     .timeout_ns = i == 100 ? 50 * LIVE_MS : 0});
     live_drain(&live, ledger_note, &ledger);
     ledger_check(&ledger);
@@ -183,7 +183,7 @@ static void submit_mixed(uint64_t number) {
     live_submit(&live, &(quring_query){.sql = texts[number % 4],
                                        .params = QURING_PARAMS(quring_int64((int64_t)live_identity(number))),
                                        .user_data = number,
-                                       .sync = number % 3 ? QURING_SYNC_EACH : QURING_SYNC_GROUP});
+                                       .commit = number % 3 ? QURING_COMMIT_EACH : QURING_COMMIT_GROUP});
 }
 
 static void shut_down_after(uint64_t run_ns, uint64_t grace_ns, uint32_t count) {
@@ -243,7 +243,7 @@ Test(lite_faults, closing_one_handle_leaves_the_other) {
     for (int i = 0; i < 100; i++) {
         live_submit(&other,
                     &(quring_query){.sql = i % 2 ? ENDLESS : "create table if not exists x(a)", .user_data = 1});
-        live_submit(&live, &(quring_query){.sql = "insert into t(a) values(1)", .sync = QURING_SYNC_GROUP});
+        live_submit(&live, &(quring_query){.sql = "insert into t(a) values(1)", .commit = QURING_COMMIT_GROUP});
     }
     quring_run(live.engine, 1, 10 * LIVE_MS);
     quring_db_close(other.db);
@@ -258,7 +258,7 @@ Test(lite_faults, a_full_disk) {
     live_exec(&live, "pragma max_page_count=20");
     uint64_t good = 0, full = 0;
     for (int i = 0; i < 100; i++)
-        live_submit(&live, &(quring_query){.sql = "insert into t(a) values(zeroblob(3000))", .sync = 1 + i % 2});
+        live_submit(&live, &(quring_query){.sql = "insert into t(a) values(zeroblob(3000))", .commit = 1 + i % 2});
     for (int i = 0; i < 100; i++) {
         quring_done done = live_wait(&live);
         good += done.status == QURING_OK;
@@ -383,7 +383,7 @@ static void write_until_killed(int told) {
                               .params = &number,
                               .param_count = 1,
                               .user_data = next++,
-                              .sync = next % 3 ? QURING_SYNC_GROUP : QURING_SYNC_EACH};
+                              .commit = next % 3 ? QURING_COMMIT_GROUP : QURING_COMMIT_EACH};
             quring_submit(engine, &q, NULL);
         }
         quring_run(engine, 1, LIVE_SECOND);

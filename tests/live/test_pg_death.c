@@ -76,7 +76,7 @@ Test(pg_death, backends_that_insert) {
 }
 
 Test(pg_death, backends_that_insert_in_groups) {
-    terminate_at_random((struct load){.count = 8000, .window = 2000, .inserts = true, .sync = QURING_SYNC_GROUP},
+    terminate_at_random((struct load){.count = 8000, .window = 2000, .inserts = true, .commit = QURING_COMMIT_GROUP},
                         &(quring_db_options){.connection_count = 4, .depth = 64}, 2, 20);
 }
 

@@ -175,7 +175,7 @@ Test(pg_errors, calls_that_are_refused) {
     quring_param strange = {.type = (quring_type)77};
     q = (quring_query){.db = live.db, .sql = "select $1", .params = &strange, .param_count = 1};
     cr_expect_eq(quring_submit(live.engine, &q, &id), QURING_EINVAL);
-    q = (quring_query){.db = live.db, .sql = "select 1", .sync = (quring_sync)9};
+    q = (quring_query){.db = live.db, .sql = "select 1", .commit = (quring_commit_mode)9};
     cr_expect_eq(quring_submit(live.engine, &q, &id), QURING_EINVAL);
     cr_expect_eq(quring_pending(live.engine), 0);
     cr_expect_eq(quring_release(live.engine, 12345), QURING_ESTALE);

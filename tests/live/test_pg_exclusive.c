@@ -199,9 +199,9 @@ Test(pg_exclusive, a_stale_plan_with_followers_is_not_run_out_of_order) {
     live_close(&live);
 }
 
-/* Whatever its sync policy says: groups run their members again, and sessions are in order. */
+/* Whatever its commit mode says: groups run their members again, and sessions are in order. */
 Test(pg_exclusive, has_no_groups) {
-    live_open(&live, &(quring_db_options){.exclusive = true, .depth = 32, .sync = QURING_SYNC_GROUP});
+    live_open(&live, &(quring_db_options){.exclusive = true, .depth = 32, .commit = QURING_COMMIT_GROUP});
     static const char *const steps[][2] = {
         {"create temp table live_tx (id int8 primary key)", ""},
         {"insert into live_tx values (1)", ""},

@@ -83,8 +83,8 @@ static void run_selects(uint32_t window, uint32_t count, quring_statement *state
     }
 }
 
-static void check_no_allocations(quring_sync sync) {
-    live_open(&live, &(quring_db_options){.connection_count = 8, .depth = 16, .sync = sync});
+static void check_no_allocations(quring_commit_mode commit) {
+    live_open(&live, &(quring_db_options){.connection_count = 8, .depth = 16, .commit = commit});
     live_close(&live);
     open_accounts(8, 16);
     quring_statement *statement = NULL;
@@ -106,13 +106,13 @@ static void check_no_allocations(quring_sync sync) {
 Test(pg_frugal, no_allocation_per_query) {
     if (LIVE_SANITIZED)
         cr_skip_test("a sanitizer has its own malloc");
-    check_no_allocations(QURING_SYNC_EACH);
+    check_no_allocations(QURING_COMMIT_EACH);
 }
 
 Test(pg_frugal, no_allocation_per_query_in_groups) {
     if (LIVE_SANITIZED)
         cr_skip_test("a sanitizer has its own malloc");
-    check_no_allocations(QURING_SYNC_GROUP);
+    check_no_allocations(QURING_COMMIT_GROUP);
 }
 
 static double measure_enters(uint32_t count) {

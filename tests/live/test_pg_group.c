@@ -14,7 +14,8 @@ TestSuite(pg_group, .timeout = 60);
 static struct live live;
 
 static void open_groups(uint32_t connections, uint32_t depth) {
-    live_open(&live, &(quring_db_options){.connection_count = connections, .depth = depth, .sync = QURING_SYNC_GROUP});
+    live_open(&live,
+              &(quring_db_options){.connection_count = connections, .depth = depth, .commit = QURING_COMMIT_GROUP});
 }
 
 static void make_table(void) {
@@ -38,7 +39,7 @@ Test(pg_group, members_share_a_transaction) {
     for (int64_t i = 0; i < 100; i++) /* a query may ask for a Sync of its own */
         live_submit(&live, &(quring_query){.sql = "insert into live_group values ($1, 0)",
                                            .params = QURING_PARAMS(quring_int64(i)),
-                                           .sync = QURING_SYNC_EACH});
+                                           .commit = QURING_COMMIT_EACH});
     live_drain(&live, NULL, NULL);
     cr_assert_eq(live_int(&live, "select count(distinct xmin::text) from live_group"), 100);
     live_close(&live);
@@ -151,7 +152,7 @@ Test(pg_group, effects_take_place_once) {
 /* Two groups lock the same rows in opposite orders. No member would have had that deadlock alone; nobody hears of it. */
 Test(pg_group, deadlocks_of_groups) {
     live_open_url(&live, live_url_with("options=-c%20deadlock_timeout%3D20ms"), NULL,
-                  &(quring_db_options){.connection_count = 2, .depth = 32, .sync = QURING_SYNC_GROUP});
+                  &(quring_db_options){.connection_count = 2, .depth = 32, .commit = QURING_COMMIT_GROUP});
     make_table();
     live_exec(&live, "insert into live_group select g, 0 from generate_series(0, 31) g");
     for (int round = 0; round < 5; round++) {

@@ -67,14 +67,15 @@ struct run {
     uint32_t failed;
     uint32_t prepared; /* this many of the statements are handles */
     quring_statement *statements[4];
-    quring_sync sync;
+    quring_commit_mode commit;
 };
 
 static void submit_next(struct live *live, struct run *run) {
     uint32_t number = run->submitted++;
     uint64_t kind = failing_kind(number, run->one_in);
-    quring_query q = {
-        .user_data = number, .sync = run->sync, .params = QURING_PARAMS(quring_int64((int64_t)live_identity(number)))};
+    quring_query q = {.user_data = number,
+                      .commit = run->commit,
+                      .params = QURING_PARAMS(quring_int64((int64_t)live_identity(number)))};
     if (kind < KINDS)
         q.sql = kinds[kind].sql;
     else if (number % 4 < run->prepared)
@@ -156,7 +157,7 @@ Test(pg_isolation, with_hardly_any_statement_cache) {
 
 Test(pg_isolation, in_groups) {
     run_all(&(quring_db_options){.connection_count = 2, .depth = 64},
-            (struct run){.one_in = 100, .sync = QURING_SYNC_GROUP}, 10000);
+            (struct run){.one_in = 100, .commit = QURING_COMMIT_GROUP}, 10000);
 }
 
 /* ---- Engines on threads of their own share nothing ---- */

@@ -202,7 +202,7 @@ Test(pg_limits, options_out_of_range) {
         {.statement_count = 65537},
         {.message_bytes = 0x40000000},
         {.connection_count = 10001},
-        {.sync = (quring_sync)5},
+        {.commit = (quring_commit_mode)5},
         {.durability = (quring_durability)9},
         {.result_bytes = UINT64_C(1) << 50},
     };

@@ -54,7 +54,7 @@ Test(pg_restart, immediate_with_inserts) {
 }
 
 Test(pg_restart, fast_with_inserts_in_groups) {
-    restart_under("restart -m fast", (struct load){.window = 1500, .inserts = true, .sync = QURING_SYNC_GROUP},
+    restart_under("restart -m fast", (struct load){.window = 1500, .inserts = true, .commit = QURING_COMMIT_GROUP},
                   patient(32));
 }
 

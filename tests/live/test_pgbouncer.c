@@ -55,7 +55,7 @@ Test(pgbouncer, groups_share_a_transaction) {
     for (int64_t i = 0; i < QUEUED; i++)
         live_submit(&live, &(quring_query){.sql = "insert into pooled values ($1)",
                                            .params = QURING_PARAMS(quring_int64(i / 2)),
-                                           .sync = QURING_SYNC_GROUP});
+                                           .commit = QURING_COMMIT_GROUP});
     int ok = 0;
     for (int i = 0; i < QUEUED; i++) {
         quring_done done = live_wait(&live);

@@ -204,7 +204,7 @@ static bool cut(uint64_t sent_at, uint64_t received_at) {
     world.allowed = MAY_BE_LOST;
     world.server.cut_sent = sent_at;
     world.server.cut_received = received_at;
-    struct ask grouped = {.verb = "insert", .sync = QURING_SYNC_GROUP};
+    struct ask grouped = {.verb = "insert", .commit = QURING_COMMIT_GROUP};
     for (int round = 0; round < 2; round++) {
         ask("select", 0, NULL), ask("insert", 0, NULL), ask("error", 0, "22012"), ask("rows", 3, NULL);
         world_ask(&world, &grouped), world_ask(&world, &grouped), ask("big", 100, NULL);

@@ -66,7 +66,7 @@ static void storm_open(struct storm *storm, uint64_t seed, uint32_t in_it, uint3
         .connection_count = 1 + (uint32_t)rng_below(&rng, 5),
         .depth = 1 + (uint32_t)rng_below(&rng, rng_below(&rng, 2) ? 4 : 40),
         .statement_count = 1 + (uint32_t)rng_below(&rng, 20),
-        .sync = in_it & GROUPS && rng_below(&rng, 2) ? QURING_SYNC_GROUP : QURING_SYNC_DEFAULT,
+        .commit = in_it & GROUPS && rng_below(&rng, 2) ? QURING_COMMIT_GROUP : QURING_COMMIT_DEFAULT,
         .no_prepared_statements = rng_below(&rng, 8) == 0,
     };
     /* One name for each place in the cache, and the unnamed statement. */
@@ -74,7 +74,7 @@ static void storm_open(struct storm *storm, uint64_t seed, uint32_t in_it, uint3
     world_open(&storm->world, &sim, &engine, &db, query_count);
     storm->world.allowed = allowed(in_it);
     storm->world.late_release = seed % 3 == 0;
-    storm->world.grouped_by_default = db.sync == QURING_SYNC_GROUP;
+    storm->world.grouped_by_default = db.commit == QURING_COMMIT_GROUP;
     struct sim_server *server = &storm->world.server;
     server->async = (uint16_t)(rng_below(&rng, 2) * rng_below(&rng, 200));
     server->eager = (uint16_t)(rng_below(&rng, 2) * rng_below(&rng, 500));
@@ -115,7 +115,7 @@ static struct ask any_ask(struct storm *storm) {
         ask.number = (uint32_t)world_below(world, SIM_HOSTILE_COUNT);
     }
     if (storm->in_it & GROUPS && world_below(world, 2))
-        ask.sync = QURING_SYNC_GROUP;
+        ask.commit = QURING_COMMIT_GROUP;
     if (storm->in_it & GIVING_UP && world_below(world, 8) == 0)
         ask.timeout_ns = 1 + world_below(world, 2 * MS);
     return ask;

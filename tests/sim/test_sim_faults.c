@@ -8,7 +8,7 @@
 static struct world world;
 
 static void ask_all(void) {
-    struct ask grouped = {.verb = "insert", .sync = QURING_SYNC_GROUP};
+    struct ask grouped = {.verb = "insert", .commit = QURING_COMMIT_GROUP};
     world_query(&world, "select", 0, NULL), world_query(&world, "rows", 5, NULL);
     world_query(&world, "error", 0, "22012"), world_query(&world, "big", 3000, NULL);
     world_ask(&world, &grouped), world_ask(&world, &grouped);

@@ -114,7 +114,7 @@ static void expect_none(const struct sim_options *sim, const quring_db_options *
 Test(sim_memory, a_warm_query_allocates_nothing) {
     struct sim_options calm = {.seed = 1, .latency_ns = 1000};
     quring_db_options each = {.connection_count = 8, .depth = 16};
-    quring_db_options group = {.connection_count = 8, .depth = 16, .sync = QURING_SYNC_GROUP};
+    quring_db_options group = {.connection_count = 8, .depth = 16, .commit = QURING_COMMIT_GROUP};
     quring_db_options one_by_one = {.connection_count = 8, .depth = 1};
     expect_none(&calm, &each);
     expect_none(&calm, &group);
@@ -169,19 +169,19 @@ Test(sim_memory, a_warm_query_on_sqlite_allocates_nothing) {
 
 /* ---- Each request in turn is refused ---- */
 
-static void ask(const char *verb, uint32_t number, const char *sqlstate, quring_sync sync) {
+static void ask(const char *verb, uint32_t number, const char *sqlstate, quring_commit_mode commit) {
     struct ask what = {
-        .verb = verb, .number = number, .sqlstate = sqlstate, .sync = sync, .timeout_ns = UINT64_C(60000000000)};
+        .verb = verb, .number = number, .sqlstate = sqlstate, .commit = commit, .timeout_ns = UINT64_C(60000000000)};
     int error = world_ask(&world, &what);
     LAW(error >= 0 || (error == QURING_ENOMEM && alloc_has_failed()), "quring_submit: %s", quring_strerror(error));
 }
 
 static void ask_all(void) {
-    ask("select", 0, NULL, QURING_SYNC_EACH), ask("rows", 40, NULL, QURING_SYNC_EACH);
-    ask("error", 0, "22012", QURING_SYNC_EACH), ask("big", 20000, NULL, QURING_SYNC_EACH);
+    ask("select", 0, NULL, QURING_COMMIT_EACH), ask("rows", 40, NULL, QURING_COMMIT_EACH);
+    ask("error", 0, "22012", QURING_COMMIT_EACH), ask("big", 20000, NULL, QURING_COMMIT_EACH);
     for (int i = 0; i < 3; i++)
-        ask("insert", 0, NULL, QURING_SYNC_GROUP);
-    ask("refuse", 0, "23505", QURING_SYNC_GROUP), ask("select", 0, NULL, QURING_SYNC_GROUP);
+        ask("insert", 0, NULL, QURING_COMMIT_GROUP);
+    ask("refuse", 0, "23505", QURING_COMMIT_GROUP), ask("select", 0, NULL, QURING_COMMIT_GROUP);
     world_finish(&world);
 }
 
@@ -198,7 +198,7 @@ static void use(void) {
     if (!alloc_has_failed())
         return;
     alloc_fail_no_more();
-    ask("select", 0, NULL, QURING_SYNC_EACH);
+    ask("select", 0, NULL, QURING_COMMIT_EACH);
     world_finish(&world);
     world_expect(&world, (int)world.asked_count - 1, QURING_OK, NULL);
 }

@@ -5,7 +5,7 @@
 #include <criterion/criterion.h>
 
 static int ask_in_group(const char *verb, const char *sqlstate) {
-    struct ask what = {.verb = verb, .sqlstate = sqlstate, .sync = QURING_SYNC_GROUP};
+    struct ask what = {.verb = verb, .sqlstate = sqlstate, .commit = QURING_COMMIT_GROUP};
     int index = world_ask(&world, &what);
     LAW(index >= 0, "quring_submit: %s", quring_strerror(index));
     return index;

@@ -153,14 +153,14 @@ enum { WRITES = 30 };
 
 static struct lite_bed bed;
 
-static struct query *submit(const char *sql, int64_t number, quring_sync sync) {
+static struct query *submit(const char *sql, int64_t number, quring_commit_mode commit) {
     struct query *query = bed_ask(&bed, sql, quring_int64(number));
-    query->sync = (uint8_t)sync;
+    query->commit = (uint8_t)commit;
     return bed_submit(&bed, query);
 }
 
 static int64_t count_of(int64_t number) {
-    struct query *query = submit("select count(*) from t where a = $1", number, QURING_SYNC_EACH);
+    struct query *query = submit("select count(*) from t where a = $1", number, QURING_COMMIT_EACH);
     bed_drain(&bed);
     return bed_int(query, 0, 0);
 }
@@ -174,7 +174,7 @@ static void check_file(struct query *const *writes) {
             cr_assert(writes[i]->error.view.message[0] && count <= 1, "%d: %s", i, writes[i]->error.view.message);
     }
     struct query *check = submit("select group_concat(integrity_check) from pragma_integrity_check where 0 * $1 = 0", 0,
-                                 QURING_SYNC_EACH);
+                                 QURING_COMMIT_EACH);
     bed_drain(&bed);
     cr_assert_str_eq(bed_text(check, 0, 0), "ok");
 }
@@ -190,7 +190,7 @@ static void one_run(long nth, bool all_after) {
     for_good = all_after;
     countdown = nth;
     for (int i = 0; i < WRITES; i++) {
-        writes[i] = submit("insert into t values($1)", i, i % 10 < 7 ? QURING_SYNC_GROUP : QURING_SYNC_EACH);
+        writes[i] = submit("insert into t values($1)", i, i % 10 < 7 ? QURING_COMMIT_GROUP : QURING_COMMIT_EACH);
         if (i % 10 == 9)
             bed_drain(&bed);
     }

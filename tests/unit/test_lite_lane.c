@@ -38,7 +38,7 @@ static struct query *submit(const char *sql) {
 
 static struct query *submit_group(const char *sql) {
     struct query *query = bed_query(&bed, sql, NULL, 0);
-    query->sync = QURING_SYNC_GROUP;
+    query->commit = QURING_COMMIT_GROUP;
     return bed_submit(&bed, query);
 }
 

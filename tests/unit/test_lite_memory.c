@@ -65,9 +65,9 @@ static void memory_shutdown(void *context) {
 
 static struct lite_bed bed;
 
-static struct query *submit(const char *sql, quring_sync sync) {
+static struct query *submit(const char *sql, quring_commit_mode commit) {
     struct query *query = bed_ask(&bed, sql, quring_int64(7));
-    query->sync = (uint8_t)sync;
+    query->commit = (uint8_t)commit;
     return bed_submit(&bed, query);
 }
 
@@ -80,14 +80,14 @@ static void one_run(long nth, bool all_after) {
     for_good = all_after;
     for (int round = 0; round < 2; round++) {
         queries[count++] =
-            submit("create table if not exists t(a integer primary key, b default $1)", QURING_SYNC_EACH);
+            submit("create table if not exists t(a integer primary key, b default $1)", QURING_COMMIT_EACH);
         for (int i = 0; i < 3; i++)
-            queries[count++] = submit("insert into t(b) values($1) returning a, b", QURING_SYNC_GROUP);
-        queries[count++] = submit("insert into t(b) values($1)", QURING_SYNC_EACH);
-        queries[count++] = submit("with x as (select $1) insert into t(b) select * from x", QURING_SYNC_EACH);
+            queries[count++] = submit("insert into t(b) values($1) returning a, b", QURING_COMMIT_GROUP);
+        queries[count++] = submit("insert into t(b) values($1)", QURING_COMMIT_EACH);
+        queries[count++] = submit("with x as (select $1) insert into t(b) select * from x", QURING_COMMIT_EACH);
         for (int i = 0; i < 3; i++)
             queries[count++] =
-                submit("select a, b, 'text', x'00', 1.5 from t where b = $1 order by b, a", QURING_SYNC_EACH);
+                submit("select a, b, 'text', x'00', 1.5 from t where b = $1 order by b, a", QURING_COMMIT_EACH);
         countdown = round ? countdown : nth;
         bed_drain(&bed);
     }
@@ -97,7 +97,7 @@ static void one_run(long nth, bool all_after) {
     if (!failed)
         for (int i = 1; i < count; i++)
             cr_assert(queries[i]->status == QURING_OK || queries[i]->error.view.message[0]);
-    struct query *after = submit("select count(*) + 0 * $1 from sqlite_schema", QURING_SYNC_EACH);
+    struct query *after = submit("select count(*) + 0 * $1 from sqlite_schema", QURING_COMMIT_EACH);
     bed_drain(&bed);
     bed_check(after, QURING_OK, "", "");
     bed_end(&bed);
