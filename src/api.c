@@ -6,8 +6,31 @@
 
 #include <string.h>
 
-int quring_engine_open(const quring_options *options, quring_engine **engine) {
-    return engine ? engine_open(options, engine) : QURING_EINVAL;
+/* ---- Structs of programs that were compiled with another version of the header ---- */
+
+/* Copies what both know. False: members that this library does not know are in use. */
+static bool struct_take(void *ours, size_t our_bytes, const void *theirs, size_t their_bytes) {
+    memset(ours, 0, our_bytes);
+    memcpy(ours, theirs, their_bytes < our_bytes ? their_bytes : our_bytes);
+    for (size_t i = our_bytes; i < their_bytes; i++)
+        if (((const uint8_t *)theirs)[i])
+            return false;
+    return true;
+}
+
+static void struct_give(void *theirs, size_t their_bytes, const void *ours, size_t our_bytes) {
+    memcpy(theirs, ours, their_bytes < our_bytes ? their_bytes : our_bytes);
+    if (their_bytes > our_bytes)
+        memset((uint8_t *)theirs + our_bytes, 0, their_bytes - our_bytes);
+}
+
+/* ---- Engine ---- */
+
+int quring_engine_open_sized(const quring_options *options, size_t options_bytes, quring_engine **engine) {
+    quring_options known;
+    if (!engine || (options && !struct_take(&known, sizeof known, options, options_bytes)))
+        return QURING_EINVAL;
+    return engine_open(options ? &known : NULL, engine);
 }
 
 void quring_engine_close(quring_engine *engine) {
@@ -60,11 +83,18 @@ static void forget_message(quring_engine *engine) {
     engine->host.message[0] = 0;
 }
 
-int quring_db_open(quring_engine *engine, const char *url, const quring_db_options *options, quring_db **db) {
+static const char unknown_member[] =
+    "a member is set that this version of the library does not know: the program was compiled with a newer quring.h";
+
+int quring_db_open_sized(quring_engine *engine, const char *url, const quring_db_options *options, size_t options_bytes,
+                         quring_db **db) {
+    quring_db_options known;
     if (!engine || !url || !db)
         return QURING_EINVAL;
     forget_message(engine);
-    return engine_db_open(engine, url, options, db);
+    if (options && !struct_take(&known, sizeof known, options, options_bytes))
+        return host_error(&engine->host, QURING_EINVAL, "%s", unknown_member);
+    return engine_db_open(engine, url, options ? &known : NULL, db);
 }
 
 void quring_db_close(quring_db *db) {
@@ -96,10 +126,9 @@ void quring_statement_release(quring_statement *statement) {
         statement_drop(statement);
 }
 
-int quring_submit(quring_engine *engine, const quring_query *query, quring_id *id) {
-    if (!engine || !query || !query->db)
+static int submit(quring_engine *engine, const quring_query *query, quring_id *id) {
+    if (!query->db)
         return QURING_EINVAL;
-    forget_message(engine);
     if (query->db->engine != engine)
         return host_error(&engine->host, QURING_EINVAL, "the database belongs to another engine");
     if (!query->sql == !query->statement)
@@ -114,24 +143,47 @@ int quring_submit(quring_engine *engine, const quring_query *query, quring_id *i
     return engine_submit(engine, query, id);
 }
 
+int quring_submit_sized(quring_engine *engine, const quring_query *query, size_t query_bytes, quring_id *id) {
+    if (!engine || !query)
+        return QURING_EINVAL;
+    forget_message(engine);
+    if (base_likely(query_bytes == sizeof *query))
+        return submit(engine, query, id);
+    quring_query known;
+    if (!struct_take(&known, sizeof known, query, query_bytes))
+        return host_error(&engine->host, QURING_EINVAL, "%s", unknown_member);
+    return submit(engine, &known, id);
+}
+
 int quring_cancel(quring_engine *engine, quring_id id) {
     return engine ? engine_cancel(engine, id) : QURING_EINVAL;
 }
 
-int quring_reap(quring_engine *engine, quring_done *done, uint32_t capacity) {
-    return engine && (done || !capacity) ? engine_reap(engine, done, capacity) : QURING_EINVAL;
+int quring_reap_sized(quring_engine *engine, quring_done *done, size_t done_bytes, uint32_t capacity) {
+    if (!engine || (!done && capacity))
+        return QURING_EINVAL;
+    if (base_likely(done_bytes == sizeof *done))
+        return engine_reap(engine, done, capacity);
+    uint32_t count = 0;
+    quring_done known;
+    for (uint8_t *at = (uint8_t *)done; count < capacity && engine_reap(engine, &known, 1); at += done_bytes, count++)
+        struct_give(at, done_bytes, &known, sizeof known);
+    return (int)count;
 }
 
 int quring_release(quring_engine *engine, quring_id id) {
     return engine ? engine_release(engine, id) : QURING_EINVAL;
 }
 
-void quring_stats_get(const quring_engine *engine, quring_stats *stats) {
-    if (engine && stats)
-        engine_stats(engine, stats);
+void quring_stats_get_sized(const quring_engine *engine, quring_stats *stats, size_t stats_bytes) {
+    quring_stats known;
+    if (!engine || !stats)
+        return;
+    engine_stats(engine, &known);
+    struct_give(stats, stats_bytes, &known, sizeof known);
 }
 
-void quring_ring_info_get(const quring_engine *engine, quring_ring_info *info) {
+void quring_ring_info_get_sized(const quring_engine *engine, quring_ring_info *info, size_t info_bytes) {
     if (engine && info)
-        *info = ring_port(engine->host.ring)->info;
+        struct_give(info, info_bytes, &ring_port(engine->host.ring)->info, sizeof(quring_ring_info));
 }

@@ -16,6 +16,10 @@
  * Memory    What goes in is copied before the call returns. What comes out is valid until quring_release() of its query,
  *           or, for handles, until their own close. Options start zeroed; zero means the default named here.
  * Units     stand in the name: _ns, _bytes, _count. Times are relative unless the name says at.
+ * Growth    Structs gain members at their end in later versions. A call that takes or fills one is an inline function that
+ *           passes its size as this header knows it to the exported function of the same name and _sized: a program that
+ *           was compiled with an older header reads and writes no byte behind its own struct. Other languages call the
+ *           _sized function. Members that the library does not know yet must be zero: EINVAL.
  * Once      Every query that quring_submit() accepted ends exactly once, with exactly one quring_status.
  */
 #ifndef QURING_QURING_H
@@ -86,7 +90,10 @@ typedef struct quring_options {
  * that needs them. `options` may be NULL.
  * Returns 0, or EFORBIDDEN, ENORING, EMEMLOCK, EFILES, ENOMEM or ESYSTEM: their quring_strerror() says the remedy; EINVAL.
  */
-int quring_engine_open(const quring_options *options, quring_engine **engine);
+int quring_engine_open_sized(const quring_options *options, size_t options_bytes, quring_engine **engine);
+static inline int quring_engine_open(const quring_options *options, quring_engine **engine) {
+    return quring_engine_open_sized(options, sizeof(quring_options), engine);
+}
 
 /*
  * Refuses new queries from now on (ESHUTDOWN) and ends those that are out: queries whose bytes never left end with
@@ -181,7 +188,12 @@ typedef struct quring_db_options {
  * Parameters of libpq's environment and files (PGPASSFILE, service file, …) apply: libpq connects.
  * Returns 0, EURL, EUNSUPPORTED (what the URL asks for), EINVAL, ENOMEM, EFULL, ESHUTDOWN or ESYSTEM.
  */
-int quring_db_open(quring_engine *engine, const char *url, const quring_db_options *options, quring_db **db);
+int quring_db_open_sized(quring_engine *engine, const char *url, const quring_db_options *options, size_t options_bytes,
+                         quring_db **db);
+static inline int quring_db_open(quring_engine *engine, const char *url, const quring_db_options *options,
+                                 quring_db **db) {
+    return quring_db_open_sized(engine, url, options, sizeof(quring_db_options), db);
+}
 
 /* Ends the handle's queries as quring_shutdown(engine, 0) does and closes its connections. NULL is allowed. */
 void quring_db_close(quring_db *db);
@@ -286,7 +298,10 @@ typedef struct quring_query {
  * EINVAL (no SQL, NUL bytes, over 65535 parameters), ETOOBIG (over 0x3ffffffe bytes, or over inflight_bytes),
  * EUNSUPPORTED (COPY; transaction control or LISTEN outside an exclusive handle), ESHUTDOWN, ENOMEM.
  */
-int quring_submit(quring_engine *engine, const quring_query *query, quring_id *id);
+int quring_submit_sized(quring_engine *engine, const quring_query *query, size_t query_bytes, quring_id *id);
+static inline int quring_submit(quring_engine *engine, const quring_query *query, quring_id *id) {
+    return quring_submit_sized(engine, query, sizeof(quring_query), id);
+}
 
 /*
  * Looks a statement up once, so that submitting it by handle skips copying and hashing its text. Does no I/O: each
@@ -338,7 +353,10 @@ typedef struct quring_done {
 } quring_done;
 
 /* Takes up to `capacity` completions, oldest first. Returns how many. Does no I/O. */
-int quring_reap(quring_engine *engine, quring_done *done, uint32_t capacity);
+int quring_reap_sized(quring_engine *engine, quring_done *done, size_t done_bytes, uint32_t capacity);
+static inline int quring_reap(quring_engine *engine, quring_done *done, uint32_t capacity) {
+    return quring_reap_sized(engine, done, sizeof(quring_done), capacity);
+}
 
 /* Gives a reaped query's slot, rows and error back. Returns 0, ESTALE or ENOTREADY. */
 int quring_release(quring_engine *engine, quring_id id);
@@ -409,7 +427,10 @@ typedef struct quring_stats {
     uint64_t stale_count;       /* completions of the kernel for what was already gone; 0 unless it has a bug */
 } quring_stats;
 
-void quring_stats_get(const quring_engine *engine, quring_stats *stats);
+void quring_stats_get_sized(const quring_engine *engine, quring_stats *stats, size_t stats_bytes);
+static inline void quring_stats_get(const quring_engine *engine, quring_stats *stats) {
+    quring_stats_get_sized(engine, stats, sizeof(quring_stats));
+}
 
 /* What the kernel offers and what the engine's ring uses. */
 typedef struct quring_ring_info {
@@ -419,7 +440,10 @@ typedef struct quring_ring_info {
     const char *setup;     /* the rung of the set-up ladder in words: "SINGLE_ISSUER|DEFER_TASKRUN|…" */
 } quring_ring_info;
 
-void quring_ring_info_get(const quring_engine *engine, quring_ring_info *info);
+void quring_ring_info_get_sized(const quring_engine *engine, quring_ring_info *info, size_t info_bytes);
+static inline void quring_ring_info_get(const quring_engine *engine, quring_ring_info *info) {
+    quring_ring_info_get_sized(engine, info, sizeof(quring_ring_info));
+}
 
 #ifdef __cplusplus
 }
