@@ -10,7 +10,6 @@
 
 enum {
     OUT_LIMIT_BYTES = WIRE_SEND_BYTES_MAX + (16 << 20),
-    NONCE_BYTES = 16,
     PLAIN_KEEP_BYTES = 64 * 1024,
     UNASKED_BYTES_MAX = 16 << 20 /* of notices and their like for one request: more has no end */
 };
@@ -18,7 +17,7 @@ enum {
 /* ---- State ---- */
 
 /* The edges of the diagram at enum pg_conn_state. */
-static void conn_move(struct pg_conn *conn, enum pg_conn_state to) {
+void pg_conn_move(struct pg_conn *conn, enum pg_conn_state to) {
     static const uint8_t next[] = {
         [PG_DOWN] = 1 << PG_CONNECTING,
         [PG_CONNECTING] = 1 << PG_BARRIER_SENT | 1 << PG_DOWN,
@@ -37,63 +36,18 @@ static void set_reason(struct pg_conn *conn, quring_status reason, const char *s
 }
 
 /* Ends the connection from our side. What was in flight ends when the socket is closed: see conn_closed(). */
-static void conn_break(struct pg_conn *conn, quring_status reason, const char *sqlstate, const char *message) {
+void pg_conn_break(struct pg_conn *conn, quring_status reason, const char *sqlstate, const char *message) {
     if (conn->state == PG_DRAINING)
         return;
     set_reason(conn, reason, sqlstate, message);
     if (conn->state == PG_CONN_READY)
         conn->db->conns_up--;
     timer_clear(conn->db->base.host->ring, &conn->timer);
-    conn_move(conn, PG_DRAINING);
+    pg_conn_move(conn, PG_DRAINING);
     stream_close(&conn->stream);
 }
 
 /* ---- Replies ---- */
-
-static bool is_tag(const struct wire_event *event, const char *tag) {
-    size_t length = strlen(tag);
-    return event->tag_length == length && memcmp(event->tag, tag, length) == 0;
-}
-
-/* INSERT, UPDATE, DELETE and MERGE; SELECT, FETCH, MOVE and COPY count rows too, but change none. */
-static bool tag_changes(const char *tag, size_t words) {
-    return (words == 6 && tag[0] != 'S') || (words == 5 && tag[0] == 'M');
-}
-
-static void on_complete(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event) {
-    flight->completed = true;
-    if (event->tag_length && event->tag[0] == 'D' &&
-        (is_tag(event, "DEALLOCATE") || is_tag(event, "DEALLOCATE ALL") || is_tag(event, "DISCARD ALL")))
-        pg_prepared_forget_all(conn);
-    if (!flight->query)
-        return;
-    struct quring_result *result = &flight->query->result;
-    size_t words;
-    uint64_t rows = wire_tag_rows(event->tag, event->tag_length, &words);
-    result_set_command(result, event->tag, words);
-    if (rows && tag_changes(event->tag, words))
-        result->affected_count = rows;
-}
-
-/* Wants no transaction around it (VACUUM); or was chosen to resolve a deadlock or conflict that its group ran into. */
-static bool is_of_company(const char *sqlstate) {
-    return strcmp(sqlstate, "25001") == 0 || strncmp(sqlstate, "40", 2) == 0;
-}
-
-static void on_error(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event) {
-    const struct wire_error *error = &event->error;
-    flight->failed = true;
-    flight->blameless = flight->completed || is_of_company(error->sqlstate);
-    /* At Bind, that is. Even a statement described in this very request may have gone stale since: ALTER TABLE. */
-    if ((flight->kind == PG_BOUND || flight->described) && !event->bound)
-        flight->stale = strcmp(error->sqlstate, "0A000") == 0 || strcmp(error->sqlstate, "26000") == 0;
-    if (flight->kind == PG_BARRIER)
-        conn_break(conn, QURING_NOT_SENT, error->sqlstate, error->message);
-    if (!flight->query)
-        return;
-    result_clear_rows(&flight->query->result);
-    error_set(&flight->query->error, error->sqlstate, error->message, error->detail, error->hint, error->position);
-}
 
 static void on_row(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event) {
     if (base_likely(flight->query != NULL)) {
@@ -105,10 +59,7 @@ static void on_row(struct pg_conn *conn, struct pg_flight *flight, const struct 
         flight->no_memory = !flight->over_limit;
         result_clear_rows(result);
     } else if (flight->kind == PG_BARRIER) {
-        char nonce[NONCE_BYTES + 1];
-        snprintf(nonce, sizeof nonce, "%016llx", (unsigned long long)conn->nonce);
-        conn->nonce_seen =
-            !conn->nonce_seen && event->size == 6 + NONCE_BYTES && memcmp(event->body + 6, nonce, NONCE_BYTES) == 0;
+        pg_barrier_row(conn, event);
     }
 }
 
@@ -126,93 +77,6 @@ static bool on_describe(struct pg_flight *flight, const struct wire_event *event
     return true;
 }
 
-/* ---- Sync points ---- */
-
-static void query_restart(struct query *query) {
-    struct quring_db *db = query->db;
-    result_begin(&query->result, db->options.result_bytes, db->options.result_row_count);
-    error_clear(&query->error);
-    db_query_requeue(query);
-}
-
-/*
- * Whether this member runs again: its plan went stale, or all of its group was undone and it was not to blame.
- * `followed`: others of an exclusive handle were sent behind it, and it may not fall behind them.
- */
-static bool runs_again(const struct pg_flight *flight, bool undone, bool followed, char transaction) {
-    if (!flight->query)
-        return false;
-    if (flight->stale)
-        return !flight->query->retried && !followed && (undone || transaction == 'I');
-    return undone && (!flight->failed || flight->blameless);
-}
-
-static void finish_flight(struct pg_flight *flight) {
-    struct query *query = flight->query;
-    flight->query = NULL;
-    if (!query)
-        return;
-    if (base_likely(!flight->failed && !flight->over_limit && !flight->no_memory))
-        db_query_finish(query, QURING_OK);
-    else if (flight->failed)
-        db_query_finish(query, QURING_SERVER_ERROR);
-    else if (flight->no_memory)
-        db_query_fail(query, QURING_LIMIT, "53200", "out of memory for the result's rows");
-    else
-        db_query_fail(query, QURING_LIMIT, "54000",
-                      "the result has more than result_bytes (%llu) or result_row_count allows",
-                      (unsigned long long)query->db->options.result_bytes);
-}
-
-/* True when nothing of the group took effect: one failed, or left a transaction open that ends with the connection. */
-static bool settle_group(struct pg_conn *conn, const struct wire_event *event) {
-    bool undone = event->transaction != 'I';
-    for (uint64_t r = event->first; r <= event->request; r++) {
-        struct pg_flight *flight = pg_conn_flight(conn, r);
-        pg_request_settle(conn, flight);
-        undone |= flight->failed;
-    }
-    return undone && event->request > event->first;
-}
-
-static void on_ready(struct pg_conn *conn, const struct wire_event *event) {
-    bool undone = settle_group(conn, event);
-    bool followed = conn->db->base.options.exclusive && conn->session.next > event->request + 1;
-    for (uint64_t r = event->first; r <= event->request; r++) {
-        struct pg_flight *flight = pg_conn_flight(conn, r);
-        if (base_likely(!runs_again(flight, undone, followed, event->transaction)))
-            finish_flight(flight);
-        pg_flight_drop(flight);
-    }
-    /* Backwards, for each goes to the front of the line. */
-    for (uint64_t r = event->request + 1; r-- > event->first;) {
-        struct query *query = pg_conn_flight(conn, r)->query;
-        if (!query)
-            continue;
-        query->retried = pg_conn_flight(conn, r)->stale;
-        query->commit = QURING_COMMIT_EACH;
-        query_restart(query);
-    }
-    conn->settled = event->request + 1;
-    conn->unasked_bytes = 0;
-    if (event->transaction != 'I' && !conn->db->base.options.exclusive)
-        conn_break(conn, QURING_IN_DOUBT, "25001", "a query left a transaction open on a shared connection");
-}
-
-static void on_barrier_ready(struct pg_conn *conn, const struct wire_event *event) {
-    pg_flight_drop(pg_conn_flight(conn, event->request));
-    conn->settled = event->request + 1;
-    if (!conn->nonce_seen || event->transaction != 'I') {
-        conn_break(conn, QURING_PROTOCOL, "08P01", "the first exchange on the new connection got another one's answer");
-    } else {
-        timer_clear(conn->db->base.host->ring, &conn->timer);
-        conn_move(conn, PG_CONN_READY);
-        conn->attempts = 0;
-        conn->was_up = true;
-        pg_db_conn_up(conn);
-    }
-}
-
 /* ---- Events ---- */
 
 /* A lawful message that is longer than the caller's limit can't be skipped over; only the query it answers is to blame. */
@@ -220,7 +84,7 @@ static void on_message_over_limit(struct pg_conn *conn, struct pg_flight *flight
     char message[PG_MESSAGE_BYTES];
     snprintf(message, sizeof message, "%s (message_bytes)", event->violation);
     flight->over_limit = true;
-    conn_break(conn, QURING_IN_DOUBT, "54000", message);
+    pg_conn_break(conn, QURING_IN_DOUBT, "54000", message);
 }
 
 /* False: the connection takes nothing more. */
@@ -231,34 +95,34 @@ static bool on_event(struct pg_conn *conn, const struct wire_event *event) {
         on_row(conn, flight, event);
         return true;
     case WIRE_COMPLETE:
-        on_complete(conn, flight, event);
+        pg_reply_complete(conn, flight, event);
         return true;
     case WIRE_READY:
         if (base_unlikely(flight->kind == PG_BARRIER))
-            on_barrier_ready(conn, event);
+            pg_barrier_ready(conn, event);
         else
-            on_ready(conn, event);
+            pg_reply_ready(conn, event);
         return conn->state != PG_DRAINING;
     case WIRE_PARAMETERS:
     case WIRE_COLUMNS:
         if (on_describe(flight, event))
             return true;
-        conn_break(conn, QURING_IN_DOUBT, "53200", "out of memory while reading a statement's description");
+        pg_conn_break(conn, QURING_IN_DOUBT, "53200", "out of memory while reading a statement's description");
         return false;
     case WIRE_ERROR:
-        on_error(conn, flight, event);
+        pg_reply_error(conn, flight, event);
         return conn->state != PG_DRAINING;
     case WIRE_FATAL:
-        conn_break(conn, QURING_IN_DOUBT, event->error.sqlstate, event->error.message);
+        pg_conn_break(conn, QURING_IN_DOUBT, event->error.sqlstate, event->error.message);
         return false;
     case WIRE_COPY:
-        conn_break(conn, QURING_IN_DOUBT, "0A000", "a query began a COPY, which can't be carried out here");
+        pg_conn_break(conn, QURING_IN_DOUBT, "0A000", "a query began a COPY, which can't be carried out here");
         return false;
     case WIRE_VIOLATION:
         if (event->over_limit)
             on_message_over_limit(conn, flight, event);
         else
-            conn_break(conn, QURING_PROTOCOL, "08P01", event->violation);
+            pg_conn_break(conn, QURING_PROTOCOL, "08P01", event->violation);
         return false;
     case WIRE_NOTICE:
     case WIRE_PARAMETER_STATUS:
@@ -278,7 +142,7 @@ static bool on_unasked(struct pg_conn *conn, size_t bytes) {
     conn->unasked_bytes += wire_session_outstanding(&conn->session) ? bytes : 0;
     if (conn->unasked_bytes <= UNASKED_BYTES_MAX)
         return true;
-    conn_break(conn, QURING_PROTOCOL, "08P01", "notices without end");
+    pg_conn_break(conn, QURING_PROTOCOL, "08P01", "notices without end");
     return false;
 }
 
@@ -312,7 +176,7 @@ static void conn_received(struct stream *stream) {
     if (buf_size(&conn->plain_in) == 0)
         buf_reset(&conn->plain_in, PLAIN_KEEP_BYTES);
     if (!alive)
-        conn_break(conn, QURING_IN_DOUBT, "08006", why);
+        pg_conn_break(conn, QURING_IN_DOUBT, "08006", why);
     else if (conn->state != PG_DRAINING && pg_tls_has_output(conn->tls))
         pg_conn_flush(conn);
 }
@@ -320,9 +184,9 @@ static void conn_received(struct stream *stream) {
 static void conn_lost(struct stream *stream, int error) {
     struct pg_conn *conn = conn_of(stream);
     if (error)
-        conn_break(conn, QURING_IN_DOUBT, "08006", strerror(error));
+        pg_conn_break(conn, QURING_IN_DOUBT, "08006", strerror(error));
     else
-        conn_break(conn, QURING_IN_DOUBT, "08006", "the server closed the connection without saying why");
+        pg_conn_break(conn, QURING_IN_DOUBT, "08006", "the server closed the connection without saying why");
 }
 
 /* ---- The end of a connection ---- */
@@ -349,7 +213,7 @@ static void conn_closed(struct stream *stream) {
     for (uint64_t r = conn->session.next; r-- > conn->settled;) {
         struct query *query = pg_conn_flight(conn, r)->query;
         if (query)
-            query_restart(query);
+            pg_query_restart(query);
     }
     wire_session_free(&conn->session);
     stream_free(&conn->stream);
@@ -358,7 +222,7 @@ static void conn_closed(struct stream *stream) {
     buf_free(&conn->plain_in);
     buf_free(&conn->plain_out);
     pg_prepared_forget_all(conn);
-    conn_move(conn, PG_DOWN);
+    pg_conn_move(conn, PG_DOWN);
     pg_db_conn_down(conn);
 }
 
@@ -368,7 +232,7 @@ static const struct stream_events conn_events = {.received = conn_received, .los
 
 static void connect_failed(struct pg_conn *conn, const char *sqlstate, const char *message) {
     set_reason(conn, QURING_NOT_SENT, sqlstate, message);
-    conn_move(conn, PG_DOWN);
+    pg_conn_move(conn, PG_DOWN);
     pg_db_conn_down(conn);
 }
 
@@ -391,7 +255,7 @@ static bool hand_over(struct pg_conn *conn) {
     conn->nonce = rng_next(&conn->db->rng);
     conn->nonce_seen = false;
     conn->unasked_bytes = 0;
-    conn_move(conn, PG_BARRIER_SENT);
+    pg_conn_move(conn, PG_BARRIER_SENT);
     return true;
 }
 
@@ -409,8 +273,8 @@ static void connect_done(struct job *job) {
         connect_failed(conn, "53200", "out of memory, or over the engine's connection_count");
         return;
     }
-    if (!pg_request_barrier(conn) || !timer_set(ring, &conn->timer, connect->until_ns))
-        conn_break(conn, QURING_NOT_SENT, "53200", "out of memory");
+    if (!pg_barrier_encode(conn) || !timer_set(ring, &conn->timer, connect->until_ns))
+        pg_conn_break(conn, QURING_NOT_SENT, "53200", "out of memory");
     else
         pg_conn_flush(conn);
 }
@@ -420,12 +284,12 @@ static void timer_fired(struct timer *timer) {
     if (conn->state == PG_DOWN)
         pg_conn_start(conn);
     else if (conn->state == PG_BARRIER_SENT)
-        conn_break(conn, QURING_NOT_SENT, "08001", "the server did not answer the first query in time");
+        pg_conn_break(conn, QURING_NOT_SENT, "08001", "the server did not answer the first query in time");
 }
 
 void pg_conn_start(struct pg_conn *conn) {
     timer_clear(conn->db->base.host->ring, &conn->timer);
-    conn_move(conn, PG_CONNECTING);
+    pg_conn_move(conn, PG_CONNECTING);
     struct port *port = ring_port(conn->db->base.host->ring);
     conn->connect.fd = -1;
     conn->connect.until_ns = port->methods->now_ns(port) + conn->db->base.options.connect_timeout_ns;
@@ -437,7 +301,7 @@ void pg_conn_close(struct pg_conn *conn) {
     if (conn->state == PG_CONNECTING)
         atomic_store(&conn->connect.abort, true);
     else if (conn->state == PG_BARRIER_SENT || conn->state == PG_CONN_READY)
-        conn_break(conn, QURING_SHUTDOWN, "57P01", "the database handle was closed");
+        pg_conn_break(conn, QURING_SHUTDOWN, "57P01", "the database handle was closed");
 }
 
 bool pg_conn_init(struct pg_conn *conn, struct pg_db *db, uint32_t index) {
@@ -470,7 +334,7 @@ static bool end_group(struct pg_conn *conn) {
     wire_put_sync(pg_conn_out(conn));
     if (base_likely(!buf_failed(pg_conn_out(conn))))
         return true;
-    conn_break(conn, QURING_IN_DOUBT, "53200", "out of memory");
+    pg_conn_break(conn, QURING_IN_DOUBT, "53200", "out of memory");
     return false;
 }
 
@@ -478,7 +342,7 @@ void pg_conn_flush(struct pg_conn *conn) {
     if (!end_group(conn))
         return;
     if (conn->tls && !pg_tls_seal(conn->tls, &conn->plain_out, stream_out(&conn->stream)))
-        conn_break(conn, QURING_IN_DOUBT, "08006", "the TLS session broke while sending, or memory ran out");
+        pg_conn_break(conn, QURING_IN_DOUBT, "08006", "the TLS session broke while sending, or memory ran out");
     stream_dirty(&conn->stream);
 }
 

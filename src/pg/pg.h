@@ -4,7 +4,9 @@
  *
  *   pg.c        the database handle: URL, admission to connections, outages and reconnecting
  *   connect.c   a blocking job: libpq connects, authenticates, and gives the socket away
- *   conn.c      one connection: its states, replies to queries, what a lost connection leaves behind
+ *   conn.c      one connection: its states, what arrives on it, what it leaves behind when it is lost
+ *   barrier.c   the first exchange on it
+ *   settle.c    what replies mean for their queries
  *   request.c   a query as protocol messages; what is prepared on a connection
  *   info.c      what the server inferred of a statement
  *   tls.c       between the socket's bytes and the protocol's, on an encrypted connection
@@ -179,6 +181,10 @@ void pg_conn_send(struct pg_conn *conn, struct query *query);
 /* Ends the open group, and hands what was encoded since to the stream. */
 void pg_conn_flush(struct pg_conn *conn);
 void pg_conn_abandon(struct pg_conn *conn, struct query *query, quring_status status);
+/* Along the diagram at enum pg_conn_state. */
+void pg_conn_move(struct pg_conn *conn, enum pg_conn_state to);
+/* Ends the connection from our side. What was in flight ends with its socket. */
+void pg_conn_break(struct pg_conn *conn, quring_status reason, const char *sqlstate, const char *message);
 
 /* Where requests are encoded. */
 static inline struct buf *pg_conn_out(struct pg_conn *conn) {
@@ -193,10 +199,21 @@ static inline struct pg_flight *pg_conn_flight(const struct pg_conn *conn, uint6
 void pg_db_conn_up(struct pg_conn *conn);
 void pg_db_conn_down(struct pg_conn *conn); /* now DOWN; why stands in it */
 
+/* barrier.c */
+bool pg_barrier_encode(struct pg_conn *conn); /* false: no memory */
+void pg_barrier_row(struct pg_conn *conn, const struct wire_event *event);
+void pg_barrier_ready(struct pg_conn *conn, const struct wire_event *event);
+
+/* settle.c */
+void pg_reply_complete(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event);
+void pg_reply_error(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event);
+void pg_reply_ready(struct pg_conn *conn, const struct wire_event *event);
+/* Back to the front of the line, with nothing left of what it received. */
+void pg_query_restart(struct query *query);
+
 /* request.c */
 /* Appends the query's messages and fills its flight. False, with everything undone: it does not fit one message. */
 bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_flight *flight, bool sync);
-bool pg_request_barrier(struct pg_conn *conn);
 /* At the request's sync point: what becomes of the statement it prepared or used. */
 void pg_request_settle(struct pg_conn *conn, struct pg_flight *flight);
 /* Lets go of what a flight holds, but for its query. */

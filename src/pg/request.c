@@ -8,7 +8,6 @@
 #include "core/value.h"
 #include "pg/pg.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum { NAME_BYTES = 12 };
@@ -129,26 +128,6 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_flig
     bool expected = wire_session_expect(&conn->session, steps, column_count);
     PRE(expected); /* admission keeps to the depth */
     return true;
-}
-
-bool pg_request_barrier(struct pg_conn *conn) {
-    struct buf *out = pg_conn_out(conn);
-    char nonce[20];
-    int length = snprintf(nonce, sizeof nonce, "%016llx", (unsigned long long)conn->nonce);
-    quring_param param = quring_text_sized(nonce, (size_t)length);
-    static const char sql[] = "select $1";
-    struct wire_bind bind;
-    *pg_conn_flight(conn, conn->session.next) =
-        (struct pg_flight){.kind = PG_BARRIER, .first_byte = stream_position(&conn->stream)};
-    wire_put_parse(out, "", sql, sizeof sql - 1);
-    wire_put_describe_statement(out, "");
-    wire_bind_begin(out, &bind, "", 1);
-    wire_bind_format(out, &bind, 0, value_put_param(out, &param, 0));
-    wire_bind_end(out, &bind, NULL, 0);
-    wire_put_execute(out);
-    wire_put_sync(out);
-    return !buf_failed(out) &&
-           wire_session_expect(&conn->session, WIRE_PARSE | WIRE_DESCRIBE | WIRE_EXECUTE | WIRE_SYNC, WIRE_NO_ROWS);
 }
 
 /* ---- What is prepared ---- */
