@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { WATCH_STEPS = 1000 }; /* some 20 microseconds */
+
 /* A savepoint's name is the user's to choose as well, in exclusive handles: ours is not one of theirs. */
 static const char *const control_sql[LITE_CONTROL_COUNT] = {
     [LITE_BEGIN] = "begin",
@@ -22,6 +24,7 @@ static const char *const control_sql[LITE_CONTROL_COUNT] = {
 bool lite_conn_init(struct lite_conn *conn, const struct lite_config *config, enum lite_role role) {
     *conn = (struct lite_conn){.config = config, .role = role};
     conn->watch.closing = config->closing;
+    conn->watch.step_count = WATCH_STEPS;
     conn->watch.busy_timeout_ns = config->busy_timeout_ns;
     buf_init(&conn->scratch, SIZE_MAX);
     error_init(&conn->open_error);

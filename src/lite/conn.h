@@ -43,8 +43,9 @@ enum lite_role {
  */
 struct lite_watch {
     const atomic_bool *closing;
-    const atomic_uchar *abandoned;           /* of the query at work; NULL: none is */
+    const atomic_uchar *abandoned;           /* of the query at work; NULL: none is, and no step is looked at */
     void (*pause)(struct lite_watch *watch); /* called now and then while a statement takes long; NULL: nothing */
+    int step_count;                          /* of SQLite's machine, from one look to the next */
     uint64_t statement_ns;                   /* when the statement at work was first seen to run; 0: not yet */
     uint64_t busy_timeout_ns;                /* a wait for a lock ends this long after the later of … */
     uint64_t taken_ns;                       /* … when the queries at hand were taken, and … */

@@ -131,6 +131,7 @@ bool lite_lane_run(struct lite_lane *lane, struct query *query) {
 }
 
 void lite_lane_run_next(struct lite_lane *lane) {
+    PRE(lane->next < lane->taken_count);
     struct query *query = lane->taken[lane->next++];
     if (query)
         lite_chain_add(lite_lane_run(lane, query) ? &lane->finished : &lane->moved, query);
@@ -196,7 +197,7 @@ static void lane_unstick(struct lite_lane *lane) {
     lite_pool_unlock(lane->pool);
 }
 
-/* In one transaction; after an error that ended it, the rest is in another. */
+/* In one transaction; after an error that ended it, the rest is in another. Each query may be the last, see pause(). */
 static void lane_read(struct lite_lane *lane) {
     struct lite_conn *conn = &lane->conn;
     bool shared = lane->taken_count > 1;
@@ -273,7 +274,6 @@ static void lane_settle(struct lite_lane *lane) {
 }
 
 static void lane_work(struct lite_lane *lane) {
-    uint32_t count = lane->taken_count;
     uint64_t began_ns = lite_now_ns();
     lane->conn.watch.taken_ns = lane->reported_ns = began_ns;
     lane_settle(lane);
@@ -283,7 +283,9 @@ static void lane_work(struct lite_lane *lane) {
         lane_read(lane);
     else
         lite_lane_write(lane);
-    uint64_t query_ns = (lite_now_ns() - began_ns) / count;
+    if (lane->next == 0) /* all of it was given back */
+        return;
+    uint64_t query_ns = (lite_now_ns() - began_ns) / lane->next;
     lane->news.query_ns = query_ns < UINT32_MAX ? (uint32_t)query_ns : UINT32_MAX;
 }
 

@@ -3,8 +3,6 @@
 
 #include <time.h>
 
-enum { WATCH_STEPS = 1000 }; /* some 20 microseconds */
-
 static const uint64_t LONG_STATEMENT_NS = 1000000;
 
 uint64_t lite_now_ns(void) {
@@ -18,9 +16,14 @@ static bool watch_interrupted(const struct lite_watch *watch) {
            (watch->abandoned && atomic_load_explicit(watch->abandoned, memory_order_relaxed));
 }
 
-/* SQLite's progress handler: anything but 0 interrupts. */
+/*
+ * SQLite's progress handler: anything but 0 interrupts. A statement's steps are counted over all its executions, so now
+ * and then it is called for BEGIN or ROLLBACK, which take no time and must not end half way.
+ */
 static int watch_progress(void *argument) {
     struct lite_watch *watch = argument;
+    if (!watch->abandoned)
+        return 0;
     if (watch_interrupted(watch))
         return 1;
     uint64_t now = lite_now_ns();
@@ -62,6 +65,6 @@ static int watch_busy(void *argument, int n) {
 }
 
 void lite_watch_install(struct lite_watch *watch, sqlite3 *handle) {
-    sqlite3_progress_handler(handle, WATCH_STEPS, watch_progress, watch);
+    sqlite3_progress_handler(handle, watch->step_count, watch_progress, watch);
     sqlite3_busy_handler(handle, watch_busy, watch);
 }

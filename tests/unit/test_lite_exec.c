@@ -318,6 +318,20 @@ Test(exec, closing_stops_statements_and_waits) {
     bed_check(run_text(ENDLESS), QURING_SERVER_ERROR, "57014", "interrupted");
 }
 
+/* A transaction that can't be rolled back would take what comes next into itself. */
+Test(exec, closing_does_not_stop_transaction_control) {
+    bed_open_conn(&bed, "a.db", LITE_WRITER);
+    bed.conn.watch.step_count = 1;
+    lite_watch_install(&bed.conn.watch, bed.conn.handle);
+    atomic_store(&bed.closing, true);
+    cr_assert_eq(lite_conn_control(&bed.conn, LITE_BEGIN_IMMEDIATE), SQLITE_OK);
+    cr_assert_eq(lite_conn_control(&bed.conn, LITE_SAVEPOINT), SQLITE_OK);
+    cr_assert_eq(lite_conn_control(&bed.conn, LITE_ROLLBACK_TO), SQLITE_OK);
+    cr_assert_eq(lite_conn_control(&bed.conn, LITE_RELEASE), SQLITE_OK);
+    cr_assert_eq(lite_conn_control(&bed.conn, LITE_ROLLBACK), SQLITE_OK);
+    cr_assert_not(lite_conn_in_transaction(&bed.conn));
+}
+
 static sqlite3 *lock_file(const char *name) {
     sqlite3 *other;
     cr_assert_eq(sqlite3_open(bed_path(&bed, name), &other), SQLITE_OK);

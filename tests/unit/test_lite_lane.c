@@ -347,6 +347,27 @@ Test(lane, a_long_read_gives_its_neighbours_away) {
     cr_assert_eq(lite()->reads.held_count, lane(1)->let_go_count + lane(2)->let_go_count);
 }
 
+/* Every step is looked at, also those of BEGIN and COMMIT, and the statement before was a long one. */
+Test(lane, no_run_is_given_away_between_its_queries) {
+    open_file(&(quring_db_options){.connection_count = 2});
+    must("create table t(a)");
+    must("select 1");
+    struct lite_watch *watch = &lane(1)->conn.watch;
+    watch->step_count = 1;
+    lite_watch_install(watch, lane(1)->conn.handle);
+    for (int round = 0; round < 3; round++) {
+        struct query *queries[8];
+        for (int i = 0; i < 8; i++)
+            queries[i] = bed_submit(&bed, bed_ask(&bed, "select $1", quring_int64(i)));
+        watch->statement_ns = 1;
+        bed_drain(&bed);
+        for (int i = 0; i < 8; i++)
+            cr_assert_eq(bed_int(queries[i], 0, 0), i);
+        cr_assert_eq(lite()->reads.held_count, lane(1)->let_go_count + lane(2)->let_go_count);
+        cr_assert_not(lite_conn_in_transaction(&lane(1)->conn));
+    }
+}
+
 Test(lane, those_behind_a_long_read_end_when_abandoned) {
     open_file(&(quring_db_options){.connection_count = 1, .depth = 64});
     must("create table t(a)");
