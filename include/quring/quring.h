@@ -111,17 +111,24 @@ int quring_shutdown(quring_engine *engine, uint64_t grace_ns);
 void quring_engine_close(quring_engine *engine);
 
 /*
- * Does all I/O: sends what was submitted, receives, and returns once at least `min_count` completions wait to be reaped,
- * or nothing is pending, or `timeout_ns` has passed, or quring_wake() was called. (engine, 0, 0) never blocks.
- * A signal that is handled during the wait ends it early, as it does for poll(2).
- * Returns how many completions wait to be reaped; ESYSTEM when the kernel refused to go on; EFORKED.
+ * Does all I/O: sends what was submitted, receives, and sleeps until
+ *   - at least `min_count` completions wait to be reaped,
+ *   - or all that is pending is done, and that is at least one: waiting for 64 with 10 pending returns with 10,
+ *   - or `timeout_ns` has passed, quring_wake() was called, or a signal was handled (as for poll(2)).
+ * With nothing pending the last three alone end it: a server sleeps here until its other threads have work for it. A loop
+ * that is to end with its last query therefore asks quring_pending() first. min_count 0 or timeout_ns 0 never blocks.
+ * Returns how many completions wait to be reaped, which may be fewer than min_count; ESYSTEM when the kernel refused to
+ * go on; EFORKED.
  */
 int quring_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns);
 
 /* Queries submitted and not yet reaped. */
 uint32_t quring_pending(const quring_engine *engine);
 
-/* Makes a quring_run() that is blocked return, or the next one not block. Any thread; safe in a signal handler. */
+/*
+ * Makes a quring_run() that is blocked return, or the next one not block. Any thread; safe in a signal handler. Several
+ * calls before that return count as one, so look for all the work there is after each quring_run().
+ */
 int quring_wake(quring_engine *engine);
 
 /*

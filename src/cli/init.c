@@ -151,6 +151,8 @@ static int fill(struct cli_client *client, const struct table *table, bool sqlit
             return cli_stop_status(); /* closing the engine ends what is out */
         while (status == CLI_EXIT_OK && f.inflight < FILLING_MAX && f.next <= f.row_count)
             status = submit_chunk(&f);
+        if (f.inflight == 0)
+            break; /* nothing could be submitted, and there is nothing to wait for */
         int error = quring_run(client->engine, 1, QURING_FOREVER);
         if (error < 0) {
             cli_refusal_show(table->name, client->engine, error, NULL);

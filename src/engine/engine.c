@@ -366,8 +366,10 @@ static bool is_owner(const quring_engine *engine) {
     return pthread_equal(engine->owner, pthread_self()) && engine->owner_pid == getpid();
 }
 
+/* All that is pending counts as enough, if that is anything: with nothing out, the program waits for something else. */
 static bool has_enough(const quring_engine *engine, uint32_t min_count) {
-    return engine->host.done_count >= min_count || engine->host.done_count == engine->pending_count;
+    uint32_t done = engine->host.done_count;
+    return done >= min_count || (done > 0 && done == engine->pending_count);
 }
 
 static int turn(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
@@ -468,7 +470,7 @@ static void end_all_queries(quring_engine *engine, bool running_too) {
  * millisecond apart, that it does so for good.
  */
 static bool last_turn(quring_engine *engine, uint64_t timeout_ns, uint32_t *refusals) {
-    (void)ring_take_wake(engine->host.ring); /* one that was asked for would keep every turn from sleeping */
+    engine->owes_wake |= ring_take_wake(engine->host.ring); /* it would keep every turn from sleeping */
     int error = ring_turn(engine->host.ring, timeout_ns);
     if (error == 0 || error == -EINTR)
         return true;
@@ -498,6 +500,9 @@ int engine_shutdown(quring_engine *engine, uint64_t grace_ns) {
     end_all_queries(engine, true);
     /* A lane gives an interrupted query back when its present step ends. */
     drain(engine, UINT64_MAX);
+    if (engine->owes_wake)
+        ring_wake(engine->host.ring);
+    engine->owes_wake = false;
     return (int)engine->host.done_count;
 }
 

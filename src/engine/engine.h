@@ -31,6 +31,7 @@ struct quring_engine {
     struct timer deadline_timer; /* set for the first of them */
     uint32_t pending_count;      /* submitted, not reaped */
     bool shutting_down;
+    bool owes_wake;  /* quring_shutdown() took a wake that was meant for the program's own wait */
     pthread_t owner; /* the thread and process that opened it */
     pid_t owner_pid;
 };
