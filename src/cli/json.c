@@ -3,6 +3,7 @@
 #include "cli/text.h"
 
 #include <errno.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,45 +177,77 @@ static void put_value(struct cli_out *out, const struct cli_cell *cell) {
         cli_text_json(out, cell->text, cell->size);
 }
 
-static bool name_taken(char *const *keys, uint32_t count, const char *name) {
-    for (uint32_t i = 0; i < count; i++)
-        if (strcmp(keys[i], name) == 0)
-            return true;
-    return false;
+/*
+ * A column's key, as it stands between quotes. Keys are told apart in this form, for names whose ill-formed bytes differ
+ * are printed alike.
+ */
+struct key {
+    char *text;
+    unsigned suffix; /* the last that a later column of this name was given, and tried */
+};
+
+static int compare_keys(const void *a, const void *b) {
+    return strcmp(((const struct key *)a)->text, ((const struct key *)b)->text);
 }
 
-/* The column's key, unlike those of the columns before it: to be freed. */
-static char *make_key(const struct cli_rows *rows, char *const *keys, uint32_t column) {
-    const char *name = rows->name(rows->source, column);
-    char *key = strdup(name);
-    for (unsigned n = 2; key && name_taken(keys, column, key); n++) {
-        free(key);
-        if (asprintf(&key, "%s_%u", name, n) < 0)
-            key = NULL;
-    }
-    return key;
+static char *escape_name(const char *name) {
+    struct cli_out out;
+    cli_out_init(&out, CLI_OUT_MEMORY);
+    cli_text_json_inside(&out, name, strlen(name));
+    cli_out_char(&out, 0);
+    if (out.error)
+        cli_out_free(&out);
+    return out.data;
 }
 
-static void free_keys(char **keys, uint32_t count) {
+/*
+ * Makes a key unlike those in the tree, and adds it: false when memory ran out. A suffix is never tried twice for a
+ * name, and a key that is there can be in the way of one name only, so all columns together make as many attempts as
+ * there are columns, twice at most.
+ */
+static bool add_key(void **tree, struct key *key, const char *name) {
+    *key = (struct key){.text = escape_name(name), .suffix = 1};
+    struct key *const *found = key->text ? tsearch(key, tree, compare_keys) : NULL;
+    if (!found || *found == key)
+        return found != NULL;
+    struct key *first = *found;
+    char *base = key->text;
+    do {
+        if (asprintf(&key->text, "%s_%u", base, ++first->suffix) < 0)
+            key->text = NULL;
+        found = key->text ? tsearch(key, tree, compare_keys) : NULL;
+        if (found && *found != key)
+            free(key->text);
+    } while (found && *found != key);
+    free(base);
+    return found != NULL;
+}
+
+static void free_keys(struct key *keys, uint32_t count) {
     for (uint32_t i = 0; keys && i < count; i++)
-        free(keys[i]);
+        free(keys[i].text);
     free(keys);
 }
 
-static char **make_keys(const struct cli_rows *rows) {
-    char **keys = calloc(rows->column_count ? rows->column_count : 1, sizeof *keys);
-    for (uint32_t i = 0; keys && i < rows->column_count; i++) {
-        keys[i] = make_key(rows, keys, i);
-        if (!keys[i]) {
-            free_keys(keys, i);
-            return NULL;
-        }
-    }
-    return keys;
+static void keep_key(void *key) {
+    (void)key;
+}
+
+static struct key *make_keys(const struct cli_rows *rows) {
+    struct key *keys = calloc(rows->column_count ? rows->column_count : 1, sizeof *keys);
+    void *tree = NULL;
+    bool ok = keys != NULL;
+    for (uint32_t i = 0; ok && i < rows->column_count; i++)
+        ok = add_key(&tree, &keys[i], rows->name(rows->source, i));
+    tdestroy(tree, keep_key);
+    if (ok)
+        return keys;
+    free_keys(keys, rows->column_count);
+    return NULL;
 }
 
 void cli_print_json(struct cli_out *out, const struct cli_rows *rows) {
-    char **keys = make_keys(rows);
+    struct key *keys = make_keys(rows);
     if (!keys) {
         out->error = ENOMEM;
         return;
@@ -225,10 +258,9 @@ void cli_print_json(struct cli_out *out, const struct cli_rows *rows) {
         for (uint32_t i = 0; i < rows->column_count; i++) {
             struct cli_cell cell = {.kind = CLI_CELL_NULL};
             rows->cell(rows->source, row, i, &cell);
-            if (i > 0)
-                cli_out_text(out, ", ");
-            cli_text_json(out, keys[i], strlen(keys[i]));
-            cli_out_text(out, ": ");
+            cli_out_text(out, i == 0 ? "\"" : ", \"");
+            cli_out_text(out, keys[i].text);
+            cli_out_text(out, "\": ");
             put_value(out, &cell);
         }
         cli_out_char(out, '}');

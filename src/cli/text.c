@@ -112,8 +112,7 @@ static void put_json_escape(struct cli_out *out, unsigned char c) {
         cli_out_format(out, "\\u%04x", c);
 }
 
-void cli_text_json(struct cli_out *out, const char *text, size_t size) {
-    cli_out_char(out, '"');
+void cli_text_json_inside(struct cli_out *out, const char *text, size_t size) {
     for (size_t at = 0; at < size;) {
         size_t plain = at;
         uint32_t c;
@@ -133,5 +132,10 @@ void cli_text_json(struct cli_out *out, const char *text, size_t size) {
             cli_out_text(out, "\xef\xbf\xbd");
         at += length > 0 ? length : 1;
     }
+}
+
+void cli_text_json(struct cli_out *out, const char *text, size_t size) {
+    cli_out_char(out, '"');
+    cli_text_json_inside(out, text, size);
     cli_out_char(out, '"');
 }

@@ -28,5 +28,7 @@ size_t cli_text_safe(struct cli_out *out, const char *text, size_t size, unsigne
 
 /* Writes a JSON string with its quotes. Ill-formed bytes become U+FFFD. */
 void cli_text_json(struct cli_out *out, const char *text, size_t size);
+/* The same without the quotes. */
+void cli_text_json_inside(struct cli_out *out, const char *text, size_t size);
 
 #endif

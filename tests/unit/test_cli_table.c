@@ -253,6 +253,33 @@ Test(json, deep_nesting_takes_no_stack) {
     free(deep);
 }
 
+/* A search of all earlier keys, or of all suffixes, for each column would take hours. */
+Test(json, sixty_thousand_columns_of_one_name_are_told_apart) {
+    enum { COLUMNS = 60000 };
+    const char **names = calloc(COLUMNS, sizeof *names);
+    struct cli_cell *cells = calloc(COLUMNS, sizeof *cells);
+    for (size_t i = 0; i < COLUMNS; i++) {
+        names[i] = i % 3 == 0 ? "?column?_7" : "?column?";
+        cells[i] = number("1");
+    }
+    struct source s = {names, COLUMNS, cells};
+    char *got = print(JSON, &s, 1);
+    cr_assert(strncmp(got, "[\n{\"?column?_7\": 1, \"?column?\": 1, \"?column?_2\": 1, \"?column?_7_2\": 1, ", 70) ==
+              0);
+    cr_assert_not_null(strstr(got, ", \"?column?_6\": 1, "));
+    cr_assert_not_null(strstr(got, ", \"?column?_8\": 1, ")); /* _7 is there */
+    cr_assert_not_null(strstr(got, ", \"?column?_7_20000\": 1, "));
+    cr_assert_not_null(strstr(got, ", \"?column?_40001\": 1}\n]\n"));
+    free(got);
+    free(cells);
+    free(names);
+}
+
+Test(json, names_that_are_printed_alike_are_told_apart) {
+    struct source s = {NAMES("\xff", "\xfe", "\xef\xbf\xbd_2"), 3, CELLS(number("1"), number("2"), number("3"))};
+    expect(JSON, &s, 1, "[\n{\"\xef\xbf\xbd\": 1, \"\xef\xbf\xbd_2\": 2, \"\xef\xbf\xbd_2_2\": 3}\n]\n");
+}
+
 /* ---- Output ------------------------------------------------------------------------------------------------------ */
 
 Test(out, failures_are_remembered_and_end_it) {
