@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/rows.h"
+#include "cli/text.h"
 
 #include <string.h>
 
@@ -13,28 +14,35 @@ static bool needs_quotes(const char *text, size_t size) {
     return false;
 }
 
-static void put_field(struct cli_out *out, const char *text, size_t size) {
-    if (!needs_quotes(text, size)) {
+static void put_bytes(struct cli_out *out, const char *text, size_t size, bool terminal) {
+    if (terminal)
+        cli_text_safe(out, text, size, CLI_TEXT_KEEP_LINES);
+    else
         cli_out_bytes(out, text, size);
+}
+
+static void put_field(struct cli_out *out, const char *text, size_t size, bool terminal) {
+    if (!needs_quotes(text, size)) {
+        put_bytes(out, text, size, terminal);
         return;
     }
     cli_out_char(out, '"');
     for (size_t from = 0, to; from < size; from = to) {
         const char *quote = memchr(text + from, '"', size - from);
         to = quote ? (size_t)(quote - text) + 1 : size;
-        cli_out_bytes(out, text + from, to - from);
+        put_bytes(out, text + from, to - from, terminal);
         if (quote)
             cli_out_char(out, '"');
     }
     cli_out_char(out, '"');
 }
 
-void cli_print_csv(struct cli_out *out, const struct cli_rows *rows) {
+void cli_print_csv(struct cli_out *out, const struct cli_rows *rows, bool terminal) {
     for (uint32_t i = 0; i < rows->column_count; i++) {
         const char *name = rows->name(rows->source, i);
         if (i > 0)
             cli_out_char(out, ',');
-        put_field(out, name, strlen(name));
+        put_field(out, name, strlen(name), terminal);
     }
     cli_out_char(out, '\n');
     for (uint64_t row = 0; row < rows->row_count && !out->error; row++) {
@@ -44,7 +52,7 @@ void cli_print_csv(struct cli_out *out, const struct cli_rows *rows) {
             if (i > 0)
                 cli_out_char(out, ',');
             if (cell.kind != CLI_CELL_NULL)
-                put_field(out, cell.text, cell.size);
+                put_field(out, cell.text, cell.size, terminal);
         }
         cli_out_char(out, '\n');
     }

@@ -172,7 +172,7 @@ static void put_value(struct cli_out *out, const struct cli_cell *cell) {
         break;
     }
     if (raw)
-        cli_out_bytes(out, cell->text, cell->size);
+        cli_text_json_value(out, cell->text, cell->size);
     else
         cli_text_json(out, cell->text, cell->size);
 }

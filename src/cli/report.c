@@ -203,8 +203,12 @@ static void put_costs(struct cli_out *out, const struct cli_load_figures *figure
 void cli_report_summary(struct cli_out *out, const struct cli_report *report, const struct cli_load_figures *figures,
                         bool utf8) {
     double count = (double)figures->latency.count;
+    struct cli_out name;
 
-    cli_workload_put_name(report->workload, out);
+    cli_out_init(&name, CLI_OUT_MEMORY);
+    cli_workload_put_name(report->workload, &name);
+    cli_text_safe(out, name.data ? name.data : "", name.size, 0);
+    cli_out_free(&name);
     cli_out_format(out, " on %s, %" PRIu32 " %s x %" PRIu32 " deep, commit %s\n\n",
                    strcmp(report->backend, "sqlite") == 0 ? "SQLite" : "PostgreSQL", report->connections,
                    strcmp(report->backend, "sqlite") == 0 ? "readers" : "connections", report->depth, report->commit);

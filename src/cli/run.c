@@ -53,7 +53,8 @@ struct run {
     struct cli_table_style style;
     quring_param *params;
     uint32_t param_count;
-    bool printed; /* a result: the next CSV one is set apart */
+    bool terminal; /* standard output is one */
+    bool printed;  /* a result: the next CSV one is set apart */
     char where[256];
 };
 
@@ -122,7 +123,7 @@ static void print_result(struct run *run, const quring_result *result) {
         if (has_rows && run->printed)
             cli_out_char(&run->out, '\n');
         if (has_rows)
-            cli_print_csv(&run->out, &rows);
+            cli_print_csv(&run->out, &rows, run->terminal);
         break;
     case CLI_FORMAT_JSON:
         if (has_rows)
@@ -289,11 +290,11 @@ static int parse(struct run *run, int argc, char **argv, const char **url) {
     if (optind + 1 < argc)
         return cli_wrong("run", "%s: one URL only; SQL goes after -c, in quotes", argv[optind + 1]);
     *url = argv[optind];
-    bool terminal = isatty(STDOUT_FILENO);
-    run->format = format >= 0 ? (enum cli_format)format : terminal ? CLI_FORMAT_TABLE : CLI_FORMAT_CSV;
+    run->terminal = isatty(STDOUT_FILENO);
+    run->format = format >= 0 ? (enum cli_format)format : run->terminal ? CLI_FORMAT_TABLE : CLI_FORMAT_CSV;
     const char *kind = getenv("TERM");
     run->style.utf8 = cli_text_is_utf8();
-    run->style.color = terminal && kind && strcmp(kind, "dumb") != 0 && !getenv("NO_COLOR");
+    run->style.color = run->terminal && kind && strcmp(kind, "dumb") != 0 && !getenv("NO_COLOR");
     return CLI_EXIT_OK;
 }
 

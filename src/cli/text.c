@@ -45,9 +45,14 @@ size_t cli_utf8_decode(const char *text, size_t size, uint32_t *character) {
     return length;
 }
 
-/* Characters that show nothing themselves but change how their neighbours show. */
-static bool is_direction_control(uint32_t c) {
-    return c == 0x061c || (c >= 0x200e && c <= 0x200f) || (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+bool cli_character_is_safe(uint32_t c) {
+    if (c < 0x7f)
+        return c >= 0x20;
+    bool control = c <= 0x9f;
+    bool separator = c == 0x2028 || c == 0x2029;
+    bool direction =
+        c == 0x061c || c == 0x200e || c == 0x200f || (c >= 0x202a && c <= 0x202e) || (c >= 0x2066 && c <= 0x206f);
+    return !control && !separator && !direction;
 }
 
 static size_t put_escape(struct cli_out *out, const char *format, uint32_t value) {
@@ -71,7 +76,7 @@ static size_t put_character(struct cli_out *out, const char *text, size_t length
         return put_escape(out, "\\r", c);
     if (c < 0x20 || c == 0x7f)
         return put_escape(out, "\\x%02x", c);
-    int width = is_direction_control(c) ? -1 : wcwidth((wchar_t)c);
+    int width = cli_character_is_safe(c) ? wcwidth((wchar_t)c) : -1;
     if (width < 0)
         return put_escape(out, "\\u{%x}", c);
     if (out)
@@ -102,34 +107,59 @@ size_t cli_text_safe(struct cli_out *out, const char *text, size_t size, unsigne
     return columns;
 }
 
-static void put_json_escape(struct cli_out *out, unsigned char c) {
+static void put_json_escape(struct cli_out *out, uint32_t c) {
     static const char names[] = "btn\0fr"; /* 8 to 13; 11 has none */
     if (c == '"' || c == '\\')
-        cli_out_format(out, "\\%c", c);
+        cli_out_format(out, "\\%c", (char)c);
     else if (c >= 8 && c <= 13 && names[c - 8])
         cli_out_format(out, "\\%c", names[c - 8]);
     else
-        cli_out_format(out, "\\u%04x", c);
+        cli_out_format(out, "\\u%04x", c); /* none that is not safe needs two of them */
+}
+
+/* The bytes from `at` on that JSON takes as they are, and that are safe. */
+static size_t json_plain(const char *text, size_t size, size_t at, bool in_string) {
+    size_t from = at;
+    while (at < size) {
+        uint32_t c = (unsigned char)text[at];
+        size_t length = c < 0x80 ? 1 : cli_utf8_decode(text + at, size - at, &c);
+        if (length == 0 || !cli_character_is_safe(c) || (in_string && (c == '"' || c == '\\')))
+            break;
+        at += length;
+    }
+    return at - from;
 }
 
 void cli_text_json_inside(struct cli_out *out, const char *text, size_t size) {
     for (size_t at = 0; at < size;) {
-        size_t plain = at;
         uint32_t c;
-        size_t length = 1;
-        while (plain < size && (text[plain] & 0x80) == 0 && text[plain] >= 0x20 && text[plain] != '"' &&
-               text[plain] != '\\' && text[plain] != 0x7f)
-            plain++;
-        cli_out_bytes(out, text + at, plain - at);
-        at = plain;
+        size_t plain = json_plain(text, size, at, true);
+        cli_out_bytes(out, text + at, plain);
+        at += plain;
         if (at == size)
             break;
-        if ((text[at] & 0x80) == 0)
-            put_json_escape(out, (unsigned char)text[at]);
-        else if ((length = cli_utf8_decode(text + at, size - at, &c)) > 0)
-            cli_out_bytes(out, text + at, length);
+        size_t length = cli_utf8_decode(text + at, size - at, &c);
+        if (length > 0)
+            put_json_escape(out, c);
         else
             cli_out_text(out, "\xef\xbf\xbd");
+        at += length > 0 ? length : 1;
+    }
+}
+
+void cli_text_json_value(struct cli_out *out, const char *text, size_t size) {
+    for (size_t at = 0; at < size;) {
+        uint32_t c = ' ';
+        size_t plain = json_plain(text, size, at, false);
+        cli_out_bytes(out, text + at, plain);
+        at += plain;
+        if (at == size)
+            break;
+        size_t length = cli_utf8_decode(text + at, size - at, &c);
+        if (c < 0x20)
+            cli_out_char(out, ' '); /* white space between values: strings hold none of these */
+        else
+            put_json_escape(out, c);
         at += length > 0 ? length : 1;
     }
 }

@@ -37,7 +37,7 @@ static void source_cell(const void *source, uint64_t row, uint32_t column, struc
     *out = s->cells[row * s->columns + column];
 }
 
-enum format { TABLE, ASCII_TABLE, COLOR_TABLE, CSV, JSON };
+enum format { TABLE, ASCII_TABLE, COLOR_TABLE, CSV, TERMINAL_CSV, JSON };
 
 static char *print(enum format format, const struct source *source, uint64_t row_count) {
     struct cli_rows rows = {
@@ -50,8 +50,8 @@ static char *print(enum format format, const struct source *source, uint64_t row
     struct cli_out out;
     cli_text_locale();
     cli_out_init(&out, CLI_OUT_MEMORY);
-    if (format == CSV)
-        cli_print_csv(&out, &rows);
+    if (format == CSV || format == TERMINAL_CSV)
+        cli_print_csv(&out, &rows, format == TERMINAL_CSV);
     else if (format == JSON)
         cli_print_json(&out, &rows);
     else
@@ -278,6 +278,88 @@ Test(json, sixty_thousand_columns_of_one_name_are_told_apart) {
 Test(json, names_that_are_printed_alike_are_told_apart) {
     struct source s = {NAMES("\xff", "\xfe", "\xef\xbf\xbd_2"), 3, CELLS(number("1"), number("2"), number("3"))};
     expect(JSON, &s, 1, "[\n{\"\xef\xbf\xbd\": 1, \"\xef\xbf\xbd_2\": 2, \"\xef\xbf\xbd_2_2\": 3}\n]\n");
+}
+
+/* ---- What a terminal is given ------------------------------------------------------------------------------------ */
+
+/* Unicode's general categories Cc, Zl and Zp, its property Bidi_Control, and the format characters it deprecates. */
+static bool is_dangerous(uint32_t c) {
+    static const uint32_t ranges[][2] = {{0, 0x1f},        {0x7f, 0x9f},     {0x061c, 0x061c}, {0x200e, 0x200f},
+                                         {0x2028, 0x2029}, {0x202a, 0x202e}, {0x2066, 0x2069}, {0x206a, 0x206f}};
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        if (c >= ranges[i][0] && c <= ranges[i][1])
+            return true;
+    return false;
+}
+
+static size_t encode(uint32_t c, char bytes[4]) {
+    size_t size = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    for (size_t i = size; i > 1; i--, c >>= 6)
+        bytes[i - 1] = (char)(0x80 | (c & 0x3f));
+    bytes[0] = (char)(size == 1 ? c : (0xf00u >> size & 0xff) | c);
+    return size;
+}
+
+/* `kept`: white space that may stand as it is. */
+static void expect_safe(const char *text, const char *kept, uint32_t c) {
+    for (size_t at = 0, size = strlen(text), length; at < size; at += length) {
+        uint32_t shown = 0;
+        length = cli_utf8_decode(text + at, size - at, &shown);
+        cr_assert(length > 0 && ((shown < 0x80 && strchr(kept, (int)shown)) || !is_dangerous(shown)),
+                  "U+%04X in a text with U+%04X", shown, c);
+    }
+}
+
+Test(terminal, gets_no_character_that_moves_it_in_any_format) {
+    static const enum format formats[] = {TABLE, ASCII_TABLE, TERMINAL_CSV, JSON};
+    for (uint32_t c = 1; c<0x10ffff; c += c> 0x3000 ? 251 : 1) {
+        char value[8] = {0}, name[8] = "n", json[16] = "\"";
+        if (c >= 0xd800 && c <= 0xdfff)
+            continue;
+        encode(c, value);
+        memcpy(name + 1, value, 5);
+        size_t end = 1 + encode(c, json + 1);
+        json[end] = '"';
+        struct source s = {NAMES(name, "j"), 2, CELLS(text(value), cell(CLI_CELL_JSON, json))};
+        for (size_t i = 0; i < sizeof formats / sizeof *formats; i++) {
+            char *got = print(formats[i], &s, 1);
+            expect_safe(got, formats[i] == TERMINAL_CSV ? "\n\t" : "\n", c);
+            free(got);
+        }
+        char *got = print(CSV, &s, 1);
+        cr_assert_not_null(strstr(got, value), "CSV keeps U+%04X", c);
+        free(got);
+    }
+}
+
+Test(terminal, gets_no_ill_formed_bytes) {
+    static const char *const bytes[] = {"\xff",     "\x9b",         "\xc2",     "\xed\xa0\x80",     "\xed\xbf\xbf",
+                                        "\xc0\x9b", "\xe0\x82\x9b", "\xf0\x9f", "\xf4\x90\x80\x80", "a\xe2\x80"};
+    for (size_t i = 0; i < sizeof bytes / sizeof *bytes; i++) {
+        struct source s = {NAMES(bytes[i]), 1, CELLS(text(bytes[i]))};
+        char *table = print(TABLE, &s, 1), *csv = print(TERMINAL_CSV, &s, 1), *json = print(JSON, &s, 1);
+        expect_safe(table, "\n", 0);
+        expect_safe(csv, "\n", 0);
+        expect_safe(json, "\n", 0);
+        free(table);
+        free(csv);
+        free(json);
+    }
+}
+
+Test(terminal, json_is_the_same_value_with_escapes) {
+    struct source s = {NAMES("k\x7f"), 1,
+                       CELLS(text("a\x7f\xc2\x9b\xe2\x80\xaez\xe2\x80\x8dy\xf0\x9f\x98\x80"),
+                             cell(CLI_CELL_JSON, "{\"\xc2\x85\":\r\n\t[1, \"\xe2\x81\xa6\\n\\\"é\"]}"))};
+    expect(JSON, &s, 2,
+           "[\n{\"k\\u007f\": \"a\\u007f\\u009b\\u202ez\xe2\x80\x8dy\xf0\x9f\x98\x80\"},\n"
+           "{\"k\\u007f\": {\"\\u0085\":   [1, \"\\u2066\\n\\\"é\"]}}\n]\n");
+}
+
+Test(terminal, csv_shows_what_is_not_safe) {
+    struct source s = {NAMES("\033c"), 1, CELLS(text("say \"\033[2J\"\nand\tmore"), text("\r"))};
+    expect(TERMINAL_CSV, &s, 2, "\\x1bc\n\"say \"\"\\x1b[2J\"\"\nand\tmore\"\n\"\\r\"\n");
+    expect(CSV, &s, 2, "\033c\n\"say \"\"\033[2J\"\"\nand\tmore\"\n\"\r\"\n");
 }
 
 /* ---- Output ------------------------------------------------------------------------------------------------------ */
