@@ -32,8 +32,21 @@ static const char HELP[] =
     "      --format FORMAT   table  aligned columns; the default on a terminal\n"
     "                        csv    RFC 4180 with a header: NULL is empty, an empty string is \"\";\n"
     "                               the default elsewhere; an empty line between results\n"
-    "                        json   an array of objects for each statement that has columns\n"
+    "                        json   for each statement that has columns one array, which is a JSON\n"
+    "                               document of its own, with each row as an object on a line of\n"
+    "                               its own; statements without columns print nothing\n"
     "      --help\n"
+    "\n"
+    "In the output\n"
+    "  documents   of JSON stand one after the other, as jq and other readers of streams take them;\n"
+    "              a statement that fails prints none\n"
+    "  columns     of one name are name, name_2, name_3 … in JSON\n"
+    "  numbers     keep all their digits; SQLite's floating-point numbers have a point or an exponent,\n"
+    "              as in 1.0, its integers have none; NaN and Infinity are strings in JSON\n"
+    "  bytes       (bytea, BLOB) are \\x00ff, in JSON \"\\\\x00ff\"\n"
+    "  controls    that could move a terminal are escaped: \\x1b \\u{202e}, in JSON \\u001b; so are\n"
+    "              bytes that are no UTF-8, which JSON gives as U+FFFD. CSV that goes to a file or a\n"
+    "              pipe has the very bytes of the values\n"
     "\n"
     "URL: postgresql://user@host:port/db, \"host=… dbname=…\", sqlite:///relative.db,\n"
     "     sqlite:////absolute.db, sqlite:// (in memory). Passwords are better in ~/.pgpass or\n"
@@ -60,12 +73,32 @@ struct run {
 
 /* ---- Results ----------------------------------------------------------------------------------------------------- */
 
+struct source {
+    const quring_result *result;
+    char *real; /* REAL_BYTES for a cell's text */
+};
+
+enum { REAL_BYTES = 32 };
+
 static const char *result_name(const void *source, uint32_t column) {
-    return quring_column_name(source, column);
+    return quring_column_name(((const struct source *)source)->result, column);
 }
 
-static void result_cell(const void *source, uint64_t row, uint32_t column, struct cli_cell *cell) {
-    switch (quring_value_type(source, row, column)) {
+/* A column of SQLite has no type, so its values must show theirs: 1.0 is no integer. */
+static void mark_real(const struct source *source, struct cli_cell *cell) {
+    if (cell->size + sizeof ".0" > REAL_BYTES || strspn(cell->text, "-0123456789") != cell->size)
+        return;
+    memcpy(source->real, cell->text, cell->size);
+    memcpy(source->real + cell->size, ".0", sizeof ".0");
+    cell->text = source->real;
+    cell->size += strlen(".0");
+}
+
+static void result_cell(const void *arg, uint64_t row, uint32_t column, struct cli_cell *cell) {
+    const struct source *source = arg;
+    const quring_result *result = source->result;
+    quring_type type = quring_value_type(result, row, column);
+    switch (type) {
     case QURING_NULL:
         cell->kind = CLI_CELL_NULL;
         return;
@@ -87,10 +120,12 @@ static void result_cell(const void *source, uint64_t row, uint32_t column, struc
     default:
         cell->kind = CLI_CELL_TEXT;
     }
-    if (quring_get_text(source, row, column, &cell->text, &cell->size) < 0) {
+    if (quring_get_text(result, row, column, &cell->text, &cell->size) < 0) {
         cell->kind = CLI_CELL_TEXT;
-        cell->text = quring_result_error(source);
+        cell->text = quring_result_error(result);
         cell->size = strlen(cell->text);
+    } else if (type == QURING_FLOAT8 && quring_column_type(result, column) == QURING_OTHER) {
+        mark_real(source, cell);
     }
 }
 
@@ -104,8 +139,9 @@ static void print_tag(struct run *run, const quring_result *result) {
 }
 
 static void print_result(struct run *run, const quring_result *result) {
+    char real[REAL_BYTES];
     struct cli_rows rows = {
-        .source = result,
+        .source = &(struct source){.result = result, .real = real},
         .column_count = quring_column_count(result),
         .row_count = quring_row_count(result),
         .name = result_name,

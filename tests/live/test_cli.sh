@@ -202,6 +202,9 @@ test_run_streams() {
     check "$name: a terminal gets a table" has "$out" "(1 row)"
 }
 
+# Values of SQLite that are told apart by their type only.
+VALUES="select 1.0 as a, 1 as b, x'31' as c, '1' as d, -0.0 as e, 1e20 as f, 0.5 as g, 9e999 as h, null as i"
+
 test_run_sqlite() {
     gives "trigger" 0 $'n\n2\n' "$QURING" run sqlite:// -c \
         "create table a (x); create table b (x);
@@ -212,6 +215,14 @@ test_run_sqlite() {
         "$QURING" run sqlite:// --format table -c "select char(27) || '[2J' || char(155) || 'm' as x"
     gives "bytes" 0 $'[\n{"x": "a\xef\xbf\xbdb"}\n]\n' \
         "$QURING" run sqlite:// --format json -c "select cast(x'61ff62' as text) as x"
+    gives "each value shows its type: json" 0 \
+        $'[\n{"a": 1.0, "b": 1, "c": "\\\\x31", "d": "1", "e": -0.0, "f": 1e+20, "g": 0.5, "h": "Infinity", "i": null}\n]\n' \
+        "$QURING" run sqlite:// --format json -c "$VALUES"
+    gives "each value shows its type: csv" 0 $'a,b,c,d,e,f,g,h,i\n1.0,1,\\x31,1,-0.0,1e+20,0.5,Infinity,\n' \
+        "$QURING" run sqlite:// --format csv -c "$VALUES"
+    run "$QURING" run sqlite:// --format table -c "$VALUES"
+    check "each value shows its type: table" is "$(sed -n 3p <<<"$out")" \
+        ' 1.0 │ 1 │ \x31 │ 1 │ -0.0 │ 1e+20 │ 0.5 │ Infinity │ NULL'
     run env LC_ALL=C "$QURING" run sqlite:// --format table -c "select 'é' as x, 1 as y"
     check "no UTF-8: ASCII lines" is "$out" $' x | y\n---+---\n é | 1\n(1 row)\n'
     fails "no such folder" 1 "unable to open" "$QURING" run "sqlite:///$WORK/no/such.db" -c "select 1"
