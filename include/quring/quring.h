@@ -357,6 +357,10 @@ typedef struct quring_done {
     quring_status status;
     const quring_result *result; /* never NULL; empty unless status is QURING_OK */
     const quring_error *error;   /* NULL exactly when status is QURING_OK */
+    /* Whether it may have reached the database: a byte of it was handed to the kernel, or was certain to go out; on
+       SQLite, its execution was begun. False: it took no effect and will take none, whatever the status says, so it is
+       safe to submit again. A member of a GROUP that was rolled back, to be run again, counts as not sent until then. */
+    bool sent;
 } quring_done;
 
 /* Takes up to `capacity` completions, oldest first. Returns how many. Does no I/O. */

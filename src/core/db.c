@@ -15,6 +15,26 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+/* Some outcomes tell by themselves; for those that the engine gives, the backend kept count. */
+static bool was_sent(const struct query *query, quring_status status) {
+    switch (status) {
+    case QURING_OK:
+    case QURING_SERVER_ERROR:
+    case QURING_IN_DOUBT:
+    case QURING_PROTOCOL:
+        return true;
+    case QURING_SKIPPED:
+    case QURING_NOT_SENT:
+        return false;
+    case QURING_CANCELLED:
+    case QURING_TIMEOUT:
+    case QURING_LIMIT:
+    case QURING_SHUTDOWN:
+        return query->sent;
+    }
+    UNREACHABLE("a status that is none");
+}
+
 void db_query_finish(struct query *query, quring_status status) {
     struct quring_db *db = query->db;
     struct host *host = db->host;
@@ -25,6 +45,7 @@ void db_query_finish(struct query *query, quring_status status) {
         db->running_count--;
     query_move(query, QUERY_DONE);
     query->status = (uint8_t)status;
+    query->sent = was_sent(query, status);
     if (base_unlikely(status != QURING_OK))
         result_discard(&query->result);
 
@@ -61,6 +82,7 @@ struct query *db_query_admit(struct quring_db *db) {
 void db_query_requeue(struct query *query) {
     struct quring_db *db = query->db;
     query_move(query, QUERY_WAITING);
+    query->sent = false;
     list_remove(&query->link);
     list_push_front(&db->waiting, &query->link);
     db->running_count--;

@@ -50,7 +50,7 @@ __attribute__((format(printf, 4, 5))) void db_query_fail(struct query *query, qu
 /* Takes the oldest waiting query for running; NULL when none waits. */
 struct query *db_query_admit(struct quring_db *db);
 
-/* Puts a running query of which no byte was sent back to the front of the waiting ones. */
+/* Puts a running query back to the front of the waiting ones: no byte of it was sent, or all of it was undone. */
 void db_query_requeue(struct query *query);
 
 /* Sets quring_errmsg() and returns `error`. */

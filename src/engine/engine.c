@@ -337,7 +337,7 @@ int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
     query->id = token;
     query->user_data = q->user_data;
     query->commit = (uint8_t)(q->commit && !db->options.exclusive ? q->commit : db->options.commit);
-    query->retried = false;
+    query->retried = query->sent = false;
     result_begin(&query->result, db->options.result_bytes, db->options.result_row_count);
     query_move(query, QUERY_WAITING);
     list_push_back(&db->waiting, &query->link);
@@ -420,7 +420,8 @@ int engine_reap(quring_engine *engine, quring_done *done, uint32_t capacity) {
                                       .user_data = query->user_data,
                                       .status = (quring_status)query->status,
                                       .result = &query->result,
-                                      .error = query->status == QURING_OK ? NULL : &query->error.view};
+                                      .error = query->status == QURING_OK ? NULL : &query->error.view,
+                                      .sent = query->sent};
     }
     engine->host.done_count -= count;
     engine->pending_count -= count;

@@ -85,6 +85,7 @@ static bool columns_stale(const struct lite_stmt *stmt) {
 /* Steps to the end, or to the first row that is too many. */
 static int step(struct lite_conn *conn, struct lite_stmt *stmt, struct query *query) {
     struct quring_result *result = &query->result;
+    query->sent = true;
     int code = sqlite3_step(stmt->handle);
     if (code != SQLITE_ROW && code != SQLITE_DONE)
         return step_failed(conn, query, code);

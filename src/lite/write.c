@@ -20,6 +20,7 @@
 static void forget_outcome(struct query *query) {
     result_discard(&query->result);
     error_clear(&query->error);
+    query->sent = false;
 }
 
 static bool groupable(const struct lite_lane *lane, uint32_t at) {

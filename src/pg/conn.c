@@ -360,6 +360,7 @@ void pg_conn_send(struct pg_conn *conn, struct query *query) {
                       "the query does not fit a message of %d bytes, or memory ran out", WIRE_SEND_BYTES_MAX);
         return;
     }
+    query->sent = true; /* from here on only the loss of the connection keeps its bytes from going out */
     query->backend.pg.conn = conn;
     query->backend.pg.request = request;
     conn->group_open = !alone;

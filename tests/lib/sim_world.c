@@ -236,6 +236,10 @@ static void check_done(struct world *world, const quring_done *done) {
     LAW(done->id == asked->id, "query %u has another's id", index);
     asked->ended = true;
     asked->status = (uint8_t)done->status;
+    asked->sent = done->sent;
+    LAW(done->sent || (done->status != QURING_OK && done->status != QURING_IN_DOUBT), "%s, and not sent",
+        quring_status_name(done->status));
+    LAW(!done->sent || done->status != QURING_NOT_SENT, "NOT_SENT, and sent");
     world->ended_count++;
     world->by_status[done->status]++;
     if (world->rogue)
@@ -349,5 +353,9 @@ void world_check_ledger(struct world *world) {
             LAW(entry->committed == 0, "query %u took effect, but ended with %s", i, status);
         if (asked->status == QURING_NOT_SENT && !asked->grouped)
             LAW(entry->bound == 0, "query %u was sent, but ended with %s", i, status);
+        if (!asked->ended || asked->sent)
+            continue;
+        LAW(entry->committed == 0, "query %u took effect, but its completion says that it was not sent", i);
+        LAW(asked->grouped || entry->bound == 0, "query %u came, but its completion says that it was not sent", i);
     }
 }

@@ -8,6 +8,8 @@
  *   its error   a SERVER_ERROR has the SQLSTATE that its statement asked for (or that of a plan that went stale twice)
  *   the truth   OK: committed once. SERVER_ERROR, NOT_SENT: never committed. Any: committed once at most; outside GROUP
  *               executed once at most. NOT_SENT: never bound, unless the server had refused it or rolled it back before
+ *   sent        a completion that says that its query was not sent: never bound, and in GROUP never committed. OK and
+ *               IN_DOUBT say that it was, NOT_SENT that it was not
  *   allowed     no other status than the test expects: bits of `allowed`, on top of what the statement itself ends with
  */
 #ifndef QURING_TESTS_SIM_WORLD_H
@@ -24,6 +26,7 @@ struct asked {
     uint32_t number;
     char sqlstate[6];
     bool grouped, accepted, ended, released;
+    bool sent; /* as its completion said */
     uint8_t status;
     quring_id id;
     char got_sqlstate[6];

@@ -17,6 +17,7 @@ Test(sim_life, a_query_that_waits_is_cancelled_before_it_is_sent) {
     expect(query, QURING_CANCELLED, NULL);
     expect(other, QURING_OK, NULL);
     cr_assert_eq(world.server.ledger[query].bound, 0);
+    cr_assert_not(world.asked[query].sent);
     cr_assert_eq(quring_cancel(world.engine, world.asked[query].id), QURING_ESTALE);
     world_close(&world);
 }
@@ -32,8 +33,10 @@ Test(sim_life, the_reply_to_a_cancelled_query_reaches_nobody) {
     for (int i = 1; i < 10; i += 2)
         cr_assert_eq(quring_cancel(world.engine, world.asked[queries[i]].id), 0);
     world_finish(&world);
-    for (int i = 0; i < 10; i++)
+    for (int i = 0; i < 10; i++) {
         expect(queries[i], i % 2 ? QURING_CANCELLED : QURING_OK, NULL);
+        cr_assert(world.asked[queries[i]].sent);
+    }
     cr_assert_eq(world_stats(&world).connection_lost_count, 0);
     world_close(&world);
 }
@@ -54,7 +57,8 @@ Test(sim_life, timeouts_come_in_time) {
     expect(first, QURING_TIMEOUT, "57014");
     expect(second, QURING_TIMEOUT, "57014");
     expect(third, QURING_TIMEOUT, "57014");
-    cr_assert_eq(world.server.ledger[third].bound, 0); /* never sent */
+    cr_assert_eq(world.server.ledger[third].bound, 0);
+    cr_assert(world.asked[first].sent && world.asked[second].sent && !world.asked[third].sent);
     world_close(&world);
 }
 
@@ -67,6 +71,25 @@ Test(sim_life, a_timeout_before_any_connection) {
     int query = world_ask(&world, &what);
     world_finish(&world);
     expect(query, QURING_TIMEOUT, "57014");
+    world_close(&world);
+}
+
+/* A group that was undone took no effect, so its members wait as if they had never been sent; and so they may end. */
+Test(sim_life, a_member_that_was_undone_counts_as_not_sent) {
+    open_one(2);
+    world_connect(&world, 1);
+    world.allowed = MAY(CANCELLED);
+    struct ask good = {.verb = "insert", .commit = QURING_COMMIT_GROUP},
+               bad = {.verb = "error", .sqlstate = "22012", .commit = QURING_COMMIT_GROUP};
+    int undone = world_ask(&world, &good), failed = world_ask(&world, &bad);
+    while (world.ended_count < 1)
+        (void)world_run(&world, 1, QURING_FOREVER);
+    expect(failed, QURING_SERVER_ERROR, "22012");
+    cr_assert_eq(world.server.ledger[undone].executed, 1);
+    cr_assert_eq(quring_cancel(world.engine, world.asked[undone].id), 0);
+    world_finish(&world);
+    expect(undone, QURING_CANCELLED, NULL);
+    cr_assert_not(world.asked[undone].sent);
     world_close(&world);
 }
 
@@ -102,10 +125,14 @@ Test(sim_life, shutdown_gives_grace_to_what_was_sent) {
     uint64_t took = sim_now_ns(world.sim) - start;
     cr_assert(took >= 25 * MS && took < 26 * MS);
     world_reap(&world);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++) {
         expect(sent[i], i < 2 ? QURING_OK : QURING_SHUTDOWN, NULL);
-    for (int i = 0; i < 3; i++)
+        cr_assert(world.asked[sent[i]].sent);
+    }
+    for (int i = 0; i < 3; i++) {
         expect(waiting[i], QURING_SHUTDOWN, NULL);
+        cr_assert_not(world.asked[waiting[i]].sent);
+    }
     world_close(&world);
 }
 
