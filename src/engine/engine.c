@@ -372,6 +372,13 @@ static bool has_enough(const quring_engine *engine, uint32_t min_count) {
     return done >= min_count || (done > 0 && done == engine->pending_count);
 }
 
+static bool has_waiting(const quring_engine *engine) {
+    list_for_each(node, &engine->host.databases)
+        if (list_entry(node, struct quring_db, link)->waiting_count)
+            return true;
+    return false;
+}
+
 static int turn(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
     advance(engine);
     return ring_turn(engine->host.ring, has_enough(engine, min_count) ? 0 : timeout_ns);
@@ -391,8 +398,10 @@ int engine_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
         uint64_t now = now_ns(engine);
         until = now + timeout_ns < now ? UINT64_MAX : now + timeout_ns;
     }
+    int error = has_waiting(engine) ? ring_look(engine->host.ring) : 0;
     for (;;) {
-        int error = turn(engine, min_count, timeout_ns);
+        if (!error)
+            error = turn(engine, min_count, timeout_ns);
         if (error && error != -EINTR)
             return turn_error(engine, error);
         if (error == -EINTR || ring_take_wake(engine->host.ring) || timeout_ns == 0 || has_enough(engine, min_count))

@@ -16,6 +16,14 @@ enum { EVENT_BATCH = 256, TIMERS_BESIDE_SOCKETS = 64 };
  */
 static const uint64_t SEND_GUARD_NS = 200000;
 
+/*
+ * A program that leaves the ring alone for this long may come back to sockets that changed meanwhile: servers end idle
+ * sessions and restart. Shorter pauses are those of a busy loop, for which a look would be one more system call a turn.
+ */
+static const uint64_t AWAY_NS = 1000000;
+
+enum { LOOKS_MAX = 8 }; /* at what arrived meanwhile: a peer that goes on talking can't keep a turn from beginning */
+
 static const uint64_t WAKE_TOKEN = UINT64_MAX;
 
 /* ---- Open and close ---- */
@@ -261,6 +269,26 @@ static int wait(struct ring *ring, uint64_t timeout_ns) {
     if (timeout_ns != UINT64_MAX)
         timeout_ns -= spent < timeout_ns ? spent : timeout_ns;
     return block(ring, timeout_ns);
+}
+
+/*
+ * A receive may have to be armed before it tells what is there, and tells of one thing only: of bytes, then of the end
+ * behind them. So this looks until nothing more comes.
+ */
+int ring_look(struct ring *ring) {
+    struct port *port = ring->port;
+    if (slots_taken(&ring->streams) == 0 || port->methods->now_ns(port) - ring->now_ns < AWAY_NS)
+        return 0;
+    uint32_t collected = 1;
+    for (int i = 0; i < LOOKS_MAX && collected; i++) {
+        emit(ring);
+        int error = port->methods->enter(port, 0, 0);
+        if (error && error != -ETIME && error != -EINTR)
+            return error;
+        ring->now_ns = port->methods->now_ns(port);
+        collected = collect(ring);
+    }
+    return 0;
 }
 
 int ring_turn(struct ring *ring, uint64_t timeout_ns) {

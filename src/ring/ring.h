@@ -45,6 +45,13 @@ void ring_close(struct ring *ring);
 /* One turn. Waits up to `timeout_ns` for something to happen; 0 or a negative errno that ends the ring's life. */
 int ring_turn(struct ring *ring, uint64_t timeout_ns);
 
+/*
+ * For a program that is back from elsewhere, before it appends anything new: collects what arrived at the streams
+ * meanwhile, so that an end or a message that nobody asked for is not met by a request. Never sleeps; does nothing when
+ * the last turn ended a moment ago. 0 or a negative errno that ends the ring's life.
+ */
+int ring_look(struct ring *ring);
+
 /* Sets sockets aside for an owner of streams, whose stream_open() then finds room; false: there are not as many left. */
 bool ring_sockets_take(struct ring *ring, uint32_t count);
 void ring_sockets_give(struct ring *ring, uint32_t count);

@@ -482,6 +482,14 @@ void sim_server_go_rogue(struct sim_server *server, uint32_t nth, const void *by
     }
 }
 
+void sim_server_say(struct sim_server *server, const void *bytes, size_t size) {
+    list_for_each(node, &server->conns) {
+        struct sim_conn *conn = list_entry(node, struct sim_conn, link);
+        if (!conn->over && !conn->quiet)
+            sim_peer_write(conn->peer, bytes, size);
+    }
+}
+
 uint32_t sim_server_conn_count(const struct sim_server *server) {
     uint32_t count = 0;
     list_for_each(node, &server->conns)

@@ -90,6 +90,8 @@ void sim_server_deafen(struct sim_server *server);
 
 /* The n-th connection that lives, if there is one, stops answering and writes these bytes instead. */
 void sim_server_go_rogue(struct sim_server *server, uint32_t nth, const void *bytes, size_t size);
+/* All connections that live say these bytes, which nobody asked for, and go on as if nothing was. */
+void sim_server_say(struct sim_server *server, const void *bytes, size_t size);
 uint32_t sim_server_conn_count(const struct sim_server *server);
 
 static inline int64_t sim_server_identity(const struct sim_server *server, uint32_t index) {
