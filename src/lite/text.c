@@ -87,24 +87,6 @@ size_t lite_text_blank(const char *sql, size_t length) {
     return (size_t)(r.at - sql);
 }
 
-uint8_t lite_text_route(const char *sql, size_t length) {
-    static const char *const alone[] = {"pragma", "vacuum", "attach", "detach", NULL};
-    static const char *const writes[] = {"insert", "update", "delete",  "replace", "create",
-                                         "drop",   "alter",  "reindex", "analyze", NULL};
-    struct reader r = read_text(sql, length);
-    struct word word = next_word(&r);
-    if (is(word, "explain")) { /* of a PRAGMA that works while it is prepared, it works too */
-        word = next_word(&r);
-        if (is(word, "query")) {
-            next_word(&r);
-            word = next_word(&r);
-        }
-    }
-    if (is_any(word, alone))
-        return LITE_TO_WRITER | LITE_ALONE;
-    return is_any(word, writes) ? LITE_TO_WRITER : LITE_TO_READER;
-}
-
 /* Past a string, a quoted name, or one other character. */
 static void skip_token(struct reader *r) {
     char quote = *r->at++;
@@ -133,6 +115,35 @@ static struct word main_verb(struct reader *r) {
         depth -= *r->at == ')' && depth > 0;
         skip_token(r);
     }
+}
+
+/* The word that says what a text does, past EXPLAIN [QUERY PLAN] and the tables of WITH. */
+static struct word verb_of(struct reader *r) {
+    struct word word = next_word(r);
+    if (is(word, "explain")) {
+        word = next_word(r);
+        if (is(word, "query")) {
+            next_word(r);
+            word = next_word(r);
+        }
+    }
+    return is(word, "with") ? main_verb(r) : word;
+}
+
+uint8_t lite_text_route(const char *sql, size_t length) {
+    static const char *const alone[] = {"pragma", "vacuum", "attach", "detach", NULL};
+    static const char *const writes[] = {"insert", "update", "delete",  "replace", "create",
+                                         "drop",   "alter",  "reindex", "analyze", NULL};
+    struct reader r = read_text(sql, length);
+    struct word word = verb_of(&r); /* of a PRAGMA that works while it is prepared, EXPLAIN works too */
+    if (is_any(word, alone))
+        return LITE_TO_WRITER | LITE_ALONE;
+    return is_any(word, writes) ? LITE_TO_WRITER : LITE_TO_READER;
+}
+
+bool lite_text_is_pragma(const char *sql, size_t length) {
+    struct reader r = read_text(sql, length);
+    return is(verb_of(&r), "pragma");
 }
 
 static const char *object_command(struct reader *r, const char *const commands[4]) {

@@ -15,10 +15,13 @@ enum {
 };
 
 /*
- * The first guess: what begins like a write goes to the writer, all else to a reader, which sends it on when SQLite says
- * that it writes. So CREATE and INSERT that were submitted in this order run in this order.
+ * The first guess: what begins like a write, or like WITH for one, goes to the writer, all else to a reader, which sends it
+ * on when SQLite says that it writes. So CREATE and INSERT that were submitted in this order run in this order.
  */
 uint8_t lite_text_route(const char *sql, size_t length);
+
+/* Whether it is a PRAGMA or EXPLAIN [QUERY PLAN] PRAGMA. */
+bool lite_text_is_pragma(const char *sql, size_t length);
 
 /* The words for quring_command(), static: "INSERT", "CREATE TABLE"; for WITH those of its main statement. */
 const char *lite_text_command(const char *sql, size_t length);
