@@ -52,6 +52,12 @@ void lite_conn_error(struct lite_conn *conn, int code, const struct quring_state
         lite_error_set(error, code, sqlite3_errstr(code), NULL, 0);
         return;
     }
+    if (conn->verdict.refusal) {
+        error_set(error, "0A000", conn->verdict.refusal, NULL, NULL, 0);
+        error->view.backend_code = code;
+        conn->verdict.refusal = NULL;
+        return;
+    }
     int primary = code & 0xff, cause = sqlite3_system_errno(conn->handle);
     bool has_cause = cause && (primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN || primary == SQLITE_FULL);
     char detail[128];

@@ -62,10 +62,11 @@ void lite_watch_install(struct lite_watch *watch, sqlite3 *handle);
 
 /* What the authorizer saw and said while a statement was prepared. */
 struct lite_verdict {
-    bool preparing;      /* the user's text; else SQLite's or our own statements, which may do all */
+    bool preparing;      /* the user's text; else SQLite's or our own statements */
+    bool is_pragma;      /* that text is a PRAGMA, or EXPLAINs one */
     bool pragma;         /* may have worked while it was prepared: never kept */
     bool to_writer;      /* refused, because it is the writer's to do */
-    const char *refusal; /* why it was refused; NULL: it was not */
+    const char *refusal; /* why it, or a step of it, was refused; NULL: it was not */
 };
 
 struct lite_conn;

@@ -57,43 +57,78 @@ static const char *pragma_refusal(const struct lite_conn *conn, const char *name
         return NULL;
     if (is_any(name, lane_pragmas))
         return one_of_many;
+    if (strcasecmp(name, "wal_autocheckpoint") == 0)
+        return "the writer checkpoints by itself: run PRAGMA wal_checkpoint for one more, or open the database with "
+               "options.exclusive";
     if (strcasecmp(name, "journal_mode") == 0 && conn->config->path && strcasecmp(value, "wal") != 0)
         return "readers and the writer work side by side in WAL mode only: change journal_mode through "
                "options.exclusive, with no other connection open";
     return NULL;
 }
 
-static const char *refusal(const struct lite_conn *conn, int action, const char *first, const char *second) {
+/*
+ * Whether a statement would make or change something in the schema "temp", which each connection has of its own, however
+ * it is spelled. ALTER TABLE updates the (empty) table of temporary objects along with main's, and all may read.
+ */
+static bool changes_temp(int action, const char *database) {
+    return database && strcmp(database, "temp") == 0 && action != SQLITE_READ && action != SQLITE_UPDATE;
+}
+
+static const char *shared_refusal(int action, const char *database) {
     switch (action) {
-    case SQLITE_PRAGMA:
-        return pragma_refusal(conn, first, second);
     case SQLITE_TRANSACTION:
     case SQLITE_SAVEPOINT:
     case SQLITE_ATTACH:
     case SQLITE_DETACH:
-    case SQLITE_CREATE_TEMP_TABLE:
-    case SQLITE_CREATE_TEMP_INDEX:
-    case SQLITE_CREATE_TEMP_TRIGGER:
-    case SQLITE_CREATE_TEMP_VIEW:
-        return conn->role == LITE_EXCLUSIVE ? NULL : one_of_many;
+        return one_of_many;
     default:
-        return NULL;
+        return changes_temp(action, database) ? one_of_many : NULL;
     }
+}
+
+static const char *refusal(const struct lite_conn *conn, int action, const char *first, const char *second,
+                           const char *database) {
+    const char *why = NULL;
+    if (action == SQLITE_FUNCTION && strcmp(second, "fts3_tokenizer") == 0)
+        return "fts3_tokenizer() would run code at an address that SQL gives: name a tokenizer in CREATE VIRTUAL TABLE";
+    if (action == SQLITE_PRAGMA && (why = pragma_refusal(conn, first, second)))
+        return why;
+    bool reads = action == SQLITE_PRAGMA && !second;
+    return conn->role == LITE_EXCLUSIVE || reads ? NULL : shared_refusal(action, database);
+}
+
+/*
+ * Statements of SQLite's own, which run within one of the user's, may do all but one thing: VACUUM works on an attached
+ * file, and with INTO that file stays.
+ */
+static const char *inner_refusal(const struct lite_conn *conn, int action, const char *first) {
+    if (action == SQLITE_ATTACH && first && *first && conn->role != LITE_EXCLUSIVE)
+        return "VACUUM INTO writes another file, and keeps all writes waiting: open the database with "
+               "options.exclusive";
+    return NULL;
+}
+
+/*
+ * A PRAGMA that a text names works while it is prepared: on the writer, each time anew. Virtual tables (FTS3, FTS5, R-Tree)
+ * prepare PRAGMAs of their own along with any SELECT; these only ask.
+ */
+static void note_pragma(struct lite_conn *conn, const char *value) {
+    struct lite_verdict *verdict = &conn->verdict;
+    if (!verdict->is_pragma && !value)
+        return;
+    verdict->pragma = true;
+    verdict->to_writer |= conn->role == LITE_READER;
 }
 
 static int authorize(void *argument, int action, const char *first, const char *second, const char *database,
                      const char *trigger) {
-    (void)database;
     (void)trigger;
     struct lite_conn *conn = argument;
     struct lite_verdict *verdict = &conn->verdict;
-    if (!verdict->preparing)
-        return SQLITE_OK;
-    if (action == SQLITE_PRAGMA) {
-        verdict->pragma = true;
-        verdict->to_writer |= conn->role == LITE_READER;
-    }
-    const char *why = refusal(conn, action, first, second);
+    const char *why =
+        verdict->preparing ? refusal(conn, action, first, second, database) : inner_refusal(conn, action, first);
+    if (verdict->preparing && action == SQLITE_PRAGMA)
+        note_pragma(conn, second);
     if (why && !verdict->refusal)
         verdict->refusal = why;
     return why || verdict->to_writer ? SQLITE_DENY : SQLITE_OK;

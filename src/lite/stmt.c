@@ -78,18 +78,9 @@ static bool number_parameters(struct lite_stmt *stmt, struct query_error *error)
     return true;
 }
 
-static void prepare_error(struct lite_conn *conn, int code, struct query *query) {
-    if (!conn->verdict.refusal) {
-        lite_conn_error(conn, code, query->statement, &query->error);
-        return;
-    }
-    error_set(&query->error, "0A000", conn->verdict.refusal, NULL, NULL, 0);
-    query->error.view.backend_code = code;
-}
-
 static int prepare_text(struct lite_conn *conn, const char *sql, size_t length, unsigned flags, sqlite3_stmt **handle,
                         const char **tail) {
-    conn->verdict = (struct lite_verdict){.preparing = true};
+    conn->verdict = (struct lite_verdict){.preparing = true, .is_pragma = lite_text_is_pragma(sql, length)};
     conn->prepare_count++;
     int code = sqlite3_prepare_v3(conn->handle, sql, (int)(length + 1), flags, handle, tail);
     conn->verdict.preparing = false;
@@ -107,7 +98,7 @@ static bool prepare(struct lite_conn *conn, struct lite_stmt *stmt, struct query
     if (conn->verdict.to_writer)
         return false;
     if (code != SQLITE_OK) {
-        prepare_error(conn, code, query);
+        lite_conn_error(conn, code, query->statement, &query->error);
         return false;
     }
     tail += lite_text_blank(tail, (size_t)(end - tail));
