@@ -4,6 +4,7 @@
  *
  *   main.c       dispatch, --help, --version, exit status
  *   options.c    getopt_long with messages that say what to do; numbers
+ *   secret.c     passwords in arguments, which no message repeats
  *   out.c        buffered output that notices a full disk and a closed pipe
  *   text.c       UTF-8, display width, and untrusted text made harmless for a terminal
  *   stop.c       Ctrl-C, SIGTERM and SIGHUP; the temporary database's files

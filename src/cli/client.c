@@ -5,36 +5,7 @@
 #include "cli/options.h"
 #include "cli/stop.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-/* ---- Passwords in URLs ------------------------------------------------------------------------------------------- */
-
-static void mask(char *message, const char *secret, size_t size) {
-    size_t keep = size < 3 ? size : 3;
-    if (size == 0)
-        return;
-    for (char *at = message; (at = memmem(at, strlen(at), secret, size)); at += keep) {
-        memset(at, '*', keep);
-        memmove(at + keep, at + size, strlen(at + size) + 1);
-    }
-}
-
-/* What a message may quote of a URL that could not be read must not hold its password. */
-static void mask_passwords(char *message, const char *url) {
-    const char *user = strstr(url, "://");
-    if (user) {
-        user += 3;
-        const char *colon = strchr(user, ':'), *at = strrchr(user, '@');
-        if (colon && at && colon < at)
-            mask(message, colon + 1, (size_t)(at - colon) - 1);
-    }
-    for (const char *key = url; (key = strstr(key, "password")); key++) { /* sslpassword, too */
-        const char *value = key + strlen("password");
-        value += strspn(value, " =");
-        mask(message, value, strcspn(value, "& "));
-    }
-}
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
@@ -42,23 +13,40 @@ bool cli_client_url_is_sqlite(const char *url) {
     return strncmp(url, "sqlite:", 7) == 0;
 }
 
-static int open_failed(const struct cli_client *client, const char *command, const char *url, int error) {
+/*
+ * libpq takes the first @ for the end of the password when it stands before the first /, and else sees no password at all:
+ * what it then says of hosts and ports quotes parts of it.
+ */
+static const char *misplaced_at(const char *url) {
+    const char *authority = strstr(url, "://");
+    if (strncmp(url, "postgres", 8) != 0 || !authority)
+        return NULL;
+    authority += 3;
+    const char *slash = authority + strcspn(authority, "/"), *path_end = slash + strcspn(slash, "?");
+    const char *at = memchr(authority, '@', (size_t)(slash - authority));
+    if (at && memchr(at + 1, '@', (size_t)(slash - at - 1)))
+        return "there is a second @ before the host: in a user's name or password write %40 for @";
+    if (memchr(slash, '@', (size_t)(path_end - slash)))
+        return "there is an @ behind the first /: in a password write %2F for /, in a database's name %40 for @";
+    return NULL;
+}
+
+static int open_failed(const struct cli_client *client, const char *command, int error) {
     const char *said = quring_errmsg(client->engine);
-    char *message = strdup(*said ? said : quring_strerror(error));
-    if (message)
-        mask_passwords(message, url);
-    int status = CLI_EXIT_FAILED;
+    if (!*said)
+        said = quring_strerror(error);
     if (error == QURING_EURL || error == QURING_EINVAL)
-        status = cli_wrong(command, "%s", message ? message : quring_strerror(error));
-    else
-        cli_error("%s", message ? message : quring_strerror(error));
-    free(message);
-    return status;
+        return cli_wrong(command, "%s", said);
+    cli_error("%s", said);
+    return CLI_EXIT_FAILED;
 }
 
 int cli_client_open(struct cli_client *client, const char *command, const char *url, const quring_options *options,
                     const quring_db_options *db_options) {
     *client = (struct cli_client){0};
+    const char *mistake = misplaced_at(url);
+    if (mistake)
+        return cli_wrong(command, "%s", mistake);
     int error = quring_engine_open(options, &client->engine);
     if (error < 0) {
         cli_error("%s\n`quring probe` says more", quring_strerror(error));
@@ -67,7 +55,7 @@ int cli_client_open(struct cli_client *client, const char *command, const char *
     }
     error = quring_db_open(client->engine, url, db_options, &client->db);
     if (error < 0) {
-        int status = open_failed(client, command, url, error);
+        int status = open_failed(client, command, error);
         client->db = NULL;
         cli_client_close(client);
         return status;

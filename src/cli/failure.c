@@ -18,15 +18,8 @@ enum {
 };
 
 static void say_line(const char *label, const char *text) {
-    struct cli_out out;
-    if (!*text)
-        return;
-    cli_out_init(&out, STDERR_FILENO);
-    cli_out_text(&out, label);
-    cli_text_safe(&out, text, strlen(text), CLI_TEXT_KEEP_LINES);
-    cli_out_char(&out, '\n');
-    cli_out_flush(&out);
-    cli_out_free(&out);
+    if (*text)
+        cli_say(label, "%s", text);
 }
 
 static void say_head(const char *where, const quring_done *done) {

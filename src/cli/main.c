@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 #include "cli/options.h"
 #include "cli/out.h"
+#include "cli/secret.h"
 #include "cli/text.h"
 
 #include "quring/quring.h"
@@ -36,6 +37,7 @@ int main(int argc, char **argv) {
     } commands[] = {{"run", cli_run}, {"bench", cli_bench}, {"probe", cli_probe}};
 
     cli_text_locale();
+    cli_secret_learn(argc, argv);
     const char *command = argc > 1 ? argv[1] : "";
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
         if (strcmp(command, commands[i].name) == 0)

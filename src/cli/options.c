@@ -2,6 +2,7 @@
 #include "cli/options.h"
 
 #include "cli/cli.h"
+#include "cli/secret.h"
 #include "cli/text.h"
 
 #include <ctype.h>
@@ -25,6 +26,7 @@ __attribute__((format(printf, 2, 0))) static void say(const char *prefix, const 
     cli_out_init(&message, CLI_OUT_MEMORY);
     cli_out_init(&line, STDERR_FILENO);
     cli_out_vformat(&message, format, args);
+    cli_secret_hide(&message);
     while (message.size > 0 && message.data[message.size - 1] == '\n') /* libpq's messages end with one */
         message.size--;
     if (wipes_line)
@@ -35,6 +37,13 @@ __attribute__((format(printf, 2, 0))) static void say(const char *prefix, const 
     cli_out_flush(&line);
     cli_out_free(&message);
     cli_out_free(&line);
+}
+
+void cli_say(const char *prefix, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    say(prefix, format, args);
+    va_end(args);
 }
 
 void cli_error(const char *format, ...) {

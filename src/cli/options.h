@@ -7,7 +7,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* "quring: …" on standard error, made safe for a terminal; line feeds stay. */
+/* "PREFIX…" on standard error, made safe for a terminal, without passwords; line feeds stay. */
+void cli_say(const char *prefix, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The same as "quring: …". */
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* From now on messages first wipe the terminal's line, on which a live line stands. */
 void cli_error_wipes_line(bool wipes);

@@ -95,11 +95,6 @@ test_usage() {
     wrong "one -c or one -f" run sqlite:// -c "select 1" -f file
     wrong "No such file" run sqlite:// -f "$WORK/nosuch"
     wrong "this is not a URL" run mysql://u:hidden@h/d -c "select 1"
-    check "no password" lacks "$err" hidden
-    wrong "left out" run "postgresql://u:hidden@[::1]x/d" -c "select 1"
-    check "no password" lacks "$err" hidden
-    wrong "left out" run "postgresql://u:hid%zzen@h/d" -c "select 1"
-    check "no password" lacks "$err" zzen
     wrong "there is no option --nonsense" bench --nonsense
     wrong "takes no value" bench --json=1
     wrong "from 1 to 10000" bench -c 0
@@ -120,6 +115,29 @@ test_usage() {
     wrong "No such file" bench -f "$WORK/nosuch"
     wrong "this is not a URL" bench ftp://x
     wrong "takes no arguments" probe x
+}
+
+# No message repeats a password, also one that is mislaid in a URL, or in a place where a URL does not belong.
+test_secrets() {
+    local url
+    for url in 'postgresql://u:hidden@[::1]x/d' 'postgresql://u:hid%zzen@127.0.0.1/d' 'mysql://u:hidden@h/d' \
+        'u:hidden@h/d' 'sqlite://u:hidden@h/x' 'postgresql://u:12/hidden@127.0.0.1:1/d' \
+        'postgresql://u:hidden/x@127.0.0.1:1/d' 'postgresql://u:hid@hidden@127.0.0.1:1/d' \
+        'postgresql://u:hidden/x?y=1@127.0.0.1:1/d' 'postgresql://u:hidden?x@127.0.0.1:1/d' \
+        'postgresql://127.0.0.1:1/d?password=x&hidden' 'postgresql://127.0.0.1:1/d?sslpassword=hidden&x' \
+        'host=127.0.0.1 port=1 password=x hidden' "host=127.0.0.1 port=x password='hid den" \
+        "host=127.0.0.1 port=1 password = 'hi\\'hidden' user=u" 'postgresql://u:hidden@127.0.0.1:1,127.0.0.1:x/d'; do
+        for command in "run $url -c select" "bench $url -n 1" "run sqlite:// $url" "bench sqlite:// $url" "$url" \
+            "run sqlite:// -f $url" "run sqlite:// --format $url" "bench -f $url" "bench -c $url" "bench --commit $url" \
+            "bench -b $url" "probe $url" "run --$url" "run sqlite:// --help=$url"; do
+            IFS=' ' read -r -a words <<<"${command/$url/@}"
+            run timeout 20 "$QURING" "${words[@]/@/"$url"}"
+            check "no password: $command" lacks "$err$out" hid
+            check "no password: $command" is "$((status == 1 || status == 2))" 1
+        done
+    done
+    wrong "write %2F for /" run postgresql://u:x/y@h/d -c "select 1"
+    wrong "write %40 for @" run postgresql://u:x@y@h/d -c "select 1"
 }
 
 test_probe() {
@@ -393,6 +411,7 @@ test_bench_signals_pg() {
 
 ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 test_usage
+test_secrets
 test_probe
 test_run_same "sqlite:///$WORK/run.db" SQLite
 test_run_streams "sqlite:///$WORK/run.db" SQLite
