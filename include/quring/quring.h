@@ -349,6 +349,7 @@ typedef struct quring_error {
     const char *message;  /* none of these is NULL; untrusted text of the server, in UTF-8 */
     const char *detail;
     const char *hint;
+    const char *severity; /* "ERROR"; of a notice "NOTICE", "WARNING", "INFO", "LOG" or "DEBUG", in English */
 } quring_error;
 
 typedef struct quring_done {
@@ -419,6 +420,17 @@ int quring_get_bytes(const quring_result *result, uint64_t row, uint32_t column,
 /* The text of the last accessor that failed on this result: column, type, value and why. "" when none has. */
 const char *quring_result_error(const quring_result *result);
 
+/*
+ * Notices and warnings that the server sent while it worked on this query, in order; also of one that failed. Kept are
+ * the first 64, and 64 KiB of text; quring_notice_dropped_count() says how many more there were. A query that ran again
+ * has those of its last run. They live until the release. Past 16 MiB of them before its reply a query ends with
+ * QURING_LIMIT, and its connection is closed. SQLite sends none.
+ */
+uint32_t quring_notice_count(const quring_result *result);
+uint64_t quring_notice_dropped_count(const quring_result *result);
+/* NULL out of range; `severity` is that of a notice. */
+const quring_error *quring_notice(const quring_result *result, uint32_t index);
+
 /* ---- Statistics ------------------------------------------------------------------------------------------------- */
 
 typedef struct quring_stats {
@@ -436,6 +448,7 @@ typedef struct quring_stats {
     uint32_t inflight_count;    /* now: given to one, outcome unknown */
     uint32_t connection_count;  /* now: connected */
     uint64_t stale_count;       /* completions of the kernel for what was already gone; 0 unless it has a bug */
+    uint64_t notice_count;      /* notices and warnings of PostgreSQL, whether a query was there to have them or not */
 } quring_stats;
 
 void quring_stats_get_sized(const quring_engine *engine, quring_stats *stats, size_t stats_bytes);

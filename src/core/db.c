@@ -5,7 +5,8 @@
  *   db          the host and the database handle, and how queries move between their lists
  *   query       one submitted query and its state
  *   result      its rows            columns   their description, shared by all results of a statement
- *   error       why it failed       names     QURING_E*, statuses and types in words
+ *   error       why it failed       notice    what else the server had to say of it
+ *   names       QURING_E*, statuses and types in words
  *   statement   SQL texts by content, and what kind of statement they are
  *   value       types, texts, parameters and the public accessors: see value.h
  *   backend     what the engine asks of PostgreSQL and SQLite alike

@@ -6,7 +6,7 @@
 static const char error_no_memory[] = "out of memory while keeping the text of another error";
 
 void error_init(struct query_error *error) {
-    *error = (struct query_error){.view = {.message = "", .detail = "", .hint = ""}};
+    *error = (struct query_error){.view = {.message = "", .detail = "", .hint = "", .severity = "ERROR"}};
     buf_init(&error->text, 3 * (ERROR_TEXT_BYTES_MAX + 1));
 }
 
@@ -16,13 +16,12 @@ void error_free(struct query_error *error) {
 }
 
 void error_reset(struct query_error *error) {
-    error->view = (quring_error){.message = "", .detail = "", .hint = ""};
+    error->view = (quring_error){.message = "", .detail = "", .hint = "", .severity = "ERROR"};
     buf_reset(&error->text, ERROR_KEEP_BYTES);
     error->set = false;
 }
 
-/* The length of a text once cut, never within a UTF-8 character. */
-static size_t error_cut(const char *text) {
+size_t error_text_length(const char *text) {
     size_t length = strnlen(text, ERROR_TEXT_BYTES_MAX + 1);
     if (length <= ERROR_TEXT_BYTES_MAX)
         return length;
@@ -47,7 +46,7 @@ void error_set(struct query_error *error, const char *sqlstate, const char *mess
 
     error_begin(error, sqlstate, position);
     for (int i = 0; i < 3; i++) {
-        lengths[i] = texts[i] ? error_cut(texts[i]) : 0;
+        lengths[i] = texts[i] ? error_text_length(texts[i]) : 0;
         total += lengths[i] ? lengths[i] + 1 : 0;
     }
     if (total == 0)

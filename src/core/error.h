@@ -16,6 +16,9 @@ struct query_error {
     bool set;
 };
 
+/* The length of a text once cut at ERROR_TEXT_BYTES_MAX, never within a UTF-8 character. */
+size_t error_text_length(const char *text);
+
 void error_init(struct query_error *error);
 void error_free(struct query_error *error);
 void error_reset(struct query_error *error);

@@ -33,10 +33,17 @@ void result_free(struct quring_result *result) {
     buf_free(&result->rows);
     buf_free(&result->offsets);
     result_free_blocks(result, 0);
+    result_drop_notices(result);
     result_init(result);
 }
 
+void result_drop_notices(struct quring_result *result) {
+    notices_free(result->notices);
+    result->notices = NULL;
+}
+
 void result_trim(struct quring_result *result) {
+    result_drop_notices(result);
     result_clear_rows(result);
     buf_shrink(&result->rows, RESULT_KEEP_BYTES);
     buf_shrink(&result->offsets, RESULT_KEEP_BYTES);

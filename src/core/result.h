@@ -20,6 +20,7 @@
 
 #include "base/buf.h"
 #include "core/columns.h"
+#include "core/notice.h"
 #include "quring/quring.h"
 
 enum result_format { RESULT_TEXT, RESULT_BINARY, RESULT_TAGGED };
@@ -54,6 +55,7 @@ struct quring_result {
     struct buf offsets; /* uint64_t per row but the first: where rows 1, 2, … start in `rows`; row 0 starts at 0 */
     size_t row_start;   /* of the row between result_row_begin() and result_row_end() */
     char command[RESULT_COMMAND_BYTES];
+    struct notices *notices; /* NULL while there are none; stay when the query fails */
     /* What follows serves the accessors and is theirs to change. */
     uint64_t seen_row; /* position memory: the cell accessed last, so that a walk costs O(1) a cell */
     uint32_t seen_column;
@@ -70,6 +72,7 @@ void result_init(struct quring_result *result);
 /* Gives all memory back. */
 void result_free(struct quring_result *result);
 
+void result_drop_notices(struct quring_result *result);
 void result_trim(struct quring_result *result);
 void result_change_columns(struct quring_result *result, struct columns *columns);
 bool result_append_offset(struct quring_result *result, uint64_t offset);
@@ -98,12 +101,14 @@ static inline void result_begin(struct quring_result *result, uint64_t result_by
     result->format = RESULT_TEXT;
     result->command[0] = 0;
     result->failure.code = 0;
+    if (base_unlikely(result->notices != NULL))
+        result_drop_notices(result);
 }
 
 /* Ends a query: gives memory over RESULT_KEEP_BYTES back, and all converted texts. */
 static inline void result_end(struct quring_result *result) {
     if (base_unlikely(result->rows.capacity > RESULT_KEEP_BYTES || result->offsets.capacity > RESULT_KEEP_BYTES ||
-                      result->blocks))
+                      result->blocks || result->notices))
         result_trim(result);
 }
 

@@ -137,12 +137,25 @@ static struct pg_conn *conn_of(struct stream *stream) {
     return base_container_of(stream, struct pg_conn, stream);
 }
 
+static void on_notice(struct pg_conn *conn, const struct wire_event *event) {
+    conn->db->base.host->stats.notice_count++;
+    bool asked = wire_session_outstanding(&conn->session) != 0;
+    struct query *query = asked ? pg_conn_flight(conn, event->request)->query : NULL;
+    if (query)
+        pg_reply_notice(query, &event->error);
+}
+
 /* Nobody asked for these. While a request is out there is a bound to them, for they keep its reply from coming. */
-static bool on_unasked(struct pg_conn *conn, size_t bytes) {
-    conn->unasked_bytes += wire_session_outstanding(&conn->session) ? bytes : 0;
+static bool on_unasked(struct pg_conn *conn, const struct wire_event *event, size_t bytes) {
+    if (event->kind == WIRE_NOTICE)
+        on_notice(conn, event);
+    if (!wire_session_outstanding(&conn->session))
+        return true;
+    conn->unasked_bytes += bytes;
     if (conn->unasked_bytes <= UNASKED_BYTES_MAX)
         return true;
-    pg_conn_break(conn, QURING_PROTOCOL, "08P01", "notices without end");
+    pg_conn_flight(conn, event->request)->over_limit = true;
+    pg_conn_break(conn, QURING_IN_DOUBT, "54000", "a query got more than 16 MiB of notices");
     return false;
 }
 
@@ -156,7 +169,7 @@ static size_t consume(struct pg_conn *conn, struct buf *in) {
         used += taken;
         bool unasked =
             event.kind == WIRE_NOTICE || event.kind == WIRE_PARAMETER_STATUS || event.kind == WIRE_NOTIFICATION;
-        if (event.kind == WIRE_NEED_MORE || !(unasked ? on_unasked(conn, taken) : on_event(conn, &event)))
+        if (event.kind == WIRE_NEED_MORE || !(unasked ? on_unasked(conn, &event, taken) : on_event(conn, &event)))
             break;
     }
     buf_consume(in, used);

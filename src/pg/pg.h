@@ -206,6 +206,7 @@ void pg_barrier_ready(struct pg_conn *conn, const struct wire_event *event);
 
 /* settle.c */
 void pg_reply_complete(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event);
+void pg_reply_notice(struct query *query, const struct wire_error *notice);
 void pg_reply_error(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event);
 void pg_reply_ready(struct pg_conn *conn, const struct wire_event *event);
 /* Back to the front of the line, with nothing left of what it received. */

@@ -49,6 +49,16 @@ void pg_reply_error(struct pg_conn *conn, struct pg_flight *flight, const struct
     error_set(&flight->query->error, error->sqlstate, error->message, error->detail, error->hint, error->position);
 }
 
+void pg_reply_notice(struct query *query, const struct wire_error *notice) {
+    quring_error view = {.position = notice->position,
+                         .message = notice->message,
+                         .detail = notice->detail,
+                         .hint = notice->hint,
+                         .severity = notice->severity};
+    memcpy(view.sqlstate, notice->sqlstate, sizeof view.sqlstate);
+    notices_add(&query->result.notices, &view);
+}
+
 /* ---- Sync points ---- */
 
 void pg_query_restart(struct query *query) {

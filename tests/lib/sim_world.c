@@ -208,7 +208,7 @@ static uint32_t natural_statuses(const struct asked *asked) {
     if (is_verb(asked, "hostile"))
         return asked->number >= 24 ? MAY(OK) | MAY(PROTOCOL) : MAY(PROTOCOL);
     if (is_verb(asked, "flood"))
-        return MAY(PROTOCOL);
+        return MAY(LIMIT);
     return asked->sqlstate[0] ? MAY(SERVER_ERROR) : MAY(OK);
 }
 
@@ -226,6 +226,23 @@ static void check_error(const struct world *world, uint32_t index, const quring_
         asked->sqlstate);
     LAW(done->error->message[0] && (world->poor || strcmp(done->error->hint, "read the manual") == 0),
         "the error's words are lost");
+}
+
+/* Those of the statement, and with `async` what the server slips in anywhere. */
+static void check_notices(const struct world *world, const struct asked *asked, const quring_done *done) {
+    uint32_t count = quring_notice_count(done->result);
+    uint64_t all = count + quring_notice_dropped_count(done->result);
+    uint32_t wanted = is_verb(asked, "notice") && done->status == QURING_OK ? asked->number : 0;
+    LAW(count <= 64 && (count == all || count == 64 || world->poor), "%u of %" PRIu64 " notices", count, all);
+    LAW(all >= wanted || world->poor, "%" PRIu64 " notices, not %u", all, wanted);
+    LAW(all == wanted || done->status != QURING_OK || world->server.async, "%" PRIu64 " notices, not %u", all, wanted);
+    for (uint32_t i = 0; i < count; i++) {
+        const quring_error *notice = quring_notice(done->result, i);
+        bool said = strcmp(notice->severity, "NOTICE") == 0 && strcmp(notice->sqlstate, "00000") == 0;
+        bool slipped = strcmp(notice->severity, "WARNING") == 0 && strcmp(notice->sqlstate, "01000") == 0;
+        LAW((said || slipped) && notice->message[0] && !notice->detail[0] && !notice->hint[0], "a wrong notice");
+    }
+    LAW(quring_notice(done->result, count) == NULL, "a notice too many");
 }
 
 static void check_done(struct world *world, const quring_done *done) {
@@ -248,6 +265,7 @@ static void check_done(struct world *world, const quring_done *done) {
     LAW((world->allowed | natural_statuses(asked)) >> done->status & 1 || stale,
         "query %u (%s %u %s) ended with %s: %s", index, asked->verb, asked->number, asked->sqlstate,
         quring_status_name(done->status), done->error ? done->error->message : "");
+    check_notices(world, asked, done);
     if (done->status == QURING_OK) {
         LAW(!done->error, "an error with OK");
         LAW(!asked->sqlstate[0], "query %u (%s) ended with OK", index, asked->verb);

@@ -274,3 +274,59 @@ Test(pg_errors, commands_and_counts) {
         live_release(&live, &done);
     }
 }
+
+/* ---- Notices ---- */
+
+static void check_notice(const quring_done *done, uint32_t index, const char *severity, const char *sqlstate,
+                         const char *message) {
+    const quring_error *notice = quring_notice(done->result, index);
+    cr_assert(notice, "no notice %u", index);
+    cr_expect_str_eq(notice->severity, severity);
+    cr_expect_str_eq(notice->sqlstate, sqlstate);
+    cr_expect_str_eq(notice->message, message);
+}
+
+Test(pg_errors, notices_and_warnings_reach_the_caller) {
+    live_open(&live, &(quring_db_options){.connection_count = 1});
+    live_exec(&live, "create or replace function live_talk(fail bool) returns int language plpgsql as $$ begin "
+                     "raise notice 'one' using detail = 'more', hint = 'read on'; raise warning 'two'; "
+                     "if fail then raise exception 'three'; end if; return 4; end $$");
+    for (int run = 0; run < 3; run++) {
+        quring_done done = live_run(&live, &(quring_query){.sql = "select live_talk(false)"});
+        live_check_ok(&done, "live_talk");
+        cr_assert_eq(quring_notice_count(done.result), 2u);
+        check_notice(&done, 0, "NOTICE", "00000", "one");
+        cr_expect_str_eq(quring_notice(done.result, 0)->detail, "more");
+        cr_expect_str_eq(quring_notice(done.result, 0)->hint, "read on");
+        check_notice(&done, 1, "WARNING", "01000", "two");
+        live_release(&live, &done);
+        done = live_run(&live, &(quring_query){.sql = "select live_talk(true)"});
+        live_check_error(&done, QURING_SERVER_ERROR, "P0001", "three");
+        cr_expect_str_eq(done.error->severity, "ERROR");
+        cr_assert_eq(quring_notice_count(done.result), 2u);
+        check_notice(&done, 1, "WARNING", "01000", "two");
+        live_release(&live, &done);
+    }
+    quring_done done = live_run(&live, &(quring_query){.sql = "drop table if exists live_no_such_table"});
+    check_notice(&done, 0, "NOTICE", "00000", "table \"live_no_such_table\" does not exist, skipping");
+    live_release(&live, &done);
+    done = live_run(&live, &(quring_query){.sql = "select 1"});
+    cr_assert_eq(quring_notice_count(done.result), 0u);
+    live_release(&live, &done);
+    quring_stats stats;
+    quring_stats_get(live.engine, &stats);
+    cr_assert_eq(stats.notice_count, 13u);
+    live_close(&live);
+}
+
+Test(pg_errors, notices_past_the_bounds_are_counted) {
+    live_open(&live, &(quring_db_options){.connection_count = 1});
+    quring_done done = live_run(
+        &live, &(quring_query){.sql = "do $$ begin for i in 1..1000 loop raise notice '%', i; end loop; end $$"});
+    live_check_ok(&done, "a thousand notices");
+    cr_assert_eq(quring_notice_count(done.result), 64u);
+    cr_assert_eq(quring_notice_dropped_count(done.result), 936u);
+    check_notice(&done, 63, "NOTICE", "00000", "64");
+    live_release(&live, &done);
+    live_close(&live);
+}

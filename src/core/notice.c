@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/notice.h"
+
+#include "core/error.h"
+#include "core/result.h"
+
+#include <stdlib.h>
+
+struct notice {
+    quring_error view;
+    char texts[];
+};
+
+struct notices {
+    uint32_t count;
+    uint64_t dropped_count;
+    size_t bytes; /* of all texts */
+    struct notice *notice[NOTICE_COUNT_MAX];
+};
+
+static struct notice *notice_copy(const quring_error *from, size_t room, size_t *size) {
+    const char *texts[] = {from->severity, from->message, from->detail, from->hint};
+    size_t lengths[4];
+    *size = 0;
+    for (int i = 0; i < 4; i++)
+        *size += 1 + (lengths[i] = error_text_length(texts[i]));
+    struct notice *notice = *size <= room ? malloc(sizeof *notice + *size) : NULL;
+    if (!notice)
+        return NULL;
+    notice->view = *from;
+    const char **views[] = {&notice->view.severity, &notice->view.message, &notice->view.detail, &notice->view.hint};
+    char *at = notice->texts;
+    for (int i = 0; i < 4; i++) {
+        memcpy(at, texts[i], lengths[i]);
+        at[lengths[i]] = 0;
+        *views[i] = at;
+        at += lengths[i] + 1;
+    }
+    return notice;
+}
+
+void notices_add(struct notices **at, const quring_error *view) {
+    if (!*at)
+        *at = calloc(1, sizeof **at);
+    struct notices *notices = *at;
+    if (!notices)
+        return;
+    size_t size;
+    bool closed = notices->count == NOTICE_COUNT_MAX || notices->dropped_count; /* what is kept has no gaps */
+    struct notice *notice = closed ? NULL : notice_copy(view, NOTICE_BYTES_MAX - notices->bytes, &size);
+    if (!notice) {
+        notices->dropped_count++;
+        return;
+    }
+    notices->bytes += size;
+    notices->notice[notices->count++] = notice;
+}
+
+void notices_free(struct notices *notices) {
+    for (uint32_t i = 0; notices && i < notices->count; i++)
+        free(notices->notice[i]);
+    free(notices);
+}
+
+/* ---- What a result says of them ---- */
+
+uint32_t quring_notice_count(const quring_result *result) {
+    return result->notices ? result->notices->count : 0;
+}
+
+uint64_t quring_notice_dropped_count(const quring_result *result) {
+    return result->notices ? result->notices->dropped_count : 0;
+}
+
+const quring_error *quring_notice(const quring_result *result, uint32_t index) {
+    return index < quring_notice_count(result) ? &result->notices->notice[index]->view : NULL;
+}
