@@ -72,22 +72,6 @@ static int execute(struct lite_conn *conn, const char *sql) {
     return sqlite3_exec(conn->handle, sql, NULL, NULL, NULL);
 }
 
-static int harden(sqlite3 *handle) {
-    sqlite3_extended_result_codes(handle, 1);
-    static const struct {
-        int option, value;
-    } options[] = {
-        {SQLITE_DBCONFIG_DEFENSIVE, 1},
-        {SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0},
-        {SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0},
-        {SQLITE_DBCONFIG_WRITABLE_SCHEMA, 0},
-    };
-    int code = SQLITE_OK;
-    for (size_t i = 0; i < sizeof options / sizeof *options && code == SQLITE_OK; i++)
-        code = sqlite3_db_config(handle, options[i].option, options[i].value, NULL);
-    return code;
-}
-
 /*
  * Changes to WAL; on a file that can't be changed, or that others keep locked meanwhile, the lanes work in the mode that
  * it has. SQLite's cache is kept between statements as long as no other connection writes; its default of 2 MB is small
@@ -143,7 +127,7 @@ static int open_handle(struct lite_conn *conn) {
     const char *path = conn->config->path ? conn->config->path : ":memory:";
     int code = sqlite3_open_v2(path, &conn->handle, flags, NULL);
     if (code == SQLITE_OK)
-        code = harden(conn->handle);
+        code = lite_harden(conn->handle, conn->role);
     if (code != SQLITE_OK)
         return code;
     conn->watch.abandoned = NULL;

@@ -5,6 +5,7 @@
  *
  *   conn.c    open, settings, close, transaction control
  *   watch.c   what interrupts a statement that runs or waits for a lock
+ *   harden.c  SQLite's switches and limits
  *   rules.c   which statements a connection may prepare, by SQLite's authorizer
  *   stmt.c    the cache of prepared statements
  *   bind.c    parameters
@@ -58,7 +59,10 @@ uint64_t lite_now_ns(void);
 
 void lite_watch_install(struct lite_watch *watch, sqlite3 *handle);
 
-/* ---- Rules (rules.c) ---- */
+/* ---- Rules (harden.c, rules.c) ---- */
+
+/* Sets a new connection's switches and limits; SQLite's result code. */
+int lite_harden(sqlite3 *handle, enum lite_role role);
 
 /* What the authorizer saw and said while a statement was prepared. */
 struct lite_verdict {

@@ -6,7 +6,7 @@
  *   pool.c        queries that wait for a lane; the only thing that both sides touch, under a lock
  *   lane.c        a lane's thread: takes queries, runs reads, hands back, checkpoints
  *   write.c       what the writer and exclusive lanes do instead: groups, and transactions that an error ended
- *   conn.h        one connection: conn.c, watch.c, rules.c, stmt.c, bind.c, exec.c
+ *   conn.h        one connection: conn.c, watch.c, harden.c, rules.c, stmt.c, bind.c, exec.c
  *   url.c  text.c  lite_error.c    pure parts: URLs, first words of a statement, SQLSTATEs
  *
  *      advance() --route--> pool "reads"  --> reader lane 1 … n --+--> news --> db_query_finish()
