@@ -7,6 +7,8 @@
 #include <math.h>
 #include <string.h>
 
+enum { SCRATCH_KEEP_BYTES = 1 << 16 };
+
 /* SQLite takes a NULL address for SQL NULL, which an empty text or blob is not. */
 static const void *address(const quring_param *param) {
     return param->value.bytes.data ? param->value.bytes.data : "";
@@ -14,7 +16,7 @@ static const void *address(const quring_param *param) {
 
 static int bind_text_of(struct lite_conn *conn, sqlite3_stmt *handle, int index, const quring_param *param,
                         void (*put)(struct buf *out, const quring_param *param)) {
-    buf_reset(&conn->scratch, 1 << 16);
+    buf_reset(&conn->scratch, SCRATCH_KEEP_BYTES);
     put(&conn->scratch, param);
     if (buf_failed(&conn->scratch))
         return SQLITE_NOMEM;
@@ -30,25 +32,10 @@ static void put_zoned_time(struct buf *out, const quring_param *param) {
         buf_put(out, ":00", 3);
 }
 
-static int bind_one(struct lite_conn *conn, sqlite3_stmt *handle, int index, const quring_param *param) {
+static int bind_memory(struct lite_conn *conn, struct lite_stmt *stmt, int index, const quring_param *param) {
+    sqlite3_stmt *handle = stmt->handle;
+    stmt->bound_memory = true;
     switch (param->type) {
-    case QURING_NULL:
-        return sqlite3_bind_null(handle, index);
-    case QURING_BOOL:
-    case QURING_INT2:
-    case QURING_INT4:
-    case QURING_INT8:
-        return sqlite3_bind_int64(handle, index, param->value.integer);
-    case QURING_FLOAT4:
-    case QURING_FLOAT8:
-        return sqlite3_bind_double(handle, index, param->value.real);
-    case QURING_TEXT:
-    case QURING_NUMERIC:
-    case QURING_JSON:
-    case QURING_JSONB:
-    case QURING_OTHER:
-        return sqlite3_bind_text64(handle, index, address(param), param->value.bytes.size_bytes, SQLITE_STATIC,
-                                   SQLITE_UTF8);
     case QURING_BYTES:
         return sqlite3_bind_blob64(handle, index, address(param), param->value.bytes.size_bytes, SQLITE_STATIC);
     case QURING_UUID:
@@ -62,8 +49,50 @@ static int bind_one(struct lite_conn *conn, sqlite3_stmt *handle, int index, con
     case QURING_TEXT_ARRAY:
     case QURING_UUID_ARRAY:
         return bind_text_of(conn, handle, index, param, value_put_json_array);
+    default:
+        return sqlite3_bind_text64(handle, index, address(param), param->value.bytes.size_bytes, SQLITE_STATIC,
+                                   SQLITE_UTF8);
+    }
+}
+
+static int bind_one(struct lite_conn *conn, struct lite_stmt *stmt, int index, const quring_param *param) {
+    sqlite3_stmt *handle = stmt->handle;
+    switch (param->type) {
+    case QURING_NULL:
+        return sqlite3_bind_null(handle, index);
+    case QURING_BOOL:
+    case QURING_INT2:
+    case QURING_INT4:
+    case QURING_INT8:
+        return sqlite3_bind_int64(handle, index, param->value.integer);
+    case QURING_FLOAT4:
+    case QURING_FLOAT8:
+        return sqlite3_bind_double(handle, index, param->value.real);
+    case QURING_NUMERIC:
+    case QURING_TEXT:
+    case QURING_BYTES:
+    case QURING_UUID:
+    case QURING_JSON:
+    case QURING_JSONB:
+    case QURING_DATE:
+    case QURING_TIMESTAMP:
+    case QURING_TIMESTAMPTZ:
+    case QURING_INT4_ARRAY:
+    case QURING_INT8_ARRAY:
+    case QURING_TEXT_ARRAY:
+    case QURING_UUID_ARRAY:
+    case QURING_OTHER:
+        return bind_memory(conn, stmt, index, param);
     }
     return SQLITE_MISMATCH;
+}
+
+void lite_unbind(struct lite_conn *conn, struct lite_stmt *stmt) {
+    if (base_likely(!stmt->bound_memory))
+        return;
+    sqlite3_clear_bindings(stmt->handle);
+    stmt->bound_memory = false;
+    buf_reset(&conn->scratch, SCRATCH_KEEP_BYTES);
 }
 
 static bool is_nan(const quring_param *param) {
@@ -89,7 +118,7 @@ bool lite_bind(struct lite_conn *conn, struct lite_stmt *stmt, struct query *que
     for (uint32_t i = 0; i < stmt->index_count; i++) {
         uint32_t number = stmt->numbers ? stmt->numbers[i] : i + 1;
         const quring_param *param = &query->params[number - 1];
-        int code = base_unlikely(is_nan(param)) ? SQLITE_MISMATCH : bind_one(conn, stmt->handle, (int)i + 1, param);
+        int code = base_unlikely(is_nan(param)) ? SQLITE_MISMATCH : bind_one(conn, stmt, (int)i + 1, param);
         if (base_unlikely(code != SQLITE_OK))
             return bind_failed(conn, query, number, code);
     }

@@ -90,6 +90,7 @@ struct lite_stmt {
     bool reads_only;
     bool changes_rows; /* INSERT, UPDATE, DELETE: has an affected count */
     bool keep;         /* may be executed again */
+    bool bound_memory; /* texts or bytes are bound: see lite_unbind() */
 };
 
 /*
@@ -155,8 +156,11 @@ void lite_conn_error(struct lite_conn *conn, int code, const struct quring_state
 
 /* ---- Queries (bind.c, exec.c) ---- */
 
-/* Sets all parameters of a statement. False with query->error set. Text and bytes are not copied. */
+/* Sets all parameters of a statement. False with query->error set. The query's text and bytes are not copied. */
 bool lite_bind(struct lite_conn *conn, struct lite_stmt *stmt, struct query *query);
+
+/* After its execution, also when lite_bind() failed: a cached statement keeps no memory, and no address of a query's. */
+void lite_unbind(struct lite_conn *conn, struct lite_stmt *stmt);
 
 enum { LITE_MOVED = -1 };
 

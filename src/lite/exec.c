@@ -112,10 +112,12 @@ static int run_prepared(struct lite_conn *conn, struct lite_stmt *stmt, struct q
     }
     if (base_unlikely(conn->role == LITE_READER && !stmt->reads_only))
         return LITE_MOVED;
-    if (!lite_bind(conn, stmt, query))
-        return QURING_SERVER_ERROR;
-    int outcome = step(conn, stmt, query);
-    sqlite3_reset(stmt->handle);
+    int outcome = QURING_SERVER_ERROR;
+    if (lite_bind(conn, stmt, query)) {
+        outcome = step(conn, stmt, query);
+        sqlite3_reset(stmt->handle);
+    }
+    lite_unbind(conn, stmt);
     return outcome;
 }
 

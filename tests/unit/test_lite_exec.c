@@ -401,6 +401,41 @@ Test(exec, statements_are_prepared_once_and_evicted) {
     cr_assert_eq(bed_int(run(ask("select $1 + 1", quring_int64(7))), 0, 0), 8);
 }
 
+static void assert_unbound(void) {
+    for (int i = 0; i < 4; i++) {
+        char *sql = bed.conn.cache[i].handle ? sqlite3_expanded_sql(bed.conn.cache[i].handle) : NULL;
+        cr_assert(!sql || strstr(sql, "NULL"), "it still has its value: %.40s", sql);
+        sqlite3_free(sql);
+    }
+}
+
+/* What a query brought is gone with it, whether its statement is cached or not, and however it ended. */
+Test(exec, cached_statements_hold_no_values) {
+    enum { ELEMENTS = 300000 };
+    static int64_t numbers[ELEMENTS];
+    static char text[1 << 20];
+    static const char *const texts[] = {"select count(*) from json_each($1)", "select length($1)",
+                                        "select abs(-9223372036854775808), $1", "select zeroblob(1000), length($1)"};
+    memset(text, 'x', sizeof text);
+    bed_open_conn(&bed, NULL, LITE_WRITER);
+    bed_exec(&bed, "create table t(a)");
+    statement_drop(bed.queries[0].statement);
+    bed.queries[0].statement = NULL;
+    int64_t before = sqlite3_memory_used();
+    run(ask(texts[0], quring_int64_array(numbers, ELEMENTS)));
+    run(ask(texts[1], quring_text_sized(text, sizeof text)));
+    run(ask(texts[2], quring_bytes(text, sizeof text)));
+    struct query *limited = ask(texts[3], quring_text_sized(text, sizeof text));
+    result_begin(&limited->result, 100, 0);
+    bed_check(run(limited), QURING_LIMIT, "54000", "100 bytes");
+    cr_assert_eq(bed_int(&bed.queries[1], 0, 0), ELEMENTS);
+    assert_unbound();
+    cr_assert_lt(sqlite3_memory_used() - before, 100000);
+    cr_assert_leq(bed.conn.scratch.capacity, 1 << 16);
+    bed_check(run(ask("select $1, $2", quring_text("x"), quring_float64(NAN))), QURING_SERVER_ERROR, "22003", "$2");
+    assert_unbound();
+}
+
 /* A PRAGMA works while it is prepared; one that was kept would work once only. */
 Test(exec, pragmas_work_each_time) {
     bed_open_conn(&bed, "a.db", LITE_WRITER);
