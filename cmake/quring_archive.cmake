@@ -1,8 +1,9 @@
-# The two libraries made of the layers' objects.
+# The libraries made of the layers' objects.
 #
 #   quring           libquring.a, what is installed: one pre-linked object in which only quring_*
 #                    stays global, so that no internal name can meet one of the user's
-#   quring_internal  the same objects and the tests' own (port_sim), every symbol visible
+#   quring_layers    the objects as they are, every symbol visible: what quring is pre-linked from
+#   quring_internal  quring_layers and the tests' own objects (port_sim)
 function(quring_archive)
     get_property(objects GLOBAL PROPERTY QURING_OBJECTS)
     get_property(test_objects GLOBAL PROPERTY QURING_OBJECTS_test)
@@ -14,17 +15,25 @@ function(quring_archive)
         list(APPEND libs PkgConfig::quring_${module})
     endforeach()
 
-    set(whole "${PROJECT_BINARY_DIR}/quring-whole.o")
-    set(public "${PROJECT_BINARY_DIR}/quring-public.o")
-    set(prelink "${CMAKE_LINKER}" -r)
+    add_library(quring_layers STATIC ${objects})
+    set_target_properties(quring_layers PROPERTIES LINKER_LANGUAGE C)
+    target_link_libraries(quring_layers PUBLIC quring_flags ${libs})
+
+    set(whole "${PROJECT_BINARY_DIR}/$<CONFIG>/quring-whole.o")
+    set(public "${PROJECT_BINARY_DIR}/$<CONFIG>/quring-public.o")
+    set(prelink "${CMAKE_LINKER}" -r --whole-archive)
     if(QURING_LTO)
         # The layers are optimised as one here, so whoever links the library needs no plugin for it.
-        set(prelink "${CMAKE_C_COMPILER}" -r -nostdlib -O2 ${QURING_LTO_FLAGS} -flinker-output=nolto-rel)
+        set(prelink "${CMAKE_C_COMPILER}" -r -nostdlib -O2 ${QURING_LTO_FLAGS} -flinker-output=nolto-rel
+            -Wl,--whole-archive)
     endif()
+    # The archive and not its objects: a command may depend on files of its own folder and on targets,
+    # and Makefiles have no rule here for an object of another folder.
     add_custom_command(OUTPUT "${public}"
-        COMMAND ${prelink} -o "${whole}" ${objects}
+        COMMAND "${CMAKE_COMMAND}" -E make_directory "${PROJECT_BINARY_DIR}/$<CONFIG>"
+        COMMAND ${prelink} "$<TARGET_FILE:quring_layers>" -o "${whole}"
         COMMAND "${CMAKE_OBJCOPY}" --wildcard "--keep-global-symbol=quring_*" "${whole}" "${public}"
-        DEPENDS ${objects} COMMAND_EXPAND_LISTS VERBATIM
+        DEPENDS quring_layers VERBATIM
         COMMENT "Pre-linking libquring, hiding all but quring_*")
     add_library(quring STATIC "${public}")
     add_library(quring::quring ALIAS quring)
@@ -34,7 +43,7 @@ function(quring_archive)
         $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
     target_link_libraries(quring INTERFACE ${libs})
 
-    add_library(quring_internal STATIC EXCLUDE_FROM_ALL ${objects} ${test_objects})
+    add_library(quring_internal STATIC EXCLUDE_FROM_ALL ${test_objects})
     set_target_properties(quring_internal PROPERTIES LINKER_LANGUAGE C)
-    target_link_libraries(quring_internal PUBLIC quring_flags ${libs})
+    target_link_libraries(quring_internal PUBLIC quring_layers)
 endfunction()

@@ -3,7 +3,6 @@
 add_library(quring_flags INTERFACE)
 target_compile_definitions(quring_flags INTERFACE _GNU_SOURCE)
 target_compile_options(quring_flags INTERFACE
-    -std=c11
     -UNDEBUG # asserts state contracts; they stay on in every build
     -Wall -Wextra -Wshadow -Wvla -fno-common
     $<$<BOOL:${QURING_WERROR}>:-Werror>)
@@ -22,6 +21,8 @@ if(CMAKE_C_COMPILER_ID STREQUAL GNU AND CMAKE_BUILD_TYPE MATCHES "^Rel" AND NOT 
     set(QURING_LTO ON)
     set(QURING_LTO_FLAGS -flto=auto -ffat-lto-objects) # fat, for the tests link the same objects without it
     target_compile_options(quring_strict INTERFACE ${QURING_LTO_FLAGS})
+else()
+    target_compile_options(quring_strict INTERFACE -fno-lto) # even where the flags of the user have it
 endif()
 
 if(QURING_SANITIZE)
