@@ -25,7 +25,7 @@ function(quring_archive)
     if(QURING_LTO)
         # The layers are optimised as one here, so whoever links the library needs no plugin for it.
         set(prelink "${CMAKE_C_COMPILER}" -r -nostdlib -O2 ${QURING_LTO_FLAGS} -flinker-output=nolto-rel
-            -Wl,--whole-archive)
+            ${QURING_MAP_FLAGS} -Wl,--whole-archive)
     endif()
     # The archive and not its objects: a command may depend on files of its own folder and on targets,
     # and Makefiles have no rule here for an object of another folder.
