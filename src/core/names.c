@@ -8,8 +8,9 @@
     X(QURING_EFULL, "a limit set at open is reached: reap and release completions, then try again, or raise it")       \
     X(QURING_ETOOBIG, "too big: this would never be sent; make it smaller, or raise the limit given at open")          \
     X(QURING_EURL, "the URL names no database that can be opened: use postgresql://..., host=... or sqlite:///file")   \
-    X(QURING_EUNSUPPORTED, "not supported here: COPY never is; transaction control, LISTEN and the like need a "       \
-                           "database handle opened with options.exclusive")                                            \
+    X(QURING_EUNSUPPORTED,                                                                                             \
+      "not supported here: COPY and LISTEN never are; transaction control, SET and the like need a "                   \
+      "database handle opened with options.exclusive")                                                                 \
     X(QURING_ESHUTDOWN, "shutting down: the engine or the database handle takes no more queries")                      \
     X(QURING_ESTALE, "stale id: this query was already released, or the id was never given out")                       \
     X(QURING_ENOTREADY, "not ready: this query has not been reaped yet; call quring_run() and quring_reap() first")    \

@@ -132,8 +132,7 @@ static struct quring_statement *statement_new(struct statement_table *table, con
         .serial = ++table->last_serial,
         .index = STATEMENT_UNCACHED,
         .references = 1,
-        .class = (uint8_t)statement_classify(sql, length),
-        .reshapes = statement_reshapes(sql, length),
+        .traits = statement_traits(sql, length),
         .length = length,
     };
     list_init(&statement->link);

@@ -21,9 +21,31 @@
 enum statement_class {
     STATEMENT_PLAIN,
     STATEMENT_TRANSACTION, /* BEGIN, COMMIT, SAVEPOINT, …: refused outside an exclusive handle */
-    STATEMENT_SESSION,     /* LISTEN, SET, CREATE TEMP TABLE, and SQLite's ATTACH: likewise */
+    STATEMENT_SESSION,     /* SET, CREATE TEMP TABLE, SELECT INTO TEMP, pg_temp, and SQLite's ATTACH: likewise */
     STATEMENT_COPY,        /* COPY … FROM STDIN / TO STDOUT: refused */
+    STATEMENT_LISTEN,      /* refused */
+    STATEMENT_ENCODING,    /* SET client_encoding to anything but UTF8: refused */
     STATEMENT_EMPTY        /* nothing but white space, comments and semicolons */
+};
+
+/* On what PostgreSQL saw when it parsed earlier statements on the same connection. Matters in an exclusive handle. */
+enum statement_effect {
+    EFFECT_NONE,      /* SELECT, INSERT, SAVEPOINT, … */
+    EFFECT_CHANGES,   /* SET, ALTER, DO, … */
+    EFFECT_FORGETS,   /* DISCARD ALL, DEALLOCATE ALL: what was prepared is gone */
+    EFFECT_BEGINS,    /* BEGIN */
+    EFFECT_COMMITS,   /* COMMIT, END, PREPARE TRANSACTION: SET LOCAL ends */
+    EFFECT_ENDS,      /* ROLLBACK, ABORT: takes back what CHANGES in its transaction did */
+    EFFECT_GOES_BACK, /* ROLLBACK TO: likewise, and the transaction goes on */
+};
+
+/* What is known of a statement from its text alone. */
+struct statement_traits {
+    uint8_t class;  /* enum statement_class */
+    uint8_t effect; /* enum statement_effect */
+    bool groupable; /* may share a transaction: can't end it, and its neighbours see nothing of it but its rows */
+    bool reusable;  /* its plan and description hold for later uses: no utility statement with rows, whose description
+                       PostgreSQL does not check again, and no 'now' that it turned into a constant */
 };
 
 enum { STATEMENT_UNCACHED = UINT32_MAX };
@@ -36,10 +58,9 @@ struct quring_statement {
     uint64_t serial;     /* from 1 */
     uint32_t index;      /* below the table's capacity, or STATEMENT_UNCACHED: prepared for one execution only */
     uint32_t references; /* queries and handles */
-    uint8_t class;       /* enum statement_class */
-    bool reshapes;       /* see statement_reshapes() */
-    uint8_t hint;        /* for the backend; 0 at first */
-    void *backend;       /* for the backend; NULL at first; freed through the table's drop_backend */
+    struct statement_traits traits;
+    uint8_t hint;  /* for the backend; 0 at first */
+    void *backend; /* for the backend; NULL at first; freed through the table's drop_backend */
     size_t length;
     char sql[]; /* NUL-terminated */
 };
@@ -72,10 +93,9 @@ static inline void statement_drop(struct quring_statement *statement) {
         statement_retire(statement);
 }
 
-/* By its first keywords, past white space, comments, '(' and ';'. */
-enum statement_class statement_classify(const char *sql, size_t length);
+struct statement_traits statement_traits(const char *sql, size_t length);
 
-/* Whether what is prepared may be gone or stale behind it: ALTER, DROP, DISCARD, DEALLOCATE. */
-bool statement_reshapes(const char *sql, size_t length);
+/* Why a handle does not take statements of this class, and what to do; NULL: it takes them. Static. */
+const char *statement_refusal(enum statement_class class, bool exclusive);
 
 #endif

@@ -1,159 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What kind of statement a text is, by its first keywords: a guard against statements that would change the state of one
- * connection out of many, not a parser. A text that it cannot follow is PLAIN, and the database has the last word.
+ * What kind of statement a text is, by its words: a guard, not a parser. Where a text can be read in more than one way,
+ * it is, and what is stricter holds:
  *
- * PostgreSQL and SQLite disagree on where comments end (nesting; whether a carriage return ends a line), so what is a
- * comment to one can be a BEGIN to the other. A text with such a place is read both ways, and the stricter class holds.
+ *   class      PostgreSQL's reading and SQLite's, where comments end differently
+ *   the rest   PostgreSQL's with backslashes that escape in '…', and with such that do not
+ *
+ * Of a text that it cannot follow the class is PLAIN, for the database has the last word; it is not groupable.
  */
 #include "core/statement.h"
+#include "core/statement_scan.h"
 
 #include <stdint.h>
 #include <string.h>
 
-struct scan {
-    const char *at;
-    const char *end;
-    bool like_sqlite; /* comments do not nest, and only a newline ends a line */
-    bool disputed;    /* the two dialects may read this text differently */
-};
-
-enum token_kind { TOKEN_END, TOKEN_WORD, TOKEN_OPEN, TOKEN_CLOSE, TOKEN_SEMICOLON, TOKEN_OTHER };
-
-struct token {
-    enum token_kind kind;
-    const char *at;
-    size_t length;
-};
-
-static size_t scan_left(const struct scan *s) {
-    return (size_t)(s->end - s->at);
-}
-
-static bool scan_sees(const struct scan *s, const char *text) {
-    size_t length = strlen(text);
-    return scan_left(s) >= length && memcmp(s->at, text, length) == 0;
-}
-
-static void scan_line_comment(struct scan *s) {
-    while (s->at < s->end && *s->at != '\n') {
-        s->disputed |= *s->at == '\r';
-        if (*s->at == '\r' && !s->like_sqlite)
-            return;
-        s->at++;
-    }
-}
-
-static void scan_block_comment(struct scan *s) {
-    size_t depth = 1;
-    s->at += 2;
-    while (s->at < s->end && depth > 0) {
-        if (scan_sees(s, "*/")) {
-            depth--;
-            s->at += 2;
-        } else if (scan_sees(s, "/*")) {
-            s->disputed = true;
-            depth += !s->like_sqlite;
-            s->at += s->like_sqlite ? 1 : 2; /* SQLite sees an end in the characters of "/ * /" */
-        } else {
-            s->at++;
-        }
-    }
-}
-
-static void scan_space(struct scan *s) {
-    while (s->at < s->end) {
-        if (scan_sees(s, "--"))
-            scan_line_comment(s);
-        else if (scan_sees(s, "/*"))
-            scan_block_comment(s);
-        else if (*s->at == ' ' || (*s->at >= '\t' && *s->at <= '\r'))
-            s->at++;
-        else if (scan_sees(s, "\xef\xbb\xbf")) /* a byte order mark: white space to SQLite */
-            s->at += 3;
-        else
-            return;
-    }
-}
-
-/* Past the closing quote; a doubled one stands for itself, and so does one behind a backslash where these escape. */
-static void scan_quoted(struct scan *s, bool backslashes) {
-    char quote = *s->at++;
-    while (s->at < s->end) {
-        char c = *s->at++;
-        if (c == '\\' && backslashes && s->at < s->end) {
-            s->at++;
-        } else if (c == quote) {
-            if (s->at == s->end || *s->at != quote)
-                return;
-            s->at++;
-        }
-    }
-}
-
-static bool scan_is_letter(char c) {
-    return ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_' || (uint8_t)c >= 0x80;
-}
-
-static bool scan_is_word(char c) {
-    return scan_is_letter(c) || (c >= '0' && c <= '9') || c == '$';
-}
-
-/* $tag$ … $tag$; a lone $ is an ordinary character. */
-static void scan_dollar_quoted(struct scan *s) {
-    const char *tag = s->at++;
-    while (s->at < s->end && scan_is_word(*s->at) && *s->at != '$')
-        s->at++;
-    if (s->at == s->end || *s->at != '$')
-        return;
-    s->at++;
-    size_t length = (size_t)(s->at - tag);
-    const char *close = memmem(s->at, scan_left(s), tag, length);
-    s->at = close ? close + length : s->end;
-}
-
-static struct token scan_next(struct scan *s) {
-    scan_space(s);
-    struct token token = {.kind = TOKEN_END, .at = s->at};
-    if (s->at == s->end)
-        return token;
-    char c = *s->at;
-    token.kind = c == '(' ? TOKEN_OPEN : c == ')' ? TOKEN_CLOSE : c == ';' ? TOKEN_SEMICOLON : TOKEN_OTHER;
-    if (scan_is_letter(c)) {
-        token.kind = TOKEN_WORD;
-        while (s->at < s->end && scan_is_word(*s->at))
-            s->at++;
-        token.length = (size_t)(s->at - token.at);
-        if (token.length == 1 && (c | 0x20) == 'e' && s->at < s->end && *s->at == '\'') {
-            token.kind = TOKEN_OTHER;
-            scan_quoted(s, true);
-        }
-    } else if (c == '\'' || c == '"') {
-        scan_quoted(s, false);
-    } else if (c == '$') {
-        scan_dollar_quoted(s);
-    } else {
-        s->at++;
-    }
+/* The first token that is neither '(' nor ';'. */
+static struct token scan_first(struct scan *s, bool *anything) {
+    struct token token;
+    do {
+        token = scan_next(s);
+        *anything |= token.kind == TOKEN_OPEN;
+    } while (token.kind == TOKEN_OPEN || token.kind == TOKEN_SEMICOLON);
     return token;
 }
 
-/* `word` is in lower case letters. Not strcasecmp(), for which BEGIN is not begin in Turkey. */
-static bool token_is(const struct token *token, const char *word) {
-    if (token->kind != TOKEN_WORD || token->length != strlen(word))
-        return false;
-    for (size_t i = 0; i < token->length; i++)
-        if ((token->at[i] | 0x20) != word[i])
-            return false;
-    return true;
-}
-
-static bool token_is_any(const struct token *token, const char *const *words) {
-    for (; *words; words++)
-        if (token_is(token, *words))
-            return true;
-    return false;
-}
+/* ---- Class ---- */
 
 /* COPY … FROM STDIN | TO STDOUT, outside the parentheses of a query or column list (either word goes with either). */
 static enum statement_class classify_copy(struct scan *s) {
@@ -171,10 +42,11 @@ static enum statement_class classify_copy(struct scan *s) {
     }
 }
 
+static const char *const temporary[] = {"temp", "temporary", NULL};
+
 /* CREATE [OR REPLACE] [GLOBAL | LOCAL] TEMP… */
 static enum statement_class classify_create(struct scan *s) {
     static const char *const between[] = {"or", "replace", "global", "local", NULL};
-    static const char *const temporary[] = {"temp", "temporary", NULL};
     struct token token;
     do
         token = scan_next(s);
@@ -182,26 +54,51 @@ static enum statement_class classify_create(struct scan *s) {
     return token_is_any(&token, temporary) ? STATEMENT_SESSION : STATEMENT_PLAIN;
 }
 
+/* The letters and digits of a word or literal are those of `word`: 'UTF-8' is utf8. */
+static bool token_spells(const struct token *token, const char *word) {
+    for (size_t i = 0; i < token->length; i++) {
+        char c = token->at[i];
+        bool digit = c >= '0' && c <= '9', letter = (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+        if ((digit || letter) && (digit ? c : (c | 0x20)) != *word++)
+            return false;
+    }
+    return *word == 0;
+}
+
+/* SET [SESSION | LOCAL] client_encoding { TO | = } … | SET NAMES …; all results are read as UTF-8. */
+static enum statement_class classify_set(struct scan *s) {
+    struct token token = scan_next(s);
+    if (token_is(&token, "session") || token_is(&token, "local"))
+        token = scan_next(s);
+    bool names = token_is(&token, "names");
+    bool quoted = token.kind == TOKEN_NAME || token.kind == TOKEN_WORD;
+    if (!names && !(quoted && token_spells(&token, "clientencoding")))
+        return STATEMENT_SESSION;
+    token = scan_next(s);
+    if (!names)
+        token = scan_next(s); /* past TO or = */
+    bool same = token.kind == TOKEN_END || token.kind == TOKEN_SEMICOLON || token_is(&token, "default") ||
+                token_spells(&token, "utf8") || token_spells(&token, "unicode");
+    return same ? STATEMENT_SESSION : STATEMENT_ENCODING;
+}
+
 static enum statement_class classify_as(struct scan *s) {
     static const char *const transaction[] = {"begin", "start",     "commit",  "end", "rollback",
                                               "abort", "savepoint", "release", NULL};
-    static const char *const session[] = {"listen",  "unlisten", "attach", "detach",  "declare",
-                                          "fetch",   "move",     "close",  "discard", "deallocate",
-                                          "execute", "load",     "set",    "reset",   NULL};
-    struct token token;
+    static const char *const session[] = {"unlisten", "attach",  "detach",     "declare", "fetch", "move", "close",
+                                          "discard",  "execute", "deallocate", "load",    "reset", NULL};
     bool anything = false;
-    for (;;) {
-        token = scan_next(s);
-        if (token.kind != TOKEN_OPEN && token.kind != TOKEN_SEMICOLON)
-            break;
-        anything |= token.kind == TOKEN_OPEN;
-    }
+    struct token token = scan_first(s, &anything);
     if (token.kind == TOKEN_END)
         return anything ? STATEMENT_PLAIN : STATEMENT_EMPTY;
     if (token_is_any(&token, transaction))
         return STATEMENT_TRANSACTION;
     if (token_is_any(&token, session))
         return STATEMENT_SESSION;
+    if (token_is(&token, "listen"))
+        return STATEMENT_LISTEN;
+    if (token_is(&token, "set"))
+        return classify_set(s);
     if (token_is(&token, "copy"))
         return classify_copy(s);
     if (token_is(&token, "create"))
@@ -213,7 +110,7 @@ static enum statement_class classify_as(struct scan *s) {
     return STATEMENT_PLAIN;
 }
 
-enum statement_class statement_classify(const char *sql, size_t length) {
+static enum statement_class classify(const char *sql, size_t length) {
     struct scan scan = {.at = sql, .end = sql + length};
     enum statement_class class = classify_as(&scan);
     if (!scan.disputed)
@@ -223,12 +120,190 @@ enum statement_class statement_classify(const char *sql, size_t length) {
     return class == STATEMENT_PLAIN || class == STATEMENT_EMPTY ? other : class;
 }
 
-bool statement_reshapes(const char *sql, size_t length) {
-    static const char *const words[] = {"alter", "drop", "discard", "deallocate", NULL};
+/* ---- What stands further inside ---- */
+
+/* What one reading of a whole text found. */
+struct body {
+    bool into;      /* INTO, but not of INSERT or MERGE: SELECT INTO makes a table */
+    bool temporary; /* SELECT INTO TEMP, or the schema pg_temp */
+    bool locks;     /* FOR UPDATE, FOR SHARE and their like */
+    bool folds;     /* a literal that PostgreSQL may turn into a time of today when it parses */
+    bool unicode;   /* U&'…' or U&"…", whose escapes are not looked into */
+};
+
+static bool is_letter(char c) {
+    return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
+}
+
+/* What a literal's escapes, or an array's and a row's quotes within it, are made with. */
+static bool is_escape(char c) {
+    return c == '\\' || c == '"';
+}
+
+/* `at` begins with this word, escapes apart, and with no letter behind it. */
+static bool begins_with(const char *at, const char *end, const char *word) {
+    for (; at < end && *word; at++) {
+        if (is_escape(*at))
+            continue;
+        if ((*at | 0x20) != *word++)
+            return false;
+    }
+    return !*word && (at == end || !is_letter(*at));
+}
+
+static bool literal_folds(const struct token *token) {
+    static const char *const words[] = {"now", "today", "tomorrow", "yesterday"};
+    const char *end = token->at + token->length;
+    if (token->continued)
+        return true;
+    for (const char *at = token->at; at < end; at++) {
+        if (*at == '\\' && at + 1 < end && strchr("0123456789xuU+", at[1]))
+            return true;
+        if (!is_letter(*at) || (at > token->at && is_letter(at[-1]) && !(at - 1 > token->at && is_escape(at[-2]))))
+            continue;
+        for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+            if (begins_with(at, end, words[i]))
+                return true;
+    }
+    return false;
+}
+
+static bool is_temporary_schema(const struct token *token) {
+    static const char schema[] = "pg_temp";
+    size_t skip = token->kind == TOKEN_NAME, length = sizeof schema - 1;
+    if ((token->kind != TOKEN_WORD && token->kind != TOKEN_NAME) || token->length < skip + length)
+        return false;
+    for (size_t i = 0; i < length; i++) {
+        char c = token->at[skip + i];
+        if (is_letter(schema[i]) ? (c | 0x20) != schema[i] : c != schema[i])
+            return false;
+    }
+    return true;
+}
+
+static void read_body(struct scan *s, struct body *body) {
+    static const char *const locks[] = {"update", "no", "share", "key", NULL};
+    struct token before = {.kind = TOKEN_END}, token;
+    for (; (token = scan_next(s)).kind != TOKEN_END; before = token) {
+        if (token.kind == TOKEN_STRING) {
+            body->folds |= literal_folds(&token);
+        } else if (token_is(&before, "for")) {
+            body->locks |= token_is_any(&token, locks);
+        } else if (token_is(&token, "into") && !token_is(&before, "insert") && !token_is(&before, "merge")) {
+            body->into = true;
+            before = token;
+            token = scan_next(s);
+            body->temporary |= token_is_any(&token, temporary);
+        } else if (token_is(&token, "u") && s->at < s->end && *s->at == '&') {
+            body->unicode |= s->at + 1 < s->end && (s->at[1] == '\'' || s->at[1] == '"');
+        }
+        body->temporary |= is_temporary_schema(&token);
+    }
+}
+
+/* Anywhere in the text, whatever is a literal there; `part` is in lower case and has its first '_' at `underscore`. */
+static bool text_mentions(const char *sql, size_t length, const char *part, size_t underscore) {
+    size_t part_length = strlen(part);
+    const char *end = sql + length, *at = sql;
+    while ((at = memchr(at, '_', (size_t)(end - at)))) {
+        const char *begin = at++;
+        if ((size_t)(begin - sql) < underscore || (size_t)(end - begin) < part_length - underscore)
+            continue;
+        begin -= underscore;
+        size_t i = 0;
+        while (i < part_length && (part[i] == '_' ? begin[i] == '_' : (begin[i] | 0x20) == part[i]))
+            i++;
+        if (i == part_length)
+            return true;
+    }
+    return false;
+}
+
+/* ---- What it does to what was prepared ---- */
+
+static enum statement_effect effect_of_rollback(struct scan *s) {
+    struct token token = scan_next(s);
+    if (token_is(&token, "work") || token_is(&token, "transaction"))
+        token = scan_next(s);
+    return token_is(&token, "to") ? EFFECT_GOES_BACK : EFFECT_ENDS;
+}
+
+/* DISCARD ALL, DEALLOCATE [PREPARE] ALL; DEALLOCATE of one touches only what the caller prepared under that name. */
+static enum statement_effect effect_of_all(struct scan *s, const struct token *verb) {
+    struct token token = scan_next(s);
+    if (token_is(&token, "prepare"))
+        token = scan_next(s);
+    if (token_is(&token, "all"))
+        return EFFECT_FORGETS;
+    return token_is(verb, "deallocate") ? EFFECT_NONE : EFFECT_CHANGES;
+}
+
+static enum statement_effect effect_of(struct scan *s, const struct token *verb) {
+    static const char *const nothing[] = {"savepoint", "release", "show",     "close",  "declare",
+                                          "notify",    "lock",    "unlisten", "listen", NULL};
+    if (verb->kind == TOKEN_END || token_is_any(verb, nothing))
+        return EFFECT_NONE;
+    if (token_is(verb, "begin") || token_is(verb, "start"))
+        return EFFECT_BEGINS;
+    if (token_is(verb, "commit") || token_is(verb, "end"))
+        return EFFECT_COMMITS;
+    if (token_is(verb, "rollback") || token_is(verb, "abort"))
+        return effect_of_rollback(s);
+    if (token_is(verb, "discard") || token_is(verb, "deallocate"))
+        return effect_of_all(s, verb);
+    if (token_is(verb, "prepare")) {
+        struct token token = scan_next(s);
+        return token_is(&token, "transaction") ? EFFECT_COMMITS : EFFECT_NONE;
+    }
+    return EFFECT_CHANGES;
+}
+
+/* ---- All of it ---- */
+
+struct statement_traits statement_traits(const char *sql, size_t length) {
+    static const char *const plain[] = {"select", "values", "table", "with", "insert",
+                                        "update", "delete", "merge", NULL};
+    static const char *const described_anew[] = {"fetch", "move", "execute", "show", "explain", "call", NULL};
+    struct body body = {0};
     struct scan scan = {.at = sql, .end = sql + length};
-    struct token token;
-    do
-        token = scan_next(&scan);
-    while (token.kind == TOKEN_SEMICOLON);
-    return token_is_any(&token, words);
+    read_body(&scan, &body);
+    if (scan.backslash) {
+        scan = (struct scan){.at = sql, .end = sql + length, .backslashes = true};
+        read_body(&scan, &body);
+    }
+    bool anything = false, sets = body.unicode || text_mentions(sql, length, "set_config", 3);
+    scan = (struct scan){.at = sql, .end = sql + length};
+    struct token verb = scan_first(&scan, &anything);
+    bool is_plain = token_is_any(&verb, plain) && !sets && !body.into;
+    struct statement_traits traits = {
+        .class = (uint8_t)classify(sql, length),
+        .effect = (uint8_t)(is_plain ? EFFECT_NONE
+                            : sets   ? EFFECT_CHANGES
+                                     : effect_of(&scan, &verb)),
+        .groupable = is_plain && !body.locks && !text_mentions(sql, length, "pg_advisory", 2),
+        .reusable = !body.folds && !body.unicode && !token_is_any(&verb, described_anew),
+    };
+    if (traits.class == STATEMENT_PLAIN && body.temporary)
+        traits.class = STATEMENT_SESSION;
+    return traits;
+}
+
+const char *statement_refusal(enum statement_class class, bool exclusive) {
+    switch (class) {
+    case STATEMENT_COPY:
+        return "COPY from STDIN or to STDOUT does not work through quring_submit(): use INSERT and SELECT";
+    case STATEMENT_LISTEN:
+        return "LISTEN does not work here: its notifications could not be handed out";
+    case STATEMENT_ENCODING:
+        return "all texts are UTF-8 here: client_encoding can't be changed";
+    case STATEMENT_TRANSACTION:
+    case STATEMENT_SESSION:
+        return exclusive ? NULL
+                         : "this statement changes the state of one connection, and queries go to any of several: open "
+                           "the database with options.exclusive";
+    case STATEMENT_PLAIN:
+    case STATEMENT_EMPTY:
+        break;
+    }
+    return NULL;
 }

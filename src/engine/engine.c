@@ -251,15 +251,8 @@ static void deadline_set(quring_engine *engine, struct query *query, uint64_t ti
 
 static int statement_allowed(quring_engine *engine, const struct quring_db *db,
                              const struct quring_statement *statement) {
-    if (statement->class == STATEMENT_COPY)
-        return host_error(&engine->host, QURING_EUNSUPPORTED,
-                          "COPY from STDIN or to STDOUT does not work through quring_submit(): use INSERT and SELECT");
-    bool stateful = statement->class == STATEMENT_TRANSACTION || statement->class == STATEMENT_SESSION;
-    if (stateful && !db->options.exclusive)
-        return host_error(&engine->host, QURING_EUNSUPPORTED,
-                          "this statement changes the state of one connection, and queries go to any of several: open "
-                          "the database with options.exclusive");
-    return 0;
+    const char *why = statement_refusal((enum statement_class)statement->traits.class, db->options.exclusive);
+    return why ? host_error(&engine->host, QURING_EUNSUPPORTED, "%s", why) : 0;
 }
 
 static int find_statement(quring_engine *engine, const quring_query *q, struct quring_statement **out) {

@@ -27,7 +27,8 @@ static void name_format(char name[NAME_BYTES], uint32_t number) {
 
 /* Where a statement's place is; NULL: it is parsed for each use. */
 static struct pg_prepared *prepared_of(struct pg_conn *conn, const struct quring_statement *statement) {
-    bool kept = statement->index != STATEMENT_UNCACHED && !conn->db->base.options.no_prepared_statements;
+    bool kept = statement->index != STATEMENT_UNCACHED && statement->traits.reusable &&
+                !conn->db->base.options.no_prepared_statements;
     return kept ? &conn->prepared[statement->index] : NULL;
 }
 
@@ -123,7 +124,8 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_flig
     flight->statement = statement_hold(query->statement);
     if (flight->kind == PG_NAMED)
         flight->name = claim(conn, prepared, query->statement);
-    if (base_unlikely(query->statement->reshapes && conn->db->base.options.exclusive))
+    if (base_unlikely(query->statement->traits.effect >= EFFECT_CHANGES &&
+                      query->statement->traits.effect <= EFFECT_FORGETS && conn->db->base.options.exclusive))
         conn->shape++;
     bool expected = wire_session_expect(&conn->session, steps, column_count);
     PRE(expected); /* admission keeps to the depth */

@@ -240,7 +240,8 @@ static const struct {
     {STATEMENT_TRANSACTION, "/* /* */ begin */ select 1"},
     {STATEMENT_SESSION, "prepare x as select 1"},
     {STATEMENT_SESSION, "prepare"},
-    {STATEMENT_SESSION, "listen x"},
+    {STATEMENT_LISTEN, "listen x"},
+    {STATEMENT_LISTEN, "/* */ LISTEN \"x\""},
     {STATEMENT_SESSION, "unlisten *"},
     {STATEMENT_SESSION, "attach 'x' as y"},
     {STATEMENT_SESSION, "detach y"},
@@ -255,6 +256,30 @@ static const struct {
     {STATEMENT_SESSION, "set x = 1"},
     {STATEMENT_SESSION, "SET LOCAL x = 1"},
     {STATEMENT_SESSION, "reset x"},
+    {STATEMENT_SESSION, "set client_encoding to utf8"},
+    {STATEMENT_SESSION, "SET SESSION Client_Encoding = 'UTF-8'"},
+    {STATEMENT_SESSION, "set client_encoding to default"},
+    {STATEMENT_SESSION, "set names 'utf8'"},
+    {STATEMENT_SESSION, "set names default;"},
+    {STATEMENT_SESSION, "reset client_encoding"},
+    {STATEMENT_SESSION, "set search_path to latin1"},
+    {STATEMENT_ENCODING, "set client_encoding to latin1"},
+    {STATEMENT_ENCODING, "set local client_encoding='LATIN1'"},
+    {STATEMENT_ENCODING, "set session \"client_encoding\" to 'sql_ascii'"},
+    {STATEMENT_ENCODING, "SET NAMES 'win1252'"},
+    {STATEMENT_ENCODING, "set names utf88"},
+    {STATEMENT_SESSION, "select 1 into temp t"},
+    {STATEMENT_SESSION, "select 1 INTO TEMPORARY TABLE t"},
+    {STATEMENT_SESSION, "with x as (select 1) select * into /* */ temp t from x"},
+    {STATEMENT_SESSION, "create table pg_temp.t (x int)"},
+    {STATEMENT_SESSION, "insert into PG_TEMP_3.t values (1)"},
+    {STATEMENT_SESSION, "select * from \"pg_temp\".t"},
+    {STATEMENT_PLAIN, "select 'pg_temp', 'into temp t', nspname like 'pg_temp%' from pg_namespace"},
+    {STATEMENT_PLAIN, "insert into temp values (1)"},
+    {STATEMENT_PLAIN, "merge into temp using x on true when matched then do nothing"},
+    {STATEMENT_PLAIN, "select 1 into t"},
+    {STATEMENT_PLAIN, "select pg_te"},
+    {STATEMENT_PLAIN, "select \"pg_te\""},
     {STATEMENT_SESSION, "create temp table t (x int)"},
     {STATEMENT_SESSION, "CREATE TEMPORARY VIEW v AS SELECT 1"},
     {STATEMENT_SESSION, "create or replace temp view v as select 1"},
@@ -284,27 +309,259 @@ static const struct {
     {STATEMENT_PLAIN, "copy )) t"},
 };
 
+static enum statement_class classify(const char *sql) {
+    return (enum statement_class)statement_traits(sql, strlen(sql)).class;
+}
+
 Test(statement, classes) {
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-        cr_assert_eq(statement_classify(classes[i].sql, strlen(classes[i].sql)), classes[i].class, "%s: %d",
-                     classes[i].sql, statement_classify(classes[i].sql, strlen(classes[i].sql)));
+        cr_expect_eq(classify(classes[i].sql), classes[i].class, "%s: %d", classes[i].sql, classify(classes[i].sql));
 }
 
 Test(statement, class_is_kept) {
     struct statement_table *table = statement_table_new(2, 1000, NULL);
-    struct quring_statement *statement = find(table, "/**/ listen x");
-    cr_assert_eq(statement->class, STATEMENT_SESSION);
+    struct quring_statement *statement = find(table, "/**/ unlisten x");
+    cr_assert_eq(statement->traits.class, STATEMENT_SESSION);
     statement_drop(statement);
     statement_table_free(table);
 }
 
-/* Every beginning of every text, in memory of exactly that size: nothing is read behind it. */
-Test(statement, classifying_reads_no_further_than_the_text) {
+Test(statement, refusals) {
+    for (enum statement_class class = STATEMENT_PLAIN; class <= STATEMENT_EMPTY; class ++) {
+        bool never = class == STATEMENT_COPY || class == STATEMENT_LISTEN || class == STATEMENT_ENCODING;
+        bool stateful = class == STATEMENT_SESSION || class == STATEMENT_TRANSACTION;
+        cr_expect_eq(statement_refusal(class, false) != NULL, never || stateful, "%d", class);
+        cr_expect_eq(statement_refusal(class, true) != NULL, never, "%d", class);
+    }
+}
+
+/* ---- What may share a transaction -------------------------------------------------------------------------------- */
+
+static const char *const groupable[] = {
+    "select 1",
+    "(select 1) union (select 2)",
+    ";select 1",
+    "((values (1)))",
+    "table t",
+    "TABLE t;",
+    "with x as (delete from t returning *) select * from x",
+    "with x as (select 1) insert into t select * from x",
+    "insert into t values (1)",
+    "insert /* */ into t values (1)",
+    "INSERT\n--x\nINTO t default values",
+    "insert into t select * from u on conflict do update set x = 1",
+    "update t set x = 1",
+    "delete from t where x = $1",
+    "merge into t using u on true when not matched then insert values (1)",
+    "-- call p()\nselect 1",
+    "/* call /* p */ () */ select 1",
+    "select 'for update', 'into x', $$ for share $$, $a$into$a$, \"for\" from t",
+    "select 'it''s for update'",
+    "select substring(x from 1 for 3) from t",
+    "select \"into\" from t",
+    "select E'\\' for update' from t",
+    "insert into t values ('\\x6465')",
+    "select $1 for_update",
+    "select forupdate",
+    "select 'a'\n'for update'",
+    "select '{}'::jsonb -> 'into'",
+    "select x from t offset 1 fetch first row only",
+    "select _config, config from t",
+    "select advisory_lock(1)",
+};
+
+static const char *const alone[] = {
+    "",
+    "--",
+    "(",
+    "call p()",
+    "/* select */ call p()",
+    "/* /* */ select */ call p()",
+    "do $$ begin commit; end $$",
+    "vacuum",
+    "create index concurrently i on t (x)",
+    "create database d",
+    "explain analyze insert into t values (1)",
+    "begin",
+    "commit",
+    "set x = 1",
+    "fetch c",
+    "execute p",
+    "notify x",
+    "lock t",
+    "truncate t",
+    "copy t from 'x'",
+    "refresh materialized view concurrently v",
+    "\"select\" 1",
+    "selects 1",
+    "'select' 1",
+    "1 select",
+    "show x",
+    /* settings and locks that neighbours would see */
+    "select set_config('app.tenant', 'A', true)",
+    "select SET_CONFIG('a.b', 'c', true)",
+    "select \"set_config\"('a', 'b', true)",
+    "select pg_catalog.set_config('a', 'b', true)",
+    "select 'set_config'",
+    "select /* set_config */ 1",
+    "with x as (select set_config('a.b', 'c', true)) select * from t, x",
+    "select U&\"s\\0065t_config\"('a.b', 'c', true)",
+    "select u&'x'",
+    "select u&\"x\" from t",
+    "select pg_advisory_lock(1)",
+    "select pg_try_advisory_xact_lock(1), PG_ADVISORY_xact_lock(1)",
+    "select * from t for update",
+    "select * from t FOR no KEY update",
+    "select * from t for/**/share",
+    "select * from t for -- x\n key share of t",
+    "(select * from t for update)",
+    "select * from t where x = $1for update",
+    "with x as (select * from t for update skip locked) delete from t using x where t.id = x.id",
+    "select 1 into t",
+    "select 1 INTO TEMP t",
+    "select * into/**/t from u",
+    "select 1into t",
+    /* whether a backslash ends the literal is a setting of the server's */
+    "select 'a\\' for update",
+    "select 'a\\'' for update --'",
+    "select E'a\\'' for update",
+    "select E'a'\n'\\'' for update",
+};
+
+Test(statement, what_may_share_a_transaction) {
+    for (size_t i = 0; i < sizeof groupable / sizeof *groupable; i++)
+        cr_expect(statement_traits(groupable[i], strlen(groupable[i])).groupable, "%s", groupable[i]);
+    for (size_t i = 0; i < sizeof alone / sizeof *alone; i++)
+        cr_expect_not(statement_traits(alone[i], strlen(alone[i])).groupable, "%s", alone[i]);
+}
+
+/* ---- What may be used again -------------------------------------------------------------------------------------- */
+
+static const char *const reusable[] = {
+    "select 1",
+    "insert into t values ($1)",
+    "select now(), 'know', 'snow', 'nowhere', 'todays', 'snow_'",
+    "vacuum",
+    "select x as now from t",
+    "select \"now\" from t",
+    "select 'I k' || 'nowt' -- 'now'",
+    "select '_\\_%'",
+    "select 'i know' as today",
+    "select 'call', 'show'",
+    "update t set today = 'x'",
+    "with x as (select 1) table x",
+};
+
+static const char *const described_anew[] = {
+    "fetch c",
+    "FETCH all from c",
+    "move c",
+    "execute p",
+    "show all",
+    "explain select 1",
+    "explain (analyze) select 1",
+    "call p(1)",
+    "/* x */ call p(1)",
+    "select timestamp 'now'",
+    "select 'NOW'::timestamptz",
+    "select date ' today '",
+    "select date 'tomorrow 12:00'",
+    "select '{yesterday,today}'::date[]",
+    "select '(\"now\",1)'::r",
+    "select '[now,)'::tsrange",
+    "select date $$today$$",
+    "select date $d$ today$d$",
+    "select timestamp E'now'",
+    "select timestamp E'\\x6eow'",
+    "select timestamp E'n\\157w'",
+    "select timestamp U&'\\006eow'",
+    "select timestamp 'no'\n'w'",
+    "select timestamp 'no' -- x\n  'w'",
+    "select '{n\\ow}'::timestamp[]",
+    "select '(n\"o\"w)'::r",
+    "select timestamp 'n\\x6fw'",
+    "insert into t values ('today')",
+    "select 'a\\', 'now'",
+    "select E'a\\' ', 'now', E'\\''",
+};
+
+Test(statement, what_may_be_used_again) {
+    for (size_t i = 0; i < sizeof reusable / sizeof *reusable; i++)
+        cr_expect(statement_traits(reusable[i], strlen(reusable[i])).reusable, "%s", reusable[i]);
+    for (size_t i = 0; i < sizeof described_anew / sizeof *described_anew; i++)
+        cr_expect_not(statement_traits(described_anew[i], strlen(described_anew[i])).reusable, "%s", described_anew[i]);
+}
+
+static const struct {
+    enum statement_effect effect;
+    const char *sql;
+} effects[] = {
+    {EFFECT_NONE, "select 1"},
+    {EFFECT_NONE, "select * from t for update"},
+    {EFFECT_NONE, "insert into t values (1)"},
+    {EFFECT_NONE, "savepoint a"},
+    {EFFECT_NONE, "release a"},
+    {EFFECT_NONE, "prepare p as select 1"},
+    {EFFECT_NONE, "deallocate p"},
+    {EFFECT_NONE, "deallocate prepare p"},
+    {EFFECT_NONE, "declare c cursor for select 1"},
+    {EFFECT_NONE, ""},
+    {EFFECT_BEGINS, "begin"},
+    {EFFECT_BEGINS, "start transaction"},
+    {EFFECT_COMMITS, "commit"},
+    {EFFECT_COMMITS, "END"},
+    {EFFECT_COMMITS, "prepare transaction 'x'"},
+    {EFFECT_ENDS, "rollback"},
+    {EFFECT_ENDS, "rollback and chain"},
+    {EFFECT_ENDS, "rollback work"},
+    {EFFECT_ENDS, "abort"},
+    {EFFECT_GOES_BACK, "rollback to a"},
+    {EFFECT_GOES_BACK, "ROLLBACK /* */ work TO savepoint a"},
+    {EFFECT_GOES_BACK, "rollback transaction to savepoint a"},
+    {EFFECT_FORGETS, "discard all"},
+    {EFFECT_FORGETS, "deallocate all"},
+    {EFFECT_FORGETS, "deallocate prepare all"},
+    {EFFECT_CHANGES, "discard plans"},
+    {EFFECT_CHANGES, "set x = 1"},
+    {EFFECT_CHANGES, "alter table t add x int"},
+    {EFFECT_CHANGES, "do $$ begin end $$"},
+    {EFFECT_CHANGES, "call p()"},
+    {EFFECT_CHANGES, "fetch c"},
+    {EFFECT_CHANGES, "execute p"},
+    {EFFECT_CHANGES, "explain analyze select f()"},
+    {EFFECT_CHANGES, "select set_config('a.b', 'c', true)"},
+    {EFFECT_CHANGES, "declare c cursor for select set_config('a.b', 'c', true)"},
+    {EFFECT_CHANGES, "select 1 into t"},
+    {EFFECT_CHANGES, "\"select\""},
+};
+
+Test(statement, effects) {
+    for (size_t i = 0; i < sizeof effects / sizeof *effects; i++)
+        cr_expect_eq(statement_traits(effects[i].sql, strlen(effects[i].sql)).effect, effects[i].effect, "%s",
+                     effects[i].sql);
+}
+
+/* ---- Any text ---------------------------------------------------------------------------------------------------- */
+
+/* Every beginning of a text, in memory of exactly that size: nothing is read behind it. */
+static void check_beginnings(const char *sql) {
+    for (size_t length = 0; length <= strlen(sql); length++) {
+        char *exact = malloc(length + !length);
+        memcpy(exact, sql, length);
+        (void)statement_traits(exact, length);
+        free(exact);
+    }
+}
+
+Test(statement, traits_read_no_further_than_the_text) {
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
-        for (size_t length = 0; length <= strlen(classes[i].sql); length++) {
-            char *exact = malloc(length + !length);
-            memcpy(exact, classes[i].sql, length);
-            (void)statement_classify(exact, length);
-            free(exact);
-        }
+        check_beginnings(classes[i].sql);
+    for (size_t i = 0; i < sizeof groupable / sizeof *groupable; i++)
+        check_beginnings(groupable[i]);
+    for (size_t i = 0; i < sizeof alone / sizeof *alone; i++)
+        check_beginnings(alone[i]);
+    for (size_t i = 0; i < sizeof described_anew / sizeof *described_anew; i++)
+        check_beginnings(described_anew[i]);
+    for (size_t i = 0; i < sizeof effects / sizeof *effects; i++)
+        check_beginnings(effects[i].sql);
 }

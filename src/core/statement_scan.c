@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/statement_scan.h"
+
+#include <stdint.h>
+#include <string.h>
+
+static size_t scan_left(const struct scan *s) {
+    return (size_t)(s->end - s->at);
+}
+
+static bool scan_sees(const struct scan *s, const char *text) {
+    size_t length = strlen(text);
+    return scan_left(s) >= length && memcmp(s->at, text, length) == 0;
+}
+
+static void scan_line_comment(struct scan *s) {
+    while (s->at < s->end && *s->at != '\n') {
+        s->disputed |= *s->at == '\r';
+        if (*s->at == '\r' && !s->like_sqlite)
+            return;
+        s->at++;
+    }
+}
+
+static void scan_block_comment(struct scan *s) {
+    size_t depth = 1;
+    s->at += 2;
+    while (s->at < s->end && depth > 0) {
+        if (scan_sees(s, "*/")) {
+            depth--;
+            s->at += 2;
+        } else if (scan_sees(s, "/*")) {
+            s->disputed = true;
+            depth += !s->like_sqlite;
+            s->at += s->like_sqlite ? 1 : 2; /* SQLite sees an end in the characters of "/ * /" */
+        } else {
+            s->at++;
+        }
+    }
+}
+
+static bool scan_is_space(char c) {
+    return c == ' ' || (c >= '\t' && c <= '\r');
+}
+
+static void scan_space(struct scan *s) {
+    while (s->at < s->end) {
+        if (scan_sees(s, "--"))
+            scan_line_comment(s);
+        else if (scan_sees(s, "/*"))
+            scan_block_comment(s);
+        else if (scan_is_space(*s->at))
+            s->at++;
+        else if (scan_sees(s, "\xef\xbb\xbf")) /* a byte order mark: white space to SQLite */
+            s->at += 3;
+        else
+            return;
+    }
+}
+
+/* Past the closing quote; a doubled one stands for itself, and so does one behind a backslash where these escape. */
+static void scan_quoted(struct scan *s, bool backslashes) {
+    char quote = *s->at++;
+    while (s->at < s->end) {
+        char c = *s->at++;
+        s->backslash |= c == '\\' && quote == '\'';
+        if (c == '\\' && backslashes && s->at < s->end) {
+            s->at++;
+        } else if (c == quote) {
+            if (s->at == s->end || *s->at != quote)
+                return;
+            s->at++;
+        }
+    }
+}
+
+/* Whether a literal goes on: white space with an end of line in it, and line comments, then a quote, where it then stands. */
+static bool scan_continues(struct scan *s) {
+    struct scan ahead = *s;
+    bool line = false;
+    while (ahead.at < ahead.end && *ahead.at != '\'') {
+        line |= *ahead.at == '\n' || *ahead.at == '\r';
+        if (scan_sees(&ahead, "--"))
+            scan_line_comment(&ahead);
+        else if (scan_is_space(*ahead.at))
+            ahead.at++;
+        else
+            return false;
+    }
+    if (!line || ahead.at == ahead.end || ahead.like_sqlite)
+        return false;
+    s->at = ahead.at;
+    return true;
+}
+
+static void scan_string(struct scan *s, struct token *token, bool backslashes) {
+    token->kind = TOKEN_STRING;
+    scan_quoted(s, backslashes);
+    for (; scan_continues(s); token->continued = true)
+        scan_quoted(s, backslashes);
+}
+
+static bool scan_is_letter(char c) {
+    return ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_' || (uint8_t)c >= 0x80;
+}
+
+static bool scan_is_word(char c) {
+    return scan_is_letter(c) || (c >= '0' && c <= '9') || c == '$';
+}
+
+/* $tag$ … $tag$; a lone $ is an ordinary character, and $1 is one followed by a number. */
+static void scan_dollar_quoted(struct scan *s, struct token *token) {
+    const char *tag = s->at++, *at = s->at;
+    if (at < s->end && *at >= '0' && *at <= '9')
+        return;
+    while (at < s->end && scan_is_word(*at) && *at != '$')
+        at++;
+    if (at == s->end || *at != '$')
+        return;
+    at++;
+    size_t length = (size_t)(at - tag);
+    const char *close = memmem(at, (size_t)(s->end - at), tag, length);
+    s->at = close ? close + length : s->end;
+    token->kind = TOKEN_STRING;
+}
+
+static void scan_word(struct scan *s, struct token *token) {
+    token->kind = TOKEN_WORD;
+    while (s->at < s->end && scan_is_word(*s->at))
+        s->at++;
+    bool quoted = s->at < s->end && *s->at == '\'' && s->at - token->at == 1;
+    if (quoted && (*token->at | 0x20) == 'e')
+        scan_string(s, token, true);
+}
+
+struct token scan_next(struct scan *s) {
+    scan_space(s);
+    struct token token = {.kind = TOKEN_END, .at = s->at};
+    if (s->at == s->end)
+        return token;
+    char c = *s->at;
+    token.kind = c == '(' ? TOKEN_OPEN : c == ')' ? TOKEN_CLOSE : c == ';' ? TOKEN_SEMICOLON : TOKEN_OTHER;
+    if (scan_is_letter(c)) {
+        scan_word(s, &token);
+    } else if (c == '\'') {
+        scan_string(s, &token, s->backslashes);
+    } else if (c == '"') {
+        token.kind = TOKEN_NAME;
+        scan_quoted(s, false);
+    } else if (c == '$') {
+        scan_dollar_quoted(s, &token);
+    } else {
+        s->at++;
+    }
+    token.length = (size_t)(s->at - token.at);
+    return token;
+}
+
+/* Not strcasecmp(), for which BEGIN is not begin in Turkey. */
+bool token_is(const struct token *token, const char *word) {
+    if (token->kind != TOKEN_WORD || token->length != strlen(word))
+        return false;
+    for (size_t i = 0; i < token->length; i++)
+        if ((token->at[i] | 0x20) != word[i])
+            return false;
+    return true;
+}
+
+bool token_is_any(const struct token *token, const char *const *words) {
+    for (; *words; words++)
+        if (token_is(token, *words))
+            return true;
+    return false;
+}
