@@ -166,7 +166,8 @@ typedef struct quring_db_options {
     uint32_t depth;       /* queries in flight per connection or lane (PostgreSQL 64, SQLite 256; up to 65535) */
     bool exclusive;       /* one connection, strictly in order, whose state (BEGIN, SET, temporary tables) is
                                   the caller's. Without it such statements are refused, for they would reach only one of
-                                  many connections. When an exclusive handle's connection is lost, its state is gone: all that is
+                                  many connections; by their words, so that set_config(…, false), advisory locks of the
+                                  session, and what DO and functions do are not seen: leave these to exclusive handles. When an exclusive handle's connection is lost, its state is gone: all that is
                                   queued or submitted from then on ends NOT_SENT; open another handle. */
     quring_commit_mode commit; /* of queries that do not say */
     uint64_t
@@ -294,16 +295,31 @@ typedef struct quring_query {
     uint32_t param_count;
     uint64_t user_data;        /* handed back in quring_done */
     uint64_t timeout_ns;       /* from submit; then it ends with QURING_TIMEOUT     (0: none) */
-    quring_commit_mode commit; /* GROUP: may share a transaction with other queries. Its outcome is handed out
-                                     only once that committed. Should a neighbour fail, the others are rolled back
-                                     and run again alone, so a member may run more than once and takes effect once. */
+    quring_commit_mode commit; /* see below */
 } quring_query;
+
+/*
+ * QURING_COMMIT_GROUP lets a query share a transaction with others of its connection or lane, which saves a commit each.
+ * Its outcome is handed out only once that committed. Should a member fail, it alone reports its error: the others were
+ * rolled back with it and are run again, each alone. So a member may run more than once, and takes effect once. A member
+ * that fails with 40001 or 40P01 is run again as well, since the conflict may have been its neighbours'.
+ *
+ * On PostgreSQL only SELECT, VALUES, TABLE, WITH, INSERT, UPDATE, DELETE and MERGE join. All else runs alone, as with EACH: what
+ * may end the transaction (CALL, DO, VACUUM, …), SELECT INTO, FOR UPDATE and FOR SHARE, and texts that name set_config or
+ * pg_advisory_…. What members still share:
+ *   - now() is the time at which the transaction began; locks are held until its end; under REPEATABLE READ the snapshot
+ *   - what a function that they call sets for the transaction (set_config inside it) is seen by those behind
+ *   - what works outside of the transaction happens again when they run again: dblink, advisory locks of the session taken
+ *     inside a function, numbers of sequences (which skip)
+ * Where the server can't tell what became of the transaction (SQLSTATE 40003, 08007), all members end with QURING_IN_DOUBT.
+ */
 
 /*
  * Queues a query; does no I/O. `*id` (may be NULL) names it until its release.
  * Returns 0; or, with nothing queued: EFULL (a limit of quring_options: reap and release, then submit again),
  * EINVAL (no SQL, NUL bytes, over 65535 parameters), ETOOBIG (over 0x3ffffffe bytes, or over inflight_bytes),
- * EUNSUPPORTED (COPY; transaction control or LISTEN outside an exclusive handle), ESHUTDOWN, ENOMEM.
+ * EUNSUPPORTED (COPY, LISTEN, SET client_encoding; transaction control, SET and their like outside an exclusive handle),
+ * ESHUTDOWN, ENOMEM.
  */
 int quring_submit_sized(quring_engine *engine, const quring_query *query, size_t query_bytes, quring_id *id);
 static inline int quring_submit(quring_engine *engine, const quring_query *query, quring_id *id) {
@@ -328,10 +344,12 @@ int quring_cancel(quring_engine *engine, quring_id id);
 
 typedef enum quring_status {
     QURING_OK = 0,
-    QURING_SERVER_ERROR, /* the database refused it: see error->sqlstate */
+    QURING_SERVER_ERROR, /* the database refused it: see error->sqlstate. COMMIT of a failed
+                             transaction rolls it back: 40000 */
     QURING_SKIPPED,      /* not run, because a peer in its atomic batch failed */
     QURING_NOT_SENT,     /* no byte left this process, so it is safe to send again */
-    QURING_IN_DOUBT,     /* sent, but the connection was lost before its outcome was known */
+    QURING_IN_DOUBT,     /* sent, but its outcome is not known: the connection was lost, or the server can't tell
+                             (40003, 08007) */
     QURING_CANCELLED,
     QURING_TIMEOUT,
     QURING_LIMIT,    /* past a configured limit; the statement may have taken effect */

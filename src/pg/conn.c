@@ -95,7 +95,7 @@ static bool on_event(struct pg_conn *conn, const struct wire_event *event) {
         on_row(conn, flight, event);
         return true;
     case WIRE_COMPLETE:
-        pg_reply_complete(conn, flight, event);
+        pg_reply_complete(flight, event);
         return true;
     case WIRE_READY:
         if (base_unlikely(flight->kind == PG_BARRIER))
@@ -360,7 +360,7 @@ void pg_conn_flush(struct pg_conn *conn) {
 }
 
 void pg_conn_send(struct pg_conn *conn, struct query *query) {
-    bool alone = query->commit != QURING_COMMIT_GROUP;
+    bool alone = query->commit != QURING_COMMIT_GROUP || !query->statement->traits.groupable;
     if (alone && !end_group(conn)) {
         db_query_requeue(query);
         return;

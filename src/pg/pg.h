@@ -90,6 +90,8 @@ struct pg_flight {
     bool no_memory;      /* for its rows, which were dropped */
     bool stale;          /* refused because the plan went stale, before anything ran */
     bool blameless;      /* failed only because it shares a transaction */
+    bool in_doubt;       /* failed, and the server can't tell whether it took effect */
+    bool unforeseen;     /* its command tag is of a statement that may have ended its transaction */
 };
 
 /*
@@ -205,7 +207,7 @@ void pg_barrier_row(struct pg_conn *conn, const struct wire_event *event);
 void pg_barrier_ready(struct pg_conn *conn, const struct wire_event *event);
 
 /* settle.c */
-void pg_reply_complete(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event);
+void pg_reply_complete(struct pg_flight *flight, const struct wire_event *event);
 void pg_reply_notice(struct query *query, const struct wire_error *notice);
 void pg_reply_error(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event);
 void pg_reply_ready(struct pg_conn *conn, const struct wire_event *event);

@@ -4,21 +4,50 @@
 
 #include <string.h>
 
-static bool is_tag(const struct wire_event *event, const char *tag) {
-    size_t length = strlen(tag);
-    return event->tag_length == length && memcmp(event->tag, tag, length) == 0;
-}
+/* ---- Replies ---- */
 
 /* INSERT, UPDATE, DELETE and MERGE; SELECT, FETCH, MOVE and COPY count rows too, but change none. */
 static bool tag_changes(const char *tag, size_t words) {
     return (words == 6 && tag[0] != 'S') || (words == 5 && tag[0] == 'M');
 }
 
-void pg_reply_complete(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event) {
+/* By its first four letters: of a statement that can't have ended its transaction. */
+static bool tag_is_plain(const struct wire_event *event) {
+    if (event->tag_length < 4)
+        return false;
+    switch (bytes_load_u32((const uint8_t *)event->tag)) {
+    case 0x53454c45: /* SELE */
+    case 0x494e5345: /* INSE */
+    case 0x55504441: /* UPDA */
+    case 0x44454c45: /* DELE */
+    case 0x4d455247: /* MERG */
+    case 0x56414c55: /* VALU: what PostgreSQL calls SELECT, others may not */
+    case 0x5441424c: /* TABL */
+    case 0x57495448: /* WITH */
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* COMMIT of a transaction that had failed is carried out, and says ROLLBACK. */
+static void check_commit(struct pg_flight *flight, const struct wire_event *event) {
+    bool rolled_back = event->tag_length == 8 && memcmp(event->tag, "ROLLBACK", 8) == 0;
+    if (!rolled_back || flight->statement->traits.effect != EFFECT_COMMITS)
+        return;
+    flight->failed = true;
+    if (flight->query)
+        error_set(&flight->query->error, "40000",
+                  "the transaction was rolled back, not committed: a statement in it had failed", NULL, NULL, 0);
+}
+
+void pg_reply_complete(struct pg_flight *flight, const struct wire_event *event) {
     flight->completed = true;
-    if (event->tag_length && event->tag[0] == 'D' &&
-        (is_tag(event, "DEALLOCATE") || is_tag(event, "DEALLOCATE ALL") || is_tag(event, "DISCARD ALL")))
-        pg_prepared_forget_all(conn);
+    if (base_unlikely(!tag_is_plain(event))) {
+        flight->unforeseen = true;
+        if (flight->statement)
+            check_commit(flight, event);
+    }
     if (!flight->query)
         return;
     struct quring_result *result = &flight->query->result;
@@ -29,18 +58,20 @@ void pg_reply_complete(struct pg_conn *conn, struct pg_flight *flight, const str
         result->affected_count = rows;
 }
 
-/* Wants no transaction around it (VACUUM); or was chosen to resolve a deadlock or conflict that its group ran into. */
-static bool is_of_company(const char *sqlstate) {
-    return strcmp(sqlstate, "25001") == 0 || strncmp(sqlstate, "40", 2) == 0;
+static bool is_sqlstate(const struct wire_error *error, const char *sqlstate) {
+    return strcmp(error->sqlstate, sqlstate) == 0;
 }
 
 void pg_reply_error(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event) {
     const struct wire_error *error = &event->error;
     flight->failed = true;
-    flight->blameless = flight->completed || is_of_company(error->sqlstate);
+    /* Statement completion unknown; transaction resolution unknown. */
+    flight->in_doubt = is_sqlstate(error, "40003") || is_sqlstate(error, "08007");
+    /* At the commit; or chosen to resolve a conflict or deadlock that its group may have run into. */
+    flight->blameless = flight->completed || is_sqlstate(error, "40001") || is_sqlstate(error, "40P01");
     /* At Bind, that is. Even a statement described in this very request may have gone stale since: ALTER TABLE. */
     if ((flight->kind == PG_BOUND || flight->described) && !event->bound)
-        flight->stale = strcmp(error->sqlstate, "0A000") == 0 || strcmp(error->sqlstate, "26000") == 0;
+        flight->stale = is_sqlstate(error, "0A000") || is_sqlstate(error, "26000");
     if (flight->kind == PG_BARRIER)
         pg_conn_break(conn, QURING_NOT_SENT, error->sqlstate, error->message);
     if (!flight->query)
@@ -61,6 +92,25 @@ void pg_reply_notice(struct query *query, const struct wire_error *notice) {
 
 /* ---- Sync points ---- */
 
+/*
+ * What became of the requests up to one Sync, which were one transaction unless a statement among them ended it. Only
+ * statements that can't may share one (statement_traits), so:
+ *
+ *   DONE      each ended as its own reply said
+ *   UNDONE    one of several failed: the transaction was rolled back, and nothing took effect
+ *   IN_DOUBT  it can't be told: the server said so (40003, 08007); or a reply's tag is of a statement that may have ended the
+ *             transaction; or ReadyForQuery says that one is still open, and it ends with this shared connection
+ */
+enum outcome { OUTCOME_DONE, OUTCOME_UNDONE, OUTCOME_IN_DOUBT };
+
+struct settled {
+    enum outcome outcome;
+    char transaction;     /* of ReadyForQuery */
+    bool followed;        /* others of an exclusive handle were sent behind them */
+    const char *sqlstate; /* why it is in doubt */
+    const char *why;
+};
+
 void pg_query_restart(struct query *query) {
     struct quring_db *db = query->db;
     result_begin(&query->result, db->options.result_bytes, db->options.result_row_count);
@@ -69,23 +119,34 @@ void pg_query_restart(struct query *query) {
 }
 
 /*
- * Whether this member runs again: its plan went stale, or all of its group was undone and it was not to blame.
- * `followed`: others of an exclusive handle were sent behind it, and it may not fall behind them.
+ * Whether this member runs again: its plan went stale, or all of its group was undone and it was not to blame. In an
+ * exclusive handle it may not fall behind those that were sent after it.
  */
-static bool runs_again(const struct pg_flight *flight, bool undone, bool followed, char transaction) {
-    if (!flight->query)
+static bool runs_again(const struct pg_flight *flight, const struct settled *settled) {
+    if (!flight->query || settled->outcome == OUTCOME_IN_DOUBT)
         return false;
     if (flight->stale)
-        return !flight->query->retried && !followed && (undone || transaction == 'I');
-    return undone && (!flight->failed || flight->blameless);
+        return !flight->query->retried && !settled->followed && settled->transaction == 'I';
+    return settled->outcome == OUTCOME_UNDONE && (!flight->failed || flight->blameless);
 }
 
-static void finish_flight(struct pg_flight *flight) {
+static void finish_in_doubt(struct query *query, const struct pg_flight *flight, const struct settled *settled) {
+    if (flight->failed && !flight->in_doubt && !flight->completed)
+        db_query_finish(query, QURING_SERVER_ERROR); /* whatever became of the others */
+    else if (flight->failed)
+        db_query_finish(query, QURING_IN_DOUBT);
+    else
+        db_query_fail(query, QURING_IN_DOUBT, settled->sqlstate, "%s", settled->why);
+}
+
+static void finish_flight(struct pg_flight *flight, const struct settled *settled) {
     struct query *query = flight->query;
     flight->query = NULL;
     if (!query)
         return;
-    if (base_likely(!flight->failed && !flight->over_limit && !flight->no_memory))
+    if (base_unlikely(settled->outcome == OUTCOME_IN_DOUBT))
+        finish_in_doubt(query, flight, settled);
+    else if (base_likely(!flight->failed && !flight->over_limit && !flight->no_memory))
         db_query_finish(query, QURING_OK);
     else if (flight->failed)
         db_query_finish(query, QURING_SERVER_ERROR);
@@ -97,24 +158,40 @@ static void finish_flight(struct pg_flight *flight) {
                       (unsigned long long)query->db->options.result_bytes);
 }
 
-/* True when nothing of the group took effect: one failed, or left a transaction open that ends with the connection. */
-static bool settle_group(struct pg_conn *conn, const struct wire_event *event) {
-    bool undone = event->transaction != 'I';
+static void set_doubt(struct settled *settled, const char *sqlstate, const char *why) {
+    settled->outcome = OUTCOME_IN_DOUBT;
+    settled->sqlstate = sqlstate;
+    settled->why = why;
+}
+
+static struct settled settle_group(struct pg_conn *conn, const struct wire_event *event) {
+    bool exclusive = conn->db->base.options.exclusive, several = event->request > event->first;
+    struct settled settled = {.transaction = event->transaction,
+                              .followed = exclusive && conn->session.next > event->request + 1};
     for (uint64_t r = event->first; r <= event->request; r++) {
         struct pg_flight *flight = pg_conn_flight(conn, r);
         pg_request_settle(conn, flight);
-        undone |= flight->failed;
+        if (several && flight->failed && settled.outcome == OUTCOME_DONE)
+            settled.outcome = OUTCOME_UNDONE;
+        if (flight->in_doubt)
+            set_doubt(&settled, "40003",
+                      "the server can't tell whether the transaction that this statement shared took effect");
+        else if (several && flight->unforeseen)
+            set_doubt(&settled, "40003", "another statement may have ended the transaction that this one shared");
     }
-    return undone && event->request > event->first;
+    if (event->transaction != 'I' && !exclusive)
+        set_doubt(
+            &settled, "25001",
+            "a transaction was left open on a shared connection, and is rolled back with all in it as that is closed");
+    return settled;
 }
 
 void pg_reply_ready(struct pg_conn *conn, const struct wire_event *event) {
-    bool undone = settle_group(conn, event);
-    bool followed = conn->db->base.options.exclusive && conn->session.next > event->request + 1;
+    struct settled settled = settle_group(conn, event);
     for (uint64_t r = event->first; r <= event->request; r++) {
         struct pg_flight *flight = pg_conn_flight(conn, r);
-        if (base_likely(!runs_again(flight, undone, followed, event->transaction)))
-            finish_flight(flight);
+        if (base_likely(!runs_again(flight, &settled)))
+            finish_flight(flight, &settled);
         pg_flight_drop(flight);
     }
     /* Backwards, for each goes to the front of the line. */

@@ -122,7 +122,8 @@ static void forget(struct sim_conn *conn, struct sim_statement *statement) {
 static void on_parse(struct sim_conn *conn, struct cursor *body) {
     size_t length;
     const char *name = cursor_string(body, &length), *sql = cursor_string(body, NULL);
-    check(conn, cursor_u16(body) == 0 && cursor_done(body) && length < 16, "Parse");
+    check(conn, cursor_u16(body) == 0 && cursor_done(body) && length < sizeof((struct sim_statement *)NULL)->name,
+          "Parse");
     conn->server->parses++;
     struct sim_statement *before = find(conn, name);
     check(conn, !before || !*name, "Parse under a name that is taken");

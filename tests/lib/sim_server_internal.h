@@ -26,12 +26,14 @@ enum sim_verb {
     SIM_SILENT,
     SIM_COPY,
     SIM_HOSTILE,
-    SIM_DISCARD
+    SIM_DISCARD,
+    SIM_CALL,
+    SIM_TAG
 };
 
 struct sim_statement {
     struct list link;
-    char name[16]; /* "" for the unnamed one */
+    char name[48]; /* "" for the unnamed one */
     enum sim_verb verb;
     uint32_t number;
     char sqlstate[6];

@@ -15,13 +15,29 @@ static const struct {
     const char *arguments;
     uint8_t shape;
 } verbs[] = {
-    [SIM_BARRIER] = {"select $1", "", 4}, [SIM_SELECT] = {"select id", "", 1},   [SIM_INSERT] = {"insert", "", 0},
-    [SIM_ROWS] = {"rows", "n", 3},        [SIM_BIG] = {"big", "n", 2},           [SIM_NULL] = {"null", "", 2},
-    [SIM_SLEEP] = {"sleep", "n", 1},      [SIM_NOTICE] = {"notice", "n", 1},     [SIM_FLOOD] = {"flood", "", 1},
-    [SIM_BAD] = {"bad", "s", 1},          [SIM_REFUSE] = {"refuse", "s", 1},     [SIM_ERROR] = {"error", "s", 1},
-    [SIM_LATE] = {"late", "ns", 3},       [SIM_DEFER] = {"defer", "s", 0},       [SIM_OPEN] = {"open", "", 1},
-    [SIM_FATAL] = {"fatal", "s", 1},      [SIM_FAREWELL] = {"farewell", "s", 1}, [SIM_SILENT] = {"silent", "", 1},
-    [SIM_COPY] = {"copy", "", 0},         [SIM_HOSTILE] = {"hostile", "n", 1},   [SIM_DISCARD] = {"discard all", "", 0},
+    [SIM_BARRIER] = {"select $1", "", 4},
+    [SIM_SELECT] = {"select id", "", 1},
+    [SIM_INSERT] = {"insert", "", 0},
+    [SIM_ROWS] = {"rows", "n", 3},
+    [SIM_BIG] = {"big", "n", 2},
+    [SIM_NULL] = {"null", "", 2},
+    [SIM_SLEEP] = {"sleep", "n", 1},
+    [SIM_NOTICE] = {"notice", "n", 1},
+    [SIM_FLOOD] = {"flood", "", 1},
+    [SIM_BAD] = {"bad", "s", 1},
+    [SIM_REFUSE] = {"refuse", "s", 1},
+    [SIM_ERROR] = {"error", "s", 1},
+    [SIM_LATE] = {"late", "ns", 3},
+    [SIM_DEFER] = {"defer", "s", 0},
+    [SIM_OPEN] = {"open", "", 1},
+    [SIM_FATAL] = {"fatal", "s", 1},
+    [SIM_FAREWELL] = {"farewell", "s", 1},
+    [SIM_SILENT] = {"silent", "", 1},
+    [SIM_COPY] = {"copy", "", 0},
+    [SIM_HOSTILE] = {"hostile", "n", 1},
+    [SIM_DISCARD] = {"discard all", "", 0},
+    [SIM_CALL] = {"call", "", 0},
+    [SIM_TAG] = {"tag", "", 0},
 };
 
 static const struct {
@@ -61,7 +77,10 @@ static bool read_arguments(struct sim_statement *statement, const char *at, cons
     return strcmp(at, whole ? "" : " $1") == 0;
 }
 
+/* Verbs stand behind SELECT, so that their statements may share a transaction, but for INSERT, CALL and DISCARD. */
 bool sim_sql_read(struct sim_statement *statement, const char *sql) {
+    if (strncmp(sql, "select ", 7) == 0 && strncmp(sql + 7, "id ", 3) != 0 && sql[7] != '$')
+        sql += 7;
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
         size_t length = strlen(verbs[i].word);
         if (strncmp(sql, verbs[i].word, length) != 0)
@@ -236,6 +255,16 @@ bool sim_sql_execute(struct sim_conn *conn) {
         if (statement->verb == SIM_DEFER)
             memcpy(conn->deferred, statement->sqlstate, sizeof conn->deferred);
         send_tag(conn, "INSERT 0 ", 1);
+        return true;
+    case SIM_CALL: /* it rolls back what came before it in its transaction */
+        conn->members[0] = conn->members[conn->member_count - 1];
+        conn->member_count = 1;
+        reply_tag(&conn->out, "CALL");
+        sim_conn_sent(conn);
+        return true;
+    case SIM_TAG:
+        reply_tag(&conn->out, "CALL");
+        sim_conn_sent(conn);
         return true;
     case SIM_ERROR:
         sim_conn_error(conn, statement->sqlstate, "an error of Execute");

@@ -118,8 +118,9 @@ int world_ask(struct world *world, const struct ask *ask) {
         snprintf(number, sizeof number, " %u", ask->number);
     if (ask->sqlstate)
         snprintf(sqlstate, sizeof sqlstate, " %s", ask->sqlstate);
-    snprintf(sql, sizeof sql, "%s%s%s $1", strcmp(ask->verb, "select") == 0 ? "select id" : ask->verb, number,
-             sqlstate);
+    bool bare = strcmp(ask->verb, "insert") == 0 || strcmp(ask->verb, "call") == 0;
+    snprintf(sql, sizeof sql, "%s%s%s%s $1", bare ? "" : "select ", strcmp(ask->verb, "select") == 0 ? "id" : ask->verb,
+             number, sqlstate);
     *asked =
         (struct asked){.verb = ask->verb,
                        .number = ask->number,
@@ -171,7 +172,8 @@ static void check_text(const struct quring_result *result, uint64_t row, uint32_
 static void check_rows(const struct world *world, uint32_t index, const quring_result *result) {
     const struct asked *asked = &world->asked[index];
     int64_t identity = sim_server_identity(&world->server, index);
-    bool many = is_verb(asked, "rows"), none = is_verb(asked, "insert");
+    bool many = is_verb(asked, "rows"), insert = is_verb(asked, "insert");
+    bool none = insert || is_verb(asked, "call") || is_verb(asked, "tag");
     if (is_verb(asked, "discard all")) {
         LAW(quring_column_count(result) == 0 && strcmp(quring_command(result), "DISCARD ALL") == 0, "DISCARD ALL");
         return;
@@ -183,8 +185,11 @@ static void check_rows(const struct world *world, uint32_t index, const quring_r
                                         : is_verb(asked, "big") || is_verb(asked, "null") ? 2u
                                                                                           : 1u),
         "%s: %u columns", asked->verb, quring_column_count(result));
-    LAW(quring_affected_count(result) == none, "%s: affected %" PRIu64, asked->verb, quring_affected_count(result));
-    LAW(strcmp(quring_command(result), none ? "INSERT" : "SELECT") == 0, "command %s", quring_command(result));
+    LAW(quring_affected_count(result) == insert, "%s: affected %" PRIu64, asked->verb, quring_affected_count(result));
+    LAW(strcmp(quring_command(result), insert ? "INSERT"
+                                       : none ? "CALL"
+                                              : "SELECT") == 0,
+        "command %s", quring_command(result));
     for (uint64_t row = 0; row < rows; row++) {
         int64_t id = 0;
         int32_t n = -1;
@@ -209,6 +214,8 @@ static uint32_t natural_statuses(const struct asked *asked) {
         return asked->number >= 24 ? MAY(OK) | MAY(PROTOCOL) : MAY(PROTOCOL);
     if (is_verb(asked, "flood"))
         return MAY(LIMIT);
+    if (strcmp(asked->sqlstate, "40003") == 0 || strcmp(asked->sqlstate, "08007") == 0)
+        return MAY(IN_DOUBT);
     return asked->sqlstate[0] ? MAY(SERVER_ERROR) : MAY(OK);
 }
 

@@ -52,7 +52,7 @@ Test(pg_exclusive, transactions_in_one_flight) {
         {"insert into live_tx values (6)", ""},
         {"select 1/0", "22012"},
         {"insert into live_tx values (7)", "25P02"},
-        {"commit", ""}, /* which says ROLLBACK */
+        {"commit", "40000"}, /* carried out, but as ROLLBACK */
         {"rollback", ""},
         {"insert into live_tx values (8)", ""},
     };
@@ -73,7 +73,6 @@ Test(pg_exclusive, state_is_kept) {
         {"declare live_cursor cursor with hold for select generate_series(1, 10)", ""},
         {"fetch 3 from live_cursor", ""},
         {"close live_cursor", ""},
-        {"listen live_channel", ""},
         {"notify live_channel, 'x'", ""},
         {"set search_path to nowhere", ""},
         {"select count(*) from live_temp", ""},
@@ -186,8 +185,11 @@ Test(pg_exclusive, a_stale_plan_with_followers_is_not_run_out_of_order) {
                        "create table live_shape (n int8);\n"
                        "insert into live_shape values (7);\n"
                        "select * from live_shape");
+    live_exec(&live, "create or replace function live_widen() returns int language plpgsql as $$ begin "
+                     "alter table live_shape add column extra int4; return 1; end $$");
+    live_exec(&live, "select * from live_shape");
     static const char *const steps[][2] = {
-        {"do $$ begin alter table live_shape add column extra int4; end $$", ""},
+        {"select live_widen()", ""},
         {"select * from live_shape", "0A000"},
         {"delete from live_shape", ""},
     };
@@ -196,6 +198,7 @@ Test(pg_exclusive, a_stale_plan_with_followers_is_not_run_out_of_order) {
     live_exec(&live, "do $$ begin alter table live_shape drop column extra; end $$");
     live_exec(&live, "select * from live_shape"); /* alone it is repaired */
     live_exec(&live, "drop table live_shape");
+    live_exec(&live, "drop function live_widen");
     live_close(&live);
 }
 
@@ -243,6 +246,20 @@ Test(pg_exclusive, lost_with_all_that_was_queued) {
     live_check_error(&done, QURING_NOT_SENT, "57P01", "terminating connection");
     live_release(&live, &done);
     ledger_free(&ledger);
+    live_close(&live);
+}
+
+/* Its notifications could not be handed out; texts that are no UTF-8 could not be read. */
+Test(pg_exclusive, what_is_refused_here_too) {
+    static const char *const refused[] = {"listen x", "set client_encoding to latin1", "set names 'win1252'"};
+    open_exclusive();
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        cr_assert_eq(quring_submit(live.engine, &(quring_query){.db = live.db, .sql = refused[i]}, NULL),
+                     QURING_EUNSUPPORTED);
+        cr_expect_str_not_empty(quring_errmsg(live.engine));
+    }
+    live_exec(&live, "set client_encoding to 'utf-8'");
+    live_exec(&live, "reset client_encoding");
     live_close(&live);
 }
 

@@ -100,6 +100,8 @@ static struct ask any_ask(struct storm *storm) {
     } else if (kind < 70) {
         ask.verb = (const char *[]){"big", "sleep"}[kind % 2];
         ask.number = 100 * small * small;
+    } else if (kind < 72) {
+        ask.verb = "call";
     } else if (kind < 75) {
         ask.verb = "notice";
         ask.number = small;
