@@ -179,7 +179,8 @@ typedef struct quring_db_options {
                                   mode that know no prepared statements (PgBouncer before 1.21) */
     uint64_t result_bytes;       /* of one query, at most; more ends with QURING_LIMIT        (64 MiB) */
     uint64_t result_row_count;   /* of one query, at most                                     (no limit) */
-    uint64_t message_bytes; /* of one message from the server, at most                   (64 MiB; up to 0x3fffffff) */
+    uint64_t message_bytes; /* of one message from the server, at most; a longer row ends its query with QURING_LIMIT
+                                  (64 MiB; up to 0x3fffffff) */
     quring_durability durability; /* SQLite */
     uint64_t busy_timeout_ns;     /* SQLite: how long to wait for another process's lock       (5 s) */
 } quring_db_options;

@@ -3,6 +3,7 @@
 
 #include "pg/tls.h"
 #include "ring/port.h"
+#include "wire/frame.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,12 +80,53 @@ static bool on_describe(struct pg_flight *flight, const struct wire_event *event
 
 /* ---- Events ---- */
 
-/* A lawful message that is longer than the caller's limit can't be skipped over; only the query it answers is to blame. */
+/* A lawful message that is longer than the caller's limit, and can't be passed over; only its query is to blame. */
 static void on_message_over_limit(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event) {
     char message[PG_MESSAGE_BYTES];
     snprintf(message, sizeof message, "%s (message_bytes)", event->violation);
     flight->over_limit = true;
     pg_conn_break(conn, QURING_IN_DOUBT, "54000", message);
+}
+
+static void on_notice(struct pg_conn *conn, const struct wire_event *event) {
+    conn->db->base.host->stats.notice_count++;
+    bool asked = wire_session_outstanding(&conn->session) != 0;
+    struct query *query = asked ? pg_conn_flight(conn, event->request)->query : NULL;
+    if (query)
+        pg_reply_notice(query, &event->error);
+}
+
+/* Nobody asked for these. While a request is out there is a bound to them, for they keep its reply from coming. */
+static bool on_unasked(struct pg_conn *conn, const struct wire_event *event, size_t bytes) {
+    if (event->kind == WIRE_NOTICE)
+        on_notice(conn, event);
+    if (!wire_session_outstanding(&conn->session))
+        return true;
+    conn->unasked_bytes += bytes;
+    if (conn->unasked_bytes <= UNASKED_BYTES_MAX)
+        return true;
+    pg_conn_flight(conn, event->request)->over_limit = true;
+    pg_conn_break(conn, QURING_IN_DOUBT, "54000", "a query got more than 16 MiB of notices");
+    return false;
+}
+
+/* A message over the caller's limit was passed over: it costs its own query the answer, and nobody else. */
+static bool on_skipped(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event) {
+    if (event->type == WIRE_MSG_ERROR_RESPONSE) {
+        char message[PG_MESSAGE_BYTES];
+        snprintf(message, sizeof message, "the server's error has %zu bytes, over message_bytes, so it was left out",
+                 event->size);
+        struct wire_event error = {.bound = event->bound, .request = event->request};
+        error.error = (struct wire_error){.sqlstate = "54000", .message = message, .detail = "", .hint = ""};
+        pg_reply_error(conn, flight, &error);
+    } else if (event->type == WIRE_MSG_DATA_ROW) {
+        flight->over_limit = flight->row_too_long = true;
+        if (flight->query)
+            result_clear_rows(&flight->query->result);
+    } else {
+        return on_unasked(conn, event, event->size);
+    }
+    return conn->state != PG_DRAINING;
 }
 
 /* False: the connection takes nothing more. */
@@ -118,6 +160,8 @@ static bool on_event(struct pg_conn *conn, const struct wire_event *event) {
     case WIRE_COPY:
         pg_conn_break(conn, QURING_IN_DOUBT, "0A000", "a query began a COPY, which can't be carried out here");
         return false;
+    case WIRE_SKIPPED:
+        return on_skipped(conn, flight, event);
     case WIRE_VIOLATION:
         if (event->over_limit)
             on_message_over_limit(conn, flight, event);
@@ -135,28 +179,6 @@ static bool on_event(struct pg_conn *conn, const struct wire_event *event) {
 
 static struct pg_conn *conn_of(struct stream *stream) {
     return base_container_of(stream, struct pg_conn, stream);
-}
-
-static void on_notice(struct pg_conn *conn, const struct wire_event *event) {
-    conn->db->base.host->stats.notice_count++;
-    bool asked = wire_session_outstanding(&conn->session) != 0;
-    struct query *query = asked ? pg_conn_flight(conn, event->request)->query : NULL;
-    if (query)
-        pg_reply_notice(query, &event->error);
-}
-
-/* Nobody asked for these. While a request is out there is a bound to them, for they keep its reply from coming. */
-static bool on_unasked(struct pg_conn *conn, const struct wire_event *event, size_t bytes) {
-    if (event->kind == WIRE_NOTICE)
-        on_notice(conn, event);
-    if (!wire_session_outstanding(&conn->session))
-        return true;
-    conn->unasked_bytes += bytes;
-    if (conn->unasked_bytes <= UNASKED_BYTES_MAX)
-        return true;
-    pg_conn_flight(conn, event->request)->over_limit = true;
-    pg_conn_break(conn, QURING_IN_DOUBT, "54000", "a query got more than 16 MiB of notices");
-    return false;
 }
 
 /* Consumes the events that `in` holds; tells how long the message is that it ends in. */

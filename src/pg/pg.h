@@ -87,6 +87,7 @@ struct pg_flight {
     bool completed;      /* the command was carried out */
     bool failed;         /* the server said so; query->error has its words */
     bool over_limit;     /* rows past the limits were dropped */
+    bool row_too_long;   /* one of them, for message_bytes */
     bool no_memory;      /* for its rows, which were dropped */
     bool stale;          /* refused because the plan went stale, before anything ran */
     bool blameless;      /* failed only because it shares a transaction */

@@ -152,6 +152,9 @@ static void finish_flight(struct pg_flight *flight, const struct settled *settle
         db_query_finish(query, QURING_SERVER_ERROR);
     else if (flight->no_memory)
         db_query_fail(query, QURING_LIMIT, "53200", "out of memory for the result's rows");
+    else if (flight->row_too_long)
+        db_query_fail(query, QURING_LIMIT, "54000", "a row of the result has more than message_bytes (%llu)",
+                      (unsigned long long)query->db->options.message_bytes);
     else
         db_query_fail(query, QURING_LIMIT, "54000",
                       "the result has more than result_bytes (%llu) or result_row_count allows",

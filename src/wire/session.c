@@ -28,7 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum phase { IDLE, CLOSE, PARSE, PARAMETERS, COLUMNS, BIND, ROWS, SYNC, SKIP, ENDED, VIOLATED };
+enum phase { IDLE, CLOSE, PARSE, PARAMETERS, COLUMNS, BIND, ROWS, SYNC, SKIP, PASSING, ENDED, VIOLATED };
 
 static const char *const waiting_for[] = {
     [IDLE] = "no request",
@@ -40,23 +40,21 @@ static const char *const waiting_for[] = {
     [ROWS] = "DataRow or CommandComplete",
     [SYNC] = "ReadyForQuery",
     [SKIP] = "ReadyForQuery after an error",
+    [PASSING] = "the rest of a message over the limit",
     [ENDED] = "nothing",
     [VIOLATED] = "nothing",
 };
 
 #define IN(phase) (1u << (phase))
 #define FIRST (IN(CLOSE) | IN(PARSE) | IN(PARAMETERS) | IN(BIND) | IN(SYNC) | IN(IDLE))
-#define OFF (IN(SKIP) | IN(ENDED) | IN(VIOLATED))
+#define OFF (IN(SKIP) | IN(PASSING) | IN(ENDED) | IN(VIOLATED))
 #define LIVE (FIRST | IN(COLUMNS) | IN(ROWS) | IN(SKIP))
 
 /* Where session_move() may go from each phase. */
 static const uint16_t edges[] = {
-    [IDLE] = FIRST | OFF,    [CLOSE] = FIRST | OFF,
-    [PARSE] = FIRST | OFF,   [PARAMETERS] = IN(COLUMNS) | OFF,
-    [COLUMNS] = FIRST | OFF, [BIND] = IN(ROWS) | OFF,
-    [ROWS] = FIRST | OFF,    [SYNC] = FIRST | OFF,
-    [SKIP] = FIRST | OFF,    [ENDED] = 0,
-    [VIOLATED] = 0,
+    [IDLE] = FIRST | OFF,    [CLOSE] = FIRST | OFF,   [PARSE] = FIRST | OFF, [PARAMETERS] = IN(COLUMNS) | OFF,
+    [COLUMNS] = FIRST | OFF, [BIND] = IN(ROWS) | OFF, [ROWS] = FIRST | OFF,  [SYNC] = FIRST | OFF,
+    [SKIP] = FIRST | OFF,    [PASSING] = LIVE,        [ENDED] = 0,           [VIOLATED] = 0,
 };
 
 /* In which phases a message may come, as far as its letter tells; all other letters never may. */
@@ -291,6 +289,45 @@ static inline bool session_accept(struct wire_session *session, const struct wir
     }
 }
 
+/* Rows, errors and what may stand anywhere say nothing that the session needs to go on. */
+static bool may_skip(const struct wire_session *session, uint8_t type) {
+    switch (type) {
+    case WIRE_MSG_DATA_ROW:
+        return session->column_count != WIRE_NO_ROWS;
+    case WIRE_MSG_ERROR_RESPONSE: /* FATAL or not: if it is, the end of the stream follows */
+        return session->phase != IDLE && session->phase != SKIP;
+    case WIRE_MSG_NOTICE_RESPONSE:
+    case WIRE_MSG_PARAMETER_STATUS:
+    case WIRE_MSG_NOTIFICATION_RESPONSE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void session_skip(struct wire_session *session, const struct wire_frame *frame, struct wire_event *event) {
+    event->kind = WIRE_SKIPPED;
+    event->request = session->head;
+    event->type = frame->type;
+    event->size = frame->size;
+    event->bound = session->bound;
+    session->resume = frame->type == WIRE_MSG_ERROR_RESPONSE ? SKIP : session->phase;
+    session->skip_bytes = frame->size;
+    session_move(session, PASSING);
+}
+
+/* Takes what there is of the message that is passed over. */
+static size_t session_pass(struct wire_session *session, size_t size) {
+    size_t taken = size < session->skip_bytes ? size : session->skip_bytes;
+    session->skip_bytes -= taken;
+    if (session->skip_bytes)
+        return taken;
+    session_move(session, (enum phase)session->resume);
+    if (session->phase == IDLE) /* a request may have been told of meanwhile */
+        session_begin(session, session->head);
+    return taken;
+}
+
 /* The header of the next message is whole, but is not to be believed or may not come. */
 static bool session_refuse(struct wire_session *session, const struct wire_frame *frame, bool lawful,
                            struct wire_event *event) {
@@ -302,17 +339,28 @@ static bool session_refuse(struct wire_session *session, const struct wire_frame
     const struct wire_law *law = &wire_laws[frame->type];
     bool over_limit =
         frame->size > law->least && frame->size <= law->end && (may_come[frame->type] >> session->phase & 1);
+    if (over_limit && may_skip(session, frame->type)) {
+        session_skip(session, frame, event);
+        return true;
+    }
     session_violate(session, event, "%s", complaint);
     event->over_limit = over_limit;
     return true;
 }
 
-/* After the end: a violation stays one; what follows a FATAL error or a COPY is of no interest. */
-static size_t session_over(const struct wire_session *session, size_t size, struct wire_event *event) {
+/*
+ * A message that is passed over comes first. After the end a violation stays one, and what follows a FATAL error or a
+ * COPY is of no interest.
+ */
+static size_t session_not_live(struct wire_session *session, const uint8_t *bytes, size_t size,
+                               struct wire_event *event) {
+    size_t passed = session->phase == PASSING ? session_pass(session, size) : 0;
+    if (IN(session->phase) & LIVE)
+        return passed + wire_session_next(session, bytes + passed, size - passed, event);
     event->request = session->head;
     event->kind = WIRE_NEED_MORE;
     event->size = 0;
-    if (session->phase == ENDED)
+    if (session->phase != VIOLATED)
         return size;
     event->kind = WIRE_VIOLATION;
     event->violation = session->violation;
@@ -322,7 +370,7 @@ static size_t session_over(const struct wire_session *session, size_t size, stru
 
 size_t wire_session_next(struct wire_session *session, const uint8_t *bytes, size_t size, struct wire_event *event) {
     if (base_unlikely(!(IN(session->phase) & LIVE)))
-        return session_over(session, size, event);
+        return session_not_live(session, bytes, size, event);
     struct cursor in = cursor_over(bytes, size);
     for (bool event_made = false; !event_made;) {
         struct wire_frame frame;
@@ -334,6 +382,8 @@ size_t wire_session_next(struct wire_session *session, const uint8_t *bytes, siz
         }
         if (base_unlikely(state == WIRE_FRAME_BAD || !(may_come[frame.type] >> session->phase & 1))) {
             session_refuse(session, &frame, state != WIRE_FRAME_BAD, event);
+            if (session->phase == PASSING)
+                cursor_take(&in, session_pass(session, cursor_left(&in)));
             break;
         }
         if (base_unlikely(state == WIRE_FRAME_BEGUN)) {

@@ -51,12 +51,14 @@ enum wire_event_kind {
     WIRE_NOTIFICATION,     /* `name` the channel, `value` the payload */
     WIRE_FATAL,            /* `error`: the server ends the session, whatever was under way; nothing follows */
     WIRE_COPY,             /* a COPY was started; nothing here can go on with it: the connection must be closed */
-    WIRE_VIOLATION         /* `violation` says what was wrong with which message */
+    WIRE_SKIPPED, /* a message of `type`, lawful but for its `size`, which is over the limit: its body is passed over */
+    WIRE_VIOLATION /* `violation` says what was wrong with which message */
 };
 
 struct wire_event {
     enum wire_event_kind kind;
     char transaction;
+    uint8_t type;
     bool bound;
     int32_t column_count;
     uint64_t request; /* ordinal of the request that the event belongs to, from 0, in order of wire_session_expect() */
@@ -87,9 +89,11 @@ struct wire_session {
     uint64_t head;  /* ordinal of the request that replies belong to now */
     uint64_t first; /* ordinal of the first request since the last sync point */
     uint8_t phase;  /* enum in session.c: what the head's next reply may be */
+    uint8_t resume; /* the phase to go back to once skip_bytes have passed */
     bool bound;
     int32_t column_count;
     size_t message_limit_bytes;
+    size_t skip_bytes; /* of a message over the limit, still to come */
     char violation[96];
 };
 
@@ -110,7 +114,8 @@ void wire_session_end_group(struct wire_session *session);
  * Looks at the bytes for the next event and returns how many of them it consumed: those of the event's message and of
  * any silent ones before it. Pointers in the event point into these bytes. With WIRE_NEED_MORE it may have consumed
  * silent messages too; call again with the rest and more. A message that is a violation is not consumed, and every
- * later call says the same. After WIRE_FATAL and WIRE_COPY all further bytes are consumed in silence: WIRE_NEED_MORE.
+ * later call says the same. The body of a row, an error or an asynchronous message over the limit is consumed as it comes,
+ * and the session goes on; any other message over the limit is a violation. After WIRE_FATAL and WIRE_COPY all further bytes are consumed in silence: WIRE_NEED_MORE.
  */
 size_t wire_session_next(struct wire_session *session, const uint8_t *bytes, size_t size, struct wire_event *event);
 

@@ -208,6 +208,9 @@ void wire_event_print(struct buf *out, const struct wire_event *event) {
     case WIRE_COPY:
         buf_printf(out, "copy %d", request);
         break;
+    case WIRE_SKIPPED:
+        buf_printf(out, "skipped %d%s: %c of %zu", request, event->bound ? " bound" : "", event->type, event->size);
+        break;
     case WIRE_VIOLATION:
         buf_printf(out, "violation %d: %s", request, event->violation);
         break;

@@ -85,7 +85,8 @@ static int answer(const uint8_t *bytes, size_t size, size_t message_size, struct
         kind = REFERENCE_SILENT;
     else if (kind == WIRE_NEED_MORE)
         cr_assert_eq(event->size, message_size);
-    cr_assert_eq(used, kind == WIRE_NEED_MORE || kind == WIRE_VIOLATION ? 0 : message_size);
+    size_t there = kind == WIRE_SKIPPED && size < message_size ? size : message_size;
+    cr_assert_eq(used, kind == WIRE_NEED_MORE || kind == WIRE_VIOLATION ? 0 : there);
     session = before;
     return kind;
 }
@@ -214,5 +215,5 @@ Test(matrix, changed_bodies_get_the_answer_of_the_reference) {
         }
     }
     for (int kind = WIRE_PARAMETERS; kind <= WIRE_VIOLATION; kind++)
-        cr_assert_gt(counts[kind], 100, "kind %d: %d", kind, counts[kind]);
+        cr_assert(counts[kind] > 100 || kind == WIRE_SKIPPED, "kind %d: %d", kind, counts[kind]);
 }

@@ -8,7 +8,7 @@
 #include <criterion/criterion.h>
 #include <signal.h>
 
-enum { ROOM = 1 << 17, LIMIT = 1 << 16 };
+enum { ROOM = 1 << 17, LIMIT = 1 << 16, LIMIT_SMALL = 200 };
 enum { RUN = WIRE_EXECUTE | WIRE_SYNC, ALL = WIRE_PARSE | WIRE_DESCRIBE | RUN };
 
 static struct wire_feed feed;
@@ -152,8 +152,12 @@ Test(session, lengths_beyond_law_or_limit_are_refused_by_the_header_alone) {
     static char body[LIMIT];
     memset(body, 'x', sizeof body);
     assert_refused(RUN, "2", 'C', body, 30000, "violation 0: CommandComplete of length 30004, above its most, 30000\n");
-    assert_refused(RUN, "2", 'D', body, LIMIT - 4,
+    assert_refused(ALL, "1t", 'T', body, LIMIT - 4,
+                   "violation 0: RowDescription of length 65536, above the limit of 65536 bytes a message\n");
+    assert_refused(ALL, "1tn2", 'D', body, LIMIT - 4,
                    "violation 0: DataRow of length 65536, above the limit of 65536 bytes a message\n");
+    assert_refused(RUN, "2DCZ", 'E', body, LIMIT - 4,
+                   "violation 1: ErrorResponse of length 65536, above the limit of 65536 bytes a message\n");
     assert_refused(RUN, "", '2', "", 1, "violation 0: BindComplete of length 5, above its most, 4\n");
     assert_refused(RUN, "2", 'x', "", 0, "violation 0: message of unknown type 0x78\n");
     wire_feed_restart(&feed);
@@ -161,6 +165,61 @@ Test(session, lengths_beyond_law_or_limit_are_refused_by_the_header_alone) {
     say("2");
     wire_feed_bytes(&feed, "D\0\0\xff\xff", 5);
     cr_assert(feed.last == WIRE_NEED_MORE && feed.wanted == LIMIT);
+}
+
+/* ---- Over the limit ---- */
+
+static void say_long(struct buf *out, char type) {
+    static const char body[3 * LIMIT_SMALL] = "";
+    reply_message(out, type, body, sizeof body);
+}
+
+/* Fed whole, byte by byte, and in two at each byte. What is passed over is never kept. */
+static void feed_split(struct wire_feed *small, size_t split) {
+    wire_feed_restart(small);
+    for (int i = 0; i < 3; i++)
+        cr_assert(wire_session_expect(&small->session, RUN, 2));
+    for (size_t at = 0, piece; at < buf_size(&bytes); at += piece) {
+        piece = split == 0 ? 1 : at == 0 && split < buf_size(&bytes) ? split : buf_size(&bytes) - at;
+        wire_feed_bytes(small, bytes.data + at, piece);
+        cr_assert_lt(buf_size(&small->pending), LIMIT_SMALL);
+    }
+    cr_assert_str_eq(wire_feed_log(small), "skipped 0: N of 605\nskipped 0 bound: D of 605\nrow 0: '1' NULL\n"
+                                           "skipped 0 bound: D of 605\nskipped 0 bound: A of 605\n"
+                                           "complete 0: SELECT 1\nready 0..0 I\n"
+                                           "row 1: '1' NULL\nskipped 1 bound: E of 605\nskipped 1 bound: N of 605\n"
+                                           "ready 1..1 I\n"
+                                           "row 2: '1' NULL\ncomplete 2: SELECT 1\nready 2..2 I\n"
+                                           "skipped 3: S of 605\n");
+    cr_assert_eq(small->consumed, buf_size(&bytes));
+}
+
+Test(session, messages_over_the_limit_are_passed_over) {
+    struct wire_feed small;
+    wire_feed_open(&small, 5, LIMIT_SMALL, ROOM);
+    for (const char *at = "n2dDdaCZ2DenZ2DCZs"; *at; at++)
+        if (*at >= 'a')
+            say_long(&bytes, (char)(*at - 'a' + 'A'));
+        else
+            reply_script(&bytes, (const char[]){*at, 0});
+    for (size_t split = 0; split <= buf_size(&bytes); split++)
+        feed_split(&small, split);
+    wire_feed_close(&small);
+}
+
+/* A request may be told of while the rest of a message is still to come. */
+Test(session, a_request_may_be_told_of_while_a_message_is_passed_over) {
+    struct wire_feed small;
+    wire_feed_open(&small, 5, LIMIT_SMALL, ROOM);
+    say_long(&bytes, 'N');
+    size_t half = buf_size(&bytes);
+    reply_script(&bytes, "2DCZ");
+    wire_feed_bytes(&small, bytes.data, half / 2);
+    cr_assert(wire_session_expect(&small.session, RUN, 2));
+    wire_feed_bytes(&small, bytes.data + half / 2, buf_size(&bytes) - half / 2);
+    cr_assert_str_eq(wire_feed_log(&small), "skipped 0: N of 605\nrow 0: '1' NULL\ncomplete 0: SELECT 1\n"
+                                            "ready 0..0 I\n");
+    wire_feed_close(&small);
 }
 
 Test(session, a_violation_stays_one) {
