@@ -48,6 +48,20 @@ need_packages() {
     rm -f "$log"
 }
 
+# build_errors LOG: what went wrong in it, without the commands that did; its end where that can't be told.
+build_errors() {
+    local errors
+    errors=$(awk '/^FAILED: / { print; show = 1; getline; next }
+        /^CMake Error/ { show = 1 }
+        /^\[[0-9]+\/[0-9]+\]/ || /^ninja: / { show = 0 }
+        show' "$1" | head -n 40)
+    if [[ $errors ]]; then
+        printf '%s\n' "$errors"
+    else
+        tail -n 20 "$1"
+    fi
+}
+
 # build PRESET [TARGET...]: configures and builds into $BUILD/PRESET; speaks only when it fails.
 build() {
     local preset=$1 log=$BUILD/$1.log
@@ -55,7 +69,7 @@ build() {
     mkdir -p "$BUILD"
     if ! { cmake -S "$ROOT" --preset "$preset" -B "$BUILD/$preset" &&
         cmake --build "$BUILD/$preset" ${targets[0]:+--target "${targets[@]}"}; } >"$log" 2>&1; then
-        cat "$log" >&2
+        build_errors "$log" >&2
         warn "building $preset failed (the log is $log)"
         return 1
     fi
