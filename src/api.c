@@ -106,6 +106,10 @@ const char *quring_db_backend(const quring_db *db) {
     return db ? db->backend->name : "";
 }
 
+uint32_t quring_db_server_pid(const quring_db *db) {
+    return db ? db->server_pid : 0;
+}
+
 int quring_prepare(quring_db *db, const char *sql, quring_statement **statement) {
     if (!db || !sql || !statement)
         return QURING_EINVAL;

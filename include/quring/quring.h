@@ -210,6 +210,14 @@ void quring_db_close(quring_db *db);
 /* "postgresql" or "sqlite". */
 const char *quring_db_backend(const quring_db *db);
 
+/*
+ * PostgreSQL, exclusive handles: the process id that the server named when the connection was made, for
+ * pg_cancel_backend() over another connection; 0 before and after, for other handles, and on SQLite. A pooler names one of
+ * its own making: the number is the server's, and stays this connection's, only where `select pg_backend_pid()` on this
+ * handle gives the same.
+ */
+uint32_t quring_db_server_pid(const quring_db *db);
+
 /* ---- Parameters ------------------------------------------------------------------------------------------------- */
 
 typedef enum quring_type {

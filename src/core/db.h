@@ -34,6 +34,7 @@ struct quring_db {
     uint32_t running_count;
     bool closing;              /* takes no new queries */
     bool closed;               /* the backend has let go of everything: may be freed */
+    uint32_t server_pid;       /* as the server named it; 0 but for a connected exclusive handle */
     quring_db_options options; /* defaults filled in */
 };
 

@@ -282,6 +282,7 @@ static bool hand_over(struct pg_conn *conn) {
         return false;
     }
     conn->tls = conn->connect.tls;
+    db->server_pid = db->options.exclusive ? (uint32_t)conn->connect.server_pid : 0;
     buf_init(&conn->plain_in, db->options.message_bytes + 4 * PLAIN_KEEP_BYTES);
     buf_init(&conn->plain_out, OUT_LIMIT_BYTES);
     conn->settled = 0;

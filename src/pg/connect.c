@@ -191,6 +191,7 @@ void pg_connect_run(struct job *job) {
     PQsetNoticeReceiver(conn, ignore_notice, NULL);
     bool taken = connect_until(connect, conn, until) && settle_session(connect, conn, until) &&
                  take_socket(connect, conn) && take_session(connect, conn);
+    connect->server_pid = PQbackendPID(conn);
     if (!taken || !connect->tls)
         PQfinish(conn);
 }

@@ -121,6 +121,7 @@ void pg_db_conn_down(struct pg_conn *conn) {
     if (db->base.closing)
         return;
     conn->attempts++;
+    db->base.server_pid = 0;
     if (conn->was_up && db->base.options.exclusive) {
         db->exclusive_lost = true; /* the rest of a transaction must not run outside it: pg_advance() ends what comes */
         return;

@@ -115,6 +115,7 @@ struct pg_connect {
     uint64_t until_ns;  /* monotonic: the attempt's end, first exchange included */
     atomic_bool abort;  /* set by the reactor: give up soon */
     int fd;             /* -1: failed */
+    int server_pid;     /* as the server named it; 0 when it did not */
     struct pg_tls *tls; /* NULL on a plain connection */
     char sqlstate[6];
     char message[PG_MESSAGE_BYTES];

@@ -408,6 +408,7 @@ static void take_connect(struct pg_connect *connect) {
     server->attempts++;
     connect->fd = -1;
     connect->tls = NULL;
+    connect->server_pid = 0;
     if (server->refusal && server->refusals_left) {
         server->refusals_left -= server->refusals_left != UINT32_MAX;
         snprintf(connect->sqlstate, sizeof connect->sqlstate, "%s", server->refusal);

@@ -270,3 +270,32 @@ Test(pg_exclusive, copy_is_refused_here_too) {
     cr_assert_eq(live_int(&live, "select 1"), 1);
     live_close(&live);
 }
+
+/* ---- The server's process ---- */
+
+static void check_pid(const char *url, bool exclusive, bool direct) {
+    live_open_url(&live, url, NULL, &(quring_db_options){.exclusive = exclusive, .connection_count = 1});
+    cr_assert_eq(quring_db_server_pid(live.db), 0, "not connected yet");
+    int64_t pid = live_int(&live, "select pg_backend_pid()");
+    cr_assert_eq(pid == quring_db_server_pid(live.db), direct, "%s", url);
+    live_close(&live);
+}
+
+Test(pg_exclusive, the_servers_process_is_known_where_no_pooler_stands_between) {
+    check_pid(live_url(), true, true);
+    check_pid(live_socket_url(), true, true);
+    check_pid(live_env("QURING_TEST_PG_TLS_URL"), true, true);
+    check_pid(live_url(), false, false);
+    check_pid(live_env("QURING_TEST_PGBOUNCER_URL"), true, false);
+}
+
+Test(pg_exclusive, the_servers_process_is_forgotten_with_its_connection) {
+    open_exclusive();
+    int64_t pid = live_int(&live, "select pg_backend_pid()");
+    cr_assert_eq(quring_db_server_pid(live.db), pid);
+    quring_done done = live_run(&live, &(quring_query){.sql = "select pg_terminate_backend(pg_backend_pid())"});
+    cr_assert_neq(done.status, QURING_OK);
+    live_release(&live, &done);
+    cr_assert_eq(quring_db_server_pid(live.db), 0);
+    live_close(&live);
+}
