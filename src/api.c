@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* The public functions that need an engine: they check their arguments and call it. */
+/*
+ * The public functions that need an engine: they check who calls, then the arguments, and call it.
+ *
+ * On another thread, or in a child process, nothing of the engine is written, nor asked of the kernel: the ring, the
+ * sockets and the eventfd of a child are its parent's too.
+ */
 #include "engine/engine.h"
 
 #include "ring/port.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- Structs of programs that were compiled with another version of the header ---- */
@@ -24,45 +30,92 @@ static void struct_give(void *theirs, size_t their_bytes, const void *ours, size
         memset((uint8_t *)theirs + our_bytes, 0, their_bytes - our_bytes);
 }
 
+/* ---- Whose call it is, and what was wrong with it ---- */
+
+/* Of quring_engine_open(), which leaves no engine to ask. */
+static _Thread_local char open_message[512];
+
+static bool is_foreign(const quring_engine *engine) {
+    return base_unlikely(!owner_mark_is_here(engine->owner));
+}
+
+/* What calls on an engine begin with. */
+static int refuse_caller(const quring_engine *engine) {
+    if (base_unlikely(!engine))
+        return QURING_EINVAL;
+    return is_foreign(engine) ? QURING_EFORKED : 0;
+}
+
+static int refuse(quring_engine *engine, int error, const char *why) {
+    return host_error(&engine->host, error, "%s", why);
+}
+
+/* Calls that find errors far below, where not each has words, start with none. */
+static void forget_message(quring_engine *engine) {
+    engine->host.message[0] = 0;
+}
+
+const char *quring_errmsg(const quring_engine *engine) {
+    if (!engine)
+        return open_message;
+    return is_foreign(engine) ? "the engine belongs to the thread and process that opened it" : engine->host.message;
+}
+
+static const char unknown_member[] =
+    "a member is set that this version of the library does not know: the program was compiled with a newer quring.h";
+
 /* ---- Engine ---- */
+
+static int refuse_open(int error, const char *why) {
+    snprintf(open_message, sizeof open_message, "%s", why);
+    return error;
+}
 
 int quring_engine_open_sized(const quring_options *options, size_t options_bytes, quring_engine **engine) {
     quring_options known;
-    if (!engine || (options && !struct_take(&known, sizeof known, options, options_bytes)))
-        return QURING_EINVAL;
-    return engine_open(options ? &known : NULL, engine);
+    if (!engine)
+        return refuse_open(QURING_EINVAL, "engine is NULL: there is no place for it");
+    if (options && !struct_take(&known, sizeof known, options, options_bytes))
+        return refuse_open(QURING_EINVAL, unknown_member);
+    open_message[0] = 0;
+    return engine_open(options ? &known : NULL, engine, open_message, sizeof open_message);
 }
 
 void quring_engine_close(quring_engine *engine) {
-    if (engine)
+    if (!refuse_caller(engine))
         engine_close(engine);
 }
 
 int quring_shutdown(quring_engine *engine, uint64_t grace_ns) {
-    return engine ? engine_shutdown(engine, grace_ns) : QURING_EINVAL;
+    int error = refuse_caller(engine);
+    return error ? error : engine_shutdown(engine, grace_ns);
 }
 
 int quring_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
-    return engine ? engine_run(engine, min_count, timeout_ns) : QURING_EINVAL;
+    int error = refuse_caller(engine);
+    return error ? error : engine_run(engine, min_count, timeout_ns);
 }
 
 uint32_t quring_pending(const quring_engine *engine) {
-    return engine ? engine->pending_count : 0;
+    return refuse_caller(engine) ? 0 : engine->pending_count;
 }
 
 int quring_wake(quring_engine *engine) {
     if (!engine)
         return QURING_EINVAL;
+    if (!owner_mark_in_process(engine->owner))
+        return QURING_EFORKED;
     ring_wake(engine->host.ring);
     return 0;
 }
 
 int quring_fd(const quring_engine *engine) {
-    return engine ? ring_poll_fd(engine->host.ring) : QURING_EINVAL;
+    int error = refuse_caller(engine);
+    return error ? error : ring_poll_fd(engine->host.ring);
 }
 
 uint64_t quring_timeout_ns(const quring_engine *engine) {
-    if (!engine)
+    if (refuse_caller(engine))
         return QURING_FOREVER;
     if (ring_wants_turn(engine->host.ring))
         return 0;
@@ -74,31 +127,24 @@ uint64_t quring_timeout_ns(const quring_engine *engine) {
     return at > now ? at - now : 0;
 }
 
-const char *quring_errmsg(const quring_engine *engine) {
-    return engine ? engine->host.message : "";
-}
-
-/* Calls that can fail with a text of their own start with none. */
-static void forget_message(quring_engine *engine) {
-    engine->host.message[0] = 0;
-}
-
-static const char unknown_member[] =
-    "a member is set that this version of the library does not know: the program was compiled with a newer quring.h";
+/* ---- Databases ---- */
 
 int quring_db_open_sized(quring_engine *engine, const char *url, const quring_db_options *options, size_t options_bytes,
                          quring_db **db) {
     quring_db_options known;
-    if (!engine || !url || !db)
-        return QURING_EINVAL;
+    int error = refuse_caller(engine);
+    if (error)
+        return error;
+    if (!url || !db)
+        return refuse(engine, QURING_EINVAL, "url or db is NULL");
     forget_message(engine);
     if (options && !struct_take(&known, sizeof known, options, options_bytes))
-        return host_error(&engine->host, QURING_EINVAL, "%s", unknown_member);
+        return refuse(engine, QURING_EINVAL, unknown_member);
     return engine_db_open(engine, url, options ? &known : NULL, db);
 }
 
 void quring_db_close(quring_db *db) {
-    if (db)
+    if (db && !is_foreign(db->engine))
         engine_db_close(db);
 }
 
@@ -111,34 +157,30 @@ uint32_t quring_db_server_pid(const quring_db *db) {
 }
 
 int quring_prepare(quring_db *db, const char *sql, quring_statement **statement) {
-    if (!db || !sql || !statement)
-        return QURING_EINVAL;
-    if (db->closing)
-        return QURING_ESHUTDOWN;
-    size_t length = strlen(sql);
-    if (length > db->engine->options.inflight_bytes)
-        return QURING_ETOOBIG;
-    struct quring_statement *found = statement_find(db->statements, sql, length);
-    if (!found)
-        return QURING_ENOMEM;
-    *statement = found;
-    return 0;
+    int error = db ? refuse_caller(db->engine) : QURING_EINVAL;
+    if (error)
+        return error;
+    if (!sql || !statement)
+        return refuse(db->engine, QURING_EINVAL, "sql or statement is NULL");
+    return engine_prepare(db, sql, statement);
 }
 
 void quring_statement_release(quring_statement *statement) {
-    if (statement)
+    if (statement && statement->owner == owner_here)
         statement_drop(statement);
 }
 
+/* ---- Queries ---- */
+
 static int submit(quring_engine *engine, const quring_query *query, quring_id *id) {
-    if (!query->db)
-        return QURING_EINVAL;
+    if (base_unlikely(!query->db))
+        return refuse(engine, QURING_EINVAL, "the query has no db");
     if (query->db->engine != engine)
-        return host_error(&engine->host, QURING_EINVAL, "the database belongs to another engine");
+        return refuse(engine, QURING_EINVAL, "the database belongs to another engine");
     if (!query->sql == !query->statement)
-        return host_error(&engine->host, QURING_EINVAL, "a query has either sql or a statement");
+        return refuse(engine, QURING_EINVAL, "a query has either sql or a statement");
     if (query->statement && query->statement->table != query->db->statements)
-        return host_error(&engine->host, QURING_EINVAL, "the statement belongs to another database handle");
+        return refuse(engine, QURING_EINVAL, "the statement belongs to another database handle");
     if (query->param_count > 65535 || (query->param_count && !query->params))
         return host_error(&engine->host, QURING_EINVAL, "%u parameters: at most 65535, and params must name them",
                           query->param_count);
@@ -148,24 +190,30 @@ static int submit(quring_engine *engine, const quring_query *query, quring_id *i
 }
 
 int quring_submit_sized(quring_engine *engine, const quring_query *query, size_t query_bytes, quring_id *id) {
-    if (!engine || !query)
-        return QURING_EINVAL;
-    forget_message(engine);
+    int error = refuse_caller(engine);
+    if (base_unlikely(error))
+        return error;
+    if (base_unlikely(!query))
+        return refuse(engine, QURING_EINVAL, "query is NULL");
     if (base_likely(query_bytes == sizeof *query))
         return submit(engine, query, id);
     quring_query known;
     if (!struct_take(&known, sizeof known, query, query_bytes))
-        return host_error(&engine->host, QURING_EINVAL, "%s", unknown_member);
+        return refuse(engine, QURING_EINVAL, unknown_member);
     return submit(engine, &known, id);
 }
 
 int quring_cancel(quring_engine *engine, quring_id id) {
-    return engine ? engine_cancel(engine, id) : QURING_EINVAL;
+    int error = refuse_caller(engine);
+    return error ? error : engine_cancel(engine, id);
 }
 
 int quring_reap_sized(quring_engine *engine, quring_done *done, size_t done_bytes, uint32_t capacity) {
-    if (!engine || (!done && capacity))
-        return QURING_EINVAL;
+    int error = refuse_caller(engine);
+    if (base_unlikely(error))
+        return error;
+    if (base_unlikely(!done && capacity))
+        return refuse(engine, QURING_EINVAL, "done is NULL");
     if (base_likely(done_bytes == sizeof *done))
         return engine_reap(engine, done, capacity);
     uint32_t count = 0;
@@ -176,18 +224,23 @@ int quring_reap_sized(quring_engine *engine, quring_done *done, size_t done_byte
 }
 
 int quring_release(quring_engine *engine, quring_id id) {
-    return engine ? engine_release(engine, id) : QURING_EINVAL;
+    int error = refuse_caller(engine);
+    return error ? error : engine_release(engine, id);
 }
 
+/* ---- Statistics ---- */
+
 void quring_stats_get_sized(const quring_engine *engine, quring_stats *stats, size_t stats_bytes) {
-    quring_stats known;
-    if (!engine || !stats)
+    quring_stats known = {0};
+    if (!stats)
         return;
-    engine_stats(engine, &known);
+    if (!refuse_caller(engine))
+        engine_stats(engine, &known);
     struct_give(stats, stats_bytes, &known, sizeof known);
 }
 
 void quring_ring_info_get_sized(const quring_engine *engine, quring_ring_info *info, size_t info_bytes) {
-    if (engine && info)
-        struct_give(info, info_bytes, &ring_port(engine->host.ring)->info, sizeof(quring_ring_info));
+    static const quring_ring_info none = {.setup = ""};
+    if (info)
+        struct_give(info, info_bytes, engine ? &ring_port(engine->host.ring)->info : &none, sizeof(quring_ring_info));
 }

@@ -9,8 +9,9 @@
  * Laws that hold for every function below, unless its own text says otherwise:
  *
  * Threads   An engine and all that was made from it belong to the thread that opened it. Only quring_wake() may be called
- *           from other threads. More cores: more engines, which share nothing. After fork() a child must not use it:
- *           quring_run() and quring_shutdown() return EFORKED there, quring_engine_close() does nothing.
+ *           from other threads. More cores: more engines, which share nothing. On another thread, and in a child process
+ *           after fork(), every other call that can fail returns EFORKED, those that return nothing do nothing, and
+ *           counts are 0: neither an engine nor its sockets can be harmed from there. A child opens its own engine.
  * Errors    Functions that return int return >= 0, or a negative QURING_E* that quring_strerror() explains;
  *           quring_errmsg() adds what was wrong in this very call. What became of a query stands in its quring_done.
  * Memory    What goes in is copied before the call returns. What comes out is valid until quring_release() of its query,
@@ -61,7 +62,7 @@ enum {
     QURING_EMEMLOCK = -16,    /* RLIMIT_MEMLOCK is too small for the ring */
     QURING_EFILES = -17,      /* too many open files */
     QURING_ESYSTEM = -18,     /* the operating system refused; quring_errmsg() has its words */
-    QURING_EFORKED = -19      /* the engine was opened by another process or thread */
+    QURING_EFORKED = -19      /* wrong process or thread: the engine belongs to the one that opened it */
 };
 
 /* One sentence for a QURING_E*: what it means and what to do. Never NULL; static. */
@@ -89,6 +90,7 @@ typedef struct quring_options {
  * Opens an engine on the calling thread: sets up the ring, and nothing else yet; threads start with the first database
  * that needs them. `options` may be NULL.
  * Returns 0, or EFORBIDDEN, ENORING, EMEMLOCK, EFILES, ENOMEM or ESYSTEM: their quring_strerror() says the remedy; EINVAL.
+ * quring_errmsg(NULL) then has the system's words.
  */
 int quring_engine_open_sized(const quring_options *options, size_t options_bytes, quring_engine **engine);
 static inline int quring_engine_open(const quring_options *options, quring_engine **engine) {
@@ -122,12 +124,13 @@ void quring_engine_close(quring_engine *engine);
  */
 int quring_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns);
 
-/* Queries submitted and not yet reaped. */
+/* Queries submitted and not yet reaped; 0 also where any other call returns EFORKED. */
 uint32_t quring_pending(const quring_engine *engine);
 
 /*
  * Makes a quring_run() that is blocked return, or the next one not block. Any thread; safe in a signal handler. Several
  * calls before that return count as one, so look for all the work there is after each quring_run().
+ * Returns 0; EFORKED in a child process.
  */
 int quring_wake(quring_engine *engine);
 
@@ -140,7 +143,11 @@ int quring_fd(const quring_engine *engine);
 /* How long a foreign loop may sleep before it must call quring_run(): QURING_FOREVER when no timer is set. */
 uint64_t quring_timeout_ns(const quring_engine *engine);
 
-/* What was wrong when the last quring_db_open(), quring_submit() or quring_run() failed: "" when there is no more to say. */
+/*
+ * What was wrong with the last call on this engine that failed: which limit, which argument, the system's words; "" when
+ * there is no more to say than quring_strerror() does. NULL: with this thread's last quring_engine_open(). Valid until the
+ * next call on the engine. UTF-8.
+ */
 const char *quring_errmsg(const quring_engine *engine);
 
 /* ---- Databases -------------------------------------------------------------------------------------------------- */
@@ -341,7 +348,7 @@ static inline int quring_submit(quring_engine *engine, const quring_query *query
  * Returns 0, EINVAL, ETOOBIG (over inflight_bytes), ESHUTDOWN or ENOMEM.
  */
 int quring_prepare(quring_db *db, const char *sql, quring_statement **statement);
-/* Before its database handle is closed. NULL is allowed. */
+/* Also after its database handle or its engine was closed. NULL is allowed. In a child process it frees a copy. */
 void quring_statement_release(quring_statement *statement);
 
 /*

@@ -6,6 +6,7 @@
 #include "core/statement.h"
 
 #include "base/hash.h"
+#include "base/owner.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,7 @@ struct statement_table {
     size_t text_limit_bytes;
     uint64_t seed;
     uint64_t last_serial;
+    uint64_t owner;
     void (*drop_backend)(void *backend);
 };
 
@@ -51,6 +53,7 @@ struct statement_table *statement_table_new(uint32_t capacity, size_t text_limit
     table->capacity = table->free_count = capacity;
     table->text_limit_bytes = text_limit_bytes;
     table->drop_backend = drop_backend;
+    table->owner = owner_claim();
     table->seed = statement_seed(table);
     if (!table->buckets || !table->free_stack) {
         table->capacity = 0;
@@ -129,6 +132,7 @@ static struct quring_statement *statement_new(struct statement_table *table, con
     *statement = (struct quring_statement){
         .table = table,
         .hash = hash,
+        .owner = table->owner,
         .serial = ++table->last_serial,
         .index = STATEMENT_UNCACHED,
         .references = 1,

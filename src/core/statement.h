@@ -55,6 +55,7 @@ struct quring_statement {
     struct quring_statement *chain; /* of its hash bucket */
     struct statement_table *table;  /* NULL once the table was freed */
     uint64_t hash;
+    uint64_t owner;      /* the thread that opened its database, also once that is gone */
     uint64_t serial;     /* from 1 */
     uint32_t index;      /* below the table's capacity, or STATEMENT_UNCACHED: prepared for one execution only */
     uint32_t references; /* queries and handles */

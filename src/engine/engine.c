@@ -4,10 +4,10 @@
 #include "ring/port.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 enum {
     QUERY_COUNT = 4096,
@@ -31,7 +31,7 @@ void engine_use_port(struct port *port) {
 
 /* ---- Open ---- */
 
-static int options_fill(quring_options *options) {
+static int options_fill(quring_options *options, char *message, size_t message_bytes) {
     if (!options->query_count)
         options->query_count = QUERY_COUNT;
     if (!options->connection_count)
@@ -40,7 +40,11 @@ static int options_fill(quring_options *options) {
         options->inflight_bytes = INFLIGHT_BYTES;
     if (options->inflight_bytes > SIZE_MAX / 2)
         options->inflight_bytes = SIZE_MAX / 2;
-    return options->query_count <= QUERY_COUNT_MAX && options->connection_count <= SOCKET_COUNT_MAX ? 0 : QURING_EINVAL;
+    if (options->query_count <= QUERY_COUNT_MAX && options->connection_count <= SOCKET_COUNT_MAX)
+        return 0;
+    snprintf(message, message_bytes, "query_count %u or connection_count %u: at most %d and %d", options->query_count,
+             options->connection_count, QUERY_COUNT_MAX, SOCKET_COUNT_MAX);
+    return QURING_EINVAL;
 }
 
 static void deadline_fire(struct timer *timer);
@@ -76,7 +80,7 @@ static void queries_free(quring_engine *engine) {
     heap_free(&engine->deadlines);
 }
 
-int engine_open(const quring_options *options, quring_engine **out) {
+int engine_open(const quring_options *options, quring_engine **out, char *message, size_t message_bytes) {
     quring_engine *engine = calloc(1, sizeof *engine);
     struct port *port = next_port;
     next_port = NULL;
@@ -84,12 +88,11 @@ int engine_open(const quring_options *options, quring_engine **out) {
         return QURING_ENOMEM;
     if (options)
         engine->options = *options;
-    engine->owner = pthread_self();
-    engine->owner_pid = getpid();
+    engine->owner = owner_mark_new();
     list_init(&engine->host.done);
     list_init(&engine->host.databases);
     engine->deadline_timer.fire = deadline_fire;
-    int error = options_fill(&engine->options);
+    int error = engine->owner ? options_fill(&engine->options, message, message_bytes) : QURING_ENOMEM;
     if (!error && !queries_init(engine))
         error = QURING_ENOMEM;
     if (!error) {
@@ -97,10 +100,11 @@ int engine_open(const quring_options *options, quring_engine **out) {
                                     .spin_ns = engine->options.spin_ns,
                                     .no_defer_taskrun = engine->options.no_defer_taskrun,
                                     .port = port};
-        error = ring_open(&ring, &engine->host.ring, engine->host.message, sizeof engine->host.message);
+        error = ring_open(&ring, &engine->host.ring, message, message_bytes);
     }
     if (error) {
         queries_free(engine);
+        owner_mark_free(engine->owner);
         free(engine);
         return error;
     }
@@ -145,7 +149,7 @@ static int db_options_fill(quring_db_options *options) {
 
 int engine_db_open(quring_engine *engine, const char *url, const quring_db_options *options, quring_db **out) {
     if (engine->shutting_down)
-        return QURING_ESHUTDOWN;
+        return host_error(&engine->host, QURING_ESHUTDOWN, "the engine was shut down");
     struct quring_db base = {.host = &engine->host, .engine = engine};
     if (options)
         base.options = *options;
@@ -249,6 +253,16 @@ static void deadline_set(quring_engine *engine, struct query *query, uint64_t ti
 
 /* ---- Submit ---- */
 
+static int refuse_closed(quring_engine *engine) {
+    return host_error(&engine->host, QURING_ESHUTDOWN, "%s",
+                      engine->shutting_down ? "the engine was shut down" : "the database handle was closed");
+}
+
+static int refuse_long(quring_engine *engine, size_t length) {
+    return host_error(&engine->host, QURING_ETOOBIG, "the SQL has %zu bytes, over inflight_bytes or %d", length,
+                      MESSAGE_BYTES_MAX);
+}
+
 static int statement_allowed(quring_engine *engine, const struct quring_db *db,
                              const struct quring_statement *statement) {
     const char *why = statement_refusal((enum statement_class)statement->traits.class, db->options.exclusive);
@@ -262,13 +276,12 @@ static int find_statement(quring_engine *engine, const quring_query *q, struct q
     } else {
         size_t length = q->sql_bytes ? q->sql_bytes : strlen(q->sql);
         if (length > engine->options.inflight_bytes || length > MESSAGE_BYTES_MAX)
-            return host_error(&engine->host, QURING_ETOOBIG, "the SQL has %zu bytes, over inflight_bytes or %d", length,
-                              MESSAGE_BYTES_MAX);
+            return refuse_long(engine, length);
         if (q->sql_bytes && memchr(q->sql, 0, q->sql_bytes))
             return host_error(&engine->host, QURING_EINVAL, "the SQL has a NUL byte in it");
         statement = statement_find(q->db->statements, q->sql, length);
         if (!statement)
-            return QURING_ENOMEM;
+            return host_error(&engine->host, QURING_ENOMEM, "no memory for a statement of %zu bytes", length);
     }
     int error = statement_allowed(engine, q->db, statement);
     if (error)
@@ -276,6 +289,20 @@ static int find_statement(quring_engine *engine, const quring_query *q, struct q
     else
         *out = statement;
     return error;
+}
+
+int engine_prepare(struct quring_db *db, const char *sql, struct quring_statement **out) {
+    quring_engine *engine = db->engine;
+    size_t length = strlen(sql);
+    if (engine->shutting_down || db->closing)
+        return refuse_closed(engine);
+    if (length > engine->options.inflight_bytes || length > MESSAGE_BYTES_MAX)
+        return refuse_long(engine, length);
+    struct quring_statement *statement = statement_find(db->statements, sql, length);
+    if (!statement)
+        return host_error(&engine->host, QURING_ENOMEM, "no memory for a statement of %zu bytes", length);
+    *out = statement;
+    return 0;
 }
 
 /* Copies the parameters and charges the query against the limits. */
@@ -288,7 +315,7 @@ static int copy_input(quring_engine *engine, struct query *query, const quring_q
                 return host_error(&engine->host, QURING_EINVAL, "parameter $%u is not well formed", i + 1);
         query->params = value_copy_params(&query->store, q->params, q->param_count);
         if (!query->params && buf_failed(&query->store))
-            return QURING_ENOMEM;
+            return host_error(&engine->host, QURING_ENOMEM, "no memory for the parameters");
         if (!query->params)
             return host_error(&engine->host, QURING_ETOOBIG, "the parameters have more bytes than inflight_bytes or %d",
                               MESSAGE_BYTES_MAX);
@@ -298,7 +325,11 @@ static int copy_input(quring_engine *engine, struct query *query, const quring_q
         return host_error(&engine->host, QURING_ETOOBIG, "SQL and parameters have %zu bytes, over inflight_bytes",
                           query->charged_bytes);
     if (query->charged_bytes > engine->options.inflight_bytes - engine->charged_bytes)
-        return QURING_EFULL;
+        return host_error(&engine->host, QURING_EFULL,
+                          "inflight_bytes: queries not yet released have %zu bytes of SQL and parameters, and %zu more "
+                          "go over %llu",
+                          engine->charged_bytes, query->charged_bytes,
+                          (unsigned long long)engine->options.inflight_bytes);
     return 0;
 }
 
@@ -311,12 +342,13 @@ static void query_reset(struct query *query) {
 
 int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
     struct quring_db *db = q->db;
-    if (engine->shutting_down || db->closing)
-        return QURING_ESHUTDOWN;
+    if (base_unlikely(engine->shutting_down || db->closing))
+        return refuse_closed(engine);
     uint64_t token;
     struct query *query = slots_take(&engine->queries, &token);
-    if (!query)
-        return QURING_EFULL;
+    if (base_unlikely(!query))
+        return host_error(&engine->host, QURING_EFULL, "query_count: %u queries are submitted and not yet released",
+                          engine->options.query_count);
     query->db = db;
     int error = find_statement(engine, q, &query->statement);
     if (!error)
@@ -354,11 +386,6 @@ static void advance(quring_engine *engine) {
     sweep_databases(engine);
 }
 
-/* A child has no ring: its mappings are not inherited. */
-static bool is_owner(const quring_engine *engine) {
-    return pthread_equal(engine->owner, pthread_self()) && engine->owner_pid == getpid();
-}
-
 /* All that is pending counts as enough, if that is anything: with nothing out, the program waits for something else. */
 static bool has_enough(const quring_engine *engine, uint32_t min_count) {
     uint32_t done = engine->host.done_count;
@@ -378,14 +405,12 @@ static int turn(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) 
 }
 
 static int turn_error(quring_engine *engine, int error) {
-    if (error == -EEXIST)
-        return host_error(&engine->host, QURING_EFORKED, "this engine was opened by another thread or process");
+    if (error == -EEXIST) /* in the kernel's eyes, at least */
+        return host_error(&engine->host, QURING_EFORKED, "this engine was opened by another process");
     return host_error(&engine->host, QURING_ESYSTEM, "io_uring_enter: %s", strerror(-error));
 }
 
 int engine_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
-    if (!is_owner(engine))
-        return turn_error(engine, -EEXIST);
     uint64_t until = UINT64_MAX;
     if (timeout_ns && timeout_ns != QURING_FOREVER) {
         uint64_t now = now_ns(engine);
@@ -430,12 +455,16 @@ int engine_reap(quring_engine *engine, quring_done *done, uint32_t capacity) {
     return (int)count;
 }
 
+static int refuse_stale(quring_engine *engine) {
+    return host_error(&engine->host, QURING_ESTALE, "no query has this id: it was released, or never given out");
+}
+
 int engine_release(quring_engine *engine, quring_id id) {
     struct query *query = slots_get(&engine->queries, id);
-    if (!query)
-        return QURING_ESTALE;
-    if (query->state != QUERY_REAPED)
-        return QURING_ENOTREADY;
+    if (base_unlikely(!query))
+        return refuse_stale(engine);
+    if (base_unlikely(query->state != QUERY_REAPED))
+        return host_error(&engine->host, QURING_ENOTREADY, "the query was not reaped yet");
     if (query->status != QURING_OK)
         error_clear(&query->error);
     result_end(&query->result);
@@ -449,7 +478,7 @@ int engine_release(quring_engine *engine, quring_id id) {
 int engine_cancel(quring_engine *engine, quring_id id) {
     struct query *query = slots_get(&engine->queries, id);
     if (!query)
-        return QURING_ESTALE;
+        return refuse_stale(engine);
     query_end_early(query, QURING_CANCELLED, "cancelled");
     return 0;
 }
@@ -494,8 +523,6 @@ static void drain(quring_engine *engine, uint64_t until) {
 }
 
 int engine_shutdown(quring_engine *engine, uint64_t grace_ns) {
-    if (!is_owner(engine))
-        return turn_error(engine, -EEXIST);
     engine->shutting_down = true;
     uint64_t now = now_ns(engine);
     end_all_queries(engine, false);
@@ -510,8 +537,6 @@ int engine_shutdown(quring_engine *engine, uint64_t grace_ns) {
 }
 
 void engine_close(quring_engine *engine) {
-    if (!is_owner(engine))
-        return; /* it is the other one's to close */
     if (!engine->shutting_down)
         (void)engine_shutdown(engine, 0);
     list_for_each(node, &engine->host.databases)
@@ -527,6 +552,7 @@ void engine_close(quring_engine *engine) {
     timer_clear(engine->host.ring, &engine->deadline_timer);
     ring_close(engine->host.ring);
     queries_free(engine);
+    owner_mark_free(engine->owner);
     free(engine);
 }
 

@@ -14,13 +14,11 @@
 #define QURING_ENGINE_ENGINE_H
 
 #include "base/heap.h"
+#include "base/owner.h"
 #include "base/slots.h"
 #include "core/backend.h"
 #include "core/value.h"
 #include "ring/ring.h"
-
-#include <pthread.h>
-#include <sys/types.h>
 
 struct quring_engine {
     struct host host;
@@ -31,16 +29,18 @@ struct quring_engine {
     struct timer deadline_timer; /* set for the first of them */
     uint32_t pending_count;      /* submitted, not reaped */
     bool shutting_down;
-    bool owes_wake;  /* quring_shutdown() took a wake that was meant for the program's own wait */
-    pthread_t owner; /* the thread and process that opened it */
-    pid_t owner_pid;
+    bool owes_wake;           /* quring_shutdown() took a wake that was meant for the program's own wait */
+    struct owner_mark *owner; /* the thread and process that opened it */
 };
 
-int engine_open(const quring_options *options, quring_engine **engine);
+/* What follows is for the engine's own thread alone: api.c sees to it. */
+
+int engine_open(const quring_options *options, quring_engine **engine, char *message, size_t message_bytes);
 void engine_close(quring_engine *engine);
 int engine_db_open(quring_engine *engine, const char *url, const quring_db_options *options, quring_db **db);
 void engine_db_close(quring_db *db);
 int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id);
+int engine_prepare(struct quring_db *db, const char *sql, struct quring_statement **statement);
 int engine_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns);
 int engine_reap(quring_engine *engine, quring_done *done, uint32_t capacity);
 int engine_release(quring_engine *engine, quring_id id);

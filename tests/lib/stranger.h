@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* Calls of an engine from where it does not belong: another thread, or a child process. */
+#ifndef QURING_TESTS_LIB_STRANGER_H
+#define QURING_TESTS_LIB_STRANGER_H
+
+#include "quring/quring.h"
+
+struct stranger {
+    quring_engine *engine;
+    quring_db *db;
+    quring_statement *statement;
+    quring_id id;
+    bool child; /* also what another thread may do, and a child process may not */
+};
+
+/* Calls everything; the name of the first call that was not refused, or NULL. Safe after fork() in a threaded process. */
+const char *stranger_calls(const struct stranger *who);
+
+#endif

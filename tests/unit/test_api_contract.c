@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+/* What quring.h says of wrong arguments, of limits, and of calls in an order that makes no sense. */
+#include "quring/quring.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { QUERIES = 4, INFLIGHT_BYTES = 1000 };
+
+static quring_engine *engine;
+static quring_db *db;
+
+static void begin(void) {
+    quring_options options = {.query_count = QUERIES, .inflight_bytes = INFLIGHT_BYTES};
+    cr_assert_eq(quring_engine_open(&options, &engine), 0);
+    cr_assert_eq(quring_db_open(engine, "sqlite://", NULL, &db), 0);
+}
+
+static void end(void) {
+    quring_engine_close(engine);
+}
+
+TestSuite(api_contract, .init = begin, .fini = end);
+
+/* A failure whose words must not be those of the one before. */
+static void expect(int error, int expected, const char *words) {
+    cr_assert_eq(error, expected, "%s: %s", quring_strerror(error), quring_errmsg(engine));
+    cr_assert(strstr(quring_errmsg(engine), words), "\"%s\" is not in \"%s\"", words, quring_errmsg(engine));
+    cr_assert_eq(quring_submit(engine, &(quring_query){.db = db, .sql = "x\0y", .sql_bytes = 3}, NULL), QURING_EINVAL);
+    cr_assert(strstr(quring_errmsg(engine), "NUL"));
+}
+
+static int submit(const char *sql) {
+    return quring_submit(engine, &(quring_query){.db = db, .sql = sql}, NULL);
+}
+
+static quring_id finish_one(void) {
+    quring_done done;
+    while (quring_reap(engine, &done, 1) == 0)
+        cr_assert_geq(quring_run(engine, 1, QURING_FOREVER), 0);
+    return done.id;
+}
+
+/* ---- NULL ---- */
+
+Test(api_contract, no_engine) {
+    quring_done done;
+    quring_stats stats;
+    quring_ring_info info;
+    quring_statement *statement;
+    cr_assert_eq(quring_engine_open(NULL, NULL), QURING_EINVAL);
+    cr_assert(*quring_errmsg(NULL));
+    cr_assert_eq(quring_shutdown(NULL, 0), QURING_EINVAL);
+    cr_assert_eq(quring_run(NULL, 1, QURING_FOREVER), QURING_EINVAL);
+    cr_assert_eq(quring_pending(NULL), 0);
+    cr_assert_eq(quring_wake(NULL), QURING_EINVAL);
+    cr_assert_eq(quring_fd(NULL), QURING_EINVAL);
+    cr_assert_eq(quring_timeout_ns(NULL), QURING_FOREVER);
+    cr_assert_eq(quring_db_open(NULL, "sqlite://", NULL, &db), QURING_EINVAL);
+    cr_assert_eq(quring_prepare(NULL, "select 1", &statement), QURING_EINVAL);
+    cr_assert_eq(quring_submit(NULL, &(quring_query){.db = db, .sql = "select 1"}, NULL), QURING_EINVAL);
+    cr_assert_eq(quring_cancel(NULL, 1), QURING_EINVAL);
+    cr_assert_eq(quring_reap(NULL, &done, 1), QURING_EINVAL);
+    cr_assert_eq(quring_release(NULL, 1), QURING_EINVAL);
+    quring_stats_get(NULL, &stats);
+    cr_assert_eq(stats.submitted_count, 0);
+    quring_ring_info_get(NULL, &info);
+    cr_assert_str_eq(info.setup, "");
+    cr_assert_str_eq(quring_db_backend(NULL), "");
+    quring_engine_close(NULL);
+    quring_db_close(NULL);
+    quring_statement_release(NULL);
+    quring_stats_get(engine, NULL);
+    quring_ring_info_get(engine, NULL);
+}
+
+Test(api_contract, no_other_argument) {
+    quring_statement *statement;
+    quring_db *other;
+    expect(quring_db_open(engine, NULL, NULL, &other), QURING_EINVAL, "url");
+    expect(quring_db_open(engine, "sqlite://", NULL, NULL), QURING_EINVAL, "db");
+    expect(quring_prepare(db, NULL, &statement), QURING_EINVAL, "sql");
+    expect(quring_prepare(db, "select 1", NULL), QURING_EINVAL, "statement");
+    expect(quring_submit(engine, NULL, NULL), QURING_EINVAL, "query");
+    expect(quring_submit(engine, &(quring_query){.sql = "select 1"}, NULL), QURING_EINVAL, "db");
+    expect(submit(NULL), QURING_EINVAL, "sql");
+    expect(quring_submit(engine, &(quring_query){.db = db, .sql = "select $1", .param_count = 1}, NULL), QURING_EINVAL,
+           "params");
+    expect(quring_reap(engine, NULL, 1), QURING_EINVAL, "done");
+    cr_assert_eq(quring_reap(engine, NULL, 0), 0);
+}
+
+/* ---- Limits ---- */
+
+Test(api_contract, a_full_engine_names_the_limit) {
+    char sql[600];
+    memset(sql, ' ', sizeof sql);
+    memcpy(sql, "select 1", 8);
+    sql[sizeof sql - 1] = 0;
+    cr_assert_eq(submit(sql), 0);
+    sql[7] = '2';
+    expect(submit(sql), QURING_EFULL, "inflight_bytes");
+    for (int i = 1; i < QUERIES; i++)
+        cr_assert_eq(submit("select 1"), 0);
+    cr_assert_eq(submit("select 1"), QURING_EFULL);
+    cr_assert(strstr(quring_errmsg(engine), "query_count: 4"), "%s", quring_errmsg(engine));
+    cr_assert_eq(quring_release(engine, finish_one()), 0);
+    cr_assert_eq(submit("select 1"), 0);
+}
+
+Test(api_contract, what_is_over_a_limit_by_itself) {
+    char *sql = malloc(INFLIGHT_BYTES + 2);
+    memset(sql, ' ', INFLIGHT_BYTES + 1);
+    sql[INFLIGHT_BYTES + 1] = 0;
+    quring_statement *statement;
+    expect(submit(sql), QURING_ETOOBIG, "1001");
+    expect(quring_prepare(db, sql, &statement), QURING_ETOOBIG, "1001");
+    quring_query query = {.db = db, .sql = "select $1", .params = QURING_PARAMS(quring_text(sql))};
+    expect(quring_submit(engine, &query, NULL), QURING_ETOOBIG, "inflight_bytes");
+    free(sql);
+}
+
+Test(api_contract, options_out_of_range) {
+    quring_engine *other;
+    quring_db *another;
+    quring_options options = {.query_count = UINT32_MAX};
+    cr_assert_eq(quring_engine_open(&options, &other), QURING_EINVAL);
+    cr_assert(strstr(quring_errmsg(NULL), "query_count 4294967295"), "%s", quring_errmsg(NULL));
+    cr_assert_eq(quring_engine_open(NULL, NULL), QURING_EINVAL);
+    cr_assert_not(strstr(quring_errmsg(NULL), "query_count"));
+    quring_db_options depth = {.depth = 1000000};
+    expect(quring_db_open(engine, "sqlite://", &depth, &another), QURING_EINVAL, "depth");
+}
+
+/* ---- Ids ---- */
+
+Test(api_contract, ids_that_name_nothing_or_not_yet) {
+    quring_id id;
+    quring_query query = {.db = db, .sql = "select 1"};
+    expect(quring_release(engine, 0), QURING_ESTALE, "id");
+    expect(quring_cancel(engine, UINT64_MAX), QURING_ESTALE, "id");
+    cr_assert_eq(quring_submit(engine, &query, &id), 0);
+    expect(quring_release(engine, id), QURING_ENOTREADY, "reaped");
+    cr_assert_eq(quring_run(engine, 1, QURING_FOREVER), 1);
+    expect(quring_release(engine, id), QURING_ENOTREADY, "reaped");
+    cr_assert_eq(quring_cancel(engine, id), 0, "it has ended, and stays as it did");
+    cr_assert_eq(finish_one(), id);
+    cr_assert_eq(quring_cancel(engine, id), 0);
+    cr_assert_eq(quring_release(engine, id), 0);
+    expect(quring_release(engine, id), QURING_ESTALE, "id");
+    expect(quring_cancel(engine, id), QURING_ESTALE, "id");
+}
+
+/* ---- After the end ---- */
+
+Test(api_contract, nothing_begins_after_shutdown) {
+    quring_statement *before, *after = NULL;
+    quring_db *other;
+    cr_assert_eq(quring_prepare(db, "select 1", &before), 0);
+    cr_assert_eq(submit("select 1"), 0);
+    cr_assert_eq(quring_shutdown(engine, 0), 1);
+    cr_assert_eq(submit("select 1"), QURING_ESHUTDOWN);
+    cr_assert(strstr(quring_errmsg(engine), "shut down"));
+    cr_assert_eq(quring_submit(engine, &(quring_query){.db = db, .statement = before}, NULL), QURING_ESHUTDOWN);
+    cr_assert_eq(quring_prepare(db, "select 1", &after), QURING_ESHUTDOWN);
+    cr_assert_eq(quring_prepare(db, "select 2", &after), QURING_ESHUTDOWN);
+    cr_assert(after == NULL && strstr(quring_errmsg(engine), "shut down"));
+    cr_assert_eq(quring_db_open(engine, "sqlite://", NULL, &other), QURING_ESHUTDOWN);
+    cr_assert_eq(quring_shutdown(engine, 0), 1, "again: what waits to be reaped still does");
+    cr_assert_eq(quring_release(engine, finish_one()), 0);
+    cr_assert_eq(quring_shutdown(engine, QURING_FOREVER), 0);
+    quring_statement_release(before);
+    quring_db_close(db);
+    cr_assert_eq(quring_run(engine, 1, 1000000), 0);
+}
+
+Test(api_contract, a_statement_may_outlive_its_handle_and_its_engine) {
+    quring_statement *used, *unused;
+    cr_assert_eq(quring_prepare(db, "select 1", &used), 0);
+    cr_assert_eq(quring_prepare(db, "select 2", &unused), 0);
+    cr_assert_eq(quring_submit(engine, &(quring_query){.db = db, .statement = used}, NULL), 0);
+    cr_assert_eq(quring_release(engine, finish_one()), 0);
+    quring_db_close(db);
+    cr_assert_eq(quring_run(engine, 1, 1000000), 0);
+    cr_assert_eq(quring_db_open(engine, "sqlite://", NULL, &db), 0);
+    expect(quring_submit(engine, &(quring_query){.db = db, .statement = used}, NULL), QURING_EINVAL, "another");
+    quring_engine_close(engine);
+    engine = NULL;
+    quring_statement_release(used);
+    quring_statement_release(unused);
+}
