@@ -20,7 +20,7 @@ static void teardown(void) {
     files_end();
 }
 
-TestSuite(lite, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(lite, .init = setup, .fini = teardown);
 
 /* ---- Values ---- */
 

@@ -108,7 +108,7 @@ static void teardown(void) {
     files_end();
 }
 
-TestSuite(lite_alloc, .init = setup, .fini = teardown, .timeout = 60);
+TestSuite(lite_alloc, .init = setup, .fini = teardown);
 
 static void run_many(uint32_t count, quring_commit_mode commit) {
     static const char *const texts[] = {"select id, a from t where id = $1", "update t set a = $2 where id = $1",

@@ -24,7 +24,7 @@ static void teardown(void) {
     files_end();
 }
 
-TestSuite(lite_faults, .init = setup, .fini = teardown, .timeout = 120);
+TestSuite(lite_faults, .init = setup, .fini = teardown);
 
 static const char *const ENDLESS =
     "with recursive n(i) as (values(1) union all select i + 1 from n) select count(*) from n";

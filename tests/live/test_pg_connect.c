@@ -8,8 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-TestSuite(pg_connect, .timeout = 60);
-
 static struct live live;
 
 static void check_works(const char *url) {

@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-TestSuite(pg_death, .timeout = 120);
-
 static struct live live;
 
 static const char *const KILL = "select count(pg_terminate_backend(pid)) from (select pid from pg_stat_activity where "

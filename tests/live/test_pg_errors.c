@@ -16,7 +16,7 @@ static void close_it(void) {
     live_close(&live);
 }
 
-TestSuite(pg_errors, .init = open_it, .fini = close_it, .timeout = 60);
+TestSuite(pg_errors, .init = open_it, .fini = close_it);
 
 /* ---- Fields ------------------------------------------------------------------------------------------------------ */
 

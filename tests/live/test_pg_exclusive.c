@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-TestSuite(pg_exclusive, .timeout = 60);
-
 static struct live live;
 
 static void open_exclusive(void) {

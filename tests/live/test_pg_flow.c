@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-TestSuite(pg_flow, .timeout = 120);
-
 static struct live live;
 
 enum { REQUEST_BYTES = 4000 };

@@ -74,7 +74,7 @@ static void run_some(struct loop *loop, uint32_t count) {
 }
 
 /* From the first connection on: jobs that connect end while the loop sleeps. */
-Test(pg_foreign, connects_and_answers, .timeout = 60) {
+Test(pg_foreign, connects_and_answers) {
     struct loop loop;
     loop_open(&loop, &(quring_db_options){.connection_count = 4, .depth = 8});
     for (uint32_t count = 1; count <= 3000; count = count * 3 + 1)
@@ -85,7 +85,7 @@ Test(pg_foreign, connects_and_answers, .timeout = 60) {
 }
 
 /* Without DEFER_TASKRUN completions run on the loop's own thread and interrupt its sleep. */
-Test(pg_foreign, on_the_second_rung_of_the_ladder, .timeout = 60) {
+Test(pg_foreign, on_the_second_rung_of_the_ladder) {
     struct loop loop;
     loop_open_engine(&loop, &(quring_options){.no_defer_taskrun = true}, &(quring_db_options){.connection_count = 4});
     for (uint32_t count = 1; count <= 3000; count = count * 3 + 1)
@@ -96,7 +96,7 @@ Test(pg_foreign, on_the_second_rung_of_the_ladder, .timeout = 60) {
 }
 
 /* It sleeps when there is nothing to do: no spinning on a descriptor or a timeout that never settles. */
-Test(pg_foreign, does_not_spin, .timeout = 60) {
+Test(pg_foreign, does_not_spin) {
     struct loop loop;
     struct epoll_event event;
     loop_open(&loop, &(quring_db_options){.connection_count = 2});
@@ -113,7 +113,7 @@ Test(pg_foreign, does_not_spin, .timeout = 60) {
     loop_close(&loop);
 }
 
-Test(pg_foreign, timeouts_of_queries, .timeout = 60) {
+Test(pg_foreign, timeouts_of_queries) {
     struct loop loop;
     struct ledger ledger;
     loop_open(&loop, &(quring_db_options){.connection_count = 1});
@@ -135,7 +135,7 @@ static void *wake_soon(void *engine) {
 }
 
 /* Each of several, with nothing else going on. */
-Test(pg_foreign, wakes, .timeout = 60) {
+Test(pg_foreign, wakes) {
     struct loop loop;
     loop_open(&loop, &(quring_db_options){.connection_count = 1});
     run_some(&loop, 1);

@@ -17,7 +17,7 @@ static void close_both(void) {
     live_close(&live);
 }
 
-TestSuite(pg_fork, .init = open_two, .fini = close_both, .timeout = 60);
+TestSuite(pg_fork, .init = open_two, .fini = close_both);
 
 static void fork_and_call(quring_statement *statement, quring_id id) {
     struct stranger who = {live.engine, live.db, statement, id, true};

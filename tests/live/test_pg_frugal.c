@@ -38,8 +38,6 @@ void *realloc(void *block, size_t size) {
 
 /* ---- ---- */
 
-TestSuite(pg_frugal, .timeout = 60);
-
 static struct live live;
 
 enum { ACCOUNTS = 1000 };

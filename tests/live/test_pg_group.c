@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-TestSuite(pg_group, .timeout = 60);
-
 static struct live live;
 
 static void open_groups(uint32_t connections, uint32_t depth) {

@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-TestSuite(pg_group_storm, .timeout = 240);
-
 enum { QUERIES = LIVE_SANITIZED ? 10000 : 100000, WINDOW = 2000, COUNTERS = 200, INDEXES = 6 };
 
 enum kind {

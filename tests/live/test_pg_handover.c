@@ -9,8 +9,6 @@
 
 #include <string.h>
 
-TestSuite(pg_handover, .timeout = 120);
-
 enum { STRAY_MAX = 40, QUERIES = 6 };
 
 static const struct stray {

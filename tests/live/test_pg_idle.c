@@ -4,8 +4,6 @@
 
 #include <time.h>
 
-TestSuite(pg_idle, .timeout = 120);
-
 enum { CONNECTIONS = 4, BURST = 16 };
 
 static struct live live;

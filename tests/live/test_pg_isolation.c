@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-TestSuite(pg_isolation, .timeout = 120);
-
 struct kind {
     const char *sql;
     const char *sqlstate;

@@ -7,8 +7,6 @@
 #include <string.h>
 #include <sys/mman.h>
 
-TestSuite(pg_limits, .timeout = 60);
-
 static struct live live;
 
 static void open_with(quring_options engine, quring_db_options db) {

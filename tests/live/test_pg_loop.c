@@ -20,7 +20,7 @@ static void close_one(void) {
     live_close(&live);
 }
 
-TestSuite(pg_loop, .init = open_one, .fini = close_one, .timeout = 60);
+TestSuite(pg_loop, .init = open_one, .fini = close_one);
 
 /* ---- Waits ---- */
 

@@ -7,8 +7,6 @@
 
 static struct live live;
 
-TestSuite(pg_restart, .timeout = 120);
-
 static quring_db_options patient(uint32_t depth) {
     return (quring_db_options){.connection_count = 8, .depth = depth, .reconnect_wait_ns = 60 * LIVE_SECOND};
 }

@@ -4,8 +4,6 @@
 
 #include <stdio.h>
 
-TestSuite(pg_shutdown, .timeout = 60);
-
 static struct live live;
 
 enum { COUNT = 5000 };

@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-TestSuite(pg_statements, .timeout = 60);
-
 static struct live live;
 
 static void open_with(quring_db_options options) {
@@ -26,7 +24,7 @@ static int64_t server_side_count(void) {
 
 /* ---- Once ---- */
 
-Test(pg_statements, parsed_once_per_connection, .timeout = 60) {
+Test(pg_statements, parsed_once_per_connection) {
     open_with((quring_db_options){.connection_count = 1});
     live_exec(&live, "select 1");
     uint64_t before = prepare_count();

@@ -23,7 +23,7 @@ static void close_it(void) {
     live_close(&live);
 }
 
-TestSuite(pg_types, .init = open_utc, .fini = close_it, .timeout = 60);
+TestSuite(pg_types, .init = open_utc, .fini = close_it);
 
 enum { RUNS = 3, SQL_BYTES = 256 };
 

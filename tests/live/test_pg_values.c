@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-TestSuite(pg_values, .timeout = 60);
-
 static struct live live;
 
 static void open_with(const char *query) {

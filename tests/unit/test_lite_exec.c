@@ -17,7 +17,7 @@ static void teardown(void) {
     bed_end(&bed);
 }
 
-TestSuite(exec, .init = setup, .fini = teardown, .timeout = 30);
+TestSuite(exec, .init = setup, .fini = teardown);
 
 #define ask(...) bed_ask(&bed, __VA_ARGS__)
 

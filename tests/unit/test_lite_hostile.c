@@ -16,7 +16,7 @@ static void teardown(void) {
     bed_end(&bed);
 }
 
-TestSuite(hostile, .init = setup, .fini = teardown, .timeout = 30);
+TestSuite(hostile, .init = setup, .fini = teardown);
 
 static struct query *run_text(const char *sql) {
     struct query *query = bed_query(&bed, sql, NULL, 0);

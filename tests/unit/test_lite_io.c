@@ -211,10 +211,10 @@ static void fail_each(bool all_after) {
     cr_assert_gt(nth, 30, "only %ld operations: nothing was tried", nth);
 }
 
-Test(io, each_operation_fails_once, .timeout = 50) {
+Test(io, each_operation_fails_once) {
     fail_each(false);
 }
 
-Test(io, all_fail_from_one_on, .timeout = 50) {
+Test(io, all_fail_from_one_on) {
     fail_each(true);
 }

@@ -19,7 +19,7 @@ static void teardown(void) {
     bed_end(&bed);
 }
 
-TestSuite(lane, .init = setup, .fini = teardown, .timeout = 30);
+TestSuite(lane, .init = setup, .fini = teardown);
 
 static void open_file(const quring_db_options *options) {
     bed_open(&bed, bed_url(&bed, "a.db"), options);

@@ -125,10 +125,10 @@ static void fail_each(bool all_after) {
     cr_assert_gt(nth, 500, "only %ld allocations: nothing was tried", nth);
 }
 
-Test(memory, each_allocation_fails_once, .timeout = 50) {
+Test(memory, each_allocation_fails_once) {
     fail_each(false);
 }
 
-Test(memory, all_fail_from_one_on, .timeout = 50) {
+Test(memory, all_fail_from_one_on) {
     fail_each(true);
 }

@@ -16,7 +16,7 @@ static void teardown(void) {
     bed_end(&bed);
 }
 
-TestSuite(rules, .init = setup, .fini = teardown, .timeout = 30);
+TestSuite(rules, .init = setup, .fini = teardown);
 
 static struct query *run(struct query *query) {
     bed_run(&bed, query);

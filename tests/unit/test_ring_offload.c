@@ -86,7 +86,7 @@ static void post(struct lane *lane, struct work *works, uint32_t count) {
     }
 }
 
-Test(ring_offload, jobs_run_and_come_back_in_order, .timeout = 60) {
+Test(ring_offload, jobs_run_and_come_back_in_order) {
     enum { COUNT = 20000 };
     static struct work works[COUNT];
     struct lane *lane;
@@ -131,7 +131,7 @@ static void again_done(struct job *job) {
         lane_post(job->lane, job);
 }
 
-Test(ring_offload, no_finish_is_missed, .timeout = 60) {
+Test(ring_offload, no_finish_is_missed) {
     struct job job = {.run = again_run, .done = again_done};
     struct lane *lane;
     open_ring();
@@ -180,7 +180,7 @@ static void tally_done(struct job *job) {
     tally_dones++;
 }
 
-Test(ring_offload, many_lanes_share_the_way_back, .timeout = 60) {
+Test(ring_offload, many_lanes_share_the_way_back) {
     enum { LANES = 4, JOBS = 5000 };
     static struct tally tallies[LANES][JOBS];
     struct lane *lanes[LANES];
@@ -310,7 +310,7 @@ static bool poll_and_turn(int fd) {
     return ready == 1;
 }
 
-Test(ring_offload, a_foreign_loop_sees_every_job, .timeout = 60) {
+Test(ring_offload, a_foreign_loop_sees_every_job) {
     struct job job = {.run = again_run, .done = again_done};
     struct lane *lane;
     open_ring();

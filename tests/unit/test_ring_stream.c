@@ -154,7 +154,7 @@ static void echo(int fds[2], uint64_t total) {
     close(fds[1]);
 }
 
-Test(ring_stream, a_megabyte_through_buffers_of_two_kilobytes, .timeout = 60) {
+Test(ring_stream, a_megabyte_through_buffers_of_two_kilobytes) {
     int fds[2];
     open_ring();
     pair(fds);
