@@ -30,7 +30,7 @@ void pg_conn_move(struct pg_conn *conn, enum pg_conn_state to) {
     conn->state = (uint8_t)to;
 }
 
-static void set_reason(struct pg_conn *conn, quring_status reason, const char *sqlstate, const char *message) {
+void pg_conn_reason(struct pg_conn *conn, quring_status reason, const char *sqlstate, const char *message) {
     conn->reason = reason;
     memcpy(conn->sqlstate, sqlstate, sizeof conn->sqlstate);
     snprintf(conn->message, sizeof conn->message, "%s", message);
@@ -40,7 +40,7 @@ static void set_reason(struct pg_conn *conn, quring_status reason, const char *s
 void pg_conn_break(struct pg_conn *conn, quring_status reason, const char *sqlstate, const char *message) {
     if (conn->state == PG_DRAINING)
         return;
-    set_reason(conn, reason, sqlstate, message);
+    pg_conn_reason(conn, reason, sqlstate, message);
     if (conn->state == PG_CONN_READY)
         conn->db->conns_up--;
     timer_clear(conn->db->base.host->ring, &conn->timer);
@@ -265,24 +265,23 @@ static const struct stream_events conn_events = {.received = conn_received, .los
 
 /* ---- Connecting ---- */
 
-static void connect_failed(struct pg_conn *conn, const char *sqlstate, const char *message) {
-    set_reason(conn, QURING_NOT_SENT, sqlstate, message);
+void pg_conn_failed(struct pg_conn *conn, const char *sqlstate, const char *message) {
+    pg_conn_reason(conn, QURING_NOT_SENT, sqlstate, message);
     pg_conn_move(conn, PG_DOWN);
     pg_db_conn_down(conn);
 }
 
-static bool hand_over(struct pg_conn *conn) {
+bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect) {
     struct quring_db *db = &conn->db->base;
     if (!wire_session_init(&conn->session, db->options.depth, db->options.message_bytes))
         return false;
-    int error = stream_open(&conn->stream, db->host->ring, conn->connect.fd, &conn_events, db->options.message_bytes,
-                            OUT_LIMIT_BYTES);
-    if (error) {
+    if (stream_open(&conn->stream, db->host->ring, connect->fd, &conn_events, db->options.message_bytes,
+                    OUT_LIMIT_BYTES)) {
         wire_session_free(&conn->session);
         return false;
     }
-    conn->tls = conn->connect.tls;
-    db->server_pid = db->options.exclusive ? (uint32_t)conn->connect.server_pid : 0;
+    conn->tls = connect->tls;
+    db->server_pid = db->options.exclusive ? (uint32_t)connect->server_pid : 0;
     buf_init(&conn->plain_in, db->options.message_bytes + 4 * PLAIN_KEEP_BYTES);
     buf_init(&conn->plain_out, OUT_LIMIT_BYTES);
     conn->settled = 0;
@@ -295,48 +294,12 @@ static bool hand_over(struct pg_conn *conn) {
     return true;
 }
 
-static void connect_done(struct job *job) {
-    struct pg_conn *conn = base_container_of(job, struct pg_conn, connect.job);
-    struct pg_connect *connect = &conn->connect;
-    struct ring *ring = conn->db->base.host->ring;
-    if (connect->fd < 0) {
-        connect_failed(conn, connect->sqlstate, connect->message);
-        return;
-    }
-    if (conn->db->base.closing || !hand_over(conn)) {
-        ring_port(ring)->methods->close(ring_port(ring), connect->fd);
-        pg_tls_close(connect->tls);
-        connect_failed(conn, "53200", "out of memory, or over the engine's connection_count");
-        return;
-    }
-    if (!pg_barrier_encode(conn) || !timer_set(ring, &conn->timer, connect->until_ns))
-        pg_conn_break(conn, QURING_NOT_SENT, "53200", "out of memory");
-    else
-        pg_conn_flush(conn);
-}
-
-static void timer_fired(struct timer *timer) {
-    struct pg_conn *conn = base_container_of(timer, struct pg_conn, timer);
-    if (conn->state == PG_DOWN)
-        pg_conn_start(conn);
-    else if (conn->state == PG_BARRIER_SENT)
-        pg_conn_break(conn, QURING_NOT_SENT, "08001", "the server did not answer the first query in time");
-}
-
-void pg_conn_start(struct pg_conn *conn) {
-    timer_clear(conn->db->base.host->ring, &conn->timer);
-    pg_conn_move(conn, PG_CONNECTING);
-    struct port *port = ring_port(conn->db->base.host->ring);
-    conn->connect.fd = -1;
-    conn->connect.until_ns = port->methods->now_ns(port) + conn->db->base.options.connect_timeout_ns;
-    lane_post(conn->db->lanes[conn->index % 2], &conn->connect.job);
-}
-
 void pg_conn_close(struct pg_conn *conn) {
-    timer_clear(conn->db->base.host->ring, &conn->timer);
     if (conn->state == PG_CONNECTING)
-        atomic_store(&conn->connect.abort, true);
-    else if (conn->state == PG_BARRIER_SENT || conn->state == PG_CONN_READY)
+        pg_attempt_end(conn);
+    else
+        timer_clear(conn->db->base.host->ring, &conn->timer);
+    if (conn->state == PG_BARRIER_SENT || conn->state == PG_CONN_READY)
         pg_conn_break(conn, QURING_SHUTDOWN, "57P01", "the database handle was closed");
 }
 
@@ -345,10 +308,7 @@ bool pg_conn_init(struct pg_conn *conn, struct pg_db *db, uint32_t index) {
     while (flights < db->base.options.depth)
         flights *= 2;
     *conn = (struct pg_conn){.db = db, .index = index, .flight_mask = flights - 1};
-    conn->timer.fire = timer_fired;
-    conn->connect.job.run = pg_current_connector();
-    conn->connect.job.done = connect_done;
-    conn->connect.conninfo = db->conninfo;
+    conn->timer.fire = pg_attempt_timer;
     conn->flights = calloc(flights, sizeof *conn->flights);
     conn->prepared = calloc(db->base.options.statement_count, sizeof *conn->prepared);
     return conn->flights && conn->prepared;

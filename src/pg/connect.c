@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libpq connects: URIs, service and password files, host lists, SCRAM. On a lane, for name look-up and key derivation can
+ * libpq connects: URIs, service and password files, host lists, SCRAM. On a thread, for name look-up and key derivation can
  * block for seconds. Then the socket is taken from it: a duplicate of the descriptor becomes ours, /dev/null goes under
  * libpq's own, and PQfinish() frees its 37 KB while the link lives on.
  */
@@ -176,8 +176,7 @@ static bool take_session(struct pg_connect *connect, PGconn *conn) {
     return false;
 }
 
-void pg_connect_run(struct job *job) {
-    struct pg_connect *connect = base_container_of(job, struct pg_connect, job);
+void pg_connect_run(struct pg_connect *connect) {
     uint64_t until = connect->until_ns;
     connect->fd = -1;
     connect->tls = NULL;

@@ -48,15 +48,14 @@ static void outage_fired(struct timer *timer) {
         fail_waiting(db, db->last_down);
 }
 
-static void retry_later(struct pg_conn *conn) {
+static bool retry_later(struct pg_conn *conn) {
     struct ring *ring = conn->db->base.host->ring;
     uint32_t doublings = conn->attempts < 6 ? conn->attempts : 6;
     uint64_t backoff = BACKOFF_NS << doublings;
     if (backoff > BACKOFF_MAX_NS)
         backoff = BACKOFF_MAX_NS;
     uint64_t jittered = backoff / 2 + rng_below(&conn->db->rng, backoff / 2 + 1);
-    if (!timer_set(ring, &conn->timer, ring_now_ns(ring) + jittered))
-        pg_conn_start(conn);
+    return timer_set(ring, &conn->timer, ring_now_ns(ring) + jittered);
 }
 
 static bool is_trying(const struct pg_conn *conn) {
@@ -88,14 +87,19 @@ static void plan_connecting(struct pg_db *db) {
         trying |= is_trying(&db->conns[i]);
     for (uint32_t i = 0; i < db->conn_count; i++) {
         struct pg_conn *conn = &db->conns[i];
+        if (db->connecting_count == PG_CONNECTING_MAX)
+            return;
         if (conn->state != PG_DOWN || is_trying(conn) || (trying && !db->conns_up))
             continue;
-        if (conn->attempts)
-            retry_later(conn);
-        else
-            pg_conn_start(conn);
+        if (!conn->attempts || !retry_later(conn))
+            pg_attempt_start(conn);
         trying = true;
     }
+}
+
+void pg_db_plan(struct pg_db *db) {
+    if (!db->base.closing && !db->exclusive_lost)
+        plan_connecting(db);
 }
 
 void pg_db_conn_up(struct pg_conn *conn) {
@@ -108,9 +112,19 @@ void pg_db_conn_up(struct pg_conn *conn) {
     plan_connecting(db);
 }
 
+/* With none up, waiting queries end at once, or once they have waited long enough. */
+static void end_or_wait(struct pg_db *db, const struct pg_conn *why) {
+    struct ring *ring = db->base.host->ring;
+    if (db->conns_up)
+        return;
+    if (db->impatient || is_permanent(why->sqlstate))
+        fail_waiting(db, why);
+    else if (!heap_contains(&db->outage.node))
+        (void)timer_set(ring, &db->outage, ring_now_ns(ring) + db->base.options.reconnect_wait_ns);
+}
+
 void pg_db_conn_down(struct pg_conn *conn) {
     struct pg_db *db = conn->db;
-    struct ring *ring = db->base.host->ring;
     if (conn->was_up) {
         db->base.host->stats.connection_count--;
         db->base.host->stats.connection_lost_count += !db->base.closing;
@@ -126,14 +140,16 @@ void pg_db_conn_down(struct pg_conn *conn) {
         db->exclusive_lost = true; /* the rest of a transaction must not run outside it: pg_advance() ends what comes */
         return;
     }
-    if (!db->conns_up) {
-        if (db->impatient || is_permanent(conn->sqlstate))
-            fail_waiting(db, conn);
-        else if (!heap_contains(&db->outage.node))
-            (void)timer_set(ring, &db->outage, ring_now_ns(ring) + db->base.options.reconnect_wait_ns);
-    }
+    end_or_wait(db, conn);
     conn->was_up = false;
     plan_connecting(db);
+}
+
+void pg_db_held_up(struct pg_conn *conn) {
+    conn->db->last_down = conn;
+    conn->attempts++;
+    end_or_wait(conn->db, conn);
+    (void)retry_later(conn);
 }
 
 /* ---- Admission ---- */
@@ -210,9 +226,7 @@ static void drop_info(void *backend) {
 
 static void pg_destroy(struct quring_db *base) {
     struct pg_db *db = pg_db_of(base);
-    for (size_t i = 0; i < sizeof db->lanes / sizeof *db->lanes; i++)
-        if (db->lanes[i])
-            lane_close(db->lanes[i]);
+    pg_strays_drop(db->strays);
     for (uint32_t i = 0; db->conns && i < db->conn_count; i++)
         pg_conn_free(&db->conns[i]);
     if (base->statements)
@@ -276,16 +290,12 @@ static int open_parts(struct pg_db *db, const char *url) {
     db->conns = calloc(db->conn_count, sizeof *db->conns);
     db->loads = calloc(db->conn_count, sizeof *db->loads);
     db->base.statements = statement_table_new(options->statement_count, STATEMENT_TEXT_BYTES, drop_info);
-    if (!db->conninfo || !db->conns || !db->loads || !db->base.statements)
+    db->strays = pg_strays_new();
+    if (!db->strays || !db->conninfo || !db->conns || !db->loads || !db->base.statements)
         return QURING_ENOMEM;
     for (uint32_t i = 0; i < db->conn_count; i++)
         if (!pg_conn_init(&db->conns[i], db, i))
             return QURING_ENOMEM;
-    for (size_t i = 0; i < sizeof db->lanes / sizeof *db->lanes; i++) {
-        int error = lane_open(db->base.host->ring, "quring-connect", &db->lanes[i]);
-        if (error)
-            return error;
-    }
     return 0;
 }
 
@@ -315,6 +325,7 @@ static int pg_open(const struct quring_db *base, const char *url, struct quring_
     }
     db->socket_count = db->conn_count;
     db->impatient = true;
+    db->connector = pg_current_connector();
     db->outage.fire = outage_fired;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
@@ -322,9 +333,10 @@ static int pg_open(const struct quring_db *base, const char *url, struct quring_
     error = open_parts(db, url);
     if (error) {
         pg_destroy(&db->base);
-        return host_error(base->host, error, "no memory, or no worker thread, for the database handle");
+        return host_error(base->host, error, "no memory for the database handle");
     }
-    pg_conn_start(&db->conns[0]);
+    list_init(&db->base.waiting); /* for an attempt that can't even begin */
+    pg_attempt_start(&db->conns[0]);
     *out = &db->base;
     return 0;
 }

@@ -3,6 +3,7 @@
  * The PostgreSQL backend: libpq connects, then the ring carries the bytes.
  *
  *   pg.c        the database handle: URL, admission to connections, outages and reconnecting
+ *   attempt.c   attempts to connect: when they begin, how long they may take, which are left behind
  *   connect.c   a blocking job: libpq connects, authenticates, and gives the socket away
  *   conn.c      one connection: its states, what arrives on it, what it leaves behind when it is lost
  *   barrier.c   the first exchange on it
@@ -20,7 +21,7 @@
 
 #include "base/rng.h"
 #include "core/backend.h"
-#include "ring/offload.h"
+#include "ring/errand.h"
 #include "ring/stream.h"
 #include "wire/encode.h"
 #include "wire/session.h"
@@ -108,10 +109,18 @@ enum { PG_MESSAGE_BYTES = 512 };
 
 struct pg_tls;
 
-/* A connect job and its outcome (connect.c). */
+/* How many attempts were left behind, and are inside libpq still: counted where they can find it, whoever is gone. */
+struct pg_strays {
+    atomic_uint references;
+    atomic_uint count;
+};
+
+/* One attempt to connect and its outcome (connect.c). Left behind, it belongs to its own thread. */
 struct pg_connect {
-    struct job job;
-    const char *conninfo;
+    struct errand errand;
+    struct pg_conn *conn;
+    struct pg_strays *strays; /* held */
+    void (*run)(struct pg_connect *connect);
     uint64_t until_ns;  /* monotonic: the attempt's end, first exchange included */
     atomic_bool abort;  /* set by the reactor: give up soon */
     int fd;             /* -1: failed */
@@ -119,15 +128,18 @@ struct pg_connect {
     struct pg_tls *tls; /* NULL on a plain connection */
     char sqlstate[6];
     char message[PG_MESSAGE_BYTES];
+    char conninfo[];
 };
+
+typedef void (*pg_connector)(struct pg_connect *connect);
 
 struct pg_db;
 
 struct pg_conn {
     struct pg_db *db;
     uint32_t index;
-    uint8_t state; /* enum pg_conn_state */
-    struct pg_connect connect;
+    uint8_t state;              /* enum pg_conn_state */
+    struct pg_connect *connect; /* the attempt, while CONNECTING */
     struct stream stream;
     struct pg_tls *tls; /* NULL on a plain connection; else the protocol's bytes are in the next two */
     struct buf plain_in, plain_out;
@@ -147,7 +159,7 @@ struct pg_conn {
     char sqlstate[6];
     char message[PG_MESSAGE_BYTES];
     bool was_up;        /* it reached READY before it went down */
-    struct timer timer; /* DOWN: when to try again; BARRIER_SENT: when to give up */
+    struct timer timer; /* DOWN: when to try again; CONNECTING, BARRIER_SENT: when to give up */
     uint32_t attempts;  /* failed in a row */
 };
 
@@ -158,7 +170,9 @@ struct pg_db {
     uint32_t socket_count; /* set aside in the ring */
     struct pg_conn *conns;
     uint16_t *loads; /* requests out on each connection; PG_LOAD_NONE while it takes none */
-    struct lane *lanes[2];
+    pg_connector connector;
+    struct pg_strays *strays;  /* held */
+    uint32_t connecting_count; /* in PG_CONNECTING: at most PG_CONNECTING_MAX */
     struct rng rng;
     uint32_t conns_up; /* in PG_CONN_READY */
     const struct pg_conn *last_down;
@@ -167,11 +181,17 @@ struct pg_db {
     bool impatient;      /* they have waited long enough, or never had one: a failed attempt ends them */
 };
 
-enum { PG_LOAD_NONE = UINT16_MAX };
+enum { PG_LOAD_NONE = UINT16_MAX, PG_CONNECTING_MAX = 2, PG_STRAYS_MAX = 2 };
+
+/* attempt.c */
+void pg_attempt_start(struct pg_conn *conn); /* DOWN -> CONNECTING, or later */
+void pg_attempt_end(struct pg_conn *conn);   /* gives it up, for good */
+void pg_attempt_timer(struct timer *timer);  /* of a connection: to try again, or to give up */
+struct pg_strays *pg_strays_new(void);       /* NULL: no memory */
+void pg_strays_drop(struct pg_strays *strays);
 
 /* connect.c */
-typedef void (*pg_connector)(struct job *job);
-void pg_connect_run(struct job *job); /* a pg_connector: blocks */
+void pg_connect_run(struct pg_connect *connect); /* a pg_connector: blocks */
 /* For tests: databases that this thread opens next connect through `connector` instead of libpq; NULL: libpq again. */
 void pg_use_connector(pg_connector connector);
 pg_connector pg_current_connector(void);
@@ -179,8 +199,13 @@ pg_connector pg_current_connector(void);
 /* conn.c */
 bool pg_conn_init(struct pg_conn *conn, struct pg_db *db, uint32_t index);
 void pg_conn_free(struct pg_conn *conn);
-void pg_conn_start(struct pg_conn *conn); /* DOWN -> CONNECTING */
+/* CONNECTING -> BARRIER_SENT, with what the attempt made. False: no memory, and it stays the caller's. */
+bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect);
 void pg_conn_close(struct pg_conn *conn); /* towards DOWN, from any state */
+/* Why it is down, or will be. */
+void pg_conn_reason(struct pg_conn *conn, quring_status reason, const char *sqlstate, const char *message);
+/* CONNECTING -> DOWN */
+void pg_conn_failed(struct pg_conn *conn, const char *sqlstate, const char *message);
 void pg_conn_send(struct pg_conn *conn, struct query *query);
 /* Ends the open group, and hands what was encoded since to the stream. */
 void pg_conn_flush(struct pg_conn *conn);
@@ -202,6 +227,8 @@ static inline struct pg_flight *pg_conn_flight(const struct pg_conn *conn, uint6
 /* pg.c: what connections report */
 void pg_db_conn_up(struct pg_conn *conn);
 void pg_db_conn_down(struct pg_conn *conn); /* now DOWN; why stands in it */
+void pg_db_plan(struct pg_db *db);          /* an attempt more may begin */
+void pg_db_held_up(struct pg_conn *conn);   /* none may, while those left behind go on; why stands in it */
 
 /* barrier.c */
 bool pg_barrier_encode(struct pg_conn *conn); /* false: no memory */

@@ -86,18 +86,26 @@ static void *lane_main(void *argument) {
     return NULL;
 }
 
-/* Signals are the application's: a lane takes none. */
-static int lane_start(struct lane *lane) {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&lane->thread, NULL, lane_main, lane);
+/* Signals are the application's: a thread takes none but those of its own faults, which the application's handler sees. */
+int offload_thread(pthread_t *thread, const char *name, void *(*entry)(void *), void *argument) {
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+    sigset_t blocked, before;
+    sigfillset(&blocked);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        sigdelset(&blocked, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &blocked, &before);
+    int error = pthread_create(thread, NULL, entry, argument);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error)
         return QURING_ESYSTEM;
-    pthread_setname_np(lane->thread, lane->name);
-    lane->started = true;
+    pthread_setname_np(*thread, name);
     return 0;
+}
+
+static int lane_start(struct lane *lane) {
+    int error = offload_thread(&lane->thread, lane->name, lane_main, lane);
+    lane->started = !error;
+    return error;
 }
 
 int lane_open(struct ring *ring, const char *name, struct lane **out) {
@@ -118,13 +126,17 @@ int lane_open(struct ring *ring, const char *name, struct lane **out) {
     return 0;
 }
 
+void offload_post_inline(struct ring *ring, struct job *job) {
+    job->next = NULL;
+    *ring->inline_last = job;
+    ring->inline_last = &job->next;
+}
+
 void lane_post(struct lane *lane, struct job *job) {
     job->next = NULL;
     job->lane = lane;
-    struct ring *ring = lane->ring;
-    if (ring->port->inline_jobs) {
-        *ring->inline_last = job;
-        ring->inline_last = &job->next;
+    if (lane->ring->port->inline_jobs) {
+        offload_post_inline(lane->ring, job);
         return;
     }
     pthread_mutex_lock(&lane->mutex);

@@ -8,6 +8,8 @@
 #include "ring/ring.h"
 #include "ring/stream.h"
 
+#include <pthread.h>
+
 struct ring {
     struct port *port;
     uint64_t now_ns;
@@ -48,6 +50,8 @@ void stream_emit(struct stream *stream);
 void stream_event(struct stream *stream, enum port_kind kind, const struct port_event *event);
 
 /* offload.c */
+int offload_thread(pthread_t *thread, const char *name, void *(*entry)(void *), void *argument);
+void offload_post_inline(struct ring *ring, struct job *job);
 void offload_finish(struct ring *ring, struct job *job); /* any thread */
 bool offload_waiting(const struct ring *ring);           /* a job is there to collect */
 void offload_collect(struct ring *ring);

@@ -20,8 +20,7 @@ enum { STATEMENTS_HELD_MAX = 1000 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void refuse_to_connect(struct job *job) {
-    struct pg_connect *connect = base_container_of(job, struct pg_connect, job);
+static void refuse_to_connect(struct pg_connect *connect) {
     connect->fd = -1;
     strcpy(connect->sqlstate, "08001");
     strcpy(connect->message, "there is no network here");

@@ -418,9 +418,9 @@ static void take_connect(struct pg_connect *connect) {
     accept_conn(server, &connect->fd);
 }
 
-static void connector(struct job *job) {
+static void connector(struct pg_connect *connect) {
     sim_library_hook(false);
-    take_connect(base_container_of(job, struct pg_connect, job));
+    take_connect(connect);
     sim_library_hook(true);
 }
 

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Attempts to connect. Each has a thread of its own, and no more than PG_CONNECTING_MAX of a database handle are under way.
+ * libpq keeps to the deadline by itself, unless it is inside a call that does not return: a name look-up, or the key
+ * derivation that a server asked for. Then the attempt is left behind a little later: its thread ends alone, with all
+ * that it has made. While PG_STRAYS_MAX of those go on no new attempt begins.
+ */
+#include "pg/pg.h"
+#include "pg/tls.h"
+#include "ring/port.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const uint64_t LATE_NS = 100000000;  /* past its deadline, before it is left behind */
+static const uint64_t CLOSE_NS = 300000000; /* after its handle was closed */
+
+/* ---- Those left behind ---- */
+
+struct pg_strays *pg_strays_new(void) {
+    struct pg_strays *strays = calloc(1, sizeof *strays);
+    if (strays)
+        atomic_init(&strays->references, 1);
+    return strays;
+}
+
+void pg_strays_drop(struct pg_strays *strays) {
+    if (strays && atomic_fetch_sub(&strays->references, 1) == 1)
+        free(strays);
+}
+
+static void attempt_free(struct pg_connect *connect) {
+    pg_strays_drop(connect->strays);
+    free(connect);
+}
+
+/* On its own thread: what it reached nobody wants any more. */
+static void attempt_left(struct errand *errand) {
+    struct pg_connect *connect = base_container_of(errand, struct pg_connect, errand);
+    if (connect->fd >= 0)
+        close(connect->fd);
+    pg_tls_close(connect->tls);
+    atomic_fetch_sub(&connect->strays->count, 1);
+    attempt_free(connect);
+}
+
+static bool leave(struct pg_connect *connect) {
+    struct pg_strays *strays = connect->strays;
+    atomic_store(&connect->abort, true);
+    atomic_fetch_add(&strays->count, 1);
+    if (errand_leave(&connect->errand))
+        return true;
+    atomic_fetch_sub(&strays->count, 1);
+    return false;
+}
+
+/* ---- Life ---- */
+
+static void attempt_over(struct pg_conn *conn) {
+    conn->connect = NULL;
+    conn->db->connecting_count--;
+    timer_clear(conn->db->base.host->ring, &conn->timer);
+}
+
+static void begin_barrier(struct pg_conn *conn, uint64_t until_ns) {
+    if (!pg_barrier_encode(conn) || !timer_set(conn->db->base.host->ring, &conn->timer, until_ns))
+        pg_conn_break(conn, QURING_NOT_SENT, "53200", "out of memory");
+    else
+        pg_conn_flush(conn);
+    pg_db_plan(conn->db);
+}
+
+static void attempt_done(struct errand *errand) {
+    struct pg_connect *connect = base_container_of(errand, struct pg_connect, errand);
+    struct pg_conn *conn = connect->conn;
+    struct port *port = ring_port(conn->db->base.host->ring);
+    attempt_over(conn);
+    if (connect->fd < 0) {
+        pg_conn_failed(conn, connect->sqlstate, connect->message);
+    } else if (conn->db->base.closing || !pg_conn_hand_over(conn, connect)) {
+        port->methods->close(port, connect->fd);
+        pg_tls_close(connect->tls);
+        pg_conn_failed(conn, "53200", "out of memory, or over the engine's connection_count");
+    } else {
+        begin_barrier(conn, connect->until_ns);
+    }
+    attempt_free(connect);
+}
+
+static void attempt_run(struct errand *errand) {
+    struct pg_connect *connect = base_container_of(errand, struct pg_connect, errand);
+    connect->run(connect);
+}
+
+static struct pg_connect *attempt_new(struct pg_conn *conn) {
+    struct pg_db *db = conn->db;
+    struct port *port = ring_port(db->base.host->ring);
+    size_t size = strlen(db->conninfo) + 1;
+    struct pg_connect *connect = calloc(1, sizeof *connect + size);
+    if (!connect)
+        return NULL;
+    connect->errand.run = attempt_run;
+    connect->errand.done = attempt_done;
+    connect->errand.left = attempt_left;
+    connect->conn = conn;
+    connect->run = db->connector;
+    connect->strays = db->strays;
+    atomic_fetch_add(&db->strays->references, 1);
+    connect->until_ns = port->methods->now_ns(port) + db->base.options.connect_timeout_ns;
+    connect->fd = -1;
+    memcpy(connect->conninfo, db->conninfo, size);
+    return connect;
+}
+
+static void held_up(struct pg_conn *conn, const char *sqlstate, const char *message) {
+    pg_conn_reason(conn, QURING_NOT_SENT, sqlstate, message);
+    pg_db_held_up(conn);
+}
+
+void pg_attempt_start(struct pg_conn *conn) {
+    struct pg_db *db = conn->db;
+    struct ring *ring = db->base.host->ring;
+    timer_clear(ring, &conn->timer);
+    if (db->connecting_count == PG_CONNECTING_MAX)
+        return; /* the end of one of those plans anew */
+    if (atomic_load(&db->strays->count) >= PG_STRAYS_MAX) {
+        held_up(conn, "08001",
+                "earlier attempts to connect have outlived their time, and no new one begins before one "
+                "of them ends");
+        return;
+    }
+    struct pg_connect *connect = attempt_new(conn);
+    if (!connect || errand_start(ring, "quring-connect", &connect->errand)) {
+        if (connect)
+            attempt_free(connect);
+        held_up(conn, "53200", "no memory, or no thread, to connect with");
+        return;
+    }
+    pg_conn_move(conn, PG_CONNECTING);
+    conn->connect = connect;
+    db->connecting_count++;
+    (void)timer_set(ring, &conn->timer, connect->until_ns + LATE_NS);
+}
+
+static void give_up(struct pg_conn *conn) {
+    if (!leave(conn->connect))
+        return; /* it has just finished */
+    attempt_over(conn);
+    pg_conn_failed(conn, "08001", "timeout expired while connecting (connect_timeout_ns)");
+}
+
+void pg_attempt_end(struct pg_conn *conn) {
+    struct ring *ring = conn->db->base.host->ring;
+    atomic_store(&conn->connect->abort, true);
+    if (!timer_set(ring, &conn->timer, ring_now_ns(ring) + CLOSE_NS))
+        give_up(conn);
+}
+
+void pg_attempt_timer(struct timer *timer) {
+    struct pg_conn *conn = base_container_of(timer, struct pg_conn, timer);
+    if (conn->state == PG_DOWN)
+        pg_attempt_start(conn);
+    else if (conn->state == PG_CONNECTING)
+        give_up(conn);
+    else if (conn->state == PG_BARRIER_SENT)
+        pg_conn_break(conn, QURING_NOT_SENT, "08001", "the server did not answer the first query in time");
+}

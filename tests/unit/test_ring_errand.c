@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+#include "ring/errand.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdlib.h>
+
+static struct ring *ring;
+static sem_t told, gone;
+static sigset_t blocked;
+static pthread_t reactor;
+static int done_count;
+
+static void setup(void) {
+    char message[256] = "";
+    struct ring_options options = {.socket_count = 4};
+    int error = ring_open(&options, &ring, message, sizeof message);
+    if (error == QURING_ENORING || error == QURING_EFORBIDDEN)
+        cr_skip_test("no io_uring here: %s", message);
+    cr_assert_eq(error, 0, "%s", message);
+    sem_init(&told, 0, 0);
+    sem_init(&gone, 0, 0);
+    reactor = pthread_self();
+    done_count = 0;
+}
+
+TestSuite(ring_errand, .init = setup);
+
+static void wait_told(struct errand *errand) {
+    (void)errand;
+    pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+    while (sem_wait(&told) && errno == EINTR)
+        ;
+}
+
+static void on_done(struct errand *errand) {
+    cr_assert(pthread_equal(pthread_self(), reactor));
+    done_count++;
+    free(errand);
+}
+
+static void on_left(struct errand *errand) {
+    cr_assert_not(pthread_equal(pthread_self(), reactor));
+    free(errand);
+    sem_post(&gone);
+}
+
+static struct errand *start(void) {
+    struct errand *errand = calloc(1, sizeof *errand);
+    errand->run = wait_told;
+    errand->done = on_done;
+    errand->left = on_left;
+    cr_assert_eq(errand_start(ring, "errand", errand), 0);
+    return errand;
+}
+
+Test(ring_errand, comes_back_to_the_reactor) {
+    for (int i = 1; i <= 200; i++) {
+        (void)start();
+        sem_post(&told);
+        while (done_count < i)
+            (void)ring_turn(ring, UINT64_MAX);
+    }
+    ring_close(ring);
+}
+
+Test(ring_errand, left_behind_it_outlives_the_ring) {
+    struct errand *errand = start();
+    (void)ring_turn(ring, 0);
+    cr_assert(errand_leave(errand));
+    ring_close(ring);
+    sem_post(&told);
+    while (sem_wait(&gone) && errno == EINTR)
+        ;
+    cr_assert_eq(done_count, 0);
+}
+
+/* Told to go on and left at once: exactly one of both ends comes. */
+Test(ring_errand, leaving_races_with_the_end) {
+    int left = 0;
+    for (int i = 0; i < 300; i++) {
+        struct errand *errand = start();
+        sem_post(&told);
+        for (volatile int spin = 0; spin < 200 * (i % 50); spin++)
+            ;
+        int before = done_count;
+        if (errand_leave(errand)) {
+            left++;
+            while (sem_wait(&gone) && errno == EINTR)
+                ;
+            continue;
+        }
+        while (done_count == before)
+            (void)ring_turn(ring, UINT64_MAX);
+    }
+    cr_assert_eq(left + done_count, 300);
+    ring_close(ring);
+}
+
+/* The application's handler sees a fault that happens on a thread of ours, and that alone. */
+Test(ring_errand, threads_take_the_signals_of_their_own_faults_alone) {
+    (void)start();
+    sem_post(&told);
+    while (!done_count)
+        (void)ring_turn(ring, UINT64_MAX);
+    for (int number = 1; number <= SIGSYS; number++) {
+        bool fault = number == SIGSEGV || number == SIGBUS || number == SIGFPE || number == SIGILL;
+        bool never = number == SIGKILL || number == SIGSTOP;
+        cr_expect_eq(sigismember(&blocked, number), !fault && !never, "signal %d", number);
+    }
+    ring_close(ring);
+}
