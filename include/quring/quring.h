@@ -199,8 +199,16 @@ typedef struct quring_db_options {
  *   host=… dbname=… …                     a libpq conninfo string
  *   sqlite:///relative.db, sqlite:////absolute.db
  *   sqlite://, sqlite:///:memory:         a private in-memory database
- * SQLite's URLs take ?mode=ro, rw (the file must exist) or rwc (it is created: the default). Outside an exclusive handle, PRAGMAs
- * that would change one of several connections are refused (0A000).
+ * SQLite's URLs take ?mode=rw (the default: the file must exist), rwc (it is created) or ro (read only), and ?immutable=1
+ * (read only, and nobody writes: no locks, no file is made beside it, as read-only media need).
+ * A handle that only reads leaves a file as it is. Before its first write, or right after the first write of a new file, a
+ * handle changes the file to WAL mode, which is kept in the file; where WAL can't work (a network file system, no
+ * shared memory) the file keeps its mode. An exclusive handle can't do so within a transaction, and leaves alone a mode that
+ * its caller chose by PRAGMA journal_mode.
+ * Outside an exclusive handle, statements that would change one of several connections (PRAGMAs, what is made in the schema
+ * temp) or write other files (ATTACH, VACUUM INTO) are refused (0A000). last_insert_rowid() and changes() tell of one
+ * connection, so a shared handle's answer may be 0: use RETURNING and quring_affected_count().
+ * SQL can't load extensions or tokenizers, and "x" in double quotes is a name and never a text, as in PostgreSQL.
  * Parameters of libpq's environment and files (PGPASSFILE, service file, …) apply: libpq connects.
  * Returns 0, EURL, EUNSUPPORTED (what the URL asks for), EINVAL, ENOMEM, EFULL, ESHUTDOWN or ESYSTEM.
  */

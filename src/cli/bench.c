@@ -11,6 +11,7 @@
 
 #include <inttypes.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -182,7 +183,7 @@ static int settle_options(struct bench *b) {
 
 /* ---- Steps ------------------------------------------------------------------------------------------------------- */
 
-static int open_client(struct bench *b, const char *url) {
+static int open_url(struct bench *b, const char *url) {
     uint32_t connections = (uint32_t)b->connections;
     quring_options options = {
         .query_count = (uint32_t)(b->connections * b->depth) + 16,
@@ -197,6 +198,20 @@ static int open_client(struct bench *b, const char *url) {
     if (options.query_count > QUERIES_MAX)
         options.query_count = QUERIES_MAX;
     return cli_client_open(&b->client, "bench", url, &options, &db_options);
+}
+
+/* Making tables may mean to make the file, too. */
+static int open_client(struct bench *b, const char *url) {
+    char *creating = NULL;
+    if (!b->init || !b->sqlite || strchr(url, '?'))
+        return open_url(b, url);
+    if (asprintf(&creating, "%s?mode=rwc", url) < 0) {
+        cli_error("memory ran out");
+        return CLI_EXIT_FAILED;
+    }
+    int status = open_url(b, creating);
+    free(creating);
+    return status;
 }
 
 /* Connecting takes time that is no query's: waits, within reason, until all connections are up. */

@@ -49,8 +49,8 @@ static const char HELP[] =
     "              pipe has the very bytes of the values\n"
     "\n"
     "URL: postgresql://user@host:port/db, \"host=… dbname=…\", sqlite:///relative.db,\n"
-    "     sqlite:////absolute.db, sqlite:// (in memory). Passwords are better in ~/.pgpass or\n"
-    "     PGPASSWORD than in a URL, where `ps` shows them.\n"
+    "     sqlite:////absolute.db, sqlite:// (in memory); 'sqlite:///new.db?mode=rwc' makes the file.\n"
+    "     Passwords are better in ~/.pgpass or PGPASSWORD than in a URL, where `ps` shows them.\n"
     "\n"
     "BEGIN, COMMIT, SET and temporary tables work as on any connection. Exit status: 0; 1 when a\n"
     "statement or the output failed; 2 for wrong usage; 130 after Ctrl-C.\n";

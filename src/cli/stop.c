@@ -76,7 +76,7 @@ int cli_temporary_make(char *url, size_t size) {
     for (int i = 0; i < FILE_COUNT; i++)
         stpcpy(stpcpy(stpcpy(files[i], folder), "/bench.db"), suffixes[i]);
     folder_exists = 1;
-    stpcpy(stpcpy(url, prefix), files[0]);
+    stpcpy(stpcpy(stpcpy(url, prefix), files[0]), "?mode=rwc");
     return 0;
 }
 

@@ -4,6 +4,7 @@
  * Nothing here knows of lanes: a connection can be driven directly, as the unit tests do.
  *
  *   conn.c    open, settings, close, transaction control
+ *   wal.c     a file's way into WAL mode
  *   watch.c   what interrupts a statement that runs or waits for a lock
  *   harden.c  SQLite's switches and limits
  *   rules.c   which statements a connection may prepare, by SQLite's authorizer
@@ -23,6 +24,7 @@
 struct lite_config {
     const char *path; /* NULL: in memory */
     enum lite_mode mode;
+    bool immutable;
     quring_durability durability;
     uint64_t busy_timeout_ns;
     uint32_t statement_count;
@@ -120,6 +122,14 @@ enum lite_control {
     LITE_CONTROL_COUNT
 };
 
+/*
+ * A file is changed to WAL mode before it is first written, and a new one right after: who only reads leaves it as it was.
+ *
+ *      NOT_WANTED <--it is, it can't be, or the caller chose a mode-- WANTED --others had it locked--> LATER
+ *                                                                       ^---the next run of queries------'
+ */
+enum lite_wal { LITE_WAL_NOT_WANTED, LITE_WAL_WANTED, LITE_WAL_LATER };
+
 struct lite_conn {
     const struct lite_config *config;
     enum lite_role role;
@@ -128,9 +138,10 @@ struct lite_conn {
     struct lite_watch watch;
     struct lite_verdict verdict;
     sqlite3_stmt *control[LITE_CONTROL_COUNT];
-    struct lite_stmt *cache;  /* by quring_statement.index */
-    struct lite_stmt once;    /* a statement that is not cached */
-    struct buf scratch;       /* a parameter's text */
+    struct lite_stmt *cache; /* by quring_statement.index */
+    struct lite_stmt once;   /* a statement that is not cached */
+    struct buf scratch;      /* a parameter's text */
+    enum lite_wal wal;
     bool rolled_back;         /* exclusive: an error ended the transaction, and its caller has not noticed yet */
     uint32_t wal_frame_count; /* after the last commit */
     uint64_t prepare_count;
@@ -153,6 +164,17 @@ static inline bool lite_conn_in_transaction(const struct lite_conn *conn) {
 
 /* Fills `error` with what SQLite says of the call that just failed. `text` may be NULL: no position then. */
 void lite_conn_error(struct lite_conn *conn, int code, const struct quring_statement *text, struct query_error *error);
+
+/* ---- WAL mode (wal.c) ---- */
+
+/* Looks at a file that was just opened. Its mode stays, and what is wanted is set. SQLite's result code. */
+int lite_wal_look(struct lite_conn *conn);
+
+/*
+ * Changes the file to WAL mode, around a statement that writes. Where that can't work (a transaction is open, others have
+ * the file locked, no memory can be shared beside it) the statement works in the mode that the file has.
+ */
+void lite_wal_enter(struct lite_conn *conn);
 
 /* ---- Queries (bind.c, exec.c) ---- */
 

@@ -105,6 +105,11 @@ static int step(struct lite_conn *conn, struct lite_stmt *stmt, struct query *qu
     return QURING_OK;
 }
 
+/* EXPLAIN of a write counts as one to SQLite. A PRAGMA that writes is content with any mode. */
+static bool changes_file(const struct lite_stmt *stmt) {
+    return !stmt->reads_only && !sqlite3_stmt_isexplain(stmt->handle) && strcmp(stmt->command, "PRAGMA") != 0;
+}
+
 static int run_prepared(struct lite_conn *conn, struct lite_stmt *stmt, struct query *query) {
     if (!stmt->handle) { /* nothing but comments; it can't want parameters, so none may be given */
         result_set_command(&query->result, "", 0);
@@ -112,12 +117,17 @@ static int run_prepared(struct lite_conn *conn, struct lite_stmt *stmt, struct q
     }
     if (base_unlikely(conn->role == LITE_READER && !stmt->reads_only))
         return LITE_MOVED;
+    bool enters = base_unlikely(conn->wal == LITE_WAL_WANTED) && changes_file(stmt);
+    if (enters)
+        lite_wal_enter(conn);
     int outcome = QURING_SERVER_ERROR;
     if (lite_bind(conn, stmt, query)) {
         outcome = step(conn, stmt, query);
         sqlite3_reset(stmt->handle);
     }
     lite_unbind(conn, stmt);
+    if (enters && conn->wal == LITE_WAL_WANTED) /* the file was empty */
+        lite_wal_enter(conn);
     return outcome;
 }
 

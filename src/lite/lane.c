@@ -264,6 +264,8 @@ static void lane_open_conn(struct lite_lane *lane) {
 /* Nothing may be left of the run before: a reader that could not end its transaction would see an old snapshot for ever. */
 static void lane_settle(struct lite_lane *lane) {
     struct lite_conn *conn = &lane->conn;
+    if (base_unlikely(conn->wal == LITE_WAL_LATER))
+        conn->wal = LITE_WAL_WANTED;
     if (conn->role == LITE_EXCLUSIVE || !conn->handle || !lite_conn_in_transaction(conn))
         return;
     if (lite_conn_control(conn, LITE_ROLLBACK) == SQLITE_OK || !conn->config->path)

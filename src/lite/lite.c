@@ -6,7 +6,7 @@
  *   pool.c        queries that wait for a lane; the only thing that both sides touch, under a lock
  *   lane.c        a lane's thread: takes queries, runs reads, hands back, checkpoints
  *   write.c       what the writer and exclusive lanes do instead: groups, and transactions that an error ended
- *   conn.h        one connection: conn.c, watch.c, harden.c, rules.c, stmt.c, bind.c, exec.c
+ *   conn.h        one connection: conn.c, wal.c, watch.c, harden.c, rules.c, stmt.c, bind.c, exec.c
  *   url.c  text.c  lite_error.c    pure parts: URLs, first words of a statement, SQLSTATEs
  *
  *      advance() --route--> pool "reads"  --> reader lane 1 … n --+--> news --> db_query_finish()
@@ -15,7 +15,7 @@
  *                                 +--> the writer lane ------------+
  *
  * A file has one writer lane, the only connection that writes or checkpoints, and options.connection_count readers, in WAL
- * mode. A database in memory and an exclusive handle have one lane, which does everything. Which statements write is what SQLite
+ * mode from its first write on. A database in memory and an exclusive handle have one lane, which does everything. Which statements write is what SQLite
  * says (sqlite3_stmt_readonly): a reader that meets one sends it on, and the statement's hint remembers.
  *
  * Invariants
@@ -104,6 +104,7 @@ static int set_up(struct lite_db *lite, const char *url) {
         return error;
     lite->config = (struct lite_config){.path = lite->url.path,
                                         .mode = lite->url.mode,
+                                        .immutable = lite->url.immutable,
                                         .durability = lite->base.options.durability,
                                         .busy_timeout_ns = lite->base.options.busy_timeout_ns,
                                         .statement_count = lite->base.options.statement_count,

@@ -91,7 +91,7 @@ struct lite_lane {
  *        ^                                                                |
  *        +------------ new queries, and the writer's was not opened ------+
  *
- * Readers work while OPEN: the file exists then and is in WAL mode, or there is an error to be told.
+ * Readers work while OPEN: the file exists then, or there is an error to be told.
  */
 enum lite_state { LITE_COLD, LITE_OPENING, LITE_OPEN, LITE_CLOSING };
 

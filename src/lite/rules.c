@@ -112,10 +112,12 @@ static const char *inner_refusal(const struct lite_conn *conn, int action, const
  * A PRAGMA that a text names works while it is prepared: on the writer, each time anew. Virtual tables (FTS3, FTS5, R-Tree)
  * prepare PRAGMAs of their own along with any SELECT; these only ask.
  */
-static void note_pragma(struct lite_conn *conn, const char *value) {
+static void note_pragma(struct lite_conn *conn, const char *name, const char *value) {
     struct lite_verdict *verdict = &conn->verdict;
     if (!verdict->is_pragma && !value)
         return;
+    if (value && strcasecmp(name, "journal_mode") == 0)
+        conn->wal = LITE_WAL_NOT_WANTED; /* the caller chooses */
     verdict->pragma = true;
     verdict->to_writer |= conn->role == LITE_READER;
 }
@@ -128,7 +130,7 @@ static int authorize(void *argument, int action, const char *first, const char *
     const char *why =
         verdict->preparing ? refusal(conn, action, first, second, database) : inner_refusal(conn, action, first);
     if (verdict->preparing && action == SQLITE_PRAGMA)
-        note_pragma(conn, second);
+        note_pragma(conn, first, second);
     if (why && !verdict->refusal)
         verdict->refusal = why;
     return why || verdict->to_writer ? SQLITE_DENY : SQLITE_OK;

@@ -74,21 +74,65 @@ static int parse_mode(const char *at, size_t length, enum lite_mode *mode, const
     return 0;
 }
 
-static int parse_parameters(const char *at, enum lite_mode *mode, const struct complaint *why) {
+static int parse_immutable(const char *at, size_t length, bool *immutable, const struct complaint *why) {
+    *immutable = span_is(at, length, "1");
+    if (!*immutable)
+        return refuse(why, QURING_EURL, "immutable=%.*s: it is 1, or left out", (int)length, at);
+    return 0;
+}
+
+struct parameters {
+    bool has_mode, has_immutable;
+};
+
+static int parse_parameter(const char *at, size_t length, struct parameters *seen, struct lite_url *parsed,
+                           const struct complaint *why) {
+    const char *equals = memchr(at, '=', length);
+    size_t name = equals ? (size_t)(equals - at) : length, value = length - name - 1;
+    bool is_mode = equals && span_is(at, name, "mode"), is_immutable = equals && span_is(at, name, "immutable");
+    if (!is_mode && !is_immutable)
+        return refuse(why, QURING_EURL,
+                      "unknown parameter \"%.*s\" in an sqlite URL: there are mode=ro|rw|rwc and immutable=1",
+                      (int)name, at);
+    bool *before = is_mode ? &seen->has_mode : &seen->has_immutable;
+    if (*before)
+        return refuse(why, QURING_EURL, "the URL says %.*s twice", (int)name, at);
+    *before = true;
+    return is_mode ? parse_mode(equals + 1, value, &parsed->mode, why)
+                   : parse_immutable(equals + 1, value, &parsed->immutable, why);
+}
+
+static int parse_parameters(const char *at, struct lite_url *parsed, const struct complaint *why) {
+    struct parameters seen = {0};
     while (*at) {
         size_t length = strcspn(at, "&");
-        const char *equals = memchr(at, '=', length);
-        size_t name = equals ? (size_t)(equals - at) : length;
-        if (!equals || !span_is(at, name, "mode"))
-            return refuse(why, QURING_EURL, "unknown parameter \"%.*s\" in an sqlite URL: there is only mode=ro|rw|rwc",
-                          (int)name, at);
-        int error = parse_mode(equals + 1, length - name - 1, mode, why);
+        int error = parse_parameter(at, length, &seen, parsed, why);
         if (error)
             return error;
         at += length;
         at += *at == '&';
     }
+    if (parsed->immutable && seen.has_mode && parsed->mode != LITE_READ_ONLY)
+        return refuse(why, QURING_EURL, "a file that is immutable can only be read: leave out mode, or say mode=ro");
+    if (parsed->immutable)
+        parsed->mode = LITE_READ_ONLY;
     return 0;
+}
+
+char *lite_url_immutable(const char *path) {
+    static const char scheme_text[] = "file:", parameter[] = "?immutable=1";
+    char *uri = malloc(sizeof scheme_text + 3 * strlen(path) + sizeof parameter);
+    if (!uri)
+        return NULL;
+    char *at = stpcpy(uri, scheme_text);
+    for (; *path; path++) {
+        if (strchr("%?#", *path))
+            at += sprintf(at, "%%%02X", (unsigned)*path);
+        else
+            *at++ = *path;
+    }
+    stpcpy(at, parameter);
+    return uri;
 }
 
 /* A relative path behind the present directory: then it can't look like one of SQLite's own "file:" URIs either. */
@@ -130,13 +174,13 @@ static int parse_path(const char *at, size_t length, struct lite_url *parsed, co
 
 int lite_url_parse(const char *url, struct lite_url *parsed, char *message, size_t message_bytes) {
     struct complaint why = {message, message_bytes};
-    *parsed = (struct lite_url){.mode = LITE_CREATE};
+    *parsed = (struct lite_url){.mode = LITE_READ_WRITE};
     const char *at = url + sizeof scheme - 1;
     if (strncmp(at, "//", 2) != 0)
         return refuse(&why, QURING_EURL, "write sqlite:///relative.db, sqlite:////absolute.db or sqlite://");
     at += 2;
     size_t length = strcspn(at, "?");
-    int error = at[length] ? parse_parameters(at + length + 1, &parsed->mode, &why) : 0;
+    int error = at[length] ? parse_parameters(at + length + 1, parsed, &why) : 0;
     if (error)
         return error;
     if (length && *at != '/')

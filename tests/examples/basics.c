@@ -3,7 +3,7 @@
  * One program text for both databases: a table, rows, NULLs, errors, counts of changed rows. Only the URL differs, and
  * what is printed does not.
  *
- *      example_basics sqlite:///planets.db
+ *      example_basics 'sqlite:///planets.db?mode=rwc'
  *      example_basics postgresql://app@localhost/app
  */
 #include <quring/quring.h>

@@ -113,10 +113,14 @@ const char *bed_path(const struct lite_bed *bed, const char *name) {
     return path;
 }
 
-const char *bed_url(const struct lite_bed *bed, const char *name) {
+const char *bed_url_with(const struct lite_bed *bed, const char *name, const char *parameters) {
     static char url[BED_URL_BYTES];
-    snprintf(url, sizeof url, "sqlite:///%s/%s", bed->directory, name);
+    snprintf(url, sizeof url, "sqlite:///%s/%s%s", bed->directory, name, parameters);
     return url;
+}
+
+const char *bed_url(const struct lite_bed *bed, const char *name) {
+    return bed_url_with(bed, name, "?mode=rwc");
 }
 
 struct query *bed_query(struct lite_bed *bed, const char *sql, const quring_param *params, uint32_t count) {
@@ -144,8 +148,11 @@ void bed_open_conn(struct lite_bed *bed, const char *name, enum lite_role role) 
     static char path[BED_URL_BYTES];
     if (name)
         snprintf(path, sizeof path, "%s", bed_path(bed, name));
-    bed->config = (struct lite_config){
-        .path = name ? path : NULL, .busy_timeout_ns = 100000000, .statement_count = 4, .closing = &bed->closing};
+    bed->config = (struct lite_config){.path = name ? path : NULL,
+                                       .mode = LITE_CREATE,
+                                       .busy_timeout_ns = 100000000,
+                                       .statement_count = 4,
+                                       .closing = &bed->closing};
     cr_assert(lite_conn_init(&bed->conn, &bed->config, role));
     bool opened = lite_conn_open(&bed->conn);
     cr_assert(opened, "%s", bed->conn.open_error.view.message);

@@ -28,9 +28,10 @@ struct lite_bed {
 /* A directory of its own, which bed_end() removes with all that is in it. */
 void bed_begin(struct lite_bed *bed);
 void bed_end(struct lite_bed *bed);
-/* "<directory>/<name>" and "sqlite:///<directory>/<name>". Static, overwritten by the next call. */
+/* "<directory>/<name>", and "sqlite:///<directory>/<name>" with ?mode=rwc or others. Static, overwritten by the next call. */
 const char *bed_path(const struct lite_bed *bed, const char *name);
 const char *bed_url(const struct lite_bed *bed, const char *name);
+const char *bed_url_with(const struct lite_bed *bed, const char *name, const char *parameters);
 
 /* A new query, not submitted anywhere. */
 struct query *bed_query(struct lite_bed *bed, const char *sql, const quring_param *params, uint32_t count);

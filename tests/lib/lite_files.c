@@ -38,10 +38,14 @@ const char *files_path(const char *name) {
     return path;
 }
 
-const char *files_url(const char *name) {
+const char *files_url_with(const char *name, const char *parameters) {
     static char url[256];
-    snprintf(url, sizeof url, "sqlite:///%s/%s", directory, name);
+    snprintf(url, sizeof url, "sqlite:///%s/%s%s", directory, name, parameters);
     return url;
+}
+
+const char *files_url(const char *name) {
+    return files_url_with(name, "?mode=rwc");
 }
 
 void files_open(struct live *live, const char *name, const quring_db_options *options) {

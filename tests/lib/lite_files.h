@@ -9,9 +9,10 @@
 void files_begin(void);
 void files_end(void);
 
-/* "<directory>/<name>", and "sqlite:///<directory>/<name>". Static, overwritten by the next call. */
+/* "<directory>/<name>", and "sqlite:///<directory>/<name>" with ?mode=rwc or others. Static, overwritten by the next call. */
 const char *files_path(const char *name);
 const char *files_url(const char *name);
+const char *files_url_with(const char *name, const char *parameters);
 
 /* live_open_url() on a file of the directory. */
 void files_open(struct live *live, const char *name, const quring_db_options *options);

@@ -356,6 +356,14 @@ END
     fails "$name: division" 1 "s.sql:2: division by zero" "$QURING" bench "$url" -f "$WORK/s.sql" -T 60
 }
 
+test_run_missing() {
+    fails "mistyped" 1 "?mode=rwc" "$QURING" run "sqlite:///$WORK/typo.db" -c "create table t(a)"
+    fails "mistyped" 1 "?mode=rwc" "$QURING" bench "sqlite:///$WORK/typo.db" -n 10
+    check "mistyped: no file" is "$(find "$WORK" -name 'typo.db*')" ""
+    run "$QURING" bench "sqlite:///$WORK/typo.db" -i -n 10
+    check "bench -i makes it" is "$status" 0
+}
+
 test_bench_embedded() {
     run "$QURING" bench -T 0.3 --json
     check "embedded" is "$status" 0
@@ -413,10 +421,11 @@ ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 test_usage
 test_secrets
 test_probe
-test_run_same "sqlite:///$WORK/run.db" SQLite
+test_run_same "sqlite:///$WORK/run.db?mode=rwc" SQLite
 test_run_streams "sqlite:///$WORK/run.db" SQLite
+test_run_missing
 test_run_sqlite
-test_bench_same "sqlite:///$WORK/bench.db" SQLite sqlite
+test_bench_same "sqlite:///$WORK/bench.db?mode=rwc" SQLite sqlite
 test_bench_embedded
 test_bench_signals
 if [[ $PG ]]; then

@@ -278,9 +278,7 @@ Test(lite_faults, read_only) {
     open_table(NULL);
     live_exec(&live, "insert into t(a) values(1)");
     live_close(&live);
-    char url[300];
-    snprintf(url, sizeof url, "%s?mode=ro", files_url("a.db"));
-    live_open_url(&live, url, NULL, NULL);
+    live_open_url(&live, files_url_with("a.db", "?mode=ro"), NULL, NULL);
     cr_assert_eq(live_int(&live, "select count(*) from t"), 1);
     quring_done done = live_run(&live, &(quring_query){.sql = "delete from t"});
     live_check_error(&done, QURING_SERVER_ERROR, "25006", "readonly");

@@ -37,10 +37,10 @@ static void expect(quring_id id, quring_status status, bool sent) {
 }
 
 static void begin(void) {
-    char url[80];
+    char url[96];
     cr_assert(mkdtemp(directory));
     snprintf(path, sizeof path, "%s/a.db", directory);
-    snprintf(url, sizeof url, "sqlite:///%s", path);
+    snprintf(url, sizeof url, "sqlite:///%s?mode=rwc", path);
     cr_assert_eq(quring_engine_open(NULL, &engine), 0);
     cr_assert_eq(quring_db_open(engine, url, NULL, &db), 0);
     expect(submit("create table t(a)", 0), QURING_OK, true);

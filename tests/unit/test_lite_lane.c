@@ -565,7 +565,7 @@ Test(lane, memory_is_one_lane) {
 
 Test(lane, a_file_that_can_t_be_opened_and_then_can) {
     char url[BED_URL_BYTES];
-    snprintf(url, sizeof url, "sqlite:///%s/later/a.db", bed.directory);
+    snprintf(url, sizeof url, "sqlite:///%s/later/a.db?mode=rwc", bed.directory);
     bed_open(&bed, url, NULL);
     struct query *write = submit("create table t(a)"), *read = submit("select 1");
     bed_drain(&bed);
@@ -585,16 +585,13 @@ Test(lane, a_file_that_can_t_be_opened_and_then_can) {
 }
 
 Test(lane, mode_ro_and_rw) {
-    char url[BED_URL_BYTES];
-    snprintf(url, sizeof url, "%s?mode=rw", bed_url(&bed, "a.db"));
-    bed_open(&bed, url, NULL);
+    bed_open(&bed, bed_url_with(&bed, "a.db", "?mode=rw"), NULL);
     bed_check(exec("select 1"), QURING_NOT_SENT, "08001", "unable to open");
     bed_close(&bed);
     open_file(NULL);
     must("create table t(a)");
     bed_close(&bed);
-    snprintf(url, sizeof url, "%s?mode=ro", bed_url(&bed, "a.db"));
-    bed_open(&bed, url, NULL);
+    bed_open(&bed, bed_url_with(&bed, "a.db", "?mode=ro"), NULL);
     cr_assert_eq(number("select count(*) from t"), 0);
     bed_check(exec("insert into t values(1)"), QURING_SERVER_ERROR, "25006", "readonly");
     struct query *a = submit_group("insert into t values(1)"), *b = submit_group("insert into t values(1)");

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * WAL mode stands in the file's header, for all programs and for good, so a file must not be left in it where it can't be
+ * used. SQLite itself writes the header first, and maps the memory that WAL needs with the next read.
+ */
+#include "lite/conn.h"
+
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+/* Memory that is mapped there is not shared between machines: each would see a log of its own. */
+static bool on_network(const char *path) {
+    static const uint32_t kinds[] = {NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC,
+                                     V9FS_MAGIC,      AFS_SUPER_MAGIC, CEPH_SUPER_MAGIC};
+    struct statfs status;
+    if (statfs(path, &status) != 0)
+        return false;
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+        if ((uint32_t)status.f_type == kinds[i])
+            return true;
+    return false;
+}
+
+static int note_mode(void *is_wal, int count, char **values, char **names) {
+    (void)names;
+    *(bool *)is_wal = count == 1 && values[0] && strcmp(values[0], "wal") == 0;
+    return 0;
+}
+
+/* "pragma journal_mode" answers with the mode that holds then. */
+static int mode_after(sqlite3 *handle, const char *pragma, bool *is_wal) {
+    *is_wal = false;
+    return sqlite3_exec(handle, pragma, note_mode, is_wal, NULL);
+}
+
+static int execute(sqlite3 *handle, const char *sql) {
+    return sqlite3_exec(handle, sql, NULL, NULL, NULL);
+}
+
+int lite_wal_look(struct lite_conn *conn) {
+    bool is_wal;
+    int code = mode_after(conn->handle, "pragma journal_mode", &is_wal);
+    if (code != SQLITE_OK)
+        return code;
+    bool can =
+        conn->role != LITE_READER && !sqlite3_db_readonly(conn->handle, "main") && !on_network(conn->config->path);
+    conn->wal = can && !is_wal ? LITE_WAL_WANTED : LITE_WAL_NOT_WANTED;
+    return SQLITE_OK;
+}
+
+/* Another connection to the file, which waits for locks as this one does. NULL: it can't be opened. */
+static sqlite3 *open_another(struct lite_conn *conn) {
+    sqlite3 *handle;
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_PRIVATECACHE;
+    if (sqlite3_open_v2(conn->config->path, &handle, flags, NULL) == SQLITE_OK) {
+        lite_watch_install(&conn->watch, handle);
+        return handle;
+    }
+    sqlite3_close(handle);
+    return NULL;
+}
+
+/* With the lock for itself, a connection needs no shared memory: it can read such a file, and change it back. */
+static void leave(struct lite_conn *conn) {
+    bool is_wal;
+    sqlite3 *handle = open_another(conn);
+    if (handle && execute(handle, "pragma locking_mode=exclusive; pragma schema_version") == SQLITE_OK)
+        (void)mode_after(handle, "pragma journal_mode=delete", &is_wal);
+    sqlite3_close(handle);
+}
+
+/* The change, and the first read after it, which is to be neither cut short nor felt by the connection at work. */
+static int enter(struct lite_conn *conn) {
+    bool is_wal = false, works = true;
+    sqlite3 *handle = open_another(conn);
+    int code = handle ? mode_after(handle, "pragma journal_mode=wal", &is_wal) : SQLITE_CANTOPEN;
+    const atomic_uchar *abandoned = conn->watch.abandoned;
+    conn->watch.abandoned = NULL;
+    if (code == SQLITE_OK && is_wal) {
+        int seen = execute(handle, "pragma schema_version");
+        works = seen == SQLITE_OK || (seen & 0xff) == SQLITE_BUSY;
+    }
+    sqlite3_close(handle);
+    if (!works)
+        leave(conn);
+    conn->watch.abandoned = abandoned;
+    return code;
+}
+
+/* A new file gets its page size, encoding and the like with its first write, from the connection that was told them. */
+static bool is_empty(const char *path) {
+    struct stat status;
+    return stat(path, &status) == 0 && status.st_size == 0;
+}
+
+void lite_wal_enter(struct lite_conn *conn) {
+    if (lite_conn_in_transaction(conn) || is_empty(conn->config->path))
+        return;
+    int code = enter(conn) & 0xff;
+    conn->wal = code == SQLITE_BUSY || code == SQLITE_INTERRUPT ? LITE_WAL_LATER : LITE_WAL_NOT_WANTED;
+    (void)execute(conn->handle, "pragma schema_version"); /* so that it knows, too */
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+/* What happens to the file: reading leaves it as it is, the first write changes it to WAL where that can work. */
+#include "lib/lite_bed.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static struct lite_bed bed;
+
+static void setup(void) {
+    bed_begin(&bed);
+}
+
+static void teardown(void) {
+    bed_end(&bed);
+}
+
+TestSuite(file, .init = setup, .fini = teardown);
+
+/* As another program leaves it. */
+static void make_file(const char *mode) {
+    sqlite3 *other;
+    char sql[128];
+    snprintf(sql, sizeof sql, "pragma journal_mode=%s; create table t(a); insert into t values(7)", mode);
+    cr_assert_eq(sqlite3_open(bed_path(&bed, "a.db"), &other), SQLITE_OK);
+    cr_assert_eq(sqlite3_exec(other, sql, NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(other);
+}
+
+enum { FILE_MAX = 1 << 16 };
+
+static size_t read_file(uint8_t bytes[FILE_MAX]) {
+    FILE *file = fopen(bed_path(&bed, "a.db"), "r");
+    cr_assert(file);
+    size_t size = fread(bytes, 1, FILE_MAX, file);
+    fclose(file);
+    return size;
+}
+
+static bool exists(const char *name) {
+    return access(bed_path(&bed, name), F_OK) == 0;
+}
+
+/* In the header, as the file format says: 1 is a rollback journal, 2 is WAL. */
+static int mode_in_header(void) {
+    uint8_t bytes[FILE_MAX];
+    cr_assert_geq(read_file(bytes), 100);
+    cr_assert_eq(bytes[18], bytes[19]);
+    return bytes[18];
+}
+
+static struct query *exec(const char *sql) {
+    struct query *query = bed_submit(&bed, bed_query(&bed, sql, NULL, 0));
+    bed_drain(&bed);
+    return query;
+}
+
+static void must(const char *sql) {
+    bed_check(exec(sql), QURING_OK, "", "");
+}
+
+/* ---- Reading ---- */
+
+Test(file, reading_changes_nothing) {
+    static const char *const reads[] = {"select a from t",        "explain insert into t values(1)",
+                                        "pragma table_info(t)",   "pragma journal_mode",
+                                        "pragma integrity_check", "with x as (select 1) select * from x, t"};
+    static uint8_t before[FILE_MAX], after[FILE_MAX];
+    make_file("delete");
+    size_t size = read_file(before);
+    for (int exclusive = 0; exclusive < 2; exclusive++) {
+        bed_open(&bed, bed_url_with(&bed, "a.db", ""), &(quring_db_options){.exclusive = exclusive});
+        for (size_t i = 0; i < sizeof reads / sizeof *reads; i++)
+            must(reads[i]);
+        if (exclusive) {
+            must("begin");
+            must("select * from t");
+            must("commit");
+        }
+        cr_assert_not(exists("a.db-wal"));
+        bed_close(&bed);
+        cr_assert_eq(read_file(after), size);
+        cr_assert_eq(memcmp(before, after, size), 0);
+        cr_assert_not(exists("a.db-wal") || exists("a.db-shm") || exists("a.db-journal"));
+    }
+}
+
+static void check_missing(const char *parameters, const char *hint, const char *sql) {
+    bed_open(&bed, bed_url_with(&bed, "typo.db", parameters), NULL);
+    struct query *query = exec(sql);
+    bed_check(query, QURING_NOT_SENT, "08001", "unable to open database file");
+    cr_assert(strstr(query->error.view.hint, hint), "%s", query->error.view.hint);
+    bed_close(&bed);
+    cr_assert_not(exists("typo.db") || exists("typo.db-journal") || exists("typo.db-wal"));
+}
+
+Test(file, a_mistyped_name_makes_no_file) {
+    static const char *const texts[] = {"select 1", "create table if not exists t(a)", "insert into t values(1)"};
+    for (int i = 0; i < 3; i++) {
+        check_missing("", "?mode=rwc", texts[i]);
+        check_missing("?mode=rw", "?mode=rwc", texts[i]);
+        check_missing("?mode=ro", "check the path", texts[i]);
+        check_missing("?immutable=1", "check the path", texts[i]);
+    }
+}
+
+/* ---- The first write ---- */
+
+static void check_first_write(const quring_db_options *options, const char *sql, int mode) {
+    make_file("delete");
+    bed_open(&bed, bed_url_with(&bed, "a.db", ""), options);
+    must("select * from t");
+    cr_assert_eq(mode_in_header(), 1);
+    must(sql);
+    cr_assert_eq(mode_in_header(), mode, "%s", sql);
+    must("select * from t");
+    must("insert into t values(9)");
+    bed_close(&bed);
+    unlink(bed_path(&bed, "a.db"));
+}
+
+Test(file, the_first_write_enters_wal) {
+    check_first_write(NULL, "insert into t values(8)", 2);
+    check_first_write(NULL, "with x as (select 1) insert into t select * from x", 2);
+    check_first_write(NULL, "create index i on t(a)", 2);
+    check_first_write(NULL, "vacuum", 2);
+    check_first_write(&(quring_db_options){.exclusive = true}, "insert into t values(8)", 2);
+    check_first_write(NULL, "pragma user_version=5", 1);
+}
+
+Test(file, groups_enter_it_too) {
+    make_file("delete");
+    bed_open(&bed, bed_url(&bed, "a.db"), NULL);
+    for (int i = 0; i < 20; i++) {
+        struct query *query = bed_query(&bed, "insert into t values(8)", NULL, 0);
+        query->commit = QURING_COMMIT_GROUP;
+        bed_submit(&bed, query);
+    }
+    bed_drain(&bed);
+    cr_assert_eq(mode_in_header(), 2);
+    cr_assert_eq(bed_int(exec("select count(*) from t"), 0, 0), 21);
+}
+
+Test(file, a_new_file_is_the_caller_s_to_shape) {
+    bed_open(&bed, bed_url(&bed, "new.db"), &(quring_db_options){.exclusive = true});
+    must("pragma page_size=8192");
+    must("create table t(a)");
+    cr_assert_eq(bed_int(exec("pragma page_size"), 0, 0), 8192);
+    cr_assert_str_eq(bed_text(exec("pragma journal_mode"), 0, 0), "wal");
+}
+
+Test(file, a_mode_that_the_caller_chose_stays) {
+    make_file("delete");
+    bed_open(&bed, bed_url(&bed, "a.db"), &(quring_db_options){.exclusive = true});
+    must("pragma journal_mode=truncate");
+    must("insert into t values(8)");
+    cr_assert_eq(mode_in_header(), 1);
+    must("pragma journal_mode=wal");
+    must("pragma journal_mode=delete");
+    must("insert into t values(8)");
+    cr_assert_eq(mode_in_header(), 1);
+}
+
+Test(file, not_within_a_transaction) {
+    make_file("delete");
+    bed_open(&bed, bed_url(&bed, "a.db"), &(quring_db_options){.exclusive = true});
+    must("begin");
+    must("insert into t values(8)");
+    must("rollback");
+    cr_assert_eq(mode_in_header(), 1);
+    must("begin immediate");
+    must("insert into t values(8)");
+    must("commit");
+    cr_assert_eq(mode_in_header(), 2);
+}
+
+/* ---- Where WAL can't be used ---- */
+
+/* Another program reads at the moment: what can be written in the file's own mode is written, WAL comes when it can. */
+Test(file, others_that_read_keep_it_from_wal_for_a_while) {
+    sqlite3 *other;
+    make_file("delete");
+    bed_open(&bed, bed_url(&bed, "a.db"), &(quring_db_options){.busy_timeout_ns = 20000000});
+    cr_assert_eq(sqlite3_open(bed_path(&bed, "a.db"), &other), SQLITE_OK);
+    cr_assert_eq(sqlite3_exec(other, "begin; select * from t", NULL, NULL, NULL), SQLITE_OK);
+    bed_check(exec("insert into t values(8)"), QURING_SERVER_ERROR, "55P03", "locked");
+    cr_assert_eq(mode_in_header(), 1);
+    cr_assert_eq(bed_int(exec("select count(*) from t"), 0, 0), 1);
+    sqlite3_close(other);
+    must("insert into t values(8)");
+    cr_assert_eq(mode_in_header(), 2);
+    cr_assert_eq(bed_int(exec("select count(*) from t"), 0, 0), 2);
+}
+
+static sqlite3_vfs *real_vfs;
+static sqlite3_io_methods without_memory;
+
+static int no_memory(sqlite3_file *file, int page, int size, int extend, void volatile **out) {
+    (void)file;
+    (void)page;
+    (void)size;
+    (void)extend;
+    *out = NULL;
+    return SQLITE_IOERR_SHMMAP;
+}
+
+static int open_without_memory(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *out) {
+    (void)vfs;
+    int code = real_vfs->xOpen(real_vfs, name, file, flags, out);
+    if (code == SQLITE_OK && flags & SQLITE_OPEN_MAIN_DB) {
+        without_memory = *file->pMethods;
+        without_memory.xShmMap = no_memory;
+        file->pMethods = &without_memory;
+    }
+    return code;
+}
+
+/* A file system that can't share memory: the file is as usable as before, for us and for others. */
+Test(file, without_shared_memory_it_stays_as_it_is) {
+    static sqlite3_vfs vfs;
+    make_file("delete");
+    real_vfs = sqlite3_vfs_find(NULL);
+    vfs = *real_vfs;
+    vfs.zName = "without memory";
+    vfs.xOpen = open_without_memory;
+    vfs.pNext = NULL;
+    cr_assert_eq(sqlite3_vfs_register(&vfs, 1), SQLITE_OK);
+    bed_open(&bed, bed_url(&bed, "a.db"), NULL);
+    for (int i = 0; i < 5; i++) {
+        must("insert into t values(8)");
+        cr_assert_eq(bed_int(exec("select count(*) from t"), 0, 0), i + 2);
+        cr_assert_eq(mode_in_header(), 1);
+    }
+    cr_assert_str_eq(bed_text(exec("pragma journal_mode"), 0, 0), "delete");
+    bed_close(&bed);
+    cr_assert_not(exists("a.db-wal"));
+}
+
+/* ---- Read-only media ---- */
+
+Test(file, immutable) {
+    make_file("delete");
+    bed_open(&bed, bed_url_with(&bed, "a.db", "?immutable=1"), NULL);
+    cr_assert_eq(bed_int(exec("select a from t"), 0, 0), 7);
+    bed_check(exec("insert into t values(1)"), QURING_SERVER_ERROR, "25006", "readonly");
+    bed_close(&bed);
+}
+
+Test(file, a_wal_file_where_nothing_can_be_made) {
+    if (geteuid() == 0) /* who may write anywhere */
+        cr_skip_test("this needs a user other than root");
+    make_file("wal");
+    cr_assert_eq(chmod(bed.directory, 0500), 0);
+    bed_open(&bed, bed_url_with(&bed, "a.db", "?mode=ro"), NULL);
+    struct query *query = exec("select a from t");
+    bed_check(query, QURING_NOT_SENT, "08001", "unable to open");
+    cr_assert(strstr(query->error.view.hint, "immutable=1"));
+    bed_close(&bed);
+    bed_open(&bed, bed_url_with(&bed, "a.db", "?immutable=1"), NULL);
+    cr_assert_eq(bed_int(exec("select a from t"), 0, 0), 7);
+    bed_close(&bed);
+    cr_assert_eq(chmod(bed.directory, 0700), 0);
+}
+
+Test(file, a_damaged_one_gets_a_hint_that_can_be_followed) {
+    make_file("delete");
+    FILE *file = fopen(bed_path(&bed, "a.db"), "r+");
+    fseek(file, 100, SEEK_SET);
+    for (int i = 0; i < 200; i++)
+        fputc(0xff, file);
+    fclose(file);
+    bed_open(&bed, bed_url(&bed, "a.db"), NULL);
+    struct query *query = exec("select * from t");
+    bed_check(query, QURING_NOT_SENT, "XX001", "malformed");
+    cr_assert_null(strstr(query->error.view.hint, "integrity_check"));
+    cr_assert(strstr(query->error.view.hint, "backup"));
+    bed_close(&bed);
+}
