@@ -15,6 +15,7 @@ struct columns *columns_new(uint32_t count, size_t names_bytes) {
         return NULL;
     atomic_init(&columns->references, 1);
     columns->count = count;
+    columns->bytes = fixed + names_bytes;
     columns->names = (char *)columns + fixed;
     for (uint32_t i = 0; i < count; i++)
         columns->column[i].name = "";

@@ -9,6 +9,7 @@
 #include "quring/quring.h"
 
 #include <stdatomic.h>
+#include <stddef.h>
 
 struct column {
     const char *name; /* NUL-terminated, inside `names` */
@@ -20,6 +21,7 @@ struct column {
 struct columns {
     atomic_uint references;
     uint32_t count;
+    size_t bytes; /* all that this takes */
     char *names;
     struct column column[];
 };

@@ -49,6 +49,11 @@ void result_trim(struct quring_result *result) {
     buf_shrink(&result->offsets, RESULT_KEEP_BYTES);
     result_free_blocks(result, RESULT_KEEP_BYTES);
     result->failure.code = 0;
+    if (result->large_columns) {
+        columns_drop(result->columns);
+        result->columns = NULL;
+        result->large_columns = result->has_columns = false;
+    }
 }
 
 void result_discard(struct quring_result *result) {
@@ -61,6 +66,7 @@ void result_discard(struct quring_result *result) {
 void result_change_columns(struct quring_result *result, struct columns *columns) {
     columns_drop(result->columns);
     result->columns = columns_hold(columns);
+    result->large_columns = columns->bytes > RESULT_KEEP_BYTES;
 }
 
 bool result_append_offset(struct quring_result *result, uint64_t offset) {

@@ -45,7 +45,8 @@ struct result_failure {
 };
 
 struct quring_result {
-    struct columns *columns; /* held; stays from one query to the next until another statement needs others */
+    struct columns *columns; /* held; stays from one query to the next until another statement needs others, … */
+    bool large_columns;      /* … or not, for they take more than a slot may keep */
     bool has_columns;        /* whether `columns` describes the present query */
     uint8_t format;          /* enum result_format */
     uint64_t row_count;
@@ -105,10 +106,10 @@ static inline void result_begin(struct quring_result *result, uint64_t result_by
         result_drop_notices(result);
 }
 
-/* Ends a query: gives memory over RESULT_KEEP_BYTES back, and all converted texts. */
+/* Ends a query: gives memory over RESULT_KEEP_BYTES back, large columns, and all converted texts. */
 static inline void result_end(struct quring_result *result) {
     if (base_unlikely(result->rows.capacity > RESULT_KEEP_BYTES || result->offsets.capacity > RESULT_KEEP_BYTES ||
-                      result->blocks || result->notices))
+                      result->blocks || result->notices || result->large_columns))
         result_trim(result);
 }
 

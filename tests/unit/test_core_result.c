@@ -187,6 +187,21 @@ Test(result, byte_limit_holds_for_a_warm_buffer) {
     cr_assert(append_text(200, 'x'), "a failed query does not spoil the next");
 }
 
+/* A table of many columns would stay with every slot that its rows ever were in. */
+Test(result, large_columns_go_with_their_query) {
+    struct columns *columns = columns_new(1600, 16000);
+    for (int i = 0; i < 3; i++) {
+        result_begin(&result, 1000, 0);
+        result_set_columns(&result, columns, RESULT_TEXT);
+        cr_assert_eq(atomic_load(&columns->references), 2);
+        cr_assert_eq(quring_column_count(&result), 1600);
+        result_end(&result);
+        cr_assert_eq(atomic_load(&columns->references), 1);
+        cr_assert_eq(quring_column_count(&result), 0);
+    }
+    columns_drop(columns);
+}
+
 Test(result, offsets_count_too) {
     result_begin(&result, 1 << 12, 0);
     set_columns(0, RESULT_TEXT);
