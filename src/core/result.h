@@ -25,7 +25,7 @@
 
 enum result_format { RESULT_TEXT, RESULT_BINARY, RESULT_TAGGED };
 
-enum { RESULT_KEEP_BYTES = 4096, RESULT_COMMAND_BYTES = 32 };
+enum { RESULT_KEEP_BYTES = 4096, RESULT_COMMAND_BYTES = 64 }; /* PostgreSQL makes its tags in as many */
 
 /* A run of converted texts: never moved, so that what was handed out stays where it is. */
 struct result_block {
