@@ -184,9 +184,10 @@ typedef struct quring_db_options {
     uint32_t statement_count;    /* prepared statements kept per connection or lane          (256; up to 65536) */
     bool no_prepared_statements; /* PostgreSQL: parse each query, keep nothing on the server: for poolers in transaction
                                   mode that know no prepared statements (PgBouncer before 1.21) */
-    uint64_t result_bytes;       /* of one query, at most; more ends with QURING_LIMIT        (64 MiB) */
-    uint64_t result_row_count;   /* of one query, at most                                     (no limit) */
-    uint64_t message_bytes; /* of one message from the server, at most; a longer row ends its query with QURING_LIMIT
+    uint64_t
+        result_bytes; /* of one query's rows, or 8 bytes a row where that is more; over it: QURING_LIMIT (64 MiB) */
+    uint64_t result_row_count; /* of one query, at most                                     (no limit) */
+    uint64_t message_bytes;    /* of one message from the server, at most; a longer row ends its query with QURING_LIMIT
                                   (64 MiB; up to 0x3fffffff) */
     quring_durability durability; /* SQLite */
     uint64_t busy_timeout_ns;     /* SQLite: how long to wait for another process's lock       (5 s) */

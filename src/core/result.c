@@ -76,6 +76,12 @@ bool result_append_offset(struct quring_result *result, uint64_t offset) {
     return at != NULL;
 }
 
+bool result_is_full(const struct quring_result *result, size_t size) {
+    const struct buf *rows = &result->rows, *offsets = &result->offsets;
+    return result->row_count >= result->row_limit || size >= rows->limit || rows->end >= rows->limit - size ||
+           offsets->end + sizeof(uint64_t) > offsets->limit;
+}
+
 /* Drops the unfinished row; the buffer stays failed, so that nothing of the row can be added any more. */
 static bool result_row_drop(struct quring_result *result) {
     result->rows.end = result->row_start;

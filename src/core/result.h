@@ -139,6 +139,12 @@ static inline bool result_append_row(struct quring_result *result, const uint8_t
     return true;
 }
 
+/*
+ * Why a row of `size` bytes had no place: true for a limit of the query's, false when memory ran out. The table of offsets
+ * counts too: it is what fills first with rows of less than eight bytes.
+ */
+bool result_is_full(const struct quring_result *result, size_t size);
+
 /* For a producer that makes rows cell by cell: begin, add each, end. False as above; the row is dropped then. */
 bool result_row_begin(struct quring_result *result, uint16_t column_count);
 bool result_row_null(struct quring_result *result);

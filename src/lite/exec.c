@@ -38,9 +38,9 @@ static bool put_row(struct quring_result *result, sqlite3_stmt *handle) {
     return result_row_end(result);
 }
 
-/* The room that the present row needs, at least. */
+/* The size of the present row, at least. */
 static size_t row_bytes(sqlite3_stmt *handle) {
-    size_t bytes = RESULT_ROW_HEADER_BYTES + 1;
+    size_t bytes = RESULT_ROW_HEADER_BYTES;
     for (int i = 0; i < sqlite3_data_count(handle); i++) {
         int type = sqlite3_column_type(handle, i);
         bool number = type == SQLITE_INTEGER || type == SQLITE_FLOAT;
@@ -63,9 +63,9 @@ static int row_refused(struct query *query, sqlite3_stmt *handle) {
                      (unsigned long long)result->row_limit);
         return QURING_LIMIT;
     }
-    size_t bytes = row_bytes(handle), limit = result->rows.limit;
-    if (bytes > limit || result->rows.end > limit - bytes) {
-        error_format(&query->error, "54000", "the result has more than %zu bytes: options.result_bytes", limit);
+    if (result_is_full(result, row_bytes(handle))) {
+        error_format(&query->error, "54000", "the result has more than %zu bytes: options.result_bytes",
+                     result->rows.limit);
         return QURING_LIMIT;
     }
     return no_memory(query);

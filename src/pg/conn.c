@@ -55,8 +55,7 @@ static void on_row(struct pg_conn *conn, struct pg_flight *flight, const struct 
         struct quring_result *result = &flight->query->result;
         if (flight->over_limit || flight->no_memory || result_append_row(result, event->body, event->size))
             return;
-        flight->over_limit = result->row_count >= conn->db->base.options.result_row_count ||
-                             buf_size(&result->rows) + event->size >= result->rows.limit;
+        flight->over_limit = result_is_full(result, event->size);
         flight->no_memory = !flight->over_limit;
         result_clear_rows(result);
     } else if (flight->kind == PG_BARRIER) {

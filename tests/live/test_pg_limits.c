@@ -125,6 +125,7 @@ Test(pg_limits, result_bytes) {
     open_with((quring_options){0}, (quring_db_options){.connection_count = 1, .result_bytes = 100000});
     check_third("select repeat('x', 1000) from generate_series(1, 1000 + $1) g", "result_bytes");
     check_third("select repeat('x', 100000 + $1::int4)", "result_bytes");
+    check_third("select from generate_series(1, 20000 + $1) g", "result_bytes");
     quring_done done = live_run(&live, &(quring_query){.sql = "select repeat('x', 99000)"});
     live_check_ok(&done, "just below");
     live_release(&live, &done);

@@ -121,6 +121,23 @@ Test(api_contract, what_is_over_a_limit_by_itself) {
     free(sql);
 }
 
+/* The table of where rows begin is what fills up when they are short. */
+Test(api_contract, many_short_rows_are_over_result_bytes) {
+    quring_db_options options = {.result_bytes = 64 << 10};
+    quring_db *small;
+    quring_done done;
+    cr_assert_eq(quring_db_open(engine, "sqlite://", &options, &small), 0);
+    quring_query query = {.db = small,
+                          .sql = "with recursive n(i) as (select 1 union all select i + 1 from n where i < 8900) "
+                                 "select null from n"}; /* of 7 bytes each */
+    cr_assert_eq(quring_submit(engine, &query, NULL), 0);
+    cr_assert_eq(quring_run(engine, 1, QURING_FOREVER), 1);
+    cr_assert_eq(quring_reap(engine, &done, 1), 1);
+    cr_assert_eq(done.status, QURING_LIMIT, "%s: %s", quring_status_name(done.status), done.error->message);
+    cr_assert_str_eq(done.error->sqlstate, "54000");
+    cr_assert(strstr(done.error->message, "result_bytes"));
+}
+
 Test(api_contract, options_out_of_range) {
     quring_engine *other;
     quring_db *another;

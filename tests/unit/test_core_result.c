@@ -209,6 +209,8 @@ Test(result, offsets_count_too) {
     while (result_append_row(&result, (const uint8_t *)"\0\0", 2))
         count++;
     cr_assert_gt(count, 500);
+    cr_assert(result_is_full(&result, 2));
+    cr_assert_lt(result.rows.end + 3, result.rows.limit, "which it is for the offsets alone");
     cr_assert_leq(result.offsets.capacity, (1 << 12) + RESULT_KEEP_BYTES);
     cr_assert_eq(quring_row_count(&result), count);
 }
