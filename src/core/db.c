@@ -13,6 +13,8 @@
  */
 #include "core/db.h"
 
+#include "base/utf8.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -94,6 +96,7 @@ int host_error(struct host *host, int error, const char *format, ...) {
     va_list args;
     va_start(args, format);
     vsnprintf(host->message, sizeof host->message, format, args);
+    utf8_tidy(host->message);
     va_end(args);
     return error;
 }

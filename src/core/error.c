@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/error.h"
 
+#include "base/utf8.h"
+
 #include <stdio.h>
 
 static const char error_no_memory[] = "out of memory while keeping the text of another error";
@@ -23,12 +25,14 @@ void error_reset(struct query_error *error) {
 
 size_t error_text_length(const char *text) {
     size_t length = strnlen(text, ERROR_TEXT_BYTES_MAX + 1);
-    if (length <= ERROR_TEXT_BYTES_MAX)
-        return length;
-    length = ERROR_TEXT_BYTES_MAX;
-    for (int i = 0; i < 3 && ((uint8_t)text[length] & 0xc0) == 0x80; i++)
-        length--;
-    return length;
+    return length <= ERROR_TEXT_BYTES_MAX ? length : utf8_whole(text, ERROR_TEXT_BYTES_MAX);
+}
+
+char *error_text_copy(char *to, const char *text, size_t length) {
+    memcpy(to, text, length);
+    to[length] = 0;
+    utf8_mend(to, length);
+    return to + length + 1;
 }
 
 static void error_begin(struct query_error *error, const char *sqlstate, uint32_t position) {
@@ -59,10 +63,8 @@ void error_set(struct query_error *error, const char *sqlstate, const char *mess
     for (int i = 0; i < 3; i++) {
         if (lengths[i] == 0)
             continue;
-        memcpy(at, texts[i], lengths[i]);
-        at[lengths[i]] = 0;
         *views[i] = at;
-        at += lengths[i] + 1;
+        at = error_text_copy(at, texts[i], lengths[i]);
     }
 }
 
@@ -77,10 +79,13 @@ void error_format_list(struct query_error *error, const char *sqlstate, const ch
     error_begin(error, sqlstate, 0);
     char *at = (char *)buf_extend(&error->text, size + 1);
     error->view.message = at ? at : error_no_memory;
-    if (at && length >= 0)
-        vsnprintf(at, size + 1, format, again);
-    else if (at)
+    if (at) {
         *at = 0;
+        (void)vsnprintf(at, size + 1, format, again);
+        if (length > ERROR_TEXT_BYTES_MAX)
+            at[utf8_whole(at, size)] = 0;
+        utf8_mend(at, size);
+    }
     va_end(again);
 }
 

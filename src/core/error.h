@@ -18,6 +18,8 @@ struct query_error {
 
 /* The length of a text once cut at ERROR_TEXT_BYTES_MAX, never within a UTF-8 character. */
 size_t error_text_length(const char *text);
+/* Copies that much of it and a NUL, as UTF-8. Returns where the next one may begin. */
+char *error_text_copy(char *to, const char *text, size_t length);
 
 void error_init(struct query_error *error);
 void error_free(struct query_error *error);
@@ -29,7 +31,7 @@ static inline void error_clear(struct query_error *error) {
 }
 
 /*
- * Copies everything, cutting each text at ERROR_TEXT_BYTES_MAX. NULL texts count as ""; none may be one of the error's
+ * Copies everything as UTF-8, cutting each text at ERROR_TEXT_BYTES_MAX. NULL texts count as ""; none may be one of the error's
  * own. `sqlstate` is five characters, or "" for none. backend_code becomes 0. On no memory: a static message.
  */
 void error_set(struct query_error *error, const char *sqlstate, const char *message, const char *detail,

@@ -31,10 +31,8 @@ static struct notice *notice_copy(const quring_error *from, size_t room, size_t 
     const char **views[] = {&notice->view.severity, &notice->view.message, &notice->view.detail, &notice->view.hint};
     char *at = notice->texts;
     for (int i = 0; i < 4; i++) {
-        memcpy(at, texts[i], lengths[i]);
-        at[lengths[i]] = 0;
         *views[i] = at;
-        at += lengths[i] + 1;
+        at = error_text_copy(at, texts[i], lengths[i]);
     }
     return notice;
 }

@@ -5,6 +5,7 @@
  */
 #include "core/value_cell.h"
 
+#include "base/utf8.h"
 #include "core/value.h"
 
 #include <stdio.h>
@@ -227,14 +228,8 @@ int cell_fail(const quring_result *result, uint64_t row, uint32_t column, const 
     return code;
 }
 
-/* The longest beginning of at most `max` bytes that ends with a whole UTF-8 character. */
 static size_t cell_cut(const char *text, size_t size, size_t max) {
-    if (size <= max)
-        return size;
-    size_t cut = max;
-    for (int i = 0; i < 3 && cut > 0 && ((uint8_t)text[cut] & 0xc0) == 0x80; i++)
-        cut--;
-    return cut;
+    return size <= max ? size : utf8_whole(text, max);
 }
 
 /* The value's text, cut to a readable length. False: it has none, so it is its bytes in hex. */
@@ -303,6 +298,7 @@ const char *quring_result_error(const quring_result *shared) {
     if (!failure->text) {
         char text[CELL_FAILURE_BYTES];
         failure_format(shared, failure, text, sizeof text);
+        utf8_tidy(text);
         size_t size = strlen(text) + 1;
         char *kept = cell_scratch(shared, size);
         if (!kept)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/engine.h"
 
+#include "base/utf8.h"
 #include "ring/port.h"
 
 #include <errno.h>
@@ -164,8 +165,10 @@ int engine_db_open(quring_engine *engine, const char *url, const quring_db_optio
         base.backend = backends[i];
         struct quring_db *db;
         error = backends[i]->open(&base, url, &db);
-        if (error)
+        if (error) {
+            utf8_tidy(engine->host.message); /* it may hold parts of the URL */
             return error;
+        }
         list_init(&db->waiting);
         list_push_back(&engine->host.databases, &db->link);
         *out = db;

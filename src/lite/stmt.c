@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lite/conn.h"
 
+#include "base/utf8.h"
 #include "core/columns.h"
 #include "lite/lite_error.h"
 #include "lite/text.h"
@@ -156,6 +157,7 @@ static struct columns *describe(sqlite3_stmt *handle, uint32_t count) {
         size_t size = strlen(name) + 1;
         memcpy(at, name, size);
         columns->column[i] = (struct column){.name = at, .modifier = -1, .type = QURING_OTHER};
+        utf8_mend(at, size);
         at += size;
     }
     return columns;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "pg/pg.h"
 
+#include "base/utf8.h"
 #include "pg/tls.h"
 #include "ring/port.h"
 #include "wire/frame.h"
@@ -34,6 +35,7 @@ void pg_conn_reason(struct pg_conn *conn, quring_status reason, const char *sqls
     conn->reason = reason;
     memcpy(conn->sqlstate, sqlstate, sizeof conn->sqlstate);
     snprintf(conn->message, sizeof conn->message, "%s", message);
+    utf8_tidy(conn->message);
 }
 
 /* Ends the connection from our side. What was in flight ends when the socket is closed: see conn_closed(). */

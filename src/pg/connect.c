@@ -4,6 +4,7 @@
  * block for seconds. Then the socket is taken from it: a duplicate of the descriptor becomes ours, /dev/null goes under
  * libpq's own, and PQfinish() frees its 37 KB while the link lives on.
  */
+#include "base/utf8.h"
 #include "pg/pg.h"
 #include "pg/tls.h"
 
@@ -39,6 +40,7 @@ static void fail(struct pg_connect *connect, const char *sqlstate, const char *m
     memcpy(connect->sqlstate, sqlstate, 5);
     connect->sqlstate[5] = 0;
     snprintf(connect->message, sizeof connect->message, "%s", message);
+    utf8_tidy(connect->message);
     size_t length = strlen(connect->message);
     while (length && isspace((unsigned char)connect->message[length - 1]))
         connect->message[--length] = 0;

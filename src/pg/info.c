@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/utf8.h"
 #include "core/value.h"
 #include "pg/pg.h"
 
@@ -52,6 +53,7 @@ bool pg_info_set_columns(struct pg_info *info, const struct wire_columns *descri
                                              .type = (uint8_t)value_type_of_oid(column.type_oid)};
         names += column.name_length + 1;
     }
+    utf8_mend(columns->names, described->names_bytes);
     return choose_formats(info);
 }
 

@@ -169,6 +169,37 @@ Test(api_contract, ids_that_name_nothing_or_not_yet) {
     expect(quring_cancel(engine, id), QURING_ESTALE, "id");
 }
 
+/* ---- Texts ---- */
+
+static void expect_utf8(const char *text, const char *with) {
+    cr_assert(strstr(text, with), "\"%s\" is not in \"%s\"", with, text);
+    cr_assert_not(strchr(text, '\xff'));
+}
+
+Test(api_contract, texts_are_utf8_whatever_came) {
+    quring_db *other;
+    quring_done done;
+    cr_assert_eq(quring_db_open(engine, "nowhere://\xff", NULL, &other), QURING_EURL);
+    cr_assert_not(strchr(quring_errmsg(engine), '\xff'));
+    cr_assert_lt(quring_db_open(engine, "sqlite:///a?\xff=1", NULL, &other), 0);
+    cr_assert_not(strchr(quring_errmsg(engine), '\xff'));
+    cr_assert_eq(submit("select x\xff from t\xff"), 0);
+    cr_assert_eq(quring_run(engine, 1, QURING_FOREVER), 1);
+    cr_assert_eq(quring_reap(engine, &done, 1), 1);
+    cr_assert_eq(done.status, QURING_SERVER_ERROR);
+    expect_utf8(done.error->message, "?");
+    cr_assert_eq(quring_release(engine, done.id), 0);
+
+    cr_assert_eq(submit("select 'v\xff' as \"n\xff\""), 0);
+    cr_assert_eq(quring_run(engine, 1, QURING_FOREVER), 1);
+    cr_assert_eq(quring_reap(engine, &done, 1), 1);
+    cr_assert_str_eq(quring_column_name(done.result, 0), "n?");
+    int64_t number;
+    cr_assert_eq(quring_get_int64(done.result, 0, 0, &number), QURING_ETYPE);
+    expect_utf8(quring_result_error(done.result), "v?");
+    cr_assert_eq(quring_release(engine, done.id), 0);
+}
+
 /* ---- After the end ---- */
 
 Test(api_contract, nothing_begins_after_shutdown) {

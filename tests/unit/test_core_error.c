@@ -45,6 +45,37 @@ Test(error, keeps_all_parts) {
     cr_assert_eq(error.view.backend_code, 0);
 }
 
+Test(error, texts_are_utf8_whatever_came) {
+    char before[] = "gr\xfc\xdf", detail[] = "\xed\xa0\x80";
+    error_set(&error, "XX000", before, detail, "\xe2\x82\xac\xe2\x82", 0);
+    assert_texts("XX000", "gr??", "???", "\xe2\x82\xac??");
+    error_format(&error, "XX000", "%s: %s",
+                 "Stra\xc3\x9f"
+                 "e",
+                 before);
+    assert_texts("XX000",
+                 "Stra\xc3\x9f"
+                 "e: gr??",
+                 "", "");
+}
+
+/* At each place that a character of three bytes can have at the limit. */
+Test(error, a_formatted_text_is_cut_between_characters) {
+    static char text[ERROR_TEXT_BYTES_MAX + 10];
+    for (size_t shift = 0; shift < 3; shift++) {
+        memset(text, 'x', shift);
+        for (size_t at = shift; at + 3 < sizeof text; at += 3)
+            memcpy(text + at, "\xe2\x82\xac", 4);
+        size_t whole = shift + (ERROR_TEXT_BYTES_MAX - shift) / 3 * 3;
+        error_format(&error, "XX000", "%s", text);
+        cr_assert_eq(strlen(error.view.message), whole);
+        cr_assert_eq(memcmp(error.view.message, text, whole), 0);
+        error_set(&error, "XX000", text, NULL, text, 0);
+        cr_assert_eq(strlen(error.view.message), whole);
+        cr_assert_str_eq(error.view.hint, error.view.message);
+    }
+}
+
 Test(error, all_texts_may_be_absent) {
     error_set(&error, "XX000", NULL, NULL, NULL, 0);
     assert_texts("XX000", "", "", "");

@@ -260,6 +260,8 @@ Test(result, command_is_cut) {
     longest[64] = 0;
     result_set_command(&result, longest, 64);
     cr_assert_str_eq(quring_command(&result), longest + 1);
+    result_set_command(&result, "DO\xffIT", 5);
+    cr_assert_str_eq(quring_command(&result), "DO?IT");
     result_set_command(&result, NULL, 0);
     cr_assert_str_eq(quring_command(&result), "");
 }
