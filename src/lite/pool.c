@@ -65,10 +65,19 @@ void lite_pool_give_back(struct lite_pool *pool, struct query *const *taken, uin
     }
 }
 
+/* Places of withdrawn queries at either end: nobody may come to take the last of them. */
+static void pool_trim(struct lite_pool *pool) {
+    while (pool->head != pool->tail && !*pool_slot(pool, pool->head))
+        pool->head++;
+    while (pool->head != pool->tail && !*pool_slot(pool, pool->tail - 1))
+        pool->tail--;
+}
+
 bool lite_pool_withdraw(struct lite_pool *pool, struct query *query) {
     uint32_t position = query->backend.lite.position;
     if (position - pool->head >= lite_pool_queued(pool) || *pool_slot(pool, position) != query)
         return false;
     *pool_slot(pool, position) = NULL;
+    pool_trim(pool);
     return true;
 }

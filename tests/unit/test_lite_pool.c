@@ -107,6 +107,7 @@ Test(pool, random_moves_match_a_model) {
             }
             held = 0;
         }
+        cr_assert(first != last || lite_pool_queued(&pool) == 0, "nobody would come for a withdrawn query's place");
         if (first == last && !held)
             first = last = 2 * QUERIES;
     }
