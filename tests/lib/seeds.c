@@ -22,14 +22,21 @@ void __sanitizer_set_death_callback(void (*callback)(void));
 
 static uint64_t present_seed;
 static struct sim *watched;
+static void (*watched_trace)(void);
 
 void seeds_watch(struct sim *sim) {
     watched = sim;
 }
 
+void seeds_watch_trace(void (*print)(void)) {
+    watched_trace = print;
+}
+
 static void print_seed(void) {
     if (watched && getenv("QURING_SIM_TRACE"))
         sim_print_trace(watched);
+    if (watched_trace && getenv("QURING_SIM_TRACE"))
+        watched_trace();
     fprintf(stderr, "seed 0x%llx: replay with QURING_SIM_SEED=0x%llx QURING_SIM_TRACE=1\n",
             (unsigned long long)present_seed, (unsigned long long)present_seed);
 }
@@ -71,4 +78,5 @@ void seeds_run(uint32_t count, void (*body)(uint64_t seed)) {
     for (present_seed = first; present_seed < end; present_seed++)
         body(present_seed);
     watched = NULL;
+    watched_trace = NULL;
 }

@@ -21,6 +21,8 @@ void seeds_run(uint32_t count, void (*body)(uint64_t seed));
 
 /* The simulation whose trace is printed should the process die; NULL: none. */
 void seeds_watch(struct sim *sim);
+/* The same for what is no struct sim: prints its trace. */
+void seeds_watch_trace(void (*print)(void));
 
 /* What must hold; else the process dies. */
 #define LAW(condition, ...) ((void)((condition) || (seeds_broken(__FILE__, __LINE__, #condition, __VA_ARGS__), 0)))
