@@ -154,18 +154,25 @@ void pg_db_held_up(struct pg_conn *conn) {
 
 /* ---- Admission ---- */
 
-static uint16_t conn_room(const struct pg_conn *conn) {
+/* The server works on a request that nobody waits for any more, and all that is sent now waits behind it. */
+static bool is_held_up(const struct pg_conn *conn) {
+    return wire_session_outstanding(&conn->session) && !pg_conn_flight(conn, conn->session.head)->query;
+}
+
+static uint32_t conn_room(const struct pg_conn *conn) {
     if (conn->state != PG_CONN_READY ||
         stream_backlog_bytes(&conn->stream) + buf_size(&conn->plain_out) > BACKLOG_BYTES)
         return PG_LOAD_NONE;
     uint64_t load = conn->session.next - conn->settled;
-    return load < conn->db->base.options.depth ? (uint16_t)load : PG_LOAD_NONE;
+    if (load >= conn->db->base.options.depth)
+        return PG_LOAD_NONE;
+    return (uint32_t)load + (is_held_up(conn) ? PG_LOAD_HELD_UP : 0);
 }
 
 /* Gives a run of queries to the least loaded connection, up to the load of the next one. False: none takes any. */
 static bool admit_run(struct pg_db *db) {
     uint32_t least = 0;
-    uint16_t second = (uint16_t)db->base.options.depth;
+    uint32_t second = PG_LOAD_HELD_UP + db->base.options.depth;
     for (uint32_t i = 1; i < db->conn_count; i++) {
         if (db->loads[i] < db->loads[least]) {
             second = db->loads[least] < second ? db->loads[least] : second;
@@ -177,7 +184,7 @@ static bool admit_run(struct pg_db *db) {
     if (db->loads[least] == PG_LOAD_NONE)
         return false;
     struct pg_conn *conn = &db->conns[least];
-    uint32_t count = second > db->loads[least] ? (uint32_t)second - db->loads[least] : 1u;
+    uint32_t count = second > db->loads[least] ? second - db->loads[least] : 1u;
     struct query *query;
     while (count-- && db->loads[least] != PG_LOAD_NONE && (query = db_query_admit(&db->base))) {
         pg_conn_send(conn, query);

@@ -169,7 +169,7 @@ struct pg_db {
     uint32_t conn_count;
     uint32_t socket_count; /* set aside in the ring */
     struct pg_conn *conns;
-    uint16_t *loads; /* requests out on each connection; PG_LOAD_NONE while it takes none */
+    uint32_t *loads; /* requests out on each connection, + PG_LOAD_HELD_UP; PG_LOAD_NONE while it takes none */
     pg_connector connector;
     struct pg_strays *strays;  /* held */
     uint32_t connecting_count; /* in PG_CONNECTING: at most PG_CONNECTING_MAX */
@@ -181,7 +181,7 @@ struct pg_db {
     bool impatient;      /* they have waited long enough, or never had one: a failed attempt ends them */
 };
 
-enum { PG_LOAD_NONE = UINT16_MAX, PG_CONNECTING_MAX = 2, PG_STRAYS_MAX = 2 };
+enum { PG_LOAD_HELD_UP = 1 << 16, PG_LOAD_NONE = INT32_MAX, PG_CONNECTING_MAX = 2, PG_STRAYS_MAX = 2 };
 
 /* attempt.c */
 void pg_attempt_start(struct pg_conn *conn); /* DOWN -> CONNECTING, or later */

@@ -213,3 +213,31 @@ Test(pg_isolation, engines_on_threads_of_their_own) {
         cr_assert_eq(workers[i].bad, 0);
     }
 }
+
+/* ---- Given up ---- */
+
+/* Four of eight connections wait for a lock that is not given back: what comes next goes to the other four. */
+Test(pg_isolation, nothing_waits_behind_a_query_that_was_given_up) {
+    struct live other, live;
+    live_open(&other, &(quring_db_options){.exclusive = true});
+    live_exec(&other, "select pg_advisory_lock(4711)");
+    live_open(&live, &(quring_db_options){.connection_count = 8});
+    for (quring_stats stats = {0}; stats.connection_count < 8; quring_stats_get(live.engine, &stats)) {
+        live_submit(&live, &(quring_query){.sql = "select pg_sleep(0.01)"});
+        live_drain(&live, NULL, NULL);
+    }
+    for (int i = 0; i < 4; i++)
+        live_submit(&live, &(quring_query){.sql = "select pg_advisory_xact_lock(4711)", .timeout_ns = 100 * LIVE_MS});
+    live_drain(&live, NULL, NULL);
+    for (int round = 0; round < 10; round++) {
+        for (int i = 0; i < 100; i++)
+            live_submit(&live, &(quring_query){.sql = "select 1"});
+        live_drain(&live, NULL, NULL);
+    }
+    quring_stats stats;
+    quring_stats_get(live.engine, &stats);
+    cr_assert_eq(stats.done_count[QURING_TIMEOUT], 4);
+    live_exec(&other, "select pg_advisory_unlock(4711)");
+    live_close(&live);
+    live_close(&other);
+}

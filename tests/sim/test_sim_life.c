@@ -246,3 +246,45 @@ static void foreign_seed(uint64_t seed) {
 Test(sim_life, a_foreign_loop_misses_nothing) {
     seeds_run(20, foreign_seed);
 }
+
+/* ---- Behind what was given up ---- */
+
+/* Half of the connections are held up by queries that were given up: what comes next goes to the others. */
+Test(sim_life, nothing_waits_behind_a_query_that_was_given_up) {
+    quring_db_options db = {.connection_count = 8, .depth = 64};
+    open_world(&db);
+    world_connect(&world, 8);
+    world.allowed = MAY(TIMEOUT);
+    struct ask slow = {.verb = "sleep", .number = 5000000, .timeout_ns = 100 * MS};
+    for (int i = 0; i < 4; i++)
+        world_ask(&world, &slow);
+    world_finish(&world);
+    cr_assert_eq(world.by_status[QURING_TIMEOUT], 4);
+    uint64_t start = sim_now_ns(world.sim);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 200; i++)
+            ask("select", 0, NULL);
+        world_finish(&world);
+    }
+    cr_assert_eq(world.by_status[QURING_OK], 600);
+    cr_assert_lt(sim_now_ns(world.sim) - start, 1000 * MS);
+    world_pass(&world, 6 * SECOND); /* and they are used again once they answer */
+    uint64_t before = world_stats(&world).connection_count;
+    cr_assert_eq(before, 8);
+    world_close(&world);
+}
+
+/* With nothing else there, waiting behind is better than not at all. */
+Test(sim_life, the_last_connection_takes_queries_behind_one_that_was_given_up) {
+    open_one(4);
+    world_connect(&world, 1);
+    world.allowed = MAY(TIMEOUT);
+    struct ask slow = {.verb = "sleep", .number = 200000, .timeout_ns = 100 * MS};
+    world_ask(&world, &slow);
+    world_finish(&world);
+    int next = ask("select", 0, NULL);
+    world_finish(&world);
+    expect(next, QURING_OK, NULL);
+    cr_assert_eq(world_stats(&world).connection_lost_count, 0);
+    world_close(&world);
+}
