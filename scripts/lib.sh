@@ -6,11 +6,13 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 BUILD=${QURING_BUILD_DIR:-$ROOT/build}
 
+# What a build needs; unit and sim tests besides; a server; the fuzz targets; and tests/install.
 BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config
     liburing-dev libpq-dev libsqlite3-dev libssl-dev)
+TEST_PACKAGES=(g++ libcriterion-dev python3)
 SERVER_PACKAGES=(postgresql pgbouncer openssl)
 FUZZ_PACKAGES=(clang llvm libclang-rt-dev)
-TEST_PACKAGES=(g++ libcriterion-dev python3 "${SERVER_PACKAGES[@]}" "${FUZZ_PACKAGES[@]}")
+INSTALL_PACKAGES=(make meson)
 
 say() { printf '%s\n' "== $*"; }
 warn() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
