@@ -73,6 +73,28 @@ void live_close(struct live *live) {
     *live = (struct live){0};
 }
 
+void live_connect(struct live *live, uint32_t count) {
+    quring_stats stats;
+    uint64_t until = live_now_ns() + LIVE_STALL_NS;
+    for (quring_stats_get(live->engine, &stats); stats.connection_count < count;) {
+        cr_assert_lt(live_now_ns(), until, "%u of %u connections", stats.connection_count, count);
+        for (uint32_t i = 0; i < 4 * count; i++)
+            live_submit(live, &(quring_query){.sql = "select pg_sleep(0.005)"});
+        live_drain(live, NULL, NULL);
+        quring_stats_get(live->engine, &stats);
+    }
+}
+
+void live_gate_close(struct live_gate *gate) {
+    live_open(&gate->keeper, &(quring_db_options){.exclusive = true});
+    live_script(&gate->keeper, "create table if not exists live_gate ();\nbegin;\nlock table live_gate");
+}
+
+void live_gate_open(struct live_gate *gate) {
+    live_exec(&gate->keeper, "commit");
+    live_close(&gate->keeper);
+}
+
 uint64_t live_now_ns(void) {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);

@@ -7,16 +7,17 @@
 #include "lib/relay.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 static struct live live;
 
-static const char *const KILL = "select count(pg_terminate_backend(pid)) from (select pid from pg_stat_activity where "
-                                "application_name = 'quring' and pid <> pg_backend_pid() and datname = 'quring' and "
-                                "backend_type = 'client backend' order by random() limit $1::int4) v";
+static const char *const KILL =
+    "select count(pg_terminate_backend(pid, $2::int4)) from (select pid from pg_stat_activity where "
+    "application_name = 'quring' and pid <> pg_backend_pid() and datname = 'quring' and "
+    "backend_type = 'client backend' order by random() limit $1::int4) v";
 
-static void kill_some(struct live *killer, int count) {
-    quring_done done = live_query(killer, KILL, quring_int32(count));
+/* Waits so long for them to be gone. */
+static void kill_some(struct live *killer, int count, int wait_ms) {
+    quring_done done = live_query(killer, KILL, quring_int32(count), quring_int32(wait_ms));
     live_check_ok(&done, "pg_terminate_backend");
     live_release(killer, &done);
 }
@@ -42,7 +43,7 @@ static void terminate_at_random(struct load load, const quring_db_options *optio
         load_until(&load, &live, load.count / (kills + 1) * k + (uint32_t)(live_identity(k) % 50));
         for (uint32_t i = 0; i < live_identity(k) % 4; i++) /* at another point of the flight each time */
             load_step(&load, &live, 0);
-        kill_some(&killer, at_once);
+        kill_some(&killer, at_once, 0);
     }
     load_finish(&load, &live);
     cr_assert_eq(load.ledger.by_status[QURING_OK] + load.ledger.by_status[QURING_IN_DOUBT], load.count);
@@ -89,9 +90,9 @@ Test(pg_death, in_doubt_gives_the_servers_reason) {
     open_killer(&killer);
     live_open(&live, &(quring_db_options){.connection_count = 1});
     live_exec(&live, "select 1");
-    live_submit(&live, &(quring_query){.sql = "select pg_sleep(10)"});
+    live_submit(&live, &(quring_query){.sql = "select pg_sleep(600)"});
     cr_assert_eq(quring_run(live.engine, 1, 50 * LIVE_MS), 0);
-    kill_some(&killer, 1);
+    kill_some(&killer, 1, 0);
     quring_done done = live_wait(&live);
     live_check_error(&done, QURING_IN_DOUBT, "57P01", "terminating connection due to administrator command");
     live_release(&live, &done);
@@ -107,8 +108,7 @@ Test(pg_death, idle_connections) {
     live_open(&live, &(quring_db_options){.connection_count = 4});
     for (int i = 0; i < 5; i++) {
         check_works_again();
-        kill_some(&killer, 100);
-        usleep(50000);
+        kill_some(&killer, 100, 600000);
         for (int turn = 0; turn < 5; turn++)
             cr_assert_eq(quring_run(live.engine, 0, 0), 0);
     }

@@ -47,9 +47,7 @@ static void open_accounts(uint32_t connections, uint32_t depth) {
     live_script(&live, "drop table if exists live_account;\n"
                        "create table live_account (id int4 primary key, balance int8, name text);\n"
                        "insert into live_account select g, g * 10, 'account ' || g from generate_series(0, 999) g");
-    for (int i = 0; i < 100; i++) /* all are connected */
-        live_submit(&live, &(quring_query){.sql = "select pg_sleep(0.005)"});
-    live_drain(&live, NULL, NULL);
+    live_connect(&live, connections); /* one that came up later would prepare in the measured part */
 }
 
 /* Keeps `window` point selects out until `count` have been answered; reads every value. */
@@ -126,12 +124,12 @@ static double measure_enters(uint32_t count) {
     return (double)(after.enter_count - before.enter_count) / count;
 }
 
-/* On a busy machine the server's answers come one by one, and each wakes us: the best of several tries is held to it. */
+/* On a busy machine the server's answers come one by one, and each wakes us: the best of many tries is held to it. */
 Test(pg_frugal, few_enters_per_query) {
     open_accounts(8, 16);
     run_selects(128, 5000, NULL);
     double best = 1e9;
-    for (uint64_t until = live_now_ns() + 10 * LIVE_SECOND; best > 0.2 && live_now_ns() < until;) {
+    for (int i = 0; best > 0.2 && i < 100; i++) {
         double enters = measure_enters(4000);
         best = enters < best ? enters : best;
     }

@@ -226,12 +226,14 @@ Test(pg_group, deferred_constraint) {
 /* Given up in the middle of its group: the others don't notice. */
 Test(pg_group, timeouts_and_cancels_within_a_group) {
     struct ledger ledger;
+    struct live_gate gate;
     open_groups(1, 64);
     live_exec(&live, "select 1");
+    live_gate_close(&gate);
     ledger_init(&ledger, 300);
     for (uint32_t i = 0; i < 300; i++) {
         quring_id id =
-            live_submit(&live, &(quring_query){.sql = i == 100 ? "select $1::int8, pg_sleep(0.3)" : "select $1::int8",
+            live_submit(&live, &(quring_query){.sql = i == 100 ? "select $1::int8, " LIVE_AT_GATE : "select $1::int8",
                                                .params = QURING_PARAMS(quring_int64((int64_t)live_identity(i))),
                                                .user_data = i,
                                                .timeout_ns = i == 100 ? 100 * LIVE_MS : 0});
@@ -240,6 +242,11 @@ Test(pg_group, timeouts_and_cancels_within_a_group) {
         if (i % 50 == 10)
             cr_assert_eq(quring_cancel(live.engine, id), 0);
     }
+    while (!ledger.by_status[QURING_TIMEOUT]) {
+        cr_assert_geq(quring_run(live.engine, 1, QURING_FOREVER), 0);
+        live_reap(&live, ledger_note, &ledger);
+    }
+    live_gate_open(&gate);
     live_drain(&live, ledger_note, &ledger);
     ledger_check(&ledger);
     cr_assert_eq(ledger.by_status[QURING_TIMEOUT], 1);

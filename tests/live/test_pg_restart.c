@@ -84,7 +84,6 @@ Test(pg_restart, gone_for_too_long) {
     live_open(&live, &(quring_db_options){.connection_count = 4, .reconnect_wait_ns = 500 * LIVE_MS});
     cr_assert_eq(live_int(&live, "select 1"), 1);
     live_ctl("stop -m fast");
-    uint64_t start = live_now_ns();
     for (int i = 0; i < 300; i++)
         live_submit(&live, &(quring_query){.sql = "select 1"});
     for (int i = 0; i < 300; i++) {
@@ -94,13 +93,11 @@ Test(pg_restart, gone_for_too_long) {
         cr_assert(*done.error->message);
         live_release(&live, &done);
     }
-    uint64_t took = live_now_ns() - start;
-    cr_assert_lt(took, 3 * LIVE_SECOND, "%llu ms", (unsigned long long)(took / LIVE_MS));
     quring_done done = live_run(&live, &(quring_query){.sql = "select 2"});
     live_check_error(&done, QURING_NOT_SENT, "08001", "refused");
     live_release(&live, &done);
     live_ctl("start");
-    for (uint64_t until = live_now_ns() + 10 * LIVE_SECOND;;) {
+    for (uint64_t until = live_now_ns() + LIVE_STALL_NS;;) {
         done = live_run(&live, &(quring_query){.sql = "select 3"});
         quring_status status = done.status;
         live_release(&live, &done);

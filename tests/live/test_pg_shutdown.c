@@ -22,7 +22,7 @@ static void start_load(struct load *load, uint32_t ended_count) {
 static void check_inserts_of(const struct load *load) {
     struct live observer;
     live_open(&observer, &(quring_db_options){.connection_count = 1});
-    for (uint64_t until = live_now_ns() + 10 * LIVE_SECOND;;) { /* what was sent may still be carried out */
+    for (uint64_t until = live_now_ns() + LIVE_STALL_NS;;) { /* what was sent may still be carried out */
         if (live_int(&observer, "select count(*) from pg_stat_activity where application_name = 'live_shutdown'") == 0)
             break;
         cr_assert_lt(live_now_ns(), until);
@@ -78,34 +78,36 @@ Test(pg_shutdown, with_grace) {
 Test(pg_shutdown, grace_is_kept) {
     live_open(&live, &(quring_db_options){.connection_count = 2});
     live_exec(&live, "select 1");
-    live_submit(&live, &(quring_query){.sql = "select pg_sleep(2)"});
+    struct live_gate gate;
+    live_gate_close(&gate);
+    live_submit(&live, &(quring_query){.sql = "select " LIVE_AT_GATE});
     quring_run(live.engine, 1, 20 * LIVE_MS);
     uint64_t start = live_now_ns();
     cr_assert_eq(quring_shutdown(live.engine, 200 * LIVE_MS), 1);
-    uint64_t took = live_now_ns() - start;
-    cr_assert(took >= 200 * LIVE_MS && took < LIVE_SECOND);
+    cr_assert_geq(live_now_ns() - start, 200 * LIVE_MS);
     quring_done done = live_wait(&live);
     live_check_error(&done, QURING_SHUTDOWN, "57014", "may still");
     live_release(&live, &done);
     live_close(&live);
-    cr_assert_lt(live_now_ns() - start, 2 * LIVE_SECOND);
+    live_gate_open(&gate);
 }
 
-/* Nothing was reaped, nothing released: closing takes it all. */
+/* Nothing was reaped, nothing released: closing takes it all, and does not wait for the server. */
 Test(pg_shutdown, close_in_mid_flight) {
+    struct live_gate gate;
+    live_gate_close(&gate);
     for (uint32_t turns = 0; turns < 6; turns++) {
         live_open(&live, &(quring_db_options){.connection_count = 4});
         live_exec(&live, "select 1");
         for (int i = 0; i < 2000; i++)
-            live_submit(&live, &(quring_query){.sql = i % 3 ? "select pg_sleep(0.01)" : "select repeat('x', 10000)"});
+            live_submit(&live, &(quring_query){.sql = i % 3 ? "select " LIVE_AT_GATE : "select repeat('x', 10000)"});
         for (uint32_t t = 0; t < turns; t++)
             quring_run(live.engine, 0, 0);
         quring_done done[10];
         quring_reap(live.engine, done, turns); /* reaped, and never released */
-        uint64_t start = live_now_ns();
         live_close(&live);
-        cr_assert_lt(live_now_ns() - start, 2 * LIVE_SECOND);
     }
+    live_gate_open(&gate);
 }
 
 /* One handle goes; another on the same engine goes on. */
