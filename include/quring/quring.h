@@ -166,6 +166,18 @@ typedef enum quring_durability {
     QURING_DURABILITY_EXTRA
 } quring_durability; /* SQLite's PRAGMA synchronous */
 
+/*
+ * PostgreSQL: whether statements are parsed once per connection and kept on the server, under names that begin with "quring_"
+ * (reserved), or parsed for each use. FETCH, MOVE, EXECUTE, SHOW, EXPLAIN, CALL and texts with a literal that says now, today,
+ * tomorrow or yesterday always are. What is kept sees no better overload of a function that is created later.
+ */
+typedef enum quring_prepared_statements {
+    QURING_PREPARED_DEFAULT = 0, /* kept, unless the first exchange shows that a pooler stands between */
+    QURING_PREPARED_ALWAYS,      /* kept behind a pooler, too, which must know of them (PgBouncer from 1.21 on, with
+                                    max_prepared_statements), or which keeps a connection for each client */
+    QURING_PREPARED_NEVER
+} quring_prepared_statements;
+
 typedef struct quring_db_options {
     uint32_t
         connection_count; /* PostgreSQL: connections (8; up to 10000). SQLite: reader lanes (2; up to 63), beside the
@@ -174,16 +186,20 @@ typedef struct quring_db_options {
     bool exclusive;       /* one connection, strictly in order, whose state (BEGIN, SET, temporary tables) is
                                   the caller's. Without it such statements are refused, for they would reach only one of
                                   many connections; by their words, so that set_config(…, false), advisory locks of the
-                                  session, and what DO and functions do are not seen: leave these to exclusive handles. When an exclusive handle's connection is lost, its state is gone: all that is
-                                  queued or submitted from then on ends NOT_SENT; open another handle. */
+                                  session, and what DO and functions do are not seen: leave these to exclusive handles.
+                                  When an exclusive handle's connection is lost, its state is gone: all that is
+                                  queued or submitted from then on ends NOT_SENT; open another handle.
+                                  PostgreSQL: a statement is parsed again after one that could change what it means
+                                  (SET, ALTER, DO, …), unless it is submitted by handle (quring_prepare); results
+                                  travel as text, in the styles that the caller has SET: accessors of dates and times
+                                  want ISO. */
     quring_commit_mode commit; /* of queries that do not say */
     uint64_t
         connect_timeout_ns; /* one attempt to connect, over all hosts of a list, up to the answer to the first query;
                                   a name look-up that is under way can't be cut short  (the URL's, else 10 s) */
-    uint64_t reconnect_wait_ns;  /* how long queries wait for a server that went away before they end NOT_SENT (5 s) */
-    uint32_t statement_count;    /* prepared statements kept per connection or lane          (256; up to 65536) */
-    bool no_prepared_statements; /* PostgreSQL: parse each query, keep nothing on the server: for poolers in transaction
-                                  mode that know no prepared statements (PgBouncer before 1.21) */
+    uint64_t reconnect_wait_ns; /* how long queries wait for a server that went away before they end NOT_SENT (5 s) */
+    uint32_t statement_count;   /* prepared statements kept per connection or lane          (256; up to 65536) */
+    quring_prepared_statements prepared_statements; /* PostgreSQL */
     uint64_t
         result_bytes; /* of one query's rows, or 8 bytes a row where that is more; over it: QURING_LIMIT (64 MiB) */
     uint64_t result_row_count; /* of one query, at most                                     (no limit) */

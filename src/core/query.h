@@ -40,6 +40,7 @@ struct query {
     uint8_t status;   /* quring_status, from DONE on */
     uint8_t commit;   /* quring_commit_mode, never DEFAULT */
     bool retried;     /* its stale plan was repaired once */
+    bool by_handle;   /* submitted by a handle of quring_prepare() */
     bool sent;        /* a byte of it may have reached the database, and it is not proved to have been undone */
     uint32_t param_count;
     const quring_param *params; /* in `store` */

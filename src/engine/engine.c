@@ -116,7 +116,8 @@ int engine_open(const quring_options *options, quring_engine **out, char *messag
 /* ---- Databases ---- */
 
 static int db_options_fill(quring_db_options *options) {
-    if (options->commit > QURING_COMMIT_GROUP || options->durability > QURING_DURABILITY_EXTRA)
+    if (options->commit > QURING_COMMIT_GROUP || options->durability > QURING_DURABILITY_EXTRA ||
+        options->prepared_statements > QURING_PREPARED_NEVER)
         return QURING_EINVAL;
     if (options->exclusive) {
         options->connection_count = 1;
@@ -158,7 +159,7 @@ int engine_db_open(quring_engine *engine, const char *url, const quring_db_optio
     if (error)
         return host_error(&engine->host, error,
                           "database options: depth or statement_count over 65536, message_bytes "
-                          "over 0x3fffffff, or an unknown commit mode or durability");
+                          "over 0x3fffffff, or an unknown commit mode, durability or prepared_statements");
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
         if (!backends[i]->accepts(url))
             continue;
@@ -366,6 +367,7 @@ int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
     query->user_data = q->user_data;
     query->commit = (uint8_t)(q->commit && !db->options.exclusive ? q->commit : db->options.commit);
     query->retried = query->sent = false;
+    query->by_handle = q->statement != NULL;
     result_begin(&query->result, db->options.result_bytes, db->options.result_row_count);
     query_move(query, QUERY_WAITING);
     list_push_back(&db->waiting, &query->link);

@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The first exchange on a connection that was taken over from libpq: a nonce comes back, or what libpq had read ahead is
- * lost and the replies are not ours.
+ * The first exchange on a connection that was taken over from libpq, and the only one before queries:
+ *
+ *   - a nonce comes back, or what libpq had read ahead is lost and the replies are not ours
+ *   - the process that answers is the one that libpq was connected to, or a pooler stands between, and the next transaction
+ *     may be another process's: then nothing is prepared by name (options.prepared_statements)
+ *   - where no pooler would pass it on to others, floating-point numbers in text get all their digits, so that a statement's first
+ *     execution (text) and later ones (binary) give the same
+ *
+ * In words that PostgreSQL's kin know too, each parameter with its type.
  */
 #include "core/value.h"
 #include "pg/pg.h"
@@ -9,21 +16,34 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NONCE_BYTES = 16 };
+static const char barrier_sql[] =
+    "select $1::text, pg_backend_pid()::text, case when pg_backend_pid()::text = $2::text and "
+    "current_setting('extra_float_digits')::int4 < 1 then set_config('extra_float_digits', '1', false) else '' end";
+
+enum { NUMBER_BYTES = 24, PARAMS = 2 };
+
+static quring_param nonce_param(const struct pg_conn *conn, char text[NUMBER_BYTES]) {
+    int length = snprintf(text, NUMBER_BYTES, "%016llx", (unsigned long long)conn->nonce);
+    return quring_text_sized(text, (size_t)length);
+}
+
+static quring_param pid_param(const struct pg_conn *conn, char text[NUMBER_BYTES]) {
+    int length = snprintf(text, NUMBER_BYTES, "%d", conn->server_pid);
+    return quring_text_sized(text, (size_t)length);
+}
 
 bool pg_barrier_encode(struct pg_conn *conn) {
     struct buf *out = pg_conn_out(conn);
-    char nonce[20];
-    int length = snprintf(nonce, sizeof nonce, "%016llx", (unsigned long long)conn->nonce);
-    quring_param param = quring_text_sized(nonce, (size_t)length);
-    static const char sql[] = "select $1";
+    char nonce[NUMBER_BYTES], pid[NUMBER_BYTES];
+    const quring_param params[PARAMS] = {nonce_param(conn, nonce), pid_param(conn, pid)};
     struct wire_bind bind;
     *pg_conn_flight(conn, conn->session.next) =
         (struct pg_flight){.kind = PG_BARRIER, .first_byte = stream_position(&conn->stream)};
-    wire_put_parse(out, "", sql, sizeof sql - 1);
+    wire_put_parse(out, "", barrier_sql, sizeof barrier_sql - 1);
     wire_put_describe_statement(out, "");
-    wire_bind_begin(out, &bind, "", 1);
-    wire_bind_format(out, &bind, 0, value_put_param(out, &param, 0));
+    wire_bind_begin(out, &bind, "", PARAMS);
+    for (uint16_t i = 0; i < PARAMS; i++)
+        wire_bind_format(out, &bind, i, value_put_param(out, &params[i], 0));
     wire_bind_end(out, &bind, NULL, 0);
     wire_put_execute(out);
     wire_put_sync(out);
@@ -31,24 +51,43 @@ bool pg_barrier_encode(struct pg_conn *conn) {
            wire_session_expect(&conn->session, WIRE_PARSE | WIRE_DESCRIBE | WIRE_EXECUTE | WIRE_SYNC, WIRE_NO_ROWS);
 }
 
+/* The row's next value is this text. */
+static bool takes_text(struct cursor *row, const quring_param *expected) {
+    int32_t size = cursor_i32(row);
+    const uint8_t *bytes = size >= 0 ? cursor_take(row, (size_t)size) : NULL;
+    return bytes && (size_t)size == expected->value.bytes.size_bytes &&
+           memcmp(bytes, expected->value.bytes.data, (size_t)size) == 0;
+}
+
+/* Its form was checked. One row alone is right. */
 void pg_barrier_row(struct pg_conn *conn, const struct wire_event *event) {
-    char nonce[NONCE_BYTES + 1];
-    snprintf(nonce, sizeof nonce, "%016llx", (unsigned long long)conn->nonce);
-    conn->nonce_seen =
-        !conn->nonce_seen && event->size == 6 + NONCE_BYTES && memcmp(event->body + 6, nonce, NONCE_BYTES) == 0;
+    char nonce[NUMBER_BYTES], pid[NUMBER_BYTES];
+    const quring_param expected[PARAMS] = {nonce_param(conn, nonce), pid_param(conn, pid)};
+    struct cursor row = cursor_over(event->body, event->size);
+    conn->nonce_seen = !conn->nonce_seen && cursor_u16(&row) == 3 && takes_text(&row, &expected[0]);
+    conn->pooled = conn->nonce_seen && !takes_text(&row, &expected[1]);
+}
+
+static void take_up(struct pg_conn *conn) {
+    const quring_db_options *options = &conn->db->base.options;
+    conn->unnamed = options->prepared_statements == QURING_PREPARED_NEVER ||
+                    (conn->pooled && options->prepared_statements != QURING_PREPARED_ALWAYS);
+    if (conn->pooled)
+        conn->db->base.server_pid = 0; /* it is the pooler's own number */
+    conn->text_only = options->exclusive || conn->pooled;
+    timer_clear(conn->db->base.host->ring, &conn->timer);
+    pg_conn_move(conn, PG_CONN_READY);
+    conn->attempts = 0;
+    conn->was_up = true;
+    pg_db_conn_up(conn);
 }
 
 void pg_barrier_ready(struct pg_conn *conn, const struct wire_event *event) {
     pg_flight_drop(pg_conn_flight(conn, event->request));
     conn->settled = event->request + 1;
-    if (!conn->nonce_seen || event->transaction != 'I') {
+    if (conn->nonce_seen && event->transaction == 'I')
+        take_up(conn);
+    else
         pg_conn_break(conn, QURING_PROTOCOL, "08P01",
                       "the first exchange on the new connection got another one's answer");
-    } else {
-        timer_clear(conn->db->base.host->ring, &conn->timer);
-        pg_conn_move(conn, PG_CONN_READY);
-        conn->attempts = 0;
-        conn->was_up = true;
-        pg_db_conn_up(conn);
-    }
 }

@@ -97,10 +97,18 @@ static void on_notice(struct pg_conn *conn, const struct wire_event *event) {
         pg_reply_notice(query, &event->error);
 }
 
+static bool is_utf8(const struct wire_event *status) {
+    return strcmp(status->name, "client_encoding") != 0 || strcmp(status->value, "UTF8") == 0;
+}
+
 /* Nobody asked for these. While a request is out there is a bound to them, for they keep its reply from coming. */
 static bool on_unasked(struct pg_conn *conn, const struct wire_event *event, size_t bytes) {
     if (event->kind == WIRE_NOTICE)
         on_notice(conn, event);
+    if (event->kind == WIRE_PARAMETER_STATUS && !is_utf8(event)) {
+        pg_conn_break(conn, QURING_IN_DOUBT, "22021", "client_encoding was changed, but all texts are UTF-8 here");
+        return false;
+    }
     if (!wire_session_outstanding(&conn->session))
         return true;
     conn->unasked_bytes += bytes;
@@ -282,14 +290,15 @@ bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect) {
         return false;
     }
     conn->tls = connect->tls;
+    conn->server_pid = connect->server_pid;
     db->server_pid = db->options.exclusive ? (uint32_t)connect->server_pid : 0;
     buf_init(&conn->plain_in, db->options.message_bytes + 4 * PLAIN_KEEP_BYTES);
     buf_init(&conn->plain_out, OUT_LIMIT_BYTES);
     conn->settled = 0;
-    conn->name_count = 0;
     conn->group_open = false;
     conn->nonce = rng_next(&conn->db->rng);
     conn->nonce_seen = false;
+    pg_names_begin(conn);
     conn->unasked_bytes = 0;
     pg_conn_move(conn, PG_BARRIER_SENT);
     return true;

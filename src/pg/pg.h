@@ -54,7 +54,7 @@ bool pg_info_equal(const struct pg_info *a, const struct pg_info *b);
  *                                       |-----failed-----------------> ABSENT
  *                                       \-----failed, it replaced----> READY, stale: its Close may have been skipped too
  *      READY --26000, 0A000 at Bind--> READY, stale
- *      any   --DEALLOCATE, DISCARD ALL, connection lost--> ABSENT
+ *      any   --connection lost--> ABSENT
  *
  * Stale (serial 0, or another text's): closed by the request that takes its place.
  */
@@ -62,11 +62,13 @@ enum pg_prepared_state { PG_ABSENT, PG_PENDING, PG_READY };
 
 struct pg_prepared {
     uint64_t serial;
-    struct pg_info *info; /* held, while READY */
-    uint32_t name;        /* on the server: "q<name>" */
-    uint32_t replaces;    /* the name that this one's request closes, while PENDING; 0: none */
-    uint32_t shape;       /* of the connection when it was parsed */
-    uint8_t state;        /* enum pg_prepared_state */
+    union {
+        struct pg_info *info; /* held, while READY; NULL when it is stale */
+        uint64_t replaces;    /* the name that this one's request closes, while PENDING; 0: none */
+    };
+    uint64_t name;  /* on the server: see pg_names_begin() */
+    uint32_t shape; /* of the connection when it was parsed */
+    uint8_t state;  /* enum pg_prepared_state */
 };
 
 enum pg_flight_kind {
@@ -82,7 +84,7 @@ struct pg_flight {
     struct quring_statement *statement; /* held; NULL for the barrier */
     struct pg_info *info;               /* held: what a Describe in this request said so far */
     uint64_t first_byte; /* in the stream; under TLS, of the ciphertext it is in, shared by a turn's requests */
-    uint32_t name;       /* NAMED: what it is prepared as */
+    uint64_t name;       /* NAMED: what it is prepared as */
     uint8_t kind;        /* enum pg_flight_kind */
     bool described;      /* `info` is complete */
     bool completed;      /* the command was carried out */
@@ -105,7 +107,7 @@ struct pg_flight {
  */
 enum pg_conn_state { PG_DOWN, PG_CONNECTING, PG_BARRIER_SENT, PG_CONN_READY, PG_DRAINING };
 
-enum { PG_MESSAGE_BYTES = 512 };
+enum { PG_MESSAGE_BYTES = 512, PG_NAME_PREFIX_BYTES = 17, PG_NAME_BYTES = PG_NAME_PREFIX_BYTES + 16 + 1 };
 
 struct pg_tls;
 
@@ -147,12 +149,21 @@ struct pg_conn {
     struct pg_flight *flights; /* ring of flight_mask + 1, by ordinal */
     uint64_t flight_mask;
     struct pg_prepared *prepared; /* by statement index */
-    uint32_t name_count;          /* names given out on this connection */
-    uint32_t shape;   /* exclusive handle: counts statements that reshape; plans from before one are not used */
-    uint64_t settled; /* ordinal of the first request whose sync point has not come */
-    bool group_open;  /* the last request has no Sync yet */
-    uint64_t nonce;   /* of the barrier */
+    uint64_t name_count;          /* names given out on this connection */
+    char name[PG_NAME_BYTES];     /* begins with what all of them begin with */
+    bool unnamed;                 /* nothing is prepared: no_prepared_statements or a pooler */
+    bool text_only;               /* results are in text: settings that say how may change */
+    /* in an exclusive handle, as told by the texts of what was sent */
+    uint32_t shape;     /* counts what may change what Parse sees; plans from before are not used */
+    uint32_t forgotten; /* the shape at which the server last forgot all that was prepared */
+    bool in_block;      /* between BEGIN and its end */
+    bool changed;       /* something did, since the last BEGIN */
+    uint64_t settled;   /* ordinal of the first request whose sync point has not come */
+    bool group_open;    /* the last request has no Sync yet */
+    uint64_t nonce;     /* of the barrier */
     bool nonce_seen;
+    int server_pid;         /* as libpq was told */
+    bool pooled;            /* the server's process is another than the one that libpq connected to */
     uint64_t unasked_bytes; /* of notices and their like since the last sync point, while requests are out */
     /* why it went down */
     quring_status reason;
@@ -244,6 +255,8 @@ void pg_reply_ready(struct pg_conn *conn, const struct wire_event *event);
 void pg_query_restart(struct query *query);
 
 /* request.c */
+/* What the names of statements on this connection begin with; its nonce is set. */
+void pg_names_begin(struct pg_conn *conn);
 /* Appends the query's messages and fills its flight. False, with everything undone: it does not fit one message. */
 bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_flight *flight, bool sync);
 /* At the request's sync point: what becomes of the statement it prepared or used. */

@@ -10,29 +10,42 @@
 
 #include <string.h>
 
-enum { NAME_BYTES = 12 };
+static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
 
-/* "q" and hexadecimal digits: every name is used once in a connection's life. */
-static void name_format(char name[NAME_BYTES], uint32_t number) {
-    static const char digits[] = "0123456789abcdef";
-    char *at = name;
-    *at++ = 'q';
-    int shift = 28;
-    while (shift && !(number >> shift & 0xf))
-        shift -= 4;
+/*
+ * Names on the server are "quring_", ten digits of the connection's nonce, and a number that is used once in its life. So a
+ * name means the same on every connection, or nothing: behind a pooler that hands one client's statements to another, a
+ * wrong one does not exist, or exists already; it never is another statement.
+ */
+void pg_names_begin(struct pg_conn *conn) {
+    static const char prefix[] = "quring_";
+    _Static_assert(sizeof prefix - 1 + 10 == PG_NAME_PREFIX_BYTES, "the length of the prefix");
+    char *at = conn->name + sizeof prefix - 1;
+    memcpy(conn->name, prefix, sizeof prefix - 1);
+    for (int i = 0; i < 10; i++)
+        *at++ = digits[conn->nonce >> 5 * i & 31];
+    conn->name_count = 0;
+}
+
+/* Valid until the next call. */
+static const char *name_of(struct pg_conn *conn, uint64_t number) {
+    char *at = conn->name + PG_NAME_PREFIX_BYTES;
+    int shift = number ? (63 - __builtin_clzll(number)) & ~3 : 0;
     for (; shift >= 0; shift -= 4)
-        *at++ = digits[number >> shift & 0xf];
+        *at++ = digits[number >> shift & 15];
     *at = 0;
+    return conn->name;
 }
 
 /* Where a statement's place is; NULL: it is parsed for each use. */
 static struct pg_prepared *prepared_of(struct pg_conn *conn, const struct quring_statement *statement) {
-    bool kept = statement->index != STATEMENT_UNCACHED && statement->traits.reusable &&
-                !conn->db->base.options.no_prepared_statements;
+    bool kept = statement->index != STATEMENT_UNCACHED && statement->traits.reusable && !conn->unnamed;
     return kept ? &conn->prepared[statement->index] : NULL;
 }
 
-static void put_bind(struct buf *out, const char *name, const struct query *query, const struct pg_info *info) {
+/* `info` NULL: parameters and results as text. */
+static void put_bind(struct pg_conn *conn, const char *name, const struct query *query, const struct pg_info *info) {
+    struct buf *out = pg_conn_out(conn);
     struct wire_bind bind;
     uint32_t count = query->param_count;
     wire_bind_begin(out, &bind, name, (uint16_t)count);
@@ -40,59 +53,94 @@ static void put_bind(struct buf *out, const char *name, const struct query *quer
         uint32_t oid = info && i < info->param_count ? info->param_oids[i] : 0;
         wire_bind_format(out, &bind, (uint16_t)i, value_put_param(out, &query->params[i], oid));
     }
-    wire_bind_end(out, &bind, info ? info->formats : NULL, info ? info->format_count : 0);
+    wire_bind_end(out, &bind, info ? info->formats : NULL, info && !conn->text_only ? info->format_count : 0);
     wire_put_execute(out);
 }
 
-static uint8_t put_bound(struct buf *out, struct query *query, const struct pg_prepared *prepared) {
-    char name[NAME_BYTES];
-    name_format(name, prepared->name);
-    put_bind(out, name, query, prepared->info);
+static uint8_t put_bound(struct pg_conn *conn, struct query *query, const struct pg_prepared *prepared) {
+    put_bind(conn, name_of(conn, prepared->name), query, prepared->info);
     if (prepared->info->columns)
-        result_set_columns(&query->result, prepared->info->columns, RESULT_BINARY);
+        result_set_columns(&query->result, prepared->info->columns, conn->text_only ? RESULT_TEXT : RESULT_BINARY);
     return WIRE_EXECUTE;
 }
 
-static uint8_t put_parsed(struct buf *out, const struct query *query, const char *name) {
-    const struct quring_statement *statement = query->statement;
-    wire_put_parse(out, name, statement->sql, statement->length);
+static uint8_t put_parsed(struct pg_conn *conn, const struct query *query, const char *name) {
+    struct buf *out = pg_conn_out(conn);
+    wire_put_parse(out, name, query->statement->sql, query->statement->length);
     wire_put_describe_statement(out, name);
-    put_bind(out, name, query, NULL);
+    put_bind(conn, name, query, NULL);
     return WIRE_PARSE | WIRE_DESCRIBE | WIRE_EXECUTE;
 }
 
 /* Closes what stood in the statement's place, then parses it under a new name. The place changes hands in claim(). */
-static uint8_t put_named(struct pg_conn *conn, struct buf *out, const struct query *query,
-                         const struct pg_prepared *prepared) {
-    char name[NAME_BYTES];
+static uint8_t put_named(struct pg_conn *conn, const struct query *query, const struct pg_prepared *prepared) {
     uint8_t steps = 0;
     if (prepared->state == PG_READY) {
-        name_format(name, prepared->name);
-        wire_put_close_statement(out, name);
+        wire_put_close_statement(pg_conn_out(conn), name_of(conn, prepared->name));
         steps = WIRE_CLOSE;
     }
-    name_format(name, conn->name_count + 1);
-    return steps | put_parsed(out, query, name);
+    return steps | put_parsed(conn, query, name_of(conn, conn->name_count + 1));
 }
 
 /*
- * A query that runs again because its plan was stale trusts no other connection's plan either. In an exclusive handle, where order
- * is promised and nothing can be repaired behind those that follow, plans from before an ALTER are not trusted at all.
+ * In an exclusive handle a plan from before a SET, an ALTER and their like is not used, for what PostgreSQL saw when it parsed
+ * may have changed: a schema, a time zone in a constant. One that the caller prepared by hand is, as long as it is there.
  */
-static bool is_usable(const struct pg_conn *conn, const struct pg_prepared *prepared, const struct query *query) {
-    return prepared->state == PG_READY && prepared->serial == query->statement->serial && !query->retried &&
-           prepared->shape == conn->shape;
+static bool has_shape(const struct pg_conn *conn, const struct pg_prepared *prepared, const struct query *query) {
+    if (base_likely(prepared->shape == conn->shape))
+        return true;
+    return query->by_handle && (int32_t)(prepared->shape - conn->forgotten) >= 0;
 }
 
-static uint32_t claim(struct pg_conn *conn, struct pg_prepared *prepared, const struct quring_statement *statement) {
-    pg_info_drop(prepared->info);
+/* A query that runs again because its plan was stale trusts no other query's plan either. */
+static bool is_usable(const struct pg_conn *conn, const struct pg_prepared *prepared, const struct query *query) {
+    return prepared->state == PG_READY && prepared->serial == query->statement->serial && !query->retried &&
+           has_shape(conn, prepared, query);
+}
+
+static uint64_t claim(struct pg_conn *conn, struct pg_prepared *prepared, const struct quring_statement *statement) {
+    uint64_t replaces = 0;
+    if (prepared->state == PG_READY) {
+        replaces = prepared->name;
+        pg_info_drop(prepared->info);
+    }
     *prepared = (struct pg_prepared){.serial = statement->serial,
+                                     .replaces = replaces,
                                      .name = ++conn->name_count,
-                                     .replaces = prepared->state == PG_READY ? prepared->name : 0,
                                      .shape = conn->shape,
                                      .state = PG_PENDING};
     conn->db->base.host->stats.prepare_count++;
     return prepared->name;
+}
+
+/*
+ * What this statement does to plans from before it, in an exclusive handle. A transaction's end changes what was seen inside
+ * it if anything was changed there; that is remembered from its BEGIN on, and outside of one it does no harm.
+ */
+static void take_effect(struct pg_conn *conn, enum statement_effect effect) {
+    switch (effect) {
+    case EFFECT_NONE:
+        break;
+    case EFFECT_CHANGES:
+    case EFFECT_FORGETS:
+        conn->shape++;
+        conn->changed = true;
+        if (effect == EFFECT_FORGETS)
+            conn->forgotten = conn->shape;
+        break;
+    case EFFECT_BEGINS:
+        conn->changed &= conn->in_block; /* else it is no BEGIN, but a warning */
+        conn->in_block = true;
+        break;
+    case EFFECT_COMMITS:
+    case EFFECT_ENDS:
+        conn->shape += conn->changed;
+        conn->changed = conn->in_block = false;
+        break;
+    case EFFECT_GOES_BACK:
+        conn->shape += conn->changed;
+        break;
+    }
 }
 
 bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_flight *flight, bool sync) {
@@ -104,14 +152,14 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_flig
     uint8_t steps;
     if (prepared && is_usable(conn, prepared, query)) {
         flight->kind = PG_BOUND;
-        steps = put_bound(out, query, prepared);
+        steps = put_bound(conn, query, prepared);
         column_count = prepared->info->column_count;
     } else if (prepared && prepared->state != PG_PENDING) {
         flight->kind = PG_NAMED;
-        steps = put_named(conn, out, query, prepared);
+        steps = put_named(conn, query, prepared);
     } else {
         flight->kind = PG_UNNAMED;
-        steps = put_parsed(out, query, "");
+        steps = put_parsed(conn, query, "");
     }
     if (sync) {
         wire_put_sync(out);
@@ -124,9 +172,8 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_flig
     flight->statement = statement_hold(query->statement);
     if (flight->kind == PG_NAMED)
         flight->name = claim(conn, prepared, query->statement);
-    if (base_unlikely(query->statement->traits.effect >= EFFECT_CHANGES &&
-                      query->statement->traits.effect <= EFFECT_FORGETS && conn->db->base.options.exclusive))
-        conn->shape++;
+    if (base_unlikely(query->statement->traits.effect != EFFECT_NONE && conn->db->base.options.exclusive))
+        take_effect(conn, (enum statement_effect)query->statement->traits.effect);
     bool expected = wire_session_expect(&conn->session, steps, column_count);
     PRE(expected); /* admission keeps to the depth */
     return true;
@@ -145,18 +192,21 @@ static struct pg_info *share_info(struct quring_statement *statement, struct pg_
 }
 
 static void settle_named(struct pg_prepared *prepared, const struct pg_flight *flight) {
-    if (prepared->state != PG_PENDING || prepared->name != flight->name)
-        return; /* forgotten meanwhile: DISCARD ALL and its like */
-    prepared->state = flight->described || prepared->replaces ? PG_READY : PG_ABSENT;
+    PRE(prepared->state == PG_PENDING && prepared->name == flight->name);
+    uint64_t replaced = prepared->replaces;
+    prepared->state = flight->described || replaced ? PG_READY : PG_ABSENT;
+    prepared->info = NULL;
     if (flight->described) {
         prepared->info = share_info(flight->statement, flight->info);
     } else { /* the Close may have been skipped too: stale, so that the next request closes it */
         prepared->serial = 0;
-        prepared->name = prepared->replaces;
+        prepared->name = replaced;
     }
 }
 
 void pg_request_settle(struct pg_conn *conn, struct pg_flight *flight) {
+    if (base_likely(flight->kind != PG_NAMED && !flight->stale))
+        return;
     struct pg_prepared *prepared = prepared_of(conn, flight->statement);
     if (flight->kind == PG_NAMED)
         settle_named(prepared, flight);
@@ -175,7 +225,10 @@ void pg_flight_drop(struct pg_flight *flight) {
 
 void pg_prepared_forget_all(struct pg_conn *conn) {
     for (uint32_t i = 0; i < conn->db->base.options.statement_count; i++) {
-        pg_info_drop(conn->prepared[i].info);
+        if (conn->prepared[i].state == PG_ABSENT)
+            continue; /* writing would make the page resident */
+        if (conn->prepared[i].state == PG_READY)
+            pg_info_drop(conn->prepared[i].info);
         conn->prepared[i] = (struct pg_prepared){0};
     }
 }

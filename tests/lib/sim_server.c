@@ -119,6 +119,21 @@ static void forget(struct sim_conn *conn, struct sim_statement *statement) {
     free(statement);
 }
 
+/* No other connection has one that begins like it. */
+static bool is_own_name(struct sim_conn *conn, const char *name) {
+    if (strncmp(name, "quring_", 7) != 0 || strlen(name) < 18)
+        return false;
+    list_for_each(other, &conn->server->conns) {
+        struct sim_conn *its = list_entry(other, struct sim_conn, link);
+        list_for_each(node, &its->statements) {
+            const char *theirs = list_entry(node, struct sim_statement, link)->name;
+            if (its != conn && strncmp(theirs, name, 17) == 0)
+                return false;
+        }
+    }
+    return true;
+}
+
 static void on_parse(struct sim_conn *conn, struct cursor *body) {
     size_t length;
     const char *name = cursor_string(body, &length), *sql = cursor_string(body, NULL);
@@ -127,6 +142,7 @@ static void on_parse(struct sim_conn *conn, struct cursor *body) {
     conn->server->parses++;
     struct sim_statement *before = find(conn, name);
     check(conn, !before || !*name, "Parse under a name that is taken");
+    check(conn, !*name || is_own_name(conn, name), "Parse under a name that is not this connection's alone");
     if (before)
         forget(conn, before);
     struct sim_statement *statement = calloc(1, sizeof *statement);
@@ -171,6 +187,8 @@ static void read_identity(struct sim_conn *conn, struct cursor *body, bool binar
     conn->text[size] = 0;
     if (conn->bound->verb == SIM_BARRIER) {
         check(conn, !binary, "binary barrier");
+        check(conn, cursor_i32(body) == 4 && memcmp(cursor_take(body, 4), "4711", 4) == 0,
+              "the process in the barrier");
         if (conn->server->wrong_nonce)
             conn->text[0] ^= 1;
         return;
@@ -204,11 +222,11 @@ static bool refuse_stale(struct sim_conn *conn, struct sim_statement *statement)
 }
 
 static void on_bind(struct sim_conn *conn, struct cursor *body) {
-    uint16_t formats[1] = {0};
+    uint16_t formats[2] = {0};
     const char *portal = cursor_string(body, NULL), *name = cursor_string(body, NULL);
     conn->bound = find(conn, name);
     check(conn, !*portal && conn->bound, "Bind of a statement that was never prepared");
-    uint16_t count = read_formats(conn, body, formats, 1);
+    uint16_t count = read_formats(conn, body, formats, 2);
     uint16_t params = cursor_u16(body);
     check(conn, params == sim_sql_param_count(conn->bound), "number of parameters");
     if (params)
@@ -408,7 +426,7 @@ static void take_connect(struct pg_connect *connect) {
     server->attempts++;
     connect->fd = -1;
     connect->tls = NULL;
-    connect->server_pid = 0;
+    connect->server_pid = SIM_BACKEND_PID;
     if (server->refusal && server->refusals_left) {
         server->refusals_left -= server->refusals_left != UINT32_MAX;
         snprintf(connect->sqlstate, sizeof connect->sqlstate, "%s", server->refusal);

@@ -5,6 +5,8 @@
 
 #include "lib/sim_server.h"
 
+enum { SIM_BACKEND_PID = 4711 };
+
 enum sim_verb {
     SIM_BARRIER,
     SIM_SELECT,

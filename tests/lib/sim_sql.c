@@ -15,7 +15,7 @@ static const struct {
     const char *arguments;
     uint8_t shape;
 } verbs[] = {
-    [SIM_BARRIER] = {"select $1", "", 4},
+    [SIM_BARRIER] = {"select $1::text, pg_backend_pid()::text,", "", 4},
     [SIM_SELECT] = {"select id", "", 1},
     [SIM_INSERT] = {"insert", "", 0},
     [SIM_ROWS] = {"rows", "n", 3},
@@ -48,7 +48,7 @@ static const struct {
     {1, {{"id", OID_INT8, -1}}},
     {2, {{"id", OID_INT8, -1}, {"text", OID_TEXT, -1}}},
     {3, {{"id", OID_INT8, -1}, {"n", OID_INT4, -1}, {"text", OID_TEXT, -1}}},
-    {1, {{"?column?", OID_TEXT, -1}}},
+    {3, {{"text", OID_TEXT, -1}, {"pg_backend_pid", OID_TEXT, -1}, {"case", OID_TEXT, -1}}},
 };
 
 bool sim_sql_returns_rows(const struct sim_statement *statement) {
@@ -56,7 +56,7 @@ bool sim_sql_returns_rows(const struct sim_statement *statement) {
 }
 
 uint16_t sim_sql_param_count(const struct sim_statement *statement) {
-    return statement->verb != SIM_DISCARD;
+    return statement->verb == SIM_BARRIER ? 2 : statement->verb != SIM_DISCARD;
 }
 
 static bool read_arguments(struct sim_statement *statement, const char *at, const char *arguments) {
@@ -73,7 +73,9 @@ static bool read_arguments(struct sim_statement *statement, const char *at, cons
         }
         at += length;
     }
-    bool whole = statement->verb == SIM_BARRIER || statement->verb == SIM_DISCARD;
+    if (statement->verb == SIM_BARRIER)
+        return strstr(at, "$2::text") != NULL;
+    bool whole = statement->verb == SIM_DISCARD;
     return strcmp(at, whole ? "" : " $1") == 0;
 }
 
@@ -96,7 +98,7 @@ bool sim_sql_read(struct sim_statement *statement, const char *sql) {
 
 void sim_sql_describe(struct sim_conn *conn, const struct sim_statement *statement) {
     uint32_t oid = statement->verb == SIM_BARRIER ? OID_TEXT : OID_INT8;
-    reply_parameters(&conn->out, sim_sql_param_count(statement), &oid);
+    reply_parameters(&conn->out, sim_sql_param_count(statement), (uint32_t[]){oid, oid});
     sim_conn_sent(conn);
     uint8_t shape = verbs[statement->verb].shape;
     if (shapes[shape].count)
@@ -143,9 +145,14 @@ static void send_row(struct sim_conn *conn, uint32_t n) {
     buf_init(&row, SIZE_MAX);
     buf_put_u16(&row, shapes[shape].count);
     if (statement->verb == SIM_BARRIER) {
-        uint32_t length = (uint32_t)strlen(conn->text);
-        buf_put_u32(&row, length);
-        buf_put(&row, conn->text, length);
+        char pid[16];
+        snprintf(pid, sizeof pid, "%d", SIM_BACKEND_PID + conn->server->pooled);
+        for (int i = 0; i < 3; i++) {
+            const char *text = i == 0 ? conn->text : i == 1 ? pid : "";
+            uint32_t length = (uint32_t)strlen(text);
+            buf_put_u32(&row, length);
+            buf_put(&row, text, length);
+        }
     } else {
         put_number(conn, &row, 0, conn->identity, 8);
     }

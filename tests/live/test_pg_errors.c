@@ -134,7 +134,6 @@ Test(pg_errors, statements_that_belong_elsewhere) {
                                            "set search_path to x",
                                            "set local work_mem = 1",
                                            "reset all",
-                                           "listen x",
                                            "unlisten *",
                                            "discard all",
                                            "deallocate all",
@@ -156,6 +155,9 @@ Test(pg_errors, statements_that_belong_elsewhere) {
                                          "copy (select 1) to stdout csv", "copy t from stdin with (format binary)"};
     for (size_t i = 0; i < sizeof copies / sizeof *copies; i++)
         check_refused(copies[i], QURING_EUNSUPPORTED, "COPY");
+    check_refused("listen x", QURING_EUNSUPPORTED, "LISTEN");
+    check_refused("select 1 into temp t", QURING_EUNSUPPORTED, "exclusive");
+    check_refused("create table pg_temp.t (a int)", QURING_EUNSUPPORTED, "exclusive");
     cr_assert_eq(live_int(&live, "select 1"), 1);
 }
 

@@ -9,7 +9,8 @@ enum { CONNECTIONS = 32, DEPTH = 8, QUERIES = 4000, QUEUED = 500 };
 static struct live live;
 
 static void open_through_pooler(void) {
-    quring_db_options options = {.connection_count = CONNECTIONS, .depth = DEPTH, .no_prepared_statements = true};
+    quring_db_options options = {
+        .connection_count = CONNECTIONS, .depth = DEPTH, .prepared_statements = QURING_PREPARED_NEVER};
     live_open_url(&live, live_env("QURING_TEST_PGBOUNCER_URL"), NULL, &options);
 }
 
@@ -69,4 +70,42 @@ Test(pgbouncer, groups_share_a_transaction) {
     cr_assert_eq(live_int(&live, "select count(*) from pooled"), QUEUED / 2);
     live_exec(&live, "drop table pooled");
     live_close(&live);
+}
+
+/*
+ * Two clients with the default options: each sends one text only, over the same two connections to the server. Neither ever
+ * gets the other's answer, and nothing fails.
+ */
+static void check_two_clients(quring_prepared_statements prepared, uint32_t queries) {
+    quring_db_options options = {.connection_count = 4, .depth = 4, .prepared_statements = prepared};
+    live_open_url(&live, live_env("QURING_TEST_PGBOUNCER_URL"), NULL, &options);
+    quring_db *dbs[2] = {live.db, live_open_db(&live, live_env("QURING_TEST_PGBOUNCER_URL"), &options)};
+    static const char *const texts[2] = {"select 'A'", "select 'B'"};
+    uint32_t submitted = 0, ok = 0;
+    for (uint32_t ended = 0; ended < queries; ended++) {
+        for (; submitted < queries && submitted < ended + 100; submitted++)
+            live_submit(&live, &(quring_query){
+                                   .db = dbs[submitted % 2], .sql = texts[submitted % 2], .user_data = submitted % 2});
+        quring_done done = live_wait(&live);
+        if (prepared == QURING_PREPARED_DEFAULT)
+            live_check_ok(&done, "behind a pooler");
+        if (done.status == QURING_OK) {
+            const char *text = "";
+            cr_assert_eq(quring_get_text(done.result, 0, 0, &text, NULL), 0);
+            cr_assert_eq(text[0], "AB"[done.user_data], "%s got %s", texts[done.user_data], text);
+            ok++;
+        }
+        live_release(&live, &done);
+    }
+    cr_assert_gt(ok, 0);
+    live_close(&live);
+}
+
+Test(pgbouncer, two_clients_with_default_options) {
+    check_two_clients(QURING_PREPARED_DEFAULT, LIVE_SANITIZED ? 5000 : 40000);
+}
+
+/* One that forgot what its pooler can do fails, but is never given another's statement. */
+Test(pgbouncer, two_clients_that_prepare_all_the_same) {
+    check_two_clients(QURING_PREPARED_ALWAYS, 5000);
 }

@@ -67,10 +67,12 @@ static void storm_open(struct storm *storm, uint64_t seed, uint32_t in_it, uint3
         .depth = 1 + (uint32_t)rng_below(&rng, rng_below(&rng, 2) ? 4 : 40),
         .statement_count = 1 + (uint32_t)rng_below(&rng, 20),
         .commit = in_it & GROUPS && rng_below(&rng, 2) ? QURING_COMMIT_GROUP : QURING_COMMIT_DEFAULT,
-        .no_prepared_statements = rng_below(&rng, 8) == 0,
+        .prepared_statements = rng_below(&rng, 8) ? QURING_PREPARED_DEFAULT : QURING_PREPARED_NEVER,
     };
     /* One name for each place in the cache, and the unnamed statement. */
-    *storm = (struct storm){.in_it = in_it, .prepared_most = (db.no_prepared_statements ? 0 : db.statement_count) + 1};
+    *storm =
+        (struct storm){.in_it = in_it,
+                       .prepared_most = (db.prepared_statements == QURING_PREPARED_NEVER ? 0 : db.statement_count) + 1};
     world_open(&storm->world, &sim, &engine, &db, query_count);
     storm->world.allowed = allowed(in_it);
     storm->world.late_release = seed % 3 == 0;

@@ -145,6 +145,25 @@ Test(sim_pg, a_stale_plan_is_repaired_once) {
     world_close(&world);
 }
 
+/* ---- Poolers ---- */
+
+/* Another process answers than the one that was connected to: nothing is prepared by name, unless the caller says so. */
+Test(sim_pg, nothing_is_prepared_behind_a_pooler) {
+    for (int always = 0; always < 2; always++)
+        for (int pooled = 0; pooled < 2; pooled++) {
+            quring_db_options db = {.connection_count = 1, .prepared_statements = always ? QURING_PREPARED_ALWAYS : 0};
+            open_world(&db);
+            world.server.pooled = pooled;
+            for (int i = 0; i < 5; i++) {
+                ask("select", 0, NULL), ask("rows", 3, NULL);
+                world_finish(&world);
+            }
+            cr_expect_eq(world.by_status[QURING_OK], 10);
+            cr_expect_eq(world_stats(&world).prepare_count, pooled && !always ? 0 : 2);
+            world_close(&world);
+        }
+}
+
 /* ---- Groups ---- */
 
 Test(sim_pg, a_failing_member_reports_alone_and_the_others_take_effect) {
