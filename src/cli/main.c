@@ -7,6 +7,8 @@
 
 #include "quring/quring.h"
 
+#include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -30,12 +32,25 @@ static int print(const char *format, const char *text) {
     return cli_out_finish(&out, CLI_EXIT_OK);
 }
 
+/*
+ * A standard descriptor that is closed would be given to the next file or socket that is opened, a database's perhaps.
+ * What takes its place lets nothing be read, or written.
+ */
+static bool fill_descriptors(void) {
+    for (int fd = 0; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
+            return false;
+    return true;
+}
+
 int main(int argc, char **argv) {
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
     } commands[] = {{"run", cli_run}, {"bench", cli_bench}, {"probe", cli_probe}};
 
+    if (!fill_descriptors())
+        return CLI_EXIT_FAILED;
     cli_text_locale();
     cli_secret_learn(argc, argv);
     const char *command = argc > 1 ? argv[1] : "";
