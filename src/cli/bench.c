@@ -43,7 +43,7 @@ static const char HELP[] =
     "                                as tpcb's do at scales over 1\n"
     "  -P, --progress S              a line every S seconds. Without it: a live line on a terminal\n"
     "      --json                    one JSON object on standard output\n"
-    "      --help\n"
+    "  -h, --help\n"
     "\n"
     "Scripts: \\set takes + - * / % and abs double exp greatest int least ln max min mod pi pow power\n"
     "random random_exponential random_gaussian random_zipfian sqrt, over integers and doubles; :scale\n"
@@ -72,7 +72,7 @@ struct bench {
 
 /* ---- Options ----------------------------------------------------------------------------------------------------- */
 
-enum { OPTION_COMMIT = 256, OPTION_SYNC, OPTION_JSON, OPTION_HELP };
+enum { OPTION_COMMIT = 256, OPTION_SYNC, OPTION_JSON };
 
 static int take_number(struct bench *b, int option) {
     static const double YEAR_SECONDS = 31536000;
@@ -119,7 +119,7 @@ static int take_option(struct bench *b, int option) {
     case OPTION_JSON:
         b->json = true;
         return CLI_EXIT_OK;
-    case OPTION_HELP:
+    case 'h':
         cli_out_text(&b->out, HELP);
         return -1;
     case '?':
@@ -144,11 +144,11 @@ static int parse(struct bench *b, int argc, char **argv) {
         {"sync", optional_argument, NULL, OPTION_SYNC},
         {"progress", required_argument, NULL, 'P'},
         {"json", no_argument, NULL, OPTION_JSON},
-        {"help", no_argument, NULL, OPTION_HELP},
+        {"help", no_argument, NULL, 'h'},
         {0},
     };
     int option, status = CLI_EXIT_OK;
-    while (status == CLI_EXIT_OK && (option = cli_option_next(argc, argv, ":b:f:is:c:d:T:n:R:P:", table)) != -1)
+    while (status == CLI_EXIT_OK && (option = cli_option_next(argc, argv, ":b:f:is:c:d:T:n:R:P:h", table)) != -1)
         status = take_option(b, option);
     if (status != CLI_EXIT_OK)
         return status;

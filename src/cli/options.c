@@ -104,8 +104,8 @@ bool cli_option_count(const char *command, const char *option, const char *text,
 bool cli_option_real(const char *command, const char *option, const char *text, double min, double max, double *value) {
     char *end;
     double number = strtod(text, &end);
-    if (!(isdigit((unsigned char)text[0]) || text[0] == '.') || *end || !isfinite(number) || number < min ||
-        number > max) {
+    bool decimal = (isdigit((unsigned char)text[0]) || text[0] == '.') && text[strspn(text, "0123456789.eE+-")] == 0;
+    if (!decimal || end == text || *end || !isfinite(number) || number < min || number > max) {
         cli_wrong(command, "%s %s: give a number from %.10g to %.10g", option, text, min, max);
         return false;
     }

@@ -213,7 +213,7 @@ int cli_probe(int argc, char **argv) {
     bool json = false;
     int option;
 
-    while ((option = cli_option_next(argc, argv, ":", table)) != -1) {
+    while ((option = cli_option_next(argc, argv, ":h", table)) != -1) {
         if (option == '?')
             return CLI_EXIT_USAGE;
         json |= option == 'j';
