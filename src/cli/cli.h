@@ -8,7 +8,9 @@
  *   out.c        buffered output that notices a full disk and a closed pipe
  *   text.c       UTF-8, display width, and untrusted text made harmless for a terminal
  *   stop.c       Ctrl-C, SIGTERM and SIGHUP; the temporary database's files
- *   client.c     engine and database: opening, one statement at a time, why a query failed
+ *   client.c     engine and database: opening, one statement at a time
+ *   cancel.c     cancelling that statement at the server
+ *   failure.c    why a query failed
  *
  *   run.c        `quring run`:    lexer.c splitter.c cut SQL into statements;
  *                                 rows.c takes results apart, table.c csv.c json.c print them

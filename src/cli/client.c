@@ -43,7 +43,7 @@ static int open_failed(const struct cli_client *client, const char *command, int
 
 int cli_client_open(struct cli_client *client, const char *command, const char *url, const quring_options *options,
                     const quring_db_options *db_options) {
-    *client = (struct cli_client){0};
+    *client = (struct cli_client){.url = url};
     const char *mistake = misplaced_at(url);
     if (mistake)
         return cli_wrong(command, "%s", mistake);
@@ -66,6 +66,7 @@ int cli_client_open(struct cli_client *client, const char *command, const char *
 
 void cli_client_close(struct cli_client *client) {
     cli_stop_wakes(NULL);
+    cli_cancel_close(&client->cancel);
     quring_db_close(client->db);
     quring_engine_close(client->engine);
     *client = (struct cli_client){0};
@@ -73,19 +74,51 @@ void cli_client_close(struct cli_client *client) {
 
 /* ---- One statement ----------------------------------------------------------------------------------------------- */
 
+/* Whether the statement that is out will end by what the server does. */
+static bool cancel_at_server(struct cli_client *client) {
+    quring_stats stats;
+    switch ((enum cli_cancel_state)client->cancel.state) {
+    case CLI_CANCEL_ASKED: /* the answer is on its way, unless there is no connection yet */
+        quring_stats_get(client->engine, &stats);
+        return stats.connection_count > 0;
+    case CLI_CANCEL_KNOWN:
+        cli_cancel_send(&client->cancel, client->engine, client->url);
+        return client->cancel.state == CLI_CANCEL_SENT;
+    case CLI_CANCEL_SENT:
+    case CLI_CANCEL_DELIVERED:
+        return true;
+    case CLI_CANCEL_OFF:
+    case CLI_CANCEL_FAILED:
+        break;
+    }
+    return false;
+}
+
 int cli_client_query(struct cli_client *client, const quring_query *query, quring_done *done) {
     quring_id id;
+    if (cli_stop_wanted())
+        return QURING_ESHUTDOWN;
     int error = quring_submit(client->engine, query, &id);
     while (error >= 0) {
         error = quring_run(client->engine, 1, QURING_FOREVER);
-        if (quring_reap(client->engine, done, 1) == 1)
-            return 0;
-        if (cli_stop_wanted()) {
-            quring_cancel(client->engine, id);
-            return QURING_ESHUTDOWN;
+        while (quring_reap(client->engine, done, 1) == 1) {
+            if (done->id == id)
+                return 0;
+            cli_cancel_take(&client->cancel, client->db, done);
+            quring_release(client->engine, done->id);
         }
+        if (cli_stop_wanted() && !cancel_at_server(client))
+            quring_cancel(client->engine, id);
     }
     return error;
+}
+
+/* The status of a statement that cli_client_query() brought to an end, which it releases. */
+static int take_end(struct cli_client *client, const quring_done *done, int status) {
+    if (done->status == QURING_CANCELLED)
+        status = cli_stop_status();
+    quring_release(client->engine, done->id);
+    return status;
 }
 
 int cli_client_execute(struct cli_client *client, const char *sql) {
@@ -98,10 +131,9 @@ int cli_client_execute(struct cli_client *client, const char *sql) {
         return CLI_EXIT_FAILED;
     }
     int status = done.status == QURING_OK ? CLI_EXIT_OK : CLI_EXIT_FAILED;
-    if (status != CLI_EXIT_OK)
+    if (status != CLI_EXIT_OK && done.status != QURING_CANCELLED)
         cli_failure_say(NULL, &done);
-    quring_release(client->engine, done.id);
-    return status;
+    return take_end(client, &done, status);
 }
 
 int cli_client_number(struct cli_client *client, const char *sql, int64_t *number, char sqlstate[6]) {
@@ -117,13 +149,12 @@ int cli_client_number(struct cli_client *client, const char *sql, int64_t *numbe
     int status = CLI_EXIT_OK;
     if (done.status != QURING_OK) {
         memcpy(sqlstate, done.error->sqlstate, 6);
-        if (strcmp(sqlstate, "42P01") != 0)
+        if (strcmp(sqlstate, "42P01") != 0 && done.status != QURING_CANCELLED)
             cli_failure_say(NULL, &done);
         status = CLI_EXIT_FAILED;
     } else if (quring_get_int64(done.result, 0, 0, number) < 0) {
         cli_error("%s: %s", sql, quring_result_error(done.result));
         status = CLI_EXIT_FAILED;
     }
-    quring_release(client->engine, done.id);
-    return status;
+    return take_end(client, &done, status);
 }

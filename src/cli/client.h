@@ -3,12 +3,15 @@
 #ifndef QURING_CLI_CLIENT_H
 #define QURING_CLI_CLIENT_H
 
+#include "cli/cancel.h"
 #include "cli/splitter.h"
 #include "quring/quring.h"
 
 struct cli_client {
     quring_engine *engine;
     quring_db *db;
+    const char *url; /* the caller's */
+    struct cli_cancel cancel;
 };
 
 /* Returns CLI_EXIT_OK; or another exit status after a message, and all is closed. */
@@ -20,8 +23,9 @@ void cli_client_close(struct cli_client *client);
 bool cli_client_url_is_sqlite(const char *url);
 
 /*
- * Runs one statement to its end; *done is to be released. Returns 0, however it ended; the QURING_E* that refused it;
- * or QURING_ESHUTDOWN when the user wants to stop.
+ * Runs one statement to its end; *done is to be released. When the user wants to stop, it is cancelled: at the server where
+ * cli_cancel_ask() was called before and learned enough, and its own answer counts; else it is given up, and CANCELLED.
+ * Returns 0, however it ended; the QURING_E* that refused it; or QURING_ESHUTDOWN when the user wanted to stop before.
  */
 int cli_client_query(struct cli_client *client, const quring_query *query, quring_done *done);
 /* The same for text without parameters or rows. Returns CLI_EXIT_OK, or another exit status after a message. */

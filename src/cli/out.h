@@ -7,6 +7,7 @@
 #define QURING_CLI_OUT_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 enum { CLI_OUT_MEMORY = -1, CLI_OUT_BUFFER_BYTES = 1 << 16 };
@@ -16,7 +17,8 @@ struct cli_out {
     char *data;
     size_t size;
     size_t capacity;
-    int error; /* errno of the first failure, 0 so far */
+    int error;             /* errno of the first failure, 0 so far */
+    bool (*stopped)(void); /* may be NULL; true ends output that does not fit the buffer or has to wait, with EINTR */
 };
 
 void cli_out_init(struct cli_out *out, int fd);
@@ -34,7 +36,8 @@ void cli_out_vformat(struct cli_out *out, const char *format, va_list args) __at
 
 /*
  * Flushes standard output and gives the command's exit status: `status` when all was written. A pipe whose reader left
- * ends the process quietly, by SIGPIPE, as it would any other tool; other failures are told, and give CLI_EXIT_FAILED.
+ * ends the process quietly, by SIGPIPE, as it would any other tool; output that was stopped gives `status`; other failures
+ * are told, and give CLI_EXIT_FAILED.
  */
 int cli_out_finish(struct cli_out *out, int status);
 

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { READ_BYTES = 1 << 16, PARAM_MAX = 65535 };
@@ -35,7 +36,7 @@ static const char HELP[] =
     "                        json   for each statement that has columns one array, which is a JSON\n"
     "                               document of its own, with each row as an object on a line of\n"
     "                               its own; statements without columns print nothing\n"
-    "      --help\n"
+    "  -h, --help\n"
     "\n"
     "In the output\n"
     "  documents   of JSON stand one after the other, as jq and other readers of streams take them;\n"
@@ -53,7 +54,11 @@ static const char HELP[] =
     "     Passwords are better in ~/.pgpass or PGPASSWORD than in a URL, where `ps` shows them.\n"
     "\n"
     "BEGIN, COMMIT, SET and temporary tables work as on any connection. Exit status: 0; 1 when a\n"
-    "statement or the output failed; 2 for wrong usage; 130 after Ctrl-C.\n";
+    "statement or the output failed; 2 for wrong usage, and nothing was run; 130 after Ctrl-C.\n"
+    "\n"
+    "Ctrl-C cancels the statement, at a PostgreSQL server too, and nothing after it is run; a second\n"
+    "one ends at once. Through a pooler, which shares the server's processes out, the server is not\n"
+    "asked, for it could be at somebody else's statement: it may go on with this one.\n";
 
 struct run {
     struct cli_client client;
@@ -62,6 +67,7 @@ struct run {
     const char *command; /* -c */
     const char *file;    /* -f; NULL: standard input */
     int input;           /* descriptor of file or standard input; -1 with -c */
+    bool sqlite;
     enum cli_format format;
     struct cli_table_style style;
     quring_param *params;
@@ -180,6 +186,30 @@ static const char *where(struct run *run, uint64_t line) {
     return run->where;
 }
 
+static int stopped(struct run *run, const struct cli_statement *statement, bool sent) {
+    const char *why = run->client.cancel.why;
+    if (!sent)
+        cli_error("%s: stopped; this statement was not sent", where(run, statement->line));
+    else
+        cli_error("%s: stopped; whether this statement took effect is not known%s%s", where(run, statement->line),
+                  why ? ": the server may go on with it, since " : "", why ? why : "");
+    return cli_stop_status();
+}
+
+/* What became of a statement, for all to see. */
+static int settle(struct run *run, const struct cli_statement *statement, const quring_done *done) {
+    if (done->status != QURING_OK)
+        cli_out_flush(&run->out); /* on a terminal, what came before stands before */
+    if (done->status == QURING_OK) {
+        print_result(run, done->result);
+        return CLI_EXIT_OK;
+    }
+    if (done->status == QURING_CANCELLED)
+        return stopped(run, statement, done->sent);
+    cli_failure_show(where(run, statement->line), done, statement);
+    return cli_stop_wanted() && strcmp(done->error->sqlstate, "57014") == 0 ? cli_stop_status() : CLI_EXIT_FAILED;
+}
+
 static int execute(struct run *run, const struct cli_statement *statement) {
     quring_done done;
     quring_query query = {
@@ -188,29 +218,27 @@ static int execute(struct run *run, const struct cli_statement *statement) {
         .params = run->params,
         .param_count = statement->param_max,
     };
-    if (statement->param_max > run->param_count)
-        return cli_wrong("run", "%s: the statement uses $%" PRIu32 ", and %" PRIu32 " --param %s given",
-                         where(run, statement->line), statement->param_max, run->param_count,
-                         run->param_count == 1 ? "was" : "were");
+    if (statement->param_max > run->param_count) {
+        cli_error("%s: the statement uses $%" PRIu32 ", and %" PRIu32 " --param %s given", where(run, statement->line),
+                  statement->param_max, run->param_count, run->param_count == 1 ? "was" : "were");
+        return CLI_EXIT_FAILED;
+    }
+    if (!run->sqlite && run->client.cancel.state == CLI_CANCEL_OFF)
+        cli_cancel_ask(&run->client.cancel, run->client.engine, run->client.db);
     int error = cli_client_query(&run->client, &query, &done);
     if (error == QURING_ESHUTDOWN && cli_stop_wanted()) {
-        cli_error("%s: stopped; whether this statement took effect is not known", where(run, statement->line));
+        cli_error("%s: stopped before this statement", where(run, statement->line));
         return cli_stop_status();
     }
     if (error < 0) {
         cli_refusal_show(where(run, statement->line), run->client.engine, error, statement);
         return CLI_EXIT_FAILED;
     }
-    int status = CLI_EXIT_OK;
-    if (done.status == QURING_OK) {
-        print_result(run, done.result);
-    } else {
-        cli_out_flush(&run->out); /* on a terminal, what came before stands before */
-        cli_failure_show(where(run, statement->line), &done, statement);
-        status = CLI_EXIT_FAILED;
-    }
+    int status = settle(run, statement, &done);
     quring_release(run->client.engine, done.id);
-    return run->out.error ? CLI_EXIT_FAILED : status;
+    if (run->out.error)
+        return run->out.error == EINTR ? cli_stop_status() : CLI_EXIT_FAILED;
+    return status;
 }
 
 /* Returns CLI_EXIT_OK when there is something new to look at, be it the end. */
@@ -263,27 +291,35 @@ static int run_all(struct run *run) {
     return status;
 }
 
-/* With -c all is known before anything runs: values that no statement takes are a mistake. */
-static int check_params(struct run *run, bool sqlite) {
+/* With -c all is known before anything runs: too few values, or some that no statement takes, are a mistake. */
+static int check_params(struct run *run) {
     struct cli_splitter splitter;
     struct cli_statement statement;
     uint32_t used = 0;
+    uint64_t line = 0;
 
-    cli_splitter_init(&splitter, sqlite, 0);
+    cli_splitter_init(&splitter, run->sqlite, 0);
     cli_splitter_feed(&splitter, run->command, strlen(run->command));
     cli_splitter_end(&splitter);
-    while (cli_splitter_next(&splitter, &statement) == CLI_SPLIT_STATEMENT)
+    while (used <= run->param_count && cli_splitter_next(&splitter, &statement) == CLI_SPLIT_STATEMENT) {
         used = statement.param_max > used ? statement.param_max : used;
+        line = statement.line;
+    }
     cli_splitter_free(&splitter);
-    if (run->param_count <= used)
-        return CLI_EXIT_OK;
-    return cli_wrong("run", "%" PRIu32 " --param given, and the SQL uses %" PRIu32 " ($1, $2, …)", run->param_count,
-                     used);
+    if (used > PARAM_MAX)
+        return cli_wrong("run", "line %" PRIu64 ": placeholders go from $1 to $%d", line, PARAM_MAX);
+    if (used > run->param_count)
+        return cli_wrong("run", "line %" PRIu64 ": the statement uses $%" PRIu32 ", and %" PRIu32 " --param %s given",
+                         line, used, run->param_count, run->param_count == 1 ? "was" : "were");
+    if (used < run->param_count)
+        return cli_wrong("run", "%" PRIu32 " --param given, and the SQL uses %" PRIu32 " ($1, $2, …)", run->param_count,
+                         used);
+    return CLI_EXIT_OK;
 }
 
 /* ---- Options ----------------------------------------------------------------------------------------------------- */
 
-enum { OPTION_PARAM = 256, OPTION_FORMAT, OPTION_HELP };
+enum { OPTION_PARAM = 256, OPTION_FORMAT };
 
 static int take_option(struct run *run, int option, int *format) {
     static const char *const formats[] = {"table", "csv", "json", NULL};
@@ -301,7 +337,7 @@ static int take_option(struct run *run, int option, int *format) {
         return CLI_EXIT_OK;
     case OPTION_FORMAT:
         return cli_option_word("run", "--format", optarg, formats, format) ? CLI_EXIT_OK : CLI_EXIT_USAGE;
-    case OPTION_HELP:
+    case 'h':
         cli_out_text(&run->out, HELP);
         return -1;
     default:
@@ -312,12 +348,15 @@ static int take_option(struct run *run, int option, int *format) {
 /* Returns -1 when all is done already. */
 static int parse(struct run *run, int argc, char **argv, const char **url) {
     static const struct option table[] = {
-        {"command", required_argument, NULL, 'c'},        {"file", required_argument, NULL, 'f'},
-        {"param", required_argument, NULL, OPTION_PARAM}, {"format", required_argument, NULL, OPTION_FORMAT},
-        {"help", no_argument, NULL, OPTION_HELP},         {0},
+        {"command", required_argument, NULL, 'c'},
+        {"file", required_argument, NULL, 'f'},
+        {"param", required_argument, NULL, OPTION_PARAM},
+        {"format", required_argument, NULL, OPTION_FORMAT},
+        {"help", no_argument, NULL, 'h'},
+        {0},
     };
     int format = -1, option, status = CLI_EXIT_OK;
-    while (status == CLI_EXIT_OK && (option = cli_option_next(argc, argv, ":c:f:", table)) != -1)
+    while (status == CLI_EXIT_OK && (option = cli_option_next(argc, argv, ":c:f:h", table)) != -1)
         status = take_option(run, option, &format);
     if (status != CLI_EXIT_OK)
         return status;
@@ -338,6 +377,12 @@ static int open_input(struct run *run) {
     run->input = run->command ? -1 : STDIN_FILENO;
     if (run->file && strcmp(run->file, "-") != 0) {
         run->input = open(run->file, O_RDONLY | O_CLOEXEC);
+        struct stat file;
+        if (run->input >= 0 && fstat(run->input, &file) == 0 && S_ISDIR(file.st_mode)) {
+            close(run->input);
+            run->input = -1;
+            errno = EISDIR;
+        }
         if (run->input < 0)
             return cli_wrong("run", "-f %s: %s", run->file, strerror(errno));
     }
@@ -360,11 +405,11 @@ static int run_on(struct run *run, const char *url) {
     status = cli_client_open(&run->client, "run", url, &options, &db_options);
     if (status != CLI_EXIT_OK)
         return status;
-    bool sqlite = strcmp(quring_db_backend(run->client.db), "sqlite") == 0;
-    cli_splitter_init(&run->splitter, sqlite, 0);
+    run->sqlite = strcmp(quring_db_backend(run->client.db), "sqlite") == 0;
+    cli_splitter_init(&run->splitter, run->sqlite, 0);
     if (run->command) {
         cli_splitter_feed(&run->splitter, run->command, strlen(run->command));
-        status = check_params(run, sqlite);
+        status = check_params(run);
     }
     if (status == CLI_EXIT_OK)
         status = run_all(run);
@@ -379,6 +424,7 @@ int cli_run(int argc, char **argv) {
     int status = CLI_EXIT_FAILED;
 
     cli_out_init(&run.out, STDOUT_FILENO);
+    run.out.stopped = cli_stop_wanted;
     run.params = calloc((size_t)argc, sizeof *run.params); /* there are fewer --param than words */
     if (run.params) {
         status = parse(&run, argc, argv, &url);

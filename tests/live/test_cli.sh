@@ -63,6 +63,35 @@ fails() {
     check "$name" has "$err" "$text"
 }
 
+# until_it COMMAND...: waits until it succeeds; a minute is for ever.
+until_it() {
+    local end=$((SECONDS + 60))
+    until "$@"; do
+        ((SECONDS < end)) || return 1
+        sleep 0.05
+    done
+}
+
+# ended PID: what a command in the background came to; sets status, out and err.
+ended() {
+    status=0
+    wait "$1" 2>/dev/null || status=$?
+    out=$(cat "$WORK/out") err=$(cat "$WORK/err")
+}
+
+# safe NAME: what was printed, on both ways out, moves no terminal.
+safe() {
+    check "$1: safe characters" is "" "$(python3 - "$WORK/out" "$WORK/err" <<'END'
+import sys, unicodedata
+for name in sys.argv[1:]:
+    for c in open(name, encoding="utf-8", newline="").read(): # which is strict
+        bidi = unicodedata.bidirectional(c) in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
+        if (unicodedata.category(c) in ("Cc", "Zl", "Zp") and c not in "\n\t") or bidi or c in "\u200e\u200f\u061c":
+            print(name, ascii(c))
+END
+)"
+}
+
 # wrong MESSAGE ARGUMENT...: wrong usage is one line on standard error, and exit status 2.
 wrong() {
     fails "wrong: ${*:2}" 2 "$1" "$QURING" "${@:2}"
@@ -86,6 +115,11 @@ test_usage() {
     done
     wrong "give a command"
     wrong "there is no such command" nonsense
+    for command in run bench probe; do
+        run "$QURING" $command -h
+        check "help $command" is "$status,$err" "0,"
+        check "help $command" has "$out" "usage: quring $command"
+    done
     wrong "which database" run
     wrong "one URL only" run sqlite:// sqlite://
     wrong "there is no option --foo" run sqlite:// --foo
@@ -94,6 +128,11 @@ test_usage() {
     wrong "give table, csv or json" run sqlite:// --format xml
     wrong "one -c or one -f" run sqlite:// -c "select 1" -f file
     wrong "No such file" run sqlite:// -f "$WORK/nosuch"
+    wrong "Is a directory" run sqlite:// -f "$WORK"
+    # shellcheck disable=SC2016 # placeholders, not variables
+    wrong 'line 2: the statement uses $1, and 0 --param were given' run sqlite:// -c $'select 1;\nselect $1'
+    # shellcheck disable=SC2016
+    wrong 'from $1 to $65535' run sqlite:// -c 'select $99999999999999999999'
     wrong "this is not a URL" run mysql://u:hidden@h/d -c "select 1"
     wrong "there is no option --nonsense" bench --nonsense
     wrong "takes no value" bench --json=1
@@ -101,6 +140,9 @@ test_usage() {
     wrong "from 1 to 65535" bench -d 1x
     wrong "from 0.001" bench -T -1
     wrong "from 0.001" bench -R nan
+    wrong "from 0.001" bench -T 0x10
+    wrong "from 0.001" bench -T .
+    wrong "Is a directory" bench -f "$WORK"
     wrong "whole number" bench -n 1e6
     wrong "whole number" bench -n 99999999999999999999
     wrong "-T or -n" bench -T 1 -n 1
@@ -223,6 +265,140 @@ test_run_streams() {
 # Values of SQLite that are told apart by their type only.
 VALUES="select 1.0 as a, 1 as b, x'31' as c, '1' as d, -0.0 as e, 1e20 as f, 0.5 as g, 9e999 as h, null as i"
 
+# Inputs that hold no statement, or nothing that could be one; and standard descriptors that are not there.
+test_run_bad_input() {
+    local mark=$'\xef\xbb\xbf' text
+    for text in '' "$mark" $' \n;; -- x\n/* y */ ;' "$mark;"; do
+        printf '%s' "$text" >"$WORK/file.sql"
+        gives "no statement" 0 "" "$QURING" run sqlite:// -f "$WORK/file.sql"
+    done
+    gives "no statement" 0 "" "$QURING" run sqlite:// -f /dev/null
+    printf '%s' "${mark}select 1 as a" >"$WORK/file.sql"
+    gives "a byte order mark" 0 $'a\n1\n' "$QURING" run sqlite:// -f "$WORK/file.sql"
+    printf 'select 1\0;' >"$WORK/file.sql"
+    fails "a NUL byte" 1 "file.sql:1: a NUL byte" "$QURING" run sqlite:// -f "$WORK/file.sql"
+    for text in {1..20}; do
+        head -c 3000 /dev/urandom >"$WORK/file.sql"
+        run timeout 60 "$QURING" run "sqlite:///$WORK/garbage.db?mode=rwc" -f "$WORK/file.sql"
+        check "garbage" test "$status" -le 1
+        safe "garbage"
+    done
+    fails "a directory as a pipe" 1 "Is a directory" bash -c "'$QURING' run sqlite:// <'$WORK'"
+    fails "a directory as a database" 1 "unable to open" "$QURING" run "sqlite:///$WORK" -c "select 1"
+    fails "no input" 1 "standard input: Bad file" bash -c "'$QURING' run sqlite:// <&-"
+    gives "no input is needed" 0 $'a\n1\n' bash -c "'$QURING' run sqlite:// -c 'select 1 as a' <&-"
+    fails "no output" 1 "cannot write the output: Bad file" bash -c "'$QURING' run sqlite:// -c 'select 1' >&-"
+    gives "no messages" 1 "" bash -c "'$QURING' run sqlite:// -c 'select nosuch' 2>&-"
+    run bash -c "'$QURING' run 'sqlite:///$WORK/closed.db?mode=rwc' -c 'create table a (x); select 7; select nosuch' <&- >&- 2>&-"
+    check "nothing is open" is "$status" 1
+    gives "no output went into a file that got its descriptor" 0 $'x\nok\n' "$QURING" run "sqlite:///$WORK/closed.db" \
+        -c "select integrity_check as x from pragma_integrity_check"
+    for text in --help --version "run --help" probe "bench -n 10 --json"; do
+        # shellcheck disable=SC2016
+        fails "$text, full disk" 1 "No space left" bash -c '"$0" $1 >/dev/full' "$QURING" "$text"
+    done
+}
+
+# Hostile words from every side: arguments, names of columns, values, the database's messages.
+test_safe_characters() {
+    local format hostile=$'\e[2J\u009b2J\u202e\r\u2066\x9b\xff\u200f\a\x7f'
+    for format in table json csv; do
+        run "$QURING" run sqlite:// --format $format -c "select char(27, 155, 8238, 13, 8294, 127) as \"x$hostile\";
+            select \"nosuch$hostile\""
+        check "$format" is "$status" 1
+        [[ $format == csv ]] || safe "$format"
+        script -qec "'$QURING' run sqlite:// --format $format -c 'select char(27, 155, 8238, 13, 8294, 127) as \"x$hostile\"'" \
+            /dev/null </dev/null | tr -d '\r' | sed $'s/\e\\[22*m//g' >"$WORK/out"
+        safe "$format on a terminal"
+        check "$format on a terminal" has "$(cat "$WORK/out")" x
+    done
+    for command in run bench probe "$hostile"; do
+        run "$QURING" "$command" "$hostile" "$hostile"
+        check "hostile arguments" is "$status" 2
+        safe "hostile arguments"
+        run "$QURING" "$command" "--$hostile"
+        safe "hostile option"
+        run "$QURING" "$command" "sqlite:///$WORK/$hostile/$hostile" -f "$WORK/$hostile"
+        safe "hostile files"
+    done
+    run "$QURING" run "sqlite:///$WORK/$hostile/x" -c "select 1"
+    safe "hostile path"
+    printf '%s' "select '$hostile' from;" >"$WORK/$hostile.sql"
+    run "$QURING" run sqlite:// -f "$WORK/$hostile.sql"
+    check "hostile script" has "$err" "SQLSTATE 42601"
+    safe "hostile script"
+    printf '%s' "select 1;" >"$WORK/$hostile.sql"
+    run "$QURING" bench -f "$WORK/$hostile.sql" -n 10
+    check "hostile script" is "$status" 0
+    safe "hostile script"
+}
+
+# Each statement with columns is one JSON document; the others, and what fails, are none.
+test_json_documents() {
+    run "$QURING" run sqlite:// --format json -c "create table a (x, y text); insert into a values (1.0, x'ff'), (null, 'a
+b'); select x, y, x, 1 as x_2 from a; select x from a where 1 = 0; select count(*) as n from a; select nosuch"
+    check "documents" is "$status" 1
+    check "documents" is "$(python3 - "$WORK/out" <<'END'
+import json, sys
+text, documents = open(sys.argv[1]).read(), []
+while text.strip():
+    document, end = json.JSONDecoder().raw_decode(text)
+    documents.append(document)
+    text = text[end:].lstrip()
+print(documents)
+END
+)" "[[{'x': 1.0, 'y': '\\\\xff', 'x_2': 1.0, 'x_2_2': 1}, {'x': None, 'y': 'a\\nb', 'x_2': None, 'x_2_2': 1}], [], [{'n': 2}]]"
+}
+
+# background COMMAND...: starts it, and sets pid. (Ctrl-C reaches it: a shell's jobs in the background ignore it.)
+background() {
+    python3 -c 'import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+os.execv(sys.argv[1], sys.argv[1:])' "$@" >"$WORK/out" 2>"$WORK/err" </dev/null &
+    pid=$!
+}
+
+begun() { "$QURING" run "sqlite:///$WORK/stop.db?mode=ro" -c "select x from cli_begun" >/dev/null 2>&1; }
+
+# Ctrl-C where there is no server to ask.
+test_run_stop() {
+    local pid port listener
+    background "$QURING" run "sqlite:///$WORK/stop.db?mode=rwc" -c "select 1 as a; create table cli_begun (x);
+        with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n; select 3 as a"
+    check "Ctrl-C: runs" until_it begun
+    kill -INT "$pid"
+    ended "$pid"
+    check "Ctrl-C" is "$status" 130
+    check "Ctrl-C" is "$out" $'a\n1'
+    check "Ctrl-C" has "$err" "line 2: stopped"
+    mkfifo "$WORK/fifo"
+    "$QURING" run sqlite:// -c "with recursive n(i) as (select 1 union all select i + 1 from n limit 1000000)
+        select i, i, i from n; select 'end'" >"$WORK/fifo" 2>"$WORK/err" </dev/null &
+    pid=$!
+    exec 3<"$WORK/fifo"
+    head -c 1 <&3 >"$WORK/out" # so it is printing
+    kill -TERM "$pid"
+    cat <&3 >>"$WORK/out"
+    exec 3<&-
+    ended "$pid"
+    check "stopped while printing" is "$status" 143
+    check "stopped while printing" lacks "$out" end
+    coproc python3 -c 'import socket
+s = socket.socket(); s.bind(("127.0.0.1", 0)); s.listen()
+print(s.getsockname()[1], flush=True)
+c = s.accept()[0]; print("accepted", flush=True)
+while c.recv(100): pass'
+    listener=$COPROC_PID
+    read -r port <&"${COPROC[0]}"
+    background "$QURING" run "postgresql://u@127.0.0.1:$port/d?sslmode=disable" -c "select 1"
+    read -r _ <&"${COPROC[0]}"
+    kill -INT "$pid"
+    ended "$pid"
+    wait "$listener"
+    check "Ctrl-C while connecting" is "$status" 130
+    check "Ctrl-C while connecting" has "$err" "this statement was not sent"
+}
+
 test_run_sqlite() {
     gives "trigger" 0 $'n\n2\n' "$QURING" run sqlite:// -c \
         "create table a (x); create table b (x);
@@ -269,11 +445,44 @@ test_run_pg() {
         env PGPASSWORD=hidden "$QURING" run "$PG" -c "select 1"
     fails "no server" 1 "Connection refused" "$QURING" run "postgresql://u:hidden@127.0.0.1:1/d" -c "select 1"
     check "no password" lacks "$err" hidden
-    local begin=$SECONDS
-    run timeout -s INT 1 "$QURING" run "$PG" -c "select 1 as a; select pg_sleep(60)"
-    check "Ctrl-C" has "$out" $'a\n1\n'
-    check "Ctrl-C" has "$err" "stopped"
-    check "Ctrl-C" test $((SECONDS - begin)) -lt 10
+}
+
+# cancelled NAME URL SQL: Ctrl-C ends it at the server, and nothing that comes after it is run.
+cancelled() {
+    local name=$1 pid
+    background "$QURING" run "$2" -c "$3"
+    check "$name: runs" until_it busy
+    kill -INT "$pid"
+    ended "$pid"
+    check "$name" is "$status" 130
+    check "$name" has "$err" "SQLSTATE 57014"
+    check "$name: nothing runs on" until_it idle
+}
+busy() { [[ $(psql "$PG" -XAtc "$BUSY") == 1 ]]; }
+idle() { [[ $(psql "$PG" -XAtc "$BUSY") == 0 ]]; }
+BUSY="select count(*) from pg_stat_activity where wait_event = 'PgSleep'"
+
+# Ctrl-C ends a statement at the server, in every way to reach it, but never what a pooler may have given to others.
+test_run_cancel_pg() {
+    local pid
+    command -v psql >/dev/null || return 0
+    cancelled "Ctrl-C" "$PG" "select 1 as a; select pg_sleep(600); create table cli_after ()"
+    check "Ctrl-C" is "$out" $'a\n1'
+    check "Ctrl-C" is "$(psql "$PG" -XAtc "select to_regclass('cli_after')")" ""
+    cancelled "Ctrl-C in a transaction" "$PG" "begin; create table cli_after (); do \$\$ begin perform pg_sleep(600); end \$\$; commit"
+    check "Ctrl-C in a transaction" is "$(psql "$PG" -XAtc "select to_regclass('cli_after')")" ""
+    [[ ! ${QURING_TEST_PG_TLS_URL:-} ]] || cancelled "Ctrl-C, TLS" "$QURING_TEST_PG_TLS_URL" "select pg_sleep(600)"
+    [[ ! ${QURING_TEST_PG_SOCKET_URL:-} ]] || cancelled "Ctrl-C, socket" "$QURING_TEST_PG_SOCKET_URL" "select pg_sleep(600)"
+    [[ ${QURING_TEST_PGBOUNCER_URL:-} ]] || return 0
+    background "$QURING" run "$QURING_TEST_PGBOUNCER_URL" -c "select pg_sleep(600)"
+    check "Ctrl-C, pooler: runs" until_it busy
+    kill -INT "$pid"
+    ended "$pid"
+    check "Ctrl-C, pooler" is "$status" 130
+    check "Ctrl-C, pooler" has "$err" "the server may go on with it, since a pooler stands between"
+    check "Ctrl-C, pooler: nothing was cancelled" busy
+    psql "$PG" -XAtc "select pg_terminate_backend(pid) from pg_stat_activity where wait_event = 'PgSleep'" >/dev/null
+    check "Ctrl-C, pooler: cleared" until_it idle
 }
 
 # ---- bench ---------------------------------------------------------------------------------------
@@ -425,6 +634,10 @@ test_run_same "sqlite:///$WORK/run.db?mode=rwc" SQLite
 test_run_streams "sqlite:///$WORK/run.db" SQLite
 test_run_missing
 test_run_sqlite
+test_run_bad_input
+test_safe_characters
+test_json_documents
+test_run_stop
 test_bench_same "sqlite:///$WORK/bench.db?mode=rwc" SQLite sqlite
 test_bench_embedded
 test_bench_signals
@@ -436,6 +649,7 @@ if [[ $PG ]]; then
     test_bench_same "$own" PostgreSQL postgresql
     PG_ALL=$PG PG=$own
     test_run_pg
+    test_run_cancel_pg
     test_bench_signals_pg
     PG=$PG_ALL
 fi
