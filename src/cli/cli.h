@@ -10,7 +10,7 @@
  *   stop.c       Ctrl-C, SIGTERM and SIGHUP; the temporary database's files
  *   client.c     engine and database: opening, one statement at a time
  *   cancel.c     cancelling that statement at the server
- *   failure.c    why a query failed
+ *   failure.c    why a query failed, and what the server said besides
  *
  *   run.c        `quring run`:    lexer.c splitter.c cut SQL into statements;
  *                                 rows.c takes results apart, table.c csv.c json.c print them

@@ -33,6 +33,8 @@ int cli_client_execute(struct cli_client *client, const char *sql);
 /* Reads one number. `sqlstate` becomes that of a failure, or "". Of 42P01 (no such table) the caller is to tell. */
 int cli_client_number(struct cli_client *client, const char *sql, int64_t *number, char sqlstate[6]);
 
+/* The notices and warnings of a query, on standard error, as psql shows them. */
+void cli_notices_show(const quring_result *result);
 /* Why a query failed, on standard error: "where: message (SQLSTATE …)", detail and hint. */
 void cli_failure_say(const char *where, const quring_done *done);
 /* The same for a statement of a text: with its lines, and a caret where the database says it went wrong. */

@@ -136,6 +136,17 @@ static void show_text(const struct cli_statement *statement, uint32_t position) 
 
 /* ---- Public ------------------------------------------------------------------------------------------------------ */
 
+void cli_notices_show(const quring_result *result) {
+    for (uint32_t i = 0; i < quring_notice_count(result); i++) {
+        const quring_error *notice = quring_notice(result, i);
+        cli_say("", "%s:  %s", notice->severity, notice->message);
+        say_line("DETAIL:  ", notice->detail);
+        say_line("HINT:  ", notice->hint);
+    }
+    if (quring_notice_dropped_count(result) > 0)
+        cli_say("", "… and %" PRIu64 " more notices", quring_notice_dropped_count(result));
+}
+
 void cli_failure_say(const char *where, const quring_done *done) {
     say_head(where, done);
     say_line("detail: ", done->error->detail);

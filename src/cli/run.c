@@ -53,8 +53,9 @@ static const char HELP[] =
     "     sqlite:////absolute.db, sqlite:// (in memory); 'sqlite:///new.db?mode=rwc' makes the file.\n"
     "     Passwords are better in ~/.pgpass or PGPASSWORD than in a URL, where `ps` shows them.\n"
     "\n"
-    "BEGIN, COMMIT, SET and temporary tables work as on any connection. Exit status: 0; 1 when a\n"
-    "statement or the output failed; 2 for wrong usage, and nothing was run; 130 after Ctrl-C.\n"
+    "BEGIN, COMMIT, SET and temporary tables work as on any connection. Notices and warnings go to\n"
+    "standard error. Exit status: 0; 1 when a statement or the output failed; 2 for wrong usage, and\n"
+    "nothing was run; 130 after Ctrl-C.\n"
     "\n"
     "Ctrl-C cancels the statement, at a PostgreSQL server too, and nothing after it is run; a second\n"
     "one ends at once. Through a pooler, which shares the server's processes out, the server is not\n"
@@ -198,8 +199,9 @@ static int stopped(struct run *run, const struct cli_statement *statement, bool 
 
 /* What became of a statement, for all to see. */
 static int settle(struct run *run, const struct cli_statement *statement, const quring_done *done) {
-    if (done->status != QURING_OK)
+    if (quring_notice_count(done->result) > 0 || done->status != QURING_OK)
         cli_out_flush(&run->out); /* on a terminal, what came before stands before */
+    cli_notices_show(done->result);
     if (done->status == QURING_OK) {
         print_result(run, done->result);
         return CLI_EXIT_OK;

@@ -445,6 +445,12 @@ test_run_pg() {
         env PGPASSWORD=hidden "$QURING" run "$PG" -c "select 1"
     fails "no server" 1 "Connection refused" "$QURING" run "postgresql://u:hidden@127.0.0.1:1/d" -c "select 1"
     check "no password" lacks "$err" hidden
+    gives "notices" 0 $'a\n1\n\nb\n2\n' bash -c "'$QURING' run '$PG' 2>'$WORK/notices' -c \"select 1 as a; do \\\$\\\$ begin
+        raise notice 'so %', chr(155); raise warning 'w' using detail = 'd', hint = 'h'; end \\\$\\\$;
+        select 2 as b\""
+    check "notices" is "$(cat "$WORK/notices")" $'NOTICE:  so \\u{9b}\nWARNING:  w\nDETAIL:  d\nHINT:  h'
+    fails "notices of what fails" 1 $'NOTICE:  first\nquring: line 1: last' "$QURING" run "$PG" \
+        -c "do \$\$ begin raise notice 'first'; raise exception 'last'; end \$\$"
 }
 
 # cancelled NAME URL SQL: Ctrl-C ends it at the server, and nothing that comes after it is run.
