@@ -3,6 +3,7 @@
 
 #include "base/list.h"
 #include "lib/seeds.h"
+#include "lite/text.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -23,6 +24,7 @@ int __real_sqlite3_reset(sqlite3_stmt *);
 int __real_sqlite3_wal_checkpoint_v2(sqlite3 *, const char *, int, int *, int *);
 void __real_sqlite3_progress_handler(sqlite3 *, int, int (*)(void *), void *);
 void *__real_sqlite3_wal_hook(sqlite3 *, int (*)(void *, sqlite3 *, const char *, int), void *);
+uint8_t __real_lite_text_route(const char *, size_t);
 bool __real_offload_waiting(const struct ring *);
 ssize_t __real_write(int, const void *, size_t);
 
@@ -148,6 +150,11 @@ int __wrap_sqlite3_reset(sqlite3_stmt *statement) {
     if (threads_simulated())
         threads_point("reset", code);
     return code;
+}
+
+uint8_t __wrap_lite_text_route(const char *sql, size_t length) {
+    uint8_t route = __real_lite_text_route(sql, length);
+    return threads_simulated() && length > 4 && memcmp(sql, "with", 4) == 0 ? LITE_TO_READER : route;
 }
 
 /* ---- The ring ---- */

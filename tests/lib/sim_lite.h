@@ -6,6 +6,7 @@
  *   steps        SQLite's machine looks up (the progress handler) every `look_steps` steps, which take a microsecond each:
  *                so a statement of a few thousand steps is a long one
  *   frames       a frame of the WAL counts `frame_factor` times, so that a few hundred writes make the WAL a long one
+ *   routes       texts that begin with WITH are taken for reads at first, so those that write move to the writer
  *   the ring     has no events but its own waking: what sleeps there is awake when its descriptor was written to, or in time
  */
 #ifndef QURING_TESTS_SIM_LITE_H

@@ -14,7 +14,7 @@
 enum {
     THREADS_MAX = 64, /* at one time */
     MUTEXES_MAX = 64, /* locked at one time */
-    TRACE_COUNT = 400,
+    TRACE_COUNT = 1000,
     POINTS_MAX = 20000000
 };
 

@@ -25,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MS = 1000000, QUERIES_MAX = 100, HANDLES_MAX = 8, ROOM = 2 };
+enum { MS = 1000000, QUERIES_MAX = 100, ROOM = 2 };
 
 /* What a storm has in it besides reads and writes of any length. */
 enum {
@@ -35,7 +35,8 @@ enum {
     CLOSING = 8,   /* a handle is closed in the middle of it, and another opened */
     LOCKS = 16,    /* somebody else writes to the file, and holds a snapshot of it, for long */
     SIBLINGS = 32, /* two handles on the same file */
-    ANYTHING = 64
+    ALONE = 64,    /* exclusive handles: one lane for all */
+    ANYTHING = 128
 };
 
 /* ---- What is asked ---- */
@@ -53,7 +54,7 @@ static const struct {
     [READ] = {ROWS "select $1, (select count(*) from log), (select count(*) from log where who = $3), count(*) from n",
               3, false, NULL},
     [WRITE] = {"insert into log(who, n) " ROWS "select $1, count(*) from n returning who", 2, true, NULL},
-    /* It does not begin as a write. */
+    /* sim_lite.h has it taken for a read. */
     [SLY_WRITE] = {ROWS "insert into log(who, n) select $1, count(*) from n returning who", 2, true, NULL},
     [PRAGMA] = {"pragma user_version", 0, false, NULL},
     [FAILING_READ] = {"select abs(-9223372036854775808), $1", 1, false, "22003"},
@@ -82,10 +83,11 @@ static struct world {
     quring_db_options options;
     quring_db *handles[ROOM];
     struct asked asked[QUERIES_MAX];
-    uint32_t asked_count, ended_count, query_count;
+    uint32_t asked_count, ended_count;
     uint32_t acked[QUERIES_MAX]; /* writes that ended OK */
     uint32_t acked_count, write_count;
     int64_t seen; /* by any read so far */
+    bool was_wal; /* the file, before the first query */
     uint32_t costs[4];
     pthread_t foreigner;
     bool foreigner_stops;
@@ -162,7 +164,8 @@ static void make_file(void) {
     foreign_exec(handle, "begin; create table log(id integer primary key, who integer, n integer, lone integer unique);"
                          "create index log_who on log(who); create table other(a);"
                          "insert into log(who, lone) values (-1, 1); commit");
-    if (chance(2))
+    world.was_wal = chance(2);
+    if (world.was_wal)
         foreign_exec(handle, "pragma journal_mode = wal");
     sqlite3_close(handle);
 }
@@ -180,6 +183,7 @@ static void draw_options(void) {
     world.options = (quring_db_options){
         .connection_count = 1 + (uint32_t)threads_draw(chance(3) ? 8 : 3),
         .depth = depths[threads_draw(4)],
+        .exclusive = world.in_it & ALONE,
         .statement_count = chance(4) ? 1 + (uint32_t)threads_draw(4) : 0,
         .commit = world.in_it & GROUPS && chance(2) ? QURING_COMMIT_GROUP : QURING_COMMIT_DEFAULT,
         .durability = QURING_DURABILITY_OFF,
@@ -190,7 +194,7 @@ static void draw_options(void) {
     world.costs[0]++;
 }
 
-static void world_open(uint64_t seed, uint32_t in_it, uint32_t query_count) {
+static void world_open(uint64_t seed, uint32_t in_it) {
     struct rng rng = {seed * 3003};
     memset(&world, 0, sizeof world);
     (void)owner_claim(); /* looks at the clock when this thread first needs it, in the first seed alone */
@@ -201,7 +205,6 @@ static void world_open(uint64_t seed, uint32_t in_it, uint32_t query_count) {
                                               .frame_factor = (int[]){1, 30, 400, 4000}[rng_below(&rng, 4)],
                                               .stepped = stepped});
     world.in_it = in_it;
-    world.query_count = query_count;
     make_file();
     draw_options();
     engine_use_port(sim_lite_port());
@@ -243,7 +246,7 @@ static bool ask(void) {
     if (world.acked_count)
         asked->witness = world.acked[threads_draw(world.acked_count)];
     char sql[320];
-    /* Each text moves from a reader to the writer once. */
+    /* A text moves from a reader to the writer once: so each is another. */
     snprintf(sql, sizeof sql, asked->kind == SLY_WRITE ? "%s -- %u" : "%s", kinds[asked->kind].sql, world.asked_count);
     quring_param params[] = {quring_int64(world.asked_count), quring_int64(asked->rows), quring_int64(asked->witness)};
     quring_query query = {.db = asked->db,
@@ -302,7 +305,8 @@ static void check_ok(uint32_t index, const quring_result *result) {
 }
 
 static bool may_end_so(const struct asked *asked, quring_status status, const char *sqlstate) {
-    bool waits = world.in_it & (LOCKS | SIBLINGS | CLOSING); /* for locks of others */
+    /* For locks of others; or, until the first write has changed the file to WAL, for those of the handle's own reads. */
+    bool waits = world.in_it & (LOCKS | SIBLINGS | CLOSING) || !world.was_wal;
     switch (status) {
     case QURING_NOT_SENT: /* the file could not be opened */
         return waits && strcmp(sqlstate, "55P03") == 0;
@@ -374,17 +378,37 @@ static void something_happens(void) {
         quring_wake(world.engine);
 }
 
-static void blow(void) {
+static void blow(uint32_t query_count) {
     uint64_t burst_most = 1 + threads_draw(30);
-    while (world.asked_count < world.query_count) {
-        for (uint64_t burst = threads_draw(burst_most + 1); burst && world.asked_count < world.query_count; burst--)
+    while (world.asked_count < query_count) {
+        for (uint64_t burst = threads_draw(burst_most + 1); burst && world.asked_count < query_count; burst--)
             if (!ask())
                 break;
         something_happens();
         run((uint32_t)threads_draw(20), chance(3) ? 0 : threads_draw(chance(2) ? 5 * MS : MS / 10));
     }
+}
+
+static void finish(void) {
     while (world.ended_count < world.asked_count)
         run(1, QURING_FOREVER);
+}
+
+/* Of all handles, in the middle of it. */
+static void end_engine(bool by_shutdown) {
+    for (uint32_t i = 0; i < world.asked_count; i++)
+        world.asked[i].closed = true;
+    if (by_shutdown) {
+        int ready = quring_shutdown(world.engine, chance(2) ? threads_draw(20 * MS) : 0);
+        LAW(ready == (int)quring_pending(world.engine), "%d ready of %u pending", ready, quring_pending(world.engine));
+        finish();
+        return;
+    }
+    quring_engine_close(world.engine); /* with its queries out: nobody sees how they end */
+    world.engine = NULL;
+    for (uint32_t i = 0; i < world.asked_count; i++)
+        if (!world.asked[i].ended)
+            world.asked[i].status = QURING_SHUTDOWN;
 }
 
 /* ---- The end ---- */
@@ -444,18 +468,22 @@ static void world_close(void) {
     world.foreigner_stops = true;
     if (world.in_it & LOCKS)
         pthread_join(world.foreigner, NULL);
-    nanosleep(&(struct timespec){.tv_sec = 1}, NULL); /* lanes look at an empty queue, and checkpoint */
-    run(0, 0);
-    for (uint32_t i = 0; i < ROOM && world.handles[i]; i++)
-        check_rest(world.handles[i]);
+    if (world.engine) {
+        nanosleep(&(struct timespec){.tv_sec = 1}, NULL); /* lanes look at an empty queue, and checkpoint */
+        run(0, 0);
+        for (uint32_t i = 0; i < ROOM && world.handles[i]; i++)
+            check_rest(world.handles[i]);
+    }
     check_rows();
-    quring_engine_close(world.engine);
+    if (world.engine)
+        quring_engine_close(world.engine);
     threads_end();
 }
 
 static void storm(uint64_t seed, uint32_t in_it, uint32_t query_count) {
-    world_open(seed, in_it, query_count);
-    blow();
+    world_open(seed, in_it);
+    blow(query_count);
+    finish();
     world_close();
 }
 
@@ -504,4 +532,15 @@ static void any_seed(uint64_t seed) {
 
 Test(sim_lanes, all_at_once) {
     seeds_run(192, any_seed);
+}
+
+static void ending_seed(uint64_t seed) {
+    world_open(seed, (uint32_t)(seed / 2) % ANYTHING);
+    blow(1 + (uint32_t)threads_draw(QUERIES_MAX - 1));
+    end_engine(seed % 2);
+    world_close();
+}
+
+Test(sim_lanes, an_end_in_mid_flight_ends_each_query_once) {
+    seeds_run(64, ending_seed);
 }
