@@ -51,7 +51,17 @@ static void expect_all(void) {
     cr_assert_eq(seen, 300);
 }
 
-/* An engine of the child's own works. */
+/* A child's own engine turns. SQLite is not for it: the parent's lane may have held one of SQLite's locks at the fork. */
+static bool turns_by_itself(void) {
+    quring_engine *engine;
+    if (quring_engine_open(NULL, &engine))
+        return false;
+    bool turns = quring_run(engine, 0, 0) == 0;
+    quring_engine_close(engine);
+    return turns;
+}
+
+/* A thread's own engine works. */
 static bool works_by_itself(void) {
     quring_engine *engine;
     quring_db *db;
@@ -68,7 +78,7 @@ static void fork_and_call(void) {
     if (child == 0) {
         who.child = true;
         const char *failed = stranger_calls(&who);
-        if (!failed && !works_by_itself())
+        if (!failed && !turns_by_itself())
             failed = "an engine of its own";
         if (!failed)
             failed = stranger_calls(&who); /* nor do they become one by owning another */
