@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 static char directory[64];
@@ -52,32 +51,39 @@ void files_open(struct live *live, const char *name, const quring_db_options *op
     live_open_url(live, files_url(name), NULL, options);
 }
 
-static void hold_lock(const char *path, uint64_t hold_ns, int ready) {
+static pid_t holder;
+static int holder_told; /* closed: let go */
+
+static void hold_lock(const char *path, int ready, int told) {
     sqlite3 *db;
+    char byte = 0;
     if (sqlite3_open(path, &db) || sqlite3_exec(db, "begin immediate", NULL, NULL, NULL))
         _exit(1);
-    if (write(ready, "x", 1) != 1)
+    if (write(ready, &byte, 1) != 1 || read(told, &byte, 1) != 0)
         _exit(1);
-    nanosleep(&(struct timespec){(time_t)(hold_ns / LIVE_SECOND), (long)(hold_ns % LIVE_SECOND)}, NULL);
     sqlite3_close(db);
     _exit(0);
 }
 
-pid_t files_lock(const char *name, uint64_t hold_ns) {
-    int ready[2];
+void files_lock(const char *name) {
+    int ready[2], told[2];
     char byte;
-    cr_assert_eq(pipe(ready), 0);
-    pid_t pid = fork();
-    if (pid == 0)
-        hold_lock(files_path(name), hold_ns, ready[1]);
+    cr_assert(pipe(ready) == 0 && pipe(told) == 0);
+    holder = fork();
+    if (holder == 0) {
+        close(told[1]);
+        hold_lock(files_path(name), ready[1], told[0]);
+    }
     close(ready[1]);
-    cr_assert(pid > 0 && read(ready[0], &byte, 1) == 1, "the other process did not get the lock");
+    close(told[0]);
+    holder_told = told[1];
+    cr_assert(holder > 0 && read(ready[0], &byte, 1) == 1, "the other process did not get the lock");
     close(ready[0]);
-    return pid;
 }
 
-void files_wait_for(pid_t pid) {
+void files_unlock(void) {
     int status;
-    cr_assert_eq(waitpid(pid, &status, 0), pid);
+    close(holder_told);
+    cr_assert_eq(waitpid(holder, &status, 0), holder);
     cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }

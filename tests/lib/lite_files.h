@@ -17,8 +17,8 @@ const char *files_url_with(const char *name, const char *parameters);
 /* live_open_url() on a file of the directory. */
 void files_open(struct live *live, const char *name, const quring_db_options *options);
 
-/* Another process that holds the file's write lock from before this returns, for `hold_ns`. */
-pid_t files_lock(const char *name, uint64_t hold_ns);
-void files_wait_for(pid_t pid);
+/* Another process holds the file's write lock, from before the first returns until the second is called. */
+void files_lock(const char *name);
+void files_unlock(void);
 
 #endif

@@ -26,11 +26,9 @@ static void teardown(void) {
 
 TestSuite(lite_faults, .init = setup, .fini = teardown);
 
+/* What is not interrupted never ends, so that no test has to say how soon it must. */
 static const char *const ENDLESS =
     "with recursive n(i) as (values(1) union all select i + 1 from n) select count(*) from n";
-
-/* Interrupting takes one of SQLite's steps, or one nap in a wait for a lock; the rest is for a loaded machine. */
-static const uint64_t PROMPT = 500 * LIVE_MS;
 
 static void open_table(const quring_db_options *options) {
     files_open(&live, "a.db", options);
@@ -40,17 +38,19 @@ static void open_table(const quring_db_options *options) {
 /* ---- Locks of other processes ---- */
 
 Test(lite_faults, a_lock_is_waited_for) {
-    open_table(NULL);
-    pid_t pid = files_lock("a.db", 300 * LIVE_MS);
-    uint64_t start = live_now_ns();
-    live_exec(&live, "insert into t(a) values(1)");
-    cr_assert_gt(live_now_ns() - start, 100 * LIVE_MS);
-    files_wait_for(pid);
+    open_table(&(quring_db_options){.busy_timeout_ns = LIVE_STALL_NS});
+    files_lock("a.db");
+    live_submit(&live, &(quring_query){.sql = "insert into t(a) values(1)"});
+    cr_assert_eq(quring_run(live.engine, 1, 100 * LIVE_MS), 0);
+    files_unlock();
+    quring_done done = live_wait(&live);
+    live_check_ok(&done, "insert");
+    live_release(&live, &done);
 }
 
 Test(lite_faults, a_lock_is_waited_for_so_long_and_by_all_together) {
     open_table(&(quring_db_options){.busy_timeout_ns = 300 * LIVE_MS});
-    pid_t pid = files_lock("a.db", 2 * LIVE_SECOND);
+    files_lock("a.db");
     uint64_t start = live_now_ns();
     for (int i = 0; i < 100; i++)
         live_submit(&live, &(quring_query){.sql = "insert into t(a) values(1)", .commit = 1 + (i / 10) % 2});
@@ -61,16 +61,16 @@ Test(lite_faults, a_lock_is_waited_for_so_long_and_by_all_together) {
         live_release(&live, &done);
     }
     uint64_t took = live_now_ns() - start;
-    cr_assert(took > 250 * LIVE_MS && took < 1500 * LIVE_MS, "%llu ms", (unsigned long long)(took / LIVE_MS));
+    cr_assert(took > 250 * LIVE_MS && took < 12 * LIVE_SECOND, "%llu ms, and one by one it is 16 s",
+              (unsigned long long)(took / LIVE_MS));
     cr_assert_eq(live_int(&live, "select count(*) from t"), 0, "reading goes on");
-    files_wait_for(pid);
+    files_unlock();
     live_exec(&live, "insert into t(a) values(1)");
 }
 
 Test(lite_faults, a_timeout_ends_a_wait_for_a_lock) {
-    open_table(&(quring_db_options){.busy_timeout_ns = 20 * LIVE_SECOND});
-    pid_t pid = files_lock("a.db", 2 * LIVE_SECOND);
-    uint64_t start = live_now_ns();
+    open_table(&(quring_db_options){.busy_timeout_ns = 10 * LIVE_STALL_NS});
+    files_lock("a.db");
     for (int i = 0; i < 10; i++) /* the first is in the lane's hands, and so are some behind it */
         live_submit(&live, &(quring_query){.sql = "insert into t(a) values(1)", .timeout_ns = 100 * LIVE_MS});
     for (int i = 0; i < 10; i++) {
@@ -78,8 +78,7 @@ Test(lite_faults, a_timeout_ends_a_wait_for_a_lock) {
         live_check_error(&done, QURING_TIMEOUT, "57014", "timeout");
         live_release(&live, &done);
     }
-    cr_assert_lt(live_now_ns() - start, 100 * LIVE_MS + PROMPT);
-    files_wait_for(pid);
+    files_unlock();
     cr_assert_eq(live_int(&live, "select count(*) from t"), 0);
 }
 
@@ -89,17 +88,14 @@ Test(lite_faults, a_timeout_ends_a_wait_behind_many_writes) {
     for (int i = 0; i < 256; i++)
         live_submit(&live, &(quring_query){.sql = "insert into t(a) values(1)"});
     quring_run(live.engine, 1, LIVE_SECOND);
-    uint64_t start = live_now_ns();
     for (uint64_t i = 0; i < 100; i++)
         live_submit(&live, &(quring_query){.sql = "insert into t(a) values(2)", .timeout_ns = 1 + i * 1000});
     live_drain(&live, NULL, NULL);
     cr_assert_leq(live_int(&live, "select count(*) from t where a = 2"), 100);
-    cr_assert_lt(live_now_ns() - start, 20 * LIVE_SECOND);
     for (int i = 0; i < 256; i++)
         live_submit(&live, &(quring_query){.sql = "insert into t(a) values(3)", .timeout_ns = 2 * LIVE_MS});
-    start = live_now_ns();
     live_drain(&live, NULL, NULL);
-    cr_assert_lt(live_now_ns() - start, PROMPT);
+    cr_assert_leq(live_int(&live, "select count(*) from t where a = 3"), 256);
 }
 
 /* ---- Runaways ---- */
@@ -107,11 +103,9 @@ Test(lite_faults, a_timeout_ends_a_wait_behind_many_writes) {
 Test(lite_faults, a_runaway_ends_with_its_timeout) {
     open_table(&(quring_db_options){.connection_count = 1});
     for (int round = 0; round < 20; round++) {
-        uint64_t start = live_now_ns();
         live_submit(&live, &(quring_query){.sql = ENDLESS, .timeout_ns = 20 * LIVE_MS});
         quring_done done = live_wait(&live);
         live_check_error(&done, QURING_TIMEOUT, "57014", "timeout");
-        cr_assert_lt(live_now_ns() - start, 20 * LIVE_MS + PROMPT);
         live_release(&live, &done);
         cr_assert_eq(live_int(&live, "select 42"), 42);
     }
@@ -123,7 +117,7 @@ Test(lite_faults, a_runaway_does_not_block_the_reads_beside_it) {
     quring_id id = live_submit(&live, &(quring_query){.sql = ENDLESS, .user_data = 1});
     for (int i = 0; i < 2000; i++)
         live_submit(&live, &(quring_query){.sql = "select count(*) from t"});
-    uint64_t until = live_now_ns() + 20 * LIVE_SECOND;
+    uint64_t until = live_now_ns() + LIVE_STALL_NS;
     uint32_t count = 0;
     while (count < 2000 && live_now_ns() < until) {
         quring_run(live.engine, 1, LIVE_SECOND);
@@ -142,13 +136,11 @@ Test(lite_faults, those_behind_a_runaway_can_give_up) {
     quring_id id = live_submit(&live, &(quring_query){.sql = ENDLESS});
     for (int i = 0; i < 500; i++)
         live_submit(&live, &(quring_query){.sql = "select 1", .timeout_ns = 50 * LIVE_MS});
-    uint64_t start = live_now_ns();
     for (int i = 0; i < 500; i++) {
         quring_done done = live_wait(&live);
         live_check_error(&done, QURING_TIMEOUT, "57014", "timeout");
         live_release(&live, &done);
     }
-    cr_assert_lt(live_now_ns() - start, 50 * LIVE_MS + PROMPT);
     quring_cancel(live.engine, id);
     live_drain(&live, NULL, NULL);
 }
@@ -206,9 +198,7 @@ Test(lite_faults, shutdown_ends_all_at_once) {
     open_table(&(quring_db_options){.durability = QURING_DURABILITY_OFF});
     live_submit(&live, &(quring_query){.sql = ENDLESS, .timeout_ns = 0});
     quring_run(live.engine, 1, 20 * LIVE_MS);
-    uint64_t start = live_now_ns();
     cr_assert_eq(quring_shutdown(live.engine, 0), 1);
-    cr_assert_lt(live_now_ns() - start, PROMPT);
     quring_done done = live_wait(&live);
     live_check_error(&done, QURING_SHUTDOWN, "57P01", "");
     live_release(&live, &done);
@@ -225,17 +215,15 @@ Test(lite_faults, shutdown_with_grace) {
 }
 
 Test(lite_faults, closing_while_others_lock_and_statements_run) {
-    open_table(&(quring_db_options){.busy_timeout_ns = 30 * LIVE_SECOND});
-    pid_t pid = files_lock("a.db", LIVE_SECOND);
+    open_table(&(quring_db_options){.busy_timeout_ns = 10 * LIVE_STALL_NS});
+    files_lock("a.db");
     live_submit(&live, &(quring_query){.sql = "insert into t(a) values(1)"});
     for (int i = 0; i < 5; i++)
         live_submit(&live, &(quring_query){.sql = ENDLESS});
     quring_run(live.engine, 1, 20 * LIVE_MS);
-    uint64_t start = live_now_ns();
     quring_engine_close(live.engine);
     live.engine = NULL;
-    cr_assert_lt(live_now_ns() - start, PROMPT);
-    files_wait_for(pid);
+    files_unlock();
 }
 
 Test(lite_faults, closing_one_handle_leaves_the_other) {
@@ -318,7 +306,7 @@ static void query_damaged(const char *name, uint32_t counts[QURING_SHUTDOWN + 1]
                                         "select count(*) from t_a_is_no_table"};
     files_open(&live, name, &(quring_db_options){.connection_count = 1, .durability = QURING_DURABILITY_OFF});
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        live_submit(&live, &(quring_query){.sql = texts[i], .timeout_ns = 5 * LIVE_SECOND});
+        live_submit(&live, &(quring_query){.sql = texts[i], .timeout_ns = LIVE_STALL_NS});
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         quring_done done = live_wait(&live);
         counts[done.status]++;

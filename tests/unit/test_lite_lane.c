@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The backend with its lanes, whose jobs run here and now: runs of reads, groups, moving, giving back, abandoning. */
 #include "lib/lite_bed.h"
+#include "lib/naps.h"
 #include "lite/text.h"
 
 #include <pthread.h>
@@ -82,7 +83,7 @@ Test(lane, reads_of_one_run_see_one_snapshot) {
     pthread_t thread;
     pthread_create(&thread, NULL, write_on, (void *)bed_path(&bed, "a.db"));
     int64_t before = 0, changes = 0;
-    for (int round = 0; round < 10; round++) {
+    while (changes < 5) { /* as long as it takes for the writer to come between */
         struct query *queries[40];
         for (int i = 0; i < 40; i++)
             queries[i] = submit("select count(*) from t");
@@ -97,7 +98,6 @@ Test(lane, reads_of_one_run_see_one_snapshot) {
     }
     atomic_store(&writer_stop, true);
     pthread_join(thread, NULL);
-    cr_assert_gt(changes, 1, "the writer never came through, so this showed nothing");
 }
 
 Test(lane, one_error_spares_the_run) {
@@ -308,12 +308,11 @@ Test(lane, a_group_under_a_foreign_lock) {
     struct query *queries[20];
     for (int i = 0; i < 20; i++)
         queries[i] = submit_group("insert into t(a) values('x')");
-    uint64_t start = lite_now_ns();
+    uint64_t before = naps_ns();
     bed_drain(&bed);
-    uint64_t took = lite_now_ns() - start;
     for (int i = 0; i < 20; i++)
         bed_check(queries[i], QURING_SERVER_ERROR, "55P03", "locked");
-    cr_assert_lt(took, 500000000, "all of them waited together: %llu ns", (unsigned long long)took);
+    cr_assert_leq(naps_ns() - before, 100000000, "all of them wait together, and no longer than busy_timeout_ns");
     sqlite3_close(other);
     must("insert into t(a) values('y')");
 }
