@@ -52,8 +52,9 @@ static const char HELP[] =
     "\n"
     "Figures: latency is what a query took from its submission (with -R: its scheduled start) to the\n"
     "batch of completions it came in. CPU time is this process's, all of its threads; for SQLite that\n"
-    "includes the database. Ctrl-C ends early with the figures so far; a second one ends at once.\n"
-    "Exit status: 0; 1 when a query failed; 2 for wrong usage.\n";
+    "includes the database. Failures are counted by SQLSTATE, or status where there is none. Ctrl-C\n"
+    "ends early with the figures so far; a second one ends at once. Exit status: 0; 1 when a query\n"
+    "failed; 2 for wrong usage.\n";
 
 enum { CONNECTIONS_MAX = 10000, DEPTH_MAX = 65535, QUERIES_MAX = 1048576, WARM_UP_MS = 3000 };
 

@@ -157,11 +157,21 @@ static void begin_due(struct loop *loop, uint64_t now) {
 
 /* ---- Ending queries ---------------------------------------------------------------------------------------------- */
 
+static void count_failure(struct cli_load_figures *figures, const quring_done *done) {
+    const char *name = *done->error->sqlstate ? done->error->sqlstate : quring_status_name(done->status);
+    struct cli_failure_kind *kind = figures->failures, *last = kind + CLI_FAILURE_KINDS - 1;
+    while (kind < last && kind->count > 0 && strcmp(kind->name, name) != 0)
+        kind++;
+    snprintf(kind->name, sizeof kind->name, "%s", kind == last ? "others" : name);
+    kind->count++;
+}
+
 static void note_error(struct loop *loop, const quring_done *done, uint64_t now) {
     if (done->status == QURING_SHUTDOWN && !loop->issuing) {
         loop->figures->unfinished_count++;
         return;
     }
+    count_failure(loop->figures, done);
     if (loop->figures->error_count++ == 0) {
         const struct slot *slot = &loop->slots[done->user_data];
         char where[256];

@@ -15,9 +15,18 @@
 #include "cli/histogram.h"
 #include "cli/workload.h"
 
+enum { CLI_FAILURE_KINDS = 12 };
+
+/* How often queries failed in one way: an SQLSTATE, or the status where there is none. */
+struct cli_failure_kind {
+    char name[16];
+    uint64_t count;
+};
+
 struct cli_load_figures {
     struct cli_histogram latency; /* ns, of queries that succeeded */
     uint64_t error_count;
+    struct cli_failure_kind failures[CLI_FAILURE_KINDS]; /* in order of appearance; the last takes all further kinds */
     double seconds;
     double cpu_user_seconds, cpu_system_seconds; /* of all threads */
     uint64_t enter_count, sent_bytes, received_bytes;

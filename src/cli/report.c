@@ -166,6 +166,15 @@ void cli_report_put_drawing(struct cli_out *out, const struct cli_histogram *lat
 
 /* ---- The end ----------------------------------------------------------------------------------------------------- */
 
+static void put_failures(struct cli_out *out, const struct cli_load_figures *figures) {
+    cli_out_text(out, "failed with  ");
+    for (size_t i = 0; i < CLI_FAILURE_KINDS && figures->failures[i].count > 0; i++) {
+        cli_out_format(out, "%s%s: ", i > 0 ? ", " : "", figures->failures[i].name);
+        cli_report_put_count(out, (double)figures->failures[i].count);
+    }
+    cli_out_char(out, '\n');
+}
+
 static void put_latency(struct cli_out *out, const struct cli_load_figures *figures, bool utf8) {
     static const struct {
         const char *name;
@@ -217,6 +226,8 @@ void cli_report_summary(struct cli_out *out, const struct cli_report *report, co
     cli_out_text(out, " queries/s (");
     cli_report_put_count(out, count);
     cli_out_format(out, " in %.2f s, %" PRIu64 " failed)\n", figures->seconds, figures->error_count);
+    if (figures->error_count > 0)
+        put_failures(out, figures);
     if (figures->latency.count == 0)
         return;
     put_latency(out, figures, utf8);

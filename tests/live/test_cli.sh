@@ -561,6 +561,19 @@ END
     printf 'select 1;\nselect * from nosuch;\n' >"$WORK/s.sql"
     fails "$name: failing" 1 "s.sql:2: " "$QURING" bench "$url" -f "$WORK/s.sql" -n 50 -c 1 -d 1
     check "$name: failing" has "$err" "SQLSTATE 42P01"
+    check "$name: failing" has "$out" $'25 failed)\nfailed with  42P01: 25\n'
+    printf 'select * from nosuch;\n' >"$WORK/s.sql"
+    printf 'select nosuch;\n' >"$WORK/s2.sql"
+    fails "$name: failing in two ways" 1 "the first failure" \
+        "$QURING" bench "$url" -b select@8 -f "$WORK/s.sql" -f "$WORK/s2.sql" -n 1000
+    check "$name: failing in two ways" is "$(python3 - "$WORK/out" <<'END'
+import re, sys
+text = open(sys.argv[1]).read()
+failed = int(re.search(r", (\d+) failed\)", text)[1])
+kinds = dict(re.findall(r"(\w+): (\d+)", re.search(r"failed with (.*)", text)[1]))
+print(sorted(kinds), failed == sum(map(int, kinds.values())))
+END
+)" "['42703', '42P01'] True"
     printf 'select * from nosuch;\n' >"$WORK/s.sql"
     fails "$name: hopeless" 1 "all of them" "$QURING" bench "$url" -f "$WORK/s.sql" -T 60
     printf 'select 1;\n\\sleep 1\n' >"$WORK/s.sql"
