@@ -13,12 +13,12 @@
 
 enum {
     CHECKPOINT_FRAMES = 1000,   /* SQLite's own default */
-    WAL_FRAMES_MAX = 16 * 1000, /* from here on, readers are waited for */
+    WAL_FRAMES_MAX = 16 * 1000, /* from here on, reads are held back until it starts over */
     MIN_SHARE = 8
 };
 
 static const uint64_t REPORT_EVERY_NS = 200000;
-static const uint64_t CHECKPOINT_WAIT_NS = 50000000;
+static const uint64_t RESTART_WAIT_NS = 200000000, RESTART_WAIT_MAX_NS = 5000000000;
 
 static void lane_pause(struct lite_watch *watch);
 
@@ -37,6 +37,7 @@ bool lite_lane_init(struct lite_lane *lane, struct lite_db *db, enum lite_role r
     lite_chain_init(&lane->finished);
     lite_chain_init(&lane->moved);
     lane->next_checkpoint = CHECKPOINT_FRAMES;
+    lane->next_restart = WAL_FRAMES_MAX;
     lane->taken = calloc(db->base.options.depth, sizeof *lane->taken);
     bool ok = lite_conn_init(&lane->conn, &db->config, role);
     lane->conn.watch.pause = lane_pause;
@@ -53,7 +54,7 @@ void lite_lane_free(struct lite_lane *lane) {
 static bool has_news(const struct lite_lane *lane) {
     const struct lite_news *news = &lane->news;
     return lane->finished.count || lane->moved.count || news->open_count || news->open_failure_count ||
-           news->close_count || news->stuck_count;
+           news->close_count || news->call_count;
 }
 
 /* Loads all that there is to say onto a post. */
@@ -96,15 +97,15 @@ void lite_lane_sift(struct lite_lane *lane) {
 }
 
 /* Under the lock nothing can be abandoned, so what goes back to the queue is alive. */
-static void give_back_rest(struct lite_lane *lane) {
+static void give_back_rest(struct lite_lane *lane, bool stuck) {
     lite_pool_lock(lane->pool);
-    lane->stuck = true;
+    lane->stuck = stuck;
     atomic_store_explicit(&lane->attention, true, memory_order_relaxed);
     lite_lane_sift(lane);
     lite_pool_give_back(lane->pool, lane->taken + lane->next, lane->taken_count - lane->next);
     lite_pool_unlock(lane->pool);
     lane->taken_count = lane->next;
-    lane->news.stuck_count++;
+    lane->news.call_count++;
 }
 
 /* From within a statement that takes long or waits for a lock. */
@@ -113,7 +114,7 @@ static void lane_pause(struct lite_watch *watch) {
     struct lite_lane *lane = base_container_of(conn, struct lite_lane, conn);
     bool others = conn->role == LITE_READER && lane->db->lane_count > 2;
     if (others && !lane->stuck)
-        give_back_rest(lane);
+        give_back_rest(lane, true);
     lite_lane_sift(lane);
     report(lane);
 }
@@ -137,21 +138,44 @@ void lite_lane_run_next(struct lite_lane *lane) {
         lite_chain_add(lite_lane_run(lane, query) ? &lane->finished : &lane->moved, query);
 }
 
+/* The longer the log, the longer are the reads that are worth waiting for. */
+static uint64_t restart_wait_ns(uint32_t frames) {
+    uint64_t wait_ns = RESTART_WAIT_NS * (frames / WAL_FRAMES_MAX);
+    return wait_ns < RESTART_WAIT_MAX_NS ? wait_ns : RESTART_WAIT_MAX_NS;
+}
+
+static void bar_reads(struct lite_lane *lane, bool barred) {
+    struct lite_pool *reads = &lane->db->reads;
+    lite_pool_lock(reads);
+    lite_pool_bar(reads, barred);
+    lite_pool_unlock(reads);
+    lane->news.call_count += !barred;
+}
+
 /*
  * The writer checkpoints when what it wrote was reported, instead of within a commit. Readers that overlap for ever would
- * keep the WAL from starting over; so once it is long they are waited for, and for a moment only.
+ * keep the log from starting over: once it is long, no read begins until those at work have ended, for a bounded time. A
+ * read that takes longer than that, or one of another process, lets the log grow by a quarter before the next try.
  */
 static void checkpoint(struct lite_lane *lane) {
     struct lite_conn *conn = &lane->conn;
     int frames = 0, copied = 0;
-    bool wait = conn->wal_frame_count >= WAL_FRAMES_MAX;
-    conn->watch.wait_until_ns = lite_now_ns() + (wait ? CHECKPOINT_WAIT_NS : 0);
-    int mode = wait ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE;
+    uint32_t before = conn->wal_frame_count;
+    bool restart = before >= lane->next_restart;
+    if (restart)
+        bar_reads(lane, true);
+    conn->watch.wait_until_ns = lite_now_ns() + (restart ? restart_wait_ns(before) : 0);
+    int mode = restart ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE;
     int code = sqlite3_wal_checkpoint_v2(conn->handle, "main", mode, &frames, &copied);
     conn->watch.wait_until_ns = conn->watch.locked_since_ns = 0;
-    bool all = code == SQLITE_OK && frames == copied;
-    lane->next_checkpoint = all || frames < 0 ? CHECKPOINT_FRAMES : (uint32_t)frames + CHECKPOINT_FRAMES;
-    lane->checkpointed_frames = conn->wal_frame_count;
+    if (restart) {
+        bar_reads(lane, false);
+        report(lane); /* whoever waits for a read should not wait for the next write, too */
+    }
+    if (restart && code != SQLITE_OK)
+        lane->next_restart = before + before / 4;
+    lane->next_checkpoint = before + CHECKPOINT_FRAMES;
+    lane->checkpointed_frames = before;
     conn->wal_frame_count = 0; /* until the next commit counts them */
 }
 
@@ -159,6 +183,7 @@ static bool checkpoint_due(struct lite_lane *lane) {
     uint32_t frames = lane->conn.wal_frame_count;
     if (frames < lane->checkpointed_frames) { /* the WAL has started over */
         lane->next_checkpoint = CHECKPOINT_FRAMES;
+        lane->next_restart = WAL_FRAMES_MAX;
         lane->checkpointed_frames = frames;
     }
     return base_unlikely(frames >= lane->next_checkpoint) && !lite_conn_in_transaction(&lane->conn);
@@ -202,6 +227,10 @@ static void lane_read(struct lite_lane *lane) {
     struct lite_conn *conn = &lane->conn;
     bool shared = lane->taken_count > 1;
     while (lane->next < lane->taken_count) {
+        if (base_unlikely(lite_pool_barred(lane->pool))) {
+            give_back_rest(lane, false);
+            break;
+        }
         if (shared && !lite_conn_in_transaction(conn))
             (void)lite_conn_control(conn, LITE_BEGIN); /* failing, each has one of its own */
         lite_lane_run_next(lane);

@@ -237,7 +237,7 @@ static void wake(struct lite_pool *pool, struct lite_lane *lanes, uint32_t count
     uint32_t post_count = 0, working = 0;
     lite_pool_lock(pool);
     uint64_t queued = lite_pool_queued(pool);
-    uint64_t wanted = queued ? 1 + queued * query_ns / WAKE_NS : at_least;
+    uint64_t wanted = lite_pool_barred(pool) ? 0 : queued ? 1 + queued * query_ns / WAKE_NS : at_least;
     for (uint32_t i = 0; i < count; i++)
         working += lanes[i].busy && !lanes[i].stuck;
     for (uint32_t i = 0; i < count && working < wanted; i++) {

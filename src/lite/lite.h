@@ -42,8 +42,8 @@ struct lite_news {
     uint32_t count;         /* of both */
     uint32_t prepare_count;
     uint32_t open_count, open_failure_count, close_count;
-    uint32_t stuck_count; /* a statement takes long, and others should look after the queue */
-    uint32_t query_ns;    /* what one query cost, of the last run of them; 0: not known */
+    uint32_t call_count; /* others should look after the queue: a statement takes long, or reads were held back */
+    uint32_t query_ns;   /* what one query cost, of the last run of them; 0: not known */
 };
 
 /* News on its way: as a report while the lane works, or with the end of its job. */
@@ -81,7 +81,7 @@ struct lite_lane {
     uint32_t let_go_count; /* no longer held, to be told to the pool under its lock */
     uint32_t alone_until;  /* taken[… alone_until) were rolled back with their group, and run alone */
     uint64_t reported_ns;
-    uint32_t next_checkpoint, checkpointed_frames; /* in frames of the WAL */
+    uint32_t next_checkpoint, next_restart, checkpointed_frames; /* in frames of the WAL */
     struct lite_chain finished, moved;
     struct lite_news news; /* that no post has carried yet, but for the chains */
 };

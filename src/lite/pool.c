@@ -47,6 +47,8 @@ bool lite_pool_put(struct lite_pool *pool, struct query *query) {
 
 uint32_t lite_pool_take(struct lite_pool *pool, struct query **taken, uint32_t count) {
     uint32_t n = 0;
+    if (base_unlikely(lite_pool_barred(pool)))
+        return 0;
     while (n < count && pool->head != pool->tail) {
         struct query *query = *pool_slot(pool, pool->head++);
         if (query)

@@ -25,6 +25,7 @@ struct lite_pool {
     uint32_t head;     /* positions; they wrap, and their low bits are the index in the ring */
     uint32_t tail;
     uint32_t held_count; /* in the hands of lanes */
+    atomic_bool barred;  /* read without the lock, too */
 };
 
 bool lite_pool_init(struct lite_pool *pool);
@@ -38,7 +39,15 @@ static inline void lite_pool_unlock(struct lite_pool *pool) {
     pthread_mutex_unlock(&pool->lock);
 }
 
+static inline bool lite_pool_barred(const struct lite_pool *pool) {
+    return atomic_load_explicit(&pool->barred, memory_order_relaxed);
+}
+
 /* The rest needs the lock. */
+
+static inline void lite_pool_bar(struct lite_pool *pool, bool barred) {
+    atomic_store_explicit(&pool->barred, barred, memory_order_relaxed);
+}
 
 static inline uint32_t lite_pool_queued(const struct lite_pool *pool) {
     return pool->tail - pool->head;
@@ -47,7 +56,7 @@ static inline uint32_t lite_pool_queued(const struct lite_pool *pool) {
 /* Behind all others. False: out of memory. */
 bool lite_pool_put(struct lite_pool *pool, struct query *query);
 
-/* Moves up to `count` queries from the front into a lane's hands; returns how many. */
+/* Moves up to `count` queries from the front into a lane's hands; returns how many: none while the pool is barred. */
 uint32_t lite_pool_take(struct lite_pool *pool, struct query **taken, uint32_t count);
 
 /* Puts queries that a lane took, and does not want after all, back to the front. NULLs are skipped. */

@@ -626,3 +626,61 @@ Test(lane, the_log_stays_short) {
     cr_assert_lt(frames, 3000, "%u frames: it never started over", frames);
     sqlite3_close(reader);
 }
+
+static sqlite3 *overlapping;
+static uint32_t waits, waits_barred;
+
+static void end_overlap(struct lite_watch *watch) {
+    (void)watch;
+    waits++;
+    waits_barred += lite_pool_barred(&lite()->reads);
+    sqlite3_exec(overlapping, "rollback", NULL, NULL, NULL);
+}
+
+/* There is always a read at work when the writer looks, until no more are let in. */
+Test(lane, reads_are_held_back_until_the_log_starts_over) {
+    open_file(&(quring_db_options){.durability = QURING_DURABILITY_OFF});
+    must("create table t(a)");
+    must("insert into t values(1)");
+    sqlite3_open(bed_path(&bed, "a.db"), &overlapping);
+    sqlite3_exec(overlapping, "begin; select * from t", NULL, NULL, NULL);
+    lane(0)->conn.watch.pause = end_overlap;
+    for (int round = 0; round < 40; round++)
+        must("update t set a = randomblob(4000000)");
+    sqlite3_close(overlapping);
+    cr_assert_gt(waits, 0);
+    cr_assert_eq(waits_barred, waits);
+    cr_assert_not(lite_pool_barred(&lite()->reads));
+    uint32_t pages = (uint32_t)(wal_bytes() / 4096);
+    cr_assert_lt(pages, 18000, "%u pages: it did not start over at 16000", pages);
+    cr_assert_eq(number("select length(a) from t"), 4000000);
+}
+
+static void bar_once(struct lite_watch *watch) {
+    (void)watch;
+    if (pauses++ == 0)
+        lite_pool_bar(&lite()->reads, true);
+}
+
+Test(lane, a_run_of_reads_ends_early_when_reads_are_held_back) {
+    open_file(&(quring_db_options){.connection_count = 1, .depth = 64});
+    must("create table t(a)");
+    lane(1)->conn.watch.pause = bar_once;
+    struct query *slow = submit(LONG), *quick[15];
+    for (int i = 0; i < 15; i++)
+        quick[i] = submit("select 5");
+    for (int i = 0; i < 10; i++)
+        bed_turn(&bed);
+    cr_assert_eq(bed_int(slow, 0, 0), 3000000);
+    cr_assert_eq(lite_pool_queued(&lite()->reads), 15);
+    cr_assert_not(lane(1)->busy);
+    cr_assert_not(lite_conn_in_transaction(&lane(1)->conn));
+    lite_backend.abandon(quick[3], QURING_CANCELLED);
+    lite_pool_bar(&lite()->reads, false);
+    bed_drain(&bed);
+    for (int i = 0; i < 15; i++)
+        if (i == 3)
+            bed_check(quick[i], QURING_CANCELLED, "57014", "cancelled");
+        else
+            cr_assert_eq(bed_int(quick[i], 0, 0), 5);
+}

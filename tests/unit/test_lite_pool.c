@@ -67,6 +67,21 @@ Test(pool, withdraws_what_is_queued_only) {
     cr_assert(lite_pool_withdraw(&pool, &queries[0]));
 }
 
+Test(pool, barred_it_hands_out_nothing_and_takes_all) {
+    struct query *taken[4];
+    cr_assert(lite_pool_put(&pool, &queries[0]) && lite_pool_put(&pool, &queries[1]));
+    cr_assert_eq(lite_pool_take(&pool, taken, 1), 1);
+    lite_pool_bar(&pool, true);
+    cr_assert_eq(lite_pool_take(&pool, taken + 1, 3), 0);
+    cr_assert(lite_pool_put(&pool, &queries[2]));
+    lite_pool_give_back(&pool, taken, 1);
+    cr_assert(lite_pool_withdraw(&pool, &queries[1]));
+    cr_assert_eq(lite_pool_take(&pool, taken, 4), 0);
+    lite_pool_bar(&pool, false);
+    cr_assert_eq(lite_pool_take(&pool, taken, 4), 2);
+    cr_assert(taken[0] == &queries[0] && taken[1] == &queries[2]);
+}
+
 /* Against a list of who must come next; positions start where they soon wrap. */
 Test(pool, random_moves_match_a_model) {
     static uint32_t model[4 * QUERIES];
