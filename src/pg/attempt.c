@@ -11,6 +11,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 static const uint64_t LATE_NS = 100000000;  /* past its deadline, before it is left behind */
@@ -35,12 +36,27 @@ static void attempt_free(struct pg_connect *connect) {
     free(connect);
 }
 
+/* Closes a connection that nobody wants any more; `port` NULL: on the attempt's own thread. */
+static void discard(struct pg_connect *connect, struct port *port) {
+    struct buf out;
+    if (connect->fd < 0)
+        return;
+    pg_farewell(connect->tls, &out);
+    if (port) {
+        port->methods->send_now(port, connect->fd, buf_head(&out), buf_size(&out));
+        port->methods->close(port, connect->fd);
+    } else {
+        (void)!send(connect->fd, buf_head(&out), buf_size(&out), MSG_DONTWAIT | MSG_NOSIGNAL);
+        close(connect->fd);
+    }
+    buf_free(&out);
+    pg_tls_close(connect->tls);
+}
+
 /* On its own thread: what it reached nobody wants any more. */
 static void attempt_left(struct errand *errand) {
     struct pg_connect *connect = base_container_of(errand, struct pg_connect, errand);
-    if (connect->fd >= 0)
-        close(connect->fd);
-    pg_tls_close(connect->tls);
+    discard(connect, NULL);
     atomic_fetch_sub(&connect->strays->count, 1);
     attempt_free(connect);
 }
@@ -79,8 +95,7 @@ static void attempt_done(struct errand *errand) {
     if (connect->fd < 0) {
         pg_conn_failed(conn, connect->sqlstate, connect->message);
     } else if (conn->db->base.closing || !pg_conn_hand_over(conn, connect)) {
-        port->methods->close(port, connect->fd);
-        pg_tls_close(connect->tls);
+        discard(connect, port);
         pg_conn_failed(conn, "53200", "out of memory, or over the engine's connection_count");
     } else {
         begin_barrier(conn, connect->until_ns);

@@ -215,6 +215,8 @@ bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect);
 void pg_conn_close(struct pg_conn *conn); /* towards DOWN, from any state */
 /* Why it is down, or will be. */
 void pg_conn_reason(struct pg_conn *conn, quring_status reason, const char *sqlstate, const char *message);
+/* Terminate, and under TLS close_notify: what a server is told before its connection is closed. Makes `out`. */
+void pg_farewell(struct pg_tls *tls, struct buf *out);
 /* CONNECTING -> DOWN */
 void pg_conn_failed(struct pg_conn *conn, const char *sqlstate, const char *message);
 void pg_conn_send(struct pg_conn *conn, struct query *query);

@@ -118,6 +118,13 @@ bool pg_tls_seal(struct pg_tls *tls, struct buf *plain, struct buf *out) {
     return move_output(tls, out);
 }
 
+void pg_tls_end(struct pg_tls *tls, struct buf *plain, struct buf *out) {
+    if (!pg_tls_seal(tls, plain, out))
+        return;
+    (void)SSL_shutdown(tls->ssl);
+    (void)move_output(tls, out);
+}
+
 bool pg_tls_has_output(const struct pg_tls *tls) {
     return BIO_ctrl_pending(tls->out) != 0;
 }

@@ -24,6 +24,9 @@ bool pg_tls_receive(struct pg_tls *tls, const uint8_t *bytes, size_t size, struc
 /* All of `plain` -> ciphertext at the end of `out`. False: broken for good. */
 bool pg_tls_seal(struct pg_tls *tls, struct buf *plain, struct buf *out);
 
+/* The last of the plaintext, and our close_notify -> ciphertext at the end of `out`. */
+void pg_tls_end(struct pg_tls *tls, struct buf *plain, struct buf *out);
+
 /* Whether pg_tls_seal() would have something to put out though there is no plaintext. */
 bool pg_tls_has_output(const struct pg_tls *tls);
 

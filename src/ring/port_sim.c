@@ -284,6 +284,12 @@ static uint64_t sim_port_now_ns(struct port *port) {
     return sim_of(port)->now_ns;
 }
 
+static void sim_send_now(struct port *port, int fd, const void *bytes, size_t size) {
+    struct sim *sim = sim_of(port);
+    sim_trace(sim, "send now", fd, (int64_t)size, 0);
+    sim_peer_send_now(sim_peer_of(sim, fd), bytes, size);
+}
+
 static void sim_shutdown(struct port *port, int fd) {
     struct sim *sim = sim_of(port);
     sim_trace(sim, "shutdown", fd, 0, 0);
@@ -311,6 +317,7 @@ static const struct port_methods sim_methods = {
     .enter = sim_enter,
     .collect = sim_collect,
     .now_ns = sim_port_now_ns,
+    .send_now = sim_send_now,
     .shutdown = sim_shutdown,
     .close = sim_close,
     .destroy = sim_destroy,

@@ -87,6 +87,7 @@ void *sim_memory(void *memory); /* as it is; ends the process when it is NULL */
 /* port_sim_socket.c */
 struct sim_peer *sim_peer_of(struct sim *sim, int fd); /* open, or the process ends */
 void sim_peer_submit(struct sim_op *op);
+void sim_peer_send_now(struct sim_peer *peer, const void *bytes, size_t size);
 void sim_peer_shutdown(struct sim_peer *peer);
 void sim_peer_close(struct sim_peer *peer);
 void sim_peer_free(struct sim_peer *peer);

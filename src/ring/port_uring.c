@@ -191,6 +191,11 @@ static uint32_t uring_collect(struct port *port, struct port_event *events, uint
     return count;
 }
 
+static void uring_send_now(struct port *port, int fd, const void *bytes, size_t size) {
+    (void)port;
+    (void)!send(fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 static void uring_shutdown(struct port *port, int fd) {
     (void)port;
     (void)shutdown(fd, SHUT_RDWR);
@@ -233,6 +238,7 @@ static const struct port_methods uring_methods = {
     .enter = uring_enter,
     .collect = uring_collect,
     .now_ns = uring_now_ns,
+    .send_now = uring_send_now,
     .shutdown = uring_shutdown,
     .close = uring_close,
     .watch = uring_watch,

@@ -74,6 +74,12 @@ void wire_put_sync(struct buf *out) {
         put_header(at, 'S', 4);
 }
 
+void wire_put_terminate(struct buf *out) {
+    uint8_t *at = buf_extend(out, 5);
+    if (at)
+        put_header(at, 'X', 4);
+}
+
 void wire_bind_begin(struct buf *out, struct wire_bind *bind, const char *statement_name, uint16_t param_count) {
     size_t name_length = name_size(statement_name);
     size_t formats = 5 + 1 + name_length + 1 + 2;

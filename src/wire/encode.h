@@ -17,6 +17,7 @@ void wire_put_describe_statement(struct buf *out, const char *name);
 void wire_put_close_statement(struct buf *out, const char *name);
 void wire_put_execute(struct buf *out); /* the unnamed portal, all rows */
 void wire_put_sync(struct buf *out);
+void wire_put_terminate(struct buf *out);
 
 /*
  * Bind of the unnamed portal. Between begin and end the caller appends each parameter's i32 length and bytes in

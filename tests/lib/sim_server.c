@@ -316,7 +316,7 @@ static void on_message(struct sim_conn *conn, uint8_t type, struct cursor *body)
     if (type == 'S')
         on_sync(conn, body);
     else if (type == 'X')
-        conn->over = true;
+        conn->over = ++conn->server->terminates;
     else if (conn->skipping)
         check(conn, strchr("PBDEC", type), "its type");
     else if (type == 'P')

@@ -68,7 +68,7 @@ struct sim_server {
     bool in_order;             /* queries must be executed in the order in which they were asked */
     /* what it saw */
     uint32_t last_index;
-    uint64_t messages, syncs, parses;
+    uint64_t messages, syncs, parses, terminates;
     uint32_t prepared_most; /* on one connection at a time */
 };
 

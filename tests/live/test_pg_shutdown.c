@@ -142,3 +142,28 @@ Test(pg_shutdown, close_of_one_database) {
     cr_assert_leq(stats.connection_count, 2);
     live_close(&live);
 }
+
+/* A server that was not told logs that it lost the connection. */
+Test(pg_shutdown, the_server_is_told_of_the_end) {
+    static const char LOGGED[] = "select count(*) from regexp_matches(pg_read_file('server.log'), "
+                                 "'unexpected EOF|could not receive data|could not accept SSL', 'g')";
+    struct live observer;
+    live_open(&observer, &(quring_db_options){.connection_count = 1});
+    int64_t before = live_int(&observer, LOGGED);
+    for (int i = 0; i < 20; i++) {
+        live_open_url(&live, live_url_with("application_name=live_told"), NULL,
+                      &(quring_db_options){.connection_count = 3});
+        cr_assert_eq(live_int(&live, "select 1"), 1);
+        for (quring_stats stats = {0}; stats.connection_count < 3; quring_stats_get(live.engine, &stats)) {
+            live_submit(&live, &(quring_query){.sql = "select pg_sleep(0.001)"});
+            live_drain(&live, NULL, NULL);
+        }
+        if (i % 2)
+            quring_db_close(live.db);
+        live_close(&live);
+    }
+    while (live_int(&observer, "select count(*) from pg_stat_activity where application_name = 'live_told'"))
+        ;
+    cr_assert_eq(live_int(&observer, LOGGED) - before, 0);
+    live_close(&observer);
+}

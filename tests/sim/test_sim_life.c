@@ -196,6 +196,34 @@ Test(sim_life, a_database_closes_and_another_lives) {
     world_close(&world);
 }
 
+/* Idle or at work: told, and in a place where a message may begin. A server that does not read is not waited for. */
+Test(sim_life, a_server_is_told_before_its_connections_are_closed) {
+    for (int deaf = 0; deaf < 2; deaf++) {
+        struct sim_options sim = {.seed = 1, .latency_ns = 10000, .socket_bytes = 1000};
+        quring_options engine = {.query_count = 200};
+        quring_db_options db = {.connection_count = 3, .depth = 4};
+        world_open(&world, &sim, &engine, &db, 200);
+        world_connect(&world, 3);
+        world.allowed = MAY(SHUTDOWN);
+        ask("sleep", 5000, NULL);
+        (void)world_run(&world, 0, 0);
+        world_pass(&world, MS);
+        if (deaf) {
+            sim_server_deafen(&world.server);
+            for (int i = 0; i < 30; i++) {
+                ask("insert", 0, NULL);
+                (void)world_run(&world, 0, 0);
+            }
+        }
+        uint64_t start = sim_now_ns(world.sim);
+        world_close_engine(&world);
+        cr_assert_lt(sim_now_ns(world.sim) - start, MS);
+        sim_settle(world.sim);
+        cr_assert_eq(world.server.terminates, deaf ? 0 : 3);
+        world_free(&world);
+    }
+}
+
 /* ---- The loop ---- */
 
 /* Waiting for many completions is waiting, not looking again and again. */

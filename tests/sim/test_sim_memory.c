@@ -48,6 +48,13 @@ static uint64_t outer_now_ns(struct port *port) {
     return sim_now_ns(world.sim);
 }
 
+static void outer_send_now(struct port *port, int fd, const void *bytes, size_t size) {
+    (void)port;
+    struct port *inner = leave();
+    inner->methods->send_now(inner, fd, bytes, size);
+    sim_library_hook(true);
+}
+
 static void outer_shutdown(struct port *port, int fd) {
     (void)port;
     struct port *inner = leave();
@@ -74,6 +81,7 @@ static const struct port_methods outer_methods = {
     .enter = outer_enter,
     .collect = outer_collect,
     .now_ns = outer_now_ns,
+    .send_now = outer_send_now,
     .shutdown = outer_shutdown,
     .close = outer_close,
     .destroy = outer_destroy,

@@ -46,8 +46,10 @@ Test(encode, messages_with_a_name) {
 Test(encode, messages_that_are_always_the_same) {
     wire_put_execute(&out);
     wire_put_sync(&out);
+    wire_put_terminate(&out);
     assert_bytes("E\0\0\0\x09\0\0\0\0\0"
-                 "S\0\0\0\x04");
+                 "S\0\0\0\x04"
+                 "X\0\0\0\x04");
 }
 
 Test(encode, bind_without_parameters_and_with_text_results) {
