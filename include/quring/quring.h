@@ -170,6 +170,7 @@ typedef enum quring_durability {
  * PostgreSQL: whether statements are parsed once per connection and kept on the server, under names that begin with "quring_"
  * (reserved), or parsed for each use. FETCH, MOVE, EXECUTE, SHOW, EXPLAIN, CALL and texts with a literal that says now, today,
  * tomorrow or yesterday always are. What is kept sees no better overload of a function that is created later.
+ * Descriptions of parameters and columns are kept up to 256 KiB each and 16 MiB a handle; more is described for each use.
  */
 typedef enum quring_prepared_statements {
     QURING_PREPARED_DEFAULT = 0, /* kept, unless the first exchange shows that a pooler stands between */
@@ -183,7 +184,8 @@ typedef struct quring_db_options {
         connection_count; /* PostgreSQL: connections (8; up to 10000). SQLite: reader lanes (2; up to 63), beside the
                                   one writer lane. */
     uint32_t depth;       /* queries in flight per connection or lane (PostgreSQL 64, SQLite 256; up to 65535) */
-    bool exclusive;       /* one connection, strictly in order, whose state (BEGIN, SET, temporary tables) is
+    bool
+        exclusive; /* one connection (connection_count over 1: EINVAL), strictly in order, whose state (BEGIN, SET, temporary tables) is
                                   the caller's. Without it such statements are refused, for they would reach only one of
                                   many connections; by their words, so that set_config(…, false), advisory locks of the
                                   session, and what DO and functions do are not seen: leave these to exclusive handles.

@@ -155,6 +155,10 @@ int engine_db_open(quring_engine *engine, const char *url, const quring_db_optio
     struct quring_db base = {.host = &engine->host, .engine = engine};
     if (options)
         base.options = *options;
+    if (base.options.exclusive && base.options.connection_count > 1)
+        return host_error(&engine->host, QURING_EINVAL,
+                          "an exclusive handle is one connection: leave connection_count %u out, or exclusive",
+                          base.options.connection_count);
     int error = db_options_fill(&base.options);
     if (error)
         return host_error(&engine->host, error,

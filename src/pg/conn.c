@@ -147,8 +147,8 @@ static bool on_event(struct pg_conn *conn, const struct wire_event *event) {
         on_row(conn, flight, event);
         return true;
     case WIRE_COMPLETE:
-        pg_reply_complete(flight, event);
-        return true;
+        pg_reply_complete(conn, flight, event);
+        return conn->state != PG_DRAINING;
     case WIRE_READY:
         if (base_unlikely(flight->kind == PG_BARRIER))
             pg_barrier_ready(conn, event);

@@ -11,6 +11,7 @@ struct pg_info *pg_info_new(const struct wire_parameters *parameters) {
     if (!info)
         return NULL;
     info->references = 1;
+    info->bytes = sizeof *info + parameters->count * sizeof info->param_oids[0];
     info->column_count = WIRE_NO_ROWS;
     info->param_count = parameters->count;
     for (uint16_t i = 0; i < parameters->count; i++)
@@ -42,6 +43,8 @@ bool pg_info_set_columns(struct pg_info *info, const struct wire_columns *descri
     if (!columns)
         return false;
     info->columns = columns;
+    info->bytes +=
+        sizeof *columns + walk.count * (sizeof columns->column[0] + sizeof *info->formats) + walk.names_bytes;
     info->column_count = walk.count;
     char *names = columns->names;
     struct wire_column column;
@@ -65,9 +68,20 @@ struct pg_info *pg_info_hold(struct pg_info *info) {
 void pg_info_drop(struct pg_info *info) {
     if (!info || --info->references)
         return;
+    if (info->kept_bytes)
+        *info->kept_bytes -= info->bytes;
     columns_drop(info->columns);
     free(info->formats);
     free(info);
+}
+
+bool pg_info_keep(struct pg_info *info, uint64_t *kept_bytes) {
+    PRE(!info->kept_bytes);
+    if (info->bytes > PG_INFO_BYTES || *kept_bytes + info->bytes > PG_INFO_KEPT_BYTES)
+        return false;
+    info->kept_bytes = kept_bytes;
+    *kept_bytes += info->bytes;
+    return true;
 }
 
 bool pg_info_equal(const struct pg_info *a, const struct pg_info *b) {

@@ -30,6 +30,8 @@
 
 struct pg_info {
     uint32_t references;
+    size_t bytes;         /* of all of it, columns included */
+    uint64_t *kept_bytes; /* counts them, once it is kept beyond its query; NULL before */
     uint16_t param_count;
     uint16_t format_count; /* of result formats in Bind: 0 all text, 1 for all columns, or one a column */
     int32_t column_count;  /* or WIRE_NO_ROWS */
@@ -38,11 +40,15 @@ struct pg_info {
     uint32_t param_oids[];
 };
 
+enum { PG_INFO_BYTES = 256 * 1024, PG_INFO_KEPT_BYTES = 16 << 20 }; /* kept: of one, and of a handle's together */
+
 struct pg_info *pg_info_new(const struct wire_parameters *parameters);
 /* Takes the columns of a RowDescription; NULL of NoData. False: no memory. */
 bool pg_info_set_columns(struct pg_info *info, const struct wire_columns *columns);
 struct pg_info *pg_info_hold(struct pg_info *info);
 void pg_info_drop(struct pg_info *info); /* NULL is allowed */
+/* Counts it in `kept_bytes` until it is freed. False: it is too large, or PG_INFO_KEPT_BYTES are there. */
+bool pg_info_keep(struct pg_info *info, uint64_t *kept_bytes);
 bool pg_info_equal(const struct pg_info *a, const struct pg_info *b);
 
 /* ---- Connections ---- */
@@ -83,19 +89,20 @@ struct pg_flight {
     struct query *query;                /* NULL once abandoned, and for the barrier */
     struct quring_statement *statement; /* held; NULL for the barrier */
     struct pg_info *info;               /* held: what a Describe in this request said so far */
-    uint64_t first_byte; /* in the stream; under TLS, of the ciphertext it is in, shared by a turn's requests */
-    uint64_t name;       /* NAMED: what it is prepared as */
-    uint8_t kind;        /* enum pg_flight_kind */
-    bool described;      /* `info` is complete */
-    bool completed;      /* the command was carried out */
-    bool failed;         /* the server said so; query->error has its words */
-    bool over_limit;     /* rows past the limits were dropped */
-    bool row_too_long;   /* one of them, for message_bytes */
-    bool no_memory;      /* for its rows, which were dropped */
-    bool stale;          /* refused because the plan went stale, before anything ran */
-    bool blameless;      /* failed only because it shares a transaction */
-    bool in_doubt;       /* failed, and the server can't tell whether it took effect */
-    bool unforeseen;     /* its command tag is of a statement that may have ended its transaction */
+    uint64_t first_byte;  /* in the stream; under TLS, of the ciphertext it is in, shared by a turn's requests */
+    uint64_t name;        /* NAMED: what it is prepared as */
+    uint8_t kind;         /* enum pg_flight_kind */
+    uint16_t param_count; /* that were bound, where the request describes */
+    bool described;       /* `info` is complete */
+    bool completed;       /* the command was carried out */
+    bool failed;          /* the server said so; query->error has its words */
+    bool over_limit;      /* rows past the limits were dropped */
+    bool row_too_long;    /* one of them, for message_bytes */
+    bool no_memory;       /* for its rows, which were dropped */
+    bool stale;           /* refused because the plan went stale, before anything ran */
+    bool blameless;       /* failed only because it shares a transaction */
+    bool in_doubt;        /* failed, and the server can't tell whether it took effect */
+    bool unforeseen;      /* its command tag is of a statement that may have ended its transaction */
 };
 
 /*
@@ -185,7 +192,8 @@ struct pg_db {
     struct pg_strays *strays;  /* held */
     uint32_t connecting_count; /* in PG_CONNECTING: at most PG_CONNECTING_MAX */
     struct rng rng;
-    uint32_t conns_up; /* in PG_CONN_READY */
+    uint32_t conns_up;   /* in PG_CONN_READY */
+    uint64_t info_bytes; /* of descriptions that are kept */
     const struct pg_conn *last_down;
     struct timer outage; /* set when the last of them is lost: how long queries wait for another */
     bool exclusive_lost; /* its connection went, and its state with it: nothing runs on this handle any more */
@@ -249,7 +257,7 @@ void pg_barrier_row(struct pg_conn *conn, const struct wire_event *event);
 void pg_barrier_ready(struct pg_conn *conn, const struct wire_event *event);
 
 /* settle.c */
-void pg_reply_complete(struct pg_flight *flight, const struct wire_event *event);
+void pg_reply_complete(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event);
 void pg_reply_notice(struct query *query, const struct wire_error *notice);
 void pg_reply_error(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event);
 void pg_reply_ready(struct pg_conn *conn, const struct wire_event *event);

@@ -170,6 +170,7 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_flig
         return false;
     }
     flight->statement = statement_hold(query->statement);
+    flight->param_count = (uint16_t)query->param_count;
     if (flight->kind == PG_NAMED)
         flight->name = claim(conn, prepared, query->statement);
     if (base_unlikely(query->statement->traits.effect != EFFECT_NONE && conn->db->base.options.exclusive))
@@ -181,27 +182,32 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_flig
 
 /* ---- What is prepared ---- */
 
-/* The database handle keeps the newest inference of a text, so that connections that agree share one. */
-static struct pg_info *share_info(struct quring_statement *statement, struct pg_info *info) {
+/*
+ * The database handle keeps the newest inference of a text, so that connections that agree share one. NULL: this one is too
+ * large to be kept.
+ */
+static struct pg_info *share_info(struct pg_db *db, struct quring_statement *statement, struct pg_info *info) {
     struct pg_info *known = statement->backend;
     if (known && pg_info_equal(known, info))
         return pg_info_hold(known);
     pg_info_drop(known);
+    statement->backend = NULL;
+    if (!pg_info_keep(info, &db->info_bytes))
+        return NULL;
     statement->backend = pg_info_hold(info);
     return pg_info_hold(info);
 }
 
-static void settle_named(struct pg_prepared *prepared, const struct pg_flight *flight) {
+/* What has no description is stale: the next request closes it. So is what was to be closed, when that may have been skipped. */
+static void settle_named(struct pg_db *db, struct pg_prepared *prepared, const struct pg_flight *flight) {
     PRE(prepared->state == PG_PENDING && prepared->name == flight->name);
     uint64_t replaced = prepared->replaces;
     prepared->state = flight->described || replaced ? PG_READY : PG_ABSENT;
-    prepared->info = NULL;
-    if (flight->described) {
-        prepared->info = share_info(flight->statement, flight->info);
-    } else { /* the Close may have been skipped too: stale, so that the next request closes it */
+    prepared->info = flight->described ? share_info(db, flight->statement, flight->info) : NULL;
+    if (!prepared->info)
         prepared->serial = 0;
+    if (!flight->described)
         prepared->name = replaced;
-    }
 }
 
 void pg_request_settle(struct pg_conn *conn, struct pg_flight *flight) {
@@ -209,7 +215,7 @@ void pg_request_settle(struct pg_conn *conn, struct pg_flight *flight) {
         return;
     struct pg_prepared *prepared = prepared_of(conn, flight->statement);
     if (flight->kind == PG_NAMED)
-        settle_named(prepared, flight);
+        settle_named(conn->db, prepared, flight);
     if (flight->stale && flight->kind != PG_UNNAMED && prepared->state == PG_READY &&
         prepared->serial == flight->statement->serial)
         prepared->serial = 0; /* the next request for it closes it and parses anew */

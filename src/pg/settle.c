@@ -41,7 +41,18 @@ static void check_commit(struct pg_flight *flight, const struct wire_event *even
                   "the transaction was rolled back, not committed: a statement in it had failed", NULL, NULL, 0);
 }
 
-void pg_reply_complete(struct pg_flight *flight, const struct wire_event *event) {
+/* A server says otherwise at Bind, in an error. */
+static bool took_its_parameters(struct pg_conn *conn, const struct pg_flight *flight) {
+    if (base_likely(!flight->described || flight->info->param_count == flight->param_count))
+        return true;
+    pg_conn_break(conn, QURING_PROTOCOL, "08P01",
+                  "a statement was carried out whose ParameterDescription has another count than its parameters");
+    return false;
+}
+
+void pg_reply_complete(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event) {
+    if (!took_its_parameters(conn, flight))
+        return;
     flight->completed = true;
     if (base_unlikely(!tag_is_plain(event))) {
         flight->unforeseen = true;

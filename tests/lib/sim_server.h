@@ -61,6 +61,7 @@ struct sim_server {
     size_t stray_bytes;
     bool mute;                 /* the first exchange is not answered */
     bool pooled;               /* another process answers than the one that was connected to */
+    bool lies_of_params;       /* describes one more than it takes */
     bool wrong_nonce;          /* … is answered with another's nonce */
     const char *barrier_error; /* … with an error of this SQLSTATE; NULL: it is not */
     uint64_t cut_sent;         /* the next connection is reset after this many bytes of the engine; 0: it is not */

@@ -98,7 +98,8 @@ bool sim_sql_read(struct sim_statement *statement, const char *sql) {
 
 void sim_sql_describe(struct sim_conn *conn, const struct sim_statement *statement) {
     uint32_t oid = statement->verb == SIM_BARRIER ? OID_TEXT : OID_INT8;
-    reply_parameters(&conn->out, sim_sql_param_count(statement), (uint32_t[]){oid, oid});
+    bool lie = conn->server->lies_of_params && statement->verb != SIM_BARRIER;
+    reply_parameters(&conn->out, (uint16_t)(sim_sql_param_count(statement) + lie), (uint32_t[]){oid, oid});
     sim_conn_sent(conn);
     uint8_t shape = verbs[statement->verb].shape;
     if (shapes[shape].count)

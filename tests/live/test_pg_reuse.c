@@ -6,6 +6,7 @@
 #include "lib/live.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static struct live live;
@@ -328,5 +329,38 @@ Test(pg_reuse, texts_that_are_no_utf8) {
     quring_done done = live_run(&live, &(quring_query){.sql = "select set_config('client_encoding', 'latin1', false)"});
     live_check_error(&done, QURING_IN_DOUBT, "22021", "client_encoding");
     live_release(&live, &done);
+    live_close(&live);
+}
+
+/* ---- Descriptions ---- */
+
+static uint64_t prepare_count(void) {
+    quring_stats stats;
+    quring_stats_get(live.engine, &stats);
+    return stats.prepare_count;
+}
+
+/* `columns` columns with names of 60 bytes that differ from other calls' by `number`. */
+static void select_wide(char *sql, uint32_t columns, uint32_t number) {
+    char *at = sql + sprintf(sql, "select ");
+    for (uint32_t i = 0; i < columns; i++)
+        at += sprintf(at, "%s%u as \"%058u_%u\"", i ? "," : "", i % 10, i, number % 10);
+}
+
+/* What a handle keeps of descriptions has a bound: past it statements are described again, and work. */
+Test(pg_reuse, wide_descriptions) {
+    enum { COLUMNS = 600, TEXTS = 400 };
+    char *sql = malloc(COLUMNS * 80);
+    live_open(&live, &(quring_db_options){.connection_count = 1, .statement_count = TEXTS});
+    for (int round = 0; round < 2; round++)
+        for (uint32_t i = 0; i < TEXTS; i++) {
+            select_wide(sql, COLUMNS, i);
+            sprintf(sql + strlen(sql), " -- %u", i);
+            cr_assert_eq(live_int(&live, sql), 0);
+        }
+    cr_assert_gt(prepare_count(), TEXTS + TEXTS / 10, "%llu parsed", (unsigned long long)prepare_count());
+    cr_assert_lt(prepare_count(), TEXTS + TEXTS / 2, "%llu parsed", (unsigned long long)prepare_count());
+    cr_assert_leq(live_int(&live, "select count(*) from pg_prepared_statements"), TEXTS);
+    free(sql);
     live_close(&live);
 }

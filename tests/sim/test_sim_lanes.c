@@ -189,6 +189,8 @@ static void draw_options(void) {
         .durability = QURING_DURABILITY_OFF,
         .busy_timeout_ns = busy_ns[threads_draw(3)],
     };
+    if (world.options.exclusive)
+        world.options.connection_count = 0; /* it has one lane */
     for (int i = 0; i < 4; i++) /* of nothing, 0.1, 1 and 10 milliseconds */
         world.costs[i] = (uint32_t)threads_draw(i == 3 ? 3 : 10);
     world.costs[0]++;

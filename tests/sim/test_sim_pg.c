@@ -400,6 +400,21 @@ Test(sim_pg, a_transaction_left_open_ends_its_connection) {
 
 /* ---- A hostile server ---- */
 
+Test(sim_pg, a_description_of_other_parameters_than_it_took) {
+    open_one(4);
+    world_connect(&world, 1);
+    world.allowed = MAY(PROTOCOL);
+    world.server.lies_of_params = true;
+    int lied_to = ask("select", 0, NULL);
+    world_finish(&world);
+    expect(lied_to, QURING_PROTOCOL, "08P01");
+    world.server.lies_of_params = false;
+    int next = ask("select", 0, NULL);
+    world_finish(&world);
+    expect(next, QURING_OK, NULL);
+    world_close(&world);
+}
+
 Test(sim_pg, each_break_of_the_protocol_is_seen) {
     for (uint32_t kind = 0; kind < SIM_HOSTILE_COUNT; kind++)
         for (uint32_t depth = 1; depth <= 16; depth += 15) {
