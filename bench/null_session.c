@@ -30,6 +30,7 @@ enum {
 struct statement {
     char name[NAME_MAX_BYTES];
     bool echoes; /* "select $1": answers with its parameter */
+    uint16_t columns;
     uint16_t params;
     uint32_t oid; /* of the first parameter, and of the column if it echoes */
 };
@@ -61,12 +62,17 @@ struct null_session {
 #define COMMAND_COMPLETE "C\0\0\0\15SELECT 1\0"
 #define READY "Z\0\0\0\5I"
 
-static void put_row_description(struct null_out *out, uint32_t oid, uint8_t format) {
-    PUT(out, "T\0\0\0\41\0\1abalance\0\0\0\0\0\0\0");
-    put32(out, oid);
-    put16(out, oid == OID_INT4 ? 4 : 0xffff);
-    PUT(out, "\xff\xff\xff\xff");
-    put16(out, format);
+static void put_row_description(struct null_out *out, const struct statement *statement, uint8_t format) {
+    PUT(out, "T");
+    put32(out, 4u + 2u + 27u * statement->columns);
+    put16(out, statement->columns);
+    for (unsigned i = 0; i < statement->columns; i++) {
+        PUT(out, "abalance\0\0\0\0\0\0\0");
+        put32(out, statement->oid);
+        put16(out, statement->oid == OID_INT4 ? 4 : 0xffff);
+        PUT(out, "\xff\xff\xff\xff");
+        put16(out, format);
+    }
 }
 
 static void put_error(struct null_session *session, struct null_out *out, const char *sqlstate, const char *text) {
@@ -151,6 +157,8 @@ static bool on_parse(struct null_session *session, struct cursor *in, struct nul
         return false;
     statement->params = count_params(sql);
     statement->echoes = strncasecmp(sql, "select $1", 9) == 0;
+    /* A client that asks which process it is connected to tells the one that it knows as $2; $3 is a setting. */
+    statement->columns = statement->echoes && strstr(sql, "pg_backend_pid") ? 3 : 1;
     statement->oid = oid ? oid : statement->echoes ? OID_TEXT : OID_INT4;
     session->pattern.length = 0;
     PUT(out, "1\0\0\0\4");
@@ -173,15 +181,26 @@ static void learn(struct null_session *session, const uint8_t *bind, const uint8
     pattern->format = session->format;
 }
 
-static void keep_echo(struct null_session *session, const uint8_t *value, uint32_t length) {
-    size_t n = length == UINT32_MAX ? 0 : length;
-    session->value.length = 0;
-    PUT(&session->value, "D");
-    put32(&session->value, (uint32_t)(4 + 2 + 4 + n));
-    put16(&session->value, 1);
-    put32(&session->value, length);
-    if (n)
-        put_bytes(&session->value, value, n);
+struct echo {
+    const uint8_t *bytes;
+    uint32_t length; /* UINT32_MAX: NULL */
+};
+
+/* As many of the parameters as there are columns, and empty texts for the rest. */
+static void keep_echo(struct null_session *session, const struct echo *echoes, unsigned columns) {
+    size_t mark = 1;
+    struct null_out *row = &session->value;
+    row->length = 0;
+    PUT(row, "D\0\0\0\0");
+    put16(row, (uint16_t)columns);
+    for (unsigned i = 0; i < columns; i++) {
+        put32(row, echoes[i].length);
+        if (echoes[i].length != UINT32_MAX && echoes[i].length)
+            put_bytes(row, echoes[i].bytes, echoes[i].length);
+    }
+    uint32_t length = (uint32_t)(row->length - 1);
+    for (int shift = 24; shift >= 0; shift -= 8)
+        row->bytes[mark++] = (uint8_t)(length >> shift);
 }
 
 /* `bind` is the message's first byte; `end` the end of what was received, maybe messages later. */
@@ -190,16 +209,13 @@ static bool on_bind(struct null_session *session, const uint8_t *bind, struct cu
     take_text(in); /* the portal: there is one, whatever its name */
     const struct statement *statement = statement_find(session, take_text(in));
     take(in, (size_t)take16(in) * 2);
-    const uint8_t *value = in->at;
-    uint32_t length = UINT32_MAX;
+    struct echo echoes[3] = {{in->at, UINT32_MAX}, {in->at, 0}, {in->at, 0}};
     unsigned params = take16(in);
     for (unsigned i = 0; i < params; i++) {
         uint32_t n = take32(in);
         const uint8_t *bytes = take(in, n == UINT32_MAX ? 0 : n);
-        if (i == 0) {
-            value = bytes;
-            length = n;
-        }
+        if (i < 3)
+            echoes[i] = (struct echo){bytes, n};
     }
     uint16_t formats = take16(in);
     uint16_t format = formats ? take16(in) : 0;
@@ -214,9 +230,9 @@ static bool on_bind(struct null_session *session, const uint8_t *bind, struct cu
     session->format = (uint8_t)format;
     PUT(out, BIND_COMPLETE);
     if (statement->echoes)
-        keep_echo(session, value, length);
-    else if (length != UINT32_MAX)
-        learn(session, bind, value, length, in->end, end);
+        keep_echo(session, echoes, statement->columns);
+    else if (echoes[0].length != UINT32_MAX)
+        learn(session, bind, echoes[0].bytes, echoes[0].length, in->end, end);
     return true;
 }
 
@@ -241,7 +257,7 @@ static bool on_describe(struct null_session *session, struct cursor *in, struct 
         return false;
     if (*kind == 'P') {
         if (session->bound)
-            put_row_description(out, session->portal.oid, session->format);
+            put_row_description(out, &session->portal, session->format);
         else
             put_error(session, out, "34000", "portal does not exist");
         return true;
@@ -255,8 +271,8 @@ static bool on_describe(struct null_session *session, struct cursor *in, struct 
     put32(out, 4u + 2u + 4u * statement->params);
     put16(out, statement->params);
     for (unsigned i = 0; i < statement->params; i++)
-        put32(out, i == 0 ? statement->oid : OID_INT4);
-    put_row_description(out, statement->oid, 0);
+        put32(out, i == 0 || statement->echoes ? statement->oid : OID_INT4);
+    put_row_description(out, statement, 0);
     return true;
 }
 

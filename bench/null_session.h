@@ -6,6 +6,7 @@
  *   - a statement answers each Execute with one row of one column: abalance int4, always 1;
  *   - a statement whose SQL begins with "select $1" answers with its own parameter (so that a client can tell
  *     whose answer it reads);
+ *   - one that asks for pg_backend_pid() besides answers with two, and an empty text: what quring asks first;
  *   - a simple Query answers with one row, "1".
  *
  * Nothing the client says is trusted: lengths are checked, and what makes no sense ends the session.
