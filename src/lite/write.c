@@ -16,6 +16,8 @@
 
 #include "lite/text.h"
 
+#include <string.h>
+
 /* Before a query is run again. */
 static void forget_outcome(struct query *query) {
     result_discard(&query->result);
@@ -77,24 +79,36 @@ static bool ends_transaction(const struct query *query) {
     return lite_text_ends_transaction(query->statement->sql, query->statement->length);
 }
 
+static bool commits(const struct query *query) {
+    return strcmp(lite_text_command(query->statement->sql, query->statement->length), "COMMIT") == 0;
+}
+
+static void refuse(struct query *query, const char *sqlstate, const char *message, const char *hint) {
+    error_set(&query->error, sqlstate, message, NULL, hint, 0);
+    query->status = QURING_SERVER_ERROR;
+}
+
 /*
- * In an exclusive handle, an error can end the transaction that the caller believes to be in (disk full, an interrupt, ON CONFLICT
- * ROLLBACK). What follows must not run as if each were alone: it is refused until the caller ends the transaction, as
- * PostgreSQL does.
+ * In an exclusive handle, an error can end the transaction that the caller believes to be in (disk full, an interrupt, ON
+ * CONFLICT ROLLBACK). What follows must not run as if each were alone: it is refused until the caller ends the
+ * transaction. That is all right for ROLLBACK; who asks for COMMIT must learn that nothing was committed.
  */
 static bool refused_after_rollback(struct lite_lane *lane, struct query *query) {
     struct lite_conn *conn = &lane->conn;
     if (base_likely(!conn->rolled_back))
         return false;
-    if (ends_transaction(query)) {
-        conn->rolled_back = false;
+    if (!ends_transaction(query)) {
+        refuse(query, "25P02", "an earlier error rolled the transaction back: nothing runs until it is ended",
+               "end it with ROLLBACK");
+        return true;
+    }
+    conn->rolled_back = false;
+    if (commits(query)) {
+        refuse(query, "40000", "nothing was committed: an earlier error rolled the transaction back",
+               "begin it again, and run all of it");
+    } else {
         result_set_command(&query->result, "ROLLBACK", 8);
         query->status = QURING_OK;
-    } else {
-        error_set(&query->error, "25P02",
-                  "an earlier error rolled the transaction back: nothing runs until it is ended", NULL,
-                  "end it with ROLLBACK", 0);
-        query->status = QURING_SERVER_ERROR;
     }
     return true;
 }
