@@ -208,7 +208,8 @@ typedef struct quring_db_options {
     uint64_t message_bytes;    /* of one message from the server, at most; a longer row ends its query with QURING_LIMIT
                                   (64 MiB; up to 0x3fffffff) */
     quring_durability durability; /* SQLite */
-    uint64_t busy_timeout_ns;     /* SQLite: how long to wait for another process's lock       (5 s) */
+    uint64_t busy_timeout_ns;     /* SQLite: how long to wait for a lock of another process or handle, from when it
+                                  is met; queries that a lane works off together wait together        (5 s) */
 } quring_db_options;
 
 /*

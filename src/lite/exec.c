@@ -143,7 +143,7 @@ int lite_conn_run(struct lite_conn *conn, struct query *query) {
         outcome = LITE_MOVED;
     }
     conn->watch.abandoned = NULL;
-    if (outcome == QURING_OK)
-        conn->watch.locked_since_ns = 0;
+    if (outcome == QURING_OK || (query->error.view.backend_code & 0xff) != SQLITE_BUSY)
+        conn->watch.locked_since_ns = 0; /* no lock, or it was got: the next wait begins anew */
     return outcome;
 }

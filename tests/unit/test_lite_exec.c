@@ -360,6 +360,34 @@ Test(exec, a_lock_is_waited_for_and_no_longer) {
     sqlite3_close(other);
 }
 
+static sqlite3 *holder;
+static uint32_t naps;
+
+static void let_go_in_the_end(struct lite_watch *watch) {
+    naps++;
+    if (holder && lite_now_ns() - watch->locked_since_ns > 80000000)
+        sqlite3_exec(holder, "rollback", NULL, NULL, NULL);
+}
+
+/* It was got, whatever became of the statement then; the next lock is another. */
+Test(exec, a_wait_for_a_lock_does_not_count_for_the_next) {
+    bed_open_conn(&bed, "a.db", LITE_WRITER);
+    bed_exec(&bed, "create table t(a unique)");
+    bed_exec(&bed, "insert into t values(1)");
+    holder = lock_file("a.db");
+    bed.conn.watch.taken_ns = 0;
+    bed.conn.watch.pause = let_go_in_the_end;
+    bed_check(run_text("insert into t values(1)"), QURING_SERVER_ERROR, "23505", "UNIQUE");
+    cr_assert_gt(naps, 0);
+    sqlite3_close(holder);
+    holder = NULL;
+    sqlite3 *other = lock_file("a.db");
+    uint64_t start = lite_now_ns();
+    bed_check(run_text("insert into t values(2)"), QURING_SERVER_ERROR, "55P03", "locked");
+    cr_assert_geq(lite_now_ns() - start, 95000000);
+    sqlite3_close(other);
+}
+
 Test(exec, a_wait_for_a_lock_is_interrupted) {
     bed_open_conn(&bed, "a.db", LITE_WRITER);
     bed_exec(&bed, "create table t(a)");
