@@ -140,7 +140,9 @@ static int open_handle(struct lite_conn *conn) {
     if (code != SQLITE_OK)
         return code;
     conn->watch.abandoned = NULL;
-    conn->watch.taken_ns = lite_now_ns();
+    uint64_t from_ns = conn->config->open_from_ns ? atomic_load(conn->config->open_from_ns) : 0;
+    conn->watch.taken_ns = from_ns ? from_ns : lite_now_ns();
+    conn->watch.locked_since_ns = from_ns;
     lite_watch_install(&conn->watch, conn->handle);
     code = configure(conn);
     if (code == SQLITE_OK)
@@ -202,6 +204,11 @@ void lite_conn_close(struct lite_conn *conn) {
     conn->rolled_back = false;
     conn->wal = LITE_WAL_NOT_WANTED;
     conn->wal_frame_count = 0;
+}
+
+bool lite_conn_file_is_gone(struct lite_conn *conn) {
+    int moved = 0;
+    return sqlite3_file_control(conn->handle, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved;
 }
 
 int lite_conn_control(struct lite_conn *conn, enum lite_control control) {

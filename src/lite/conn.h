@@ -29,6 +29,8 @@ struct lite_config {
     uint64_t busy_timeout_ns;
     uint32_t statement_count;
     const atomic_bool *closing; /* interrupts everything */
+    /* Waits for a lock in opening count from then, so that several connections wait together; 0, NULL: from now. */
+    const atomic_uint_least64_t *open_from_ns;
 };
 
 enum lite_role {
@@ -154,6 +156,9 @@ void lite_conn_free(struct lite_conn *conn);
 /* False with `open_error` set; may be tried again. */
 bool lite_conn_open(struct lite_conn *conn);
 void lite_conn_close(struct lite_conn *conn);
+
+/* Whether the file that is open is no longer the one of that name: it was deleted or replaced. */
+bool lite_conn_file_is_gone(struct lite_conn *conn);
 
 /* Runs transaction control of our own; SQLite's result code. */
 int lite_conn_control(struct lite_conn *conn, enum lite_control control);

@@ -281,13 +281,39 @@ static bool lane_take(struct lite_lane *lane) {
 }
 
 static void lane_open_conn(struct lite_lane *lane) {
-    if (lane->conn.handle || atomic_load(lane->db->config.closing))
+    if (lane->conn.handle || lane->lost || atomic_load(lane->db->config.closing))
         return;
+    lane->file_number = atomic_load(&lane->db->file_number);
     if (lite_conn_open(&lane->conn))
         lane->news.open_count++;
     else
         lane->news.open_failure_count++;
     report(lane);
+}
+
+static void lane_close_conn(struct lite_lane *lane) {
+    lite_conn_close(&lane->conn);
+    lane->news.close_count++;
+}
+
+/* What is written into a file that has lost its name is gone with the last who has it open. */
+static void lane_check_file(struct lite_lane *lane) {
+    struct lite_conn *conn = &lane->conn;
+    if (conn->role == LITE_READER) {
+        if (base_likely(lane->file_number == atomic_load_explicit(&lane->db->file_number, memory_order_relaxed)))
+            return;
+        lane_close_conn(lane);
+        lane_open_conn(lane);
+        return;
+    }
+    if (base_likely(!conn->config->path || !lite_conn_file_is_gone(conn)))
+        return;
+    lane_close_conn(lane);
+    error_set(&conn->open_error, "58P01", "the database's file was deleted or replaced while it was open", NULL,
+              conn->role == LITE_EXCLUSIVE ? "open another handle" : "the next query opens the file of that name", 0);
+    conn->open_error.view.backend_code = SQLITE_READONLY_DBMOVED;
+    lane->lost = conn->role == LITE_EXCLUSIVE;
+    atomic_fetch_add(&lane->db->file_number, 1);
 }
 
 /* Nothing may be left of the run before: a reader that could not end its transaction would see an old snapshot for ever. */
@@ -299,8 +325,7 @@ static void lane_settle(struct lite_lane *lane) {
         return;
     if (lite_conn_control(conn, LITE_ROLLBACK) == SQLITE_OK || !conn->config->path)
         return;
-    lite_conn_close(conn);
-    lane->news.close_count++;
+    lane_close_conn(lane);
     lane_open_conn(lane);
 }
 
@@ -308,6 +333,8 @@ static void lane_work(struct lite_lane *lane) {
     uint64_t began_ns = lite_now_ns();
     lane->conn.watch.taken_ns = lane->reported_ns = began_ns;
     lane_settle(lane);
+    if (lane->conn.handle)
+        lane_check_file(lane);
     if (!lane->conn.handle)
         lane_refuse(lane);
     else if (lane->conn.role == LITE_READER)
@@ -334,9 +361,7 @@ void lite_lane_serve(struct job *job) {
 void lite_lane_shut(struct job *job) {
     struct lite_post *post = base_container_of(job, struct lite_post, job);
     struct lite_lane *lane = post->lane;
-    if (lane->conn.handle) {
-        lite_conn_close(&lane->conn);
-        lane->news.close_count++;
-    }
+    if (lane->conn.handle)
+        lane_close_conn(lane);
     load_news(lane, post);
 }

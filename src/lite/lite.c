@@ -26,7 +26,8 @@
  *
  * A file that can't be opened is tried again with every job, and the queries at hand end with NOT_SENT and SQLite's own
  * message: nothing of them ran. So does a file that is no database, or a corrupt header. Corruption that a query meets
- * later is that query's SERVER_ERROR.
+ * later is that query's SERVER_ERROR. The writer looks before each run whether the file still has its name: if not, the run
+ * ends with NOT_SENT, too, and all lanes open what has the name then; an exclusive lane is lost.
  */
 #include "lite/lite.h"
 
@@ -108,7 +109,8 @@ static int set_up(struct lite_db *lite, const char *url) {
                                         .durability = lite->base.options.durability,
                                         .busy_timeout_ns = lite->base.options.busy_timeout_ns,
                                         .statement_count = lite->base.options.statement_count,
-                                        .closing = &lite->closing};
+                                        .closing = &lite->closing,
+                                        .open_from_ns = &lite->open_from_ns};
     lite->base.statements = statement_table_new(lite->config.statement_count, STATEMENT_TEXT_MAX, NULL);
     return lite->base.statements ? open_lanes(lite) : QURING_ENOMEM;
 }
@@ -263,8 +265,10 @@ static void lite_advance(struct quring_db *db) {
         admit(lite);
     if (!lite->reads_count && !lite->writes_count)
         return;
-    if (lite->state == LITE_COLD)
+    if (lite->state == LITE_COLD) {
         lite->state = LITE_OPENING;
+        atomic_store(&lite->open_from_ns, lite_now_ns());
+    }
     if (lite->writes_count || lite->state == LITE_OPENING)
         wake(&lite->writes, lite->lanes, 1, 0, lite->state == LITE_OPENING);
     if (lite->state == LITE_OPEN && lite->reads_count)
@@ -282,6 +286,8 @@ static void count_news(struct lite_db *lite, const struct lite_lane *lane, const
     bool tried = news->open_count || news->open_failure_count || news->close_count;
     if (tried && lane == lite->lanes) {
         lite->writer_is_open = news->open_count > 0;
+        if (lite->writer_is_open)
+            atomic_store(&lite->open_from_ns, 0);
         if (lite->state == LITE_OPENING)
             lite->state = LITE_OPEN;
     }

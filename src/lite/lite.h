@@ -74,6 +74,8 @@ struct lite_lane {
     struct lite_post reports[LITE_REPORTS];
     uint32_t next_report;
     struct lite_conn conn;
+    uint32_t file_number; /* of the file that is open: see lite_db */
+    bool lost;            /* exclusive: its connection is gone, and its state with it */
     /* The run of queries at hand: taken[0 … next) were begun, the rest not; NULLs are gone already. */
     struct query **taken;
     uint32_t taken_count;
@@ -100,6 +102,8 @@ struct lite_db {
     struct lite_url url;
     struct lite_config config;
     atomic_bool closing;
+    atomic_uint file_number; /* counts the times that the writer found another file, or none, under the name */
+    atomic_uint_least64_t open_from_ns;
     enum lite_state state;
     bool writer_is_open;
     struct lite_pool writes; /* served by the writer; everything, when that is the only lane */

@@ -278,3 +278,57 @@ Test(file, a_damaged_one_gets_a_hint_that_can_be_followed) {
     cr_assert(strstr(query->error.view.hint, "backup"));
     bed_close(&bed);
 }
+
+/* ---- Locked, deleted, replaced ---- */
+
+static uint32_t reader_naps;
+
+static void count_nap(struct lite_watch *watch) {
+    (void)watch;
+    reader_naps++;
+}
+
+/* The writer has waited already, and readers need not wait as long again to say so. */
+Test(file, a_lock_at_open_is_waited_for_once) {
+    sqlite3 *other;
+    make_file("delete");
+    bed_open(&bed, bed_url_with(&bed, "a.db", ""), &(quring_db_options){.connection_count = 1});
+    struct lite_db *lite = base_container_of(bed.db, struct lite_db, base);
+    lite->lanes[1].conn.watch.pause = count_nap;
+    cr_assert_eq(sqlite3_open(bed_path(&bed, "a.db"), &other), SQLITE_OK);
+    cr_assert_eq(sqlite3_exec(other, "begin exclusive", NULL, NULL, NULL), SQLITE_OK);
+    bed_check(exec("select a from t"), QURING_NOT_SENT, "55P03", "locked");
+    cr_assert_eq(reader_naps, 1, "%u", reader_naps);
+    sqlite3_close(other);
+    cr_assert_eq(bed_int(exec("select a from t"), 0, 0), 7);
+}
+
+Test(file, a_deleted_one_is_not_written) {
+    make_file("wal");
+    bed_open(&bed, bed_url_with(&bed, "a.db", ""), NULL);
+    must("insert into t values(8)");
+    cr_assert_eq(bed_int(exec("select count(*) from t"), 0, 0), 2);
+    unlink(bed_path(&bed, "a.db"));
+    bed_check(exec("insert into t values(9)"), QURING_NOT_SENT, "58P01", "deleted or replaced");
+    struct query *query = exec("insert into t values(9)");
+    bed_check(query, QURING_NOT_SENT, "08001", "unable to open");
+    cr_assert(strstr(query->error.view.hint, "?mode=rwc"));
+    unlink(bed_path(&bed, "a.db-wal"));
+    unlink(bed_path(&bed, "a.db-shm"));
+    make_file("wal");
+    must("insert into t values(10)");
+    cr_assert_eq(bed_int(exec("select sum(a) from t"), 0, 0), 17, "readers have the new one, too");
+}
+
+Test(file, a_replaced_one_ends_an_exclusive_handle) {
+    make_file("delete");
+    bed_open(&bed, bed_url_with(&bed, "a.db", ""), &(quring_db_options){.exclusive = true});
+    must("pragma journal_mode=delete");
+    must("begin");
+    must("insert into t values(8)");
+    unlink(bed_path(&bed, "a.db"));
+    unlink(bed_path(&bed, "a.db-journal"));
+    make_file("delete");
+    bed_check(exec("commit"), QURING_NOT_SENT, "58P01", "deleted or replaced");
+    bed_check(exec("select 1"), QURING_NOT_SENT, "58P01", "deleted or replaced");
+}
