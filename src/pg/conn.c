@@ -120,6 +120,15 @@ static bool on_unasked(struct pg_conn *conn, const struct wire_event *event, siz
     return false;
 }
 
+static void on_barrier_violation(struct pg_conn *conn, const struct wire_event *event) {
+    char message[PG_MESSAGE_BYTES];
+    snprintf(message, sizeof message,
+             "the server's first answer on the new connection was not what belongs there (%s): it had said more while "
+             "libpq connected, and a part of that was read already",
+             event->violation);
+    pg_conn_break(conn, QURING_NOT_SENT, "08P01", message);
+}
+
 /* A message over the caller's limit was passed over: it costs its own query the answer, and nobody else. */
 static bool on_skipped(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event) {
     if (event->type == WIRE_MSG_ERROR_RESPONSE) {
@@ -173,7 +182,9 @@ static bool on_event(struct pg_conn *conn, const struct wire_event *event) {
     case WIRE_SKIPPED:
         return on_skipped(conn, flight, event);
     case WIRE_VIOLATION:
-        if (event->over_limit)
+        if (conn->state == PG_BARRIER_SENT)
+            on_barrier_violation(conn, event);
+        else if (event->over_limit)
             on_message_over_limit(conn, flight, event);
         else
             pg_conn_break(conn, QURING_PROTOCOL, "08P01", event->violation);

@@ -63,6 +63,7 @@ static void fail_with_libpq(struct pg_connect *connect, PGconn *conn) {
             continue;
         memcpy(sqlstate, code, 5);
         memmove(code, code + 7, strlen(code + 7) + 1);
+        break; /* what looks like one further on may be the server's own words */
     }
     fail(connect, sqlstate, text);
 }

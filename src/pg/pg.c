@@ -6,8 +6,8 @@
  * refuses us for good (wrong password, no such database), ends them with its own words.
  */
 #include "pg/pg.h"
+#include "pg/url.h"
 
-#include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -220,13 +220,6 @@ static void pg_abandon(struct query *query, quring_status status) {
 
 /* ---- Open and close ---- */
 
-static bool pg_accepts(const char *url) {
-    if (strncmp(url, "postgresql://", 13) == 0 || strncmp(url, "postgres://", 11) == 0)
-        return true;
-    const char *equals = strchr(url, '=');
-    return equals && !memmem(url, (size_t)(equals - url), "://", 3);
-}
-
 static void drop_info(void *backend) {
     pg_info_drop(backend);
 }
@@ -243,52 +236,6 @@ static void pg_destroy(struct quring_db *base) {
     free(db->loads);
     free(db->conninfo);
     free(db);
-}
-
-/* libpq's words about a string that it can't read may repeat any part of it. */
-static bool may_hold_password(const char *url) {
-    const char *authority = strstr(url, "://");
-    const char *at = authority ? strrchr(authority, '@') : NULL;
-    return (at && memchr(authority + 3, ':', (size_t)(at - authority - 3))) || strstr(url, "password");
-}
-
-static int unreadable(struct host *host, const char *url, const char *why) {
-    if (!why)
-        return QURING_ENOMEM;
-    if (may_hold_password(url))
-        return host_error(host, QURING_EURL,
-                          "libpq can't read this connection string (its own words are left out: they "
-                          "may repeat the password)");
-    return host_error(host, QURING_EURL, "%.*s", (int)strcspn(why, "\n"), why);
-}
-
-/*
- * libpq reads the URL; what it can't read, or asks for what can't be had here, is refused now. Takes over the URL's
- * connect_timeout, of which libpq takes no notice when it connects step by step.
- */
-static int check_conninfo(struct host *host, const char *url, quring_db_options *db_options) {
-    char *why = NULL;
-    PQconninfoOption *options = PQconninfoParse(url, &why);
-    if (!options) {
-        int error = unreadable(host, url, why);
-        PQfreemem(why);
-        return error;
-    }
-    int error = 0;
-    for (const PQconninfoOption *o = options; o->keyword && !error; o++) {
-        if (!o->val)
-            continue;
-        if (strcmp(o->keyword, "gssencmode") == 0 && strcmp(o->val, "require") == 0)
-            error = host_error(host, QURING_EUNSUPPORTED, "gssencmode=require: GSS encryption does not work here");
-        if (strcmp(o->keyword, "replication") == 0)
-            error = host_error(host, QURING_EUNSUPPORTED, "replication connections do not work here");
-        if (strcmp(o->keyword, "connect_timeout") == 0 && !db_options->connect_timeout_ns && atoi(o->val) > 0)
-            db_options->connect_timeout_ns = (uint64_t)atoi(o->val) * 1000000000u;
-    }
-    PQconninfoFree(options);
-    if (!db_options->connect_timeout_ns)
-        db_options->connect_timeout_ns = CONNECT_TIMEOUT_NS;
-    return error;
 }
 
 static int open_parts(struct pg_db *db, const char *url) {
@@ -308,9 +255,12 @@ static int open_parts(struct pg_db *db, const char *url) {
 
 static int pg_open(const struct quring_db *base, const char *url, struct quring_db **out) {
     quring_db_options options = base->options;
-    int error = check_conninfo(base->host, url, &options);
+    char message[PG_MESSAGE_BYTES] = "";
+    int error = pg_url_check(url, &options.connect_timeout_ns, message, sizeof message);
     if (error)
-        return error;
+        return error == QURING_ENOMEM ? error : host_error(base->host, error, "%s", message);
+    if (!options.connect_timeout_ns)
+        options.connect_timeout_ns = CONNECT_TIMEOUT_NS;
     if (base->options.connection_count > CONNECTIONS_MAX)
         return host_error(base->host, QURING_EINVAL, "connection_count %u: at most %d", base->options.connection_count,
                           CONNECTIONS_MAX);
@@ -357,7 +307,7 @@ static void pg_close(struct quring_db *base) {
 
 const struct backend pg_backend = {
     .name = "postgresql",
-    .accepts = pg_accepts,
+    .accepts = pg_url_accepts,
     .open = pg_open,
     .advance = pg_advance,
     .abandon = pg_abandon,

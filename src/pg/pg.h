@@ -3,6 +3,7 @@
  * The PostgreSQL backend: libpq connects, then the ring carries the bytes.
  *
  *   pg.c        the database handle: URL, admission to connections, outages and reconnecting
+ *   url.c       connection strings, of which no message quotes anything
  *   attempt.c   attempts to connect: when they begin, how long they may take, which are left behind
  *   connect.c   a blocking job: libpq connects, authenticates, and gives the socket away
  *   conn.c      one connection: its states, what arrives on it, what it leaves behind when it is lost

@@ -141,6 +141,8 @@ Test(pg_connect, errors_do_not_tell_the_password) {
 
 Test(pg_connect, no_such_database) {
     check_refused(url_as("quring", "nowhere"), "3D000", "\"nowhere\" does not exist");
+    /* What looks like an SQLSTATE in the server's own words is none. */
+    check_refused(url_as("quring", "x%3A%20%20ABCDE%3A%20y"), "3D000", "\"x:  ABCDE: y\" does not exist");
 }
 
 Test(pg_connect, nobody_listens) {

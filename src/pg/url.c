@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a connection string may say here. libpq reads it; what libpq repeats of one that it can't read, or reads otherwise
+ * than was meant, may be a part of a password, so no message quotes any of it.
+ */
+#include "pg/url.h"
+
+#include <libpq-fe.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+static bool is_uri(const char *url) {
+    return strncmp(url, "postgresql://", 13) == 0 || strncmp(url, "postgres://", 11) == 0;
+}
+
+bool pg_url_accepts(const char *url) {
+    if (is_uri(url))
+        return true;
+    const char *equals = strchr(url, '=');
+    return equals && !memmem(url, (size_t)(equals - url), "://", 3);
+}
+
+/* An @, / or : of a password that is not written as %40, %2F, %3A makes libpq take the rest of it for host or database. */
+static bool is_ambiguous(const char *url) {
+    if (!is_uri(url))
+        return false;
+    const char *at = strstr(url, "://") + 3;
+    size_t authority = strcspn(at, "/?"), all = strcspn(at, "?");
+    const char *first = memchr(at, '@', authority);
+    if (!first) /* libpq looks for the @ beyond a ? too */
+        return memchr(at, '@', all) != NULL;
+    return memchr(first + 1, '@', all - (size_t)(first + 1 - at)) != NULL;
+}
+
+/* A list of numbers, or of nothing for the default. */
+static bool is_port_list(const char *ports) {
+    for (const char *at = ports;; at++) {
+        char *end;
+        size_t digits = strspn(at, "0123456789");
+        unsigned long port = digits && digits <= 5 ? strtoul(at, &end, 10) : 0;
+        if (digits && (port < 1 || port > 65535))
+            return false;
+        at += digits;
+        if (*at != ',')
+            return *at == 0;
+    }
+}
+
+static bool is_off(const char *value) {
+    static const char *const offs[] = {"0", "false", "off", "no"};
+    for (size_t i = 0; i < sizeof offs / sizeof *offs; i++)
+        if (strcasecmp(value, offs[i]) == 0)
+            return true;
+    return *value == 0;
+}
+
+static int refuse(char *message, size_t size, int error, const char *why) {
+    snprintf(message, size, "%s", why);
+    return error;
+}
+
+/* libpq's words but for what they quote: from the first quotation mark to the last, for a password may hold some. */
+static int unreadable(char *message, size_t size, const char *why) {
+    const char *first = strchr(why, '"'), *last = strrchr(why, '"');
+    const char *rest = last ? last + 1 : "";
+    snprintf(message, size, "libpq can't read this connection string: %.*s%s%.*s", (int)strcspn(why, "\"\n"), why,
+             first ? "..." : "", (int)strcspn(rest, "\n"), rest);
+    return QURING_EURL;
+}
+
+static int check_option(const PQconninfoOption *option, uint64_t *connect_timeout_ns, char *message, size_t size) {
+    const char *value = option->val;
+    if (strcmp(option->keyword, "port") == 0 && !is_port_list(value))
+        return refuse(
+            message, size, QURING_EURL,
+            "the port is no number from 1 to 65535 (in a password, write @ / : ? # % as %40 %2F %3A %3F %23 %25)");
+    if (strcmp(option->keyword, "gssencmode") == 0 && strcmp(value, "require") == 0)
+        return refuse(message, size, QURING_EUNSUPPORTED, "gssencmode=require: GSS encryption does not work here");
+    if (strcmp(option->keyword, "replication") == 0 && !is_off(value))
+        return refuse(message, size, QURING_EUNSUPPORTED, "replication connections do not work here");
+    if (strcmp(option->keyword, "connect_timeout") == 0 && !*connect_timeout_ns && atoi(value) > 0)
+        *connect_timeout_ns = (uint64_t)atoi(value) * 1000000000u;
+    return 0;
+}
+
+int pg_url_check(const char *url, uint64_t *connect_timeout_ns, char *message, size_t size) {
+    char *why = NULL;
+    if (is_ambiguous(url))
+        return refuse(message, size, QURING_EURL,
+                      "this URL has more than one @, or one behind a /: in a user name, a password or a database name "
+                      "write @ / : ? # % as %40 %2F %3A %3F %23 %25");
+    PQconninfoOption *options = PQconninfoParse(url, &why);
+    int error = options ? 0 : why ? unreadable(message, size, why) : QURING_ENOMEM;
+    for (const PQconninfoOption *option = options; option && option->keyword && !error; option++)
+        if (option->val)
+            error = check_option(option, connect_timeout_ns, message, size);
+    PQconninfoFree(options);
+    PQfreemem(why);
+    return error;
+}

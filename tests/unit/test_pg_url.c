@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* Connection strings that are refused, and that nothing of a password comes out with the refusal. */
+#include "pg/url.h"
+
+#include <criterion/criterion.h>
+#include <string.h>
+
+static char message[512];
+
+static int check(const char *url) {
+    uint64_t timeout_ns = 0;
+    message[0] = 0;
+    return pg_url_check(url, &timeout_ns, message, sizeof message);
+}
+
+/* Each has the password "s3cret", or a part of it, where libpq does not look for one. */
+Test(pg_url, a_password_never_comes_out) {
+    static const char *const urls[] = {
+        "postgresql://user:s3cret/x@host/db",
+        "postgresql://user:s3cr%65t/x@host/db",
+        "postgresql://user:12/s3cret@127.0.0.1:5432/db",
+        "postgresql://user:p@s3cret@host/db",
+        "postgresql://user:p@s3cret/x@host/db",
+        "postgresql://user:p/s3cret",
+        "postgresql://user:s3cret",
+        "postgresql://user:s3cret?x/y@host/db",
+        "postgresql://user:%zzs3cret@host/db",
+        "postgresql://user:s3cret%@host/db",
+        "postgresql://user@host/db?pasword=s3cret&s3cret",
+        "postgresql://user@host/db?passw%6Frd=a&s3cret=b",
+        "postgresql://user@host:s3cret/db",
+        "postgresql://a:5432,b:s3cret/db",
+        "postgresql://user@[::1:s3cret/db",
+        "postgresql://user@[::1]s3cret/db",
+        "host=h port=s3cret",
+        "host=h port=5432,s3cret",
+        "user=u password=a s3cret",
+        "user=u password=a s3cret=b",
+        "user=u password=a \"s3cret b",
+        "user=u password=a b\"s3cret\"c",
+        "user=u password='s3cret",
+        "user=u passwd=a s3cret",
+    };
+    for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
+        cr_expect_eq(check(urls[i]), QURING_EURL, "%s", urls[i]);
+        cr_expect(message[0], "%s", urls[i]);
+        cr_expect(!strstr(message, "s3cret") && !strstr(message, "s3cr") && !strstr(message, "3cret"), "%s: %s",
+                  urls[i], message);
+    }
+}
+
+Test(pg_url, what_libpq_reads_is_taken) {
+    static const char *const urls[] = {
+        "postgresql://user:s3cret@host/db",
+        "postgresql://user:p%40ss%2F%3A@host/db",
+        "postgresql://user:s3?cret@host/db",
+        "postgres://host",
+        "postgresql://",
+        "postgresql:///db?host=/tmp&user=a@b",
+        "postgresql://a:5432,b,c:1/db?target_session_attrs=any",
+        "postgresql://u@[::1]:5432/db",
+        "host=a,b port=5432,",
+        "host=a,b port=,65535",
+        "dbname=x password='a b'",
+        "postgresql://u@h/db?replication=false",
+        "host=h replication=0",
+        "host=h replication=Off",
+        "host=h replication=no",
+    };
+    for (size_t i = 0; i < sizeof urls / sizeof *urls; i++)
+        cr_expect_eq(check(urls[i]), 0, "%s: %s", urls[i], message);
+}
+
+Test(pg_url, what_can_not_be_had_is_refused) {
+    cr_expect_eq(check("host=h replication=database"), QURING_EUNSUPPORTED);
+    cr_expect_eq(check("host=h replication=true"), QURING_EUNSUPPORTED);
+    cr_expect_eq(check("host=h gssencmode=require"), QURING_EUNSUPPORTED);
+    cr_expect_eq(check("host=h port=0"), QURING_EURL);
+    cr_expect_eq(check("host=h port=65536"), QURING_EURL);
+    cr_expect_eq(check("host=h port=-1"), QURING_EURL);
+}
+
+Test(pg_url, connect_timeout_is_taken_over) {
+    uint64_t timeout_ns = 0;
+    cr_expect_eq(pg_url_check("host=h connect_timeout=3", &timeout_ns, message, sizeof message), 0);
+    cr_expect_eq(timeout_ns, UINT64_C(3000000000));
+    cr_expect_eq(pg_url_check("host=h connect_timeout=9", &timeout_ns, message, sizeof message), 0);
+    cr_expect_eq(timeout_ns, UINT64_C(3000000000));
+}
