@@ -80,7 +80,8 @@ typedef uint64_t quring_id; /* names a query until its release; never 0 */
 
 typedef struct quring_options {
     uint32_t query_count;      /* queries submitted and not yet released, at most            (4096; up to 1048576) */
-    uint64_t inflight_bytes;   /* of SQL and parameters of queries not yet released, at most   (64 MiB) */
+    uint64_t inflight_bytes;   /* of SQL and parameters of queries not yet released, at most   (64 MiB). Those of queries
+                                  that were given up count until their server has read them. */
     uint32_t connection_count; /* sockets of all databases together, at most                (1024; up to 32768) */
     uint64_t spin_ns;          /* poll this long for replies before sleeping: trades CPU for latency   (0: sleep) */
     bool no_defer_taskrun;     /* set the ring up without DEFER_TASKRUN: for kernels where it misbehaves */

@@ -332,12 +332,13 @@ static int copy_input(quring_engine *engine, struct query *query, const quring_q
     if (query->charged_bytes > engine->options.inflight_bytes)
         return host_error(&engine->host, QURING_ETOOBIG, "SQL and parameters have %zu bytes, over inflight_bytes",
                           query->charged_bytes);
-    if (query->charged_bytes > engine->options.inflight_bytes - engine->charged_bytes)
-        return host_error(&engine->host, QURING_EFULL,
-                          "inflight_bytes: queries not yet released have %zu bytes of SQL and parameters, and %zu more "
-                          "go over %llu",
-                          engine->charged_bytes, query->charged_bytes,
-                          (unsigned long long)engine->options.inflight_bytes);
+    uint64_t limit = engine->options.inflight_bytes, used = engine->charged_bytes + engine->host.unsent_bytes;
+    if (used > limit || query->charged_bytes > limit - used)
+        return host_error(
+            &engine->host, QURING_EFULL,
+            "inflight_bytes: queries not yet released have %zu bytes of SQL and parameters, %zu of queries "
+            "that were given up wait for servers that do not read them, and %zu more go over %llu",
+            engine->charged_bytes, engine->host.unsent_bytes, query->charged_bytes, (unsigned long long)limit);
     return 0;
 }
 

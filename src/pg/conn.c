@@ -279,6 +279,7 @@ static void conn_closed(struct stream *stream) {
     buf_free(&conn->plain_out);
     pg_prepared_forget_all(conn);
     pg_conn_move(conn, PG_DOWN);
+    pg_conn_settle_unsent(conn);
     pg_db_conn_down(conn);
 }
 
@@ -406,9 +407,34 @@ void pg_conn_send(struct pg_conn *conn, struct query *query) {
     conn->group_open = !alone;
 }
 
+/* Its bytes stay in the send buffer until the server reads them, and the caller does not pay for them any more. */
+static void charge_unsent(struct pg_conn *conn, const struct query *query) {
+    uint64_t request = query->backend.pg.request, end = stream_position(&conn->stream);
+    size_t size = query->charged_bytes;
+    if (!conn->tls && request + 1 < conn->session.next) /* under TLS the requests of a turn share their place */
+        end = pg_conn_flight(conn, request + 1)->first_byte;
+    if (!conn->tls)
+        size = (size_t)(end - pg_conn_flight(conn, request)->first_byte);
+    if (end <= conn->stream.accepted_bytes)
+        return;
+    conn->unsent_bytes += size;
+    conn->db->base.host->unsent_bytes += size;
+    if (conn->unsent_until < end)
+        conn->unsent_until = end;
+}
+
+void pg_conn_settle_unsent(struct pg_conn *conn) {
+    if (conn->state != PG_DOWN && conn->stream.accepted_bytes < conn->unsent_until)
+        return;
+    conn->db->base.host->unsent_bytes -= conn->unsent_bytes;
+    conn->unsent_bytes = 0;
+    conn->unsent_until = 0;
+}
+
 void pg_conn_abandon(struct pg_conn *conn, struct query *query, quring_status status) {
     struct pg_flight *flight = pg_conn_flight(conn, query->backend.pg.request);
     PRE(flight->query == query);
+    charge_unsent(conn, query);
     flight->query = NULL;
     result_clear_rows(&query->result);
     db_query_fail(query, status, "57014", "%s",

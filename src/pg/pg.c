@@ -203,6 +203,8 @@ static void pg_advance(struct quring_db *base) {
     }
     if (base_unlikely(db->exclusive_lost))
         fail_waiting(db, &db->conns[0]);
+    for (uint32_t i = 0; base_unlikely(base->host->unsent_bytes != 0) && i < db->conn_count; i++)
+        pg_conn_settle_unsent(&db->conns[i]);
     if (list_empty(&base->waiting) || !db->conns_up)
         return;
     for (uint32_t i = 0; i < db->conn_count; i++)

@@ -173,6 +173,8 @@ struct pg_conn {
     int server_pid;         /* as libpq was told */
     bool pooled;            /* the server's process is another than the one that libpq connected to */
     uint64_t unasked_bytes; /* of notices and their like since the last sync point, while requests are out */
+    size_t unsent_bytes;    /* charged to the host for requests that were given up … */
+    uint64_t unsent_until;  /* … until the kernel has taken the stream up to here */
     /* why it went down */
     quring_status reason;
     char sqlstate[6];
@@ -236,6 +238,9 @@ void pg_conn_abandon(struct pg_conn *conn, struct query *query, quring_status st
 void pg_conn_move(struct pg_conn *conn, enum pg_conn_state to);
 /* Ends the connection from our side. What was in flight ends with its socket. */
 void pg_conn_break(struct pg_conn *conn, quring_status reason, const char *sqlstate, const char *message);
+
+/* Takes back what was charged for requests that were given up, once their bytes are gone. */
+void pg_conn_settle_unsent(struct pg_conn *conn);
 
 /* Where requests are encoded. */
 static inline struct buf *pg_conn_out(struct pg_conn *conn) {

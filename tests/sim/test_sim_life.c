@@ -302,6 +302,32 @@ Test(sim_life, nothing_waits_behind_a_query_that_was_given_up) {
     world_close(&world);
 }
 
+/* A server that stopped reading: what was given up stays in memory, and is counted until it is gone. */
+Test(sim_life, bytes_of_queries_that_were_given_up_are_bounded) {
+    struct sim_options sim = {.seed = 1, .latency_ns = 10000, .socket_bytes = 200};
+    quring_options engine = {.query_count = 200, .inflight_bytes = 3000};
+    quring_db_options db = {.connection_count = 2, .depth = 64};
+    struct ask ask_once = {.verb = "insert", .timeout_ns = MS};
+    world_open(&world, &sim, &engine, &db, 600);
+    world_connect(&world, 2);
+    world.allowed = MAY(TIMEOUT);
+    sim_server_deafen(&world.server);
+    int index = 0;
+    for (int i = 0; i < 500 && index >= 0; i++) {
+        index = world_ask(&world, &ask_once);
+        world_finish(&world);
+    }
+    cr_assert_eq(index, QURING_EFULL);
+    sim_server_kill(&world.server, true);
+    world_pass(&world, SECOND);
+    world_connect(&world, 2);
+    world.allowed = 0;
+    for (int i = 0; i < 20; i++)
+        ask("insert", 0, NULL);
+    world_finish(&world);
+    world_close(&world);
+}
+
 /* With nothing else there, waiting behind is better than not at all. */
 Test(sim_life, the_last_connection_takes_queries_behind_one_that_was_given_up) {
     open_one(4);
