@@ -4,8 +4,11 @@
  * object is given back, its old tokens name nothing. Freed slots are reused last in, first out, so a warm program keeps
  * touching the same memory.
  *
- *      token   63                  32 31                    0
- *              | generation (>= 1)   | index                |
+ *      token   token_bits - 1       index_bits            0
+ *              | generation (odd)   | index                |
+ *
+ * The index has as many bits as the table needs, the generation all others, so that a token comes again only after years:
+ * with 64 bits and 4096 slots after 2^51 uses of one slot, with 1048576 slots after 2^43.
  */
 #ifndef QURING_BASE_SLOTS_H
 #define QURING_BASE_SLOTS_H
@@ -16,15 +19,17 @@
 
 struct slots {
     uint8_t *objects;
-    uint32_t *generations; /* odd while taken, even while free */
-    uint32_t *free_stack;  /* stack of free indexes */
+    uint64_t *generations; /* odd while taken, even while free */
+    uint64_t generation_mask;
+    uint32_t *free_stack; /* stack of free indexes */
     uint32_t free_count;
     uint32_t count;
+    uint32_t index_bits;
     size_t object_bytes;
 };
 
-/* Zeroed objects of `object_bytes` each, 64-byte aligned. False when memory ran out. */
-bool slots_init(struct slots *s, uint32_t count, size_t object_bytes);
+/* Zeroed objects of `object_bytes` each, 64-byte aligned; tokens below 2^token_bits. False when memory ran out. */
+bool slots_init(struct slots *s, uint32_t count, size_t object_bytes, uint32_t token_bits);
 void slots_free(struct slots *s);
 
 /* Takes a slot; NULL when all are taken. The object keeps what its last owner left in it. */
@@ -33,10 +38,14 @@ void *slots_take(struct slots *s, uint64_t *token);
 /* Gives the object of a live token back. */
 void slots_give(struct slots *s, uint64_t token);
 
+static inline uint32_t slots_index(const struct slots *s, uint64_t token) {
+    return (uint32_t)(token & (((uint64_t)1 << s->index_bits) - 1));
+}
+
 /* The object that the token names, or NULL when the token is stale or was never given out. */
 static inline void *slots_get(const struct slots *s, uint64_t token) {
-    uint32_t index = (uint32_t)token;
-    uint32_t generation = (uint32_t)(token >> 32);
+    uint32_t index = slots_index(s, token);
+    uint64_t generation = token >> s->index_bits;
     if (index >= s->count || (generation & 1) == 0 || s->generations[index] != generation)
         return NULL;
     return s->objects + index * s->object_bytes;

@@ -58,7 +58,7 @@ static size_t params_limit_bytes(const quring_options *options) {
 
 static bool queries_init(quring_engine *engine) {
     uint32_t count = engine->options.query_count;
-    if (!slots_init(&engine->queries, count, sizeof(struct query)) || !heap_reserve(&engine->deadlines, count))
+    if (!slots_init(&engine->queries, count, sizeof(struct query), 64) || !heap_reserve(&engine->deadlines, count))
         return false;
     for (uint32_t i = 0; i < count; i++) {
         struct query *query = slots_at(&engine->queries, i);

@@ -45,7 +45,8 @@ int ring_open(const struct ring_options *options, struct ring **out, char *messa
     list_init(&ring->dirty);
     atomic_init(&ring->foreign_fd, -1);
     ring->wake_fd = eventfd(0, EFD_CLOEXEC);
-    if (ring->wake_fd < 0 || !slots_init(&ring->streams, options->socket_count, sizeof(struct stream *)) ||
+    if (ring->wake_fd < 0 ||
+        !slots_init(&ring->streams, options->socket_count, sizeof(struct stream *), RING_SLOT_BITS) ||
         !heap_reserve(&ring->timers, options->socket_count + TIMERS_BESIDE_SOCKETS)) {
         error =
             ring->wake_fd < 0 ? (errno == EMFILE || errno == ENFILE ? QURING_EFILES : QURING_ESYSTEM) : QURING_ENOMEM;

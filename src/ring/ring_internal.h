@@ -33,13 +33,15 @@ struct ring {
     struct job *inline_first, **inline_last; /* with port->inline_jobs: posted, not run */
 };
 
-/* A token of an operation: the slot's generation and index, and the kind of operation. */
+/* A token of an operation: that of its stream's slot, and in the lowest byte the kind of operation. */
+enum { RING_SLOT_BITS = 64 - 8 };
+
 static inline uint64_t ring_op_token(uint64_t slot_token, enum port_kind kind) {
-    return (slot_token & 0xffffffff00000000u) | (slot_token & 0xffffffu) << 8 | (uint64_t)kind;
+    return slot_token << 8 | (uint64_t)kind;
 }
 
 static inline uint64_t ring_slot_token(uint64_t op_token) {
-    return (op_token & 0xffffffff00000000u) | (op_token >> 8 & 0xffffffu);
+    return op_token >> 8;
 }
 
 /* ring.c */

@@ -11,7 +11,7 @@ enum { COUNT = 17, OBJECT_BYTES = 72 };
 static struct slots slots;
 
 static void setup(void) {
-    cr_assert(slots_init(&slots, COUNT, OBJECT_BYTES));
+    cr_assert(slots_init(&slots, COUNT, OBJECT_BYTES, 64));
 }
 
 static void teardown(void) {
@@ -65,17 +65,50 @@ Test(slots, what_is_no_token_names_nothing) {
     cr_assert_null(slots_get(&slots, 0));
     cr_assert_null(slots_get(&slots, UINT64_MAX));
     cr_assert_null(slots_get(&slots, token ^ (uint64_t)1 << 63));
-    for (uint32_t index = 0; index < 2 * COUNT; index++) {
-        cr_assert_null(slots_get(&slots, (uint64_t)2 << 32 | index), "even generations are free ones");
+    for (uint64_t index = 0; index < 32; index++) {
+        cr_assert_null(slots_get(&slots, 2 << 5 | index), "even generations are free ones");
         cr_assert_null(slots_get(&slots, index));
-        if (index != (uint32_t)token)
-            cr_assert_null(slots_get(&slots, (token >> 32) << 32 | index));
+        if (index != token % 32)
+            cr_assert_null(slots_get(&slots, token / 32 * 32 | index));
     }
+}
+
+/* At ten million queries a second, on one slot. */
+Test(slots, tokens_do_not_come_again_in_years) {
+    const uint64_t year = UINT64_C(10000000) * 86400 * 365;
+    struct slots one;
+    uint64_t token;
+    cr_assert(slots_init(&one, 4096, 8, 64));
+    cr_assert_gt(one.generation_mask / 2, 5 * year);
+    one.generations[0] = UINT64_C(1) << 32; /* where 32 bits would begin again */
+    cr_assert_not_null(slots_take(&one, &token));
+    cr_assert_eq(token >> 12, (UINT64_C(1) << 32) + 1);
+    cr_assert_null(slots_get(&one, UINT64_C(1) << 12));
+    slots_free(&one);
+}
+
+/* Where generations do end, they begin anew; and no token is larger than was asked for. */
+Test(slots, generations_begin_again_at_their_end) {
+    struct slots few;
+    uint64_t token, first;
+    cr_assert(slots_init(&few, 5, 8, 56));
+    cr_assert_eq(few.index_bits, 3);
+    cr_assert_not_null(slots_take(&few, &first));
+    slots_give(&few, first);
+    few.generations[0] = few.generation_mask - 1;
+    cr_assert_not_null(slots_take(&few, &token));
+    cr_assert_eq(token, (UINT64_C(1) << 56) - 8);
+    cr_assert_not_null(slots_get(&few, token));
+    slots_give(&few, token);
+    cr_assert_eq(few.generations[0], 0);
+    cr_assert_not_null(slots_take(&few, &token));
+    cr_assert_eq(token, first);
+    slots_free(&few);
 }
 
 Test(slots, memory_that_cannot_be_had_is_a_failure) {
     struct slots none;
-    cr_assert_not(slots_init(&none, 1, SIZE_MAX / 4));
+    cr_assert_not(slots_init(&none, 1, SIZE_MAX / 4, 64));
     cr_assert(none.objects == NULL && none.generations == NULL && none.free_stack == NULL && none.count == 0);
 }
 
