@@ -22,6 +22,12 @@
  *           was compiled with an older header reads and writes no byte behind its own struct. Other languages call the
  *           _sized function. Members that the library does not know yet must be zero: EINVAL.
  * Once      Every query that quring_submit() accepted ends exactly once, with exactly one quring_status.
+ * Order     There is none among the queries of a handle, nor among their completions, unless it is exclusive. On
+ *           PostgreSQL each may go to any connection, so any may overtake any: a SELECT that was submitted behind an INSERT
+ *           may not see its row, an INSERT behind CREATE TABLE not its table. On SQLite reads run beside each other and
+ *           beside a write, so a read may miss what was submitted before it. To have one query after another, submit it
+ *           when the other's completion was reaped: it then sees all that the other did, over whichever connection. Or use
+ *           an exclusive handle, which runs its queries one after the other as they were submitted; or one statement.
  */
 #ifndef QURING_QURING_H
 #define QURING_QURING_H
@@ -58,7 +64,7 @@ enum {
     QURING_ERANGE = -12,      /* the value, row or column is out of range */
     QURING_ELOSSY = -13,      /* the value would lose precision */
     QURING_EFORBIDDEN = -14,  /* io_uring is forbidden for this process */
-    QURING_ENORING = -15,     /* this kernel has no io_uring */
+    QURING_ENORING = -15,     /* this kernel has no io_uring, or one before Linux 5.11 */
     QURING_EMEMLOCK = -16,    /* RLIMIT_MEMLOCK is too small for the ring */
     QURING_EFILES = -17,      /* too many open files */
     QURING_ESYSTEM = -18,     /* the operating system refused; quring_errmsg() has its words */
@@ -181,36 +187,41 @@ typedef enum quring_prepared_statements {
 } quring_prepared_statements;
 
 typedef struct quring_db_options {
-    uint32_t
-        connection_count; /* PostgreSQL: connections (8; up to 10000). SQLite: reader lanes (2; up to 63), beside the
-                                  one writer lane. */
-    uint32_t depth;       /* queries in flight per connection or lane (PostgreSQL 64, SQLite 256; up to 65535) */
-    bool
-        exclusive; /* one connection (connection_count over 1: EINVAL), strictly in order, whose state (BEGIN, SET, temporary tables) is
-                                  the caller's. Without it such statements are refused, for they would reach only one of
-                                  many connections; by their words, so that set_config(…, false), advisory locks of the
-                                  session, and what DO and functions do are not seen: leave these to exclusive handles.
-                                  When an exclusive handle's connection is lost, its state is gone: all that is
-                                  queued or submitted from then on ends NOT_SENT; open another handle.
-                                  PostgreSQL: a statement is parsed again after one that could change what it means
-                                  (SET, ALTER, DO, …), unless it is submitted by handle (quring_prepare); results
-                                  travel as text, in the styles that the caller has SET: accessors of dates and times
-                                  want ISO. */
-    quring_commit_mode commit; /* of queries that do not say */
-    uint64_t
-        connect_timeout_ns; /* one attempt to connect, over all hosts of a list, up to the answer to the first query;
-                                  a name look-up that is under way can't be cut short  (the URL's, else 10 s) */
-    uint64_t reconnect_wait_ns; /* how long queries wait for a server that went away before they end NOT_SENT (5 s) */
-    uint32_t statement_count;   /* prepared statements kept per connection or lane          (256; up to 65536) */
-    quring_prepared_statements prepared_statements; /* PostgreSQL */
-    uint64_t
-        result_bytes; /* of one query's rows, or 8 bytes a row where that is more; over it: QURING_LIMIT (64 MiB) */
-    uint64_t result_row_count; /* of one query, at most                                     (no limit) */
-    uint64_t message_bytes;    /* of one message from the server, at most; a longer row ends its query with QURING_LIMIT
-                                  (64 MiB; up to 0x3fffffff) */
-    quring_durability durability; /* SQLite */
-    uint64_t busy_timeout_ns;     /* SQLite: how long to wait for a lock of another process or handle, from when it
-                                  is met; queries that a lane works off together wait together        (5 s) */
+    /* PostgreSQL: connections (8; up to 10000). SQLite: reader lanes beside the one writer lane (2; up to 63). */
+    uint32_t connection_count;
+    /* Queries in flight per connection or lane (PostgreSQL 64, SQLite 256; up to 65535). */
+    uint32_t depth;
+    /* One connection, strictly in order, whose state (BEGIN, SET, temporary tables) is the caller's. Without it such
+       statements are refused, for they would reach only one of many connections; by their words, so that
+       set_config(…, false), advisory locks of the session, and what DO and functions do are not seen: leave these to
+       exclusive handles. When an exclusive handle's connection is lost, its state is gone: all that is queued or
+       submitted from then on ends NOT_SENT; open another handle. Contradicts connection_count over 1 and GROUP.
+       PostgreSQL: a statement is parsed again after one that could change what it means (SET, ALTER, DO, …), unless it is
+       submitted by handle (quring_prepare); results travel as text, in the styles that the caller has SET: accessors of
+       dates and times want ISO. */
+    bool exclusive;
+    /* Of queries that do not say. */
+    quring_commit_mode commit;
+    /* One attempt to connect, over all hosts of a list, up to the answer to the first query; a name look-up that is under
+       way can't be cut short (the URL's, else 10 s). */
+    uint64_t connect_timeout_ns;
+    /* How long queries wait for a server that went away before they end NOT_SENT (5 s). */
+    uint64_t reconnect_wait_ns;
+    /* Prepared statements kept per connection or lane (256; up to 65536). */
+    uint32_t statement_count;
+    /* PostgreSQL. */
+    quring_prepared_statements prepared_statements;
+    /* Of one query's rows, or 8 bytes a row where that is more; over it: QURING_LIMIT (64 MiB). */
+    uint64_t result_bytes;
+    /* Rows of one query; over it: QURING_LIMIT (no limit). */
+    uint64_t result_row_count;
+    /* Of one message from the server; a longer row ends its query with QURING_LIMIT (64 MiB; up to 0x3fffffff). */
+    uint64_t message_bytes;
+    /* SQLite. */
+    quring_durability durability;
+    /* SQLite: how long to wait for a lock of another process or handle, from when it is met; queries that a lane works
+       off together wait together (5 s). */
+    uint64_t busy_timeout_ns;
 } quring_db_options;
 
 /*
@@ -240,7 +251,11 @@ static inline int quring_db_open(quring_engine *engine, const char *url, const q
     return quring_db_open_sized(engine, url, options, sizeof(quring_db_options), db);
 }
 
-/* Ends the handle's queries as quring_shutdown(engine, 0) does and closes its connections. NULL is allowed. */
+/*
+ * Ends the handle's queries as quring_shutdown(engine, 0) does, and lets go of the handle, which must not be used again.
+ * Closes nothing itself: later calls of quring_run() close sockets and files, quring_engine_close() what is left then.
+ * quring_stats.connection_count tells when they are. NULL is allowed.
+ */
 void quring_db_close(quring_db *db);
 
 /* "postgresql" or "sqlite". */
@@ -322,7 +337,11 @@ quring_param quring_int64_array(const int64_t *values, uint32_t count);
 quring_param quring_text_array(const char *const *values, uint32_t count); /* a NULL element is SQL NULL */
 quring_param quring_uuid_array(const uint8_t (*values)[16], uint32_t count);
 
-/* An array of quring_param for quring_query.params, with its count: .params = QURING_PARAMS(quring_int64(7), …). */
+/*
+ * An array of quring_param for quring_query.params, with its count: .params = QURING_PARAMS(quring_int64(7), …).
+ * The array is gone with the innermost block around this macro, so submit inside that block: a query that is filled in an
+ * if or a loop and submitted after it points to nothing, and compilers do not say so.
+ */
 #ifndef __cplusplus
 #define QURING_PARAMS(...)                                                                                             \
     (const quring_param[]){__VA_ARGS__},                                                                               \
@@ -340,7 +359,7 @@ typedef struct quring_query {
     uint32_t param_count;
     uint64_t user_data;        /* handed back in quring_done */
     uint64_t timeout_ns;       /* from submit; then it ends with QURING_TIMEOUT     (0: none) */
-    quring_commit_mode commit; /* see below */
+    quring_commit_mode commit; /* see below; on an exclusive handle always EACH */
 } quring_query;
 
 /*
@@ -387,6 +406,20 @@ void quring_statement_release(quring_statement *statement);
  */
 int quring_cancel(quring_engine *engine, quring_id id);
 
+/*
+ * What became of a query, and what to do then:
+ *
+ *   OK            use its rows
+ *   SERVER_ERROR  mend the statement or the data: it took no effect (but what a procedure committed). After 40001 and 40P01 run it again, with the
+ *                 whole of its transaction
+ *   SKIPPED       submit it again with its batch, when the peer that failed was mended
+ *   NOT_SENT      submit it again, later: the error says why there is no connection
+ *   IN_DOUBT      look whether it took effect before it is submitted again, if doing it twice would do harm
+ *   CANCELLED, TIMEOUT, SHUTDOWN
+ *                 the program's own wish. With done.sent false it may be submitted again; else it is IN_DOUBT
+ *   LIMIT         ask for less, or raise the limit that the error names. With done.sent true it may have taken effect
+ *   PROTOCOL      as IN_DOUBT; and look what it is that answers there
+ */
 typedef enum quring_status {
     QURING_OK = 0,
     QURING_SERVER_ERROR, /* the database refused it: see error->sqlstate. COMMIT of a failed
@@ -395,11 +428,11 @@ typedef enum quring_status {
     QURING_NOT_SENT,     /* no byte left this process, so it is safe to send again */
     QURING_IN_DOUBT,     /* sent, but its outcome is not known: the connection was lost, or the server can't tell
                              (40003, 08007) */
-    QURING_CANCELLED,
-    QURING_TIMEOUT,
-    QURING_LIMIT,    /* past a configured limit; the statement may have taken effect */
-    QURING_PROTOCOL, /* the server broke the protocol; its connection was closed */
-    QURING_SHUTDOWN
+    QURING_CANCELLED,    /* by quring_cancel() */
+    QURING_TIMEOUT,      /* its timeout_ns passed */
+    QURING_LIMIT,        /* past a configured limit */
+    QURING_PROTOCOL,     /* the server broke the protocol; its connection was closed */
+    QURING_SHUTDOWN      /* the engine or the handle was closed around it */
 } quring_status;
 
 /* "OK", "SERVER_ERROR", … */

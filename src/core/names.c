@@ -20,7 +20,8 @@
     X(QURING_ELOSSY, "the value would lose precision: use a wider accessor, or quring_get_text()")                     \
     X(QURING_EFORBIDDEN, "io_uring is forbidden for this process: set sysctl kernel.io_uring_disabled=0, or allow "    \
                          "io_uring_setup, io_uring_enter and io_uring_register in the container's seccomp profile")    \
-    X(QURING_ENORING, "this kernel has no io_uring: use Linux 5.15 or later, built with CONFIG_IO_URING")              \
+    X(QURING_ENORING,                                                                                                  \
+      "this kernel has no io_uring, or an older one than Linux 5.11: use a later kernel, built with CONFIG_IO_URING")  \
     X(QURING_EMEMLOCK, "the locked-memory limit is too small for the ring: raise it with ulimit -l, or LimitMEMLOCK= " \
                        "in the systemd unit, or lower query_count and connection_count")                               \
     X(QURING_EFILES, "too many open files: raise the limit with ulimit -n, or LimitNOFILE= in the systemd unit")       \

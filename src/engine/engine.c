@@ -115,14 +115,36 @@ int engine_open(const quring_options *options, quring_engine **out, char *messag
 
 /* ---- Databases ---- */
 
-static int db_options_fill(quring_db_options *options) {
-    if (options->commit > QURING_COMMIT_GROUP || options->durability > QURING_DURABILITY_EXTRA ||
-        options->prepared_statements > QURING_PREPARED_NEVER)
-        return QURING_EINVAL;
-    if (options->exclusive) {
+/* Says which option is out of its range, or which two contradict each other. */
+static int db_options_check(struct host *host, const quring_db_options *options) {
+    const struct {
+        const char *name;
+        uint64_t value, most;
+    } ranges[] = {{"commit", options->commit, QURING_COMMIT_GROUP},
+                  {"durability", options->durability, QURING_DURABILITY_EXTRA},
+                  {"prepared_statements", options->prepared_statements, QURING_PREPARED_NEVER},
+                  {"depth", options->depth, 65535},
+                  {"statement_count", options->statement_count, 65536},
+                  {"message_bytes", options->message_bytes, 0x3fffffff},
+                  {"result_bytes", options->result_bytes, (uint64_t)1 << 40}};
+    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
+        if (ranges[i].value > ranges[i].most)
+            return host_error(host, QURING_EINVAL, "options.%s is %llu: at most %llu", ranges[i].name,
+                              (unsigned long long)ranges[i].value, (unsigned long long)ranges[i].most);
+    if (options->exclusive && options->connection_count > 1)
+        return host_error(host, QURING_EINVAL,
+                          "options.exclusive and options.connection_count %u: an exclusive handle has one connection",
+                          options->connection_count);
+    if (options->exclusive && options->commit == QURING_COMMIT_GROUP)
+        return host_error(
+            host, QURING_EINVAL,
+            "options.exclusive and options.commit GROUP: what runs again would fall behind those after it");
+    return 0;
+}
+
+static void db_options_fill(quring_db_options *options) {
+    if (options->exclusive)
         options->connection_count = 1;
-        options->commit = QURING_COMMIT_EACH; /* what runs again would fall behind its followers */
-    }
     if (!options->commit)
         options->commit = QURING_COMMIT_EACH;
     if (!options->durability)
@@ -144,9 +166,6 @@ static int db_options_fill(quring_db_options *options) {
     for (size_t i = 0; i < sizeof waits / sizeof *waits; i++)
         if (*waits[i] > WAIT_MAX_NS)
             *waits[i] = WAIT_MAX_NS;
-    bool fits = options->depth <= 65535 && options->statement_count <= 65536 && options->message_bytes <= 0x3fffffff &&
-                options->result_bytes <= (uint64_t)1 << 40;
-    return fits ? 0 : QURING_EINVAL;
 }
 
 int engine_db_open(quring_engine *engine, const char *url, const quring_db_options *options, quring_db **out) {
@@ -155,15 +174,10 @@ int engine_db_open(quring_engine *engine, const char *url, const quring_db_optio
     struct quring_db base = {.host = &engine->host, .engine = engine};
     if (options)
         base.options = *options;
-    if (base.options.exclusive && base.options.connection_count > 1)
-        return host_error(&engine->host, QURING_EINVAL,
-                          "an exclusive handle is one connection: leave connection_count %u out, or exclusive",
-                          base.options.connection_count);
-    int error = db_options_fill(&base.options);
+    int error = db_options_check(&engine->host, &base.options);
     if (error)
-        return host_error(&engine->host, error,
-                          "database options: depth or statement_count over 65536, message_bytes "
-                          "over 0x3fffffff, or an unknown commit mode, durability or prepared_statements");
+        return error;
+    db_options_fill(&base.options);
     for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
         if (!backends[i]->accepts(url))
             continue;

@@ -325,7 +325,7 @@ int port_uring_open(uint32_t socket_count, bool no_defer_taskrun, struct port **
         return setup_error(error);
     }
     if (!has_needed_features(u)) {
-        snprintf(message, message_bytes, "this kernel's io_uring lacks EXT_ARG, NODROP, or recv and send");
+        snprintf(message, message_bytes, "this kernel's io_uring lacks EXT_ARG (Linux 5.11), NODROP, or recv and send");
         uring_destroy(&u->port);
         return QURING_ENORING;
     }

@@ -12,9 +12,9 @@ static void open_exclusive(void) {
 }
 
 /* Submits all, then checks each against what is expected: "" for OK, or an SQLSTATE. */
-static void check_pipeline(const char *const (*steps)[2], size_t count) {
+static void check_pipeline(const char *const (*steps)[2], size_t count, quring_commit_mode commit) {
     for (size_t i = 0; i < count; i++)
-        live_submit(&live, &(quring_query){.sql = steps[i][0], .user_data = i});
+        live_submit(&live, &(quring_query){.sql = steps[i][0], .user_data = i, .commit = commit});
     for (size_t i = 0; i < count; i++) {
         quring_done done = live_wait(&live);
         cr_assert_eq(done.user_data, i, "number %zu came as the %zu.", (size_t)done.user_data, i);
@@ -25,7 +25,7 @@ static void check_pipeline(const char *const (*steps)[2], size_t count) {
     }
 }
 
-#define CHECK_PIPELINE(steps) check_pipeline(steps, sizeof(steps) / sizeof *(steps))
+#define CHECK_PIPELINE(steps) check_pipeline(steps, sizeof(steps) / sizeof *(steps), QURING_COMMIT_DEFAULT)
 
 Test(pg_exclusive, transactions_in_one_flight) {
     open_exclusive();
@@ -200,9 +200,9 @@ Test(pg_exclusive, a_stale_plan_with_followers_is_not_run_out_of_order) {
     live_close(&live);
 }
 
-/* Whatever its commit mode says: groups run their members again, and sessions are in order. */
+/* Whatever its queries say: groups run their members again, and exclusive handles are in order. */
 Test(pg_exclusive, has_no_groups) {
-    live_open(&live, &(quring_db_options){.exclusive = true, .depth = 32, .commit = QURING_COMMIT_GROUP});
+    live_open(&live, &(quring_db_options){.exclusive = true, .depth = 32});
     static const char *const steps[][2] = {
         {"create temp table live_tx (id int8 primary key)", ""},
         {"insert into live_tx values (1)", ""},
@@ -215,7 +215,7 @@ Test(pg_exclusive, has_no_groups) {
         {"rollback", ""},
         {"insert into live_tx values (5)", ""},
     };
-    CHECK_PIPELINE(steps);
+    check_pipeline(steps, sizeof steps / sizeof *steps, QURING_COMMIT_GROUP);
     cr_assert_eq(live_int(&live, "select sum(id) from live_tx"), 8);
     live_close(&live);
 }

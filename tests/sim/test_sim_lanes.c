@@ -189,8 +189,10 @@ static void draw_options(void) {
         .durability = QURING_DURABILITY_OFF,
         .busy_timeout_ns = busy_ns[threads_draw(3)],
     };
-    if (world.options.exclusive)
-        world.options.connection_count = 0; /* it has one lane */
+    if (world.options.exclusive) { /* which goes with neither */
+        world.options.connection_count = 0;
+        world.options.commit = QURING_COMMIT_DEFAULT;
+    }
     for (int i = 0; i < 4; i++) /* of nothing, 0.1, 1 and 10 milliseconds */
         world.costs[i] = (uint32_t)threads_draw(i == 3 ? 3 : 10);
     world.costs[0]++;

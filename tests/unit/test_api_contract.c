@@ -147,7 +147,26 @@ Test(api_contract, options_out_of_range) {
     cr_assert_eq(quring_engine_open(NULL, NULL), QURING_EINVAL);
     cr_assert_not(strstr(quring_errmsg(NULL), "query_count"));
     quring_db_options depth = {.depth = 1000000};
-    expect(quring_db_open(engine, "sqlite://", &depth, &another), QURING_EINVAL, "depth");
+    expect(quring_db_open(engine, "sqlite://", &depth, &another), QURING_EINVAL, "options.depth is 1000000");
+    quring_db_options result = {.result_bytes = UINT64_MAX};
+    expect(quring_db_open(engine, "sqlite://", &result, &another), QURING_EINVAL, "result_bytes");
+    quring_db_options commit = {.commit = (quring_commit_mode)3};
+    expect(quring_db_open(engine, "sqlite://", &commit, &another), QURING_EINVAL, "commit");
+}
+
+Test(api_contract, options_that_contradict_each_other) {
+    static const char *const urls[] = {"sqlite://", "host=nowhere.invalid dbname=x"};
+    quring_db *other;
+    for (int i = 0; i < 2; i++) {
+        quring_db_options many = {.exclusive = true, .connection_count = 4};
+        expect(quring_db_open(engine, urls[i], &many, &other), QURING_EINVAL, "options.connection_count 4");
+        cr_assert_eq(quring_db_open(engine, urls[i], &many, &other), QURING_EINVAL);
+        cr_assert(strstr(quring_errmsg(engine), "options.exclusive"));
+        quring_db_options group = {.exclusive = true, .commit = QURING_COMMIT_GROUP};
+        expect(quring_db_open(engine, urls[i], &group, &other), QURING_EINVAL, "GROUP");
+        quring_db_options fine = {.exclusive = true, .connection_count = 1, .commit = QURING_COMMIT_EACH};
+        cr_assert_eq(quring_db_open(engine, urls[i], &fine, &other), 0);
+    }
 }
 
 /* ---- Ids ---- */
