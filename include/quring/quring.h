@@ -401,7 +401,8 @@ void quring_statement_release(quring_statement *statement);
 
 /*
  * Gives up on a query, which ends with QURING_CANCELLED. PostgreSQL may still carry out one that was sent: its reply is
- * then read and dropped. SQLite is interrupted, and the query ends when its lane has let go of it.
+ * then read and dropped. SQLite is interrupted, and the query ends when its lane has let go of it
+ * (a DELETE without WHERE can't be interrupted).
  * Returns 0, or ESTALE; a query that had already ended stays as it ended.
  */
 int quring_cancel(quring_engine *engine, quring_id id);

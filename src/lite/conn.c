@@ -30,6 +30,7 @@ bool lite_conn_init(struct lite_conn *conn, const struct lite_config *config, en
     conn->watch.busy_timeout_ns = config->busy_timeout_ns;
     buf_init(&conn->scratch, SIZE_MAX);
     error_init(&conn->open_error);
+    pthread_mutex_init(&conn->watch.interrupting, NULL);
     conn->cache = calloc(config->statement_count, sizeof *conn->cache);
     return conn->cache != NULL;
 }
@@ -39,6 +40,7 @@ void lite_conn_free(struct lite_conn *conn) {
     free(conn->cache);
     buf_free(&conn->scratch);
     error_free(&conn->open_error);
+    pthread_mutex_destroy(&conn->watch.interrupting);
 }
 
 /* SQLite counts bytes from where the text that it was given begins; blank text before that is ours. */

@@ -18,6 +18,7 @@
 #include "core/query.h"
 #include "lite/url.h"
 
+#include <pthread.h>
 #include <sqlite3.h>
 
 /* What the lanes of a database have in common; constant while they live. */
@@ -43,8 +44,12 @@ enum lite_role {
 
 /*
  * A statement that runs calls back every so many steps of SQLite's machine, and one that waits for a lock before each of
- * its naps. Both look here, on the connection's thread; nothing ever calls sqlite3_interrupt(), which can hit a later
- * statement than it was meant for, and does not end a wait for a lock at all.
+ * its naps. Both look here, on the connection's thread. Some single steps take long (count(*), integrity_check): these end
+ * by sqlite3_interrupt(), from another thread. It stops whatever runs, so it is called only while `at_work` names the
+ * query that is meant and is held there:
+ *
+ *      0 --begin--> query --interrupted--> query | HIT --end: waits for `interrupting`, and clears what came too late--> 0
+ *                     +-----------------end----------------------------------------------------------------------------^
  */
 struct lite_watch {
     const atomic_bool *closing;
@@ -56,12 +61,23 @@ struct lite_watch {
     uint64_t taken_ns;                       /* … when the queries at hand were taken, and … */
     uint64_t locked_since_ns; /* … when another connection was seen to hold the lock; 0: it is not held */
     uint64_t wait_until_ns;   /* instead of that, for work that is no query's; 0: not set */
+    atomic_uintptr_t at_work; /* the query's address */
+    pthread_mutex_t interrupting;
 };
 
 /* CLOCK_MONOTONIC. */
 uint64_t lite_now_ns(void);
 
 void lite_watch_install(struct lite_watch *watch, sqlite3 *handle);
+
+/* Around the work for one query. */
+void lite_watch_begin(struct lite_watch *watch, struct query *query);
+void lite_watch_end(struct lite_watch *watch, struct query *query, sqlite3 *handle);
+
+struct lite_conn;
+
+/* Any thread: ends the statement at work if it is this query's. Who abandons a query says so in it before. */
+void lite_conn_interrupt(struct lite_conn *conn, struct query *query);
 
 /* ---- Rules (harden.c, rules.c) ---- */
 
@@ -77,7 +93,6 @@ struct lite_verdict {
     const char *refusal; /* why it, or a step of it, was refused; NULL: it was not */
 };
 
-struct lite_conn;
 int lite_rules_install(struct lite_conn *conn);
 
 /* ---- Prepared statements (stmt.c) ---- */

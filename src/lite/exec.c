@@ -131,18 +131,23 @@ static int run_prepared(struct lite_conn *conn, struct lite_stmt *stmt, struct q
     return outcome;
 }
 
-int lite_conn_run(struct lite_conn *conn, struct query *query) {
-    conn->watch.statement_ns = 0;
-    conn->watch.abandoned = &query->backend.lite.abandoned_as;
-    int outcome = QURING_SERVER_ERROR;
-    struct lite_stmt *stmt = lite_stmt_get(conn, query);
-    if (base_likely(stmt != NULL)) {
-        outcome = run_prepared(conn, stmt, query);
-        lite_stmt_put(stmt);
-    } else if (conn->verdict.to_writer) {
-        outcome = LITE_MOVED;
+static int run_query(struct lite_conn *conn, struct query *query) {
+    if (base_unlikely(atomic_load(&query->backend.lite.abandoned_as))) {
+        lite_error_set(&query->error, SQLITE_INTERRUPT, "interrupted", NULL, 0);
+        return QURING_SERVER_ERROR;
     }
-    conn->watch.abandoned = NULL;
+    struct lite_stmt *stmt = lite_stmt_get(conn, query);
+    if (base_unlikely(!stmt))
+        return conn->verdict.to_writer ? LITE_MOVED : QURING_SERVER_ERROR;
+    int outcome = run_prepared(conn, stmt, query);
+    lite_stmt_put(stmt);
+    return outcome;
+}
+
+int lite_conn_run(struct lite_conn *conn, struct query *query) {
+    lite_watch_begin(&conn->watch, query);
+    int outcome = run_query(conn, query);
+    lite_watch_end(&conn->watch, query, conn->handle);
     if (outcome == QURING_OK || (query->error.view.backend_code & 0xff) != SQLITE_BUSY)
         conn->watch.locked_since_ns = 0; /* no lock, or it was got: the next wait begins anew */
     return outcome;

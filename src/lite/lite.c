@@ -327,16 +327,19 @@ static void lite_abandon(struct query *query, quring_status status) {
     lite_pool_lock(pool);
     bool queued = lite_pool_withdraw(pool, query);
     if (!queued && !atomic_load_explicit(&query->backend.lite.abandoned_as, memory_order_relaxed))
-        atomic_store_explicit(&query->backend.lite.abandoned_as, (unsigned char)status, memory_order_relaxed);
+        atomic_store(&query->backend.lite.abandoned_as, (unsigned char)status); /* before it is looked who is at it */
     lite_pool_unlock(pool);
     if (queued) {
         --*count_of(lite, query);
         finish_abandoned(query, status);
         return;
     }
-    for (uint32_t i = 0; i < lite->lane_count; i++)
-        if (lite->lanes[i].pool == pool)
-            atomic_store_explicit(&lite->lanes[i].attention, true, memory_order_release);
+    for (uint32_t i = 0; i < lite->lane_count; i++) {
+        if (lite->lanes[i].pool != pool)
+            continue;
+        atomic_store_explicit(&lite->lanes[i].attention, true, memory_order_release);
+        lite_conn_interrupt(&lite->lanes[i].conn, query);
+    }
 }
 
 static void post_closer(struct lite_lane *lane) {

@@ -68,3 +68,39 @@ void lite_watch_install(struct lite_watch *watch, sqlite3 *handle) {
     sqlite3_progress_handler(handle, watch->step_count, watch_progress, watch);
     sqlite3_busy_handler(handle, watch_busy, watch);
 }
+
+/* ---- Interrupting from another thread ---- */
+
+static const uintptr_t HIT = 1; /* in the address of what was interrupted */
+
+void lite_watch_begin(struct lite_watch *watch, struct query *query) {
+    watch->statement_ns = 0;
+    watch->abandoned = &query->backend.lite.abandoned_as;
+    atomic_exchange(&watch->at_work, (uintptr_t)query); /* before it is looked whether it was abandoned */
+}
+
+/* SQLite forgets an interrupt with the next statement that begins, but a checkpoint is none. */
+static void end_hit(struct lite_watch *watch, sqlite3 *handle) {
+    pthread_mutex_lock(&watch->interrupting);
+    atomic_store(&watch->at_work, 0);
+    pthread_mutex_unlock(&watch->interrupting);
+    (void)sqlite3_exec(handle, "select 1", NULL, NULL, NULL);
+}
+
+void lite_watch_end(struct lite_watch *watch, struct query *query, sqlite3 *handle) {
+    uintptr_t at_work = (uintptr_t)query;
+    watch->abandoned = NULL;
+    if (base_unlikely(!atomic_compare_exchange_strong(&watch->at_work, &at_work, 0)))
+        end_hit(watch, handle);
+}
+
+void lite_conn_interrupt(struct lite_conn *conn, struct query *query) {
+    struct lite_watch *watch = &conn->watch;
+    uintptr_t at_work = (uintptr_t)query;
+    if (atomic_load(&watch->at_work) != at_work)
+        return;
+    pthread_mutex_lock(&watch->interrupting);
+    if (atomic_compare_exchange_strong(&watch->at_work, &at_work, (uintptr_t)query | HIT))
+        sqlite3_interrupt(conn->handle); /* open, since a query is at work, which can't end meanwhile */
+    pthread_mutex_unlock(&watch->interrupting);
+}
