@@ -42,7 +42,7 @@ bool pg_barrier_encode(struct pg_conn *conn) {
     wire_put_parse(out, "", barrier_sql, sizeof barrier_sql - 1);
     wire_put_describe_statement(out, "");
     wire_bind_begin(out, &bind, "", PARAMS);
-    for (uint16_t i = 0; i < PARAMS; i++)
+    for (uint16_t i = 0; i < (uint16_t)PARAMS; i++)
         wire_bind_format(out, &bind, i, value_put_param(out, &params[i], 0));
     wire_bind_end(out, &bind, NULL, 0);
     wire_put_execute(out);

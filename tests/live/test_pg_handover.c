@@ -25,7 +25,8 @@ static const struct stray {
     STRAY("notification", "A\0\0\0\x13\0\0\0\1channel\0pay\0"
                           "A\0\0\0\x0b\0\0\0\1c\0p\0"),
     STRAY("ready again", "Z\0\0\0\5IZ\0\0\0\5IZ\0\0\0\5IZ\0\0\0\5IZ\0\0\0\5IZ\0\0\0\5IZ\0\0\0\5I"),
-    STRAY("the barrier's first answers", "1\0\0\0\4t\0\0\0\x0e\0\2\0\0\0\x19\0\0\0\x19T\0\0\0\x1e\0\1?column?\0\0\0\0\0\0\0"),
+    STRAY("the barrier's first answers",
+          "1\0\0\0\4t\0\0\0\x0e\0\2\0\0\0\x19\0\0\0\x19T\0\0\0\x1e\0\1?column?\0\0\0\0\0\0\0"),
     STRAY("a row", "D\0\0\0\x1a\0\1\0\0\0\x10"
                    "0123456789abcdefC\0\0\0\x0dSELECT 1\0"),
     STRAY("an error", "E\0\0\0\x1eSERROR\0VERROR\0C42601\0Mx\0\0E\0\0\0\x1eSERROR\0V"),
