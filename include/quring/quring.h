@@ -85,8 +85,8 @@ typedef uint64_t quring_id; /* names a query until its release; never 0 */
 #define QURING_FOREVER UINT64_MAX
 
 typedef struct quring_options {
-    uint32_t query_count;      /* queries submitted and not yet released, at most            (4096; up to 1048576) */
-    uint64_t inflight_bytes;   /* of SQL and parameters of queries not yet released, at most   (64 MiB). Those of queries
+    uint32_t query_count;    /* queries submitted and not yet released, at most            (4096; up to 1048576) */
+    uint64_t inflight_bytes; /* of SQL and parameters of queries not yet released, at most   (64 MiB). Those of queries
                                   that were given up count until their server has read them. */
     uint32_t connection_count; /* sockets of all databases together, at most                (1024; up to 32768) */
     uint64_t spin_ns;          /* poll this long for replies before sleeping: trades CPU for latency   (0: sleep) */
@@ -114,8 +114,8 @@ int quring_shutdown(quring_engine *engine, uint64_t grace_ns);
 
 /*
  * Shuts down without grace where quring_shutdown() was not called, closes every database and frees everything, unreaped
- * completions included. Waits for a blocking call that a worker thread is inside (connecting, an SQLite step), after
- * interrupting it. NULL is allowed.
+ * completions included. Tells servers that their connections end. Waits for an SQLite step that a worker thread is inside,
+ * after interrupting it, but 0.3 s at most for one that is connecting: that thread then ends by itself. NULL is allowed.
  */
 void quring_engine_close(quring_engine *engine);
 
@@ -202,8 +202,8 @@ typedef struct quring_db_options {
     bool exclusive;
     /* Of queries that do not say. */
     quring_commit_mode commit;
-    /* One attempt to connect, over all hosts of a list, up to the answer to the first query; a name look-up that is under
-       way can't be cut short (the URL's, else 10 s). */
+    /* One attempt to connect, over all hosts of a list, up to the answer to the first query (the URL's, else 10 s).
+       A thread that is inside a name look-up or a key derivation then is left behind; while two are, no attempt begins. */
     uint64_t connect_timeout_ns;
     /* How long queries wait for a server that went away before they end NOT_SENT (5 s). */
     uint64_t reconnect_wait_ns;

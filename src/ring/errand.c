@@ -56,8 +56,9 @@ int errand_start(struct ring *ring, const char *name, struct errand *errand) {
 }
 
 bool errand_leave(struct errand *errand) {
+    pthread_t thread = errand->thread; /* once it is LEFT, the errand may be gone */
     if (!errand_move(errand, ERRAND_LEFT))
         return false;
-    pthread_detach(errand->thread);
+    pthread_detach(thread);
     return true;
 }

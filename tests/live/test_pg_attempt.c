@@ -69,30 +69,41 @@ static void wait_until_alone(void) {
 
 static sem_t told;
 static atomic_int runs;
-static int ends[64]; /* the other ends of what it connected */
+static int pairs[8][2]; /* of sockets: the first is what a run connects, the second its other end */
 
 static void stuck_connector(struct pg_connect *connect) {
-    int fds[2];
     int run = atomic_fetch_add(&runs, 1);
     while (sem_wait(&told) && errno == EINTR)
         ;
-    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
-    connect->fd = fds[0];
-    ends[run] = fds[1];
+    connect->fd = pairs[run][0];
 }
 
+static void open_stuck(uint32_t connection_count) {
+    sem_init(&told, 0, 0);
+    atomic_store(&runs, 0);
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pairs[i]), 0);
+    pg_use_connector(stuck_connector);
+    open_db("postgresql://x@127.0.0.1:1/x", connection_count);
+}
+
+/* What they connected is closed; a server was told before. */
 static void check_all_closed(void) {
-    for (int run = 0; run < atomic_load(&runs); run++) {
-        char byte;
-        cr_assert_eq(read(ends[run], &byte, 1), 0, "its socket is open still");
-        close(ends[run]);
+    for (int i = 0; i < (int)(sizeof pairs / sizeof *pairs); i++) {
+        char bytes[16];
+        if (i < atomic_load(&runs)) {
+            cr_assert_eq(read(pairs[i][1], bytes, sizeof bytes), 5);
+            cr_assert_eq(memcmp(bytes, "X\0\0\0\4", 5), 0);
+            cr_assert_eq(read(pairs[i][1], bytes, 1), 0, "its socket is open still");
+        } else {
+            close(pairs[i][0]);
+        }
+        close(pairs[i][1]);
     }
 }
 
 Test(pg_attempt, stuck_attempts_are_left_behind) {
-    sem_init(&told, 0, 0);
-    pg_use_connector(stuck_connector);
-    open_db("postgresql://x@127.0.0.1:1/x", 8);
+    open_stuck(8);
     query_ends("timeout expired");
     for (int i = 0; i < 20 && atomic_load(&runs) < PG_STRAYS_MAX; i++)
         query_ends("timeout expired");
@@ -109,10 +120,7 @@ Test(pg_attempt, stuck_attempts_are_left_behind) {
 
 Test(pg_attempt, closing_does_not_wait_for_one_that_is_under_way) {
     for (int way = 0; way < 3; way++) {
-        sem_init(&told, 0, 0);
-        atomic_store(&runs, 0);
-        pg_use_connector(stuck_connector);
-        open_db("postgresql://x@127.0.0.1:1/x", 1);
+        open_stuck(1);
         cr_assert_eq(quring_submit(engine, &(quring_query){.db = db, .sql = "select 1"}, NULL), 0);
         if (way == 0)
             quring_db_close(db);
@@ -128,9 +136,7 @@ Test(pg_attempt, closing_does_not_wait_for_one_that_is_under_way) {
 
 /* Nobody idles: a handle whose connections are not being made has no thread. */
 Test(pg_attempt, threads_are_those_of_attempts_under_way) {
-    sem_init(&told, 0, 0);
-    pg_use_connector(stuck_connector);
-    open_db("postgresql://x@127.0.0.1:1/x", 1);
+    open_stuck(1);
     cr_assert_eq(threads_connecting(), 1);
     quring_engine_close(engine);
     sem_post(&told);
