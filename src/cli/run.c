@@ -228,10 +228,8 @@ static int execute(struct run *run, const struct cli_statement *statement) {
     if (!run->sqlite && run->client.cancel.state == CLI_CANCEL_OFF)
         cli_cancel_ask(&run->client.cancel, run->client.engine, run->client.db);
     int error = cli_client_query(&run->client, &query, &done);
-    if (error == QURING_ESHUTDOWN && cli_stop_wanted()) {
-        cli_error("%s: stopped before this statement", where(run, statement->line));
-        return cli_stop_status();
-    }
+    if (error == QURING_ESHUTDOWN && cli_stop_wanted())
+        return stopped(run, statement, false);
     if (error < 0) {
         cli_refusal_show(where(run, statement->line), run->client.engine, error, statement);
         return CLI_EXIT_FAILED;

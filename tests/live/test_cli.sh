@@ -6,7 +6,8 @@ set -euo pipefail
 
 QURING=${1:?usage: test_cli.sh PATH_TO_QURING}
 WORK=$(mktemp -d /tmp/quring-cli.XXXXXX)
-PG=${QURING_TEST_PG_URL:-}
+PG=${QURING_TEST_PG_URL:-} # in test_*_pg: the database of its own
+PG_ADMIN=$PG
 PG_DB=quring_cli_$$
 checks=0 failures=0
 status=0 out='' err=''
@@ -14,7 +15,7 @@ export TMPDIR=$WORK/tmp LC_ALL=C.UTF-8 # temporary databases show in one place
 mkdir "$TMPDIR"
 
 finish() {
-    [[ -z $PG ]] || "$QURING" run "$PG" -c "drop database if exists $PG_DB with (force)" || true
+    [[ -z $PG ]] || "$QURING" run "$PG_ADMIN" -c "drop database if exists $PG_DB with (force)" || true
     rm -rf "$WORK"
 }
 trap finish EXIT
@@ -350,11 +351,10 @@ END
 )" "[[{'x': 1.0, 'y': '\\\\xff', 'x_2': 1.0, 'x_2_2': 1}, {'x': None, 'y': 'a\\nb', 'x_2': None, 'x_2_2': 1}], [], [{'n': 2}]]"
 }
 
-# background COMMAND...: starts it, and sets pid. (Ctrl-C reaches it: a shell's jobs in the background ignore it.)
+# background COMMAND...: starts it, and sets pid.
 background() {
-    python3 -c 'import os, signal, sys
-signal.signal(signal.SIGINT, signal.default_int_handler)
-os.execv(sys.argv[1], sys.argv[1:])' "$@" >"$WORK/out" 2>"$WORK/err" </dev/null &
+    : >"$WORK/err" # or the words of the command before are taken for this one's
+    "$@" >"$WORK/out" 2>"$WORK/err" </dev/null &
     pid=$!
 }
 
@@ -671,11 +671,10 @@ if [[ $PG ]]; then
     test_run_same "$own" PostgreSQL
     test_run_streams "$own" PostgreSQL
     test_bench_same "$own" PostgreSQL postgresql
-    PG_ALL=$PG PG=$own
+    PG=$own
     test_run_pg
     test_run_cancel_pg
     test_bench_signals_pg
-    PG=$PG_ALL
 fi
 echo "$checks checks, $failures failed"
 ((failures == 0))
