@@ -103,9 +103,9 @@ static void give_back_rest(struct lite_lane *lane, bool stuck) {
     atomic_store_explicit(&lane->attention, true, memory_order_relaxed);
     lite_lane_sift(lane);
     lite_pool_give_back(lane->pool, lane->taken + lane->next, lane->taken_count - lane->next);
-    lite_pool_unlock(lane->pool);
     lane->taken_count = lane->next;
     lane->news.call_count++;
+    lite_pool_unlock(lane->pool);
 }
 
 /* From within a statement that takes long or waits for a lock. */
@@ -148,8 +148,8 @@ static void bar_reads(struct lite_lane *lane, bool barred) {
     struct lite_pool *reads = &lane->db->reads;
     lite_pool_lock(reads);
     lite_pool_bar(reads, barred);
-    lite_pool_unlock(reads);
     lane->news.call_count += !barred;
+    lite_pool_unlock(reads);
 }
 
 /*

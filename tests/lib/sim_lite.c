@@ -24,6 +24,7 @@ int __real_sqlite3_reset(sqlite3_stmt *);
 int __real_sqlite3_wal_checkpoint_v2(sqlite3 *, const char *, int, int *, int *);
 void __real_sqlite3_progress_handler(sqlite3 *, int, int (*)(void *), void *);
 void *__real_sqlite3_wal_hook(sqlite3 *, int (*)(void *, sqlite3 *, const char *, int), void *);
+void __real_sqlite3_interrupt(sqlite3 *);
 uint8_t __real_lite_text_route(const char *, size_t);
 bool __real_offload_waiting(const struct ring *);
 ssize_t __real_write(int, const void *, size_t);
@@ -36,6 +37,7 @@ struct connection {
     void *wal_argument;
     uint64_t begun_count;
     int64_t memo[2];
+    sqlite3_stmt *refused; /* was not run, and is to be reset */
 };
 
 static struct sim_lite_options options;
@@ -76,12 +78,23 @@ int __wrap_sqlite3_close(sqlite3 *handle) {
     return __real_sqlite3_close(handle);
 }
 
+void __wrap_sqlite3_interrupt(sqlite3 *handle) {
+    if (threads_simulated())
+        threads_point("interrupt", 0);
+    __real_sqlite3_interrupt(handle);
+    if (threads_simulated())
+        threads_point("interrupted", 0);
+}
+
 /* ---- What takes time ---- */
 
 static int look(void *argument) {
     struct connection *connection = argument;
     threads_work("steps", (uint64_t)options.look_steps * STEP_NS);
-    return connection->progress(connection->progress_argument);
+    int code = connection->progress(connection->progress_argument);
+    if (options.looked)
+        options.looked();
+    return code;
 }
 
 void __wrap_sqlite3_progress_handler(sqlite3 *handle, int steps, int (*progress)(void *), void *argument) {
@@ -130,12 +143,22 @@ int __wrap_sqlite3_prepare_v3(sqlite3 *handle, const char *sql, int bytes, unsig
     return __real_sqlite3_prepare_v3(handle, sql, bytes, flags, statement, tail);
 }
 
+static bool is_refused(sqlite3_stmt *statement) {
+    return options.commit_refusals && strcmp(sqlite3_sql(statement), "commit") == 0 &&
+           sqlite3_txn_state(sqlite3_db_handle(statement), "main") == SQLITE_TXN_WRITE &&
+           threads_draw(1000) < options.commit_refusals;
+}
+
 int __wrap_sqlite3_step(sqlite3_stmt *statement) {
     if (!threads_simulated())
         return __real_sqlite3_step(statement);
     threads_work("step", 200 + threads_draw(3000));
     sqlite3 *handle = sqlite3_db_handle(statement);
     struct connection *connection = connection_of(handle);
+    if (is_refused(statement)) {
+        connection->refused = statement;
+        return SQLITE_BUSY;
+    }
     bool before = sqlite3_get_autocommit(handle);
     int code = __real_sqlite3_step(statement);
     connection->begun_count += before && !sqlite3_get_autocommit(handle);
@@ -147,8 +170,14 @@ int __wrap_sqlite3_step(sqlite3_stmt *statement) {
 
 int __wrap_sqlite3_reset(sqlite3_stmt *statement) {
     int code = __real_sqlite3_reset(statement);
-    if (threads_simulated())
-        threads_point("reset", code);
+    if (!statement || !threads_simulated())
+        return code;
+    struct connection *connection = connection_of(sqlite3_db_handle(statement));
+    if (connection->refused == statement) {
+        connection->refused = NULL;
+        code = SQLITE_BUSY;
+    }
+    threads_point("reset", code);
     return code;
 }
 
@@ -175,6 +204,7 @@ struct bell {
     int fd;     /* -1: never listened to */
     bool armed; /* a read is in flight */
     bool rung;  /* the descriptor was written to, and not read since */
+    bool waits; /* the reactor sleeps */
 };
 
 static struct bell *the_bell; /* of the engine that runs */
@@ -217,7 +247,14 @@ static int bell_enter(struct port *port, uint32_t wait_count, uint64_t timeout_n
     if (wait_count == 0)
         return 0;
     uint64_t now = threads_now_ns(), until = now + timeout_ns < now ? UINT64_MAX : now + timeout_ns;
-    return threads_wait("sleep in the ring", is_heard, bell, until) ? 0 : -ETIME;
+    bell->waits = true;
+    bool heard = threads_wait("sleep in the ring", is_heard, bell, until);
+    bell->waits = false;
+    return heard ? 0 : -ETIME;
+}
+
+bool sim_lite_asleep(void) {
+    return the_bell && the_bell->waits && !the_bell->rung;
 }
 
 static uint32_t bell_collect(struct port *port, struct port_event *events, uint32_t capacity) {

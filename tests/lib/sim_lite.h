@@ -28,7 +28,10 @@ struct sim_lite_step {
 struct sim_lite_options {
     int look_steps;
     int frame_factor;
+    uint16_t commit_refusals; /* in thousandths: COMMIT of a write finds the file locked, and its transaction goes on */
     void (*stepped)(const struct sim_lite_step *step);
+    /* Called when the program has looked up from a statement that runs. */
+    void (*looked)(void);
 };
 
 /* Before a connection is opened, within threads_begin() … threads_end(). */
@@ -36,5 +39,8 @@ void sim_lite_begin(const struct sim_lite_options *options);
 
 /* For engine_use_port(). The engine destroys it. */
 struct port *sim_lite_port(void);
+
+/* Whether the reactor sleeps, and nothing has come that will wake it. */
+bool sim_lite_asleep(void);
 
 #endif

@@ -9,6 +9,7 @@
  *   order       the writes of one handle took effect in the order in which they were submitted
  *   seen        a read sees every write that ended OK, and all that an earlier read saw, before it was submitted
  *   snapshot    all reads of one transaction see the same
+ *   work        no read waits for a lane in a long statement while another lane is idle and the reactor sleeps
  *   rest        in the end no lane is busy or in a transaction, no queue holds anything, nothing is counted that is not there
  */
 #include "lib/sim_lite.h"
@@ -101,6 +102,8 @@ static bool chance(uint64_t of) {
 
 /* ---- Looking over SQLite's shoulder ---- */
 
+bool __real_offload_waiting(const struct ring *ring); /* sim_lite.c has made the other one a point */
+
 /* A read's row. memo: the transaction that was last seen, and what it saw. */
 static void stepped(const struct sim_lite_step *step) {
     sqlite3_stmt *statement = step->statement;
@@ -116,6 +119,25 @@ static void stepped(const struct sim_lite_step *step) {
             (long long)step->memo[1], (long long)who, (long long)count);
     step->memo[0] = (int64_t)step->begun_count;
     step->memo[1] = count;
+}
+
+static void check_work(quring_db *db) {
+    struct lite_db *lite = base_container_of(db, struct lite_db, base);
+    uint32_t working = 0, idle = 0;
+    for (uint32_t i = 1; i < lite->lane_count; i++) {
+        const struct lite_lane *lane = &lite->lanes[i];
+        working += lane->busy && (!lane->stuck || lane->news.call_count); /* it is about to call the others */
+        idle += !lane->busy;
+    }
+    bool barred = lite_pool_barred(&lite->reads) || lite->lanes[0].news.call_count;
+    LAW(lite->state != LITE_OPEN || !lite_pool_queued(&lite->reads) || working || !idle || barred,
+        "%u reads wait, %u lanes are idle, and the reactor sleeps", lite_pool_queued(&lite->reads), idle);
+}
+
+static void looked(void) {
+    bool asleep = sim_lite_asleep() && !__real_offload_waiting(world.engine->host.ring);
+    for (uint32_t i = 0; asleep && i < ROOM && world.handles[i]; i++)
+        check_work(world.handles[i]);
 }
 
 /* ---- Another program with the same file ---- */
@@ -207,7 +229,9 @@ static void world_open(uint64_t seed, uint32_t in_it) {
                                             .switch_chance = (uint16_t)(1u << (3 + rng_below(&rng, 7)))});
     sim_lite_begin(&(struct sim_lite_options){.look_steps = 10 + (int)rng_below(&rng, 50),
                                               .frame_factor = (int[]){1, 30, 400, 4000}[rng_below(&rng, 4)],
-                                              .stepped = stepped});
+                                              .commit_refusals = rng_below(&rng, 2) ? 200 : 0,
+                                              .stepped = stepped,
+                                              .looked = looked});
     world.in_it = in_it;
     make_file();
     draw_options();
