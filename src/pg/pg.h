@@ -275,7 +275,7 @@ void pg_query_restart(struct query *query);
 void pg_names_begin(struct pg_conn *conn);
 /* Appends the query's messages and fills its flight. False, with everything undone: it does not fit one message. */
 bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_flight *flight, bool sync);
-/* At the request's sync point: what becomes of the statement it prepared or used. */
+/* At the sync point of one that is NAMED or stale: what becomes of the statement it prepared or used. */
 void pg_request_settle(struct pg_conn *conn, struct pg_flight *flight);
 /* Lets go of what a flight holds, but for its query. */
 void pg_flight_drop(struct pg_flight *flight);

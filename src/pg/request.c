@@ -211,8 +211,6 @@ static void settle_named(struct pg_db *db, struct pg_prepared *prepared, const s
 }
 
 void pg_request_settle(struct pg_conn *conn, struct pg_flight *flight) {
-    if (base_likely(flight->kind != PG_NAMED && !flight->stale))
-        return;
     struct pg_prepared *prepared = prepared_of(conn, flight->statement);
     if (flight->kind == PG_NAMED)
         settle_named(conn->db, prepared, flight);

@@ -109,17 +109,21 @@ void pg_reply_notice(struct query *query, const struct wire_error *notice) {
  *
  *   DONE      each ended as its own reply said
  *   UNDONE    one of several failed: the transaction was rolled back, and nothing took effect
- *   IN_DOUBT  it can't be told: the server said so (40003, 08007); or a reply's tag is of a statement that may have ended the
- *             transaction; or ReadyForQuery says that one is still open, and it ends with this shared connection
+ *
+ * or it can't be told:
+ *
+ *   UNKNOWN   the server says so: 40003, 08007
+ *   ENDED     a reply's tag is of a statement that may have ended the transaction in the middle of its group
+ *   OPEN      ReadyForQuery says that the transaction goes on, and it ends with this shared connection
  */
-enum outcome { OUTCOME_DONE, OUTCOME_UNDONE, OUTCOME_IN_DOUBT };
+enum outcome { OUTCOME_DONE, OUTCOME_UNDONE, OUTCOME_UNKNOWN, OUTCOME_ENDED, OUTCOME_OPEN };
 
-struct settled {
-    enum outcome outcome;
-    char transaction;     /* of ReadyForQuery */
-    bool followed;        /* others of an exclusive handle were sent behind them */
-    const char *sqlstate; /* why it is in doubt */
-    const char *why;
+static const char *const doubts[][2] = {
+    [OUTCOME_UNKNOWN] = {"40003",
+                         "the server can't tell whether the transaction that this statement shared took effect"},
+    [OUTCOME_ENDED] = {"40003", "another statement may have ended the transaction that this one shared"},
+    [OUTCOME_OPEN] = {"25001", "a transaction was left open on a shared connection, and is rolled back with all in it "
+                               "as that is closed"},
 };
 
 void pg_query_restart(struct query *query) {
@@ -133,30 +137,32 @@ void pg_query_restart(struct query *query) {
  * Whether this member runs again: its plan went stale, or all of its group was undone and it was not to blame. In an
  * exclusive handle it may not fall behind those that were sent after it.
  */
-static bool runs_again(const struct pg_flight *flight, const struct settled *settled) {
-    if (!flight->query || settled->outcome == OUTCOME_IN_DOUBT)
+static bool runs_again(const struct pg_conn *conn, const struct wire_event *ready, enum outcome outcome,
+                       const struct pg_flight *flight) {
+    if (!flight->query || outcome >= OUTCOME_UNKNOWN)
         return false;
-    if (flight->stale)
-        return !flight->query->retried && !settled->followed && settled->transaction == 'I';
-    return settled->outcome == OUTCOME_UNDONE && (!flight->failed || flight->blameless);
+    if (!flight->stale)
+        return outcome == OUTCOME_UNDONE && (!flight->failed || flight->blameless);
+    bool followed = conn->db->base.options.exclusive && conn->session.next > ready->request + 1;
+    return !flight->query->retried && !followed && ready->transaction == 'I';
 }
 
-static void finish_in_doubt(struct query *query, const struct pg_flight *flight, const struct settled *settled) {
+static void finish_in_doubt(struct query *query, const struct pg_flight *flight, enum outcome outcome) {
     if (flight->failed && !flight->in_doubt && !flight->completed)
         db_query_finish(query, QURING_SERVER_ERROR); /* whatever became of the others */
     else if (flight->failed)
         db_query_finish(query, QURING_IN_DOUBT);
     else
-        db_query_fail(query, QURING_IN_DOUBT, settled->sqlstate, "%s", settled->why);
+        db_query_fail(query, QURING_IN_DOUBT, doubts[outcome][0], "%s", doubts[outcome][1]);
 }
 
-static void finish_flight(struct pg_flight *flight, const struct settled *settled) {
+static void finish_flight(struct pg_flight *flight, enum outcome outcome) {
     struct query *query = flight->query;
     flight->query = NULL;
     if (!query)
         return;
-    if (base_unlikely(settled->outcome == OUTCOME_IN_DOUBT))
-        finish_in_doubt(query, flight, settled);
+    if (base_unlikely(outcome >= OUTCOME_UNKNOWN))
+        finish_in_doubt(query, flight, outcome);
     else if (base_likely(!flight->failed && !flight->over_limit && !flight->no_memory))
         db_query_finish(query, QURING_OK);
     else if (flight->failed)
@@ -172,44 +178,29 @@ static void finish_flight(struct pg_flight *flight, const struct settled *settle
                       (unsigned long long)query->db->options.result_bytes);
 }
 
-static void set_doubt(struct settled *settled, const char *sqlstate, const char *why) {
-    settled->outcome = OUTCOME_IN_DOUBT;
-    settled->sqlstate = sqlstate;
-    settled->why = why;
-}
-
-static struct settled settle_group(struct pg_conn *conn, const struct wire_event *event) {
-    bool exclusive = conn->db->base.options.exclusive, several = event->request > event->first;
-    struct settled settled = {.transaction = event->transaction,
-                              .followed = exclusive && conn->session.next > event->request + 1};
-    for (uint64_t r = event->first; r <= event->request; r++) {
+static enum outcome settle_group(struct pg_conn *conn, const struct wire_event *ready) {
+    bool several = ready->request > ready->first;
+    enum outcome outcome = OUTCOME_DONE;
+    for (uint64_t r = ready->first; r <= ready->request; r++) {
         struct pg_flight *flight = pg_conn_flight(conn, r);
-        pg_request_settle(conn, flight);
-        if (several && flight->failed && settled.outcome == OUTCOME_DONE)
-            settled.outcome = OUTCOME_UNDONE;
+        if (base_unlikely(flight->kind == PG_NAMED || flight->stale))
+            pg_request_settle(conn, flight);
+        if (base_likely(!flight->failed && !flight->unforeseen))
+            continue;
         if (flight->in_doubt)
-            set_doubt(&settled, "40003",
-                      "the server can't tell whether the transaction that this statement shared took effect");
+            outcome = OUTCOME_UNKNOWN;
         else if (several && flight->unforeseen)
-            set_doubt(&settled, "40003", "another statement may have ended the transaction that this one shared");
+            outcome = OUTCOME_ENDED;
+        else if (several && outcome == OUTCOME_DONE)
+            outcome = OUTCOME_UNDONE;
     }
-    if (event->transaction != 'I' && !exclusive)
-        set_doubt(
-            &settled, "25001",
-            "a transaction was left open on a shared connection, and is rolled back with all in it as that is closed");
-    return settled;
+    bool open = ready->transaction != 'I' && !conn->db->base.options.exclusive;
+    return base_unlikely(open) ? OUTCOME_OPEN : outcome;
 }
 
-void pg_reply_ready(struct pg_conn *conn, const struct wire_event *event) {
-    struct settled settled = settle_group(conn, event);
-    for (uint64_t r = event->first; r <= event->request; r++) {
-        struct pg_flight *flight = pg_conn_flight(conn, r);
-        if (base_likely(!runs_again(flight, &settled)))
-            finish_flight(flight, &settled);
-        pg_flight_drop(flight);
-    }
-    /* Backwards, for each goes to the front of the line. */
-    for (uint64_t r = event->request + 1; r-- > event->first;) {
+/* Backwards, for each goes to the front of the line. */
+static void run_again(struct pg_conn *conn, const struct wire_event *ready) {
+    for (uint64_t r = ready->request + 1; r-- > ready->first;) {
         struct query *query = pg_conn_flight(conn, r)->query;
         if (!query)
             continue;
@@ -217,8 +208,24 @@ void pg_reply_ready(struct pg_conn *conn, const struct wire_event *event) {
         query->commit = QURING_COMMIT_EACH;
         pg_query_restart(query);
     }
-    conn->settled = event->request + 1;
+}
+
+void pg_reply_ready(struct pg_conn *conn, const struct wire_event *ready) {
+    enum outcome outcome = settle_group(conn, ready);
+    bool again = false;
+    for (uint64_t r = ready->first; r <= ready->request; r++) {
+        struct pg_flight *flight = pg_conn_flight(conn, r);
+        bool well = outcome == OUTCOME_DONE && !flight->stale;
+        if (base_likely(well || !runs_again(conn, ready, outcome, flight)))
+            finish_flight(flight, outcome);
+        else
+            again = true;
+        pg_flight_drop(flight);
+    }
+    if (base_unlikely(again))
+        run_again(conn, ready);
+    conn->settled = ready->request + 1;
     conn->unasked_bytes = 0;
-    if (event->transaction != 'I' && !conn->db->base.options.exclusive)
+    if (base_unlikely(outcome == OUTCOME_OPEN))
         pg_conn_break(conn, QURING_IN_DOUBT, "25001", "a query left a transaction open on a shared connection");
 }
