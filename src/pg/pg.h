@@ -159,7 +159,7 @@ struct pg_conn {
     struct pg_prepared *prepared; /* by statement index */
     uint64_t name_count;          /* names given out on this connection */
     char name[PG_NAME_BYTES];     /* begins with what all of them begin with */
-    bool unnamed;                 /* nothing is prepared: no_prepared_statements or a pooler */
+    bool unnamed;                 /* nothing is prepared by name: options.prepared_statements, or a pooler */
     bool text_only;               /* results are in text: settings that say how may change */
     /* in an exclusive handle, as told by the texts of what was sent */
     uint32_t shape;     /* counts what may change what Parse sees; plans from before are not used */
