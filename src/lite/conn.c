@@ -160,14 +160,17 @@ static int open_handle(struct lite_conn *conn) {
 static const char *open_hint(const struct lite_conn *conn, int code) {
     if ((code & 0xff) == SQLITE_CORRUPT)
         return "restore the file from a backup";
+    static const char beside[] =
+        "a file in WAL mode needs files beside it, and they can't be made there: on read-only media "
+        "add ?immutable=1 to the URL";
+    if (code == SQLITE_READONLY_DIRECTORY || code == SQLITE_READONLY_CANTINIT)
+        return beside;
     if ((code & 0xff) != SQLITE_CANTOPEN)
         return NULL;
     if (access(conn->config->path, F_OK) != 0 && errno == ENOENT && conn->config->mode == LITE_READ_WRITE)
         return "there is no such file: check the path, or add ?mode=rwc to the URL to create it";
     if (access(conn->config->path, R_OK) == 0 && !conn->config->immutable)
-        return "the file is there, and no file can be made beside it, which a file in WAL mode needs: on read-only "
-               "media "
-               "add ?immutable=1 to the URL";
+        return beside;
     return NULL;
 }
 
