@@ -289,7 +289,6 @@ static void check_notice(const quring_done *done, uint32_t index, const char *se
 }
 
 Test(pg_errors, notices_and_warnings_reach_the_caller) {
-    live_open(&live, &(quring_db_options){.connection_count = 1});
     live_exec(&live, "create or replace function live_talk(fail bool) returns int language plpgsql as $$ begin "
                      "raise notice 'one' using detail = 'more', hint = 'read on'; raise warning 'two'; "
                      "if fail then raise exception 'three'; end if; return 4; end $$");
@@ -318,11 +317,9 @@ Test(pg_errors, notices_and_warnings_reach_the_caller) {
     quring_stats stats;
     quring_stats_get(live.engine, &stats);
     cr_assert_eq(stats.notice_count, 13u);
-    live_close(&live);
 }
 
 Test(pg_errors, notices_past_the_bounds_are_counted) {
-    live_open(&live, &(quring_db_options){.connection_count = 1});
     quring_done done = live_run(
         &live, &(quring_query){.sql = "do $$ begin for i in 1..1000 loop raise notice '%', i; end loop; end $$"});
     live_check_ok(&done, "a thousand notices");
@@ -330,5 +327,4 @@ Test(pg_errors, notices_past_the_bounds_are_counted) {
     cr_assert_eq(quring_notice_dropped_count(done.result), 936u);
     check_notice(&done, 63, "NOTICE", "00000", "64");
     live_release(&live, &done);
-    live_close(&live);
 }
