@@ -68,6 +68,9 @@ struct lite_watch {
 /* CLOCK_MONOTONIC. */
 uint64_t lite_now_ns(void);
 
+/* Whether the work at hand is to end: the handle is closing, or its query was given up. */
+bool lite_watch_interrupted(const struct lite_watch *watch);
+
 void lite_watch_install(struct lite_watch *watch, sqlite3 *handle);
 
 /* Around the work for one query. */
@@ -159,8 +162,10 @@ struct lite_conn {
     struct lite_stmt once;   /* a statement that is not cached */
     struct buf scratch;      /* a parameter's text */
     enum lite_wal wal;
-    bool rolled_back;         /* exclusive: an error ended the transaction, and its caller has not noticed yet */
-    uint32_t wal_frame_count; /* after the last commit */
+    void (*hold_reads)(struct lite_conn *conn,
+                       bool hold); /* those of the handle's other connections; NULL: it has none */
+    bool rolled_back;              /* exclusive: an error ended the transaction, and its caller has not noticed yet */
+    uint32_t wal_frame_count;      /* after the last commit */
     uint64_t prepare_count;
 };
 

@@ -10,6 +10,7 @@
 #include "lite/lite.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 enum {
     CHECKPOINT_FRAMES = 1000,   /* SQLite's own default */
@@ -18,9 +19,11 @@ enum {
 };
 
 static const uint64_t REPORT_EVERY_NS = 200000;
+static const long NAP_NS = 1000000;
 static const uint64_t RESTART_WAIT_NS = 200000000, RESTART_WAIT_MAX_NS = 5000000000;
 
 static void lane_pause(struct lite_watch *watch);
+static void hold_reads(struct lite_conn *conn, bool hold);
 
 static void post_init(struct lite_post *post, struct lite_lane *lane, void (*run)(struct job *),
                       void (*done)(struct job *)) {
@@ -41,6 +44,8 @@ bool lite_lane_init(struct lite_lane *lane, struct lite_db *db, enum lite_role r
     lane->taken = calloc(db->base.options.depth, sizeof *lane->taken);
     bool ok = lite_conn_init(&lane->conn, &db->config, role);
     lane->conn.watch.pause = lane_pause;
+    if (role == LITE_WRITER && db->url.path)
+        lane->conn.hold_reads = hold_reads;
     return ok && lane->taken;
 }
 
@@ -150,6 +155,31 @@ static void bar_reads(struct lite_lane *lane, bool barred) {
     lite_pool_bar(reads, barred);
     lane->news.call_count += !barred;
     lite_pool_unlock(reads);
+}
+
+static bool reads_at_work(struct lite_lane *lane) {
+    struct lite_db *db = lane->db;
+    bool at_work = false;
+    lite_pool_lock(&db->reads);
+    for (uint32_t i = 1; i < db->lane_count; i++)
+        at_work |= db->lanes[i].holds;
+    lite_pool_unlock(&db->reads);
+    return at_work;
+}
+
+/*
+ * The change to WAL mode needs the file for itself. Reads of other programs are waited for as for any lock; those of this
+ * handle take as long as they take, and no more of them begin.
+ */
+static void hold_reads(struct lite_conn *conn, bool hold) {
+    struct lite_lane *lane = base_container_of(conn, struct lite_lane, conn);
+    bar_reads(lane, hold);
+    while (hold && reads_at_work(lane) && !lite_watch_interrupted(&conn->watch)) {
+        lane_pause(&conn->watch);
+        nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
+    }
+    if (!hold)
+        report(lane);
 }
 
 /*
@@ -272,7 +302,7 @@ static bool lane_take(struct lite_lane *lane) {
     if (share > lane->db->base.options.depth)
         share = lane->db->base.options.depth;
     lane->taken_count = lite_pool_take(pool, lane->taken, share);
-    lane->busy = lane->taken_count > 0;
+    lane->busy = lane->holds = lane->taken_count > 0;
     lane->stuck = false;
     lite_pool_unlock(pool);
     lane->let_go_count = 0;

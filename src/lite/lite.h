@@ -59,14 +59,15 @@ struct lite_post {
  *
  *      IDLE --posted by the reactor--> BUSY --the queue is empty--> IDLE
  *
- * `busy` and `stuck` are under the pool's lock: a lane that finds the queue empty is idle in the same moment, so whoever
- * puts a query there afterwards knows to post it. The reactor owns `jobs` and `closer`; all else is the lane's.
+ * `busy`, `holds` and `stuck` are under the pool's lock: a lane that finds the queue empty is idle in the same moment, so
+ * whoever puts a query there afterwards knows to post it. The reactor owns `jobs` and `closer`; all else is the lane's.
  */
 struct lite_lane {
     struct lite_db *db;
     struct lite_pool *pool;
     struct lane *thread;
     bool busy;             /* will look at the queue again */
+    bool holds;            /* has taken queries that it has not worked off */
     bool stuck;            /* in a long statement: others should look after the queue */
     atomic_bool attention; /* one of the queries at hand was abandoned */
     struct lite_post jobs[2];

@@ -98,7 +98,11 @@ static bool is_empty(const char *path) {
 void lite_wal_enter(struct lite_conn *conn) {
     if (lite_conn_in_transaction(conn) || is_empty(conn->config->path))
         return;
+    if (conn->hold_reads)
+        conn->hold_reads(conn, true);
     int code = enter(conn) & 0xff;
+    if (conn->hold_reads)
+        conn->hold_reads(conn, false);
     conn->wal = code == SQLITE_BUSY || code == SQLITE_INTERRUPT ? LITE_WAL_LATER : LITE_WAL_NOT_WANTED;
     (void)execute(conn->handle, "pragma schema_version"); /* so that it knows, too */
 }

@@ -11,7 +11,7 @@ uint64_t lite_now_ns(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static bool watch_interrupted(const struct lite_watch *watch) {
+bool lite_watch_interrupted(const struct lite_watch *watch) {
     return atomic_load_explicit(watch->closing, memory_order_relaxed) ||
            (watch->abandoned && atomic_load_explicit(watch->abandoned, memory_order_relaxed));
 }
@@ -24,7 +24,7 @@ static int watch_progress(void *argument) {
     struct lite_watch *watch = argument;
     if (!watch->abandoned)
         return 0;
-    if (watch_interrupted(watch))
+    if (lite_watch_interrupted(watch))
         return 1;
     uint64_t now = lite_now_ns();
     if (!watch->statement_ns)
@@ -46,7 +46,7 @@ static uint64_t watch_deadline(const struct lite_watch *watch) {
 static int watch_busy(void *argument, int n) {
     static const uint32_t naps_us[] = {50, 100, 200, 500, 1000, 2000, 5000, 10000};
     struct lite_watch *watch = argument;
-    if (watch_interrupted(watch))
+    if (lite_watch_interrupted(watch))
         return 0;
     if (watch->pause)
         watch->pause(watch);

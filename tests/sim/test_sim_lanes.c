@@ -333,8 +333,8 @@ static void check_ok(uint32_t index, const quring_result *result) {
 }
 
 static bool may_end_so(const struct asked *asked, quring_status status, const char *sqlstate) {
-    /* For locks of others; or, until the first write has changed the file to WAL, for those of the handle's own reads. */
-    bool waits = world.in_it & (LOCKS | SIBLINGS | CLOSING) || !world.was_wal;
+    /* For locks of others, and never for those of the handle's own reads. */
+    bool waits = world.in_it & (LOCKS | SIBLINGS | CLOSING);
     switch (status) {
     case QURING_NOT_SENT: /* the file could not be opened */
         return waits && strcmp(sqlstate, "55P03") == 0;
