@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libpq-fe.h>
+#include <openssl/crypto.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -177,6 +178,14 @@ static bool take_session(struct pg_connect *connect, PGconn *conn) {
     connect->fd = -1;
     fail(connect, "08001", why);
     return false;
+}
+
+/*
+ * exit() does not wait for an attempt that was left behind, so nothing that its thread works with may be freed by then, as
+ * OpenSSL would in a handler of exit() that its first use in a process installs. What it has goes with the process.
+ */
+void pg_connect_prepare(void) {
+    (void)OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
 }
 
 void pg_connect_run(struct pg_connect *connect) {

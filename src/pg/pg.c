@@ -258,6 +258,7 @@ static int open_parts(struct pg_db *db, const char *url) {
 static int pg_open(const struct quring_db *base, const char *url, struct quring_db **out) {
     quring_db_options options = base->options;
     char message[PG_MESSAGE_BYTES] = "";
+    pg_connect_prepare();
     int error = pg_url_check(url, &options.connect_timeout_ns, message, sizeof message);
     if (error)
         return error == QURING_ENOMEM ? error : host_error(base->host, error, "%s", message);

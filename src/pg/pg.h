@@ -213,6 +213,7 @@ struct pg_strays *pg_strays_new(void);       /* NULL: no memory */
 void pg_strays_drop(struct pg_strays *strays);
 
 /* connect.c */
+void pg_connect_prepare(void);                   /* before any attempt; again does no harm */
 void pg_connect_run(struct pg_connect *connect); /* a pg_connector: blocks */
 /* For tests: databases that this thread opens next connect through `connector` instead of libpq; NULL: libpq again. */
 void pg_use_connector(pg_connector connector);
