@@ -195,9 +195,9 @@ typedef struct quring_db_options {
     uint32_t depth;
     /* One connection, strictly in order, whose state (BEGIN, SET, temporary tables) is the caller's. Without it such
        statements are refused, for they would reach only one of many connections; by their words, so that
-       set_config(…, false), advisory locks of the session, and what DO and functions do are not seen: leave these to
-       exclusive handles. When an exclusive handle's connection is lost, its state is gone: all that is queued or
-       submitted from then on ends NOT_SENT; open another handle. Contradicts connection_count over 1 and GROUP.
+       set_config(…, false), UPDATE of pg_settings, advisory locks of the session, and what DO and functions do are not
+       seen: leave these to exclusive handles. When an exclusive handle's connection is lost, its state is gone: all that
+       is queued or submitted from then on ends NOT_SENT; open another handle. Contradicts connection_count over 1 and GROUP.
        PostgreSQL: a statement is parsed again after one that could change what it means (SET, ALTER, DO, …), unless it is
        submitted by handle (quring_prepare); results travel as text, in the styles that the caller has SET: accessors of
        dates and times want ISO. */
@@ -371,8 +371,8 @@ typedef struct quring_query {
  * that fails with 40001 or 40P01 is run again as well, since the conflict may have been its neighbours'.
  *
  * On PostgreSQL only SELECT, VALUES, TABLE, WITH, INSERT, UPDATE, DELETE and MERGE join. All else runs alone, as with EACH: what
- * may end the transaction (CALL, DO, VACUUM, …), SELECT INTO, FOR UPDATE and FOR SHARE, and texts that name set_config or
- * pg_advisory_…. What members still share:
+ * may end the transaction (CALL, DO, VACUUM, …), SELECT INTO, FOR UPDATE and FOR SHARE, and texts that name set_config,
+ * pg_settings or pg_advisory_…. What members still share:
  *   - now() is the time at which the transaction began; locks are held until its end; under REPEATABLE READ the snapshot
  *   - what a function that they call sets for the transaction (set_config inside it) is seen by those behind
  *   - what works outside of the transaction happens again when they run again: dblink, advisory locks of the session taken

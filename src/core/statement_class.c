@@ -271,7 +271,9 @@ struct statement_traits statement_traits(const char *sql, size_t length) {
         scan = (struct scan){.at = sql, .end = sql + length, .backslashes = true};
         read_body(&scan, &body);
     }
-    bool anything = false, sets = body.unicode || text_mentions(sql, length, "set_config", 3);
+    /* The view pg_settings has a rule that turns UPDATE into set_config(). */
+    bool anything = false, sets = body.unicode || text_mentions(sql, length, "set_config", 3) ||
+                                  text_mentions(sql, length, "pg_settings", 2);
     scan = (struct scan){.at = sql, .end = sql + length};
     struct token verb = scan_first(&scan, &anything);
     bool is_plain = token_is_any(&verb, plain) && !sets && !body.into;

@@ -204,6 +204,24 @@ Test(pg_reuse, constants_follow_their_settings) {
     live_close(&live);
 }
 
+/* The view pg_settings has a rule that turns UPDATE into a SET. */
+Test(pg_reuse, settings_changed_by_update) {
+    open_exclusive();
+    static const char *const steps[][2] = {
+        {"set timezone to 'UTC'", "(none)"},
+        {"set datestyle to 'iso, mdy'", "(none)"},
+        {"select extract(epoch from timestamptz '2026-01-01 00:00')::int8", "1767225600"},
+        {"select extract(month from date '02/03/2026')::int4", "2"},
+        {"update pg_settings set setting = 'Asia/Tokyo' where name = 'TimeZone'", "(none)"},
+        {"select extract(epoch from timestamptz '2026-01-01 00:00')::int8", "1767193200"},
+        {"update PG_CATALOG.\"pg_settings\" set setting = 'ISO, DMY' where name = 'DateStyle'", "(none)"},
+        {"select extract(month from date '02/03/2026')::int4", "3"},
+        {"discard all", "(none)"},
+    };
+    CHECK_VALUES(steps);
+    live_close(&live);
+}
+
 /* One that was prepared by hand stays as it was parsed, until the server forgets it. */
 Test(pg_reuse, prepared_by_hand) {
     open_exclusive();

@@ -403,6 +403,8 @@ static const char *const alone[] = {
     "select \"set_config\"('a', 'b', true)",
     "select pg_catalog.set_config('a', 'b', true)",
     "select 'set_config'",
+    "update pg_settings set setting = 'UTC' where name = 'TimeZone'",
+    "with x as (update pg_catalog.\"pg_settings\" set setting = 'b' returning 1) select 1",
     "select /* set_config */ 1",
     "with x as (select set_config('a.b', 'c', true)) select * from t, x",
     "select U&\"s\\0065t_config\"('a.b', 'c', true)",
@@ -531,6 +533,7 @@ static const struct {
     {EFFECT_CHANGES, "explain analyze select f()"},
     {EFFECT_CHANGES, "select set_config('a.b', 'c', true)"},
     {EFFECT_CHANGES, "declare c cursor for select set_config('a.b', 'c', true)"},
+    {EFFECT_CHANGES, "update PG_SETTINGS set setting = 'UTC' where name = 'TimeZone'"},
     {EFFECT_CHANGES, "select 1 into t"},
     {EFFECT_CHANGES, "\"select\""},
 };
