@@ -30,10 +30,9 @@ enum statement_class {
 
 /* On what PostgreSQL saw when it parsed earlier statements on the same connection. Matters in an exclusive handle. */
 enum statement_effect {
-    EFFECT_NONE,      /* SELECT, INSERT, SAVEPOINT, … */
+    EFFECT_NONE,      /* SELECT, INSERT, BEGIN, SAVEPOINT, … */
     EFFECT_CHANGES,   /* SET, ALTER, DO, … */
     EFFECT_FORGETS,   /* DISCARD ALL, DEALLOCATE ALL: what was prepared is gone */
-    EFFECT_BEGINS,    /* BEGIN */
     EFFECT_COMMITS,   /* COMMIT, END, PREPARE TRANSACTION: SET LOCAL ends */
     EFFECT_ENDS,      /* ROLLBACK, ABORT: takes back what CHANGES in its transaction did */
     EFFECT_GOES_BACK, /* ROLLBACK TO: likewise, and the transaction goes on */

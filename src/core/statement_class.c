@@ -239,12 +239,10 @@ static enum statement_effect effect_of_all(struct scan *s, const struct token *v
 }
 
 static enum statement_effect effect_of(struct scan *s, const struct token *verb) {
-    static const char *const nothing[] = {"savepoint", "release", "show",     "close",  "declare",
-                                          "notify",    "lock",    "unlisten", "listen", NULL};
+    static const char *const nothing[] = {"begin",   "start",  "savepoint", "release",  "show",   "close",
+                                          "declare", "notify", "lock",      "unlisten", "listen", NULL};
     if (verb->kind == TOKEN_END || token_is_any(verb, nothing))
         return EFFECT_NONE;
-    if (token_is(verb, "begin") || token_is(verb, "start"))
-        return EFFECT_BEGINS;
     if (token_is(verb, "commit") || token_is(verb, "end"))
         return EFFECT_COMMITS;
     if (token_is(verb, "rollback") || token_is(verb, "abort"))

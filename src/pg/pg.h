@@ -164,8 +164,7 @@ struct pg_conn {
     /* in an exclusive handle, as told by the texts of what was sent */
     uint32_t shape;     /* counts what may change what Parse sees; plans from before are not used */
     uint32_t forgotten; /* the shape at which the server last forgot all that was prepared */
-    bool in_block;      /* between BEGIN and its end */
-    bool changed;       /* something did, since the last BEGIN */
+    bool changed;       /* something did, since the last transaction's end */
     uint64_t settled;   /* ordinal of the first request whose sync point has not come */
     bool group_open;    /* the last request has no Sync yet */
     uint64_t nonce;     /* of the barrier */

@@ -115,7 +115,8 @@ static uint64_t claim(struct pg_conn *conn, struct pg_prepared *prepared, const 
 
 /*
  * What this statement does to plans from before it, in an exclusive handle. A transaction's end changes what was seen inside
- * it if anything was changed there; that is remembered from its BEGIN on, and outside of one it does no harm.
+ * it if anything was changed there. When it began is not looked at, for COMMIT AND CHAIN begins one, too, and BEGIN may be a
+ * warning: what was changed before it counts as well, until the first end.
  */
 static void take_effect(struct pg_conn *conn, enum statement_effect effect) {
     switch (effect) {
@@ -128,14 +129,10 @@ static void take_effect(struct pg_conn *conn, enum statement_effect effect) {
         if (effect == EFFECT_FORGETS)
             conn->forgotten = conn->shape;
         break;
-    case EFFECT_BEGINS:
-        conn->changed &= conn->in_block; /* else it is no BEGIN, but a warning */
-        conn->in_block = true;
-        break;
     case EFFECT_COMMITS:
     case EFFECT_ENDS:
         conn->shape += conn->changed;
-        conn->changed = conn->in_block = false;
+        conn->changed = false;
         break;
     case EFFECT_GOES_BACK:
         conn->shape += conn->changed;

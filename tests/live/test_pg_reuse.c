@@ -222,6 +222,29 @@ Test(pg_reuse, settings_changed_by_update) {
     live_close(&live);
 }
 
+/* BEGIN within a transaction that COMMIT AND CHAIN began is a warning, and what was SET in it still ends with it. */
+Test(pg_reuse, settings_of_a_chained_transaction) {
+    open_exclusive();
+    static const char *const ends[] = {"commit", "rollback", "end", "abort"};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        char chain[64];
+        snprintf(chain, sizeof chain, "%s and chain", ends[i]);
+        const char *const steps[][2] = {
+            {"set timezone to 'UTC'", "(none)"},
+            {"select extract(epoch from timestamptz '2026-01-01 00:00')::int8", "1767225600"},
+            {"begin", "(none)"},
+            {chain, "(none)"},
+            {"set local timezone to 'Asia/Tokyo'", "(none)"},
+            {"begin", "(none)"},
+            {"select extract(epoch from timestamptz '2026-01-01 00:00')::int8", "1767193200"},
+            {"commit", "(none)"},
+            {"select extract(epoch from timestamptz '2026-01-01 00:00')::int8", "1767225600"},
+        };
+        CHECK_VALUES(steps);
+    }
+    live_close(&live);
+}
+
 /* One that was prepared by hand stays as it was parsed, until the server forgets it. */
 Test(pg_reuse, prepared_by_hand) {
     open_exclusive();
