@@ -199,8 +199,10 @@ typedef struct quring_db_options {
        seen: leave these to exclusive handles. When an exclusive handle's connection is lost, its state is gone: all that
        is queued or submitted from then on ends NOT_SENT; open another handle. Contradicts connection_count over 1 and GROUP.
        PostgreSQL: a statement is parsed again after one that could change what it means (SET, ALTER, DO, …), unless it is
-       submitted by handle (quring_prepare); results travel as text, in the styles that the caller has SET: accessors of
-       dates and times want ISO. */
+       submitted by handle (quring_prepare). What functions and triggers do is in no text: settings that the server reports
+       (TimeZone, DateStyle, …) are followed once the function's query has ended; a table that a function altered in this
+       transaction gives 0A000 where its columns were read before. Results travel as text, in the styles that the caller has
+       SET: accessors of dates and times want ISO, and quring_get_text() then gives a timestamptz in UTC. */
     bool exclusive;
     /* Of queries that do not say. */
     quring_commit_mode commit;

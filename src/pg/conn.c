@@ -98,18 +98,22 @@ static void on_notice(struct pg_conn *conn, const struct wire_event *event) {
         pg_reply_notice(query, &event->error);
 }
 
-static bool is_utf8(const struct wire_event *status) {
-    return strcmp(status->name, "client_encoding") != 0 || strcmp(status->value, "UTF8") == 0;
+/* A setting has another value, whichever way it was set: by a function, too. False: the connection takes nothing more. */
+static bool on_parameter_status(struct pg_conn *conn, const struct wire_event *status) {
+    if (strcmp(status->name, "client_encoding") != 0 || strcmp(status->value, "UTF8") == 0) {
+        pg_prepared_outdate(conn);
+        return true;
+    }
+    pg_conn_break(conn, QURING_IN_DOUBT, "22021", "client_encoding was changed, but all texts are UTF-8 here");
+    return false;
 }
 
 /* Nobody asked for these. While a request is out there is a bound to them, for they keep its reply from coming. */
 static bool on_unasked(struct pg_conn *conn, const struct wire_event *event, size_t bytes) {
     if (event->kind == WIRE_NOTICE)
         on_notice(conn, event);
-    if (event->kind == WIRE_PARAMETER_STATUS && !is_utf8(event)) {
-        pg_conn_break(conn, QURING_IN_DOUBT, "22021", "client_encoding was changed, but all texts are UTF-8 here");
+    if (event->kind == WIRE_PARAMETER_STATUS && !on_parameter_status(conn, event))
         return false;
-    }
     if (!wire_session_outstanding(&conn->session))
         return true;
     conn->unasked_bytes += bytes;

@@ -161,7 +161,7 @@ struct pg_conn {
     char name[PG_NAME_BYTES];     /* begins with what all of them begin with */
     bool unnamed;                 /* nothing is prepared by name: options.prepared_statements, or a pooler */
     bool text_only;               /* results are in text: settings that say how may change */
-    /* in an exclusive handle, as told by the texts of what was sent */
+    /* in an exclusive handle, as told by the texts of what was sent, and by ParameterStatus */
     uint32_t shape;     /* counts what may change what Parse sees; plans from before are not used */
     uint32_t forgotten; /* the shape at which the server last forgot all that was prepared */
     bool changed;       /* something did, since the last transaction's end */
@@ -279,6 +279,8 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_flig
 void pg_request_settle(struct pg_conn *conn, struct pg_flight *flight);
 /* Lets go of what a flight holds, but for its query. */
 void pg_flight_drop(struct pg_flight *flight);
+/* In an exclusive handle, plans from before are not used any more, and again not those from before the transaction's end. */
+void pg_prepared_outdate(struct pg_conn *conn);
 void pg_prepared_forget_all(struct pg_conn *conn);
 
 #endif

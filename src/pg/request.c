@@ -113,6 +113,13 @@ static uint64_t claim(struct pg_conn *conn, struct pg_prepared *prepared, const 
     return prepared->name;
 }
 
+void pg_prepared_outdate(struct pg_conn *conn) {
+    if (!conn->db->base.options.exclusive)
+        return;
+    conn->shape++;
+    conn->changed = true;
+}
+
 /*
  * What this statement does to plans from before it, in an exclusive handle. A transaction's end changes what was seen inside
  * it if anything was changed there. When it began is not looked at, for COMMIT AND CHAIN begins one, too, and BEGIN may be a
@@ -124,8 +131,7 @@ static void take_effect(struct pg_conn *conn, enum statement_effect effect) {
         break;
     case EFFECT_CHANGES:
     case EFFECT_FORGETS:
-        conn->shape++;
-        conn->changed = true;
+        pg_prepared_outdate(conn);
         if (effect == EFFECT_FORGETS)
             conn->forgotten = conn->shape;
         break;

@@ -245,6 +245,29 @@ Test(pg_reuse, settings_of_a_chained_transaction) {
     live_close(&live);
 }
 
+/* What a function sets is in no text; of the settings that matter most the server tells, ahead of the next statement. */
+Test(pg_reuse, settings_changed_by_a_function) {
+    open_exclusive();
+    live_exec(&live, "create or replace function live_zone(zone text) returns text language plpgsql as "
+                     "$$ begin perform set_config('timezone', zone, true); return zone; end $$");
+    static const char *const steps[][2] = {
+        {"set timezone to 'UTC'", "(none)"},
+        {"begin", "(none)"},
+        {"select extract(epoch from timestamptz '2026-01-01 00:00')::int8", "1767225600"},
+        {"select live_zone('Asia/Tokyo')", "Asia/Tokyo"},
+        {"select extract(epoch from timestamptz '2026-01-01 00:00')::int8", "1767193200"},
+        {"commit", "(none)"},
+        {"select extract(epoch from timestamptz '2026-01-01 00:00')::int8", "1767225600"},
+    };
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        quring_done done = live_run(&live, &(quring_query){.sql = steps[i][0]});
+        cr_expect_str_eq(text_of(&done), steps[i][1], "%zu. %s: %s", i, steps[i][0], text_of(&done));
+        live_release(&live, &done);
+    }
+    live_exec(&live, "drop function live_zone(text)");
+    live_close(&live);
+}
+
 /* One that was prepared by hand stays as it was parsed, until the server forgets it. */
 Test(pg_reuse, prepared_by_hand) {
     open_exclusive();
