@@ -178,7 +178,9 @@ typedef enum quring_durability {
 /*
  * PostgreSQL: whether statements are parsed once per connection and kept on the server, under names that begin with "quring_"
  * (reserved), or parsed for each use. FETCH, MOVE, EXECUTE, SHOW, EXPLAIN, CALL and texts with a literal that says now, today,
- * tomorrow or yesterday always are. What is kept sees no better overload of a function that is created later.
+ * tomorrow or yesterday always are. What is kept sees no better overload of a function that is created later, and takes its
+ * parameters in the types that were inferred first: where these refuse a value after ALTER TABLE, it is parsed anew; where they
+ * cut it (the time of day, in what was a date) it is cut until the handle is opened again.
  * Descriptions of parameters and columns are kept up to 256 KiB each and 16 MiB a handle; more is described for each use.
  */
 typedef enum quring_prepared_statements {

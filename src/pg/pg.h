@@ -60,7 +60,7 @@ bool pg_info_equal(const struct pg_info *a, const struct pg_info *b);
  *      ABSENT, READY --Parse sent--> PENDING --described, sync point--> READY
  *                                       |-----failed-----------------> ABSENT
  *                                       \-----failed, it replaced----> READY, stale: its Close may have been skipped too
- *      READY --26000, 0A000 at Bind--> READY, stale
+ *      READY --refused: is_stale()--> READY, stale
  *      any   --connection lost--> ABSENT
  *
  * Stale (serial 0, or another text's): closed by the request that takes its place.
@@ -100,7 +100,8 @@ struct pg_flight {
     bool over_limit;      /* rows past the limits were dropped */
     bool row_too_long;    /* one of them, for message_bytes */
     bool no_memory;       /* for its rows, which were dropped */
-    bool stale;           /* refused because the plan went stale, before anything ran */
+    bool stale;           /* refused, and the plan may be to blame: it is not used any more */
+    bool bound;           /* it failed behind its Bind, so something of it may have run */
     bool blameless;       /* failed only because it shares a transaction */
     bool in_doubt;        /* failed, and the server can't tell whether it took effect */
     bool unforeseen;      /* its command tag is of a statement that may have ended its transaction */

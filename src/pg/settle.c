@@ -73,6 +73,25 @@ static bool is_sqlstate(const struct wire_error *error, const char *sqlstate) {
     return strcmp(error->sqlstate, sqlstate) == 0;
 }
 
+static bool is_class(const struct wire_error *error, const char *class) {
+    return strncmp(error->sqlstate, class, 2) == 0;
+}
+
+/*
+ * Whether a fresh Parse may do better. At Bind even a statement described in this very request may have gone stale since:
+ * ALTER TABLE. One that was kept has the parameters' types of its Parse: these may be gone (XX000), or take this value no
+ * more (22), or the column takes them no more (42). A constant of a type that is gone shows only when it runs.
+ */
+static bool is_stale(const struct pg_flight *flight, const struct wire_event *event) {
+    const struct wire_error *error = &event->error;
+    bool kept = flight->kind == PG_BOUND, gone = is_sqlstate(error, "XX000");
+    if (event->bound)
+        return kept && gone;
+    if (is_sqlstate(error, "0A000") || is_sqlstate(error, "26000"))
+        return kept || flight->described;
+    return kept && (gone || is_class(error, "22") || is_class(error, "42"));
+}
+
 void pg_reply_error(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event) {
     const struct wire_error *error = &event->error;
     flight->failed = true;
@@ -80,9 +99,8 @@ void pg_reply_error(struct pg_conn *conn, struct pg_flight *flight, const struct
     flight->in_doubt = is_sqlstate(error, "40003") || is_sqlstate(error, "08007");
     /* At the commit; or chosen to resolve a conflict or deadlock that its group may have run into. */
     flight->blameless = flight->completed || is_sqlstate(error, "40001") || is_sqlstate(error, "40P01");
-    /* At Bind, that is. Even a statement described in this very request may have gone stale since: ALTER TABLE. */
-    if ((flight->kind == PG_BOUND || flight->described) && !event->bound)
-        flight->stale = is_sqlstate(error, "0A000") || is_sqlstate(error, "26000");
+    flight->stale = is_stale(flight, event);
+    flight->bound = event->bound;
     if (flight->kind == PG_BARRIER)
         pg_conn_break(conn, QURING_NOT_SENT, error->sqlstate, error->message);
     if (!flight->query)
@@ -134,14 +152,14 @@ void pg_query_restart(struct query *query) {
 }
 
 /*
- * Whether this member runs again: its plan went stale, or all of its group was undone and it was not to blame. In an
+ * Whether this member runs again: its plan was stale before anything ran, or all of its group was undone and it was not to blame. In an
  * exclusive handle it may not fall behind those that were sent after it.
  */
 static bool runs_again(const struct pg_conn *conn, const struct wire_event *ready, enum outcome outcome,
                        const struct pg_flight *flight) {
     if (!flight->query || outcome >= OUTCOME_UNKNOWN)
         return false;
-    if (!flight->stale)
+    if (!flight->stale || flight->bound)
         return outcome == OUTCOME_UNDONE && (!flight->failed || flight->blameless);
     bool followed = conn->db->base.options.exclusive && conn->session.next > ready->request + 1;
     return !flight->query->retried && !followed && ready->transaction == 'I';

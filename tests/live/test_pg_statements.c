@@ -202,6 +202,88 @@ Test(pg_statements, a_column_changes_its_type) {
     live_close(&live);
 }
 
+static const struct {
+    const char *before, *after, *value;
+} migrations[] = {
+    {"int4", "alter table live_move alter v type int8", "5000000000"},
+    {"int4", "alter table live_move alter v type text", "seven"},
+    {"int4", "alter table live_move alter v type uuid using gen_random_uuid()", "00000000-0000-0000-0000-000000000007"},
+    {"text", "alter table live_move alter v type jsonb using to_jsonb(v)", "{\"a\": 1}"},
+    {"live_mood",
+     "alter type live_mood rename to live_old;\ncreate type live_mood as enum ('7', 'sad');\n"
+     "alter table live_move alter v type live_mood using v::text::live_mood;\ndrop type live_old",
+     "sad"},
+};
+
+static void check_migration(size_t m, quring_commit_mode commit) {
+    static const char insert[] = "insert into live_move values ($1)";
+    char sql[128];
+    snprintf(sql, sizeof sql, "create table live_move (v %s)", migrations[m].before);
+    live_script(&live, "drop table if exists live_move;\ndrop type if exists live_mood, live_old;\n"
+                       "create type live_mood as enum ('7')");
+    live_exec(&live, sql);
+    for (int i = 0; i < 2; i++) {
+        quring_done done = live_query(&live, insert, quring_text("7"));
+        live_check_ok(&done, insert);
+        live_release(&live, &done);
+    }
+    live_script(&live, migrations[m].after);
+    for (int i = 0; i < 4; i++)
+        live_submit(&live, &(quring_query){.sql = insert,
+                                           .commit = commit,
+                                           .params = QURING_PARAMS(quring_text(migrations[m].value))});
+    for (int i = 0; i < 4; i++) {
+        quring_done done = live_wait(&live);
+        live_check_ok(&done, migrations[m].after);
+        live_release(&live, &done);
+    }
+    cr_expect_eq(live_int(&live, "select count(*) from live_move"), 6, "%s", migrations[m].after);
+}
+
+/* What was prepared keeps the parameters' types that were inferred first, and they no longer fit the column. */
+Test(pg_statements, a_parameter_changes_its_type) {
+    open_with((quring_db_options){.connection_count = 1});
+    for (size_t m = 0; m < sizeof migrations / sizeof *migrations; m++) {
+        check_migration(m, QURING_COMMIT_EACH);
+        check_migration(m, QURING_COMMIT_GROUP);
+    }
+    live_script(&live, "drop table live_move;\ndrop type live_mood");
+    live_close(&live);
+}
+
+/* A value that does not fit is refused as before, at every use, and costs no statement on the server. */
+Test(pg_statements, values_that_fit_no_column) {
+    open_with((quring_db_options){.connection_count = 1});
+    for (int i = 0; i < 20; i++) {
+        quring_done done = live_query(&live, "select $1::int4", quring_text(i % 2 ? "7" : "seven"));
+        if (i % 2)
+            live_check_ok(&done, "a number");
+        else
+            live_check_error(&done, QURING_SERVER_ERROR, "22P02", "seven");
+        live_release(&live, &done);
+    }
+    cr_assert_leq(server_side_count(), 3);
+    live_close(&live);
+}
+
+/* An enum's literal was turned into a number of the old type; that shows when it runs, and the next use parses anew. */
+Test(pg_statements, a_type_is_made_again) {
+    open_with((quring_db_options){.connection_count = 1});
+    live_script(&live, "drop type if exists live_again");
+    for (int round = 0; round < 3; round++) {
+        live_exec(&live,
+                  round % 2 ? "create type live_again as enum ('b', 'a')" : "create type live_again as enum ('a')");
+        for (int i = 0; i < 5; i++) {
+            quring_done done = live_run(&live, &(quring_query){.sql = "select 'a'::live_again"});
+            if (round == 0 || i > 0 || done.status != QURING_SERVER_ERROR)
+                live_check_ok(&done, "an enum");
+            live_release(&live, &done);
+        }
+        live_exec(&live, "drop type live_again");
+    }
+    live_close(&live);
+}
+
 /* The server forgets what was prepared; nobody hears of it, and what takes effect does so once. */
 static void check_forgotten(const char *forget) {
     open_with((quring_db_options){.exclusive = true, .depth = 64});
