@@ -70,8 +70,19 @@ static int unreadable(char *message, size_t size, const char *why) {
     return QURING_EURL;
 }
 
+/* Settings that were set apart by ; or , or by & without ?, so that one took the rest; libpq and servers repeat its value. */
+static bool holds_password(const PQconninfoOption *option) {
+    bool may = strstr(option->keyword, "password") || strcmp(option->keyword, "options") == 0;
+    return !may && (strcasestr(option->val, "password=") || strcasestr(option->val, "pwd="));
+}
+
 static int check_option(const PQconninfoOption *option, uint64_t *connect_timeout_ns, char *message, size_t size) {
     const char *value = option->val;
+    if (holds_password(option))
+        return refuse(
+            message, size, QURING_EURL,
+            "a setting other than the password has a password in it: between settings stands a space, in a URL ? "
+            "before the first and & before others");
     if (strcmp(option->keyword, "port") == 0 && !is_port_list(value))
         return refuse(
             message, size, QURING_EURL,

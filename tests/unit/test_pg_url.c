@@ -40,6 +40,15 @@ Test(pg_url, a_password_never_comes_out) {
         "user=u password=a b\"s3cret\"c",
         "user=u password='s3cret",
         "user=u passwd=a s3cret",
+        "host=h;user=u;password=s3cret",
+        "host=h,user=u,password=s3cret",
+        "Server=h;Database=x;Uid=u;Pwd=s3cret",
+        "host=h;Uid=u;Pwd=s3cret",
+        "hostaddr=127.0.0.1;Password=s3cret",
+        "host=h user=u;password=s3cret dbname=x",
+        "host=h port=5432 dbname='user=u password=s3cret'",
+        "postgresql://h/db&password=s3cret",
+        "postgresql:///db?host=h;password=s3cret",
     };
     for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
         cr_expect_eq(check(urls[i]), QURING_EURL, "%s", urls[i]);
@@ -66,6 +75,8 @@ Test(pg_url, what_libpq_reads_is_taken) {
         "host=h replication=0",
         "host=h replication=Off",
         "host=h replication=no",
+        "host=h password='password=x;pwd=y'",
+        "host=h options='-c app.password=x'",
     };
     for (size_t i = 0; i < sizeof urls / sizeof *urls; i++)
         cr_expect_eq(check(urls[i]), 0, "%s: %s", urls[i], message);
