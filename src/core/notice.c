@@ -37,10 +37,20 @@ static struct notice *notice_copy(const quring_error *from, size_t room, size_t 
     return notice;
 }
 
-void notices_add(struct notices **at, const quring_error *view) {
+static struct notices *notices_at(struct notices **at) {
     if (!*at)
         *at = calloc(1, sizeof **at);
-    struct notices *notices = *at;
+    return *at;
+}
+
+void notices_omit(struct notices **at) {
+    struct notices *notices = notices_at(at);
+    if (notices)
+        notices->dropped_count++;
+}
+
+void notices_add(struct notices **at, const quring_error *view) {
+    struct notices *notices = notices_at(at);
     if (!notices)
         return;
     size_t size;

@@ -16,6 +16,8 @@ struct notices;
 
 /* Keeps a copy of the notice, whose view must not be NULL in any part, or counts it as dropped. */
 void notices_add(struct notices **notices, const quring_error *notice);
+/* Counts one that nobody read as dropped. */
+void notices_omit(struct notices **notices);
 /* NULL is allowed. */
 void notices_free(struct notices *notices);
 

@@ -94,7 +94,9 @@ static void on_notice(struct pg_conn *conn, const struct wire_event *event) {
     conn->db->base.host->stats.notice_count++;
     bool asked = wire_session_outstanding(&conn->session) != 0;
     struct query *query = asked ? pg_conn_flight(conn, event->request)->query : NULL;
-    if (query)
+    if (query && event->kind == WIRE_SKIPPED)
+        notices_omit(&query->result.notices);
+    else if (query)
         pg_reply_notice(query, &event->error);
 }
 
@@ -110,7 +112,7 @@ static bool on_parameter_status(struct pg_conn *conn, const struct wire_event *s
 
 /* Nobody asked for these. While a request is out there is a bound to them, for they keep its reply from coming. */
 static bool on_unasked(struct pg_conn *conn, const struct wire_event *event, size_t bytes) {
-    if (event->kind == WIRE_NOTICE)
+    if (event->kind == WIRE_NOTICE || (event->kind == WIRE_SKIPPED && event->type == WIRE_MSG_NOTICE_RESPONSE))
         on_notice(conn, event);
     if (event->kind == WIRE_PARAMETER_STATUS && !on_parameter_status(conn, event))
         return false;

@@ -177,6 +177,8 @@ Test(pg_limits, message_bytes) {
         live_release(&live, &done);
         done = live_run(&live, &(quring_query){.sql = "do $$ begin raise notice '%', repeat('x', 70000); end $$"});
         live_check_ok(&done, "a long notice");
+        cr_assert_eq(quring_notice_count(done.result), 0);
+        cr_assert_eq(quring_notice_dropped_count(done.result), 1);
         live_release(&live, &done);
         cr_assert_eq(live_int(&live, "select 2"), 2);
     }
