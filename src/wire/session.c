@@ -348,15 +348,18 @@ static bool session_refuse(struct wire_session *session, const struct wire_frame
     return true;
 }
 
+static bool is_live(const struct wire_session *session) {
+    return IN(session->phase) & LIVE;
+}
+
 /*
- * A message that is passed over comes first. After the end a violation stays one, and what follows a FATAL error or a
- * COPY is of no interest.
+ * Consumes what is no message to look at: the rest of one that is passed over, after which the session may be live again,
+ * and all that follows a FATAL error or a COPY. A violation stays one.
  */
-static size_t session_not_live(struct wire_session *session, const uint8_t *bytes, size_t size,
-                               struct wire_event *event) {
+static size_t session_not_live(struct wire_session *session, size_t size, struct wire_event *event) {
     size_t passed = session->phase == PASSING ? session_pass(session, size) : 0;
-    if (IN(session->phase) & LIVE)
-        return passed + wire_session_next(session, bytes + passed, size - passed, event);
+    if (is_live(session))
+        return passed;
     event->request = session->head;
     event->kind = WIRE_NEED_MORE;
     event->size = 0;
@@ -369,9 +372,13 @@ static size_t session_not_live(struct wire_session *session, const uint8_t *byte
 }
 
 size_t wire_session_next(struct wire_session *session, const uint8_t *bytes, size_t size, struct wire_event *event) {
-    if (base_unlikely(!(IN(session->phase) & LIVE)))
-        return session_not_live(session, bytes, size, event);
-    struct cursor in = cursor_over(bytes, size);
+    size_t passed = 0;
+    if (base_unlikely(!is_live(session))) {
+        passed = session_not_live(session, size, event);
+        if (!is_live(session))
+            return passed;
+    }
+    struct cursor in = cursor_over(bytes + passed, size - passed);
     for (bool event_made = false; !event_made;) {
         struct wire_frame frame;
         enum wire_frame_state state = wire_frame_look(in, session->message_limit_bytes, &frame);
