@@ -18,7 +18,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* Some outcomes tell by themselves; for those that the engine gives, the backend kept count. */
+/* Some failures tell by themselves; for those that the engine gives, the backend kept count. */
 static bool was_sent(const struct query *query, quring_status status) {
     switch (status) {
     case QURING_OK:
@@ -48,7 +48,7 @@ void db_query_finish(struct query *query, quring_status status) {
         db->running_count--;
     query_move(query, QUERY_DONE);
     query->status = (uint8_t)status;
-    query->sent = was_sent(query, status);
+    query->sent = base_likely(status == QURING_OK) || was_sent(query, status);
     if (base_unlikely(status != QURING_OK))
         result_discard(&query->result);
 

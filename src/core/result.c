@@ -148,20 +148,8 @@ bool result_row_end(struct quring_result *result) {
     return true;
 }
 
-static bool has_high_bit(const char *text, size_t size) {
-    uint8_t bits = 0;
-    for (size_t i = 0; i < size; i++)
-        bits |= (uint8_t)text[i];
-    return bits >> 7;
-}
-
-void result_set_command(struct quring_result *result, const char *words, size_t length) {
-    size_t size = length < RESULT_COMMAND_BYTES ? length : RESULT_COMMAND_BYTES - 1;
-    if (size)
-        memcpy(result->command, words, size);
-    result->command[size] = 0;
-    if (base_unlikely(has_high_bit(result->command, size)))
-        utf8_tidy(result->command);
+void result_tidy_command(struct quring_result *result) {
+    utf8_tidy(result->command);
 }
 
 /* ---- What a result says of itself -------------------------------------------------------------------------------- */

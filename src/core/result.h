@@ -19,6 +19,7 @@
 #define QURING_CORE_RESULT_H
 
 #include "base/buf.h"
+#include "base/bytes.h"
 #include "core/columns.h"
 #include "core/notice.h"
 #include "quring/quring.h"
@@ -153,7 +154,20 @@ bool result_row_tagged_float8(struct quring_result *result, double value);
 bool result_row_tagged(struct quring_result *result, quring_type type, const void *bytes, size_t size);
 bool result_row_end(struct quring_result *result);
 
-/* Cut to what fits. */
-void result_set_command(struct quring_result *result, const char *words, size_t length);
+void result_tidy_command(struct quring_result *result);
+
+/* Cut to what fits. What is left of a longer one before it is looked at too, which changes nothing. */
+static inline void result_set_command(struct quring_result *result, const char *words, size_t length) {
+    _Static_assert(RESULT_COMMAND_BYTES % 8 == 0, "it is looked at by eight bytes");
+    size_t size = length < RESULT_COMMAND_BYTES ? length : RESULT_COMMAND_BYTES - 1;
+    if (size)
+        memcpy(result->command, words, size);
+    result->command[size] = 0;
+    uint64_t bits = 0;
+    for (size_t i = 0; i < size; i += 8)
+        bits |= bytes_load_u64(result->command + i);
+    if (base_unlikely(bits & 0x8080808080808080u))
+        result_tidy_command(result);
+}
 
 #endif
