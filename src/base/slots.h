@@ -19,12 +19,12 @@
 
 struct slots {
     uint8_t *objects;
-    uint64_t *generations; /* odd while taken, even while free */
-    uint64_t generation_mask;
+    uint64_t *tokens;     /* by index; the generation is odd while the slot is taken, even while it is free */
+    uint64_t step;        /* from one generation to the next: a token's bits below it are the index */
+    uint64_t token_mask;  /* the bits that a token may have */
     uint32_t *free_stack; /* stack of free indexes */
     uint32_t free_count;
     uint32_t count;
-    uint32_t index_bits;
     size_t object_bytes;
 };
 
@@ -38,15 +38,14 @@ void *slots_take(struct slots *s, uint64_t *token);
 /* Gives the object of a live token back. */
 void slots_give(struct slots *s, uint64_t token);
 
-static inline uint32_t slots_index(const struct slots *s, uint64_t token) {
-    return (uint32_t)(token & (((uint64_t)1 << s->index_bits) - 1));
+static inline uint64_t slots_index(const struct slots *s, uint64_t token) {
+    return token & (s->step - 1);
 }
 
 /* The object that the token names, or NULL when the token is stale or was never given out. */
 static inline void *slots_get(const struct slots *s, uint64_t token) {
-    uint32_t index = slots_index(s, token);
-    uint64_t generation = token >> s->index_bits;
-    if (index >= s->count || (generation & 1) == 0 || s->generations[index] != generation)
+    uint64_t index = slots_index(s, token);
+    if (index >= s->count || s->tokens[index] != token || !(token & s->step))
         return NULL;
     return s->objects + index * s->object_bytes;
 }

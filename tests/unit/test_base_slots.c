@@ -79,8 +79,8 @@ Test(slots, tokens_do_not_come_again_in_years) {
     struct slots one;
     uint64_t token;
     cr_assert(slots_init(&one, 4096, 8, 64));
-    cr_assert_gt(one.generation_mask / 2, 5 * year);
-    one.generations[0] = UINT64_C(1) << 32; /* where 32 bits would begin again */
+    cr_assert_gt(one.token_mask / one.step / 2, 5 * year);
+    one.tokens[0] = UINT64_C(1) << 44; /* where 32 bits would begin again */
     cr_assert_not_null(slots_take(&one, &token));
     cr_assert_eq(token >> 12, (UINT64_C(1) << 32) + 1);
     cr_assert_null(slots_get(&one, UINT64_C(1) << 12));
@@ -92,15 +92,15 @@ Test(slots, generations_begin_again_at_their_end) {
     struct slots few;
     uint64_t token, first;
     cr_assert(slots_init(&few, 5, 8, 56));
-    cr_assert_eq(few.index_bits, 3);
+    cr_assert_eq(few.step, 8);
     cr_assert_not_null(slots_take(&few, &first));
     slots_give(&few, first);
-    few.generations[0] = few.generation_mask - 1;
+    few.tokens[0] = (UINT64_C(1) << 56) - 16;
     cr_assert_not_null(slots_take(&few, &token));
     cr_assert_eq(token, (UINT64_C(1) << 56) - 8);
     cr_assert_not_null(slots_get(&few, token));
     slots_give(&few, token);
-    cr_assert_eq(few.generations[0], 0);
+    cr_assert_eq(few.tokens[0], 0);
     cr_assert_not_null(slots_take(&few, &token));
     cr_assert_eq(token, first);
     slots_free(&few);
@@ -109,7 +109,7 @@ Test(slots, generations_begin_again_at_their_end) {
 Test(slots, memory_that_cannot_be_had_is_a_failure) {
     struct slots none;
     cr_assert_not(slots_init(&none, 1, SIZE_MAX / 4, 64));
-    cr_assert(none.objects == NULL && none.generations == NULL && none.free_stack == NULL && none.count == 0);
+    cr_assert(none.objects == NULL && none.tokens == NULL && none.free_stack == NULL && none.count == 0);
 }
 
 Test(slots, nothing_is_given_back_twice, .signal = SIGABRT) {
