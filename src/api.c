@@ -195,12 +195,13 @@ int quring_submit_sized(quring_engine *engine, const quring_query *query, size_t
         return error;
     if (base_unlikely(!query))
         return refuse(engine, QURING_EINVAL, "query is NULL");
-    if (base_likely(query_bytes == sizeof *query))
-        return submit(engine, query, id);
     quring_query known;
-    if (!struct_take(&known, sizeof known, query, query_bytes))
-        return refuse(engine, QURING_EINVAL, unknown_member);
-    return submit(engine, &known, id);
+    if (base_unlikely(query_bytes != sizeof *query)) {
+        if (!struct_take(&known, sizeof known, query, query_bytes))
+            return refuse(engine, QURING_EINVAL, unknown_member);
+        query = &known;
+    }
+    return submit(engine, query, id);
 }
 
 int quring_cancel(quring_engine *engine, quring_id id) {

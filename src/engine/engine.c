@@ -287,6 +287,8 @@ static int refuse_long(quring_engine *engine, size_t length) {
 
 static int statement_allowed(quring_engine *engine, const struct quring_db *db,
                              const struct quring_statement *statement) {
+    if (base_likely(statement->traits.class == STATEMENT_PLAIN))
+        return 0;
     const char *why = statement_refusal((enum statement_class)statement->traits.class, db->options.exclusive);
     return why ? host_error(&engine->host, QURING_EUNSUPPORTED, "%s", why) : 0;
 }
