@@ -156,13 +156,19 @@ bool result_row_end(struct quring_result *result);
 
 void result_tidy_command(struct quring_result *result);
 
-/* Cut to what fits. What is left of a longer one before it is looked at too, which changes nothing. */
-static inline void result_set_command(struct quring_result *result, const char *words, size_t length) {
-    _Static_assert(RESULT_COMMAND_BYTES % 8 == 0, "it is looked at by eight bytes");
+/* Words of our own, in ASCII; cut to what fits. */
+static inline size_t result_put_command(struct quring_result *result, const char *words, size_t length) {
     size_t size = length < RESULT_COMMAND_BYTES ? length : RESULT_COMMAND_BYTES - 1;
     if (size)
         memcpy(result->command, words, size);
     result->command[size] = 0;
+    return size;
+}
+
+/* A server's words. What is left of a longer one before them is looked at too, which changes nothing. */
+static inline void result_set_command(struct quring_result *result, const char *words, size_t length) {
+    _Static_assert(RESULT_COMMAND_BYTES % 8 == 0, "it is looked at by eight bytes");
+    size_t size = result_put_command(result, words, length);
     uint64_t bits = 0;
     for (size_t i = 0; i < size; i += 8)
         bits |= bytes_load_u64(result->command + i);

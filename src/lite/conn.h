@@ -105,7 +105,8 @@ struct lite_stmt {
     sqlite3_stmt *handle;    /* NULL: the text is empty */
     struct columns *columns; /* held; made with the first execution; NULL: no columns */
     uint32_t *numbers;       /* the $n of each of SQLite's indexes; NULL: they are the same */
-    const char *command;
+    const char *command;     /* static */
+    size_t command_length;
     uint32_t index_count;    /* of SQLite's parameter indexes */
     uint32_t param_count;    /* that a query must bring */
     int32_t reprepare_count; /* when `columns` was made */

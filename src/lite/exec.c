@@ -99,7 +99,7 @@ static int step(struct lite_conn *conn, struct lite_stmt *stmt, struct query *qu
             return row_refused(query, stmt->handle);
     if (code != SQLITE_DONE)
         return step_failed(conn, query, code);
-    result_set_command(result, stmt->command, strlen(stmt->command));
+    (void)result_put_command(result, stmt->command, stmt->command_length);
     if (stmt->changes_rows)
         result->affected_count = (uint64_t)sqlite3_changes64(conn->handle);
     return QURING_OK;
@@ -112,7 +112,7 @@ static bool changes_file(const struct lite_stmt *stmt) {
 
 static int run_prepared(struct lite_conn *conn, struct lite_stmt *stmt, struct query *query) {
     if (!stmt->handle) { /* nothing but comments; it can't want parameters, so none may be given */
-        result_set_command(&query->result, "", 0);
+        (void)result_put_command(&query->result, "", 0);
         return lite_bind(conn, stmt, query) ? QURING_OK : QURING_SERVER_ERROR;
     }
     if (base_unlikely(conn->role == LITE_READER && !stmt->reads_only))

@@ -187,7 +187,7 @@ static void hold_reads(struct lite_conn *conn, bool hold) {
  * keep the log from starting over: once it is long, no read begins until those at work have ended, for a bounded time. A
  * read that takes longer than that, or one of another process, lets the log grow by a quarter before the next try.
  */
-static void checkpoint(struct lite_lane *lane) {
+static __attribute__((noinline)) void checkpoint(struct lite_lane *lane) {
     struct lite_conn *conn = &lane->conn;
     int frames = 0, copied = 0;
     uint32_t before = conn->wal_frame_count;

@@ -95,6 +95,7 @@ static bool prepare(struct lite_conn *conn, struct lite_stmt *stmt, struct query
     int code =
         prepare_text(conn, sql, text->length - blank, keep ? SQLITE_PREPARE_PERSISTENT : 0, &stmt->handle, &tail);
     stmt->command = lite_text_command(sql, text->length - blank);
+    stmt->command_length = strlen(stmt->command);
     stmt->keep = keep && !conn->verdict.pragma;
     if (conn->verdict.to_writer)
         return false;

@@ -26,7 +26,7 @@ static void forget_outcome(struct query *query) {
 }
 
 /* The file's mode can't be changed within a transaction, so until that was tried the first write is on its own. */
-static bool groupable(const struct lite_lane *lane, uint32_t at) {
+static inline bool groupable(const struct lite_lane *lane, uint32_t at) {
     const struct query *query = at < lane->taken_count ? lane->taken[at] : NULL;
     return query && at >= lane->alone_until && query->commit == QURING_COMMIT_GROUP &&
            !(query->backend.lite.route & LITE_ALONE) && lane->conn.wal != LITE_WAL_WANTED;
@@ -107,7 +107,7 @@ static bool refused_after_rollback(struct lite_lane *lane, struct query *query) 
         refuse(query, "40000", "nothing was committed: an earlier error rolled the transaction back",
                "begin it again, and run all of it");
     } else {
-        result_set_command(&query->result, "ROLLBACK", 8);
+        (void)result_put_command(&query->result, "ROLLBACK", 8);
         query->status = QURING_OK;
     }
     return true;
