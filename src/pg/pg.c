@@ -154,19 +154,23 @@ void pg_db_held_up(struct pg_conn *conn) {
 
 /* ---- Admission ---- */
 
+static uint32_t conn_room(const struct pg_conn *conn) {
+    uint64_t load = conn->session.next - conn->settled;
+    if (conn->state != PG_CONN_READY || load >= conn->db->base.options.depth ||
+        stream_backlog_bytes(&conn->stream) + buf_size(&conn->plain_out) > BACKLOG_BYTES)
+        return PG_LOAD_NONE;
+    return (uint32_t)load;
+}
+
 /* The server works on a request that nobody waits for any more, and all that is sent now waits behind it. */
 static bool is_held_up(const struct pg_conn *conn) {
     return wire_session_outstanding(&conn->session) && !pg_conn_flight(conn, conn->session.head)->query;
 }
 
-static uint32_t conn_room(const struct pg_conn *conn) {
-    if (conn->state != PG_CONN_READY ||
-        stream_backlog_bytes(&conn->stream) + buf_size(&conn->plain_out) > BACKLOG_BYTES)
-        return PG_LOAD_NONE;
-    uint64_t load = conn->session.next - conn->settled;
-    if (load >= conn->db->base.options.depth)
-        return PG_LOAD_NONE;
-    return (uint32_t)load + (is_held_up(conn) ? PG_LOAD_HELD_UP : 0);
+static uint32_t conn_load(const struct pg_conn *conn) {
+    uint32_t load = conn_room(conn);
+    bool decided = load == 0 || load == PG_LOAD_NONE;
+    return decided || base_likely(!is_held_up(conn)) ? load : load | PG_LOAD_HELD_UP;
 }
 
 /* Gives a run of queries to the least loaded connection, up to the load of the next one. False: none takes any. */
@@ -185,10 +189,11 @@ static bool admit_run(struct pg_db *db) {
         return false;
     struct pg_conn *conn = &db->conns[least];
     uint32_t count = second > db->loads[least] ? second - db->loads[least] : 1u;
+    uint32_t held = db->loads[least] & PG_LOAD_HELD_UP; /* which no query more that is sent changes */
     struct query *query;
     while (count-- && db->loads[least] != PG_LOAD_NONE && (query = db_query_admit(&db->base))) {
         pg_conn_send(conn, query);
-        db->loads[least] = conn_room(conn);
+        db->loads[least] = conn_room(conn) | held;
     }
     return true;
 }
@@ -208,7 +213,7 @@ static void pg_advance(struct quring_db *base) {
     if (list_empty(&base->waiting) || !db->conns_up)
         return;
     for (uint32_t i = 0; i < db->conn_count; i++)
-        db->loads[i] = conn_room(&db->conns[i]);
+        db->loads[i] = conn_load(&db->conns[i]);
     while (!list_empty(&base->waiting) && admit_run(db))
         ;
     for (uint32_t i = 0; i < db->conn_count; i++)

@@ -190,7 +190,7 @@ struct pg_db {
     uint32_t conn_count;
     uint32_t socket_count; /* set aside in the ring */
     struct pg_conn *conns;
-    uint32_t *loads; /* requests out on each connection, + PG_LOAD_HELD_UP; PG_LOAD_NONE while it takes none */
+    uint32_t *loads; /* requests out on each connection, | PG_LOAD_HELD_UP; PG_LOAD_NONE while it takes none */
     pg_connector connector;
     struct pg_strays *strays;  /* held */
     uint32_t connecting_count; /* in PG_CONNECTING: at most PG_CONNECTING_MAX */
@@ -203,6 +203,7 @@ struct pg_db {
     bool impatient;      /* they have waited long enough, or never had one: a failed attempt ends them */
 };
 
+/* HELD_UP is a bit over any number of requests; NONE has all bits, so it stays what it is with that one. */
 enum { PG_LOAD_HELD_UP = 1 << 16, PG_LOAD_NONE = INT32_MAX, PG_CONNECTING_MAX = 2, PG_STRAYS_MAX = 2 };
 
 /* attempt.c */
