@@ -177,7 +177,7 @@ static int submit(quring_engine *engine, const quring_query *query, quring_id *i
         return refuse(engine, QURING_EINVAL, "the query has no db");
     if (query->db->engine != engine)
         return refuse(engine, QURING_EINVAL, "the database belongs to another engine");
-    if (!query->sql == !query->statement)
+    if (base_unlikely(query->statement ? query->sql != NULL : !query->sql))
         return refuse(engine, QURING_EINVAL, "a query has either sql or a statement");
     if (query->statement && query->statement->table != query->db->statements)
         return refuse(engine, QURING_EINVAL, "the statement belongs to another database handle");

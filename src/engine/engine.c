@@ -329,6 +329,17 @@ int engine_prepare(struct quring_db *db, const char *sql, struct quring_statemen
     return 0;
 }
 
+static int refuse_charge(quring_engine *engine, size_t bytes) {
+    uint64_t limit = engine->options.inflight_bytes;
+    if (bytes > limit)
+        return host_error(&engine->host, QURING_ETOOBIG, "SQL and parameters have %zu bytes, over inflight_bytes",
+                          bytes);
+    return host_error(&engine->host, QURING_EFULL,
+                      "inflight_bytes: queries not yet released have %zu bytes of SQL and parameters, %zu of queries "
+                      "that were given up wait for servers that do not read them, and %zu more go over %llu",
+                      engine->charged_bytes, engine->host.unsent_bytes, bytes, (unsigned long long)limit);
+}
+
 /* Copies the parameters and charges the query against the limits. */
 static int copy_input(quring_engine *engine, struct query *query, const quring_query *q) {
     query->params = NULL;
@@ -345,17 +356,11 @@ static int copy_input(quring_engine *engine, struct query *query, const quring_q
                               MESSAGE_BYTES_MAX);
     }
     query->charged_bytes = buf_size(&query->store) + query->statement->length;
-    if (query->charged_bytes > engine->options.inflight_bytes)
-        return host_error(&engine->host, QURING_ETOOBIG, "SQL and parameters have %zu bytes, over inflight_bytes",
-                          query->charged_bytes);
-    uint64_t limit = engine->options.inflight_bytes, used = engine->charged_bytes + engine->host.unsent_bytes;
-    if (used > limit || query->charged_bytes > limit - used)
-        return host_error(
-            &engine->host, QURING_EFULL,
-            "inflight_bytes: queries not yet released have %zu bytes of SQL and parameters, %zu of queries "
-            "that were given up wait for servers that do not read them, and %zu more go over %llu",
-            engine->charged_bytes, engine->host.unsent_bytes, query->charged_bytes, (unsigned long long)limit);
-    return 0;
+    /* No sum of bytes that are all in memory wraps. */
+    uint64_t used = engine->charged_bytes + engine->host.unsent_bytes;
+    return base_likely(used + query->charged_bytes <= engine->options.inflight_bytes)
+               ? 0
+               : refuse_charge(engine, query->charged_bytes);
 }
 
 static void query_reset(struct query *query) {
