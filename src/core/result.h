@@ -90,7 +90,7 @@ static inline void result_clear_rows(struct quring_result *result) {
     result->seen_offset = RESULT_ROW_HEADER_BYTES;
 }
 
-/* Prepares for the next query. `row_limit` 0: none. */
+/* Prepares for the next query, which begins without notices: result_end() dropped them. `row_limit` 0: none. */
 static inline void result_begin(struct quring_result *result, uint64_t result_bytes, uint64_t row_limit) {
     result_clear_rows(result);
     if (base_unlikely(result->rows.capacity > result_bytes))
@@ -103,8 +103,6 @@ static inline void result_begin(struct quring_result *result, uint64_t result_by
     result->format = RESULT_TEXT;
     result->command[0] = 0;
     result->failure.code = 0;
-    if (base_unlikely(result->notices != NULL))
-        result_drop_notices(result);
 }
 
 /* Ends a query: gives memory over RESULT_KEEP_BYTES back, large columns, and all converted texts. */

@@ -146,6 +146,7 @@ static const char *const doubts[][2] = {
 
 void pg_query_restart(struct query *query) {
     struct quring_db *db = query->db;
+    result_drop_notices(&query->result);
     result_begin(&query->result, db->options.result_bytes, db->options.result_row_count);
     error_clear(&query->error);
     db_query_requeue(query);

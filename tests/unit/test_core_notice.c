@@ -68,7 +68,8 @@ Test(notice, outlive_a_failure_but_not_the_query) {
     add("one");
     result_discard(&result);
     cr_assert_eq(quring_notice_count(&result), 1u);
-    result_begin(&result, 1 << 20, 0); /* runs again */
+    result_drop_notices(&result); /* runs again */
+    result_begin(&result, 1 << 20, 0);
     cr_assert_eq(quring_notice_count(&result), 0u);
     add("two");
     result_end(&result);
