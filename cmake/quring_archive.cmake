@@ -21,16 +21,23 @@ function(quring_archive)
 
     set(whole "${PROJECT_BINARY_DIR}/$<CONFIG>/quring-whole.o")
     set(public "${PROJECT_BINARY_DIR}/$<CONFIG>/quring-public.o")
+    set(list_names "")
     set(prelink "${CMAKE_LINKER}" -r --whole-archive)
     if(QURING_LTO)
-        # The layers are optimised as one here, so whoever links the library needs no plugin for it.
-        set(prelink "${CMAKE_C_COMPILER}" -r -nostdlib -O2 ${QURING_LTO_FLAGS} -flinker-output=nolto-rel
+        # The layers are optimised as one here, so whoever links the library needs no plugin for it: like a shared
+        # object, of which hidden symbols are its own. Else anybody might call them, and what is called from one
+        # place alone would not be inlined there. The file of names holds those that are called from outside.
+        set(names "${PROJECT_BINARY_DIR}/$<CONFIG>/quring-public.names")
+        set(list_names COMMAND "${CMAKE_COMMAND}" -DNM=${CMAKE_NM} -DARCHIVE=$<TARGET_FILE:quring_layers>
+            -DNAMES=${names} -P "${PROJECT_SOURCE_DIR}/cmake/quring_names.cmake")
+        set(prelink "${CMAKE_C_COMPILER}" -r -nostdlib -O2 ${QURING_LTO_FLAGS} -flinker-output=dyn "@${names}"
             ${QURING_MAP_FLAGS} -Wl,--whole-archive)
     endif()
     # The archive and not its objects: a command may depend on files of its own folder and on targets,
     # and Makefiles have no rule here for an object of another folder.
     add_custom_command(OUTPUT "${public}"
         COMMAND "${CMAKE_COMMAND}" -E make_directory "${PROJECT_BINARY_DIR}/$<CONFIG>"
+        ${list_names}
         COMMAND ${prelink} "$<TARGET_FILE:quring_layers>" -o "${whole}"
         COMMAND "${CMAKE_OBJCOPY}" --wildcard "--keep-global-symbol=quring_*" "${whole}" "${public}"
         DEPENDS quring_layers VERBATIM
