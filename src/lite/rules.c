@@ -116,8 +116,8 @@ static void note_pragma(struct lite_conn *conn, const char *name, const char *va
     struct lite_verdict *verdict = &conn->verdict;
     if (!verdict->is_pragma && !value)
         return;
-    if (value && strcasecmp(name, "journal_mode") == 0)
-        conn->wal = LITE_WAL_NOT_WANTED; /* the caller chooses */
+    if (value && conn->role == LITE_EXCLUSIVE && strcasecmp(name, "journal_mode") == 0)
+        conn->wal = LITE_WAL_NOT_WANTED; /* the caller chooses, which a shared handle's can't */
     verdict->pragma = true;
     verdict->to_writer |= conn->role == LITE_READER;
 }

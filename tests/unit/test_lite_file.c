@@ -163,6 +163,19 @@ Test(file, a_mode_that_the_caller_chose_stays) {
     cr_assert_eq(mode_in_header(), 1);
 }
 
+Test(file, a_mode_that_was_refused_changes_nothing) {
+    static const char *const refused[] = {"pragma journal_mode=delete", "explain pragma main.journal_mode(truncate)"};
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        unlink(bed_path(&bed, "a.db"));
+        make_file("delete");
+        bed_open(&bed, bed_url(&bed, "a.db"), NULL);
+        bed_check(exec(refused[i]), QURING_SERVER_ERROR, "0A000", "options.exclusive");
+        must("insert into t values(8)");
+        bed_close(&bed);
+        cr_assert_eq(mode_in_header(), 2, "%s", refused[i]);
+    }
+}
+
 Test(file, not_within_a_transaction) {
     make_file("delete");
     bed_open(&bed, bed_url(&bed, "a.db"), &(quring_db_options){.exclusive = true});
