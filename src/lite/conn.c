@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { WATCH_STEPS = 1000 }; /* some 20 microseconds */
@@ -167,6 +168,9 @@ static const char *open_hint(const struct lite_conn *conn, int code) {
         return beside;
     if ((code & 0xff) != SQLITE_CANTOPEN)
         return NULL;
+    struct stat status;
+    if (stat(conn->config->path, &status) == 0 && S_ISDIR(status.st_mode))
+        return "this is a directory: name a file in it";
     if (access(conn->config->path, F_OK) != 0 && errno == ENOENT && conn->config->mode == LITE_READ_WRITE)
         return "there is no such file: check the path, or add ?mode=rwc to the URL to create it";
     if (access(conn->config->path, R_OK) == 0 && !conn->config->immutable)

@@ -282,6 +282,16 @@ Test(file, a_wal_file_where_nothing_can_be_made) {
     cr_assert_eq(chmod(bed.directory, 0700), 0);
 }
 
+Test(file, a_directory_is_called_one) {
+    cr_assert_eq(mkdir(bed_path(&bed, "a.db"), 0700), 0);
+    bed_open(&bed, bed_url(&bed, "a.db"), NULL);
+    struct query *query = exec("select 1");
+    bed_check(query, QURING_NOT_SENT, "08001", "unable to open");
+    cr_assert(strstr(query->error.view.hint, "directory"), "%s", query->error.view.hint);
+    bed_close(&bed);
+    cr_assert_eq(rmdir(bed_path(&bed, "a.db")), 0);
+}
+
 Test(file, a_damaged_one_gets_a_hint_that_can_be_followed) {
     make_file("delete");
     FILE *file = fopen(bed_path(&bed, "a.db"), "r+");
