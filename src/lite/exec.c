@@ -105,6 +105,15 @@ static int step(struct lite_conn *conn, struct lite_stmt *stmt, struct query *qu
     return QURING_OK;
 }
 
+/*
+ * Ends an execution. A write that was left halfway, for it returns too much, took effect all the same; unless it fails with
+ * its end, by a foreign key or a lock.
+ */
+static int finish(struct lite_conn *conn, struct lite_stmt *stmt, struct query *query, int outcome) {
+    int code = sqlite3_reset(stmt->handle);
+    return base_unlikely(outcome == QURING_LIMIT && code != SQLITE_OK) ? step_failed(conn, query, code) : outcome;
+}
+
 /* EXPLAIN of a write counts as one to SQLite. A PRAGMA that writes is content with any mode. */
 static bool changes_file(const struct lite_stmt *stmt) {
     return !stmt->reads_only && !sqlite3_stmt_isexplain(stmt->handle) && strcmp(stmt->command, "PRAGMA") != 0;
@@ -121,10 +130,8 @@ static int run_prepared(struct lite_conn *conn, struct lite_stmt *stmt, struct q
     if (enters)
         lite_wal_enter(conn);
     int outcome = QURING_SERVER_ERROR;
-    if (lite_bind(conn, stmt, query)) {
-        outcome = step(conn, stmt, query);
-        sqlite3_reset(stmt->handle);
-    }
+    if (lite_bind(conn, stmt, query))
+        outcome = finish(conn, stmt, query, step(conn, stmt, query));
     lite_unbind(conn, stmt);
     if (enters && conn->wal == LITE_WAL_WANTED) /* the file was empty */
         lite_wal_enter(conn);

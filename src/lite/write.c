@@ -40,7 +40,8 @@ static bool run_member(struct lite_lane *lane, struct query *query) {
     (void)lite_lane_run(lane, query); /* the writer moves nothing */
     if (!lite_conn_in_transaction(conn))
         return false;
-    if (base_unlikely(query->status != QURING_OK) && lite_conn_control(conn, LITE_ROLLBACK_TO) != SQLITE_OK)
+    bool undone = query->status != QURING_OK && query->status != QURING_LIMIT; /* too many rows: a write stands */
+    if (base_unlikely(undone) && lite_conn_control(conn, LITE_ROLLBACK_TO) != SQLITE_OK)
         return false;
     return lite_conn_control(conn, LITE_RELEASE) == SQLITE_OK;
 }

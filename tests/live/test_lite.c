@@ -377,6 +377,12 @@ Test(lite, two_handles_on_one_file) {
     cr_assert_eq(live_int(&live, "select count(*) from t"), 2);
 }
 
+static void status_is_user_data(struct live *l, const quring_done *done, void *context) {
+    (void)l;
+    (void)context;
+    cr_expect_eq(done->status, (quring_status)done->user_data, "%s", done->error ? done->error->message : "OK");
+}
+
 /* ---- URLs and options ---- */
 
 static int open_error(const char *url, const quring_db_options *options) {
@@ -391,6 +397,22 @@ Test(lite, what_can_t_be_opened) {
     cr_assert_eq(open_error("sqlite://host/a.db", NULL), QURING_EURL);
     cr_assert_eq(open_error("sqlite:///a.db", &(quring_db_options){.connection_count = 64}), QURING_EINVAL);
     cr_assert_str_eq(quring_db_backend(live.db), "sqlite");
+}
+
+/* Alone or in a group: too many rows come back, and what was written stands. */
+Test(lite, a_write_over_its_limit_stands) {
+    files_open(&live, "a.db", &(quring_db_options){.result_row_count = 2});
+    live_exec(&live, "create table t(a)");
+    for (int group = 0; group < 2; group++) {
+        live_exec(&live, "delete from t");
+        for (int i = 0; i < 5; i++)
+            live_submit(&live, &(quring_query){.sql = i == 2 ? "insert into t values(1), (2), (3) returning a"
+                                                             : "insert into t values(7)",
+                                               .commit = group ? QURING_COMMIT_GROUP : QURING_COMMIT_EACH,
+                                               .user_data = i == 2 ? QURING_LIMIT : QURING_OK});
+        live_drain(&live, status_is_user_data, NULL);
+        cr_assert_eq(live_int(&live, "select count(*) from t"), 7, "group %d", group);
+    }
 }
 
 Test(lite, limits_name_themselves) {

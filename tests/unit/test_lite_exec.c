@@ -4,6 +4,7 @@
 #include "lib/naps.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -246,6 +247,26 @@ Test(exec, limits) {
     result_begin(&query->result, 1 << 20, 1);
     bed_check(run(query), QURING_LIMIT, "54000", "more than 1 row");
     cr_assert_not(lite_conn_in_transaction(&bed.conn));
+    cr_assert_eq(bed_int(run_text("select count(*) from t"), 0, 0), 3);
+}
+
+/* What ends with LIMIT may stand. This does not. */
+Test(exec, a_write_over_its_limit_that_fails_with_its_end) {
+    static const char *const keys[] = {"references p", "references p deferrable initially deferred"};
+    char sql[128];
+    bed_open_conn(&bed, NULL, LITE_WRITER);
+    bed_exec(&bed, "pragma foreign_keys=on");
+    bed_exec(&bed, "create table p(id integer primary key)");
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        snprintf(sql, sizeof sql, "create table c%zu(a %s)", i, keys[i]);
+        bed_exec(&bed, sql);
+        snprintf(sql, sizeof sql, "insert into c%zu values(1), (2), (3) returning a", i);
+        struct query *query = bed_query(&bed, sql, NULL, 0);
+        result_begin(&query->result, 1 << 20, 1);
+        bed_check(run(query), QURING_SERVER_ERROR, "23503", "FOREIGN KEY");
+        snprintf(sql, sizeof sql, "select count(*) from c%zu", i);
+        cr_assert_eq(bed_int(run_text(sql), 0, 0), 0);
+    }
 }
 
 /* ---- Errors ---- */
