@@ -226,7 +226,8 @@ typedef struct quring_db_options {
     /* SQLite. */
     quring_durability durability;
     /* SQLite: how long to wait for a lock of another process or handle, from when it is met; queries that a lane works
-       off together wait together (5 s). */
+       off together wait together (5 s). The first write to a file that is not in WAL mode also waits, as long as it takes,
+       for the reads of its own handle that are at work, and others begin behind it. */
     uint64_t busy_timeout_ns;
 } quring_db_options;
 
@@ -408,7 +409,7 @@ void quring_statement_release(quring_statement *statement);
 /*
  * Gives up on a query, which ends with QURING_CANCELLED. PostgreSQL may still carry out one that was sent: its reply is
  * then read and dropped. SQLite is interrupted, and the query ends when its lane has let go of it
- * (a DELETE without WHERE can't be interrupted).
+ * (what can't be interrupted: a DELETE without WHERE, DROP TABLE, one call of a function such as instr() or replace()).
  * Returns 0, or ESTALE; a query that had already ended stays as it ended.
  */
 int quring_cancel(quring_engine *engine, quring_id id);

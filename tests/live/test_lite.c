@@ -5,6 +5,7 @@
 #include "base/rng.h"
 
 #include <math.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -381,6 +382,32 @@ static void status_is_user_data(struct live *l, const quring_done *done, void *c
     (void)l;
     (void)context;
     cr_expect_eq(done->status, (quring_status)done->user_data, "%s", done->error ? done->error->message : "OK");
+}
+
+/* Before its first write a file is not in WAL mode, and reads keep writes out: those of the same handle for as long as it takes. */
+Test(lite, the_first_write_waits_for_the_handle_s_own_reads) {
+    static const char *const endless =
+        "with recursive n(i) as (select a from t union all select i from n) select count(*) from n";
+    sqlite3 *other;
+    cr_assert_eq(sqlite3_open(files_path("a.db"), &other), SQLITE_OK);
+    cr_assert_eq(sqlite3_exec(other, "create table t(a); insert into t values(1)", NULL, NULL, NULL), SQLITE_OK);
+    files_open(&live, "a.db", &(quring_db_options){.busy_timeout_ns = 20 * LIVE_MS});
+    cr_assert_eq(live_int(&live, "select count(*) from t"), 1);
+    quring_id reading = live_submit(&live, &(quring_query){.sql = endless, .user_data = QURING_CANCELLED});
+    quring_run(live.engine, 0, 0);
+    while (sqlite3_exec(other, "begin exclusive; rollback", NULL, NULL, NULL) == SQLITE_OK) /* until it reads */
+        ;
+    live_submit(&live, &(quring_query){.sql = "insert into t values(2)"});
+    live_submit(&live, &(quring_query){.sql = "insert into t values(3)", .commit = QURING_COMMIT_GROUP});
+    quring_run(live.engine, 1, 100 * LIVE_MS);
+    for (int i = 0; i < 3; i++)
+        live_submit(&live, &(quring_query){.sql = "select a from t"});
+    quring_run(live.engine, 1, 100 * LIVE_MS);
+    cr_assert_eq(quring_pending(live.engine), 6, "none has ended, for none has met a lock of others");
+    cr_assert_eq(quring_cancel(live.engine, reading), 0);
+    live_drain(&live, status_is_user_data, NULL);
+    cr_assert_eq(live_int(&live, "select count(*) from t"), 3);
+    sqlite3_close(other);
 }
 
 /* ---- URLs and options ---- */
