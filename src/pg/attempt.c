@@ -2,8 +2,8 @@
 /*
  * Attempts to connect. Each has a thread of its own, and no more than PG_CONNECTING_MAX of a database handle are under way.
  * libpq keeps to the deadline by itself, unless it is inside a call that does not return: a name look-up, or the key
- * derivation that a server asked for. Then the attempt is left behind a little later: its thread ends alone, with all
- * that it has made. While PG_STRAYS_MAX of those go on no new attempt begins.
+ * derivation that a server asked for. Then the attempt is detached a little later: its thread ends alone, with all
+ * that it has made. While PG_DETACHED_MAX of those go on no new attempt begins.
  */
 #include "pg/pg.h"
 #include "pg/tls.h"
@@ -14,25 +14,25 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static const uint64_t LATE_NS = 100000000;  /* past its deadline, before it is left behind */
+static const uint64_t LATE_NS = 100000000;  /* past its deadline, before it is detached */
 static const uint64_t CLOSE_NS = 300000000; /* after its handle was closed */
 
-/* ---- Those left behind ---- */
+/* ---- Detached attempts ---- */
 
-struct pg_strays *pg_strays_new(void) {
-    struct pg_strays *strays = calloc(1, sizeof *strays);
-    if (strays)
-        atomic_init(&strays->references, 1);
-    return strays;
+struct pg_detached *pg_detached_new(void) {
+    struct pg_detached *detached = calloc(1, sizeof *detached);
+    if (detached)
+        atomic_init(&detached->references, 1);
+    return detached;
 }
 
-void pg_strays_drop(struct pg_strays *strays) {
-    if (strays && atomic_fetch_sub(&strays->references, 1) == 1)
-        free(strays);
+void pg_detached_drop(struct pg_detached *detached) {
+    if (detached && atomic_fetch_sub(&detached->references, 1) == 1)
+        free(detached);
 }
 
 static void attempt_free(struct pg_connect *connect) {
-    pg_strays_drop(connect->strays);
+    pg_detached_drop(connect->detached);
     free(connect);
 }
 
@@ -41,7 +41,7 @@ static void discard(struct pg_connect *connect, struct port *port) {
     struct buf out;
     if (connect->fd < 0)
         return;
-    pg_farewell(connect->tls, &out);
+    pg_put_terminate(connect->tls, &out);
     if (port) {
         port->methods->send_now(port, connect->fd, buf_head(&out), buf_size(&out));
         port->methods->close(port, connect->fd);
@@ -54,20 +54,20 @@ static void discard(struct pg_connect *connect, struct port *port) {
 }
 
 /* On its own thread: what it reached nobody wants any more. */
-static void attempt_left(struct errand *errand) {
-    struct pg_connect *connect = base_container_of(errand, struct pg_connect, errand);
+static void attempt_detached(struct task *task) {
+    struct pg_connect *connect = base_container_of(task, struct pg_connect, task);
     discard(connect, NULL);
-    atomic_fetch_sub(&connect->strays->count, 1);
+    atomic_fetch_sub(&connect->detached->count, 1);
     attempt_free(connect);
 }
 
-static bool leave(struct pg_connect *connect) {
-    struct pg_strays *strays = connect->strays;
+static bool detach(struct pg_connect *connect) {
+    struct pg_detached *detached = connect->detached;
     atomic_store(&connect->abort, true);
-    atomic_fetch_add(&strays->count, 1);
-    if (errand_leave(&connect->errand))
+    atomic_fetch_add(&detached->count, 1);
+    if (task_detach(&connect->task))
         return true;
-    atomic_fetch_sub(&strays->count, 1);
+    atomic_fetch_sub(&detached->count, 1);
     return false;
 }
 
@@ -87,8 +87,8 @@ static void begin_barrier(struct pg_conn *conn, uint64_t until_ns) {
     pg_db_plan(conn->db);
 }
 
-static void attempt_done(struct errand *errand) {
-    struct pg_connect *connect = base_container_of(errand, struct pg_connect, errand);
+static void attempt_done(struct task *task) {
+    struct pg_connect *connect = base_container_of(task, struct pg_connect, task);
     struct pg_conn *conn = connect->conn;
     struct port *port = ring_port(conn->db->base.host->ring);
     attempt_over(conn);
@@ -103,8 +103,8 @@ static void attempt_done(struct errand *errand) {
     attempt_free(connect);
 }
 
-static void attempt_run(struct errand *errand) {
-    struct pg_connect *connect = base_container_of(errand, struct pg_connect, errand);
+static void attempt_run(struct task *task) {
+    struct pg_connect *connect = base_container_of(task, struct pg_connect, task);
     connect->run(connect);
 }
 
@@ -115,13 +115,13 @@ static struct pg_connect *attempt_new(struct pg_conn *conn) {
     struct pg_connect *connect = calloc(1, sizeof *connect + size);
     if (!connect)
         return NULL;
-    connect->errand.run = attempt_run;
-    connect->errand.done = attempt_done;
-    connect->errand.left = attempt_left;
+    connect->task.run = attempt_run;
+    connect->task.done = attempt_done;
+    connect->task.detached = attempt_detached;
     connect->conn = conn;
     connect->run = db->connector;
-    connect->strays = db->strays;
-    atomic_fetch_add(&db->strays->references, 1);
+    connect->detached = db->detached;
+    atomic_fetch_add(&db->detached->references, 1);
     connect->until_ns = port->methods->now_ns(port) + db->base.options.connect_timeout_ns;
     connect->fd = -1;
     memcpy(connect->conninfo, db->conninfo, size);
@@ -139,14 +139,14 @@ void pg_attempt_start(struct pg_conn *conn) {
     timer_clear(ring, &conn->timer);
     if (db->connecting_count == PG_CONNECTING_MAX)
         return; /* the end of one of those plans anew */
-    if (atomic_load(&db->strays->count) >= PG_STRAYS_MAX) {
+    if (atomic_load(&db->detached->count) >= PG_DETACHED_MAX) {
         held_up(conn, "08001",
                 "earlier attempts to connect have outlived their time, and no new one begins before one "
                 "of them ends");
         return;
     }
     struct pg_connect *connect = attempt_new(conn);
-    if (!connect || errand_start(ring, "quring-connect", &connect->errand)) {
+    if (!connect || task_start(ring, "quring-connect", &connect->task)) {
         if (connect)
             attempt_free(connect);
         held_up(conn, "53200", "no memory, or no thread, to connect with");
@@ -159,7 +159,7 @@ void pg_attempt_start(struct pg_conn *conn) {
 }
 
 static void give_up(struct pg_conn *conn) {
-    if (!leave(conn->connect))
+    if (!detach(conn->connect))
         return; /* it has just finished */
     attempt_over(conn);
     pg_conn_failed(conn, "08001", "timeout expired while connecting (connect_timeout_ns)");

@@ -11,7 +11,7 @@
 #include <string.h>
 
 enum {
-    FAREWELL_BYTES = 4096,
+    TERMINATE_BYTES = 4096,
     OUT_LIMIT_BYTES = WIRE_SEND_BYTES_MAX + (16 << 20),
     PLAIN_KEEP_BYTES = 64 * 1024,
     UNASKED_BYTES_MAX = 16 << 20 /* of notices and their like for one request: more has no end */
@@ -323,10 +323,10 @@ bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect) {
     return true;
 }
 
-void pg_farewell(struct pg_tls *tls, struct buf *out) {
+void pg_put_terminate(struct pg_tls *tls, struct buf *out) {
     struct buf plain;
-    buf_init(&plain, FAREWELL_BYTES);
-    buf_init(out, FAREWELL_BYTES);
+    buf_init(&plain, TERMINATE_BYTES);
+    buf_init(out, TERMINATE_BYTES);
     wire_put_terminate(tls ? &plain : out);
     if (tls)
         pg_tls_end(tls, &plain, out);
@@ -334,12 +334,12 @@ void pg_farewell(struct pg_tls *tls, struct buf *out) {
 }
 
 /* What stands behind requests that are still out makes the server end once it has carried these out. */
-static void say_farewell(struct pg_conn *conn) {
+static void send_terminate(struct pg_conn *conn) {
     struct buf out;
     if (stream_backlog_bytes(&conn->stream))
         return; /* the next record of a TLS session can't overtake one that has not gone */
-    pg_farewell(conn->tls, &out);
-    stream_last_words(&conn->stream, buf_head(&out), buf_size(&out));
+    pg_put_terminate(conn->tls, &out);
+    stream_send_now(&conn->stream, buf_head(&out), buf_size(&out));
     buf_free(&out);
 }
 
@@ -350,7 +350,7 @@ void pg_conn_close(struct pg_conn *conn) {
         timer_clear(conn->db->base.host->ring, &conn->timer);
     if (conn->state != PG_BARRIER_SENT && conn->state != PG_CONN_READY)
         return;
-    say_farewell(conn);
+    send_terminate(conn);
     pg_conn_break(conn, QURING_SHUTDOWN, "57P01", "the database handle was closed");
 }
 

@@ -233,7 +233,7 @@ static void drop_info(void *backend) {
 
 static void pg_destroy(struct quring_db *base) {
     struct pg_db *db = pg_db_of(base);
-    pg_strays_drop(db->strays);
+    pg_detached_drop(db->detached);
     for (uint32_t i = 0; db->conns && i < db->conn_count; i++)
         pg_conn_free(&db->conns[i]);
     if (base->statements)
@@ -251,8 +251,8 @@ static int open_parts(struct pg_db *db, const char *url) {
     db->conns = calloc(db->conn_count, sizeof *db->conns);
     db->loads = calloc(db->conn_count, sizeof *db->loads);
     db->base.statements = statement_table_new(options->statement_count, STATEMENT_TEXT_BYTES, drop_info);
-    db->strays = pg_strays_new();
-    if (!db->strays || !db->conninfo || !db->conns || !db->loads || !db->base.statements)
+    db->detached = pg_detached_new();
+    if (!db->detached || !db->conninfo || !db->conns || !db->loads || !db->base.statements)
         return QURING_ENOMEM;
     for (uint32_t i = 0; i < db->conn_count; i++)
         if (!pg_conn_init(&db->conns[i], db, i))

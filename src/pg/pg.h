@@ -4,7 +4,7 @@
  *
  *   pg.c        the database handle: URL, admission to connections, outages and reconnecting
  *   url.c       connection strings, of which no message quotes anything
- *   attempt.c   attempts to connect: when they begin, how long they may take, which are left behind
+ *   attempt.c   attempts to connect: when they begin, how long they may take, which are detached
  *   connect.c   a blocking job: libpq connects, authenticates, and gives the socket away
  *   conn.c      one connection: its states, what arrives on it, what it leaves behind when it is lost
  *   barrier.c   the first exchange on it
@@ -22,8 +22,8 @@
 
 #include "base/rng.h"
 #include "core/backend.h"
-#include "ring/errand.h"
 #include "ring/stream.h"
+#include "ring/task.h"
 #include "wire/encode.h"
 #include "wire/session.h"
 
@@ -120,17 +120,17 @@ enum { PG_MESSAGE_BYTES = 512, PG_NAME_PREFIX_BYTES = 17, PG_NAME_BYTES = PG_NAM
 
 struct pg_tls;
 
-/* How many attempts were left behind, and are inside libpq still: counted where they can find it, whoever is gone. */
-struct pg_strays {
+/* How many detached attempts are inside libpq still: counted where these find it after their handle is gone. */
+struct pg_detached {
     atomic_uint references;
     atomic_uint count;
 };
 
-/* One attempt to connect and its outcome (connect.c). Left behind, it belongs to its own thread. */
+/* One attempt to connect and its outcome (connect.c). Detached, it belongs to its own thread. */
 struct pg_connect {
-    struct errand errand;
+    struct task task;
     struct pg_conn *conn;
-    struct pg_strays *strays; /* held */
+    struct pg_detached *detached; /* held */
     void (*run)(struct pg_connect *connect);
     uint64_t until_ns;  /* monotonic: the attempt's end, first exchange included */
     atomic_bool abort;  /* set by the reactor: give up soon */
@@ -192,8 +192,8 @@ struct pg_db {
     struct pg_conn *conns;
     uint32_t *loads; /* requests out on each connection, | PG_LOAD_HELD_UP; PG_LOAD_NONE while it takes none */
     pg_connector connector;
-    struct pg_strays *strays;  /* held */
-    uint32_t connecting_count; /* in PG_CONNECTING: at most PG_CONNECTING_MAX */
+    struct pg_detached *detached; /* held */
+    uint32_t connecting_count;    /* in PG_CONNECTING: at most PG_CONNECTING_MAX */
     struct rng rng;
     uint32_t conns_up;   /* in PG_CONN_READY */
     uint64_t info_bytes; /* of descriptions that are kept */
@@ -204,14 +204,14 @@ struct pg_db {
 };
 
 /* HELD_UP is a bit over any number of requests; NONE has all bits, so it stays what it is with that one. */
-enum { PG_LOAD_HELD_UP = 1 << 16, PG_LOAD_NONE = INT32_MAX, PG_CONNECTING_MAX = 2, PG_STRAYS_MAX = 2 };
+enum { PG_LOAD_HELD_UP = 1 << 16, PG_LOAD_NONE = INT32_MAX, PG_CONNECTING_MAX = 2, PG_DETACHED_MAX = 2 };
 
 /* attempt.c */
 void pg_attempt_start(struct pg_conn *conn); /* DOWN -> CONNECTING, or later */
 void pg_attempt_end(struct pg_conn *conn);   /* gives it up, for good */
 void pg_attempt_timer(struct timer *timer);  /* of a connection: to try again, or to give up */
-struct pg_strays *pg_strays_new(void);       /* NULL: no memory */
-void pg_strays_drop(struct pg_strays *strays);
+struct pg_detached *pg_detached_new(void);   /* NULL: no memory */
+void pg_detached_drop(struct pg_detached *detached);
 
 /* connect.c */
 void pg_connect_prepare(void);                   /* before any attempt; again does no harm */
@@ -228,8 +228,8 @@ bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect);
 void pg_conn_close(struct pg_conn *conn); /* towards DOWN, from any state */
 /* Why it is down, or will be. */
 void pg_conn_reason(struct pg_conn *conn, quring_status reason, const char *sqlstate, const char *message);
-/* Terminate, and under TLS close_notify: what a server is told before its connection is closed. Makes `out`. */
-void pg_farewell(struct pg_tls *tls, struct buf *out);
+/* Terminate, and under TLS close_notify: what a server is told before its connection is closed. Initialises `out`. */
+void pg_put_terminate(struct pg_tls *tls, struct buf *out);
 /* CONNECTING -> DOWN */
 void pg_conn_failed(struct pg_conn *conn, const char *sqlstate, const char *message);
 void pg_conn_send(struct pg_conn *conn, struct query *query);
@@ -257,7 +257,7 @@ static inline struct pg_flight *pg_conn_flight(const struct pg_conn *conn, uint6
 void pg_db_conn_up(struct pg_conn *conn);
 void pg_db_conn_down(struct pg_conn *conn); /* now DOWN; why stands in it */
 void pg_db_plan(struct pg_db *db);          /* an attempt more may begin */
-void pg_db_held_up(struct pg_conn *conn);   /* none may, while those left behind go on; why stands in it */
+void pg_db_held_up(struct pg_conn *conn);   /* none may, while detached ones go on; why stands in it */
 
 /* barrier.c */
 bool pg_barrier_encode(struct pg_conn *conn); /* false: no memory */

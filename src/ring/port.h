@@ -49,7 +49,7 @@ struct port_methods {
     /* Monotonic time. */
     uint64_t (*now_ns)(struct port *port);
 
-    /* Last words: gives the socket these few bytes if it takes them at once, while no send is in flight on it. */
+    /* Gives the socket these few bytes if it takes them at once, while no send is in flight on it. */
     void (*send_now)(struct port *port, int fd, const void *bytes, size_t size);
 
     /* Ends both directions of a socket, so that operations in flight complete; then, once none are, closes it. */

@@ -245,7 +245,7 @@ struct sim_peer *sim_peer_of(struct sim *sim, int fd) {
 
 void sim_peer_send_now(struct sim_peer *peer, const void *bytes, size_t size) {
     if (peer->send.state != SIM_OP_NONE || peer->shut)
-        sim_fail(peer->sim, "last words on fd %d with a send in flight, or after the end", peer->fd);
+        sim_fail(peer->sim, "bytes sent past the ring on fd %d with a send in flight, or after the end", peer->fd);
     if (peer->reset || room(peer, &peer->to_peer) < size)
         return;
     buf_put(&peer->to_peer, bytes, size);

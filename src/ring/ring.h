@@ -6,7 +6,7 @@
  *   ring.c                 turns, timers, waking, tokens
  *   stream.h, stream.c     one socket: ordered send, receive into a growable buffer, close without losing a completion
  *   offload.h, offload.c   lanes of blocking jobs on threads, and their way back
- *   errand.h, errand.c     one blocking job on a thread of its own, which can be left behind
+ *   task.h, task.c         one blocking job on a thread of its own, which can be detached
  *
  * A turn is emit (one send per dirty stream) -> submit and wait (one io_uring_enter) -> collect (events, finished jobs,
  * timers), and never nests: handlers called in collect may queue work for the next emit, and nothing else.

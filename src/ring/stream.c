@@ -54,7 +54,7 @@ static void drain(struct stream *stream) {
     stream_mark(stream);
 }
 
-void stream_last_words(struct stream *stream, const void *bytes, size_t size) {
+void stream_send_now(struct stream *stream, const void *bytes, size_t size) {
     struct port *port = stream->ring->port;
     if (stream->state == STREAM_OPEN && !stream->sending && stream_backlog_bytes(stream) == 0)
         port->methods->send_now(port, stream->fd, bytes, size);

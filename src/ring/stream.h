@@ -72,10 +72,10 @@ static inline void stream_expect(struct stream *stream, size_t message_bytes) {
 }
 
 /*
- * Last words before stream_close(): a few bytes that the peer gets if its socket takes them at once. Left out when not all
- * that was appended has gone, for they would stand within a message.
+ * Just before stream_close(): a few bytes that the peer gets if its socket takes them at once. They are left out when not
+ * all that was appended has gone, for they would stand within a message.
  */
-void stream_last_words(struct stream *stream, const void *bytes, size_t size);
+void stream_send_now(struct stream *stream, const void *bytes, size_t size);
 
 /* Ends it from our side: closed() follows, in a later turn; lost() does not. What was appended may not go out. */
 void stream_close(struct stream *stream);

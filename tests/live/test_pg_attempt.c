@@ -105,14 +105,14 @@ static void check_all_closed(void) {
 Test(pg_attempt, stuck_attempts_are_left_behind) {
     open_stuck(8);
     query_ends("timeout expired");
-    for (int i = 0; i < 20 && atomic_load(&runs) < PG_STRAYS_MAX; i++)
+    for (int i = 0; i < 20 && atomic_load(&runs) < PG_DETACHED_MAX; i++)
         query_ends("timeout expired");
     query_ends("earlier attempts");
-    cr_assert_eq(atomic_load(&runs), PG_STRAYS_MAX); /* no thread more until one of these ends */
-    cr_assert_eq(threads_connecting(), PG_STRAYS_MAX);
+    cr_assert_eq(atomic_load(&runs), PG_DETACHED_MAX); /* no thread more until one of these ends */
+    cr_assert_eq(threads_connecting(), PG_DETACHED_MAX);
     quring_engine_close(engine);
-    cr_assert_eq(threads_connecting(), PG_STRAYS_MAX);
-    for (int i = 0; i < PG_STRAYS_MAX; i++)
+    cr_assert_eq(threads_connecting(), PG_DETACHED_MAX);
+    for (int i = 0; i < PG_DETACHED_MAX; i++)
         sem_post(&told);
     wait_until_alone();
     check_all_closed();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A child process shares its parent's sockets. Whatever it calls, the server and the parent see nothing of it. */
+#include "lib/foreign_caller.h"
 #include "lib/live.h"
-#include "lib/stranger.h"
 
 #include <stdio.h>
 #include <sys/wait.h>
@@ -20,10 +20,10 @@ static void close_both(void) {
 TestSuite(pg_fork, .init = open_two, .fini = close_both);
 
 static void fork_and_call(quring_statement *statement, quring_id id) {
-    struct stranger who = {live.engine, live.db, statement, id, true};
+    struct foreign_caller who = {live.engine, live.db, statement, id, true};
     pid_t child = fork();
     if (child == 0) {
-        const char *failed = stranger_calls(&who);
+        const char *failed = foreign_calls(&who);
         if (failed)
             fprintf(stderr, "in the child: %s\n", failed);
         _exit(failed != NULL);

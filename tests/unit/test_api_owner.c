@@ -4,7 +4,7 @@
  * no trace: what is in flight meanwhile ends as if nothing had been.
  */
 #include "base/owner.h"
-#include "lib/stranger.h"
+#include "lib/foreign_caller.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>
@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static struct stranger who;
+static struct foreign_caller who;
 
 static void begin(void) {
     cr_assert_eq(quring_engine_open(NULL, &who.engine), 0);
@@ -77,11 +77,11 @@ static void fork_and_call(void) {
     pid_t child = fork();
     if (child == 0) {
         who.child = true;
-        const char *failed = stranger_calls(&who);
+        const char *failed = foreign_calls(&who);
         if (!failed && !turns_by_itself())
             failed = "an engine of its own";
         if (!failed)
-            failed = stranger_calls(&who); /* nor do they become one by owning another */
+            failed = foreign_calls(&who); /* nor do they become one by owning another */
         if (failed)
             fprintf(stderr, "in the child: %s\n", failed);
         _exit(failed != NULL);
@@ -101,7 +101,7 @@ Test(api_owner, a_child_process_is_refused) {
 }
 
 static void *call_there(void *failed) {
-    *(const char **)failed = stranger_calls(&who);
+    *(const char **)failed = foreign_calls(&who);
     if (!*(const char **)failed && !works_by_itself())
         *(const char **)failed = "an engine of its own";
     return NULL;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Calls of an engine from where it does not belong: another thread, or a child process. */
-#ifndef QURING_TESTS_LIB_STRANGER_H
-#define QURING_TESTS_LIB_STRANGER_H
+#ifndef QURING_TESTS_LIB_FOREIGN_CALLER_H
+#define QURING_TESTS_LIB_FOREIGN_CALLER_H
 
 #include "quring/quring.h"
 
-struct stranger {
+struct foreign_caller {
     quring_engine *engine;
     quring_db *db;
     quring_statement *statement;
@@ -14,6 +14,6 @@ struct stranger {
 };
 
 /* Calls everything; the name of the first call that was not refused, or NULL. Safe after fork() in a threaded process. */
-const char *stranger_calls(const struct stranger *who);
+const char *foreign_calls(const struct foreign_caller *who);
 
 #endif

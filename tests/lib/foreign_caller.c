@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "lib/stranger.h"
+#include "lib/foreign_caller.h"
 
 #include <string.h>
 
@@ -7,7 +7,7 @@
     if ((call) != QURING_EFORKED)                                                                                      \
     return #call
 
-static const char *call_queries(const struct stranger *who) {
+static const char *call_queries(const struct foreign_caller *who) {
     quring_done done;
     quring_id id;
     quring_query by_text = {.db = who->db, .sql = "select 1"}, by_handle = {.db = who->db, .statement = who->statement};
@@ -20,7 +20,7 @@ static const char *call_queries(const struct stranger *who) {
     return NULL;
 }
 
-static const char *call_handles(const struct stranger *who) {
+static const char *call_handles(const struct foreign_caller *who) {
     quring_db *db;
     quring_statement *statement;
     REFUSED(quring_db_open(who->engine, "sqlite://", NULL, &db));
@@ -32,7 +32,7 @@ static const char *call_handles(const struct stranger *who) {
     return NULL;
 }
 
-const char *stranger_calls(const struct stranger *who) {
+const char *foreign_calls(const struct foreign_caller *who) {
     quring_stats stats;
     REFUSED(quring_run(who->engine, 1, QURING_FOREVER));
     REFUSED(quring_run(who->engine, 0, 0));

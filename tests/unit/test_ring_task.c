@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "ring/errand.h"
+#include "ring/task.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -26,37 +26,37 @@ static void setup(void) {
     done_count = 0;
 }
 
-TestSuite(ring_errand, .init = setup);
+TestSuite(ring_task, .init = setup);
 
-static void wait_told(struct errand *errand) {
-    (void)errand;
+static void wait_told(struct task *task) {
+    (void)task;
     pthread_sigmask(SIG_SETMASK, NULL, &blocked);
     while (sem_wait(&told) && errno == EINTR)
         ;
 }
 
-static void on_done(struct errand *errand) {
+static void on_done(struct task *task) {
     cr_assert(pthread_equal(pthread_self(), reactor));
     done_count++;
-    free(errand);
+    free(task);
 }
 
-static void on_left(struct errand *errand) {
+static void on_detached(struct task *task) {
     cr_assert_not(pthread_equal(pthread_self(), reactor));
-    free(errand);
+    free(task);
     sem_post(&gone);
 }
 
-static struct errand *start(void) {
-    struct errand *errand = calloc(1, sizeof *errand);
-    errand->run = wait_told;
-    errand->done = on_done;
-    errand->left = on_left;
-    cr_assert_eq(errand_start(ring, "errand", errand), 0);
-    return errand;
+static struct task *start(void) {
+    struct task *task = calloc(1, sizeof *task);
+    task->run = wait_told;
+    task->done = on_done;
+    task->detached = on_detached;
+    cr_assert_eq(task_start(ring, "task", task), 0);
+    return task;
 }
 
-Test(ring_errand, comes_back_to_the_reactor) {
+Test(ring_task, comes_back_to_the_reactor) {
     for (int i = 1; i <= 200; i++) {
         (void)start();
         sem_post(&told);
@@ -66,10 +66,10 @@ Test(ring_errand, comes_back_to_the_reactor) {
     ring_close(ring);
 }
 
-Test(ring_errand, left_behind_it_outlives_the_ring) {
-    struct errand *errand = start();
+Test(ring_task, detached_it_outlives_the_ring) {
+    struct task *task = start();
     (void)ring_turn(ring, 0);
-    cr_assert(errand_leave(errand));
+    cr_assert(task_detach(task));
     ring_close(ring);
     sem_post(&told);
     while (sem_wait(&gone) && errno == EINTR)
@@ -77,17 +77,17 @@ Test(ring_errand, left_behind_it_outlives_the_ring) {
     cr_assert_eq(done_count, 0);
 }
 
-/* Told to go on and left at once: exactly one of both ends comes. */
-Test(ring_errand, leaving_races_with_the_end) {
-    int left = 0;
+/* Told to go on and detached at once: exactly one of both ends comes. */
+Test(ring_task, detaching_races_with_the_end) {
+    int detached = 0;
     for (int i = 0; i < 300; i++) {
-        struct errand *errand = start();
+        struct task *task = start();
         sem_post(&told);
         for (volatile int spin = 0; spin < 200 * (i % 50); spin++)
             ;
         int before = done_count;
-        if (errand_leave(errand)) {
-            left++;
+        if (task_detach(task)) {
+            detached++;
             while (sem_wait(&gone) && errno == EINTR)
                 ;
             continue;
@@ -95,12 +95,12 @@ Test(ring_errand, leaving_races_with_the_end) {
         while (done_count == before)
             (void)ring_turn(ring, UINT64_MAX);
     }
-    cr_assert_eq(left + done_count, 300);
+    cr_assert_eq(detached + done_count, 300);
     ring_close(ring);
 }
 
 /* The application's handler sees a fault that happens on a thread of ours, and that alone. */
-Test(ring_errand, threads_take_the_signals_of_their_own_faults_alone) {
+Test(ring_task, threads_take_the_signals_of_their_own_faults_alone) {
     (void)start();
     sem_post(&told);
     while (!done_count)

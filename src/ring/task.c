@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#include "ring/task.h"
+
+#include "ring/ring_internal.h"
+
+enum { TASK_RUNNING, TASK_FINISHED, TASK_DETACHED };
+
+static struct task *task_of(struct job *job) {
+    return base_container_of(job, struct task, job);
+}
+
+static bool task_move(struct task *task, int to) {
+    int from = TASK_RUNNING;
+    return atomic_compare_exchange_strong(&task->state, &from, to);
+}
+
+/* Once it is FINISHED the ring can't be closed before the job came back, for its owner waits for that. */
+static void *task_main(void *argument) {
+    struct task *task = argument;
+    task->run(task);
+    if (task_move(task, TASK_FINISHED))
+        offload_finish(task->ring, &task->job);
+    else
+        task->detached(task);
+    return NULL;
+}
+
+/* The thread has nothing left to do but to end; until it has, it may still look at the ring. */
+static void task_collect(struct job *job) {
+    struct task *task = task_of(job);
+    pthread_join(task->thread, NULL);
+    task->done(task);
+}
+
+static void task_run_inline(struct job *job) {
+    struct task *task = task_of(job);
+    task->run(task);
+}
+
+static void task_done_inline(struct job *job) {
+    struct task *task = task_of(job);
+    task->done(task);
+}
+
+int task_start(struct ring *ring, const char *name, struct task *task) {
+    task->ring = ring;
+    atomic_init(&task->state, TASK_RUNNING);
+    task->job.done = task_collect;
+    if (!ring->port->inline_jobs)
+        return offload_thread(&task->thread, name, task_main, task);
+    atomic_init(&task->state, TASK_FINISHED); /* it comes back by itself: nothing blocks in a simulation */
+    task->job.run = task_run_inline;
+    task->job.done = task_done_inline;
+    offload_post_inline(ring, &task->job);
+    return 0;
+}
+
+bool task_detach(struct task *task) {
+    pthread_t thread = task->thread; /* once it is DETACHED, the task may be gone */
+    if (!task_move(task, TASK_DETACHED))
+        return false;
+    pthread_detach(thread);
+    return true;
+}
