@@ -28,7 +28,6 @@ static const struct code_state states[] = {
     {SQLITE_FULL, "53100"},
     {SQLITE_CANTOPEN, "08001"},
     {SQLITE_PROTOCOL, "55P03"},
-    {SQLITE_SCHEMA, "40001"},
     {SQLITE_TOOBIG, "54000"},
     {SQLITE_CONSTRAINT, "23000"},
     {SQLITE_CONSTRAINT_CHECK, "23514"},
@@ -52,8 +51,12 @@ struct message_state {
     const char *sqlstate;
 };
 
-/* SQLITE_ERROR, by what SQLite 3.40 says. The first that fits holds. */
+/*
+ * SQLITE_ERROR and SQLITE_SCHEMA, by what SQLite 3.40 says. The first that fits holds. SQLITE_SCHEMA comes with the words
+ * of a mistake, too: after VACUUM each text that names no table and has one gets it.
+ */
 static const struct message_state message_states[] = {
+    {"database schema has changed", "40001"},
     {"*: syntax error", "42601"},
     {"incomplete input*", "42601"},
     {"unrecognized token*", "42601"},

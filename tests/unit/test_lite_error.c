@@ -43,6 +43,22 @@ Test(error, messages) {
     assert_state(SQLITE_ERROR_MISSING_COLLSEQ, "no such collation sequence: x", "42704");
 }
 
+/*
+ * After VACUUM SQLite answers a text that names no table, and a wrong column, with SQLITE_SCHEMA each time, and with the
+ * words of the mistake: 40001 would have it sent again for ever.
+ */
+Test(error, a_mistake_after_vacuum_is_no_reason_to_run_it_again) {
+    sqlite3 *handle;
+    sqlite3_stmt *statement;
+    cr_assert_eq(sqlite3_open(":memory:", &handle), SQLITE_OK);
+    cr_assert_eq(sqlite3_exec(handle, "vacuum", NULL, NULL, NULL), SQLITE_OK);
+    int code = sqlite3_prepare_v2(handle, "select nope", -1, &statement, NULL);
+    assert_state(code, sqlite3_errmsg(handle), "42703");
+    sqlite3_close(handle);
+    assert_state(SQLITE_SCHEMA, "no such column: nope", "42703");
+    assert_state(SQLITE_SCHEMA, sqlite3_errstr(SQLITE_SCHEMA), "40001");
+}
+
 /* Every message that SQLite gives for these statements finds its state: the patterns are of the linked version. */
 Test(error, the_library_s_own_messages) {
     static const char *const wrong[][2] = {
