@@ -10,8 +10,10 @@
  *
  * Threads   An engine and all that was made from it belong to the thread that opened it. Only quring_wake() may be called
  *           from other threads. More cores: more engines, which share nothing. On another thread, and in a child process
- *           after fork(), every other call that can fail returns EFORKED, those that return nothing do nothing, and
- *           counts are 0: neither an engine nor its sockets can be harmed from there. A child opens its own engine.
+ *           after fork(), every other call on an engine or a handle that can fail returns EFORKED, those that return nothing
+ *           do nothing, and counts are 0: neither an engine nor its sockets can be harmed from there. A child opens its own
+ *           engine. Calls on a result do not check the thread: read a result on the engine's thread, and give other threads
+ *           copies of its values. End every thread that calls quring_wake() before quring_engine_close().
  * Errors    Functions that return int return >= 0, or a negative QURING_E* that quring_strerror() explains;
  *           quring_errmsg() adds what was wrong in this very call. What became of a query stands in its quring_done.
  * Memory    What goes in is copied before the call returns. What comes out is valid until quring_release() of its query,
@@ -85,9 +87,9 @@ typedef uint64_t quring_id; /* names a query until its release; never 0 */
 #define QURING_FOREVER UINT64_MAX
 
 typedef struct quring_options {
-    uint32_t query_count;    /* queries submitted and not yet released, at most            (4096; up to 1048576) */
-    uint64_t inflight_bytes; /* of SQL and parameters of queries not yet released, at most   (64 MiB). Those of queries
-                                  that were given up count until their server has read them. */
+    uint32_t query_count;      /* queries submitted and not yet released, at most            (4096; up to 1048576) */
+    uint64_t inflight_bytes;   /* of SQL and parameters of queries not yet released, at most; those of queries
+                                  that were given up count until their server has read them           (64 MiB) */
     uint32_t connection_count; /* sockets of all databases together, at most                (1024; up to 32768) */
     uint64_t spin_ns;          /* poll this long for replies before sleeping: trades CPU for latency   (0: sleep) */
     bool no_defer_taskrun;     /* set the ring up without DEFER_TASKRUN: for kernels where it misbehaves */
@@ -138,7 +140,8 @@ uint32_t quring_pending(const quring_engine *engine);
 
 /*
  * Makes a quring_run() that is blocked return, or the next one not block. Any thread; safe in a signal handler. Several
- * calls before that return count as one, so look for all the work there is after each quring_run().
+ * calls before that return count as one, so look for all the work there is after each quring_run(). Put the work where
+ * quring_run()'s thread will find it before this call, not after it.
  * Returns 0; EFORKED in a child process.
  */
 int quring_wake(quring_engine *engine);
@@ -146,10 +149,16 @@ int quring_wake(quring_engine *engine);
 /*
  * For foreign event loops: a descriptor that polls readable when quring_run(engine, 0, 0) has something to collect.
  * Call quring_run(engine, 0, 0) after submitting, when this descriptor is readable, and when quring_timeout_ns() has passed.
+ * Level and edge triggered polling both work. The descriptor is the engine's: do not read it or close it; it lives until
+ * quring_engine_close().
+ * Returns the descriptor; EINVAL for NULL; EFORKED.
  */
 int quring_fd(const quring_engine *engine);
 
-/* How long a foreign loop may sleep before it must call quring_run(): QURING_FOREVER when no timer is set. */
+/*
+ * How long a foreign loop may sleep before it must call quring_run(): QURING_FOREVER when no timer is set. Ask it anew
+ * before each sleep, and round up to the loop's unit: rounded down, the loop does not sleep in the last millisecond.
+ */
 uint64_t quring_timeout_ns(const quring_engine *engine);
 
 /*
@@ -169,11 +178,11 @@ typedef enum quring_commit_mode {
 
 typedef enum quring_durability {
     QURING_DURABILITY_DEFAULT = 0, /* FULL */
-    QURING_DURABILITY_OFF,
-    QURING_DURABILITY_NORMAL,
-    QURING_DURABILITY_FULL,
-    QURING_DURABILITY_EXTRA
-} quring_durability; /* SQLite's PRAGMA synchronous */
+    QURING_DURABILITY_OFF,         /* a power failure may lose commits, and damage the file */
+    QURING_DURABILITY_NORMAL,      /* in WAL mode a power failure may lose the last commits, and damages nothing */
+    QURING_DURABILITY_FULL,        /* what was acknowledged outlives a power failure */
+    QURING_DURABILITY_EXTRA        /* FULL, also for the directory's entry of a rollback journal */
+} quring_durability;               /* SQLite's PRAGMA synchronous */
 
 /*
  * PostgreSQL: whether statements are parsed once per connection and kept on the server, under names that begin with "quring_"
@@ -211,7 +220,8 @@ typedef struct quring_db_options {
     /* One attempt to connect, over all hosts of a list, up to the answer to the first query (the URL's, else 10 s).
        A thread that is inside a name look-up or a key derivation then is left behind; while two are, no attempt begins. */
     uint64_t connect_timeout_ns;
-    /* How long queries wait for a server that went away before they end NOT_SENT (5 s). */
+    /* How long queries wait for a server that was there and went away before they end NOT_SENT (5 s). Where no connection
+       was ever made, or the server refuses for good (password, no such database), they end with the next attempt. */
     uint64_t reconnect_wait_ns;
     /* Prepared statements kept per connection or lane (256; up to 65536). */
     uint32_t statement_count;
@@ -244,9 +254,12 @@ typedef struct quring_db_options {
  * handle changes the file to WAL mode, which is kept in the file; where WAL can't work (a network file system, no
  * shared memory) the file keeps its mode. An exclusive handle can't do so within a transaction, and leaves alone a mode that
  * its caller chose by PRAGMA journal_mode.
- * Outside an exclusive handle, statements that would change one of several connections (PRAGMAs, what is made in the schema
- * temp) or write other files (ATTACH, VACUUM INTO) are refused (0A000). last_insert_rowid() and changes() tell of one
- * connection, so a shared handle's answer may be 0: use RETURNING and quring_affected_count().
+ * Outside an exclusive handle, statements that would make one of several connections answer otherwise (PRAGMAs such as
+ * case_sensitive_like, what is made in the schema temp) or write other files (ATTACH, VACUUM INTO) are refused: by
+ * quring_submit() with EUNSUPPORTED where the first words tell, else with 0A000. PRAGMAs of how the file is written
+ * (synchronous, foreign_keys, which SQLite has off, …) are taken: they hold for the handle's one writer.
+ * last_insert_rowid() and changes() tell of one connection, so a shared handle's answer may be 0: use RETURNING and
+ * quring_affected_count().
  * SQL can't load extensions or tokenizers, and "x" in double quotes is a name and never a text, as in PostgreSQL.
  * Parameters of libpq's environment and files (PGPASSFILE, service file, …) apply: libpq connects.
  * Returns 0, EURL, EUNSUPPORTED (what the URL asks for), EINVAL, ENOMEM, EFULL, ESHUTDOWN or ESYSTEM.
@@ -308,8 +321,12 @@ typedef enum quring_type {
 
 /*
  * The value of $1, $2, …; make one with the functions below. PostgreSQL infers the type that the statement wants: a
- * value that fits travels in binary, any other as its text for the server to convert or refuse. SQLite binds the value's
- * own kind: integers, floats, BYTES as they are; UUID, NUMERIC, JSON, dates and times as ISO text; arrays as a JSON array.
+ * value that fits travels in binary, any other as its text for the server to convert or refuse. Where it has to be told the
+ * type, cast($1 as bigint) works on both backends, $1::bigint on PostgreSQL only.
+ * SQLite binds the value's own kind: integers, floats, BYTES as they are; BOOL as 1 or 0; UUID, NUMERIC, JSON as text, dates
+ * and times as text in ISO style; arrays as a JSON array. The column's affinity may then change it: NUMERIC comes out of a
+ * column declared numeric or decimal as a floating-point number of some 15 digits, out of one declared text as it was.
+ * The functions keep the pointers that they are given: what these point to must stay until quring_submit() has returned.
  */
 typedef struct quring_param {
     quring_type type;
@@ -330,7 +347,7 @@ quring_param quring_bool(bool value);
 quring_param quring_int32(int32_t value);
 quring_param quring_int64(int64_t value);
 quring_param quring_float64(double value);
-quring_param quring_text(const char *text); /* NULL gives SQL NULL */
+quring_param quring_text(const char *text); /* NULL gives SQL NULL; so for json and numeric */
 quring_param quring_text_sized(const char *text, size_t size_bytes);
 quring_param quring_bytes(const void *data, size_t size_bytes);
 quring_param quring_uuid(const uint8_t uuid[16]);
@@ -347,7 +364,8 @@ quring_param quring_uuid_array(const uint8_t (*values)[16], uint32_t count);
 /*
  * An array of quring_param for quring_query.params, with its count: .params = QURING_PARAMS(quring_int64(7), …).
  * The array is gone with the innermost block around this macro, so submit inside that block: a query that is filled in an
- * if or a loop and submitted after it points to nothing, and compilers do not say so.
+ * if or a loop and submitted after it points to nothing, and compilers do not say so. C++ has no such arrays: fill a
+ * quring_param[] of your own, .params and .param_count.
  */
 #ifndef __cplusplus
 #define QURING_PARAMS(...)                                                                                             \
@@ -386,8 +404,9 @@ typedef struct quring_query {
  */
 
 /*
- * Queues a query; does no I/O. `*id` (may be NULL) names it until its release.
- * Returns 0; or, with nothing queued: EFULL (a limit of quring_options: reap and release, then submit again),
+ * Queues a query; does no I/O. `id` may be NULL; `*id` names the query until its release.
+ * Returns 0; or, with nothing queued: EFULL (a limit of quring_options: run, reap and release, then submit again; when
+ * quring_pending() is 0, only quring_release() makes room, and quring_run() would wait for ever),
  * EINVAL (no SQL, NUL bytes, over 65535 parameters), ETOOBIG (over 0x3ffffffe bytes, or over inflight_bytes),
  * EUNSUPPORTED (COPY, LISTEN, SET client_encoding; transaction control, SET and their like outside an exclusive handle),
  * ESHUTDOWN, ENOMEM.
@@ -418,21 +437,25 @@ int quring_cancel(quring_engine *engine, quring_id id);
  * What became of a query, and what to do then:
  *
  *   OK            use its rows
- *   SERVER_ERROR  mend the statement or the data: it took no effect (but what a procedure committed). After 40001 and 40P01 run it again, with the
- *                 whole of its transaction
- *   SKIPPED       submit it again with its batch, when the peer that failed was mended
+ *   SERVER_ERROR  mend the statement or the data: it took no effect (but what a procedure committed). After 40001 and
+ *                 40P01 run it again, with the whole of its transaction
+ *   SKIPPED       no query ends so in this version
  *   NOT_SENT      submit it again, later: the error says why there is no connection
  *   IN_DOUBT      look whether it took effect before it is submitted again, if doing it twice would do harm
  *   CANCELLED, TIMEOUT, SHUTDOWN
- *                 the program's own wish. With done.sent false it may be submitted again; else it is IN_DOUBT
- *   LIMIT         ask for less, or raise the limit that the error names. With done.sent true it may have taken effect
+ *                 the program's own wish. With done.sent false it may be submitted again; else treat it as IN_DOUBT
+ *   LIMIT         ask for less, or raise the limit that the error names. With done.sent true a write took effect
  *   PROTOCOL      as IN_DOUBT; and look what it is that answers there
+ *
+ * A look that finds the effect is proof; one that does not is none on PostgreSQL, for the server may still be at work: a
+ * query that was given up, or whose connection was lost, can take effect seconds later. So make a write that may be submitted
+ * again one that does no harm twice, as by a key of the program's own: insert … on conflict (key) do nothing.
  */
 typedef enum quring_status {
     QURING_OK = 0,
     QURING_SERVER_ERROR, /* the database refused it: see error->sqlstate. COMMIT of a failed
                              transaction rolls it back: 40000 */
-    QURING_SKIPPED,      /* not run, because a peer in its atomic batch failed */
+    QURING_SKIPPED,      /* kept for a later version */
     QURING_NOT_SENT,     /* no byte left this process, so it is safe to send again */
     QURING_IN_DOUBT,     /* sent, but its outcome is not known: the connection was lost, or the server can't tell
                              (40003, 08007) */
@@ -460,15 +483,15 @@ typedef struct quring_done {
     quring_id id;
     uint64_t user_data;
     quring_status status;
-    const quring_result *result; /* never NULL; empty unless status is QURING_OK */
-    const quring_error *error;   /* NULL exactly when status is QURING_OK */
+    const quring_result *result; /* never NULL; empty unless status is QURING_OK. Lives until the release */
+    const quring_error *error;   /* NULL exactly when status is QURING_OK. Lives until the release */
     /* Whether it may have reached the database: a byte of it was handed to the kernel, or was certain to go out; on
        SQLite, its execution was begun. False: it took no effect and will take none, whatever the status says, so it is
        safe to submit again. A member of a GROUP that was rolled back, to be run again, counts as not sent until then. */
     bool sent;
 } quring_done;
 
-/* Takes up to `capacity` completions, oldest first. Returns how many. Does no I/O. */
+/* Takes up to `capacity` completions, oldest first; does no I/O. Returns how many, 0 when none waits; EINVAL; EFORKED. */
 int quring_reap_sized(quring_engine *engine, quring_done *done, size_t done_bytes, uint32_t capacity);
 static inline int quring_reap(quring_engine *engine, quring_done *done, uint32_t capacity) {
     return quring_reap_sized(engine, done, sizeof(quring_done), capacity);
