@@ -9,7 +9,7 @@ enum { COUNT = 100000 };
 static void answer(const quring_done *done) {
     int64_t product;
     if (done->status != QURING_OK)
-        fprintf(stderr, "%s: %s\n", quring_status_name(done->status), done->error->message);
+        fprintf(stderr, "%s: %s %s\n", quring_status_name(done->status), done->error->message, done->error->hint);
     else if (quring_get_int64(done->result, 0, 0, &product))
         fprintf(stderr, "%s\n", quring_result_error(done->result));
     else if (done->user_data == 7)
