@@ -423,11 +423,20 @@ static bool has_enough(const quring_engine *engine, uint32_t min_count) {
     return done >= min_count || (done > 0 && done == engine->pending_count);
 }
 
-static bool has_waiting(const quring_engine *engine) {
-    list_for_each(node, &engine->host.databases)
-        if (list_entry(node, struct quring_db, link)->waiting_count)
-            return true;
-    return false;
+/*
+ * Before the first queries of a run are sent. What lies in the socket of a connection with nothing out would be taken for
+ * the answer to the next query, however short a time it has been there.
+ */
+static int look(quring_engine *engine) {
+    bool waiting = false, idle = false;
+    list_for_each(node, &engine->host.databases) {
+        const struct quring_db *db = list_entry(node, struct quring_db, link);
+        if (!db->waiting_count || !db->backend->has_idle)
+            continue;
+        waiting = true;
+        idle |= db->backend->has_idle(db);
+    }
+    return waiting ? ring_look(engine->host.ring, idle) : 0;
 }
 
 static int turn(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
@@ -447,7 +456,7 @@ int engine_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
         uint64_t now = now_ns(engine);
         until = now + timeout_ns < now ? UINT64_MAX : now + timeout_ns;
     }
-    int error = has_waiting(engine) ? ring_look(engine->host.ring) : 0;
+    int error = look(engine);
     for (;;) {
         if (!error)
             error = turn(engine, min_count, timeout_ns);

@@ -64,7 +64,7 @@ void pg_barrier_row(struct pg_conn *conn, const struct wire_event *event) {
     char nonce[NUMBER_BYTES], pid[NUMBER_BYTES];
     const quring_param expected[PARAMS] = {nonce_param(conn, nonce), pid_param(conn, pid)};
     struct cursor row = cursor_over(event->body, event->size);
-    conn->nonce_seen = !conn->nonce_seen && cursor_u16(&row) == 3 && takes_text(&row, &expected[0]);
+    conn->nonce_seen = conn->barrier_row_count++ == 0 && cursor_u16(&row) == 3 && takes_text(&row, &expected[0]);
     conn->pooled = conn->nonce_seen && !takes_text(&row, &expected[1]);
 }
 

@@ -317,6 +317,7 @@ bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect) {
     conn->group_open = false;
     conn->nonce = rng_next(&conn->db->rng);
     conn->nonce_seen = false;
+    conn->barrier_row_count = 0;
     pg_names_begin(conn);
     conn->unasked_bytes = 0;
     pg_conn_move(conn, PG_BARRIER_SENT);

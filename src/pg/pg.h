@@ -170,6 +170,7 @@ struct pg_conn {
     bool group_open;    /* the last request has no Sync yet */
     uint64_t nonce;     /* of the barrier */
     bool nonce_seen;
+    uint64_t barrier_row_count;
     int server_pid;         /* as libpq was told */
     bool pooled;            /* the server's process is another than the one that libpq connected to */
     uint64_t unasked_bytes; /* of notices and their like since the last sync point, while requests are out */

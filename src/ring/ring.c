@@ -17,8 +17,8 @@ enum { EVENT_BATCH = 256, TIMERS_BESIDE_SOCKETS = 64 };
 static const uint64_t SEND_GUARD_NS = 200000;
 
 /*
- * A program that leaves the ring alone for this long may come back to sockets that changed meanwhile: servers end idle
- * sessions and restart. Shorter pauses are those of a busy loop, for which a look would be one more system call a turn.
+ * A program that leaves the ring alone for this long may come back to sockets whose peers have gone. Shorter pauses are
+ * those of a busy loop, for which a look would be one more system call a turn.
  */
 static const uint64_t AWAY_NS = 1000000;
 
@@ -276,9 +276,9 @@ static int wait(struct ring *ring, uint64_t timeout_ns) {
  * A receive may have to be armed before it tells what is there, and tells of one thing only: of bytes, then of the end
  * behind them. So this looks until nothing more comes.
  */
-int ring_look(struct ring *ring) {
+int ring_look(struct ring *ring, bool idle) {
     struct port *port = ring->port;
-    if (slots_taken(&ring->streams) == 0 || port->methods->now_ns(port) - ring->now_ns < AWAY_NS)
+    if (!idle && port->methods->now_ns(port) - ring->now_ns < AWAY_NS)
         return 0;
     uint32_t collected = 1;
     for (int i = 0; i < LOOKS_MAX && collected; i++) {

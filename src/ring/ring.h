@@ -48,10 +48,11 @@ int ring_turn(struct ring *ring, uint64_t timeout_ns);
 
 /*
  * For a program that is back from elsewhere, before it appends anything new: collects what arrived at the streams
- * meanwhile, so that an end or a message that nobody asked for is not met by a request. Never sleeps; does nothing when
- * the last turn ended a moment ago. 0 or a negative errno that ends the ring's life.
+ * meanwhile, so that an end or a message that nobody asked for is not met by a request. Never sleeps. `idle`: a stream on
+ * which nothing is awaited may be appended to; without one, nothing is done when the last turn ended a moment ago. 0 or a
+ * negative errno that ends the ring's life.
  */
-int ring_look(struct ring *ring);
+int ring_look(struct ring *ring, bool idle);
 
 /* Sets sockets aside for an owner of streams, whose stream_open() then finds room; false: there are not as many left. */
 bool ring_sockets_take(struct ring *ring, uint32_t count);
