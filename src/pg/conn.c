@@ -60,6 +60,7 @@ static void on_row(struct pg_conn *conn, struct pg_flight *flight, const struct 
             return;
         flight->over_limit = result_is_full(result, event->size);
         flight->no_memory = !flight->over_limit;
+        flight->too_many_rows = result->row_count >= result->row_limit;
         result_clear_rows(result);
     } else if (flight->kind == PG_BARRIER) {
         pg_barrier_row(conn, event);

@@ -99,6 +99,7 @@ struct pg_flight {
     bool failed;          /* the server said so; query->error has its words */
     bool over_limit;      /* rows past the limits were dropped */
     bool row_too_long;    /* one of them, for message_bytes */
+    bool too_many_rows;   /* they were, for result_row_count */
     bool no_memory;       /* for its rows, which were dropped */
     bool stale;           /* refused, and the plan may be to blame: it is not used any more */
     bool bound;           /* it failed behind its Bind, so something of it may have run */

@@ -175,6 +175,16 @@ static void finish_in_doubt(struct query *query, const struct pg_flight *flight,
         db_query_fail(query, QURING_IN_DOUBT, doubts[outcome][0], "%s", doubts[outcome][1]);
 }
 
+/* Names the limit, in the words that SQLite's queries have, too. */
+static void finish_result_too_large(struct query *query, const struct pg_flight *flight) {
+    if (flight->too_many_rows)
+        db_query_fail(query, QURING_LIMIT, "54000", "the result has more than %llu rows: options.result_row_count",
+                      (unsigned long long)query->db->options.result_row_count);
+    else
+        db_query_fail(query, QURING_LIMIT, "54000", "the result has more than %llu bytes: options.result_bytes",
+                      (unsigned long long)query->db->options.result_bytes);
+}
+
 static void finish_flight(struct pg_flight *flight, enum outcome outcome) {
     struct query *query = flight->query;
     flight->query = NULL;
@@ -192,9 +202,7 @@ static void finish_flight(struct pg_flight *flight, enum outcome outcome) {
         db_query_fail(query, QURING_LIMIT, "54000", "a row of the result has more than message_bytes (%llu)",
                       (unsigned long long)query->db->options.message_bytes);
     else
-        db_query_fail(query, QURING_LIMIT, "54000",
-                      "the result has more than result_bytes (%llu) or result_row_count allows",
-                      (unsigned long long)query->db->options.result_bytes);
+        finish_result_too_large(query, flight);
 }
 
 static enum outcome settle_group(struct pg_conn *conn, const struct wire_event *ready) {

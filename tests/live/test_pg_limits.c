@@ -126,9 +126,9 @@ static void check_third(const char *sql, const char *words) {
 
 Test(pg_limits, result_bytes) {
     open_with((quring_options){0}, (quring_db_options){.connection_count = 1, .result_bytes = 100000});
-    check_third("select repeat('x', 1000) from generate_series(1, 1000 + $1) g", "result_bytes");
-    check_third("select repeat('x', 100000 + $1::int4)", "result_bytes");
-    check_third("select from generate_series(1, 20000 + $1) g", "result_bytes");
+    check_third("select repeat('x', 1000) from generate_series(1, 1000 + $1) g", "bytes: options.result_bytes");
+    check_third("select repeat('x', 100000 + $1::int4)", "bytes: options.result_bytes");
+    check_third("select from generate_series(1, 20000 + $1) g", "bytes: options.result_bytes");
     quring_done done = live_run(&live, &(quring_query){.sql = "select repeat('x', 99000)"});
     live_check_ok(&done, "just below");
     live_release(&live, &done);
@@ -140,7 +140,7 @@ Test(pg_limits, result_bytes) {
 
 Test(pg_limits, result_row_count) {
     open_with((quring_options){0}, (quring_db_options){.connection_count = 1, .result_row_count = 100});
-    check_third("select g from generate_series(1, 101 + $1) g", "result_row_count");
+    check_third("select g from generate_series(1, 101 + $1) g", "more than 100 rows: options.result_row_count");
     quring_done done = live_run(&live, &(quring_query){.sql = "select generate_series(1, 100)"});
     live_check_ok(&done, "as many as allowed");
     cr_assert_eq(quring_row_count(done.result), 100);
