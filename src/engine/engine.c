@@ -280,9 +280,20 @@ static int refuse_closed(quring_engine *engine) {
                       engine->shutting_down ? "the engine was shut down" : "the database handle was closed");
 }
 
-static int refuse_long(quring_engine *engine, size_t length) {
-    return host_error(&engine->host, QURING_ETOOBIG, "the SQL has %zu bytes, over inflight_bytes or %d", length,
-                      MESSAGE_BYTES_MAX);
+/* The statement of a text, held; `sql_bytes` 0: up to its NUL. */
+static int find_text(struct quring_db *db, const char *sql, size_t sql_bytes, struct quring_statement **out) {
+    quring_engine *engine = db->engine;
+    size_t length = sql_bytes ? sql_bytes : strlen(sql);
+    if (length > engine->options.inflight_bytes || length > MESSAGE_BYTES_MAX)
+        return host_error(&engine->host, QURING_ETOOBIG, "the SQL has %zu bytes, over inflight_bytes or %d", length,
+                          MESSAGE_BYTES_MAX);
+    if (sql_bytes && memchr(sql, 0, sql_bytes))
+        return host_error(&engine->host, QURING_EINVAL, "the SQL has a NUL byte in it");
+    struct quring_statement *statement = statement_find(db->statements, sql, length);
+    if (!statement)
+        return host_error(&engine->host, QURING_ENOMEM, "no memory for a statement of %zu bytes", length);
+    *out = statement;
+    return 0;
 }
 
 static int statement_allowed(quring_engine *engine, const struct quring_db *db,
@@ -295,19 +306,14 @@ static int statement_allowed(quring_engine *engine, const struct quring_db *db,
 
 static int find_statement(quring_engine *engine, const quring_query *q, struct quring_statement **out) {
     struct quring_statement *statement;
-    if (q->statement) {
+    int error = 0;
+    if (q->statement)
         statement = statement_hold(q->statement);
-    } else {
-        size_t length = q->sql_bytes ? q->sql_bytes : strlen(q->sql);
-        if (length > engine->options.inflight_bytes || length > MESSAGE_BYTES_MAX)
-            return refuse_long(engine, length);
-        if (q->sql_bytes && memchr(q->sql, 0, q->sql_bytes))
-            return host_error(&engine->host, QURING_EINVAL, "the SQL has a NUL byte in it");
-        statement = statement_find(q->db->statements, q->sql, length);
-        if (!statement)
-            return host_error(&engine->host, QURING_ENOMEM, "no memory for a statement of %zu bytes", length);
-    }
-    int error = statement_allowed(engine, q->db, statement);
+    else
+        error = find_text(q->db, q->sql, q->sql_bytes, &statement);
+    if (error)
+        return error;
+    error = statement_allowed(engine, q->db, statement);
     if (error)
         statement_drop(statement);
     else
@@ -317,16 +323,9 @@ static int find_statement(quring_engine *engine, const quring_query *q, struct q
 
 int engine_prepare(struct quring_db *db, const char *sql, struct quring_statement **out) {
     quring_engine *engine = db->engine;
-    size_t length = strlen(sql);
     if (engine->shutting_down || db->closing)
         return refuse_closed(engine);
-    if (length > engine->options.inflight_bytes || length > MESSAGE_BYTES_MAX)
-        return refuse_long(engine, length);
-    struct quring_statement *statement = statement_find(db->statements, sql, length);
-    if (!statement)
-        return host_error(&engine->host, QURING_ENOMEM, "no memory for a statement of %zu bytes", length);
-    *out = statement;
-    return 0;
+    return find_text(db, sql, 0, out);
 }
 
 static int refuse_charge(quring_engine *engine, size_t bytes) {
