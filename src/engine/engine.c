@@ -1,202 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/engine.h"
 
-#include "base/utf8.h"
 #include "ring/port.h"
 
 #include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum {
-    QUERY_COUNT = 4096,
-    QUERY_COUNT_MAX = 1 << 20,
-    SOCKET_COUNT = 1024,
-    SOCKET_COUNT_MAX = 32768,
-    INFLIGHT_BYTES = 64 << 20,
-    MESSAGE_BYTES_MAX = 0x3ffffffe, /* that PostgreSQL takes */
-    REFUSALS_MAX = 1000             /* of the kernel to go on, while the engine closes */
-};
-
-static const uint64_t WAIT_MAX_NS = (uint64_t)1 << 62;
-
-static const struct backend *const backends[] = {&pg_backend, &lite_backend};
-
-static _Thread_local struct port *next_port;
-
-void engine_use_port(struct port *port) {
-    next_port = port;
-}
-
-/* ---- Open ---- */
-
-static int options_fill(quring_options *options, char *message, size_t message_bytes) {
-    if (!options->query_count)
-        options->query_count = QUERY_COUNT;
-    if (!options->connection_count)
-        options->connection_count = SOCKET_COUNT;
-    if (!options->inflight_bytes)
-        options->inflight_bytes = INFLIGHT_BYTES;
-    if (options->inflight_bytes > SIZE_MAX / 2)
-        options->inflight_bytes = SIZE_MAX / 2;
-    if (options->query_count <= QUERY_COUNT_MAX && options->connection_count <= SOCKET_COUNT_MAX)
-        return 0;
-    snprintf(message, message_bytes, "query_count %u or connection_count %u: at most %d and %d", options->query_count,
-             options->connection_count, QUERY_COUNT_MAX, SOCKET_COUNT_MAX);
-    return QURING_EINVAL;
-}
-
-static void deadline_fire(struct timer *timer);
-
-/* No message is longer than MESSAGE_BYTES_MAX, so what alone is longer need not be copied to be refused. */
-static size_t params_limit_bytes(const quring_options *options) {
-    uint64_t limit = options->inflight_bytes;
-    return limit < MESSAGE_BYTES_MAX - QUERY_KEEP_BYTES ? (size_t)limit + QUERY_KEEP_BYTES : MESSAGE_BYTES_MAX;
-}
-
-static bool queries_init(quring_engine *engine) {
-    uint32_t count = engine->options.query_count;
-    if (!slots_init(&engine->queries, count, sizeof(struct query), 64) || !heap_reserve(&engine->deadlines, count))
-        return false;
-    for (uint32_t i = 0; i < count; i++) {
-        struct query *query = slots_at(&engine->queries, i);
-        list_init(&query->link);
-        buf_init(&query->store, params_limit_bytes(&engine->options));
-        error_init(&query->error);
-        result_init(&query->result);
-    }
-    return true;
-}
-
-static void queries_free(quring_engine *engine) {
-    for (uint32_t i = 0; i < engine->queries.count; i++) {
-        struct query *query = slots_at(&engine->queries, i);
-        buf_free(&query->store);
-        error_free(&query->error);
-        result_free(&query->result);
-    }
-    slots_free(&engine->queries);
-    heap_free(&engine->deadlines);
-}
-
-int engine_open(const quring_options *options, quring_engine **out, char *message, size_t message_bytes) {
-    quring_engine *engine = calloc(1, sizeof *engine);
-    struct port *port = next_port;
-    next_port = NULL;
-    if (!engine)
-        return QURING_ENOMEM;
-    if (options)
-        engine->options = *options;
-    engine->owner = owner_mark_new();
-    list_init(&engine->host.done);
-    list_init(&engine->host.databases);
-    engine->deadline_timer.fire = deadline_fire;
-    int error = engine->owner ? options_fill(&engine->options, message, message_bytes) : QURING_ENOMEM;
-    if (!error && !queries_init(engine))
-        error = QURING_ENOMEM;
-    if (!error) {
-        struct ring_options ring = {.socket_count = engine->options.connection_count,
-                                    .spin_ns = engine->options.spin_ns,
-                                    .no_defer_taskrun = engine->options.no_defer_taskrun,
-                                    .port = port};
-        error = ring_open(&ring, &engine->host.ring, message, message_bytes);
-    }
-    if (error) {
-        queries_free(engine);
-        owner_mark_free(engine->owner);
-        free(engine);
-        return error;
-    }
-    *out = engine;
-    return 0;
-}
+enum { REFUSALS_MAX = 1000 }; /* of the kernel to go on, while the engine closes */
 
 /* ---- Databases ---- */
-
-/* Says which option is out of its range, or which two contradict each other. */
-static int db_options_check(struct host *host, const quring_db_options *options) {
-    const struct {
-        const char *name;
-        uint64_t value, most;
-    } ranges[] = {{"commit", options->commit, QURING_COMMIT_GROUP},
-                  {"durability", options->durability, QURING_DURABILITY_EXTRA},
-                  {"prepared_statements", options->prepared_statements, QURING_PREPARED_NEVER},
-                  {"depth", options->depth, 65535},
-                  {"statement_count", options->statement_count, 65536},
-                  {"message_bytes", options->message_bytes, 0x3fffffff},
-                  {"result_bytes", options->result_bytes, (uint64_t)1 << 40}};
-    for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
-        if (ranges[i].value > ranges[i].most)
-            return host_error(host, QURING_EINVAL, "options.%s is %llu: at most %llu", ranges[i].name,
-                              (unsigned long long)ranges[i].value, (unsigned long long)ranges[i].most);
-    if (options->exclusive && options->connection_count > 1)
-        return host_error(host, QURING_EINVAL,
-                          "options.exclusive and options.connection_count %u: an exclusive handle has one connection",
-                          options->connection_count);
-    if (options->exclusive && options->commit == QURING_COMMIT_GROUP)
-        return host_error(
-            host, QURING_EINVAL,
-            "options.exclusive and options.commit GROUP: what runs again would fall behind those after it");
-    return 0;
-}
-
-static void db_options_fill(quring_db_options *options) {
-    if (options->exclusive)
-        options->connection_count = 1;
-    if (!options->commit)
-        options->commit = QURING_COMMIT_EACH;
-    if (!options->durability)
-        options->durability = QURING_DURABILITY_FULL;
-    if (!options->reconnect_wait_ns)
-        options->reconnect_wait_ns = 5000000000u;
-    if (!options->busy_timeout_ns)
-        options->busy_timeout_ns = 5000000000u;
-    if (!options->statement_count)
-        options->statement_count = 256;
-    if (!options->result_bytes)
-        options->result_bytes = 64 << 20;
-    if (!options->result_row_count)
-        options->result_row_count = UINT64_MAX;
-    if (!options->message_bytes)
-        options->message_bytes = 64 << 20;
-    /* Sums with the clock must not wrap: QURING_FOREVER is 146 years. */
-    uint64_t *const waits[] = {&options->connect_timeout_ns, &options->reconnect_wait_ns, &options->busy_timeout_ns};
-    for (size_t i = 0; i < sizeof waits / sizeof *waits; i++)
-        if (*waits[i] > WAIT_MAX_NS)
-            *waits[i] = WAIT_MAX_NS;
-}
-
-int engine_db_open(quring_engine *engine, const char *url, const quring_db_options *options, quring_db **out) {
-    if (engine->shutting_down)
-        return host_error(&engine->host, QURING_ESHUTDOWN, "the engine was shut down");
-    struct quring_db base = {.host = &engine->host, .engine = engine};
-    if (options)
-        base.options = *options;
-    int error = db_options_check(&engine->host, &base.options);
-    if (error)
-        return error;
-    db_options_fill(&base.options);
-    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
-        if (!backends[i]->accepts(url))
-            continue;
-        base.backend = backends[i];
-        struct quring_db *db;
-        error = backends[i]->open(&base, url, &db);
-        if (error) {
-            utf8_tidy(engine->host.message); /* it may hold parts of the URL */
-            return error;
-        }
-        list_init(&db->waiting);
-        list_push_back(&engine->host.databases, &db->link);
-        *out = db;
-        return 0;
-    }
-    return host_error(&engine->host, QURING_EURL,
-                      "this is not a URL of a database: write postgresql://user@host/db, \"host=… dbname=…\", "
-                      "sqlite:///file.db, sqlite:////absolute/file.db or sqlite:// (in memory)");
-}
 
 /* Ends what the database was asked for: the waiting at once, the running by way of the backend. */
 static void db_end_queries(quring_engine *engine, struct quring_db *db, bool running_too) {
@@ -255,7 +68,7 @@ static void query_end_early(struct query *query, quring_status status, const cha
         query->db->backend->abandon(query, status);
 }
 
-static void deadline_fire(struct timer *timer) {
+void engine_deadline_fire(struct timer *timer) {
     quring_engine *engine = base_container_of(timer, quring_engine, deadline_timer);
     uint64_t now = ring_now_ns(engine->host.ring);
     struct heap_node *first;
@@ -284,9 +97,9 @@ static int refuse_closed(quring_engine *engine) {
 static int find_text(struct quring_db *db, const char *sql, size_t sql_bytes, struct quring_statement **out) {
     quring_engine *engine = db->engine;
     size_t length = sql_bytes ? sql_bytes : strlen(sql);
-    if (length > engine->options.inflight_bytes || length > MESSAGE_BYTES_MAX)
+    if (length > engine->options.inflight_bytes || length > ENGINE_MESSAGE_BYTES_MAX)
         return host_error(&engine->host, QURING_ETOOBIG, "the SQL has %zu bytes, over inflight_bytes or %d", length,
-                          MESSAGE_BYTES_MAX);
+                          ENGINE_MESSAGE_BYTES_MAX);
     if (sql_bytes && memchr(sql, 0, sql_bytes))
         return host_error(&engine->host, QURING_EINVAL, "the SQL has a NUL byte in it");
     struct quring_statement *statement = statement_find(db->statements, sql, length);
@@ -352,7 +165,7 @@ static int copy_input(quring_engine *engine, struct query *query, const quring_q
             return host_error(&engine->host, QURING_ENOMEM, "no memory for the parameters");
         if (!query->params)
             return host_error(&engine->host, QURING_ETOOBIG, "the parameters have more bytes than inflight_bytes or %d",
-                              MESSAGE_BYTES_MAX);
+                              ENGINE_MESSAGE_BYTES_MAX);
     }
     query->charged_bytes = buf_size(&query->store) + query->statement->length;
     /* No sum of bytes that are all in memory wraps. */
@@ -590,9 +403,7 @@ void engine_close(quring_engine *engine) {
     }
     timer_clear(engine->host.ring, &engine->deadline_timer);
     ring_close(engine->host.ring);
-    queries_free(engine);
-    owner_mark_free(engine->owner);
-    free(engine);
+    engine_free(engine);
 }
 
 /* ---- Statistics ---- */

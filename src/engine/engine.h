@@ -2,6 +2,9 @@
 /*
  * Admission, turns, deadlines and shutdown over any number of databases. Knows backends only by core/backend.h.
  *
+ *   open.c      options and their defaults; opening an engine and its databases
+ *   engine.c    all else
+ *
  *      quring_submit -> engine_submit     a slot, copies, the limits; onto its database's waiting list
  *      quring_run    -> engine_run        turns: backends advance (admit, encode), the ring emits, submits, waits and
  *                                         collects (decode), deadlines pass
@@ -47,6 +50,14 @@ int engine_release(quring_engine *engine, quring_id id);
 int engine_cancel(quring_engine *engine, quring_id id);
 int engine_shutdown(quring_engine *engine, uint64_t grace_ns);
 void engine_stats(const quring_engine *engine, quring_stats *stats);
+
+enum { ENGINE_MESSAGE_BYTES_MAX = 0x3ffffffe }; /* that PostgreSQL takes */
+
+/* open.c: frees what engine_open() made, but for the ring. */
+void engine_free(quring_engine *engine);
+
+/* engine.c: ends the queries whose deadline has passed. */
+void engine_deadline_fire(struct timer *timer);
 
 /* For tests: the next engine_open() of this thread runs on that port instead of Linux. */
 void engine_use_port(struct port *port);
