@@ -13,24 +13,6 @@ bool cli_client_url_is_sqlite(const char *url) {
     return strncmp(url, "sqlite:", 7) == 0;
 }
 
-/*
- * libpq takes the first @ for the end of the password when it stands before the first /, and else sees no password at all:
- * what it then says of hosts and ports quotes parts of it.
- */
-static const char *misplaced_at(const char *url) {
-    const char *authority = strstr(url, "://");
-    if (strncmp(url, "postgres", 8) != 0 || !authority)
-        return NULL;
-    authority += 3;
-    const char *slash = authority + strcspn(authority, "/"), *path_end = slash + strcspn(slash, "?");
-    const char *at = memchr(authority, '@', (size_t)(slash - authority));
-    if (at && memchr(at + 1, '@', (size_t)(slash - at - 1)))
-        return "there is a second @ before the host: in a user's name or password write %40 for @";
-    if (memchr(slash, '@', (size_t)(path_end - slash)))
-        return "there is an @ behind the first /: in a password write %2F for /, in a database's name %40 for @";
-    return NULL;
-}
-
 static int open_failed(const struct cli_client *client, const char *command, int error) {
     const char *said = quring_errmsg(client->engine);
     if (!*said)
@@ -44,9 +26,6 @@ static int open_failed(const struct cli_client *client, const char *command, int
 int cli_client_open(struct cli_client *client, const char *command, const char *url, const quring_options *options,
                     const quring_db_options *db_options) {
     *client = (struct cli_client){.url = url};
-    const char *mistake = misplaced_at(url);
-    if (mistake)
-        return cli_wrong(command, "%s", mistake);
     int error = quring_engine_open(options, &client->engine);
     if (error < 0) {
         cli_error("%s\n`quring probe` says more", quring_strerror(error));

@@ -179,8 +179,8 @@ test_secrets() {
             check "no password: $command" is "$((status == 1 || status == 2))" 1
         done
     done
-    wrong "write %2F for /" run postgresql://u:x/y@h/d -c "select 1"
-    wrong "write %40 for @" run postgresql://u:x@y@h/d -c "select 1"
+    wrong "write @ / : ? # % as %40 %2F" run postgresql://u:x/y@h/d -c "select 1"
+    wrong "write @ / : ? # % as %40 %2F" run postgresql://u:x@y@h/d -c "select 1"
 }
 
 test_probe() {
