@@ -128,9 +128,9 @@ static struct pg_connect *attempt_new(struct pg_conn *conn) {
     return connect;
 }
 
-static void held_up(struct pg_conn *conn, const char *sqlstate, const char *message) {
+static void postpone(struct pg_conn *conn, const char *sqlstate, const char *message) {
     pg_conn_reason(conn, QURING_NOT_SENT, sqlstate, message);
-    pg_db_held_up(conn);
+    pg_db_postponed(conn);
 }
 
 void pg_attempt_start(struct pg_conn *conn) {
@@ -140,16 +140,16 @@ void pg_attempt_start(struct pg_conn *conn) {
     if (db->connecting_count == PG_CONNECTING_MAX)
         return; /* the end of one of those plans anew */
     if (atomic_load(&db->detached->count) >= PG_DETACHED_MAX) {
-        held_up(conn, "08001",
-                "earlier attempts to connect have outlived their time, and no new one begins before one "
-                "of them ends");
+        postpone(conn, "08001",
+                 "earlier attempts to connect have outlived their time, and no new one begins before one "
+                 "of them ends");
         return;
     }
     struct pg_connect *connect = attempt_new(conn);
     if (!connect || task_start(ring, "quring-connect", &connect->task)) {
         if (connect)
             attempt_free(connect);
-        held_up(conn, "53200", "no memory, or no thread, to connect with");
+        postpone(conn, "53200", "no memory, or no thread, to connect with");
         return;
     }
     pg_conn_move(conn, PG_CONNECTING);

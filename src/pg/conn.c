@@ -14,7 +14,7 @@ enum {
     TERMINATE_BYTES = 4096,
     OUT_LIMIT_BYTES = WIRE_SEND_BYTES_MAX + (16 << 20),
     PLAIN_KEEP_BYTES = 64 * 1024,
-    UNASKED_BYTES_MAX = 16 << 20 /* of notices and their like for one request: more has no end */
+    ASYNC_BYTES_MAX = 16 << 20 /* of notices and their like for one request: more has no end */
 };
 
 /* ---- State ---- */
@@ -112,15 +112,15 @@ static bool on_parameter_status(struct pg_conn *conn, const struct wire_event *s
 }
 
 /* Nobody asked for these. While a request is out there is a bound to them, for they keep its reply from coming. */
-static bool on_unasked(struct pg_conn *conn, const struct wire_event *event, size_t bytes) {
+static bool on_asynchronous(struct pg_conn *conn, const struct wire_event *event, size_t bytes) {
     if (event->kind == WIRE_NOTICE || (event->kind == WIRE_SKIPPED && event->type == WIRE_MSG_NOTICE_RESPONSE))
         on_notice(conn, event);
     if (event->kind == WIRE_PARAMETER_STATUS && !on_parameter_status(conn, event))
         return false;
     if (!wire_session_outstanding(&conn->session))
         return true;
-    conn->unasked_bytes += bytes;
-    if (conn->unasked_bytes <= UNASKED_BYTES_MAX)
+    conn->async_bytes += bytes;
+    if (conn->async_bytes <= ASYNC_BYTES_MAX)
         return true;
     pg_conn_flight(conn, event->request)->over_limit = true;
     pg_conn_break(conn, QURING_IN_DOUBT, "54000", "a query got more than 16 MiB of notices");
@@ -150,7 +150,7 @@ static bool on_skipped(struct pg_conn *conn, struct pg_flight *flight, const str
         if (flight->query)
             result_clear_rows(&flight->query->result);
     } else {
-        return on_unasked(conn, event, event->size);
+        return on_asynchronous(conn, event, event->size);
     }
     return conn->state != PG_DRAINING;
 }
@@ -217,9 +217,10 @@ static size_t consume(struct pg_conn *conn, struct buf *in) {
     for (;;) {
         size_t taken = wire_session_next(&conn->session, bytes + used, size - used, &event);
         used += taken;
-        bool unasked =
+        bool asynchronous =
             event.kind == WIRE_NOTICE || event.kind == WIRE_PARAMETER_STATUS || event.kind == WIRE_NOTIFICATION;
-        if (event.kind == WIRE_NEED_MORE || !(unasked ? on_unasked(conn, &event, taken) : on_event(conn, &event)))
+        if (event.kind == WIRE_NEED_MORE ||
+            !(asynchronous ? on_asynchronous(conn, &event, taken) : on_event(conn, &event)))
             break;
     }
     buf_consume(in, used);
@@ -320,7 +321,7 @@ bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect) {
     conn->nonce_seen = false;
     conn->barrier_row_count = 0;
     pg_names_begin(conn);
-    conn->unasked_bytes = 0;
+    conn->async_bytes = 0;
     pg_conn_move(conn, PG_BARRIER_SENT);
     return true;
 }
@@ -356,11 +357,11 @@ void pg_conn_close(struct pg_conn *conn) {
     pg_conn_break(conn, QURING_SHUTDOWN, "57P01", "the database handle was closed");
 }
 
-bool pg_conn_init(struct pg_conn *conn, struct pg_db *db, uint32_t index) {
+bool pg_conn_init(struct pg_conn *conn, struct pg_db *db) {
     uint64_t flights = 1;
     while (flights < db->base.options.depth)
         flights *= 2;
-    *conn = (struct pg_conn){.db = db, .index = index, .flight_mask = flights - 1};
+    *conn = (struct pg_conn){.db = db, .flight_mask = flights - 1};
     conn->timer.fire = pg_attempt_timer;
     conn->flights = calloc(flights, sizeof *conn->flights);
     conn->prepared = calloc(db->base.options.statement_count, sizeof *conn->prepared);

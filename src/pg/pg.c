@@ -145,7 +145,7 @@ void pg_db_conn_down(struct pg_conn *conn) {
     plan_connecting(db);
 }
 
-void pg_db_held_up(struct pg_conn *conn) {
+void pg_db_postponed(struct pg_conn *conn) {
     conn->db->last_down = conn;
     conn->attempts++;
     end_or_wait(conn->db, conn);
@@ -263,7 +263,7 @@ static int open_parts(struct pg_db *db, const char *url) {
     if (!db->detached || !db->conninfo || !db->conns || !db->loads || !db->base.statements)
         return QURING_ENOMEM;
     for (uint32_t i = 0; i < db->conn_count; i++)
-        if (!pg_conn_init(&db->conns[i], db, i))
+        if (!pg_conn_init(&db->conns[i], db))
             return QURING_ENOMEM;
     return 0;
 }

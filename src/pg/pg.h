@@ -58,6 +58,7 @@ bool pg_info_equal(const struct pg_info *a, const struct pg_info *b);
  * What a connection holds of the statement with a given index:
  *
  *      ABSENT, READY --Parse sent--> PENDING --described, sync point--> READY
+ *                                       |-----too large to keep------> READY, stale
  *                                       |-----failed-----------------> ABSENT
  *                                       \-----failed, it replaced----> READY, stale: its Close may have been skipped too
  *      READY --refused: is_stale()--> READY, stale
@@ -70,7 +71,7 @@ enum pg_prepared_state { PG_ABSENT, PG_PENDING, PG_READY };
 struct pg_prepared {
     uint64_t serial;
     union {
-        struct pg_info *info; /* held, while READY; NULL when it is stale */
+        struct pg_info *info; /* held, while READY; may be NULL when it is stale */
         uint64_t replaces;    /* the name that this one's request closes, while PENDING; 0: none */
     };
     uint64_t name;  /* on the server: see pg_names_begin() */
@@ -149,7 +150,6 @@ struct pg_db;
 
 struct pg_conn {
     struct pg_db *db;
-    uint32_t index;
     uint8_t state;              /* enum pg_conn_state */
     struct pg_connect *connect; /* the attempt, while CONNECTING */
     struct stream stream;
@@ -172,11 +172,11 @@ struct pg_conn {
     uint64_t nonce;     /* of the barrier */
     bool nonce_seen;
     uint64_t barrier_row_count;
-    int server_pid;         /* as libpq was told */
-    bool pooled;            /* the server's process is another than the one that libpq connected to */
-    uint64_t unasked_bytes; /* of notices and their like since the last sync point, while requests are out */
-    size_t unsent_bytes;    /* charged to the host for requests that were given up … */
-    uint64_t unsent_until;  /* … until the kernel has taken the stream up to here */
+    int server_pid;        /* as libpq was told */
+    bool pooled;           /* the server's process is another than the one that libpq connected to */
+    uint64_t async_bytes;  /* of notices and their like since the last sync point, while requests are out */
+    size_t unsent_bytes;   /* charged to the host for requests that were given up … */
+    uint64_t unsent_until; /* … until the kernel has taken the stream up to here */
     /* why it went down */
     quring_status reason;
     char sqlstate[6];
@@ -223,7 +223,7 @@ void pg_use_connector(pg_connector connector);
 pg_connector pg_current_connector(void);
 
 /* conn.c */
-bool pg_conn_init(struct pg_conn *conn, struct pg_db *db, uint32_t index);
+bool pg_conn_init(struct pg_conn *conn, struct pg_db *db);
 void pg_conn_free(struct pg_conn *conn);
 /* CONNECTING -> BARRIER_SENT, with what the attempt made. False: no memory, and it stays the caller's. */
 bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect);
@@ -259,7 +259,7 @@ static inline struct pg_flight *pg_conn_flight(const struct pg_conn *conn, uint6
 void pg_db_conn_up(struct pg_conn *conn);
 void pg_db_conn_down(struct pg_conn *conn); /* now DOWN; why stands in it */
 void pg_db_plan(struct pg_db *db);          /* an attempt more may begin */
-void pg_db_held_up(struct pg_conn *conn);   /* none may, while detached ones go on; why stands in it */
+void pg_db_postponed(struct pg_conn *conn); /* none may, while detached ones go on; why stands in it */
 
 /* barrier.c */
 bool pg_barrier_encode(struct pg_conn *conn); /* false: no memory */

@@ -252,7 +252,7 @@ void pg_reply_ready(struct pg_conn *conn, const struct wire_event *ready) {
     if (base_unlikely(again))
         run_again(conn, ready);
     conn->settled = ready->request + 1;
-    conn->unasked_bytes = 0;
+    conn->async_bytes = 0;
     if (base_unlikely(outcome == OUTCOME_OPEN))
         pg_conn_break(conn, QURING_IN_DOUBT, "25001", "a query left a transaction open on a shared connection");
 }
