@@ -185,12 +185,13 @@ typedef enum quring_durability {
 } quring_durability;               /* SQLite's PRAGMA synchronous */
 
 /*
- * PostgreSQL: whether statements are parsed once per connection and kept on the server, under names that begin with "quring_"
- * (reserved), or parsed for each use. FETCH, MOVE, EXECUTE, SHOW, EXPLAIN, CALL and texts with a literal that says now, today,
- * tomorrow or yesterday always are. What is kept sees no better overload of a function that is created later, and takes its
- * parameters in the types that were inferred first: where these refuse a value after ALTER TABLE, it is parsed anew; where they
- * cut it (the time of day, in what was a date) it is cut until the handle is opened again.
- * Descriptions of parameters and columns are kept up to 256 KiB each and 16 MiB a handle; more is described for each use.
+ * PostgreSQL: whether statements are parsed once per connection and kept on the server, under names that begin with
+ * "quring_" (reserved), or parsed for each use. FETCH, MOVE, EXECUTE, SHOW, EXPLAIN, CALL and texts with a literal that
+ * says now, today, tomorrow or yesterday always are. What is kept sees no better overload of a function that is created
+ * later, and takes its parameters in the types that were inferred first: where these refuse a value after ALTER TABLE,
+ * it is parsed anew; where they cut it (the time of day, in what was a date) it is cut until the handle is opened
+ * again. Descriptions of parameters and columns are kept up to 256 KiB each and 16 MiB a handle; more is described for
+ * each use.
  */
 typedef enum quring_prepared_statements {
     QURING_PREPARED_DEFAULT = 0, /* kept, unless the first exchange shows that a pooler stands between */
@@ -393,9 +394,9 @@ typedef struct quring_query {
  * rolled back with it and are run again, each alone. So a member may run more than once, and takes effect once. A member
  * that fails with 40001 or 40P01 is run again as well, since the conflict may have been its neighbours'.
  *
- * On PostgreSQL only SELECT, VALUES, TABLE, WITH, INSERT, UPDATE, DELETE and MERGE join. All else runs alone, as with EACH: what
- * may end the transaction (CALL, DO, VACUUM, …), SELECT INTO, FOR UPDATE and FOR SHARE, and texts that name set_config,
- * pg_settings or pg_advisory_…. What members still share:
+ * On PostgreSQL only SELECT, VALUES, TABLE, WITH, INSERT, UPDATE, DELETE and MERGE join. All else runs alone, as with
+ * EACH: what may end the transaction (CALL, DO, VACUUM, …), SELECT INTO, FOR UPDATE and FOR SHARE, and texts that name
+ * set_config, pg_settings or pg_advisory_…. What members still share:
  *   - now() is the time at which the transaction began; locks are held until its end; under REPEATABLE READ the snapshot
  *   - what a function that they call sets for the transaction (set_config inside it) is seen by those behind
  *   - what works outside of the transaction happens again when they run again: dblink, advisory locks of the session taken

@@ -19,8 +19,7 @@ struct host {
     struct list done; /* queries in DONE, oldest first */
     uint32_t done_count;
     struct list databases;
-    size_t
-        unsent_bytes; /* of requests that were given up, but lie in send buffers still: count against inflight_bytes */
+    size_t unsent_bytes; /* of given-up requests that lie in send buffers still: count against inflight_bytes */
     quring_stats stats;
     char message[512]; /* quring_errmsg() */
 };

@@ -31,8 +31,8 @@ static inline void error_clear(struct query_error *error) {
 }
 
 /*
- * Copies everything as UTF-8, cutting each text at ERROR_TEXT_BYTES_MAX. NULL texts count as ""; none may be one of the error's
- * own. `sqlstate` is five characters, or "" for none. backend_code becomes 0. On no memory: a static message.
+ * Copies everything as UTF-8, cutting each text at ERROR_TEXT_BYTES_MAX. NULL texts count as ""; none may be one of the
+ * error's own. `sqlstate` is five characters, or "" for none. backend_code becomes 0. On no memory: a static message.
  */
 void error_set(struct query_error *error, const char *sqlstate, const char *message, const char *detail,
                const char *hint, uint32_t position);

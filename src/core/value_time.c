@@ -153,7 +153,10 @@ static int64_t read_date(struct reader *r, int64_t *year, int *month) {
     return read_digits(r, 2, 2);
 }
 
-/* HH:MM[:SS[.ffffff]] in microseconds; 24:00 and a leap second's :60 run into the next day or minute, as PostgreSQL has it. */
+/*
+ * HH:MM[:SS[.ffffff]] in microseconds; 24:00 and a leap second's :60 run into the next day or minute, as PostgreSQL has
+ * it.
+ */
 static int64_t read_time(struct reader *r) {
     int64_t hour = read_digits(r, 2, 2), second = 0, fraction = 0;
     r->wrong |= !read_char(r, ':');

@@ -78,8 +78,8 @@ static int execute(struct lite_conn *conn, const char *sql) {
 }
 
 /*
- * Nothing here changes the file. SQLite's cache is kept between statements as long as no other connection writes; its default of 2 MB is small
- * for a server: point reads on a table of 11 MB are 2.2 times as fast with 16 MB.
+ * Nothing here changes the file. SQLite's cache is kept between statements as long as no other connection writes; its
+ * default of 2 MB is small for a server: point reads on a table of 11 MB are 2.2 times as fast with 16 MB.
  */
 static int configure(struct lite_conn *conn) {
     static const char *const synchronous[] = {

@@ -134,7 +134,10 @@ bool lite_lane_run(struct lite_lane *lane, struct query *query);
 /* Between two queries at hand: takes out those that nobody waits for any more. */
 void lite_lane_sift(struct lite_lane *lane);
 
-/* The same, and gives what is finished to the reactor when that is due, and, to be called between transactions, checkpoints. */
+/*
+ * The same, and gives what is finished to the reactor when that is due, and, to be called between transactions,
+ * checkpoints.
+ */
 void lite_lane_breathe(struct lite_lane *lane);
 
 /* Works off the queries at hand: a writer's, an exclusive lane's. */

@@ -181,7 +181,7 @@ static bool take_session(struct pg_connect *connect, PGconn *conn) {
 }
 
 /*
- * exit() does not wait for an attempt that was left behind, so nothing that its thread works with may be freed by then, as
+ * exit() does not wait for an attempt that was detached, so nothing that its thread works with may be freed by then, as
  * OpenSSL would in a handler of exit() that its first use in a process installs. What it has goes with the process.
  */
 void pg_connect_prepare(void) {

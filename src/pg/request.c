@@ -83,8 +83,9 @@ static uint8_t put_named(struct pg_conn *conn, const struct query *query, const 
 }
 
 /*
- * In an exclusive handle a plan from before a SET, an ALTER and their like is not used, for what PostgreSQL saw when it parsed
- * may have changed: a schema, a time zone in a constant. One that the caller prepared by hand is, as long as it is there.
+ * In an exclusive handle a plan from before a SET, an ALTER and their like is not used, for what PostgreSQL saw when it
+ * parsed may have changed: a schema, a time zone in a constant. One that the caller prepared by hand is, as long as it
+ * is there.
  */
 static bool has_shape(const struct pg_conn *conn, const struct pg_prepared *prepared, const struct query *query) {
     if (base_likely(prepared->shape == conn->shape))
@@ -201,7 +202,10 @@ static struct pg_info *share_info(struct pg_db *db, struct quring_statement *sta
     return pg_info_hold(info);
 }
 
-/* What has no description is stale: the next request closes it. So is what was to be closed, when that may have been skipped. */
+/*
+ * What has no description is stale: the next request closes it. So is what was to be closed, when that may have been
+ * skipped.
+ */
 static void settle_named(struct pg_db *db, struct pg_prepared *prepared, const struct pg_flight *flight) {
     PRE(prepared->state == PG_PENDING && prepared->name == flight->name);
     uint64_t replaced = prepared->replaces;

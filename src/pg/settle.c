@@ -153,8 +153,8 @@ void pg_query_restart(struct query *query) {
 }
 
 /*
- * Whether this member runs again: its plan was stale before anything ran, or all of its group was undone and it was not to blame. In an
- * exclusive handle it may not fall behind those that were sent after it.
+ * Whether this member runs again: its plan was stale before anything ran, or all of its group was undone and it was not
+ * to blame. In an exclusive handle it may not fall behind those that were sent after it.
  */
 static bool runs_again(const struct pg_conn *conn, const struct wire_event *ready, enum outcome outcome,
                        const struct pg_flight *flight) {

@@ -99,7 +99,10 @@ static uint64_t uring_now_ns(struct port *port) {
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-/* The kernel does not tell what ended the wait when it submitted something: neither enough events nor the time, so a signal. */
+/*
+ * The kernel does not tell what ended the wait when it submitted something: neither enough events nor the time, so a
+ * signal.
+ */
 static bool was_interrupted(struct port_uring *u, uint32_t wait_count, uint64_t from_ns, uint64_t timeout_ns) {
     return wait_count && io_uring_cq_ready(&u->ring) < wait_count &&
            (timeout_ns == UINT64_MAX || uring_now_ns(&u->port) - from_ns < timeout_ns);

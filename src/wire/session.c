@@ -6,14 +6,16 @@
  *      CLOSE     PARSE     PARAMETERS     COLUMNS     BIND     ROWS           SYNC
  *        3         1           t           T | n        2      D* (C | I)       Z
  *
- * and after its last one the next request begins; IDLE while there is none. Two ways lead off that line:
+ * and after its last one the next request begins; IDLE while there is none. These ways lead off that line:
  *
  *      any of these --E--> SKIP --Z--> the request after the next one with WIRE_SYNC, which may be told of later
  *      any at all   --fatal E--> ENDED      ROWS --G H W--> ENDED      any at all --anything else--> VIOLATED
+ *      any at all   --D, N, S, A over the limit--> PASSING --its last byte--> the phase before
+ *      any of these --E over the limit-----------> PASSING --its last byte--> SKIP
  *
  * N, S and A may stand anywhere but at the end. Invariants:
  *   - first <= head <= next; requests[head .. next) hold what was expected, and none before head is looked at again
- *   - IDLE if and only if head == next, as long as the session has not ended
+ *   - IDLE if and only if head == next, as long as the session has not ended and is not PASSING
  *   - in SKIP head is the request that failed, whose group's sync point is at head or after it
  *   - session_move() alone sets the phase, along `edges`
  * The order of checks is: header (frame.h), phase by the letter, then the whole body. So the answer to a message does

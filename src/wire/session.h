@@ -114,8 +114,9 @@ void wire_session_end_group(struct wire_session *session);
  * Looks at the bytes for the next event and returns how many of them it consumed: those of the event's message and of
  * any silent ones before it. Pointers in the event point into these bytes. With WIRE_NEED_MORE it may have consumed
  * silent messages too; call again with the rest and more. A message that is a violation is not consumed, and every
- * later call says the same. The body of a row, an error or an asynchronous message over the limit is consumed as it comes,
- * and the session goes on; any other message over the limit is a violation. After WIRE_FATAL and WIRE_COPY all further bytes are consumed in silence: WIRE_NEED_MORE.
+ * later call says the same. The body of a row, an error or an asynchronous message over the limit is consumed as it
+ * comes, and the session goes on; any other message over the limit is a violation. After WIRE_FATAL and WIRE_COPY all
+ * further bytes are consumed in silence: WIRE_NEED_MORE.
  */
 size_t wire_session_next(struct wire_session *session, const uint8_t *bytes, size_t size, struct wire_event *event);
 

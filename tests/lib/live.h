@@ -112,8 +112,9 @@ void ledger_check(const struct ledger *ledger);
 /* ---- The server ---- */
 
 /*
- * A gate that queries wait at, on the server, until the test opens it: for as long as it takes, so that what a test shows of
- * a slow query does not depend on how slow that is. A plain read, which may join a group. Closed over a connection of its own.
+ * A gate that queries wait at, on the server, until the test opens it: for as long as it takes, so that what a test
+ * shows of a slow query does not depend on how slow that is. A plain read, which may join a group. Closed over a
+ * connection of its own.
  */
 #define LIVE_AT_GATE "(select count(*) from live_gate)"
 

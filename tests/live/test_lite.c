@@ -384,7 +384,10 @@ static void status_is_user_data(struct live *l, const quring_done *done, void *c
     cr_expect_eq(done->status, (quring_status)done->user_data, "%s", done->error ? done->error->message : "OK");
 }
 
-/* Before its first write a file is not in WAL mode, and reads keep writes out: those of the same handle for as long as it takes. */
+/*
+ * Before its first write a file is not in WAL mode, and reads keep writes out: those of the same handle for as long as
+ * it takes.
+ */
 Test(lite, the_first_write_waits_for_the_handle_s_own_reads) {
     static const char *const endless =
         "with recursive n(i) as (select a from t union all select i from n) select count(*) from n";

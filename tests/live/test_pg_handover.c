@@ -36,7 +36,8 @@ static const struct stray {
 };
 
 /*
- * Counts how it ended. A byte that makes the server's message long is waited behind until `timeout_ns`. Every query that says OK has its own rows.
+ * Counts how it ended. A byte that makes the server's message long is waited behind until `timeout_ns`. Every query
+ * that says OK has its own rows.
  */
 static void try_connection(unsigned port, uint64_t timeout_ns, uint32_t *good, uint32_t *refused) {
     struct live live;
