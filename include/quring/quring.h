@@ -258,7 +258,8 @@ typedef struct quring_db_options {
  * Outside an exclusive handle, statements that would make one of several connections answer otherwise (PRAGMAs such as
  * case_sensitive_like, what is made in the schema temp) or write other files (ATTACH, VACUUM INTO) are refused: by
  * quring_submit() with EUNSUPPORTED where the first words tell, else with 0A000. PRAGMAs of how the file is written
- * (synchronous, foreign_keys, which SQLite has off, …) are taken: they hold for the handle's one writer.
+ * (synchronous, foreign_keys, which SQLite has off, …) are taken: they hold for the handle's one writer. Should its
+ * connection be lost (the file was replaced), all that comes after ends NOT_SENT: open another handle.
  * last_insert_rowid() and changes() tell of one connection, so a shared handle's answer may be 0: use RETURNING and
  * quring_affected_count().
  * SQL can't load extensions or tokenizers, and "x" in double quotes is a name and never a text, as in PostgreSQL.

@@ -165,6 +165,7 @@ struct lite_conn {
     enum lite_wal wal;
     void (*hold_reads)(struct lite_conn *conn,
                        bool hold); /* those of the handle's other connections; NULL: it has none */
+    bool has_settings;             /* the caller's, by PRAGMA, which are gone when it is closed */
     bool rolled_back;              /* exclusive: an error ended the transaction, and its caller has not noticed yet */
     uint32_t wal_frame_count;      /* after the last commit */
     uint64_t prepare_count;

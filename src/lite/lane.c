@@ -338,11 +338,13 @@ static void lane_check_file(struct lite_lane *lane) {
     }
     if (base_likely(!conn->config->path || !lite_conn_file_is_gone(conn)))
         return;
+    lane->lost = conn->role == LITE_EXCLUSIVE || conn->has_settings;
     lane_close_conn(lane);
     error_set(&conn->open_error, "58P01", "the database's file was deleted or replaced while it was open", NULL,
-              conn->role == LITE_EXCLUSIVE ? "open another handle" : "the next query opens the file of that name", 0);
+              lane->lost ? "open another handle: what was set on this one is gone"
+                         : "the next query opens the file of that name",
+              0);
     conn->open_error.view.backend_code = SQLITE_READONLY_DBMOVED;
-    lane->lost = conn->role == LITE_EXCLUSIVE;
     atomic_fetch_add(&lane->db->file_number, 1);
 }
 
@@ -355,7 +357,11 @@ static void lane_settle(struct lite_lane *lane) {
         return;
     if (lite_conn_control(conn, LITE_ROLLBACK) == SQLITE_OK || !conn->config->path)
         return;
+    lane->lost = conn->has_settings;
     lane_close_conn(lane);
+    if (lane->lost)
+        error_set(&conn->open_error, "58030", "the connection's transaction could not be ended, and it was closed",
+                  NULL, "open another handle: what PRAGMAs had set on this one is gone", 0);
     lane_open_conn(lane);
 }
 

@@ -28,7 +28,7 @@
  * A file that can't be opened is tried again with every job, and the queries at hand end with NOT_SENT and SQLite's own
  * message: nothing of them ran. So does a file that is no database, or a corrupt header. Corruption that a query meets
  * later is that query's SERVER_ERROR. The writer looks before each run whether the file still has its name: if not, the run
- * ends with NOT_SENT, too, and all lanes open what has the name then; an exclusive lane is lost.
+ * ends with NOT_SENT, too, and all lanes open what has the name then; a lane on which the caller had set something is lost.
  */
 #include "lite/lite.h"
 

@@ -76,7 +76,7 @@ struct lite_lane {
     uint32_t next_report;
     struct lite_conn conn;
     uint32_t file_number; /* of the file that is open: see lite_db */
-    bool lost;            /* exclusive: its connection is gone, and its state with it */
+    bool lost;            /* its connection is gone, and with it what the caller had set there */
     /* The run of queries at hand: taken[0 … next) were begun, the rest not; NULLs are gone already. */
     struct query **taken;
     uint32_t taken_count;

@@ -40,6 +40,10 @@ static const char *const lane_pragmas[] = {"query_only",
                                            "legacy_alter_table",
                                            NULL};
 
+/* Of those, the ones that decide what is written, and how safely. */
+static const char *const writer_pragmas[] = {"foreign_keys", "recursive_triggers", "ignore_check_constraints",
+                                             "synchronous",  "secure_delete",      NULL};
+
 static bool is_any(const char *name, const char *const *names) {
     for (; *names; names++)
         if (strcasecmp(name, *names) == 0)
@@ -131,6 +135,8 @@ static int authorize(void *argument, int action, const char *first, const char *
         verdict->preparing ? refusal(conn, action, first, second, database) : inner_refusal(conn, action, first);
     if (verdict->preparing && action == SQLITE_PRAGMA)
         note_pragma(conn, first, second);
+    if (action == SQLITE_PRAGMA && verdict->preparing && second && !why && is_any(first, writer_pragmas))
+        conn->has_settings = true;
     if (why && !verdict->refusal)
         verdict->refusal = why;
     return why || verdict->to_writer ? SQLITE_DENY : SQLITE_OK;

@@ -348,6 +348,22 @@ Test(file, a_deleted_one_is_not_written) {
     cr_assert_eq(bed_int(exec("select sum(a) from t"), 0, 0), 17, "readers have the new one, too");
 }
 
+/* A write that its foreign key forbids must not get through because the connection is another. */
+Test(file, a_replaced_one_ends_a_handle_with_settings) {
+    make_file("wal");
+    bed_open(&bed, bed_url_with(&bed, "a.db", ""), NULL);
+    must("pragma foreign_keys = on");
+    must("create unique index t_a on t(a)");
+    must("create table child(a references t(a))");
+    bed_check(exec("insert into child values(99)"), QURING_SERVER_ERROR, "23503", "FOREIGN KEY");
+    unlink(bed_path(&bed, "a.db"));
+    unlink(bed_path(&bed, "a.db-wal"));
+    unlink(bed_path(&bed, "a.db-shm"));
+    make_file("wal");
+    bed_check(exec("insert into t values(9)"), QURING_NOT_SENT, "58P01", "deleted or replaced");
+    bed_check(exec("insert into t values(9)"), QURING_NOT_SENT, "58P01", "deleted or replaced");
+}
+
 Test(file, a_replaced_one_ends_an_exclusive_handle) {
     make_file("delete");
     bed_open(&bed, bed_url_with(&bed, "a.db", ""), &(quring_db_options){.exclusive = true});
