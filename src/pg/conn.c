@@ -56,11 +56,11 @@ void pg_conn_break(struct pg_conn *conn, quring_status reason, const char *sqlst
 static void on_row(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event) {
     if (base_likely(flight->query != NULL)) {
         struct quring_result *result = &flight->query->result;
-        if (flight->over_limit || flight->no_memory || result_append_row(result, event->body, event->size))
+        if (flight->limit || result_append_row(result, event->body, event->size))
             return;
-        flight->over_limit = result_is_full(result, event->size);
-        flight->no_memory = !flight->over_limit;
-        flight->too_many_rows = result->row_count >= result->row_limit;
+        flight->limit = result->row_count >= result->row_limit ? PG_LIMIT_ROW_COUNT
+                        : result_is_full(result, event->size)  ? PG_LIMIT_RESULT_BYTES
+                                                               : PG_LIMIT_MEMORY;
         result_clear_rows(result);
     } else if (flight->kind == PG_BARRIER) {
         pg_barrier_row(conn, event);
@@ -87,7 +87,7 @@ static bool on_describe(struct pg_flight *flight, const struct wire_event *event
 static void on_message_over_limit(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event) {
     char message[PG_MESSAGE_BYTES];
     snprintf(message, sizeof message, "%s (message_bytes)", event->violation);
-    flight->over_limit = true;
+    flight->limit = PG_LIMIT_MESSAGE_BYTES;
     pg_conn_break(conn, QURING_IN_DOUBT, "54000", message);
 }
 
@@ -122,7 +122,7 @@ static bool on_asynchronous(struct pg_conn *conn, const struct wire_event *event
     conn->async_bytes += bytes;
     if (conn->async_bytes <= ASYNC_BYTES_MAX)
         return true;
-    pg_conn_flight(conn, event->request)->over_limit = true;
+    pg_conn_flight(conn, event->request)->limit = PG_LIMIT_NOTICE_BYTES;
     pg_conn_break(conn, QURING_IN_DOUBT, "54000", "a query got more than 16 MiB of notices");
     return false;
 }
@@ -146,7 +146,7 @@ static bool on_skipped(struct pg_conn *conn, struct pg_flight *flight, const str
         error.error = (struct wire_error){.sqlstate = "54000", .message = message, .detail = "", .hint = ""};
         pg_reply_error(conn, flight, &error);
     } else if (event->type == WIRE_MSG_DATA_ROW) {
-        flight->over_limit = flight->row_too_long = true;
+        flight->limit = PG_LIMIT_MESSAGE_BYTES;
         if (flight->query)
             result_clear_rows(&flight->query->result);
     } else {
@@ -264,7 +264,8 @@ static void end_flight(struct pg_conn *conn, struct pg_flight *flight) {
     if (!query)
         return;
     result_clear_rows(&query->result);
-    quring_status status = flight->over_limit ? QURING_LIMIT : sent ? conn->reason : QURING_NOT_SENT;
+    bool over_limit = flight->limit && flight->limit != PG_LIMIT_MEMORY;
+    quring_status status = over_limit ? QURING_LIMIT : sent ? conn->reason : QURING_NOT_SENT;
     db_query_fail(query, status, conn->sqlstate, "%s", conn->message);
 }
 

@@ -86,6 +86,16 @@ enum pg_flight_kind {
     PG_BARRIER  /* the first exchange on a connection */
 };
 
+/* What there was too much of for a query, whose rows were dropped. */
+enum pg_limit {
+    PG_LIMIT_NONE,
+    PG_LIMIT_RESULT_BYTES,
+    PG_LIMIT_ROW_COUNT,
+    PG_LIMIT_MESSAGE_BYTES,
+    PG_LIMIT_NOTICE_BYTES,
+    PG_LIMIT_MEMORY /* there was none for its rows */
+};
+
 /* A request that was encoded and whose sync point has not come. */
 struct pg_flight {
     struct query *query;                /* NULL once abandoned, and for the barrier */
@@ -94,14 +104,11 @@ struct pg_flight {
     uint64_t first_byte;  /* in the stream; under TLS, of the ciphertext it is in, shared by a turn's requests */
     uint64_t name;        /* NAMED: what it is prepared as */
     uint8_t kind;         /* enum pg_flight_kind */
+    uint8_t limit;        /* enum pg_limit */
     uint16_t param_count; /* that were bound, where the request describes */
     bool described;       /* `info` is complete */
     bool completed;       /* the command was carried out */
     bool failed;          /* the server said so; query->error has its words */
-    bool over_limit;      /* rows past the limits were dropped */
-    bool row_too_long;    /* one of them, for message_bytes */
-    bool too_many_rows;   /* they were, for result_row_count */
-    bool no_memory;       /* for its rows, which were dropped */
     bool stale;           /* refused, and the plan may be to blame: it is not used any more */
     bool bound;           /* it failed behind its Bind, so something of it may have run */
     bool blameless;       /* failed only because it shares a transaction */

@@ -175,14 +175,20 @@ static void finish_in_doubt(struct query *query, const struct pg_flight *flight,
         db_query_fail(query, QURING_IN_DOUBT, doubts[outcome][0], "%s", doubts[outcome][1]);
 }
 
-/* Names the limit, in the words that SQLite's queries have, too. */
-static void finish_result_too_large(struct query *query, const struct pg_flight *flight) {
-    if (flight->too_many_rows)
+/* In the words that SQLite's queries have, too. Notices end the connection, and their query with it. */
+static void finish_over_limit(struct query *query, enum pg_limit limit) {
+    const quring_db_options *options = &query->db->options;
+    if (limit == PG_LIMIT_MEMORY)
+        db_query_fail(query, QURING_LIMIT, "53200", "out of memory for the result's rows");
+    else if (limit == PG_LIMIT_MESSAGE_BYTES)
+        db_query_fail(query, QURING_LIMIT, "54000", "a row of the result has more than message_bytes (%llu)",
+                      (unsigned long long)options->message_bytes);
+    else if (limit == PG_LIMIT_ROW_COUNT)
         db_query_fail(query, QURING_LIMIT, "54000", "the result has more than %llu rows: options.result_row_count",
-                      (unsigned long long)query->db->options.result_row_count);
+                      (unsigned long long)options->result_row_count);
     else
         db_query_fail(query, QURING_LIMIT, "54000", "the result has more than %llu bytes: options.result_bytes",
-                      (unsigned long long)query->db->options.result_bytes);
+                      (unsigned long long)options->result_bytes);
 }
 
 static void finish_flight(struct pg_flight *flight, enum outcome outcome) {
@@ -192,17 +198,12 @@ static void finish_flight(struct pg_flight *flight, enum outcome outcome) {
         return;
     if (base_unlikely(outcome >= OUTCOME_UNKNOWN))
         finish_in_doubt(query, flight, outcome);
-    else if (base_likely(!flight->failed && !flight->over_limit && !flight->no_memory))
+    else if (base_likely(!flight->failed && !flight->limit))
         db_query_finish(query, QURING_OK);
     else if (flight->failed)
         db_query_finish(query, QURING_SERVER_ERROR);
-    else if (flight->no_memory)
-        db_query_fail(query, QURING_LIMIT, "53200", "out of memory for the result's rows");
-    else if (flight->row_too_long)
-        db_query_fail(query, QURING_LIMIT, "54000", "a row of the result has more than message_bytes (%llu)",
-                      (unsigned long long)query->db->options.message_bytes);
     else
-        finish_result_too_large(query, flight);
+        finish_over_limit(query, (enum pg_limit)flight->limit);
 }
 
 static enum outcome settle_group(struct pg_conn *conn, const struct wire_event *ready) {
