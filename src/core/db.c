@@ -7,7 +7,7 @@
  *   result      its rows            columns   their description, shared by all results of a statement
  *   error       why it failed       notice    what else the server had to say of it
  *   names       QURING_E*, statuses and types in words
- *   statement   SQL texts by content, and what kind of statement they are
+ *   statement   SQL texts by content; statement_class: what kind of statement they are; statement_scan: their tokens
  *   value       types, texts, parameters and the public accessors: see value.h
  *   backend     what the engine asks of PostgreSQL and SQLite alike
  */

@@ -48,8 +48,10 @@ enum lite_role {
  * by sqlite3_interrupt(), from another thread. It stops whatever runs, so it is called only while `at_work` names the
  * query that is meant and is held there:
  *
- *      0 --begin--> query --interrupted--> query | HIT --end: waits for `interrupting`, and clears what came too late--> 0
- *                     +-----------------end----------------------------------------------------------------------------^
+ *      0 --begin--> query --end--> 0
+ *                     \--interrupted--> query | INTERRUPTED --end--> 0
+ *
+ * The end of one that was interrupted waits for `interrupting`, and clears an interrupt that came too late.
  */
 struct lite_watch {
     const atomic_bool *closing;

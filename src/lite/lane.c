@@ -88,7 +88,7 @@ static void report(struct lite_lane *lane) {
 }
 
 /* Hands back those not yet begun whose callers gave up. */
-void lite_lane_sift(struct lite_lane *lane) {
+void lite_lane_drop_abandoned(struct lite_lane *lane) {
     if (base_likely(!atomic_load_explicit(&lane->attention, memory_order_relaxed)))
         return;
     atomic_exchange_explicit(&lane->attention, false, memory_order_acquire);
@@ -106,7 +106,7 @@ static void give_back_rest(struct lite_lane *lane, bool stuck) {
     lite_pool_lock(lane->pool);
     lane->stuck = stuck;
     atomic_store_explicit(&lane->attention, true, memory_order_relaxed);
-    lite_lane_sift(lane);
+    lite_lane_drop_abandoned(lane);
     lite_pool_give_back(lane->pool, lane->taken + lane->next, lane->taken_count - lane->next);
     lane->taken_count = lane->next;
     lane->news.call_count++;
@@ -120,7 +120,7 @@ static void lane_pause(struct lite_watch *watch) {
     bool others = conn->role == LITE_READER && lane->db->lane_count > 2;
     if (others && !lane->stuck)
         give_back_rest(lane, true);
-    lite_lane_sift(lane);
+    lite_lane_drop_abandoned(lane);
     report(lane);
 }
 
@@ -234,8 +234,8 @@ static bool report_due(struct lite_lane *lane) {
     return true;
 }
 
-void lite_lane_breathe(struct lite_lane *lane) {
-    lite_lane_sift(lane);
+void lite_lane_tend(struct lite_lane *lane) {
+    lite_lane_drop_abandoned(lane);
     if (report_due(lane))
         report(lane);
     if (lane->conn.wal_frame_count && checkpoint_due(lane)) {
@@ -265,7 +265,7 @@ static void lane_read(struct lite_lane *lane) {
             (void)lite_conn_control(conn, LITE_BEGIN); /* failing, each has one of its own */
         lite_lane_run_next(lane);
         lane_unstick(lane);
-        lite_lane_breathe(lane);
+        lite_lane_tend(lane);
     }
     if (lite_conn_in_transaction(conn))
         (void)lite_conn_control(conn, LITE_COMMIT); /* if that fails, lane_settle() will see to it */

@@ -132,13 +132,13 @@ void lite_lane_run_next(struct lite_lane *lane);
 bool lite_lane_run(struct lite_lane *lane, struct query *query);
 
 /* Between two queries at hand: takes out those that nobody waits for any more. */
-void lite_lane_sift(struct lite_lane *lane);
+void lite_lane_drop_abandoned(struct lite_lane *lane);
 
 /*
  * The same, and gives what is finished to the reactor when that is due, and, to be called between transactions,
  * checkpoints.
  */
-void lite_lane_breathe(struct lite_lane *lane);
+void lite_lane_tend(struct lite_lane *lane);
 
 /* Works off the queries at hand: a writer's, an exclusive lane's. */
 void lite_lane_write(struct lite_lane *lane);

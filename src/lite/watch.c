@@ -71,7 +71,7 @@ void lite_watch_install(struct lite_watch *watch, sqlite3 *handle) {
 
 /* ---- Interrupting from another thread ---- */
 
-static const uintptr_t HIT = 1; /* in the address of what was interrupted */
+static const uintptr_t INTERRUPTED = 1; /* in the address of what was interrupted */
 
 void lite_watch_begin(struct lite_watch *watch, struct query *query) {
     watch->statement_ns = 0;
@@ -80,7 +80,7 @@ void lite_watch_begin(struct lite_watch *watch, struct query *query) {
 }
 
 /* SQLite forgets an interrupt with the next statement that begins, but a checkpoint is none. */
-static void end_hit(struct lite_watch *watch, sqlite3 *handle) {
+static void end_interrupted(struct lite_watch *watch, sqlite3 *handle) {
     pthread_mutex_lock(&watch->interrupting);
     atomic_store(&watch->at_work, 0);
     pthread_mutex_unlock(&watch->interrupting);
@@ -91,7 +91,7 @@ void lite_watch_end(struct lite_watch *watch, struct query *query, sqlite3 *hand
     uintptr_t at_work = (uintptr_t)query;
     watch->abandoned = NULL;
     if (base_unlikely(!atomic_compare_exchange_strong(&watch->at_work, &at_work, 0)))
-        end_hit(watch, handle);
+        end_interrupted(watch, handle);
 }
 
 void lite_conn_interrupt(struct lite_conn *conn, struct query *query) {
@@ -100,7 +100,7 @@ void lite_conn_interrupt(struct lite_conn *conn, struct query *query) {
     if (atomic_load(&watch->at_work) != at_work)
         return;
     pthread_mutex_lock(&watch->interrupting);
-    if (atomic_compare_exchange_strong(&watch->at_work, &at_work, (uintptr_t)query | HIT))
+    if (atomic_compare_exchange_strong(&watch->at_work, &at_work, (uintptr_t)query | INTERRUPTED))
         sqlite3_interrupt(conn->handle); /* open, since a query is at work, which can't end meanwhile */
     pthread_mutex_unlock(&watch->interrupting);
 }

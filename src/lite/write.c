@@ -50,7 +50,7 @@ static bool run_members(struct lite_lane *lane) {
     while (groupable(lane, lane->next)) {
         if (!run_member(lane, lane->taken[lane->next++]))
             return false;
-        lite_lane_sift(lane);
+        lite_lane_drop_abandoned(lane);
     }
     return lite_conn_control(&lane->conn, LITE_COMMIT) == SQLITE_OK;
 }
@@ -135,6 +135,6 @@ void lite_lane_write(struct lite_lane *lane) {
             run_group(lane);
         else
             lite_lane_run_next(lane);
-        lite_lane_breathe(lane);
+        lite_lane_tend(lane);
     }
 }
