@@ -93,20 +93,23 @@ static int refuse_closed(quring_engine *engine) {
                       engine->shutting_down ? "the engine was shut down" : "the database handle was closed");
 }
 
-/* The statement of a text, held; `sql_bytes` 0: up to its NUL. */
-static int find_text(struct quring_db *db, const char *sql, size_t sql_bytes, struct quring_statement **out) {
-    quring_engine *engine = db->engine;
+/* The statement of a text, held; NULL with `error` set. `sql_bytes` 0: up to its NUL. */
+static struct quring_statement *find_text(struct quring_db *db, const char *sql, size_t sql_bytes, int *error) {
+    struct host *host = db->host;
     size_t length = sql_bytes ? sql_bytes : strlen(sql);
-    if (length > engine->options.inflight_bytes || length > ENGINE_MESSAGE_BYTES_MAX)
-        return host_error(&engine->host, QURING_ETOOBIG, "the SQL has %zu bytes, over inflight_bytes or %d", length,
-                          ENGINE_MESSAGE_BYTES_MAX);
-    if (sql_bytes && memchr(sql, 0, sql_bytes))
-        return host_error(&engine->host, QURING_EINVAL, "the SQL has a NUL byte in it");
+    if (length > db->engine->options.inflight_bytes || length > ENGINE_MESSAGE_BYTES_MAX) {
+        *error = host_error(host, QURING_ETOOBIG, "the SQL has %zu bytes, over inflight_bytes or %d", length,
+                            ENGINE_MESSAGE_BYTES_MAX);
+        return NULL;
+    }
+    if (sql_bytes && memchr(sql, 0, sql_bytes)) {
+        *error = host_error(host, QURING_EINVAL, "the SQL has a NUL byte in it");
+        return NULL;
+    }
     struct quring_statement *statement = statement_find(db->statements, sql, length);
     if (!statement)
-        return host_error(&engine->host, QURING_ENOMEM, "no memory for a statement of %zu bytes", length);
-    *out = statement;
-    return 0;
+        *error = host_error(host, QURING_ENOMEM, "no memory for a statement of %zu bytes", length);
+    return statement;
 }
 
 static int statement_allowed(quring_engine *engine, const struct quring_db *db,
@@ -118,13 +121,10 @@ static int statement_allowed(quring_engine *engine, const struct quring_db *db,
 }
 
 static int find_statement(quring_engine *engine, const quring_query *q, struct quring_statement **out) {
-    struct quring_statement *statement;
     int error = 0;
-    if (q->statement)
-        statement = statement_hold(q->statement);
-    else
-        error = find_text(q->db, q->sql, q->sql_bytes, &statement);
-    if (error)
+    struct quring_statement *statement =
+        q->statement ? statement_hold(q->statement) : find_text(q->db, q->sql, q->sql_bytes, &error);
+    if (!statement)
         return error;
     error = statement_allowed(engine, q->db, statement);
     if (error)
@@ -138,7 +138,11 @@ int engine_prepare(struct quring_db *db, const char *sql, struct quring_statemen
     quring_engine *engine = db->engine;
     if (engine->shutting_down || db->closing)
         return refuse_closed(engine);
-    return find_text(db, sql, 0, out);
+    int error = 0;
+    struct quring_statement *statement = find_text(db, sql, 0, &error);
+    if (statement)
+        *out = statement;
+    return error;
 }
 
 static int refuse_charge(quring_engine *engine, size_t bytes) {
