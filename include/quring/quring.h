@@ -219,7 +219,7 @@ typedef struct quring_db_options {
     /* Of queries that do not say. */
     quring_commit_mode commit;
     /* One attempt to connect, over all hosts of a list, up to the answer to the first query (the URL's, else 10 s).
-       A thread that is inside a name look-up or a key derivation then is left behind; while two are, no attempt begins. */
+       A thread that is inside a name look-up or a key derivation then is detached; while two are, no attempt begins. */
     uint64_t connect_timeout_ns;
     /* How long queries wait for a server that was there and went away before they end NOT_SENT (5 s). Where no connection
        was ever made, or the server refuses for good (password, no such database), they end with the next attempt. */

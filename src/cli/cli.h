@@ -13,9 +13,10 @@
  *   failure.c    why a query failed, and what the server said besides
  *
  *   run.c        `quring run`:    lexer.c splitter.c cut SQL into statements;
- *                                 rows.c takes results apart, table.c csv.c json.c print them
- *   bench.c      `quring bench`:  workload.c script.c expr.c say what to run; init.c fills the tables;
- *                                 load.c keeps the queries coming; histogram.c report.c say how it went
+ *                                 table.c csv.c json.c print rows, by rows.h
+ *   bench.c      `quring bench`:  workload.c script.c expr.c expr_parse.c random.c say what to run; init.c fills
+ *                                 the tables; load.c keeps the queries coming; histogram.c report.c say
+ *                                 how it went
  *   probe.c      `quring probe`
  */
 #ifndef QURING_CLI_CLI_H

@@ -2,7 +2,7 @@
 /*
  * The reactor: sockets, bytes, time and blocking jobs of one thread. It has never heard of SQL.
  *
- *   port.h, port_uring.c   the kernel; port_sim.c the simulated one (tests)
+ *   port.h, port_uring.c   the kernel; port_sim.c, port_sim_socket.c the simulated one (tests)
  *   ring.c                 turns, timers, waking, tokens
  *   stream.h, stream.c     one socket: ordered send, receive into a growable buffer, close without losing a completion
  *   offload.h, offload.c   lanes of blocking jobs on threads, and their way back
