@@ -50,13 +50,13 @@ static size_t row_bytes(sqlite3_stmt *handle) {
     return bytes;
 }
 
-static int no_memory(struct query *query) {
+static __attribute__((cold, noinline)) int no_memory(struct query *query) {
     lite_error_set(&query->error, SQLITE_NOMEM, "out of memory", NULL, 0);
     return QURING_SERVER_ERROR;
 }
 
 /* Why a row had no place. */
-static int row_refused(struct query *query, sqlite3_stmt *handle) {
+static __attribute__((cold, noinline)) int row_refused(struct query *query, sqlite3_stmt *handle) {
     struct quring_result *result = &query->result;
     if (result->row_count >= result->row_limit) {
         error_format(&query->error, "54000", "the result has more than %llu rows: options.result_row_count",
@@ -71,7 +71,7 @@ static int row_refused(struct query *query, sqlite3_stmt *handle) {
     return no_memory(query);
 }
 
-static int step_failed(struct lite_conn *conn, struct query *query, int code) {
+static __attribute__((cold, noinline)) int step_failed(struct lite_conn *conn, struct query *query, int code) {
     lite_conn_error(conn, code, query->statement, &query->error);
     return QURING_SERVER_ERROR;
 }
