@@ -81,8 +81,14 @@ void lite_watch_end(struct lite_watch *watch, struct query *query, sqlite3 *hand
 
 struct lite_conn;
 
-/* Any thread: ends the statement at work if it is this query's. Who abandons a query says so in it before. */
-void lite_conn_interrupt(struct lite_conn *conn, struct query *query);
+/*
+ * Any thread: ends the statement at work if it is this query's. Who abandons a query says so in it before. True: it is, and
+ * the call is to be repeated until it is not, for SQLite forgets an interrupt that comes right before the first step.
+ */
+bool lite_conn_interrupt(struct lite_conn *conn, struct query *query);
+
+/* The reactor's thread: the same for whatever query is at work, if it was abandoned. */
+bool lite_conn_interrupt_abandoned(struct lite_conn *conn);
 
 /* ---- Rules (harden.c, rules.c) ---- */
 

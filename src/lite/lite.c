@@ -42,6 +42,11 @@ enum { READER_COUNT = 2, DEPTH = 256, STATEMENT_TEXT_MAX = 65536 };
 /* A lane is worth waking for this much work. */
 static const uint64_t WAKE_NS = 50000;
 
+/* From one interrupt of a statement that was given up to the next. */
+static const uint64_t INTERRUPT_NS = 5000000;
+
+static void interrupt_again(struct timer *timer);
+
 static struct lite_db *lite_of(struct quring_db *db) {
     return base_container_of(db, struct lite_db, base);
 }
@@ -123,6 +128,7 @@ static int lite_open(const struct quring_db *base, const char *url, struct qurin
     lite->base = *base;
     list_init(&lite->base.link);
     list_init(&lite->base.waiting);
+    lite->interrupt.fire = interrupt_again;
     if (!lite_pool_init(&lite->reads) || !lite_pool_init(&lite->writes)) {
         free(lite);
         return QURING_ENOMEM;
@@ -322,6 +328,20 @@ void lite_news_arrived(struct job *job) {
 
 /* ---- Abandoning and closing ---- */
 
+static void interrupt_later(struct lite_db *lite) {
+    struct ring *ring = lite->base.host->ring;
+    (void)timer_set(ring, &lite->interrupt, ring_now_ns(ring) + INTERRUPT_NS);
+}
+
+static void interrupt_again(struct timer *timer) {
+    struct lite_db *lite = base_container_of(timer, struct lite_db, interrupt);
+    bool at_work = false;
+    for (uint32_t i = 0; i < lite->lane_count; i++)
+        at_work |= lite_conn_interrupt_abandoned(&lite->lanes[i].conn);
+    if (at_work)
+        interrupt_later(lite);
+}
+
 static void lite_abandon(struct query *query, quring_status status) {
     struct lite_db *lite = lite_of(query->db);
     struct lite_pool *pool = pool_of(lite, query);
@@ -335,12 +355,15 @@ static void lite_abandon(struct query *query, quring_status status) {
         finish_abandoned(query, status);
         return;
     }
+    bool at_work = false;
     for (uint32_t i = 0; i < lite->lane_count; i++) {
         if (lite->lanes[i].pool != pool)
             continue;
         atomic_store_explicit(&lite->lanes[i].attention, true, memory_order_release);
-        lite_conn_interrupt(&lite->lanes[i].conn, query);
+        at_work |= lite_conn_interrupt(&lite->lanes[i].conn, query);
     }
+    if (at_work)
+        interrupt_later(lite);
 }
 
 static void post_closer(struct lite_lane *lane) {
@@ -382,6 +405,7 @@ void lite_lane_is_shut(struct job *job) {
     if (lite->open_lane_count == 0) {
         drop_queue(lite, &lite->reads);
         drop_queue(lite, &lite->writes);
+        timer_clear(lite->base.host->ring, &lite->interrupt);
         lite->base.closed = true;
     }
 }

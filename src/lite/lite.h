@@ -114,6 +114,7 @@ struct lite_db {
     uint32_t lane_count;
     uint32_t open_lane_count; /* whose closer has not come back */
     uint64_t read_ns;         /* what a read costs, smoothed */
+    struct timer interrupt;   /* set while a statement of an abandoned query may not have ended yet */
 };
 
 /* ---- A lane's own side (lane.c, write.c) ---- */

@@ -94,13 +94,21 @@ void lite_watch_end(struct lite_watch *watch, struct query *query, sqlite3 *hand
         end_interrupted(watch, handle);
 }
 
-void lite_conn_interrupt(struct lite_conn *conn, struct query *query) {
+bool lite_conn_interrupt(struct lite_conn *conn, struct query *query) {
     struct lite_watch *watch = &conn->watch;
     uintptr_t at_work = (uintptr_t)query;
-    if (atomic_load(&watch->at_work) != at_work)
-        return;
+    if ((atomic_load(&watch->at_work) & ~INTERRUPTED) != at_work)
+        return false;
     pthread_mutex_lock(&watch->interrupting);
-    if (atomic_compare_exchange_strong(&watch->at_work, &at_work, (uintptr_t)query | INTERRUPTED))
+    bool is = atomic_compare_exchange_strong(&watch->at_work, &at_work, (uintptr_t)query | INTERRUPTED) ||
+              at_work == ((uintptr_t)query | INTERRUPTED);
+    if (is)
         sqlite3_interrupt(conn->handle); /* open, since a query is at work, which can't end meanwhile */
     pthread_mutex_unlock(&watch->interrupting);
+    return is;
+}
+
+bool lite_conn_interrupt_abandoned(struct lite_conn *conn) {
+    struct query *query = (struct query *)(atomic_load(&conn->watch.at_work) & ~INTERRUPTED);
+    return query && atomic_load(&query->backend.lite.abandoned_as) && lite_conn_interrupt(conn, query);
 }
