@@ -92,16 +92,14 @@ static void note_mix(struct live *l, const quring_done *done, void *context) {
 Test(pg_flow, a_large_result_beside_small_ones) {
     struct mix mix = {0};
     live_open(&live, &(quring_db_options){.connection_count = 4, .result_bytes = 200 << 20});
-    for (int i = 0; i < 40; i++) /* all are connected */
-        live_submit(&live, &(quring_query){.sql = "select pg_sleep(0.01)"});
-    live_drain(&live, NULL, NULL);
+    live_connect(&live, 4);
     live_submit(&live,
                 &(quring_query){.sql = "select repeat('z', 1000) from generate_series(1, 100000)", .user_data = 1});
     for (int i = 0; i < 3; i++)
         live_submit(&live, &(quring_query){.sql = "select 1"});
     live_drain(&live, note_mix, &mix);
     cr_assert(mix.big_done);
-    cr_assert_gt(mix.small_before_big, 100, "only %u small ones while the large one came", mix.small_before_big);
+    cr_assert_gt(mix.small_before_big, 12, "only %u small ones while the large one came", mix.small_before_big);
     live_close(&live);
 }
 
