@@ -27,9 +27,6 @@ struct backend {
      */
     void (*advance)(struct quring_db *db);
 
-    /* Whether a connection that is up has nothing out. NULL: the backend has no sockets. */
-    bool (*has_idle)(const struct quring_db *db);
-
     /*
      * The engine gives this RUNNING query up: `status` is TIMEOUT, CANCELLED or SHUTDOWN. The backend finishes it with
      * db_query_fail(), and keeps what it needs to consume and drop a late reply. When another thread works on it, it is

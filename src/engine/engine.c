@@ -241,18 +241,17 @@ static bool has_enough(const quring_engine *engine, uint32_t min_count) {
 
 /*
  * Before the first queries of a run are sent. What lies in the socket of a connection with nothing out would be taken for
- * the answer to the next query, however short a time it has been there.
+ * the answer to the next query. With nothing out at all it is looked for, however short a time it may have been there;
+ * while other queries are out, the turns for these look at idle connections as well.
  */
 static int look(quring_engine *engine) {
-    bool waiting = false, idle = false;
+    uint32_t waiting = 0, running = 0;
     list_for_each(node, &engine->host.databases) {
         const struct quring_db *db = list_entry(node, struct quring_db, link);
-        if (!db->waiting_count || !db->backend->has_idle)
-            continue;
-        waiting = true;
-        idle |= db->backend->has_idle(db);
+        waiting += db->waiting_count;
+        running += db->running_count;
     }
-    return waiting ? ring_look(engine->host.ring, idle) : 0;
+    return waiting ? ring_look(engine->host.ring, running == 0) : 0;
 }
 
 static int turn(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {

@@ -221,14 +221,6 @@ static void pg_advance(struct quring_db *base) {
             pg_conn_flush(&db->conns[i]);
 }
 
-static bool pg_has_idle(const struct quring_db *base) {
-    const struct pg_db *db = base_container_of(base, struct pg_db, base);
-    for (uint32_t i = 0; db->conns_up && i < db->conn_count; i++)
-        if (db->conns[i].state == PG_CONN_READY && db->conns[i].session.next == db->conns[i].settled)
-            return true;
-    return false;
-}
-
 static void pg_abandon(struct query *query, quring_status status) {
     pg_conn_abandon(query->backend.pg.conn, query, status);
 }
@@ -326,7 +318,6 @@ const struct backend pg_backend = {
     .accepts = pg_url_accepts,
     .open = pg_open,
     .advance = pg_advance,
-    .has_idle = pg_has_idle,
     .abandon = pg_abandon,
     .close = pg_close,
     .destroy = pg_destroy,

@@ -278,7 +278,7 @@ static int wait(struct ring *ring, uint64_t timeout_ns) {
  */
 int ring_look(struct ring *ring, bool idle) {
     struct port *port = ring->port;
-    if (!idle && port->methods->now_ns(port) - ring->now_ns < AWAY_NS)
+    if (slots_taken(&ring->streams) == 0 || (!idle && port->methods->now_ns(port) - ring->now_ns < AWAY_NS))
         return 0;
     uint32_t collected = 1;
     for (int i = 0; i < LOOKS_MAX && collected; i++) {

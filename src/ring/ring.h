@@ -48,9 +48,9 @@ int ring_turn(struct ring *ring, uint64_t timeout_ns);
 
 /*
  * For a program that is back from elsewhere, before it appends anything new: collects what arrived at the streams
- * meanwhile, so that an end or a message that nobody asked for is not met by a request. Never sleeps. `idle`: a stream on
- * which nothing is awaited may be appended to; without one, nothing is done when the last turn ended a moment ago. 0 or a
- * negative errno that ends the ring's life.
+ * meanwhile, so that an end or a message that nobody asked for is not met by a request. Never sleeps. `idle`: nothing is
+ * awaited on any stream; else nothing is done when the last turn ended a moment ago. 0 or a negative errno that ends the
+ * ring's life.
  */
 int ring_look(struct ring *ring, bool idle);
 
