@@ -122,6 +122,8 @@ static void note_pragma(struct lite_conn *conn, const char *name, const char *va
         return;
     if (value && conn->role == LITE_EXCLUSIVE && strcasecmp(name, "journal_mode") == 0)
         conn->wal = LITE_WAL_NOT_WANTED; /* the caller chooses, which a shared handle's can't */
+    if (value && conn->role == LITE_WRITER && is_any(name, writer_pragmas))
+        conn->has_settings = true;
     verdict->pragma = true;
     verdict->to_writer |= conn->role == LITE_READER;
 }
@@ -135,8 +137,6 @@ static int authorize(void *argument, int action, const char *first, const char *
         verdict->preparing ? refusal(conn, action, first, second, database) : inner_refusal(conn, action, first);
     if (verdict->preparing && action == SQLITE_PRAGMA)
         note_pragma(conn, first, second);
-    if (action == SQLITE_PRAGMA && verdict->preparing && second && !why && is_any(first, writer_pragmas))
-        conn->has_settings = true;
     if (why && !verdict->refusal)
         verdict->refusal = why;
     return why || verdict->to_writer ? SQLITE_DENY : SQLITE_OK;
