@@ -20,7 +20,7 @@ static const uint64_t SEND_GUARD_NS = 200000;
  * A program that leaves the ring alone for this long may come back to sockets whose peers have gone. Shorter pauses are
  * those of a busy loop, for which a look would be one more system call a turn.
  */
-static const uint64_t AWAY_NS = 1000000;
+static const uint64_t AWAY_NS = 200000;
 
 enum { LOOKS_MAX = 8 }; /* at what arrived meanwhile: a peer that goes on talking can't keep a turn from beginning */
 
