@@ -295,7 +295,8 @@ static void on_sync(struct null_session *session, struct null_out *out) {
 }
 
 static void on_query(struct null_out *out) {
-    put_row_description(out, OID_INT4, 0);
+    static const struct statement one = {.columns = 1, .oid = OID_INT4};
+    put_row_description(out, &one, 0);
     PUT(out, ROW_TEXT);
     PUT(out, COMMAND_COMPLETE);
     PUT(out, READY);
