@@ -439,8 +439,8 @@ int quring_cancel(quring_engine *engine, quring_id id);
  * What became of a query, and what to do then:
  *
  *   OK            use its rows
- *   SERVER_ERROR  mend the statement or the data: it took no effect (but what a procedure committed). After 40001 and
- *                 40P01 run it again, with the whole of its transaction
+ *   SERVER_ERROR  mend the statement or the data: it took no effect (but what a procedure committed, and what SQLite's
+ *                 ON CONFLICT FAIL keeps). After 40001 and 40P01 run it again, with the whole of its transaction
  *   SKIPPED       no query ends so in this version
  *   NOT_SENT      submit it again, later: the error says why there is no connection
  *   IN_DOUBT      look whether it took effect before it is submitted again, if doing it twice would do harm

@@ -13,15 +13,11 @@
 
 enum { WATCH_STEPS = 1000 }; /* some 20 microseconds */
 
-/* A savepoint's name is the user's to choose as well, in exclusive handles: ours is not one of theirs. */
 static const char *const control_sql[LITE_CONTROL_COUNT] = {
     [LITE_BEGIN] = "begin",
     [LITE_BEGIN_IMMEDIATE] = "begin immediate",
     [LITE_COMMIT] = "commit",
     [LITE_ROLLBACK] = "rollback",
-    [LITE_SAVEPOINT] = "savepoint quring_member",
-    [LITE_RELEASE] = "release quring_member",
-    [LITE_ROLLBACK_TO] = "rollback to quring_member",
 };
 
 bool lite_conn_init(struct lite_conn *conn, const struct lite_config *config, enum lite_role role) {

@@ -3,14 +3,16 @@
  * What the writer and an exclusive lane do with the queries at hand.
  *
  * EACH: every query is on its own, in SQLite's autocommit.
- * GROUP: neighbours that allow it share one BEGIN IMMEDIATE … COMMIT, with a savepoint each:
+ * GROUP: neighbours that allow it share one BEGIN IMMEDIATE … COMMIT:
  *
- *      BEGIN IMMEDIATE --> { SAVEPOINT, query, RELEASE or ROLLBACK TO } … --> COMMIT --> outcomes are handed out
- *             |                         |                                       |
- *             +--- failed --------------+--- an error ended the transaction ----+--> ROLLBACK, all of them alone
+ *      BEGIN IMMEDIATE --> query … --> COMMIT --> outcomes are handed out
+ *             |              |            |
+ *             +--- failed ---+--- an error ended the transaction --> ROLLBACK, all of them alone
  *
- * An error of one member undoes that member only. Some errors (disk full, a failed commit, ON CONFLICT ROLLBACK) end the
- * whole transaction: nothing of it took effect, no outcome was handed out, and every member is run again by itself.
+ * An error of one member undoes that member only: SQLite does so by itself, within a transaction as outside of one
+ * (sqlite.org/lang_conflict.html), and keeps what ON CONFLICT FAIL keeps. Some errors (disk full, a failed commit, ON
+ * CONFLICT ROLLBACK) end the whole transaction: nothing of it took effect, no outcome was handed out, and every member is
+ * run again by itself.
  */
 #include "lite/lite.h"
 
@@ -33,22 +35,10 @@ static inline bool groupable(const struct lite_lane *lane, uint32_t at) {
 }
 
 /* False: the transaction is gone. */
-static bool run_member(struct lite_lane *lane, struct query *query) {
-    struct lite_conn *conn = &lane->conn;
-    if (lite_conn_control(conn, LITE_SAVEPOINT) != SQLITE_OK)
-        return false;
-    (void)lite_lane_run(lane, query); /* the writer moves nothing */
-    if (!lite_conn_in_transaction(conn))
-        return false;
-    bool undone = query->status != QURING_OK && query->status != QURING_LIMIT; /* too many rows: a write stands */
-    if (base_unlikely(undone) && lite_conn_control(conn, LITE_ROLLBACK_TO) != SQLITE_OK)
-        return false;
-    return lite_conn_control(conn, LITE_RELEASE) == SQLITE_OK;
-}
-
 static bool run_members(struct lite_lane *lane) {
     while (groupable(lane, lane->next)) {
-        if (!run_member(lane, lane->taken[lane->next++]))
+        (void)lite_lane_run(lane, lane->taken[lane->next++]); /* the writer moves nothing */
+        if (!lite_conn_in_transaction(&lane->conn))
             return false;
         lite_lane_drop_abandoned(lane);
     }

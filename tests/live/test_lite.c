@@ -445,6 +445,84 @@ Test(lite, a_write_over_its_limit_stands) {
     }
 }
 
+/* ---- Conflicts ---- */
+
+static const char *const schema[] = {
+    "create table u(a integer primary key, b unique, c check(c < 100))",
+    "create table f(a unique on conflict fail, b unique on conflict rollback)",
+    "create virtual table r using rtree(id, low, high)",
+    "create trigger guard before insert on u when new.a between 50 and 53 begin select case new.a "
+    "when 50 then raise(fail, 'fail') when 51 then raise(abort, 'abort') when 52 then raise(rollback, 'rollback') "
+    "else raise(ignore) end; end"};
+
+/* Each has rows that stand before the one that is in conflict. */
+static const char *const conflicts[] = {
+    "insert into u values(1, 1, 1), (2, 2, 2)",
+    "insert into u values(3, 3, 3), (1, 4, 4), (5, 5, 5)",
+    "insert or fail into u values(6, 6, 6), (1, 7, 7), (8, 8, 8)",
+    "insert or ignore into u values(9, 9, 9), (1, 7, 7), (10, 10, 10)",
+    "insert or replace into u values(11, 2, 11), (12, 12, 12)",
+    "insert or rollback into u values(13, 13, 13), (1, 0, 0)",
+    "insert or fail into u values(14, 14, 14), (15, 15, 100)",
+    "update or fail u set b = b + 1 where a >= 9",
+    "update u set b = 12",
+    "insert into u values(20, 20, 20), (50, 50, 50), (21, 21, 21)",
+    "insert into u values(22, 22, 22), (51, 51, 51)",
+    "insert into u values(23, 23, 23), (52, 52, 52)",
+    "insert into u values(24, 24, 24), (53, 53, 53), (25, 25, 25)",
+    "insert into f values(1, 1), (2, 2), (1, 3), (4, 4)",
+    "insert into f values(5, 5), (6, 1)",
+    "insert into r values(1, 1, 2), (2, 2, 1), (3, 1, 2)",
+    "insert into r values(4, 1, 2), (1, 3, 4)",
+    "insert into f select a, a from u where a > 2 returning a",
+};
+
+static const char *const standing =
+    "select (select group_concat(a || ':' || b || ':' || c) from (select * from u order by a)) "
+    "|| '/' || (select group_concat(a || ':' || b) from (select * from f order by a)) "
+    "|| '/' || (select group_concat(id || ':' || low) from (select * from r order by id))";
+
+static void bare_conflicts(char *text, size_t size) {
+    sqlite3 *bare;
+    sqlite3_stmt *statement;
+    cr_assert_eq(sqlite3_open(":memory:", &bare), SQLITE_OK);
+    for (size_t i = 0; i < sizeof schema / sizeof *schema; i++)
+        cr_assert_eq(sqlite3_exec(bare, schema[i], NULL, NULL, NULL), SQLITE_OK, "%s", sqlite3_errmsg(bare));
+    for (size_t i = 0; i < sizeof conflicts / sizeof *conflicts; i++)
+        (void)sqlite3_exec(bare, conflicts[i], NULL, NULL, NULL);
+    cr_assert_eq(sqlite3_prepare_v2(bare, standing, -1, &statement, NULL), SQLITE_OK, "%s", sqlite3_errmsg(bare));
+    cr_assert_eq(sqlite3_step(statement), SQLITE_ROW);
+    snprintf(text, size, "%s", (const char *)sqlite3_column_text(statement, 0));
+    sqlite3_finalize(statement);
+    sqlite3_close(bare);
+}
+
+/* Alone or in a group, what a conflict leaves is what it leaves in SQLite's own autocommit. */
+Test(lite, a_conflict_keeps_what_sqlite_keeps) {
+    char expected[1024];
+    bare_conflicts(expected, sizeof expected);
+    cr_assert(strstr(expected, "6:6:6") && strstr(expected, "20:20:20"), "FAIL keeps nothing in %s", expected);
+    files_open(&live, "a.db", NULL);
+    for (int group = 0; group < 2; group++) {
+        static const char *const drops[] = {"drop table if exists u", "drop table if exists f",
+                                            "drop table if exists r"};
+        for (size_t i = 0; i < sizeof drops / sizeof *drops; i++)
+            live_exec(&live, drops[i]);
+        for (size_t i = 0; i < sizeof schema / sizeof *schema; i++)
+            live_exec(&live, schema[i]);
+        for (size_t i = 0; i < sizeof conflicts / sizeof *conflicts; i++)
+            live_submit(&live, &(quring_query){.sql = conflicts[i],
+                                               .commit = group ? QURING_COMMIT_GROUP : QURING_COMMIT_EACH});
+        live_drain(&live, NULL, NULL);
+        quring_done done = live_run(&live, &(quring_query){.sql = standing});
+        live_check_ok(&done, standing);
+        const char *text;
+        cr_assert_eq(quring_get_text(done.result, 0, 0, &text, NULL), 0);
+        cr_assert_str_eq(text, expected, "group %d", group);
+        live_release(&live, &done);
+    }
+}
+
 Test(lite, limits_name_themselves) {
     files_open(&live, "a.db", &(quring_db_options){.result_bytes = 10000, .result_row_count = 10});
     static const char *const sql = "with recursive n(i) as (values(1) union all select i + 1 from n) select i from n";

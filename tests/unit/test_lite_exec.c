@@ -347,9 +347,6 @@ Test(exec, closing_does_not_stop_transaction_control) {
     lite_watch_install(&bed.conn.watch, bed.conn.handle);
     atomic_store(&bed.closing, true);
     cr_assert_eq(lite_conn_control(&bed.conn, LITE_BEGIN_IMMEDIATE), SQLITE_OK);
-    cr_assert_eq(lite_conn_control(&bed.conn, LITE_SAVEPOINT), SQLITE_OK);
-    cr_assert_eq(lite_conn_control(&bed.conn, LITE_ROLLBACK_TO), SQLITE_OK);
-    cr_assert_eq(lite_conn_control(&bed.conn, LITE_RELEASE), SQLITE_OK);
     cr_assert_eq(lite_conn_control(&bed.conn, LITE_ROLLBACK), SQLITE_OK);
     cr_assert_not(lite_conn_in_transaction(&bed.conn));
 }
