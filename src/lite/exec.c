@@ -50,9 +50,10 @@ static size_t row_bytes(sqlite3_stmt *handle) {
     return bytes;
 }
 
+/* A write took effect with its first step, before there is anything to keep. */
 static __attribute__((cold, noinline)) int no_memory(struct query *query) {
-    lite_error_set(&query->error, SQLITE_NOMEM, "out of memory", NULL, 0);
-    return QURING_SERVER_ERROR;
+    lite_error_set(&query->error, SQLITE_NOMEM, "out of memory for the result's rows", NULL, 0);
+    return QURING_LIMIT;
 }
 
 /* Why a row had no place. */

@@ -242,3 +242,50 @@ Test(sim_memory, each_allocation_in_turn_is_refused) {
         cr_assert_gt(nth, 100u);
     }
 }
+
+static quring_done lite_run(quring_db *db, const char *sql) {
+    quring_done done = {.status = QURING_NOT_SENT};
+    sim_library_hook(true);
+    LAW(quring_submit(world.engine, &(quring_query){.db = db, .sql = sql}, NULL) == 0 || alloc_has_failed(), "submit");
+    while (quring_reap(world.engine, &done, 1) == 0 && quring_pending(world.engine))
+        LAW(quring_run(world.engine, 1, QURING_FOREVER) >= 0, "quring_run");
+    sim_library_hook(false);
+    return done;
+}
+
+static int64_t lite_count(quring_db *db) {
+    int64_t count;
+    quring_done done = lite_run(db, "select count(*) from t");
+    LAW(done.status == QURING_OK && quring_get_int64(done.result, 0, 0, &count) == 0, "%s", done.error->message);
+    quring_release(world.engine, done.id);
+    return count;
+}
+
+/* A write whose rows had no memory: its status is true to what became of it. */
+static bool refuse_write_at(uint64_t nth) {
+    static const char *const write = "insert into t values(1), (2), (3) returning a, printf('%.*c', 50000, 'x')";
+    struct sim_options calm = {.seed = 1};
+    quring_options engine = {.query_count = 16};
+    quring_db *db;
+    begin(&calm);
+    LAW(world_open_engine(&world, &engine, &outer) == 0, "open");
+    LAW(quring_db_open(world.engine, "sqlite://", NULL, &db) == 0, "%s", quring_errmsg(world.engine));
+    lite_queries(db, "create table t as select $1 as a where false", 1);
+    alloc_fail_at(nth, 1);
+    quring_done done = lite_run(db, write);
+    bool failed = alloc_has_failed();
+    alloc_fail_no_more();
+    int64_t written = done.status == QURING_OK || done.status == QURING_LIMIT ? 3 : 0;
+    cr_expect_eq(lite_count(db), written, "request %llu refused: %s", (unsigned long long)nth,
+                 quring_status_name(done.status));
+    world_close_engine(&world);
+    world_free(&world);
+    return failed;
+}
+
+Test(sim_memory, a_write_without_memory_for_its_rows_says_whether_it_took_effect) {
+    uint64_t nth = 1;
+    while (refuse_write_at(nth))
+        nth++;
+    cr_assert_gt(nth, 3u);
+}

@@ -71,10 +71,30 @@ static struct query *submit(const char *sql, quring_commit_mode commit) {
     return bed_submit(&bed, query);
 }
 
+/* What was refused took no effect, and all else did. */
+static void check_written(struct query **inserts, int count) {
+    int64_t written = 0;
+    for (int i = 0; i < count; i++)
+        written += inserts[i]->status == QURING_OK || inserts[i]->status == QURING_LIMIT;
+    struct query *rows = submit("select count(*) + 0 * $1 from t", QURING_COMMIT_EACH);
+    bed_drain(&bed);
+    int64_t found = rows->status == QURING_OK ? bed_int(rows, 0, 0) : 0;
+    cr_assert_eq(found, written, "%lld rows of %lld writes", (long long)found, (long long)written);
+}
+
+/* The file's texts have to be converted, for which SQLite needs memory at every value of a row. */
+static void make_file(void) {
+    sqlite3 *bare;
+    cr_assert_eq(sqlite3_open(bed_path(&bed, "a.db"), &bare), SQLITE_OK);
+    cr_assert_eq(sqlite3_exec(bare, "pragma encoding = 'UTF-16'; create table u(a)", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(bare);
+}
+
 static void one_run(long nth, bool all_after) {
-    struct query *queries[40];
-    int count = 0;
+    struct query *queries[40], *inserts[20];
+    int count = 0, insert_count = 0;
     bed_begin(&bed);
+    make_file();
     bed_open(&bed, bed_url(&bed, "a.db"), &(quring_db_options){.durability = QURING_DURABILITY_OFF});
     failed = false;
     for_good = all_after;
@@ -82,9 +102,9 @@ static void one_run(long nth, bool all_after) {
         queries[count++] =
             submit("create table if not exists t(a integer primary key, b default $1)", QURING_COMMIT_EACH);
         for (int i = 0; i < 3; i++)
-            queries[count++] = submit("insert into t(b) values($1) returning a, b", QURING_COMMIT_GROUP);
-        queries[count++] = submit("insert into t(b) values($1)", QURING_COMMIT_EACH);
-        queries[count++] = submit("with x as (select $1) insert into t(b) select * from x", QURING_COMMIT_EACH);
+            inserts[insert_count++] = submit("insert into t(b) values($1) returning a, b", QURING_COMMIT_GROUP);
+        inserts[insert_count++] = submit("insert into t(b) values($1) returning 'text'", QURING_COMMIT_EACH);
+        inserts[insert_count++] = submit("with x as (select $1) insert into t(b) select * from x", QURING_COMMIT_EACH);
         for (int i = 0; i < 3; i++)
             queries[count++] =
                 submit("select a, b, 'text', x'00', 1.5 from t where b = $1 order by b, a", QURING_COMMIT_EACH);
@@ -92,6 +112,8 @@ static void one_run(long nth, bool all_after) {
         bed_drain(&bed);
     }
     countdown = -1;
+    for (int i = 0; i < insert_count; i++)
+        queries[count++] = inserts[i];
     for (int i = 0; i < count; i++)
         cr_assert_leq(queries[i]->status, QURING_LIMIT, "query %d: %u", i, queries[i]->status);
     if (!failed)
@@ -100,6 +122,7 @@ static void one_run(long nth, bool all_after) {
     struct query *after = submit("select count(*) + 0 * $1 from sqlite_schema", QURING_COMMIT_EACH);
     bed_drain(&bed);
     bed_check(after, QURING_OK, "", "");
+    check_written(inserts, insert_count);
     bed_end(&bed);
 }
 
