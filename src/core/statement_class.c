@@ -54,6 +54,19 @@ static enum statement_class classify_create(struct scan *s) {
     return token_is_any(&token, temporary) ? STATEMENT_SESSION : STATEMENT_PLAIN;
 }
 
+/* EXPLAIN [ANALYZE] [VERBOSE] | (options) CREATE …; with ANALYZE it is carried out. */
+static enum statement_class classify_explain(struct scan *s) {
+    static const char *const options[] = {"analyze", "analyse", "verbose", NULL};
+    size_t depth = 0;
+    struct token token;
+    do {
+        token = scan_next(s);
+        depth += token.kind == TOKEN_OPEN;
+        depth -= token.kind == TOKEN_CLOSE && depth > 0;
+    } while (depth > 0 ? token.kind != TOKEN_END : token.kind == TOKEN_CLOSE || token_is_any(&token, options));
+    return token_is(&token, "create") ? classify_create(s) : STATEMENT_PLAIN;
+}
+
 /* The letters and digits of a word or literal are those of `word`: 'UTF-8' is utf8. */
 static bool token_spells(const struct token *token, const char *word) {
     for (size_t i = 0; i < token->length; i++) {
@@ -103,6 +116,8 @@ static enum statement_class classify_as(struct scan *s) {
         return classify_copy(s);
     if (token_is(&token, "create"))
         return classify_create(s);
+    if (token_is(&token, "explain"))
+        return classify_explain(s);
     if (token_is(&token, "prepare")) {
         token = scan_next(s);
         return token_is(&token, "transaction") ? STATEMENT_TRANSACTION : STATEMENT_SESSION;
