@@ -7,12 +7,13 @@
  *
  *      BEGIN IMMEDIATE --> query … --> COMMIT --> outcomes are handed out
  *             |              |            |
- *             +--- failed ---+--- an error ended the transaction --> ROLLBACK, all of them alone
+ *             +--- failed ---+------------+--> ROLLBACK, all of them alone
  *
- * An error of one member undoes that member only: SQLite does so by itself, within a transaction as outside of one
- * (sqlite.org/lang_conflict.html), and keeps what ON CONFLICT FAIL keeps. Some errors (disk full, a failed commit, ON
- * CONFLICT ROLLBACK) end the whole transaction: nothing of it took effect, no outcome was handed out, and every member is
- * run again by itself.
+ * A constraint that one member violates undoes that member only: SQLite does so by itself, within a transaction as outside
+ * of one (sqlite.org/lang_conflict.html), and keeps what ON CONFLICT FAIL keeps. Of a statement that ends otherwise, SQLite
+ * may leave within a transaction what it would undo outside of one. Some errors (disk full, a failed commit, ON CONFLICT
+ * ROLLBACK) end the whole transaction. In both cases nothing of it takes effect, no outcome was handed out, and every member
+ * is run again by itself.
  */
 #include "lite/lite.h"
 
@@ -34,11 +35,34 @@ static inline bool groupable(const struct lite_lane *lane, uint32_t at) {
            !(query->backend.lite.route & LITE_ALONE) && lane->conn.wal != LITE_WAL_WANTED;
 }
 
-/* False: the transaction is gone. */
+/*
+ * Whether nothing is left of a member that failed but what autocommit would keep. SQLite writes a statement's own journal
+ * only where it foresees that a constraint or a function fails: other errors (text in an INTEGER PRIMARY KEY or a STRICT
+ * table, what json_each() can't read, a sum that overflows, triggers too deep, a command to FTS) leave the rows before them.
+ */
+static bool undone_by_itself(const struct query *query) {
+    switch (query->error.view.backend_code) {
+    case SQLITE_CONSTRAINT_CHECK:
+    case SQLITE_CONSTRAINT_FOREIGNKEY:
+    case SQLITE_CONSTRAINT_NOTNULL:
+    case SQLITE_CONSTRAINT_PRIMARYKEY:
+    case SQLITE_CONSTRAINT_ROWID:
+    case SQLITE_CONSTRAINT_TRIGGER:
+    case SQLITE_CONSTRAINT_UNIQUE:
+        return true;
+    default:
+        return !query->sent; /* it was not even prepared */
+    }
+}
+
+/* False: the transaction is gone, or can't stand. */
 static bool run_members(struct lite_lane *lane) {
     while (groupable(lane, lane->next)) {
-        (void)lite_lane_run(lane, lane->taken[lane->next++]); /* the writer moves nothing */
+        struct query *query = lane->taken[lane->next++];
+        (void)lite_lane_run(lane, query); /* the writer moves nothing */
         if (!lite_conn_in_transaction(&lane->conn))
+            return false;
+        if (base_unlikely(query->status == QURING_SERVER_ERROR) && !undone_by_itself(query))
             return false;
         lite_lane_drop_abandoned(lane);
     }

@@ -453,7 +453,12 @@ static const char *const schema[] = {
     "create virtual table r using rtree(id, low, high)",
     "create trigger guard before insert on u when new.a between 50 and 53 begin select case new.a "
     "when 50 then raise(fail, 'fail') when 51 then raise(abort, 'abort') when 52 then raise(rollback, 'rollback') "
-    "else raise(ignore) end; end"};
+    "else raise(ignore) end; end",
+    "create table k(id integer primary key, v int) strict",
+    "create table old(id integer primary key, v)",
+    "create virtual table found using fts5(v, content=old, content_rowid=id)",
+    "insert into found(rowid, v) values(1, 'word')",
+    "alter table old rename to gone"};
 
 /* Each has rows that stand before the one that is in conflict. */
 static const char *const conflicts[] = {
@@ -475,12 +480,24 @@ static const char *const conflicts[] = {
     "insert into r values(1, 1, 2), (2, 2, 1), (3, 1, 2)",
     "insert into r values(4, 1, 2), (1, 3, 4)",
     "insert into f select a, a from u where a > 2 returning a",
+    /* For these SQLite writes no journal of the statement. */
+    "insert into k(v) values(1), ('text')",
+    "insert or ignore into k values(2, 2), ('text', 3)",
+    "insert into k values(4, 4), ('text', 5) on conflict do nothing",
+    "insert into k(v) select value from (select '[6]' as j union all select '[7'), json_each(j)",
+    "insert into k(v) select sum(b) from (select 8 as a, 8 as b "
+    "union all select 9, 0x7fffffffffffffff union all select 9, 1) group by a",
+    "insert into k(v) values(10) returning (select 1 from json_each('['))",
+    "insert into found(found) values('rebuild')",
+    "insert into k values(11, 11)",
 };
 
 static const char *const standing =
     "select (select group_concat(a || ':' || b || ':' || c) from (select * from u order by a)) "
     "|| '/' || (select group_concat(a || ':' || b) from (select * from f order by a)) "
-    "|| '/' || (select group_concat(id || ':' || low) from (select * from r order by id))";
+    "|| '/' || (select group_concat(id || ':' || low) from (select * from r order by id))"
+    "|| '/' || (select group_concat(id || ':' || v) from k) "
+    "|| '/' || (select count(*) from found_docsize)";
 
 static void bare_conflicts(char *text, size_t size) {
     sqlite3 *bare;
@@ -502,10 +519,12 @@ Test(lite, a_conflict_keeps_what_sqlite_keeps) {
     char expected[1024];
     bare_conflicts(expected, sizeof expected);
     cr_assert(strstr(expected, "6:6:6") && strstr(expected, "20:20:20"), "FAIL keeps nothing in %s", expected);
+    cr_assert(strstr(expected, "/11:11/1"), "all else is undone in %s", expected);
     files_open(&live, "a.db", NULL);
     for (int group = 0; group < 2; group++) {
-        static const char *const drops[] = {"drop table if exists u", "drop table if exists f",
-                                            "drop table if exists r"};
+        static const char *const drops[] = {"drop table if exists u",     "drop table if exists f",
+                                            "drop table if exists r",     "drop table if exists k",
+                                            "drop table if exists found", "drop table if exists gone"};
         for (size_t i = 0; i < sizeof drops / sizeof *drops; i++)
             live_exec(&live, drops[i]);
         for (size_t i = 0; i < sizeof schema / sizeof *schema; i++)
