@@ -43,6 +43,8 @@ static bool is_permanent(const char *sqlstate) {
 
 static void outage_fired(struct timer *timer) {
     struct pg_db *db = base_container_of(timer, struct pg_db, outage);
+    if (db->conns_up)
+        return; /* pg_advance() is about to use it */
     db->impatient = true;
     if (db->last_down)
         fail_waiting(db, db->last_down);
@@ -105,11 +107,18 @@ void pg_db_plan(struct pg_db *db) {
 void pg_db_conn_up(struct pg_conn *conn) {
     struct pg_db *db = conn->db;
     db->conns_up++;
-    db->impatient = false;
     db->base.host->stats.connect_count++;
     db->base.host->stats.connection_count++;
-    timer_clear(db->base.host->ring, &db->outage);
     plan_connecting(db);
+}
+
+/*
+ * A connection is up when queries can be given to it. One that came up and went down again before that has served none, and
+ * those that wait for it go on waiting as long as they did.
+ */
+static void end_outage(struct pg_db *db) {
+    db->impatient = false;
+    timer_clear(db->base.host->ring, &db->outage);
 }
 
 /* With none up, waiting queries end at once, or once they have waited long enough. */
@@ -210,7 +219,11 @@ static void pg_advance(struct quring_db *base) {
         fail_waiting(db, &db->conns[0]);
     for (uint32_t i = 0; base_unlikely(base->host->unsent_bytes != 0) && i < db->conn_count; i++)
         pg_conn_settle_unsent(&db->conns[i]);
-    if (list_empty(&base->waiting) || !db->conns_up)
+    if (!db->conns_up)
+        return;
+    if (base_unlikely(db->impatient || heap_contains(&db->outage.node)))
+        end_outage(db);
+    if (list_empty(&base->waiting))
         return;
     for (uint32_t i = 0; i < db->conn_count; i++)
         db->loads[i] = conn_load(&db->conns[i]);

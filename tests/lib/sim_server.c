@@ -306,6 +306,10 @@ static void on_sync(struct sim_conn *conn, struct cursor *body) {
         return;
     }
     reply_ready(&conn->out, conn->transaction);
+    if (server->barrier_fatal && conn->bound && conn->bound->verb == SIM_BARRIER) {
+        sim_conn_fatal(conn, server->barrier_fatal);
+        return;
+    }
     sim_sql_after_ready(conn);
     conn->bound = NULL;
     sim_conn_flush(conn);

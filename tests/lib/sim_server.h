@@ -64,6 +64,7 @@ struct sim_server {
     bool lies_of_params;       /* describes one more than it takes */
     bool wrong_nonce;          /* … is answered with another's nonce */
     const char *barrier_error; /* … with an error of this SQLSTATE; NULL: it is not */
+    const char *barrier_fatal; /* … well, with a FATAL error of this SQLSTATE right behind it; NULL: it is not */
     uint64_t cut_sent;         /* the next connection is reset after this many bytes of the engine; 0: it is not */
     uint64_t cut_received;     /* … of the server */
     bool in_order;             /* queries must be executed in the order in which they were asked */

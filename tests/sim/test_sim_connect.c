@@ -159,6 +159,32 @@ Test(sim_connect, queries_wait_for_a_server_that_was_there) {
     world_close(&world);
 }
 
+/* It takes each connection up and ends it in one breath, so no query is ever sent: they wait no longer than for one down. */
+Test(sim_connect, queries_do_not_wait_for_ever_for_connections_that_are_ended_at_once) {
+    quring_db_options db = {.connection_count = 2, .reconnect_wait_ns = 2 * SECOND};
+    open_world(&db);
+    world_connect(&world, 2);
+    world.server.barrier_fatal = "57P01";
+    sim_server_kill(&world.server, true);
+    world_pass(&world, MS);
+    world.allowed = MAY(NOT_SENT);
+    int given_up = ask("select", 0, NULL);
+    world_pass(&world, SECOND);
+    cr_assert_eq(quring_pending(world.engine), 1);
+    world_pass(&world, 4 * SECOND);
+    cr_assert_eq(quring_pending(world.engine), 0);
+    expect(given_up, QURING_NOT_SENT, "57P01");
+    int next = ask("select", 0, NULL); /* ends with the next attempt */
+    world_finish(&world);
+    expect(next, QURING_NOT_SENT, "57P01");
+    world.server.barrier_fatal = NULL;
+    world_connect(&world, 2);
+    int served = ask("select", 0, NULL);
+    world_finish(&world);
+    expect(served, QURING_OK, NULL);
+    world_close(&world);
+}
+
 /* One connection at a time asks a server that is down, less and less often. */
 Test(sim_connect, attempts_are_few_while_the_server_is_down) {
     quring_db_options db = {.connection_count = 50};
