@@ -397,7 +397,8 @@ typedef struct quring_query {
  *
  * On PostgreSQL only SELECT, VALUES, TABLE, WITH, INSERT, UPDATE, DELETE and MERGE join. All else runs alone, as with
  * EACH: what may end the transaction (CALL, DO, VACUUM, …), SELECT INTO, FOR UPDATE and FOR SHARE, and texts that name
- * set_config, pg_settings or pg_advisory_…. What members still share:
+ * set_config, pg_settings, pg_advisory_…, pg_try_advisory_…, pg_logical_…, or replication slots and origins. What members
+ * still share:
  *   - now() is the time at which the transaction began; locks are held until its end; under REPEATABLE READ the snapshot
  *   - what a function that they call sets for the transaction (set_config inside it) is seen by those behind
  *   - what works outside of the transaction happens again when they run again: dblink, advisory locks of the session taken

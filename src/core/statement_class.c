@@ -234,6 +234,16 @@ static bool text_mentions(const char *sql, size_t length, const char *part, size
     return false;
 }
 
+/*
+ * Names a function that does not undo what it did with its transaction, so that it would do it again where a member of a
+ * group runs again: locks of the session, replication slots, whose changes are gone once they were read, and origins.
+ */
+static bool works_outside(const char *sql, size_t length) {
+    return text_mentions(sql, length, "pg_advisory", 2) || text_mentions(sql, length, "pg_try_advisory", 2) ||
+           text_mentions(sql, length, "pg_logical_", 2) || text_mentions(sql, length, "replication_slot", 11) ||
+           text_mentions(sql, length, "replication_origin", 11);
+}
+
 /* ---- What it does to what was prepared ---- */
 
 static enum statement_effect effect_of_rollback(struct scan *s) {
@@ -295,7 +305,7 @@ struct statement_traits statement_traits(const char *sql, size_t length) {
         .effect = (uint8_t)(is_plain ? EFFECT_NONE
                             : sets   ? EFFECT_CHANGES
                                      : effect_of(&scan, &verb)),
-        .groupable = is_plain && !body.locks && !text_mentions(sql, length, "pg_advisory", 2),
+        .groupable = is_plain && !body.locks && !works_outside(sql, length),
         .reusable = !body.folds && !body.unicode && !token_is_any(&verb, described_anew),
     };
     if (traits.class == STATEMENT_PLAIN && body.temporary)

@@ -147,6 +147,30 @@ Test(pg_group, effects_take_place_once) {
     live_close(&live);
 }
 
+/* A member that was carried out and rolled back for its neighbour's sake must not have done what no rollback undoes. */
+Test(pg_group, what_no_rollback_undoes_happens_once) {
+    static const char *const outside[] = {"select pg_try_advisory_lock(4712)",
+                                          "select pg_create_physical_replication_slot('live_group')",
+                                          "select pg_drop_replication_slot('live_group')"};
+    open_groups(1, 64);
+    live_exec(&live, "select 1");
+    for (size_t i = 0; i < sizeof outside / sizeof *outside; i++) {
+        live_submit(&live, &(quring_query){.sql = outside[i], .user_data = 1});
+        live_submit(&live, &(quring_query){.sql = "select 1 / 0"});
+        while (quring_pending(live.engine)) {
+            quring_done done = live_wait(&live);
+            if (done.user_data == 1)
+                live_check_ok(&done, outside[i]);
+            else
+                live_check_error(&done, QURING_SERVER_ERROR, "22012", "");
+            live_release(&live, &done);
+        }
+    }
+    cr_expect_eq(live_int(&live, "select pg_advisory_unlock(4712)::int4::int8"), 1);
+    cr_expect_eq(live_int(&live, "select count(*) from pg_locks where locktype = 'advisory' and objid = 4712"), 0);
+    live_close(&live);
+}
+
 /* Two groups lock the same rows in opposite orders. No member would have had that deadlock alone; nobody hears of it. */
 Test(pg_group, deadlocks_of_groups) {
     live_open_url(&live, live_url_with("options=-c%20deadlock_timeout%3D20ms"), NULL,

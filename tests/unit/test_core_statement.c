@@ -372,6 +372,7 @@ static const char *const groupable[] = {
     "select x from t offset 1 fetch first row only",
     "select _config, config from t",
     "select advisory_lock(1)",
+    "select time_slot, pg_logical, replication from slot_logical",
 };
 
 static const char *const alone[] = {
@@ -415,7 +416,15 @@ static const char *const alone[] = {
     "select u&'x'",
     "select u&\"x\" from t",
     "select pg_advisory_lock(1)",
-    "select pg_try_advisory_xact_lock(1), PG_ADVISORY_xact_lock(1)",
+    "select PG_ADVISORY_xact_lock(1)",
+    "select pg_try_advisory_lock(1)",
+    "select pg_try_ADVISORY_xact_lock_shared(1)",
+    /* what is not undone with the transaction */
+    "select * from pg_logical_slot_get_changes('s', null, null)",
+    "select pg_logical_emit_message(false, 'a', 'b')",
+    "select pg_create_physical_replication_slot('s')",
+    "with s as (select pg_catalog.PG_DROP_REPLICATION_SLOT('s')) table s",
+    "select pg_replication_origin_create('o')",
     "select * from t for update",
     "select * from t FOR no KEY update",
     "select * from t for/**/share",
