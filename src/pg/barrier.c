@@ -5,8 +5,9 @@
  *   - a nonce comes back, or what libpq had read ahead is lost and the replies are not ours
  *   - the process that answers is the one that libpq was connected to, or a pooler stands between, and the next transaction
  *     may be another process's: then nothing is prepared by name (options.prepared_statements)
- *   - where no pooler would pass it on to others, floating-point numbers in text get all their digits, so that a statement's first
- *     execution (text) and later ones (binary) give the same
+ *   - where no pooler would pass it on to others, dates in text keep their ISO style and floating-point numbers get all their
+ *     digits, so that a statement's first execution (text) and later ones (binary) give the same. Both are set even where
+ *     they are so already, for a value that the session has set outlives a reload of the server's configuration
  *
  * In words that PostgreSQL's kin know too, each parameter with its type.
  */
@@ -17,8 +18,9 @@
 #include <string.h>
 
 static const char barrier_sql[] =
-    "select $1::text, pg_backend_pid()::text, case when pg_backend_pid()::text = $2::text and "
-    "current_setting('extra_float_digits')::int4 < 1 then set_config('extra_float_digits', '1', false) else '' end";
+    "select $1::text, pg_backend_pid()::text, case when pg_backend_pid()::text = $2::text then "
+    "set_config('datestyle', current_setting('datestyle'), false) || set_config('extra_float_digits', "
+    "greatest(current_setting('extra_float_digits')::int4, 1)::text, false) else '' end";
 
 enum { NUMBER_BYTES = 24, PARAMS = 2 };
 

@@ -342,6 +342,35 @@ Test(pg_reuse, floats_have_all_their_digits_from_the_first_on) {
     }
 }
 
+/* Returns when this connection has taken it up, which shows by a setting that does not matter. */
+static void reload(const char *const statements[3], int64_t seq_page_cost) {
+    for (int i = 0; i < 3; i++)
+        live_exec(&live, statements[i]);
+    live_exec(&live, "select pg_reload_conf()");
+    while (live_int(&live, "select current_setting('seq_page_cost')::int8") != seq_page_cost)
+        live_exec(&live, "select pg_sleep(0.01)");
+}
+
+/* What the server's administrator changes under a live connection does not change how values print. */
+Test(pg_reuse, styles_outlive_a_reload) {
+    static const char *const foreign[] = {"alter system set datestyle = 'german'",
+                                          "alter system set extra_float_digits = -5",
+                                          "alter system set seq_page_cost = 7"};
+    static const char *const usual[] = {"alter system reset datestyle", "alter system reset extra_float_digits",
+                                        "alter system reset seq_page_cost"};
+    for (int exclusive = 0; exclusive < 2; exclusive++) {
+        live_open(&live, &(quring_db_options){.connection_count = 1, .exclusive = exclusive});
+        reload(foreign, 7);
+        quring_done done =
+            live_run(&live, &(quring_query){.sql = "select make_date(2026, 2, 3)::text || ' ' || 1.0::float8 / 3"});
+        cr_expect_str_eq(text_of(&done), "2026-02-03 0.3333333333333333", "exclusive %d: %s", exclusive,
+                         text_of(&done));
+        live_release(&live, &done);
+        reload(usual, 1);
+        live_close(&live);
+    }
+}
+
 /* In an exclusive handle the caller may change how values print at any time: every execution prints as psql would. */
 Test(pg_reuse, styles_hold_from_the_first_execution_on) {
     open_exclusive();
