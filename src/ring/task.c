@@ -3,6 +3,9 @@
 
 #include "ring/ring_internal.h"
 
+#include <dlfcn.h>
+#include <link.h>
+
 enum { TASK_RUNNING, TASK_FINISHED, TASK_DETACHED };
 
 static struct task *task_of(struct job *job) {
@@ -55,8 +58,21 @@ int task_start(struct ring *ring, const char *name, struct task *task) {
     return 0;
 }
 
+/*
+ * The shared object that holds this library, where one does, stays loaded from here on: a detached thread still returns
+ * into its code, perhaps after the program has closed the engine and unloaded the object. Where that can't be had, nothing
+ * else can be done about it, so a failure is no error.
+ */
+static void keep_loaded(void) {
+    Dl_info info;
+    struct link_map *object = NULL;
+    if (dladdr1((void *)(uintptr_t)task_main, &info, (void **)&object, RTLD_DL_LINKMAP) && object && *object->l_name)
+        (void)dlopen(object->l_name, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
+}
+
 bool task_detach(struct task *task) {
     pthread_t thread = task->thread; /* once it is DETACHED, the task may be gone */
+    keep_loaded();
     if (!task_move(task, TASK_DETACHED))
         return false;
     pthread_detach(thread);
