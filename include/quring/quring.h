@@ -117,9 +117,10 @@ int quring_shutdown(quring_engine *engine, uint64_t grace_ns);
 /*
  * Shuts down without grace where quring_shutdown() was not called, closes every database and frees everything, unreaped
  * completions included. Tells servers that their connections end. Waits for an SQLite step that a worker thread is inside,
- * after interrupting it, but 0.3 s at most for one that is connecting: that thread then ends by itself. The process may end
- * before it does, for the first PostgreSQL handle keeps OpenSSL from being freed by exit(); a program that has used OpenSSL
- * before passes OPENSSL_INIT_NO_ATEXIT itself. NULL is allowed.
+ * after interrupting it, but 0.3 s at most for one that is connecting: that thread then ends by itself, and a shared object
+ * with this library in it stays loaded for it. The process may end before it does, for the first PostgreSQL handle keeps
+ * OpenSSL from being freed by exit(); a program that has used OpenSSL before passes OPENSSL_INIT_NO_ATEXIT itself.
+ * NULL is allowed.
  */
 void quring_engine_close(quring_engine *engine);
 
