@@ -350,6 +350,17 @@ static bool session_refuse(struct wire_session *session, const struct wire_frame
     return true;
 }
 
+/*
+ * While no request is out, a letter is enough to tell that something does not belong there. The rest of it may never come,
+ * and the next request would wait behind it.
+ */
+static bool is_stray(const struct cursor *in, struct wire_frame *frame) {
+    if (cursor_left(in) == 0)
+        return false;
+    *frame = (struct wire_frame){.type = *in->at};
+    return !(may_come[frame->type] >> IDLE & 1);
+}
+
 static bool is_live(const struct wire_session *session) {
     return IN(session->phase) & LIVE;
 }
@@ -383,6 +394,10 @@ size_t wire_session_next(struct wire_session *session, const uint8_t *bytes, siz
     struct cursor in = cursor_over(bytes + passed, size - passed);
     for (bool event_made = false; !event_made;) {
         struct wire_frame frame;
+        if (base_unlikely(session->phase == IDLE && is_stray(&in, &frame))) {
+            session_refuse(session, &frame, wire_message_name(frame.type) != NULL, event);
+            break;
+        }
         enum wire_frame_state state = wire_frame_look(in, session->message_limit_bytes, &frame);
         if (state == WIRE_FRAME_NONE) {
             event->kind = WIRE_NEED_MORE;

@@ -167,6 +167,26 @@ Test(session, lengths_beyond_law_or_limit_are_refused_by_the_header_alone) {
     cr_assert(feed.last == WIRE_NEED_MORE && feed.wanted == LIMIT);
 }
 
+/* With no request out the letter is enough; with one out, and for what may come at any time, the header has to be whole. */
+Test(session, one_stray_byte_is_enough_while_no_request_is_out) {
+    wire_feed_restart(&feed);
+    wire_feed_bytes(&feed, "C", 1);
+    cr_assert_eq(feed.last, WIRE_VIOLATION);
+    assert_last_line("violation 0: CommandComplete while waiting for no request\n");
+    wire_feed_restart(&feed);
+    wire_feed_bytes(&feed, "x", 1);
+    assert_last_line("violation 0: message of unknown type 0x78\n");
+    for (const char *lawful = "NSAE"; *lawful; lawful++) {
+        wire_feed_restart(&feed);
+        wire_feed_bytes(&feed, lawful, 1);
+        cr_assert_eq(feed.last, WIRE_NEED_MORE);
+    }
+    wire_feed_restart(&feed);
+    cr_assert(wire_session_expect(&feed.session, RUN, 2));
+    wire_feed_bytes(&feed, "C", 1);
+    cr_assert_eq(feed.last, WIRE_NEED_MORE);
+}
+
 /* ---- Over the limit ---- */
 
 static void say_long(struct buf *out, char type) {
