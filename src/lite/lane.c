@@ -20,6 +20,7 @@ enum {
 
 static const uint64_t REPORT_EVERY_NS = 200000;
 static const long NAP_NS = 1000000;
+static const uint64_t CHECK_FILE_NS = 100000000; /* of readers; the writer looks before each run */
 static const uint64_t RESTART_WAIT_NS = 200000000, RESTART_WAIT_MAX_NS = 5000000000;
 
 static void lane_pause(struct lite_watch *watch);
@@ -326,14 +327,28 @@ static void lane_close_conn(struct lite_lane *lane) {
     lane->news.close_count++;
 }
 
+/* Readers hear from the writer that the file lost its name, or find out by themselves where nothing is written. */
+static bool reader_file_is_gone(struct lite_lane *lane) {
+    uint64_t now_ns = lane->conn.watch.taken_ns;
+    if (base_unlikely(lane->file_number != atomic_load_explicit(&lane->db->file_number, memory_order_relaxed)))
+        return true;
+    if (now_ns - lane->checked_ns < CHECK_FILE_NS)
+        return false;
+    lane->checked_ns = now_ns;
+    if (!lite_conn_file_is_gone(&lane->conn))
+        return false;
+    atomic_fetch_add(&lane->db->file_number, 1);
+    return true;
+}
+
 /* What is written into a file that has lost its name is gone with the last who has it open. */
 static void lane_check_file(struct lite_lane *lane) {
     struct lite_conn *conn = &lane->conn;
     if (conn->role == LITE_READER) {
-        if (base_likely(lane->file_number == atomic_load_explicit(&lane->db->file_number, memory_order_relaxed)))
-            return;
-        lane_close_conn(lane);
-        lane_open_conn(lane);
+        if (base_unlikely(reader_file_is_gone(lane))) {
+            lane_close_conn(lane);
+            lane_open_conn(lane);
+        }
         return;
     }
     if (base_likely(!conn->config->path || !lite_conn_file_is_gone(conn)))

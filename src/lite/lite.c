@@ -29,6 +29,7 @@
  * message: nothing of them ran. So does a file that is no database, or a corrupt header. Corruption that a query meets
  * later is that query's SERVER_ERROR. The writer looks before each run whether the file still has its name: if not, the run
  * ends with NOT_SENT, too, and all lanes open what has the name then; a lane on which the caller had set something is lost.
+ * Readers look ten times a second, for themselves and the others, and go on with what has the name then.
  */
 #include "lite/lite.h"
 

@@ -87,15 +87,22 @@ static void remove_directory(const char *path) {
     rmdir(path);
 }
 
-void bed_end(struct lite_bed *bed) {
-    for (uint32_t i = 0; i < bed->query_count; i++) {
+void bed_reuse(struct lite_bed *bed, uint32_t kept) {
+    for (uint32_t i = kept; i < bed->query_count; i++) {
         struct query *query = &bed->queries[i];
+        list_remove(&query->link);
         buf_free(&query->store);
         error_free(&query->error);
         result_free(&query->result);
         if (query->statement)
             statement_drop(query->statement);
+        *query = (struct query){0};
     }
+    bed->query_count = kept;
+}
+
+void bed_end(struct lite_bed *bed) {
+    bed_reuse(bed, 0);
     if (bed->conn.handle)
         lite_conn_close(&bed->conn);
     if (bed->conn.config)

@@ -39,6 +39,9 @@ struct query *bed_query(struct lite_bed *bed, const char *sql, const quring_para
     bed_query(bed, sql, (const quring_param[]){__VA_ARGS__},                                                           \
               sizeof((const quring_param[]){__VA_ARGS__}) / sizeof(quring_param))
 
+/* Gives back all queries but the first `kept`; they have ended. */
+void bed_reuse(struct lite_bed *bed, uint32_t kept);
+
 /* ---- A bare connection ---- */
 
 /* To `name` in the directory; NULL: in memory. */

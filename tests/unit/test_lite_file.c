@@ -348,6 +348,24 @@ Test(file, a_deleted_one_is_not_written) {
     cr_assert_eq(bed_int(exec("select sum(a) from t"), 0, 0), 17, "readers have the new one, too");
 }
 
+Test(file, a_replaced_one_is_noticed_by_readers_alone) {
+    make_file("wal");
+    bed_open(&bed, bed_url_with(&bed, "a.db", ""), &(quring_db_options){.connection_count = 2});
+    cr_assert_eq(bed_int(exec("select count(*) from t"), 0, 0), 1);
+    unlink(bed_path(&bed, "a.db"));
+    unlink(bed_path(&bed, "a.db-wal"));
+    unlink(bed_path(&bed, "a.db-shm"));
+    make_file("delete");
+    sqlite3 *other;
+    cr_assert_eq(sqlite3_open(bed_path(&bed, "a.db"), &other), SQLITE_OK);
+    cr_assert_eq(sqlite3_exec(other, "insert into t values(8)", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(other);
+    uint32_t kept = bed.query_count;
+    while (bed_int(exec("select count(*) from t"), 0, 0) == 1) /* the old one, until a reader looks again */
+        bed_reuse(&bed, kept);
+    cr_assert_eq(bed_int(exec("select sum(a) from t"), 0, 0), 15);
+}
+
 /* A write that its foreign key forbids must not get through because the connection is another. */
 Test(file, a_replaced_one_ends_a_handle_with_settings) {
     make_file("wal");
