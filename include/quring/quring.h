@@ -213,9 +213,10 @@ typedef struct quring_db_options {
        is queued or submitted from then on ends NOT_SENT; open another handle. Contradicts connection_count over 1 and GROUP.
        PostgreSQL: a statement is parsed again after one that could change what it means (SET, ALTER, DO, …), unless it is
        submitted by handle (quring_prepare). What functions and triggers do is in no text: settings that the server reports
-       (TimeZone, DateStyle, …) are followed once the function's query has ended; a table that a function altered in this
-       transaction gives 0A000 where its columns were read before. Results travel as text, in the styles that the caller has
-       SET: accessors of dates and times want ISO, and quring_get_text() then gives a timestamptz in UTC. */
+       (TimeZone, DateStyle, …) are followed once the function's query has ended; a table that a function or another
+       session altered can give 0A000 or XX000 where its columns were read before. Results travel as text, in the styles that the caller has
+       SET: accessors of dates and times want ISO, and quring_get_text() then gives a timestamptz in UTC.
+       SQLite: within BEGIN, roll back after an error other than a constraint's: it may leave a part of its statement. */
     bool exclusive;
     /* Of queries that do not say. */
     quring_commit_mode commit;
@@ -402,6 +403,8 @@ typedef struct quring_query {
  * still share:
  *   - now() is the time at which the transaction began; locks are held until its end; under REPEATABLE READ the snapshot
  *   - what a function that they call sets for the transaction (set_config inside it) is seen by those behind
+ *   - deferred constraints and triggers are judged at the end of all: one member's rows can satisfy another's constraint, and
+ *     what a trigger has to say then is the last member's notice
  *   - what works outside of the transaction happens again when they run again: dblink, advisory locks of the session taken
  *     inside a function, numbers of sequences (which skip)
  * Where the server can't tell what became of the transaction (SQLSTATE 40003, 08007), all members end with QURING_IN_DOUBT.
