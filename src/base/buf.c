@@ -65,10 +65,13 @@ void buf_shrink(struct buf *b, size_t keep_bytes) {
     size_t target = used > keep_bytes ? used : keep_bytes;
     if (b->capacity <= target)
         return;
-    if (target == 0) {
+    if (used == 0) {
+        b->start = b->end = 0;
+        if (b->capacity / 2 < target)
+            return; /* it may have grown so for what is just as large as may be kept */
         free(b->data);
         b->data = NULL;
-        b->start = b->end = b->capacity = 0;
+        b->capacity = 0;
         return;
     }
     if (b->start) {

@@ -38,7 +38,10 @@ bool buf_grow(struct buf *b, size_t size);
 /* Empties the buffer; memory above `keep_bytes` goes back to the allocator. */
 void buf_reset(struct buf *b, size_t keep_bytes);
 
-/* Like realloc(capacity): gives back memory above what is readable and `keep_bytes`. */
+/*
+ * Gives back memory above what is readable and `keep_bytes`. An empty buffer of twice that or more goes back as a whole, and
+ * a smaller one stays as it is: the stub of a large block would lie in the way of the next large one for ever.
+ */
 void buf_shrink(struct buf *b, size_t keep_bytes);
 
 static inline size_t buf_size(const struct buf *b) {

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static struct live live;
 
@@ -553,3 +554,25 @@ Test(lite, limits_name_themselves) {
     live_release(&live, &done);
     cr_assert_eq(live_int(&live, "select 7"), 7);
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) /* these keep freed memory for a while */
+static size_t resident_bytes(void) {
+    size_t total, resident;
+    FILE *file = fopen("/proc/self/statm", "r");
+    cr_assert_eq(fscanf(file, "%zu %zu", &total, &resident), 2);
+    fclose(file);
+    return resident * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* One in every slot, each released as it ends. */
+Test(lite, large_results_leave_no_memory_in_their_slots) {
+    enum { COUNT = 2000 };
+    live_open_url(&live, "sqlite://", &(quring_options){.query_count = COUNT}, NULL);
+    size_t before = resident_bytes();
+    for (int i = 0; i < COUNT; i++)
+        live_submit(&live, &(quring_query){.sql = "select zeroblob(140000)"});
+    live_drain(&live, NULL, NULL);
+    size_t after = resident_bytes();
+    cr_assert_lt(after, before + (32 << 20), "%zu KiB", (after - before) / 1024);
+}
+#endif

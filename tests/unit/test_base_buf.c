@@ -139,8 +139,11 @@ Test(buf, reset_and_shrink_give_memory_back) {
     buf_shrink(&b, 10);
     cr_assert_eq(b.capacity, 1000);
     assert_holds(&b, bytes + 9000, 1000);
-    buf_reset(&b, 400);
-    cr_assert_eq(b.capacity, 400);
+    buf_reset(&b, 600);
+    cr_assert_eq(b.capacity, 1000, "of less than twice that nothing is given back");
+    buf_reset(&b, 500);
+    cr_assert_eq(b.capacity, 0, "and of more all");
+    buf_put(&b, "small", 5);
     buf_reset(&b, 0);
     cr_assert_eq(b.capacity, 0);
     cr_assert_null(b.data);
