@@ -10,26 +10,27 @@
 
 struct backend {
     const char *name;
+    size_t db_bytes; /* of its own handle, which begins with struct quring_db */
 
     /* Whether this URL is the backend's. */
     bool (*accepts)(const char *url);
 
     /*
-     * Makes a handle for the URL, checks the URL, and begins whatever it does in the background. The engine fills the
-     * base's fields from `base` (host, engine, backend, options with defaults where the engine knows them) before.
-     * Returns 0 and the handle, or a QURING_E* with host_error() set.
+     * Checks the URL, and begins whatever it does in the background. All of `db` is zero but for db_init(), host, engine,
+     * backend, and options with defaults where the engine knows them. A QURING_E* with host_error() set: nothing of it is left,
+     * and the engine frees the memory.
      */
-    int (*open)(const struct quring_db *base, const char *url, struct quring_db **db);
+    int (*open)(struct quring_db *db, const char *url);
 
     /*
-     * Once a turn, before the ring goes to the kernel: admits waiting queries as far as depth and bytes allow
-     * (db_query_admit), encodes or batches them, and hands what is ready to the ring.
+     * Once a turn, before the ring goes to the kernel: takes queries from the queues on db->ready as far as depth and
+     * bytes allow (queue_take), encodes or batches them, and hands what is ready to the ring.
      */
     void (*advance)(struct quring_db *db);
 
     /*
      * The engine gives this RUNNING query up: `status` is TIMEOUT, CANCELLED or SHUTDOWN. The backend finishes it with
-     * db_query_fail(), and keeps what it needs to consume and drop a late reply. When another thread works on it, it is
+     * query_fail(), and keeps what it needs to consume and drop a late reply. When another thread works on it, it is
      * interrupted, and finished in a later turn, when that thread has let go of it; until then it may be abandoned again,
      * and the first status holds.
      */
@@ -41,7 +42,7 @@ struct backend {
      */
     void (*close)(struct quring_db *db);
 
-    /* Frees a handle whose `closed` is set. */
+    /* Lets go of what a handle has whose `closed` is set; its memory is the engine's. */
     void (*destroy)(struct quring_db *db);
 };
 

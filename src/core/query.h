@@ -7,7 +7,7 @@
  *                          |  +---requeue-----+                 |
  *                          +---------finish (not sent)----------+
  *
- *   WAITING  in its database's waiting list; no byte has left
+ *   WAITING  in its queue; no byte has left
  *   RUNNING  in the hands of a backend: encoded on a connection, or in a lane's batch
  *   DONE     its outcome is known and waits in the host's done list
  *   REAPED   the caller has seen it and may read its result
@@ -29,6 +29,7 @@
 #include <stdatomic.h>
 
 struct pg_conn;
+struct queue;
 
 enum query_state { QUERY_FREE, QUERY_WAITING, QUERY_RUNNING, QUERY_DONE, QUERY_REAPED };
 
@@ -44,7 +45,7 @@ struct query {
     bool sent;        /* a byte of it may have reached the database, and it is not proved to have been undone */
     uint32_t param_count;
     const quring_param *params; /* in `store` */
-    struct quring_db *db;
+    struct queue *queue;
     struct quring_statement *statement; /* held, until DONE */
     quring_id id;
     uint64_t user_data;

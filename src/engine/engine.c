@@ -4,6 +4,7 @@
 #include "ring/port.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -13,15 +14,14 @@ enum { REFUSALS_MAX = 1000 }; /* of the kernel to go on, while the engine closes
 
 /* Ends what the database was asked for: the waiting at once, the running by way of the backend. */
 static void db_end_queries(quring_engine *engine, struct quring_db *db, bool running_too) {
-    struct list *node;
-    while ((node = list_first(&db->waiting)))
-        db_query_fail(list_entry(node, struct query, link), QURING_SHUTDOWN, "57P01",
-                      "the engine was shut down before this query was sent");
+    list_for_each_safe(node, &db->ready)
+        queue_fail(list_entry(node, struct queue, ready), QURING_SHUTDOWN, "57P01",
+                   "the engine was shut down before this query was sent");
     if (!running_too || !db->running_count)
         return;
     for (uint32_t i = 0; i < engine->queries.count; i++) {
         struct query *query = slots_at(&engine->queries, i);
-        if (query->state == QUERY_RUNNING && query->db == db)
+        if (query->state == QUERY_RUNNING && query->queue->db == db)
             db->backend->abandon(query, QURING_SHUTDOWN);
     }
 }
@@ -40,9 +40,10 @@ static void sweep_databases(quring_engine *engine) {
         struct quring_db *db = list_entry(node, struct quring_db, link);
         if (!db->closed)
             continue;
-        PRE(db->closing && db->running_count == 0 && list_empty(&db->waiting));
+        PRE(db->closing && db->running_count == 0 && list_empty(&db->ready));
         list_remove(&db->link);
         db->backend->destroy(db);
+        free(db);
     }
 }
 
@@ -63,9 +64,9 @@ static void deadline_arm(quring_engine *engine) {
 
 static void query_end_early(struct query *query, quring_status status, const char *what) {
     if (query->state == QUERY_WAITING)
-        db_query_fail(query, status, "57014", "%s before it was sent", what);
+        query_fail(query, status, "57014", "%s before it was sent", what);
     else if (query->state == QUERY_RUNNING)
-        query->db->backend->abandon(query, status);
+        query->queue->db->backend->abandon(query, status);
 }
 
 void engine_deadline_fire(struct timer *timer) {
@@ -195,7 +196,7 @@ int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
     if (base_unlikely(!query))
         return host_error(&engine->host, QURING_EFULL, "query_count: %u queries are submitted and not yet released",
                           engine->options.query_count);
-    query->db = db;
+    query->queue = &db->queue;
     int error = find_statement(engine, q, &query->statement);
     if (!error)
         error = copy_input(engine, query, q);
@@ -211,9 +212,7 @@ int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
     query->retried = query->sent = false;
     query->by_handle = q->statement != NULL;
     result_begin(&query->result, db->options.result_bytes, db->options.result_row_count);
-    query_move(query, QUERY_WAITING);
-    list_push_back(&db->waiting, &query->link);
-    db->waiting_count++;
+    queue_put(query);
     engine->pending_count++;
     engine->host.stats.submitted_count++;
     if (q->timeout_ns)
@@ -248,7 +247,7 @@ static int look(quring_engine *engine) {
     uint32_t waiting = 0, running = 0;
     list_for_each(node, &engine->host.databases) {
         const struct quring_db *db = list_entry(node, struct quring_db, link);
-        waiting += db->waiting_count;
+        waiting += db_waiting_count(db);
         running += db->running_count;
     }
     return waiting ? ring_look(engine->host.ring, running == 0) : 0;
@@ -424,7 +423,7 @@ void engine_stats(const quring_engine *engine, quring_stats *stats) {
     stats->stale_count = ring->stale;
     list_for_each(node, &engine->host.databases) {
         const struct quring_db *db = list_entry(node, struct quring_db, link);
-        stats->waiting_count += db->waiting_count;
+        stats->waiting_count += db_waiting_count(db);
         stats->inflight_count += db->running_count;
     }
 }

@@ -161,32 +161,41 @@ static void db_options_fill(quring_db_options *options) {
             *waits[i] = WAIT_MAX_NS;
 }
 
+static const struct backend *backend_of(const char *url) {
+    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
+        if (backends[i]->accepts(url))
+            return backends[i];
+    return NULL;
+}
+
 int engine_db_open(quring_engine *engine, const char *url, const quring_db_options *options, quring_db **out) {
     if (engine->shutting_down)
         return host_error(&engine->host, QURING_ESHUTDOWN, "the engine was shut down");
-    struct quring_db base = {.host = &engine->host, .engine = engine};
-    if (options)
-        base.options = *options;
-    int error = db_options_check(&engine->host, &base.options);
+    quring_db_options filled = options ? *options : (quring_db_options){0};
+    int error = db_options_check(&engine->host, &filled);
     if (error)
         return error;
-    db_options_fill(&base.options);
-    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++) {
-        if (!backends[i]->accepts(url))
-            continue;
-        base.backend = backends[i];
-        struct quring_db *db;
-        error = backends[i]->open(&base, url, &db);
-        if (error) {
-            utf8_tidy(engine->host.message); /* it may hold parts of the URL */
-            return error;
-        }
-        list_init(&db->waiting);
-        list_push_back(&engine->host.databases, &db->link);
-        *out = db;
-        return 0;
+    db_options_fill(&filled);
+    const struct backend *backend = backend_of(url);
+    if (!backend)
+        return host_error(&engine->host, QURING_EURL,
+                          "this is not a URL of a database: write postgresql://user@host/db, \"host=… dbname=…\", "
+                          "sqlite:///file.db, sqlite:////absolute/file.db or sqlite:// (in memory)");
+    struct quring_db *db = calloc(1, backend->db_bytes);
+    if (!db)
+        return host_error(&engine->host, QURING_ENOMEM, "no memory for the database handle");
+    db_init(db);
+    db->host = &engine->host;
+    db->engine = engine;
+    db->backend = backend;
+    db->options = filled;
+    error = backend->open(db, url);
+    if (error) {
+        free(db);
+        utf8_tidy(engine->host.message); /* it may hold parts of the URL */
+        return error;
     }
-    return host_error(&engine->host, QURING_EURL,
-                      "this is not a URL of a database: write postgresql://user@host/db, \"host=… dbname=…\", "
-                      "sqlite:///file.db, sqlite:////absolute/file.db or sqlite:// (in memory)");
+    list_push_back(&engine->host.databases, &db->link);
+    *out = db;
+    return 0;
 }

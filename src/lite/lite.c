@@ -9,7 +9,7 @@
  *   conn.h        one connection: conn.c, wal.c, watch.c, harden.c, rules.c, stmt.c, bind.c, exec.c
  *   url.c  text.c  lite_error.c    pure parts: URLs, first words of a statement, SQLSTATEs
  *
- *      advance() --route--> pool "reads"  --> reader lane 1 … n --+--> news --> db_query_finish()
+ *      advance() --route--> pool "reads"  --> reader lane 1 … n --+--> news --> query_finish()
  *                   |                            | it writes       |
  *                   +-----> pool "writes" <------+                 |
  *                                 +--> the writer lane ------------+
@@ -65,7 +65,6 @@ static void lite_free(struct lite_db *lite) {
     lite_pool_free(&lite->writes);
     statement_table_free(lite->base.statements);
     free(lite->url.path);
-    free(lite);
 }
 
 static int open_lanes(struct lite_db *lite) {
@@ -122,36 +121,26 @@ static int set_up(struct lite_db *lite, const char *url) {
     return lite->base.statements ? open_lanes(lite) : QURING_ENOMEM;
 }
 
-static int lite_open(const struct quring_db *base, const char *url, struct quring_db **out) {
-    struct lite_db *lite = calloc(1, sizeof *lite);
-    if (!lite)
-        return QURING_ENOMEM;
-    lite->base = *base;
-    list_init(&lite->base.link);
-    list_init(&lite->base.waiting);
+static int lite_open(struct quring_db *db, const char *url) {
+    struct lite_db *lite = lite_of(db);
     lite->interrupt.fire = interrupt_again;
-    if (!lite_pool_init(&lite->reads) || !lite_pool_init(&lite->writes)) {
-        free(lite);
+    if (!lite_pool_init(&lite->reads) || !lite_pool_init(&lite->writes))
         return QURING_ENOMEM;
-    }
     int error = set_up(lite, url);
-    if (error) {
+    if (error)
         lite_free(lite);
-        return error;
-    }
-    *out = &lite->base;
-    return 0;
+    return error;
 }
 
 /* ---- Ending queries ---- */
 
 static void finish_abandoned(struct query *query, quring_status status) {
     if (status == QURING_TIMEOUT)
-        db_query_fail(query, status, "57014", "its timeout passed");
+        query_fail(query, status, "57014", "its timeout passed");
     else if (status == QURING_CANCELLED)
-        db_query_fail(query, status, "57014", "cancelled");
+        query_fail(query, status, "57014", "cancelled");
     else
-        db_query_fail(query, status, "57P01", "the database handle was closed");
+        query_fail(query, status, "57P01", "the database handle was closed");
 }
 
 static void finish(struct query *query) {
@@ -160,7 +149,7 @@ static void finish(struct query *query) {
     if (base_unlikely(abandoned))
         finish_abandoned(query, abandoned);
     else
-        db_query_finish(query, (quring_status)query->status);
+        query_finish(query, (quring_status)query->status);
 }
 
 /* ---- Routing ---- */
@@ -195,7 +184,7 @@ static void enqueue(struct lite_db *lite, struct lite_pool *pool, struct lite_ch
     lite_pool_unlock(pool);
     for (; query; query = next) {
         next = query->backend.lite.next;
-        db_query_fail(query, QURING_NOT_SENT, "53200", "out of memory");
+        query_fail(query, QURING_NOT_SENT, "53200", "out of memory");
     }
 }
 
@@ -206,7 +195,7 @@ static void admit(struct lite_db *lite) {
     lite_chain_init(&reads);
     lite_chain_init(&writes);
     struct query *query;
-    while ((query = db_query_admit(&lite->base))) {
+    while ((query = queue_take(&lite->base.queue))) {
         query->backend.lite.route = route_of(lite, query->statement);
         atomic_store_explicit(&query->backend.lite.abandoned_as, 0, memory_order_relaxed);
         lite_chain_add(query->backend.lite.route & LITE_TO_READER ? &reads : &writes, query);
@@ -269,7 +258,7 @@ static void lite_advance(struct quring_db *db) {
     struct lite_db *lite = lite_of(db);
     if (lite->state == LITE_CLOSING)
         return;
-    if (!list_empty(&db->waiting))
+    if (!list_empty(&db->ready))
         admit(lite);
     if (!lite->reads_count && !lite->writes_count)
         return;
@@ -344,7 +333,7 @@ static void interrupt_again(struct timer *timer) {
 }
 
 static void lite_abandon(struct query *query, quring_status status) {
-    struct lite_db *lite = lite_of(query->db);
+    struct lite_db *lite = lite_of(query->queue->db);
     struct lite_pool *pool = pool_of(lite, query);
     lite_pool_lock(pool);
     bool queued = lite_pool_withdraw(pool, query);
@@ -374,7 +363,7 @@ static void post_closer(struct lite_lane *lane) {
 /* Readers close first, so that the last connection, whose closing checkpoints, is the writer's. */
 static void lite_close(struct quring_db *db) {
     struct lite_db *lite = lite_of(db);
-    PRE(lite->state != LITE_CLOSING && list_empty(&db->waiting));
+    PRE(lite->state != LITE_CLOSING && list_empty(&db->ready));
     lite->state = LITE_CLOSING;
     atomic_store(&lite->closing, true);
     lite->open_lane_count = lite->lane_count;
@@ -417,6 +406,7 @@ static void lite_destroy(struct quring_db *db) {
 
 const struct backend lite_backend = {
     .name = "sqlite",
+    .db_bytes = sizeof(struct lite_db),
     .accepts = lite_url_accepts,
     .open = lite_open,
     .advance = lite_advance,

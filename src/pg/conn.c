@@ -266,7 +266,7 @@ static void end_flight(struct pg_conn *conn, struct pg_flight *flight) {
     result_clear_rows(&query->result);
     bool over_limit = flight->limit && flight->limit != PG_LIMIT_MEMORY;
     quring_status status = over_limit ? QURING_LIMIT : sent ? conn->reason : QURING_NOT_SENT;
-    db_query_fail(query, status, conn->sqlstate, "%s", conn->message);
+    query_fail(query, status, conn->sqlstate, "%s", conn->message);
 }
 
 static void conn_closed(struct stream *stream) {
@@ -400,15 +400,15 @@ void pg_conn_flush(struct pg_conn *conn) {
 void pg_conn_send(struct pg_conn *conn, struct query *query) {
     bool alone = query->commit != QURING_COMMIT_GROUP || !query->statement->traits.groupable;
     if (alone && !end_group(conn)) {
-        db_query_requeue(query);
+        queue_put_back(query);
         return;
     }
     uint64_t request = conn->session.next;
     struct pg_flight *flight = pg_conn_flight(conn, request);
     if (base_unlikely(!pg_request_encode(conn, query, flight, alone))) {
         *flight = (struct pg_flight){0};
-        db_query_fail(query, QURING_NOT_SENT, "54000",
-                      "the query does not fit a message of %d bytes, or memory ran out", WIRE_SEND_BYTES_MAX);
+        query_fail(query, QURING_NOT_SENT, "54000", "the query does not fit a message of %d bytes, or memory ran out",
+                   WIRE_SEND_BYTES_MAX);
         return;
     }
     query->sent = true; /* from here on only the loss of the connection keeps its bytes from going out */
@@ -447,8 +447,8 @@ void pg_conn_abandon(struct pg_conn *conn, struct query *query, quring_status st
     charge_unsent(conn, query);
     flight->query = NULL;
     result_clear_rows(&query->result);
-    db_query_fail(query, status, "57014", "%s",
-                  status == QURING_TIMEOUT    ? "its timeout passed; the server may still carry it out"
-                  : status == QURING_SHUTDOWN ? "the engine was shut down; the server may still carry it out"
-                                              : "cancelled; the server may still carry it out");
+    query_fail(query, status, "57014", "%s",
+               status == QURING_TIMEOUT    ? "its timeout passed; the server may still carry it out"
+               : status == QURING_SHUTDOWN ? "the engine was shut down; the server may still carry it out"
+                                           : "cancelled; the server may still carry it out");
 }

@@ -31,9 +31,7 @@ static struct pg_db *pg_db_of(struct quring_db *db) {
 /* ---- Outages ---- */
 
 static void fail_waiting(struct pg_db *db, const struct pg_conn *why) {
-    struct list *node;
-    while ((node = list_first(&db->base.waiting)))
-        db_query_fail(list_entry(node, struct query, link), QURING_NOT_SENT, why->sqlstate, "%s", why->message);
+    queue_fail(&db->base.queue, QURING_NOT_SENT, why->sqlstate, why->message);
 }
 
 /* Refusals that another attempt does not change: authorisation (28), no such database (3D), no privilege (42501). */
@@ -200,7 +198,7 @@ static bool admit_run(struct pg_db *db) {
     uint32_t count = second > db->loads[least] ? second - db->loads[least] : 1u;
     uint32_t held = db->loads[least] & PG_LOAD_HELD_UP; /* which no query more that is sent changes */
     struct query *query;
-    while (count-- && db->loads[least] != PG_LOAD_NONE && (query = db_query_admit(&db->base))) {
+    while (count-- && db->loads[least] != PG_LOAD_NONE && (query = queue_take(&db->base.queue))) {
         pg_conn_send(conn, query);
         db->loads[least] = conn_room(conn) | held;
     }
@@ -223,11 +221,11 @@ static void pg_advance(struct quring_db *base) {
         return;
     if (base_unlikely(db->impatient || heap_contains(&db->outage.node)))
         end_outage(db);
-    if (list_empty(&base->waiting))
+    if (list_empty(&base->ready))
         return;
     for (uint32_t i = 0; i < db->conn_count; i++)
         db->loads[i] = conn_load(&db->conns[i]);
-    while (!list_empty(&base->waiting) && admit_run(db))
+    while (!list_empty(&base->ready) && admit_run(db))
         ;
     for (uint32_t i = 0; i < db->conn_count; i++)
         if (buf_size(pg_conn_out(&db->conns[i])))
@@ -255,7 +253,6 @@ static void pg_destroy(struct quring_db *base) {
     free(db->conns);
     free(db->loads);
     free(db->conninfo);
-    free(db);
 }
 
 static int open_parts(struct pg_db *db, const char *url) {
@@ -273,49 +270,51 @@ static int open_parts(struct pg_db *db, const char *url) {
     return 0;
 }
 
-static int pg_open(const struct quring_db *base, const char *url, struct quring_db **out) {
-    quring_db_options options = base->options;
+static int check_options(struct quring_db *base, const char *url) {
+    quring_db_options *options = &base->options;
     char message[PG_MESSAGE_BYTES] = "";
-    pg_connect_prepare();
-    int error = pg_url_check(url, &options.connect_timeout_ns, message, sizeof message);
+    int error = pg_url_check(url, &options->connect_timeout_ns, message, sizeof message);
     if (error)
         return error == QURING_ENOMEM ? error : host_error(base->host, error, "%s", message);
-    if (!options.connect_timeout_ns)
-        options.connect_timeout_ns = CONNECT_TIMEOUT_NS;
-    if (base->options.connection_count > CONNECTIONS_MAX)
-        return host_error(base->host, QURING_EINVAL, "connection_count %u: at most %d", base->options.connection_count,
+    if (!options->connect_timeout_ns)
+        options->connect_timeout_ns = CONNECT_TIMEOUT_NS;
+    if (!options->connection_count)
+        options->connection_count = CONNECTIONS;
+    if (!options->depth)
+        options->depth = DEPTH;
+    if (options->connection_count > CONNECTIONS_MAX)
+        return host_error(base->host, QURING_EINVAL, "connection_count %u: at most %d", options->connection_count,
                           CONNECTIONS_MAX);
-    struct pg_db *db = calloc(1, sizeof *db);
-    if (!db)
-        return QURING_ENOMEM;
-    db->base = *base;
-    db->base.options = options;
-    if (!db->base.options.connection_count)
-        db->base.options.connection_count = CONNECTIONS;
-    if (!db->base.options.depth)
-        db->base.options.depth = DEPTH;
-    db->conn_count = db->base.options.connection_count;
-    if (!ring_sockets_take(base->host->ring, db->conn_count)) {
-        free(db);
+    return 0;
+}
+
+static uint64_t seed(const struct pg_db *db) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_nsec * 0x9e3779b97f4a7c15u ^ (uint64_t)now.tv_sec ^ (uint64_t)(uintptr_t)db;
+}
+
+static int pg_open(struct quring_db *base, const char *url) {
+    struct pg_db *db = pg_db_of(base);
+    pg_connect_prepare();
+    int error = check_options(base, url);
+    if (error)
+        return error;
+    db->conn_count = base->options.connection_count;
+    if (!ring_sockets_take(base->host->ring, db->conn_count))
         return host_error(base->host, QURING_EFULL,
-                          "connection_count %u: the engine's own limit of sockets leaves fewer",
-                          base->options.connection_count ? base->options.connection_count : CONNECTIONS);
-    }
+                          "connection_count %u: the engine's own limit of sockets leaves fewer", db->conn_count);
     db->socket_count = db->conn_count;
     db->impatient = true;
     db->connector = pg_current_connector();
     db->outage.fire = outage_fired;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    db->rng.state = (uint64_t)now.tv_nsec * 0x9e3779b97f4a7c15u ^ (uint64_t)now.tv_sec ^ (uint64_t)(uintptr_t)db;
+    db->rng.state = seed(db);
     error = open_parts(db, url);
     if (error) {
-        pg_destroy(&db->base);
+        pg_destroy(base);
         return host_error(base->host, error, "no memory for the database handle");
     }
-    list_init(&db->base.waiting); /* for an attempt that can't even begin */
     pg_attempt_start(&db->conns[0]);
-    *out = &db->base;
     return 0;
 }
 
@@ -328,6 +327,7 @@ static void pg_close(struct quring_db *base) {
 
 const struct backend pg_backend = {
     .name = "postgresql",
+    .db_bytes = sizeof(struct pg_db),
     .accepts = pg_url_accepts,
     .open = pg_open,
     .advance = pg_advance,

@@ -145,11 +145,11 @@ static const char *const doubts[][2] = {
 };
 
 void pg_query_restart(struct query *query) {
-    struct quring_db *db = query->db;
+    const struct quring_db *db = query->queue->db;
     result_drop_notices(&query->result);
     result_begin(&query->result, db->options.result_bytes, db->options.result_row_count);
     error_clear(&query->error);
-    db_query_requeue(query);
+    queue_put_back(query);
 }
 
 /*
@@ -168,27 +168,27 @@ static bool runs_again(const struct pg_conn *conn, const struct wire_event *read
 
 static void finish_in_doubt(struct query *query, const struct pg_flight *flight, enum outcome outcome) {
     if (flight->failed && !flight->in_doubt && !flight->completed)
-        db_query_finish(query, QURING_SERVER_ERROR); /* whatever became of the others */
+        query_finish(query, QURING_SERVER_ERROR); /* whatever became of the others */
     else if (flight->failed)
-        db_query_finish(query, QURING_IN_DOUBT);
+        query_finish(query, QURING_IN_DOUBT);
     else
-        db_query_fail(query, QURING_IN_DOUBT, doubts[outcome][0], "%s", doubts[outcome][1]);
+        query_fail(query, QURING_IN_DOUBT, doubts[outcome][0], "%s", doubts[outcome][1]);
 }
 
 /* In the words that SQLite's queries have, too. Notices end the connection, and their query with it. */
 static void finish_over_limit(struct query *query, enum pg_limit limit) {
-    const quring_db_options *options = &query->db->options;
+    const quring_db_options *options = &query->queue->db->options;
     if (limit == PG_LIMIT_MEMORY)
-        db_query_fail(query, QURING_LIMIT, "53200", "out of memory for the result's rows");
+        query_fail(query, QURING_LIMIT, "53200", "out of memory for the result's rows");
     else if (limit == PG_LIMIT_MESSAGE_BYTES)
-        db_query_fail(query, QURING_LIMIT, "54000", "a row of the result has more than message_bytes (%llu)",
-                      (unsigned long long)options->message_bytes);
+        query_fail(query, QURING_LIMIT, "54000", "a row of the result has more than message_bytes (%llu)",
+                   (unsigned long long)options->message_bytes);
     else if (limit == PG_LIMIT_ROW_COUNT)
-        db_query_fail(query, QURING_LIMIT, "54000", "the result has more than %llu rows: options.result_row_count",
-                      (unsigned long long)options->result_row_count);
+        query_fail(query, QURING_LIMIT, "54000", "the result has more than %llu rows: options.result_row_count",
+                   (unsigned long long)options->result_row_count);
     else
-        db_query_fail(query, QURING_LIMIT, "54000", "the result has more than %llu bytes: options.result_bytes",
-                      (unsigned long long)options->result_bytes);
+        query_fail(query, QURING_LIMIT, "54000", "the result has more than %llu bytes: options.result_bytes",
+                   (unsigned long long)options->result_bytes);
 }
 
 static void finish_flight(struct pg_flight *flight, enum outcome outcome) {
@@ -199,9 +199,9 @@ static void finish_flight(struct pg_flight *flight, enum outcome outcome) {
     if (base_unlikely(outcome >= OUTCOME_UNKNOWN))
         finish_in_doubt(query, flight, outcome);
     else if (base_likely(!flight->failed && !flight->limit))
-        db_query_finish(query, QURING_OK);
+        query_finish(query, QURING_OK);
     else if (flight->failed)
-        db_query_finish(query, QURING_SERVER_ERROR);
+        query_finish(query, QURING_SERVER_ERROR);
     else
         finish_over_limit(query, (enum pg_limit)flight->limit);
 }

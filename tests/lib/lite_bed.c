@@ -70,7 +70,7 @@ void bed_begin(struct lite_bed *bed) {
     cr_assert(mkdtemp(bed->directory));
     list_init(&bed->host.done);
     list_init(&bed->host.databases);
-    list_init(&bed->plain.waiting);
+    db_init(&bed->plain);
     bed->plain.host = &bed->host;
     bed->statements = statement_table_new(4, 1 << 16, NULL);
     struct ring_options options = {.socket_count = 4, .port = inline_port()};
@@ -134,7 +134,7 @@ struct query *bed_query(struct lite_bed *bed, const char *sql, const quring_para
     cr_assert_lt(bed->query_count, BED_QUERIES);
     struct query *query = &bed->queries[bed->query_count++];
     struct quring_db *db = bed->db ? bed->db : &bed->plain;
-    query->db = db;
+    query->queue = &db->queue;
     list_init(&query->link);
     buf_init(&query->store, 1 << 24);
     error_init(&query->error);
@@ -181,16 +181,19 @@ const quring_result *bed_exec(struct lite_bed *bed, const char *sql) {
 /* ---- The backend ---- */
 
 void bed_open(struct lite_bed *bed, const char *url, const quring_db_options *options) {
-    struct quring_db base = {.host = &bed->host, .backend = &lite_backend};
+    bed->db = calloc(1, lite_backend.db_bytes);
+    db_init(bed->db);
+    bed->db->host = &bed->host;
+    bed->db->backend = &lite_backend;
     if (options)
-        base.options = *options;
-    if (!base.options.statement_count)
-        base.options.statement_count = 256;
-    if (!base.options.busy_timeout_ns)
-        base.options.busy_timeout_ns = 100000000;
-    if (!base.options.durability)
-        base.options.durability = QURING_DURABILITY_FULL;
-    int error = lite_backend.open(&base, url, &bed->db);
+        bed->db->options = *options;
+    if (!bed->db->options.statement_count)
+        bed->db->options.statement_count = 256;
+    if (!bed->db->options.busy_timeout_ns)
+        bed->db->options.busy_timeout_ns = 100000000;
+    if (!bed->db->options.durability)
+        bed->db->options.durability = QURING_DURABILITY_FULL;
+    int error = lite_backend.open(bed->db, url);
     cr_assert_eq(error, 0, "%s: %s", url, bed->host.message);
 }
 
@@ -202,13 +205,13 @@ void bed_close(struct lite_bed *bed) {
     cr_assert(bed->db->closed);
     cr_assert_eq(bed->db->running_count, 0);
     lite_backend.destroy(bed->db);
+    free(bed->db);
     bed->db = NULL;
 }
 
 struct query *bed_submit(struct lite_bed *bed, struct query *query) {
-    query_move(query, QUERY_WAITING);
-    list_push_back(&bed->db->waiting, &query->link);
-    bed->db->waiting_count++;
+    cr_assert_eq(query->queue, &bed->db->queue, "made before the database was opened");
+    queue_put(query);
     return query;
 }
 
@@ -218,9 +221,9 @@ void bed_turn(struct lite_bed *bed) {
 }
 
 void bed_drain(struct lite_bed *bed) {
-    for (int i = 0; i < 1000 && bed->db->waiting_count + bed->db->running_count; i++)
+    for (int i = 0; i < 1000 && db_waiting_count(bed->db) + bed->db->running_count; i++)
         bed_turn(bed);
-    cr_assert_eq(bed->db->waiting_count + bed->db->running_count, 0, "%u queries are stuck", bed->db->running_count);
+    cr_assert_eq(db_waiting_count(bed->db) + bed->db->running_count, 0, "%u queries are stuck", bed->db->running_count);
 }
 
 /* ---- Looking ---- */

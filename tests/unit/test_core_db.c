@@ -15,20 +15,18 @@ static struct quring_statement *statement; /* held here too */
 
 static void setup(void) {
     list_init(&host.done);
-    list_init(&db.waiting);
+    db_init(&db);
     db.host = &host;
     statements = statement_table_new(1, 100, NULL);
     statement = statement_find(statements, "select 1", 8);
     for (int i = 0; i < QUERIES; i++) {
-        queries[i].db = &db;
+        queries[i].queue = &db.queue;
         queries[i].statement = statement_hold(statement);
         list_init(&queries[i].link);
         error_init(&queries[i].error);
         result_init(&queries[i].result);
         result_begin(&queries[i].result, 1000, 0);
-        query_move(&queries[i], QUERY_WAITING);
-        list_push_back(&db.waiting, &queries[i].link);
-        db.waiting_count++;
+        queue_put(&queries[i]);
     }
 }
 
@@ -46,11 +44,13 @@ static void teardown(void) {
 TestSuite(db, .init = setup, .fini = teardown);
 
 static void assert_counts(uint32_t waiting, uint32_t running, uint32_t done) {
-    cr_assert_eq(db.waiting_count, waiting);
+    cr_assert_eq(db.queue.waiting_count, waiting);
+    cr_assert_eq(db_waiting_count(&db), waiting);
+    cr_assert_eq(list_empty(&db.ready), waiting == 0, "on the ready list while one waits");
     cr_assert_eq(db.running_count, running);
     cr_assert_eq(host.done_count, done);
     uint32_t waiting_nodes = 0, done_nodes = 0;
-    list_for_each(node, &db.waiting)
+    list_for_each(node, &db.queue.waiting)
         waiting_nodes++;
     list_for_each(node, &host.done)
         done_nodes++;
@@ -60,30 +60,50 @@ static void assert_counts(uint32_t waiting, uint32_t running, uint32_t done) {
 
 Test(db, admits_in_order) {
     for (uint32_t i = 0; i < QUERIES; i++) {
-        cr_assert_eq(db_query_admit(&db), &queries[i]);
+        cr_assert_eq(queue_take(&db.queue), &queries[i]);
         cr_assert_eq(queries[i].state, QUERY_RUNNING);
         assert_counts(QUERIES - 1 - i, i + 1, 0);
     }
-    cr_assert_null(db_query_admit(&db));
+    cr_assert_null(queue_take(&db.queue));
     assert_counts(0, QUERIES, 0);
 }
 
+Test(db, queue_take_and_put_back_keep_the_list_of_ready_queues) {
+    struct queue bound;
+    queue_init(&bound, &db);
+    queries[4].queue = &bound;
+    list_remove(&queries[4].link);
+    db.queue.waiting_count--;
+    queries[4].state = QUERY_FREE;
+    queue_put(&queries[4]);
+    cr_assert_eq(db_waiting_count(&db), QUERIES);
+    struct query *query = queue_take(&bound);
+    cr_assert_eq(query, &queries[4]);
+    cr_assert(list_empty(&bound.ready));
+    queue_put_back(query);
+    cr_assert_not(list_empty(&bound.ready));
+    queue_fail(&bound, QURING_NOT_SENT, "08006", "100 % lost");
+    cr_assert_str_eq(queries[4].error.view.message, "100 % lost");
+    cr_assert(list_empty(&bound.ready));
+    cr_assert_eq(db_waiting_count(&db), QUERIES - 1, "what is bound goes nowhere else, nor do others end with it");
+}
+
 Test(db, requeued_queries_come_first_again) {
-    struct query *first = db_query_admit(&db), *second = db_query_admit(&db);
-    db_query_requeue(second);
-    db_query_requeue(first);
+    struct query *first = queue_take(&db.queue), *second = queue_take(&db.queue);
+    queue_put_back(second);
+    queue_put_back(first);
     assert_counts(QUERIES, 0, 0);
     for (int i = 0; i < QUERIES; i++)
-        cr_assert_eq(db_query_admit(&db), &queries[i]);
+        cr_assert_eq(queue_take(&db.queue), &queries[i]);
 }
 
 Test(db, finishes_from_running_and_from_waiting) {
-    struct query *running = db_query_admit(&db);
+    struct query *running = queue_take(&db.queue);
     result_append_row(&running->result, (const uint8_t *)"\0\0", 2);
     result_append_row(&running->result, (const uint8_t *)"\0\0", 2);
-    db_query_finish(running, QURING_OK);
+    query_finish(running, QURING_OK);
     assert_counts(QUERIES - 1, 0, 1);
-    db_query_fail(&queries[3], QURING_NOT_SENT, "08001", "no server at %s", "here");
+    query_fail(&queries[3], QURING_NOT_SENT, "08001", "no server at %s", "here");
     assert_counts(QUERIES - 2, 0, 2);
 
     cr_assert_eq(list_first(&host.done), &running->link, "oldest first");
@@ -98,31 +118,31 @@ Test(db, finishes_from_running_and_from_waiting) {
     cr_assert_eq(host.stats.done_count[QURING_OK], 1);
     cr_assert_eq(host.stats.done_count[QURING_NOT_SENT], 1);
     cr_assert_eq(host.stats.row_count, 2);
-    cr_assert_eq(db_query_admit(&db), &queries[1]);
-    cr_assert_eq(db_query_admit(&db), &queries[2]);
-    cr_assert_eq(db_query_admit(&db), &queries[4]);
+    cr_assert_eq(queue_take(&db.queue), &queries[1]);
+    cr_assert_eq(queue_take(&db.queue), &queries[2]);
+    cr_assert_eq(queue_take(&db.queue), &queries[4]);
 }
 
 Test(db, a_backend_may_keep_running_queries_in_a_list_of_its_own) {
     struct list own;
     list_init(&own);
-    list_push_back(&own, &db_query_admit(&db)->link);
-    list_push_back(&own, &db_query_admit(&db)->link);
-    db_query_finish(&queries[0], QURING_OK);
-    db_query_requeue(&queries[1]);
+    list_push_back(&own, &queue_take(&db.queue)->link);
+    list_push_back(&own, &queue_take(&db.queue)->link);
+    query_finish(&queries[0], QURING_OK);
+    queue_put_back(&queries[1]);
     cr_assert(list_empty(&own));
     assert_counts(QUERIES - 1, 0, 1);
 }
 
 Test(db, a_failed_query_has_no_rows) {
-    struct query *query = db_query_admit(&db);
+    struct query *query = queue_take(&db.queue);
     struct columns *columns = columns_new(1, 0);
     result_set_columns(&query->result, columns, RESULT_BINARY);
     columns_drop(columns);
     result_append_row(&query->result, (const uint8_t *)"\0\1\xff\xff\xff\xff", 6);
     result_set_command(&query->result, "SELECT", 6);
     query->result.affected_count = 7;
-    db_query_fail(query, QURING_LIMIT, "53400", "too much");
+    query_fail(query, QURING_LIMIT, "53400", "too much");
     cr_assert_eq(quring_row_count(&query->result), 0);
     cr_assert_eq(quring_column_count(&query->result), 0);
     cr_assert_eq(quring_affected_count(&query->result), 0);
@@ -131,16 +151,16 @@ Test(db, a_failed_query_has_no_rows) {
 }
 
 Test(db, a_query_ends_once, .signal = SIGABRT) {
-    db_query_finish(&queries[0], QURING_OK);
-    db_query_finish(&queries[0], QURING_OK);
+    query_finish(&queries[0], QURING_OK);
+    query_finish(&queries[0], QURING_OK);
 }
 
 Test(db, a_failure_is_not_ok, .signal = SIGABRT) {
-    db_query_fail(&queries[0], QURING_OK, "00000", "fine");
+    query_fail(&queries[0], QURING_OK, "00000", "fine");
 }
 
 Test(db, a_waiting_query_cannot_be_requeued, .signal = SIGABRT) {
-    db_query_requeue(&queries[0]);
+    queue_put_back(&queries[0]);
 }
 
 Test(db, host_error_formats_and_cuts) {

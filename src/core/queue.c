@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/queue.h"
+
+#include "core/db.h"
+
+#include <stdarg.h>
+
+void queue_init(struct queue *queue, struct quring_db *db) {
+    *queue = (struct queue){.db = db};
+    list_init(&queue->waiting);
+    list_init(&queue->ready);
+}
+
+static inline void joined(struct queue *queue) {
+    if (queue->waiting_count++ == 0)
+        list_push_back(&queue->db->ready, &queue->ready);
+}
+
+static inline void left(struct queue *queue) {
+    if (--queue->waiting_count == 0)
+        list_remove(&queue->ready);
+}
+
+void queue_put(struct query *query) {
+    struct queue *queue = query->queue;
+    query_move(query, QUERY_WAITING);
+    list_push_back(&queue->waiting, &query->link);
+    joined(queue);
+}
+
+struct query *queue_take(struct queue *queue) {
+    struct list *node = list_pop_front(&queue->waiting);
+    if (!node)
+        return NULL;
+    struct query *query = list_entry(node, struct query, link);
+    query_move(query, QUERY_RUNNING);
+    left(queue);
+    queue->db->running_count++;
+    return query;
+}
+
+void queue_put_back(struct query *query) {
+    struct queue *queue = query->queue;
+    query_move(query, QUERY_WAITING);
+    query->sent = false;
+    list_remove(&query->link);
+    list_push_front(&queue->waiting, &query->link);
+    joined(queue);
+    queue->db->running_count--;
+}
+
+/* Some failures tell by themselves; for those that the engine gives, the backend kept count. */
+static bool was_sent(const struct query *query, quring_status status) {
+    switch (status) {
+    case QURING_OK:
+    case QURING_SERVER_ERROR:
+    case QURING_IN_DOUBT:
+    case QURING_PROTOCOL:
+        return true;
+    case QURING_SKIPPED:
+    case QURING_NOT_SENT:
+        return false;
+    case QURING_CANCELLED:
+    case QURING_TIMEOUT:
+    case QURING_LIMIT:
+    case QURING_SHUTDOWN:
+        return query->sent;
+    }
+    UNREACHABLE("a status that is none");
+}
+
+void query_finish(struct query *query, quring_status status) {
+    struct queue *queue = query->queue;
+    struct host *host = queue->db->host;
+
+    if (query->state == QUERY_WAITING)
+        left(queue);
+    else
+        queue->db->running_count--;
+    query_move(query, QUERY_DONE);
+    query->status = (uint8_t)status;
+    query->sent = base_likely(status == QURING_OK) || was_sent(query, status);
+    if (base_unlikely(status != QURING_OK))
+        result_discard(&query->result);
+
+    /* The text's table belongs to the handle, which may be gone before the query is released. */
+    statement_drop(query->statement);
+    query->statement = NULL;
+    list_remove(&query->link);
+    list_push_back(&host->done, &query->link);
+    host->done_count++;
+    host->stats.done_count[status]++;
+    host->stats.row_count += query->result.row_count;
+}
+
+void query_fail(struct query *query, quring_status status, const char *sqlstate, const char *format, ...) {
+    PRE(status != QURING_OK);
+    va_list args;
+    va_start(args, format);
+    error_format_list(&query->error, sqlstate, format, args);
+    va_end(args);
+    query_finish(query, status);
+}
+
+void queue_fail(struct queue *queue, quring_status status, const char *sqlstate, const char *message) {
+    struct list *node;
+    while ((node = list_first(&queue->waiting)))
+        query_fail(list_entry(node, struct query, link), status, sqlstate, "%s", message);
+}

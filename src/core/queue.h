@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Queries that wait, and the way back from a backend. Every connection and lane has a source, the queue that it takes
+ * from: the shared one of its database, or one that is bound to it. A query of a bound queue never runs anywhere else,
+ * not even when it could not be sent, because the transaction and the settings that it relies on are on that connection.
+ *
+ *      queue_put --> waiting --queue_take--> in a backend's hands --query_finish--> the host's done list
+ *                       ^                        |
+ *                       +-----queue_put_back-----+
+ *
+ * A queue stands on its database's list `ready` exactly while a query waits in it, so that a turn visits no other.
+ */
+#ifndef QURING_CORE_QUEUE_H
+#define QURING_CORE_QUEUE_H
+
+#include "core/query.h"
+
+struct queue {
+    struct list waiting; /* queries in WAITING, oldest first */
+    struct list ready;   /* db->ready, while one waits */
+    struct quring_db *db;
+    void *bound; /* the backend's connection or lane that alone serves it; NULL: any of the database's */
+    uint32_t waiting_count;
+};
+
+void queue_init(struct queue *queue, struct quring_db *db);
+
+/* Lets a query wait behind all others; `query->queue` is set. */
+void queue_put(struct query *query);
+
+/* Takes the oldest waiting query for running; NULL when none waits. */
+struct query *queue_take(struct queue *queue);
+
+/* Ends all that wait; `message` is for each of them. */
+void queue_fail(struct queue *queue, quring_status status, const char *sqlstate, const char *message);
+
+/* Puts a running query before all others: no byte of it was sent, or all of it was undone. */
+void queue_put_back(struct query *query);
+
+/*
+ * The one way for a query to end, from WAITING or RUNNING. Its error must be set, its result too when the status is OK;
+ * any other status empties it. Drops its statement, and counts it in the host's done_count and row_count.
+ */
+void query_finish(struct query *query, quring_status status);
+
+/* The same, with error text; `sqlstate` as in error_set(). */
+__attribute__((format(printf, 4, 5))) void query_fail(struct query *query, quring_status status, const char *sqlstate,
+                                                      const char *format, ...);
+
+#endif
