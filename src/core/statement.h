@@ -96,6 +96,6 @@ static inline void statement_drop(struct quring_statement *statement) {
 struct statement_traits statement_traits(const char *sql, size_t length);
 
 /* Why a handle does not take statements of this class, and what to do; NULL: it takes them. Static. */
-const char *statement_refusal(enum statement_class class, bool exclusive);
+const char *statement_refusal(enum statement_class class, bool bound);
 
 #endif

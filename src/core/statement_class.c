@@ -313,7 +313,7 @@ struct statement_traits statement_traits(const char *sql, size_t length) {
     return traits;
 }
 
-const char *statement_refusal(enum statement_class class, bool exclusive) {
+const char *statement_refusal(enum statement_class class, bool bound) {
     switch (class) {
     case STATEMENT_COPY:
         return "COPY from STDIN or to STDOUT does not work through quring_submit(): use INSERT and SELECT";
@@ -323,9 +323,9 @@ const char *statement_refusal(enum statement_class class, bool exclusive) {
         return "all texts are UTF-8 here: client_encoding can't be changed";
     case STATEMENT_TRANSACTION:
     case STATEMENT_SESSION:
-        return exclusive ? NULL
-                         : "this statement changes the state of one connection, and queries go to any of several: open "
-                           "the database with options.exclusive";
+        return bound ? NULL
+                     : "this statement changes the state of one connection, and queries go to any of several: open "
+                       "the database with options.exclusive";
     case STATEMENT_PLAIN:
     case STATEMENT_EMPTY:
         break;

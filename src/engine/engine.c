@@ -117,7 +117,7 @@ static int statement_allowed(quring_engine *engine, const struct quring_db *db,
                              const struct quring_statement *statement) {
     if (base_likely(statement->traits.class == STATEMENT_PLAIN))
         return 0;
-    const char *why = statement_refusal((enum statement_class)statement->traits.class, db->options.exclusive);
+    const char *why = statement_refusal((enum statement_class)statement->traits.class, db->queue.bound != NULL);
     return why ? host_error(&engine->host, QURING_EUNSUPPORTED, "%s", why) : 0;
 }
 
@@ -208,7 +208,7 @@ int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
     engine->charged_bytes += query->charged_bytes;
     query->id = token;
     query->user_data = q->user_data;
-    query->commit = (uint8_t)(q->commit && !db->options.exclusive ? q->commit : db->options.commit);
+    query->commit = (uint8_t)(q->commit && !db->queue.bound ? q->commit : db->options.commit);
     query->retried = query->sent = false;
     query->by_handle = q->statement != NULL;
     result_begin(&query->result, db->options.result_bytes, db->options.result_row_count);

@@ -74,8 +74,10 @@ static int open_lanes(struct lite_db *lite) {
     lite->lanes = calloc(count, sizeof *lite->lanes);
     if (!lite->lanes)
         return QURING_ENOMEM;
+    if (options->exclusive)
+        lite->base.queue.bound = &lite->lanes[0];
     for (uint32_t i = 0; i < count; i++) {
-        enum lite_role role = options->exclusive ? LITE_EXCLUSIVE : i == 0 ? LITE_WRITER : LITE_READER;
+        enum lite_role role = lite->base.queue.bound ? LITE_EXCLUSIVE : i == 0 ? LITE_WRITER : LITE_READER;
         struct lite_lane *lane = &lite->lanes[lite->lane_count++];
         if (!lite_lane_init(lane, lite, role))
             return QURING_ENOMEM;

@@ -76,7 +76,7 @@ static void take_up(struct pg_conn *conn) {
                     (conn->pooled && options->prepared_statements != QURING_PREPARED_ALWAYS);
     if (conn->pooled)
         conn->db->base.server_pid = 0; /* it is the pooler's own number */
-    conn->text_only = options->exclusive || conn->pooled;
+    conn->text_only = pg_conn_is_bound(conn) || conn->pooled;
     timer_clear(conn->db->base.host->ring, &conn->timer);
     pg_conn_move(conn, PG_CONN_READY);
     conn->attempts = 0;

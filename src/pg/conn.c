@@ -258,7 +258,7 @@ static void conn_lost(struct stream *stream, int error) {
 static void end_flight(struct pg_conn *conn, struct pg_flight *flight) {
     struct query *query = flight->query;
     bool sent = flight->first_byte < conn->stream.accepted_bytes;
-    if (query && !sent && !conn->db->base.options.exclusive && !conn->db->base.closing)
+    if (query && !sent && !pg_conn_is_bound(conn) && !conn->db->base.closing)
         return; /* goes back in line */
     flight->query = NULL;
     if (!query)
@@ -313,7 +313,7 @@ bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect) {
     }
     conn->tls = connect->tls;
     conn->server_pid = connect->server_pid;
-    db->server_pid = db->options.exclusive ? (uint32_t)connect->server_pid : 0;
+    db->server_pid = pg_conn_is_bound(conn) ? (uint32_t)connect->server_pid : 0;
     buf_init(&conn->plain_in, db->options.message_bytes + 4 * PLAIN_KEEP_BYTES);
     buf_init(&conn->plain_out, OUT_LIMIT_BYTES);
     conn->settled = 0;
@@ -362,7 +362,7 @@ bool pg_conn_init(struct pg_conn *conn, struct pg_db *db) {
     uint64_t flights = 1;
     while (flights < db->base.options.depth)
         flights *= 2;
-    *conn = (struct pg_conn){.db = db, .flight_mask = flights - 1};
+    *conn = (struct pg_conn){.db = db, .source = &db->base.queue, .flight_mask = flights - 1};
     conn->timer.fire = pg_attempt_timer;
     conn->flights = calloc(flights, sizeof *conn->flights);
     conn->prepared = calloc(db->base.options.statement_count, sizeof *conn->prepared);

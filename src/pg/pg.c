@@ -62,6 +62,11 @@ static bool is_trying(const struct pg_conn *conn) {
     return conn->state == PG_CONNECTING || conn->state == PG_BARRIER_SENT || heap_contains(&conn->timer.node);
 }
 
+/* A bound connection went, and with it what its queries rely on: no other takes its place. */
+static bool is_lost(const struct pg_conn *conn) {
+    return conn->state == PG_DOWN && conn->was_up && pg_conn_is_bound(conn);
+}
+
 /* Of those that wait for their next attempt only the first to come keeps it; none does while another is at it. */
 static void leave_one_trying(struct pg_db *db) {
     struct pg_conn *kept = NULL;
@@ -89,7 +94,7 @@ static void plan_connecting(struct pg_db *db) {
         struct pg_conn *conn = &db->conns[i];
         if (db->connecting_count == PG_CONNECTING_MAX)
             return;
-        if (conn->state != PG_DOWN || is_trying(conn) || (trying && !db->conns_up))
+        if (conn->state != PG_DOWN || is_lost(conn) || is_trying(conn) || (trying && !db->conns_up))
             continue;
         if (!conn->attempts || !retry_later(conn))
             pg_attempt_start(conn);
@@ -98,7 +103,7 @@ static void plan_connecting(struct pg_db *db) {
 }
 
 void pg_db_plan(struct pg_db *db) {
-    if (!db->base.closing && !db->exclusive_lost)
+    if (!db->base.closing)
         plan_connecting(db);
 }
 
@@ -143,10 +148,8 @@ void pg_db_conn_down(struct pg_conn *conn) {
         return;
     conn->attempts++;
     db->base.server_pid = 0;
-    if (conn->was_up && db->base.options.exclusive) {
-        db->exclusive_lost = true; /* the rest of a transaction must not run outside it: pg_advance() ends what comes */
-        return;
-    }
+    if (is_lost(conn))
+        return; /* the rest of a transaction must not run outside it: admit_bound() ends what comes */
     end_or_wait(db, conn);
     conn->was_up = false;
     plan_connecting(db);
@@ -205,6 +208,31 @@ static bool admit_run(struct pg_db *db) {
     return true;
 }
 
+static void flush(struct pg_conn *conn) {
+    if (buf_size(pg_conn_out(conn)))
+        pg_conn_flush(conn);
+}
+
+static void admit_bound(struct queue *queue, struct pg_conn *conn) {
+    struct query *query;
+    if (base_unlikely(is_lost(conn)))
+        queue_fail(queue, QURING_NOT_SENT, conn->sqlstate, conn->message);
+    while (conn_room(conn) != PG_LOAD_NONE && (query = queue_take(queue)))
+        pg_conn_send(conn, query);
+    flush(conn);
+}
+
+static void admit_shared(struct pg_db *db) {
+    if (!db->conns_up)
+        return;
+    for (uint32_t i = 0; i < db->conn_count; i++)
+        db->loads[i] = conn_load(&db->conns[i]);
+    while (db->base.queue.waiting_count && admit_run(db))
+        ;
+    for (uint32_t i = 0; i < db->conn_count; i++)
+        flush(&db->conns[i]);
+}
+
 static void pg_advance(struct quring_db *base) {
     struct pg_db *db = pg_db_of(base);
     if (base->closing) {
@@ -213,23 +241,17 @@ static void pg_advance(struct quring_db *base) {
             base->closed &= db->conns[i].state == PG_DOWN;
         return;
     }
-    if (base_unlikely(db->exclusive_lost))
-        fail_waiting(db, &db->conns[0]);
     for (uint32_t i = 0; base_unlikely(base->host->unsent_bytes != 0) && i < db->conn_count; i++)
         pg_conn_settle_unsent(&db->conns[i]);
-    if (!db->conns_up)
-        return;
-    if (base_unlikely(db->impatient || heap_contains(&db->outage.node)))
+    if (base_unlikely(db->conns_up && (db->impatient || heap_contains(&db->outage.node))))
         end_outage(db);
-    if (list_empty(&base->ready))
-        return;
-    for (uint32_t i = 0; i < db->conn_count; i++)
-        db->loads[i] = conn_load(&db->conns[i]);
-    while (!list_empty(&base->ready) && admit_run(db))
-        ;
-    for (uint32_t i = 0; i < db->conn_count; i++)
-        if (buf_size(pg_conn_out(&db->conns[i])))
-            pg_conn_flush(&db->conns[i]);
+    list_for_each_safe(node, &base->ready) {
+        struct queue *queue = list_entry(node, struct queue, ready);
+        if (queue->bound)
+            admit_bound(queue, queue->bound);
+        else
+            admit_shared(db);
+    }
 }
 
 static void pg_abandon(struct query *query, quring_status status) {
@@ -267,6 +289,8 @@ static int open_parts(struct pg_db *db, const char *url) {
     for (uint32_t i = 0; i < db->conn_count; i++)
         if (!pg_conn_init(&db->conns[i], db))
             return QURING_ENOMEM;
+    if (options->exclusive)
+        db->base.queue.bound = &db->conns[0];
     return 0;
 }
 

@@ -157,6 +157,7 @@ struct pg_db;
 
 struct pg_conn {
     struct pg_db *db;
+    struct queue *source;       /* that it takes queries from */
     uint8_t state;              /* enum pg_conn_state */
     struct pg_connect *connect; /* the attempt, while CONNECTING */
     struct stream stream;
@@ -170,7 +171,7 @@ struct pg_conn {
     char name[PG_NAME_BYTES];     /* begins with what all of them begin with */
     bool unnamed;                 /* nothing is prepared by name: options.prepared_statements, or a pooler */
     bool text_only;               /* results are in text: settings that say how may change */
-    /* in an exclusive handle, as told by the texts of what was sent, and by ParameterStatus */
+    /* while bound, as told by the texts of what was sent, and by ParameterStatus */
     uint32_t shape;     /* counts what may change what Parse sees; plans from before are not used */
     uint32_t forgotten; /* the shape at which the server last forgot all that was prepared */
     bool changed;       /* something did, since the last transaction's end */
@@ -208,7 +209,6 @@ struct pg_db {
     uint64_t info_bytes; /* of descriptions that are kept */
     const struct pg_conn *last_down;
     struct timer outage; /* set when the last of them is lost: how long queries wait for another */
-    bool exclusive_lost; /* its connection went, and its state with it: nothing runs on this handle any more */
     bool impatient;      /* they have waited long enough, or never had one: a failed attempt ends them */
 };
 
@@ -253,6 +253,11 @@ void pg_conn_break(struct pg_conn *conn, quring_status reason, const char *sqlst
 /* Takes back what was charged for requests that were given up, once their bytes are gone. */
 void pg_conn_settle_unsent(struct pg_conn *conn);
 
+/* Its source is its alone: what is sent here may rely on what was sent before. */
+static inline bool pg_conn_is_bound(const struct pg_conn *conn) {
+    return conn->source->bound != NULL;
+}
+
 /* Where requests are encoded. */
 static inline struct buf *pg_conn_out(struct pg_conn *conn) {
     return conn->tls ? &conn->plain_out : stream_out(&conn->stream);
@@ -290,7 +295,7 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_flig
 void pg_request_settle(struct pg_conn *conn, struct pg_flight *flight);
 /* Lets go of what a flight holds, but for its query. */
 void pg_flight_drop(struct pg_flight *flight);
-/* In an exclusive handle, plans from before are not used any more, and again not those from before the transaction's end. */
+/* On a bound connection, plans from before are not used any more, and again not those from before the transaction's end. */
 void pg_prepared_outdate(struct pg_conn *conn);
 void pg_prepared_forget_all(struct pg_conn *conn);
 

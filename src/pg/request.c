@@ -83,7 +83,7 @@ static uint8_t put_named(struct pg_conn *conn, const struct query *query, const 
 }
 
 /*
- * In an exclusive handle a plan from before a SET, an ALTER and their like is not used, for what PostgreSQL saw when it
+ * On a bound connection a plan from before a SET, an ALTER and their like is not used, for what PostgreSQL saw when it
  * parsed may have changed: a schema, a time zone in a constant. One that the caller prepared by hand is, as long as it
  * is there.
  */
@@ -115,14 +115,14 @@ static uint64_t claim(struct pg_conn *conn, struct pg_prepared *prepared, const 
 }
 
 void pg_prepared_outdate(struct pg_conn *conn) {
-    if (!conn->db->base.options.exclusive)
+    if (!pg_conn_is_bound(conn))
         return;
     conn->shape++;
     conn->changed = true;
 }
 
 /*
- * What this statement does to plans from before it, in an exclusive handle. A transaction's end changes what was seen inside
+ * What this statement does to plans from before it, on a bound connection. A transaction's end changes what was seen inside
  * it if anything was changed there. When it began is not looked at, for COMMIT AND CHAIN begins one, too, and BEGIN may be a
  * warning: what was changed before it counts as well, until the first end.
  */
@@ -177,7 +177,7 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_flig
     flight->param_count = (uint16_t)query->param_count;
     if (flight->kind == PG_NAMED)
         flight->name = claim(conn, prepared, query->statement);
-    if (base_unlikely(query->statement->traits.effect != EFFECT_NONE && conn->db->base.options.exclusive))
+    if (base_unlikely(query->statement->traits.effect != EFFECT_NONE && pg_conn_is_bound(conn)))
         take_effect(conn, (enum statement_effect)query->statement->traits.effect);
     bool expected = wire_session_expect(&conn->session, steps, column_count);
     PRE(expected); /* admission keeps to the depth */

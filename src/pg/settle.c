@@ -154,7 +154,7 @@ void pg_query_restart(struct query *query) {
 
 /*
  * Whether this member runs again: its plan was stale before anything ran, or all of its group was undone and it was not
- * to blame. In an exclusive handle it may not fall behind those that were sent after it.
+ * to blame. On a bound connection it may not fall behind those that were sent after it.
  */
 static bool runs_again(const struct pg_conn *conn, const struct wire_event *ready, enum outcome outcome,
                        const struct pg_flight *flight) {
@@ -162,7 +162,7 @@ static bool runs_again(const struct pg_conn *conn, const struct wire_event *read
         return false;
     if (!flight->stale || flight->bound)
         return outcome == OUTCOME_UNDONE && (!flight->failed || flight->blameless);
-    bool followed = conn->db->base.options.exclusive && conn->session.next > ready->request + 1;
+    bool followed = pg_conn_is_bound(conn) && conn->session.next > ready->request + 1;
     return !flight->query->retried && !followed && ready->transaction == 'I';
 }
 
@@ -222,7 +222,7 @@ static enum outcome settle_group(struct pg_conn *conn, const struct wire_event *
         else if (several && outcome == OUTCOME_DONE)
             outcome = OUTCOME_UNDONE;
     }
-    bool open = ready->transaction != 'I' && !conn->db->base.options.exclusive;
+    bool open = ready->transaction != 'I' && !pg_conn_is_bound(conn);
     return base_unlikely(open) ? OUTCOME_OPEN : outcome;
 }
 
