@@ -26,14 +26,11 @@
 #include "core/statement.h"
 #include "quring/quring.h"
 
-#include <stdatomic.h>
-
-struct pg_conn;
 struct queue;
 
 enum query_state { QUERY_FREE, QUERY_WAITING, QUERY_RUNNING, QUERY_DONE, QUERY_REAPED };
 
-enum { QUERY_KEEP_BYTES = 1024 };
+enum { QUERY_KEEP_BYTES = 1024, QUERY_BACKEND_BYTES = 16 };
 
 struct query {
     struct list link; /* of the list that its state names */
@@ -49,20 +46,9 @@ struct query {
     struct quring_statement *statement; /* held, until DONE */
     quring_id id;
     uint64_t user_data;
-    struct heap_node deadline; /* in the engine's heap while it has one */
-    size_t charged_bytes;      /* against inflight_bytes */
-    union {
-        struct {
-            struct pg_conn *conn; /* while RUNNING */
-            uint64_t request;     /* its ordinal on that connection */
-        } pg;
-        struct {
-            struct query *next;        /* handed back by a lane together with this one */
-            uint32_t position;         /* in the queue of a pool, while it waits there */
-            uint8_t route;             /* where it goes, of lite/text.h */
-            atomic_uchar abandoned_as; /* the quring_status that it ends with when its lane gives it back; 0: its own */
-        } lite;
-    } backend;
+    struct heap_node deadline;                              /* in the engine's heap while it has one */
+    size_t charged_bytes;                                   /* against inflight_bytes */
+    _Alignas(8) unsigned char backend[QUERY_BACKEND_BYTES]; /* what a backend keeps of it while RUNNING */
     struct buf store;
     struct query_error error;
     struct quring_result result;

@@ -15,7 +15,7 @@
 #ifndef QURING_LITE_CONN_H
 #define QURING_LITE_CONN_H
 
-#include "core/query.h"
+#include "lite/query.h"
 #include "lite/url.h"
 
 #include <pthread.h>

@@ -140,7 +140,7 @@ static int run_prepared(struct lite_conn *conn, struct lite_stmt *stmt, struct q
 }
 
 static int run_query(struct lite_conn *conn, struct query *query) {
-    if (base_unlikely(atomic_load(&query->backend.lite.abandoned_as))) {
+    if (base_unlikely(atomic_load(&lite_query(query)->abandoned_as))) {
         lite_error_set(&query->error, SQLITE_INTERRUPT, "interrupted", NULL, 0);
         return QURING_SERVER_ERROR;
     }

@@ -95,7 +95,7 @@ void lite_lane_drop_abandoned(struct lite_lane *lane) {
     atomic_exchange_explicit(&lane->attention, false, memory_order_acquire);
     for (uint32_t i = lane->next; i < lane->taken_count; i++) {
         struct query *query = lane->taken[i];
-        if (!query || !atomic_load_explicit(&query->backend.lite.abandoned_as, memory_order_relaxed))
+        if (!query || !atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed))
             continue;
         lite_chain_add(&lane->finished, query);
         lane->taken[i] = NULL;
@@ -128,7 +128,7 @@ static void lane_pause(struct lite_watch *watch) {
 /* ---- Working off what was taken ---- */
 
 bool lite_lane_run(struct lite_lane *lane, struct query *query) {
-    int outcome = atomic_load_explicit(&query->backend.lite.abandoned_as, memory_order_relaxed);
+    int outcome = atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed);
     if (base_likely(!outcome))
         outcome = lite_conn_run(&lane->conn, query);
     if (base_unlikely(outcome == LITE_MOVED))

@@ -147,7 +147,7 @@ static void finish_abandoned(struct query *query, quring_status status) {
 
 static void finish(struct query *query) {
     quring_status abandoned =
-        (quring_status)atomic_load_explicit(&query->backend.lite.abandoned_as, memory_order_relaxed);
+        (quring_status)atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed);
     if (base_unlikely(abandoned))
         finish_abandoned(query, abandoned);
     else
@@ -156,12 +156,12 @@ static void finish(struct query *query) {
 
 /* ---- Routing ---- */
 
-static struct lite_pool *pool_of(struct lite_db *lite, const struct query *query) {
-    return query->backend.lite.route & LITE_TO_READER ? &lite->reads : &lite->writes;
+static struct lite_pool *pool_of(struct lite_db *lite, struct query *query) {
+    return lite_query(query)->route & LITE_TO_READER ? &lite->reads : &lite->writes;
 }
 
-static uint32_t *count_of(struct lite_db *lite, const struct query *query) {
-    return query->backend.lite.route & LITE_TO_READER ? &lite->reads_count : &lite->writes_count;
+static uint32_t *count_of(struct lite_db *lite, struct query *query) {
+    return lite_query(query)->route & LITE_TO_READER ? &lite->reads_count : &lite->writes_count;
 }
 
 static uint8_t route_of(const struct lite_db *lite, struct quring_statement *statement) {
@@ -180,12 +180,12 @@ static void enqueue(struct lite_db *lite, struct lite_pool *pool, struct lite_ch
     struct query *query, *next;
     lite_pool_lock(pool);
     for (query = chain->first; query && lite_pool_put(pool, query); query = next) {
-        next = query->backend.lite.next;
+        next = lite_query(query)->next;
         ++*count_of(lite, query);
     }
     lite_pool_unlock(pool);
     for (; query; query = next) {
-        next = query->backend.lite.next;
+        next = lite_query(query)->next;
         query_fail(query, QURING_NOT_SENT, "53200", "out of memory");
     }
 }
@@ -198,9 +198,9 @@ static void admit(struct lite_db *lite) {
     lite_chain_init(&writes);
     struct query *query;
     while ((query = queue_take(&lite->base.queue))) {
-        query->backend.lite.route = route_of(lite, query->statement);
-        atomic_store_explicit(&query->backend.lite.abandoned_as, 0, memory_order_relaxed);
-        lite_chain_add(query->backend.lite.route & LITE_TO_READER ? &reads : &writes, query);
+        lite_query(query)->route = route_of(lite, query->statement);
+        atomic_store_explicit(&lite_query(query)->abandoned_as, 0, memory_order_relaxed);
+        lite_chain_add(lite_query(query)->route & LITE_TO_READER ? &reads : &writes, query);
     }
     enqueue(lite, &lite->reads, &reads);
     enqueue(lite, &lite->writes, &writes);
@@ -211,8 +211,8 @@ static void move_to_writer(struct lite_db *lite, struct query *query) {
     lite->reads_count--;
     struct quring_statement *statement = query->statement;
     statement->hint = LITE_TO_WRITER | (lite_text_route(statement->sql, statement->length) & LITE_ALONE);
-    query->backend.lite.route = statement->hint;
-    if (atomic_load_explicit(&query->backend.lite.abandoned_as, memory_order_relaxed)) {
+    lite_query(query)->route = statement->hint;
+    if (atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed)) {
         finish(query);
         return;
     }
@@ -300,11 +300,11 @@ static void take_news(struct lite_post *post) {
     struct query *query, *next;
     count_news(lite, lane, &post->news);
     for (query = post->news.moved; query; query = next) {
-        next = query->backend.lite.next;
+        next = lite_query(query)->next;
         move_to_writer(lite, query);
     }
     for (query = post->news.finished; query; query = next) {
-        next = query->backend.lite.next;
+        next = lite_query(query)->next;
         __builtin_prefetch(next);
         --*count_of(lite, query);
         finish(query);
@@ -339,8 +339,8 @@ static void lite_abandon(struct query *query, quring_status status) {
     struct lite_pool *pool = pool_of(lite, query);
     lite_pool_lock(pool);
     bool queued = lite_pool_withdraw(pool, query);
-    if (!queued && !atomic_load_explicit(&query->backend.lite.abandoned_as, memory_order_relaxed))
-        atomic_store(&query->backend.lite.abandoned_as, (unsigned char)status); /* before it is looked who is at it */
+    if (!queued && !atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed))
+        atomic_store(&lite_query(query)->abandoned_as, (unsigned char)status); /* before it is looked who is at it */
     lite_pool_unlock(pool);
     if (queued) {
         --*count_of(lite, query);

@@ -17,7 +17,7 @@ enum {
     LITE_REPORT_EVERY = 64 /* finished queries are handed back at the latest when there are as many */
 };
 
-/* Queries handed from a lane to the reactor, chained by backend.lite.next, oldest first. */
+/* Queries handed from a lane to the reactor, chained by lite_query()->next, oldest first. */
 struct lite_chain {
     struct query *first;
     struct query **end;
@@ -29,9 +29,9 @@ static inline void lite_chain_init(struct lite_chain *chain) {
 }
 
 static inline void lite_chain_add(struct lite_chain *chain, struct query *query) {
-    query->backend.lite.next = NULL;
+    lite_query(query)->next = NULL;
     *chain->end = query;
-    chain->end = &query->backend.lite.next;
+    chain->end = &lite_query(query)->next;
     chain->count++;
 }
 

@@ -21,7 +21,7 @@ static struct query **pool_slot(const struct lite_pool *pool, uint32_t position)
 
 static void pool_set(struct lite_pool *pool, uint32_t position, struct query *query) {
     *pool_slot(pool, position) = query;
-    query->backend.lite.position = position;
+    lite_query(query)->position = position;
 }
 
 static bool pool_grow(struct lite_pool *pool) {
@@ -76,7 +76,7 @@ static void pool_trim(struct lite_pool *pool) {
 }
 
 bool lite_pool_withdraw(struct lite_pool *pool, struct query *query) {
-    uint32_t position = query->backend.lite.position;
+    uint32_t position = lite_query(query)->position;
     if (position - pool->head >= lite_pool_queued(pool) || *pool_slot(pool, position) != query)
         return false;
     *pool_slot(pool, position) = NULL;

@@ -14,7 +14,7 @@
 #ifndef QURING_LITE_POOL_H
 #define QURING_LITE_POOL_H
 
-#include "core/query.h"
+#include "lite/query.h"
 
 #include <pthread.h>
 

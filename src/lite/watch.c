@@ -75,7 +75,7 @@ static const uintptr_t INTERRUPTED = 1; /* in the address of what was interrupte
 
 void lite_watch_begin(struct lite_watch *watch, struct query *query) {
     watch->statement_ns = 0;
-    watch->abandoned = &query->backend.lite.abandoned_as;
+    watch->abandoned = &lite_query(query)->abandoned_as;
     atomic_exchange(&watch->at_work, (uintptr_t)query); /* before it is looked whether it was abandoned */
 }
 
@@ -110,5 +110,5 @@ bool lite_conn_interrupt(struct lite_conn *conn, struct query *query) {
 
 bool lite_conn_interrupt_abandoned(struct lite_conn *conn) {
     struct query *query = (struct query *)(atomic_load(&conn->watch.at_work) & ~INTERRUPTED);
-    return query && atomic_load(&query->backend.lite.abandoned_as) && lite_conn_interrupt(conn, query);
+    return query && atomic_load(&lite_query(query)->abandoned_as) && lite_conn_interrupt(conn, query);
 }

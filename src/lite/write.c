@@ -30,9 +30,9 @@ static void forget_outcome(struct query *query) {
 
 /* The file's mode can't be changed within a transaction, so until that was tried the first write is on its own. */
 static inline bool groupable(const struct lite_lane *lane, uint32_t at) {
-    const struct query *query = at < lane->taken_count ? lane->taken[at] : NULL;
+    struct query *query = at < lane->taken_count ? lane->taken[at] : NULL;
     return query && at >= lane->alone_until && query->commit == QURING_COMMIT_GROUP &&
-           !(query->backend.lite.route & LITE_ALONE) && lane->conn.wal != LITE_WAL_WANTED;
+           !(lite_query(query)->route & LITE_ALONE) && lane->conn.wal != LITE_WAL_WANTED;
 }
 
 /*

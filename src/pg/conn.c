@@ -412,14 +412,14 @@ void pg_conn_send(struct pg_conn *conn, struct query *query) {
         return;
     }
     query->sent = true; /* from here on only the loss of the connection keeps its bytes from going out */
-    query->backend.pg.conn = conn;
-    query->backend.pg.request = request;
+    pg_query(query)->conn = conn;
+    pg_query(query)->request = request;
     conn->group_open = !alone;
 }
 
 /* Its bytes stay in the send buffer until the server reads them, and the caller does not pay for them any more. */
-static void charge_unsent(struct pg_conn *conn, const struct query *query) {
-    uint64_t request = query->backend.pg.request, end = stream_position(&conn->stream);
+static void charge_unsent(struct pg_conn *conn, struct query *query) {
+    uint64_t request = pg_query(query)->request, end = stream_position(&conn->stream);
     size_t size = query->charged_bytes;
     if (!conn->tls && request + 1 < conn->session.next) /* under TLS the requests of a turn share their place */
         end = pg_conn_flight(conn, request + 1)->first_byte;
@@ -442,7 +442,7 @@ void pg_conn_settle_unsent(struct pg_conn *conn) {
 }
 
 void pg_conn_abandon(struct pg_conn *conn, struct query *query, quring_status status) {
-    struct pg_flight *flight = pg_conn_flight(conn, query->backend.pg.request);
+    struct pg_flight *flight = pg_conn_flight(conn, pg_query(query)->request);
     PRE(flight->query == query);
     charge_unsent(conn, query);
     flight->query = NULL;

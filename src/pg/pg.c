@@ -255,7 +255,7 @@ static void pg_advance(struct quring_db *base) {
 }
 
 static void pg_abandon(struct query *query, quring_status status) {
-    pg_conn_abandon(query->backend.pg.conn, query, status);
+    pg_conn_abandon(pg_query(query)->conn, query, status);
 }
 
 /* ---- Open and close ---- */

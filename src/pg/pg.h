@@ -154,6 +154,18 @@ struct pg_connect {
 typedef void (*pg_connector)(struct pg_connect *connect);
 
 struct pg_db;
+struct pg_conn;
+
+/* What is kept of a RUNNING query. */
+struct pg_query {
+    struct pg_conn *conn;
+    uint64_t request; /* its ordinal on that connection */
+};
+_Static_assert(sizeof(struct pg_query) <= QUERY_BACKEND_BYTES, "it has its place in struct query");
+
+static inline struct pg_query *pg_query(struct query *query) {
+    return (struct pg_query *)query->backend;
+}
 
 struct pg_conn {
     struct pg_db *db;

@@ -317,7 +317,7 @@ static const char *const ENDLESS =
 
 static void abandon_soon(struct lite_watch *watch) {
     (void)watch;
-    atomic_store(&bed.queries[0].backend.lite.abandoned_as, QURING_TIMEOUT);
+    atomic_store(&lite_query(&bed.queries[0])->abandoned_as, QURING_TIMEOUT);
 }
 
 Test(exec, an_abandoned_statement_stops) {

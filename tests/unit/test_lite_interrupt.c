@@ -96,7 +96,7 @@ Test(interrupt, hits_no_other) {
 Test(interrupt, what_was_abandoned_before_it_began_does_not_begin) {
     open_deaf(LITE_WRITER);
     struct query *query = bed_query(&bed, "create table t(a)", NULL, 0);
-    atomic_store(&query->backend.lite.abandoned_as, QURING_CANCELLED);
+    atomic_store(&lite_query(query)->abandoned_as, QURING_CANCELLED);
     bed_run(&bed, query);
     bed_check(query, QURING_SERVER_ERROR, "57014", "interrupted");
     cr_assert_eq(quring_row_count(bed_exec(&bed, "select * from sqlite_schema")), 0);

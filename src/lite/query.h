@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef QURING_LITE_QUERY_H
+#define QURING_LITE_QUERY_H
+
+#include "core/query.h"
+
+#include <stdatomic.h>
+
+/* What is kept of a RUNNING query. */
+struct lite_query {
+    struct query *next;        /* handed back by a lane together with this one */
+    uint32_t position;         /* in the queue of a pool, while it waits there */
+    uint8_t route;             /* where it goes, of lite/text.h */
+    atomic_uchar abandoned_as; /* the quring_status that it ends with when its lane gives it back; 0: its own */
+};
+_Static_assert(sizeof(struct lite_query) <= QUERY_BACKEND_BYTES, "it has its place in struct query");
+
+static inline struct lite_query *lite_query(struct query *query) {
+    return (struct lite_query *)query->backend;
+}
+
+#endif
