@@ -46,7 +46,4 @@ struct backend {
     void (*destroy)(struct quring_db *db);
 };
 
-extern const struct backend pg_backend;
-extern const struct backend lite_backend;
-
 #endif

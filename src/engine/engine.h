@@ -2,8 +2,11 @@
 /*
  * Admission, turns, deadlines and shutdown over any number of databases. Knows backends only by core/backend.h.
  *
- *   open.c      options and their defaults; opening an engine and its databases
- *   engine.c    all else
+ *   open.c        options and their defaults; opening an engine and its databases
+ *   submit.c      a query's slot: taken and filled within the limits, and given back
+ *   engine.c      turns, completions, statistics
+ *   end.c         deadlines, cancelling, shutting down, closing
+ *   backends.c    the one list of backends
  *
  *      quring_submit -> engine_submit     a slot, copies, the limits; onto its database's waiting list
  *      quring_run    -> engine_run        turns: backends advance (admit, encode), the ring emits, submits, waits and
@@ -56,8 +59,20 @@ enum { ENGINE_MESSAGE_BYTES_MAX = 0x3ffffffe }; /* that PostgreSQL takes */
 /* open.c: frees what engine_open() made, but for the ring. */
 void engine_free(quring_engine *engine);
 
-/* engine.c: ends the queries whose deadline has passed. */
-void engine_deadline_fire(struct timer *timer);
+/* submit.c: QURING_ESTALE, and why. */
+int engine_refuse_stale(quring_engine *engine);
+
+/* engine.c */
+uint64_t engine_now_ns(const quring_engine *engine);
+void engine_advance(
+    quring_engine *engine); /* the first half of a turn: every backend's, and of closed handles the end */
+
+/* end.c */
+void engine_deadline_set(quring_engine *engine, struct query *query, uint64_t timeout_ns);
+void engine_deadline_fire(struct timer *timer); /* ends the queries whose deadline has passed */
+
+/* backends.c: the backend whose URL this is; NULL: nobody's. */
+const struct backend *engine_backend_of(const char *url);
 
 /* For tests: the next engine_open() of this thread runs on that port instead of Linux. */
 void engine_use_port(struct port *port);

@@ -16,8 +16,6 @@ enum {
 
 static const uint64_t WAIT_MAX_NS = (uint64_t)1 << 62;
 
-static const struct backend *const backends[] = {&pg_backend, &lite_backend};
-
 static _Thread_local struct port *next_port;
 
 void engine_use_port(struct port *port) {
@@ -161,13 +159,6 @@ static void db_options_fill(quring_db_options *options) {
             *waits[i] = WAIT_MAX_NS;
 }
 
-static const struct backend *backend_of(const char *url) {
-    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
-        if (backends[i]->accepts(url))
-            return backends[i];
-    return NULL;
-}
-
 int engine_db_open(quring_engine *engine, const char *url, const quring_db_options *options, quring_db **out) {
     if (engine->shutting_down)
         return host_error(&engine->host, QURING_ESHUTDOWN, "the engine was shut down");
@@ -176,7 +167,7 @@ int engine_db_open(quring_engine *engine, const char *url, const quring_db_optio
     if (error)
         return error;
     db_options_fill(&filled);
-    const struct backend *backend = backend_of(url);
+    const struct backend *backend = engine_backend_of(url);
     if (!backend)
         return host_error(&engine->host, QURING_EURL,
                           "this is not a URL of a database: write postgresql://user@host/db, \"host=… dbname=…\", "

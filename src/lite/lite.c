@@ -33,6 +33,7 @@
  */
 #include "lite/lite.h"
 
+#include "lite/backend.h"
 #include "lite/text.h"
 
 #include <stdlib.h>

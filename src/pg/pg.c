@@ -6,6 +6,7 @@
  * refuses us for good (wrong password, no such database), ends them with its own words.
  */
 #include "pg/pg.h"
+#include "pg/backend.h"
 #include "pg/url.h"
 
 #include <stdio.h>

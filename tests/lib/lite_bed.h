@@ -6,6 +6,7 @@
 #ifndef QURING_TESTS_LITE_BED_H
 #define QURING_TESTS_LITE_BED_H
 
+#include "lite/backend.h"
 #include "lite/lite.h"
 
 #include <criterion/criterion.h>

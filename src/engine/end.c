@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+/* How queries end before their time: by their deadlines, cancelled, with their database or with the engine. */
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <time.h>
+
+enum { REFUSALS_MAX = 1000 }; /* of the kernel to go on, while the engine closes */
+
+/* ---- Deadlines ---- */
+
+static void deadline_arm(quring_engine *engine) {
+    const struct heap_node *first = heap_first(&engine->deadlines);
+    if (!first)
+        timer_clear(engine->host.ring, &engine->deadline_timer);
+    else if (!heap_contains(&engine->deadline_timer.node) || engine->deadline_timer.node.key != first->key)
+        (void)timer_set(engine->host.ring, &engine->deadline_timer, first->key);
+}
+
+static void query_end_early(struct query *query, quring_status status, const char *what) {
+    if (query->state == QUERY_WAITING)
+        query_fail(query, status, "57014", "%s before it was sent", what);
+    else if (query->state == QUERY_RUNNING)
+        query->queue->db->backend->abandon(query, status);
+}
+
+void engine_deadline_fire(struct timer *timer) {
+    quring_engine *engine = base_container_of(timer, quring_engine, deadline_timer);
+    uint64_t now = ring_now_ns(engine->host.ring);
+    struct heap_node *first;
+    while ((first = heap_first(&engine->deadlines)) && first->key <= now) {
+        heap_remove(&engine->deadlines, first);
+        query_end_early(base_container_of(first, struct query, deadline), QURING_TIMEOUT, "its timeout passed");
+    }
+    deadline_arm(engine);
+}
+
+void engine_deadline_set(quring_engine *engine, struct query *query, uint64_t timeout_ns) {
+    uint64_t now = engine_now_ns(engine);
+    uint64_t at = now + timeout_ns < now ? UINT64_MAX : now + timeout_ns;
+    heap_push(&engine->deadlines, &query->deadline, at); /* reserved at open for every slot */
+    deadline_arm(engine);
+}
+
+int engine_cancel(quring_engine *engine, quring_id id) {
+    struct query *query = slots_get(&engine->queries, id);
+    if (!query)
+        return engine_refuse_stale(engine);
+    query_end_early(query, QURING_CANCELLED, "cancelled");
+    return 0;
+}
+
+/* ---- Databases ---- */
+
+/* Ends what the database was asked for: the waiting at once, the running by way of the backend. */
+static void db_end_queries(quring_engine *engine, struct quring_db *db, bool running_too) {
+    list_for_each_safe(node, &db->ready)
+        queue_fail(list_entry(node, struct queue, ready), QURING_SHUTDOWN, "57P01",
+                   "the engine was shut down before this query was sent");
+    if (!running_too || !db->running_count)
+        return;
+    for (uint32_t i = 0; i < engine->queries.count; i++) {
+        struct query *query = slots_at(&engine->queries, i);
+        if (query->state == QUERY_RUNNING && query->queue->db == db)
+            db->backend->abandon(query, QURING_SHUTDOWN);
+    }
+}
+
+void engine_db_close(quring_db *db) {
+    if (db->closing)
+        return;
+    db->closing = true;
+    db_end_queries(db->engine, db, true);
+    db->backend->close(db);
+}
+
+/* ---- Shutdown and close ---- */
+
+static uint32_t running_count(const quring_engine *engine) {
+    uint32_t count = 0;
+    list_for_each(node, &engine->host.databases)
+        count += list_entry(node, struct quring_db, link)->running_count;
+    return count;
+}
+
+static void end_all_queries(quring_engine *engine, bool running_too) {
+    list_for_each(node, &engine->host.databases)
+        db_end_queries(engine, list_entry(node, struct quring_db, link), running_too);
+}
+
+/*
+ * A turn on the way out, where there is nobody to tell that the kernel refused it. False: it has refused so often, a
+ * millisecond apart, that it does so for good.
+ */
+static bool last_turn(quring_engine *engine, uint64_t timeout_ns, uint32_t *refusals) {
+    engine->owes_wake |= ring_take_wake(engine->host.ring); /* it would keep every turn from sleeping */
+    int error = ring_turn(engine->host.ring, timeout_ns);
+    if (error == 0 || error == -EINTR)
+        return true;
+    nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    return ++*refusals < REFUSALS_MAX;
+}
+
+/* Turns until nothing runs, or the time has come. */
+static void drain(quring_engine *engine, uint64_t until) {
+    uint32_t refusals = 0;
+    while (running_count(engine) && engine_now_ns(engine) < until) {
+        end_all_queries(engine, false); /* what was put back in line, for it had not been sent */
+        uint64_t now = engine_now_ns(engine);
+        engine_advance(engine);
+        if (now < until && !last_turn(engine, until - now, &refusals))
+            break;
+    }
+}
+
+int engine_shutdown(quring_engine *engine, uint64_t grace_ns) {
+    engine->shutting_down = true;
+    uint64_t now = engine_now_ns(engine);
+    end_all_queries(engine, false);
+    drain(engine, now + grace_ns < now ? UINT64_MAX : now + grace_ns);
+    end_all_queries(engine, true);
+    /* A lane gives an interrupted query back when its present step ends. */
+    drain(engine, UINT64_MAX);
+    if (engine->owes_wake)
+        ring_wake(engine->host.ring);
+    engine->owes_wake = false;
+    return (int)engine->host.done_count;
+}
+
+void engine_close(quring_engine *engine) {
+    if (!engine->shutting_down)
+        (void)engine_shutdown(engine, 0);
+    list_for_each(node, &engine->host.databases)
+        engine_db_close(list_entry(node, struct quring_db, link));
+    uint32_t refusals = 0;
+    for (;;) {
+        engine_advance(engine);
+        if (list_empty(&engine->host.databases))
+            break;
+        if (!last_turn(engine, UINT64_MAX, &refusals))
+            return; /* the kernel may still write to our memory: leave it alone */
+    }
+    timer_clear(engine->host.ring, &engine->deadline_timer);
+    ring_close(engine->host.ring);
+    engine_free(engine);
+}
