@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Attempts to connect. Each has a thread of its own, and no more than PG_CONNECTING_MAX of a database handle are under way.
+ * Attempts to connect. Each has a thread of its own, and no more than PG_ATTEMPTS_MAX of a pool are under way.
  * libpq keeps to the deadline by itself, unless it is inside a call that does not return: a name look-up, or the key
  * derivation that a server asked for. Then the attempt is detached a little later: its thread ends alone, with all
  * that it has made. While PG_DETACHED_MAX of those go on no new attempt begins.
  */
-#include "pg/pg.h"
+#include "pg/conn.h"
 #include "pg/tls.h"
 #include "ring/port.h"
 
@@ -75,26 +75,26 @@ static bool detach(struct pg_connect *connect) {
 
 static void attempt_over(struct pg_conn *conn) {
     conn->connect = NULL;
-    conn->db->connecting_count--;
-    timer_clear(conn->db->base.host->ring, &conn->timer);
+    conn->config->attempts->count--;
+    timer_clear(pg_conn_ring(conn), &conn->timer);
 }
 
 static void begin_barrier(struct pg_conn *conn, uint64_t until_ns) {
-    if (!pg_barrier_encode(conn) || !timer_set(conn->db->base.host->ring, &conn->timer, until_ns))
+    if (!pg_barrier_encode(conn) || !timer_set(pg_conn_ring(conn), &conn->timer, until_ns))
         pg_conn_break(conn, QURING_NOT_SENT, "53200", "out of memory");
     else
         pg_conn_flush(conn);
-    pg_db_plan(conn->db);
+    conn->events->attempt_ended(conn);
 }
 
 static void attempt_done(struct task *task) {
     struct pg_connect *connect = base_container_of(task, struct pg_connect, task);
     struct pg_conn *conn = connect->conn;
-    struct port *port = ring_port(conn->db->base.host->ring);
+    struct port *port = ring_port(pg_conn_ring(conn));
     attempt_over(conn);
     if (connect->fd < 0) {
         pg_conn_failed(conn, connect->sqlstate, connect->message);
-    } else if (conn->db->base.closing || !pg_conn_hand_over(conn, connect)) {
+    } else if (conn->config->db->closing || !pg_conn_hand_over(conn, connect, rng_next(&conn->config->attempts->rng))) {
         discard(connect, port);
         pg_conn_failed(conn, "53200", "out of memory, or over the engine's connection_count");
     } else {
@@ -109,9 +109,9 @@ static void attempt_run(struct task *task) {
 }
 
 static struct pg_connect *attempt_new(struct pg_conn *conn) {
-    struct pg_db *db = conn->db;
-    struct port *port = ring_port(db->base.host->ring);
-    size_t size = strlen(db->conninfo) + 1;
+    struct pg_attempts *attempts = conn->config->attempts;
+    struct port *port = ring_port(pg_conn_ring(conn));
+    size_t size = strlen(attempts->conninfo) + 1;
     struct pg_connect *connect = calloc(1, sizeof *connect + size);
     if (!connect)
         return NULL;
@@ -119,27 +119,27 @@ static struct pg_connect *attempt_new(struct pg_conn *conn) {
     connect->task.done = attempt_done;
     connect->task.detached = attempt_detached;
     connect->conn = conn;
-    connect->run = db->connector;
-    connect->detached = db->detached;
-    atomic_fetch_add(&db->detached->references, 1);
-    connect->until_ns = port->methods->now_ns(port) + db->base.options.connect_timeout_ns;
+    connect->run = attempts->connector;
+    connect->detached = attempts->detached;
+    atomic_fetch_add(&attempts->detached->references, 1);
+    connect->until_ns = port->methods->now_ns(port) + conn->config->db->options.connect_timeout_ns;
     connect->fd = -1;
-    memcpy(connect->conninfo, db->conninfo, size);
+    memcpy(connect->conninfo, attempts->conninfo, size);
     return connect;
 }
 
 static void postpone(struct pg_conn *conn, const char *sqlstate, const char *message) {
-    pg_conn_reason(conn, QURING_NOT_SENT, sqlstate, message);
-    pg_db_postponed(conn);
+    pg_conn_set_reason(conn, QURING_NOT_SENT, sqlstate, message);
+    conn->events->postponed(conn);
 }
 
 void pg_attempt_start(struct pg_conn *conn) {
-    struct pg_db *db = conn->db;
-    struct ring *ring = db->base.host->ring;
+    struct pg_attempts *attempts = conn->config->attempts;
+    struct ring *ring = pg_conn_ring(conn);
     timer_clear(ring, &conn->timer);
-    if (db->connecting_count == PG_CONNECTING_MAX)
+    if (attempts->count == PG_ATTEMPTS_MAX)
         return; /* the end of one of those plans anew */
-    if (atomic_load(&db->detached->count) >= PG_DETACHED_MAX) {
+    if (atomic_load(&attempts->detached->count) >= PG_DETACHED_MAX) {
         postpone(conn, "08001",
                  "earlier attempts to connect have outlived their time, and no new one begins before one "
                  "of them ends");
@@ -154,7 +154,7 @@ void pg_attempt_start(struct pg_conn *conn) {
     }
     pg_conn_move(conn, PG_CONNECTING);
     conn->connect = connect;
-    db->connecting_count++;
+    attempts->count++;
     (void)timer_set(ring, &conn->timer, connect->until_ns + LATE_NS);
 }
 
@@ -166,7 +166,7 @@ static void give_up(struct pg_conn *conn) {
 }
 
 void pg_attempt_end(struct pg_conn *conn) {
-    struct ring *ring = conn->db->base.host->ring;
+    struct ring *ring = pg_conn_ring(conn);
     atomic_store(&conn->connect->abort, true);
     if (!timer_set(ring, &conn->timer, ring_now_ns(ring) + CLOSE_NS))
         give_up(conn);

@@ -12,7 +12,7 @@
  * In words that PostgreSQL's kin know too, each parameter with its type.
  */
 #include "core/value.h"
-#include "pg/pg.h"
+#include "pg/conn.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -25,32 +25,13 @@ static const char barrier_sql[] =
 enum { NUMBER_BYTES = 24, PARAMS = 2 };
 
 static quring_param nonce_param(const struct pg_conn *conn, char text[NUMBER_BYTES]) {
-    int length = snprintf(text, NUMBER_BYTES, "%016llx", (unsigned long long)conn->nonce);
+    int length = snprintf(text, NUMBER_BYTES, "%016llx", (unsigned long long)conn->barrier.nonce);
     return quring_text_sized(text, (size_t)length);
 }
 
 static quring_param pid_param(const struct pg_conn *conn, char text[NUMBER_BYTES]) {
-    int length = snprintf(text, NUMBER_BYTES, "%d", conn->server_pid);
+    int length = snprintf(text, NUMBER_BYTES, "%d", conn->barrier.server_pid);
     return quring_text_sized(text, (size_t)length);
-}
-
-bool pg_barrier_encode(struct pg_conn *conn) {
-    struct buf *out = pg_conn_out(conn);
-    char nonce[NUMBER_BYTES], pid[NUMBER_BYTES];
-    const quring_param params[PARAMS] = {nonce_param(conn, nonce), pid_param(conn, pid)};
-    struct wire_bind bind;
-    *pg_conn_flight(conn, conn->session.next) =
-        (struct pg_flight){.kind = PG_BARRIER, .param_count = PARAMS, .first_byte = stream_position(&conn->stream)};
-    wire_put_parse(out, "", barrier_sql, sizeof barrier_sql - 1);
-    wire_put_describe_statement(out, "");
-    wire_bind_begin(out, &bind, "", PARAMS);
-    for (uint16_t i = 0; i < (uint16_t)PARAMS; i++)
-        wire_bind_format(out, &bind, i, value_put_param(out, &params[i], 0));
-    wire_bind_end(out, &bind, NULL, 0);
-    wire_put_execute(out);
-    wire_put_sync(out);
-    return !buf_failed(out) &&
-           wire_session_expect(&conn->session, WIRE_PARSE | WIRE_DESCRIBE | WIRE_EXECUTE | WIRE_SYNC, WIRE_NO_ROWS);
 }
 
 /* The row's next value is this text. */
@@ -62,34 +43,60 @@ static bool takes_text(struct cursor *row, const quring_param *expected) {
 }
 
 /* Its form was checked. One row alone is right. */
-void pg_barrier_row(struct pg_conn *conn, const struct wire_event *event) {
+static void on_row(struct pg_conn *conn, const struct wire_event *event) {
     char nonce[NUMBER_BYTES], pid[NUMBER_BYTES];
     const quring_param expected[PARAMS] = {nonce_param(conn, nonce), pid_param(conn, pid)};
     struct cursor row = cursor_over(event->body, event->size);
-    conn->nonce_seen = conn->barrier_row_count++ == 0 && cursor_u16(&row) == 3 && takes_text(&row, &expected[0]);
-    conn->pooled = conn->nonce_seen && !takes_text(&row, &expected[1]);
+    conn->barrier.nonce_seen =
+        conn->barrier.row_count++ == 0 && cursor_u16(&row) == 3 && takes_text(&row, &expected[0]);
+    conn->barrier.pooled = conn->barrier.nonce_seen && !takes_text(&row, &expected[1]);
 }
 
 static void take_up(struct pg_conn *conn) {
-    const quring_db_options *options = &conn->db->base.options;
-    conn->unnamed = options->prepared_statements == QURING_PREPARED_NEVER ||
-                    (conn->pooled && options->prepared_statements != QURING_PREPARED_ALWAYS);
-    if (conn->pooled)
-        conn->db->base.server_pid = 0; /* it is the pooler's own number */
-    conn->text_only = pg_conn_is_bound(conn) || conn->pooled;
-    timer_clear(conn->db->base.host->ring, &conn->timer);
+    const quring_db_options *options = &conn->config->db->options;
+    conn->prepared.unnamed = options->prepared_statements == QURING_PREPARED_NEVER ||
+                             (conn->barrier.pooled && options->prepared_statements != QURING_PREPARED_ALWAYS);
+    if (conn->barrier.pooled)
+        conn->config->db->server_pid = 0; /* it is the pooler's own number */
+    conn->text_only = pg_conn_is_bound(conn) || conn->barrier.pooled;
+    timer_clear(pg_conn_ring(conn), &conn->timer);
     pg_conn_move(conn, PG_CONN_READY);
     conn->attempts = 0;
     conn->was_up = true;
-    pg_db_conn_up(conn);
+    conn->events->up(conn);
 }
 
-void pg_barrier_ready(struct pg_conn *conn, const struct wire_event *event) {
-    pg_flight_drop(pg_conn_flight(conn, event->request));
+static void on_ready(struct pg_conn *conn, const struct wire_event *event) {
+    pg_request_drop(pg_conn_request(conn, event->request));
     conn->settled = event->request + 1;
-    if (conn->nonce_seen && event->transaction == 'I')
+    if (conn->barrier.nonce_seen && event->transaction == 'I')
         take_up(conn);
     else
         pg_conn_break(conn, QURING_PROTOCOL, "08P01",
                       "the first exchange on the new connection got another one's answer");
+}
+
+static void on_error(struct pg_conn *conn, const struct wire_event *event) {
+    pg_conn_break(conn, QURING_NOT_SENT, event->error.sqlstate, event->error.message);
+}
+
+static const struct pg_request_ops operations = {.row = on_row, .error = on_error, .ready = on_ready};
+
+bool pg_barrier_encode(struct pg_conn *conn) {
+    struct buf *out = pg_conn_out(conn);
+    char nonce[NUMBER_BYTES], pid[NUMBER_BYTES];
+    const quring_param params[PARAMS] = {nonce_param(conn, nonce), pid_param(conn, pid)};
+    struct wire_bind bind;
+    *pg_conn_request(conn, conn->session.next) =
+        (struct pg_request){.ops = &operations, .param_count = PARAMS, .first_byte = stream_position(&conn->stream)};
+    wire_put_parse(out, "", barrier_sql, sizeof barrier_sql - 1);
+    wire_put_describe_statement(out, "");
+    wire_bind_begin(out, &bind, "", PARAMS);
+    for (uint16_t i = 0; i < (uint16_t)PARAMS; i++)
+        wire_bind_format(out, &bind, i, value_put_param(out, &params[i], 0));
+    wire_bind_end(out, &bind, NULL, 0);
+    wire_put_execute(out);
+    wire_put_sync(out);
+    return !buf_failed(out) &&
+           wire_session_expect(&conn->session, WIRE_PARSE | WIRE_DESCRIBE | WIRE_EXECUTE | WIRE_SYNC, WIRE_NO_ROWS);
 }

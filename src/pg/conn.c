@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "pg/pg.h"
+#include "pg/conn.h"
 
 #include "base/utf8.h"
 #include "pg/tls.h"
@@ -32,69 +32,57 @@ void pg_conn_move(struct pg_conn *conn, enum pg_conn_state to) {
     conn->state = (uint8_t)to;
 }
 
-void pg_conn_reason(struct pg_conn *conn, quring_status reason, const char *sqlstate, const char *message) {
-    conn->reason = reason;
-    memcpy(conn->sqlstate, sqlstate, sizeof conn->sqlstate);
-    snprintf(conn->message, sizeof conn->message, "%s", message);
-    utf8_tidy(conn->message);
+void pg_conn_set_reason(struct pg_conn *conn, quring_status status, const char *sqlstate, const char *message) {
+    struct pg_reason *reason = &conn->reason;
+    reason->status = status;
+    memcpy(reason->sqlstate, sqlstate, sizeof reason->sqlstate);
+    snprintf(reason->message, sizeof reason->message, "%s", message);
+    utf8_tidy(reason->message);
 }
 
-/* Ends the connection from our side. What was in flight ends when the socket is closed: see conn_closed(). */
-void pg_conn_break(struct pg_conn *conn, quring_status reason, const char *sqlstate, const char *message) {
+/* What was out on it ends when the socket is closed: see conn_closed(). */
+void pg_conn_break(struct pg_conn *conn, quring_status status, const char *sqlstate, const char *message) {
     if (conn->state == PG_DRAINING)
         return;
-    pg_conn_reason(conn, reason, sqlstate, message);
-    if (conn->state == PG_CONN_READY)
-        conn->db->conns_up--;
-    timer_clear(conn->db->base.host->ring, &conn->timer);
+    pg_conn_set_reason(conn, status, sqlstate, message);
+    timer_clear(pg_conn_ring(conn), &conn->timer);
+    bool was_ready = conn->state == PG_CONN_READY;
     pg_conn_move(conn, PG_DRAINING);
+    if (was_ready)
+        conn->events->lost(conn);
     stream_close(&conn->stream);
 }
 
 /* ---- Replies ---- */
 
-static void on_row(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event) {
-    if (base_likely(flight->query != NULL)) {
-        struct quring_result *result = &flight->query->result;
-        if (flight->limit || result_append_row(result, event->body, event->size))
-            return;
-        flight->limit = result->row_count >= result->row_limit ? PG_LIMIT_ROW_COUNT
-                        : result_is_full(result, event->size)  ? PG_LIMIT_RESULT_BYTES
-                                                               : PG_LIMIT_MEMORY;
-        result_clear_rows(result);
-    } else if (flight->kind == PG_BARRIER) {
-        pg_barrier_row(conn, event);
-    }
-}
-
-static bool on_describe(struct pg_flight *flight, const struct wire_event *event) {
+static bool on_describe(struct pg_request *request, const struct wire_event *event) {
     if (event->kind == WIRE_PARAMETERS) {
-        flight->info = pg_info_new(&event->parameters);
-        return flight->info != NULL;
+        request->info = pg_info_new(&event->parameters);
+        return request->info != NULL;
     }
     bool rows = event->column_count != WIRE_NO_ROWS;
-    if (!flight->info || !pg_info_set_columns(flight->info, rows ? &event->columns : NULL))
+    if (!request->info || !pg_info_set_columns(request->info, rows ? &event->columns : NULL))
         return false;
-    flight->described = true;
-    if (rows && flight->query)
-        result_set_columns(&flight->query->result, flight->info->columns, RESULT_TEXT);
+    request->described = true;
+    if (rows && request->query)
+        result_set_columns(&request->query->result, request->info->columns, RESULT_TEXT);
     return true;
 }
 
 /* ---- Events ---- */
 
 /* A lawful message that is longer than the caller's limit, and can't be passed over; only its query is to blame. */
-static void on_message_over_limit(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event) {
+static void on_message_over_limit(struct pg_conn *conn, struct pg_request *request, const struct wire_event *event) {
     char message[PG_MESSAGE_BYTES];
     snprintf(message, sizeof message, "%s (message_bytes)", event->violation);
-    flight->limit = PG_LIMIT_MESSAGE_BYTES;
+    request->limit = PG_LIMIT_MESSAGE_BYTES;
     pg_conn_break(conn, QURING_IN_DOUBT, "54000", message);
 }
 
 static void on_notice(struct pg_conn *conn, const struct wire_event *event) {
-    conn->db->base.host->stats.notice_count++;
+    conn->config->db->host->stats.notice_count++;
     bool asked = wire_session_outstanding(&conn->session) != 0;
-    struct query *query = asked ? pg_conn_flight(conn, event->request)->query : NULL;
+    struct query *query = asked ? pg_conn_request(conn, event->request)->query : NULL;
     if (query && event->kind == WIRE_SKIPPED)
         notices_omit(&query->result.notices);
     else if (query)
@@ -104,7 +92,8 @@ static void on_notice(struct pg_conn *conn, const struct wire_event *event) {
 /* A setting has another value, whichever way it was set: by a function, too. False: the connection takes nothing more. */
 static bool on_parameter_status(struct pg_conn *conn, const struct wire_event *status) {
     if (strcmp(status->name, "client_encoding") != 0 || strcmp(status->value, "UTF8") == 0) {
-        pg_prepared_outdate(conn);
+        if (pg_conn_is_bound(conn))
+            pg_prepared_outdate(&conn->prepared);
         return true;
     }
     pg_conn_break(conn, QURING_IN_DOUBT, "22021", "client_encoding was changed, but all texts are UTF-8 here");
@@ -122,7 +111,7 @@ static bool on_asynchronous(struct pg_conn *conn, const struct wire_event *event
     conn->async_bytes += bytes;
     if (conn->async_bytes <= ASYNC_BYTES_MAX)
         return true;
-    pg_conn_flight(conn, event->request)->limit = PG_LIMIT_NOTICE_BYTES;
+    pg_conn_request(conn, event->request)->limit = PG_LIMIT_NOTICE_BYTES;
     pg_conn_break(conn, QURING_IN_DOUBT, "54000", "a query got more than 16 MiB of notices");
     return false;
 }
@@ -136,19 +125,26 @@ static void on_barrier_violation(struct pg_conn *conn, const struct wire_event *
     pg_conn_break(conn, QURING_NOT_SENT, "08P01", message);
 }
 
+static void on_error(struct pg_conn *conn, struct pg_request *request, const struct wire_event *event) {
+    if (request->ops)
+        request->ops->error(conn, event);
+    else
+        pg_reply_error(request, event);
+}
+
 /* A message over the caller's limit was passed over: it costs its own query the answer, and nobody else. */
-static bool on_skipped(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event) {
+static bool on_skipped(struct pg_conn *conn, struct pg_request *request, const struct wire_event *event) {
     if (event->type == WIRE_MSG_ERROR_RESPONSE) {
         char message[PG_MESSAGE_BYTES];
         snprintf(message, sizeof message, "the server's error has %zu bytes, over message_bytes, so it was left out",
                  event->size);
         struct wire_event error = {.bound = event->bound, .request = event->request};
         error.error = (struct wire_error){.sqlstate = "54000", .message = message, .detail = "", .hint = ""};
-        pg_reply_error(conn, flight, &error);
+        on_error(conn, request, &error);
     } else if (event->type == WIRE_MSG_DATA_ROW) {
-        flight->limit = PG_LIMIT_MESSAGE_BYTES;
-        if (flight->query)
-            result_clear_rows(&flight->query->result);
+        request->limit = PG_LIMIT_MESSAGE_BYTES;
+        if (request->query)
+            result_clear_rows(&request->query->result);
     } else {
         return on_asynchronous(conn, event, event->size);
     }
@@ -157,28 +153,31 @@ static bool on_skipped(struct pg_conn *conn, struct pg_flight *flight, const str
 
 /* False: the connection takes nothing more. */
 static bool on_event(struct pg_conn *conn, const struct wire_event *event) {
-    struct pg_flight *flight = pg_conn_flight(conn, event->request);
+    struct pg_request *request = pg_conn_request(conn, event->request);
     switch (event->kind) {
     case WIRE_ROW:
-        on_row(conn, flight, event);
+        if (base_unlikely(request->ops != NULL))
+            request->ops->row(conn, event);
+        else
+            pg_reply_row(request, event);
         return true;
     case WIRE_COMPLETE:
-        pg_reply_complete(conn, flight, event);
+        pg_reply_complete(conn, request, event);
         return conn->state != PG_DRAINING;
     case WIRE_READY:
-        if (base_unlikely(flight->kind == PG_BARRIER))
-            pg_barrier_ready(conn, event);
+        if (base_unlikely(request->ops != NULL))
+            request->ops->ready(conn, event);
         else
             pg_reply_ready(conn, event);
         return conn->state != PG_DRAINING;
     case WIRE_PARAMETERS:
     case WIRE_COLUMNS:
-        if (on_describe(flight, event))
+        if (on_describe(request, event))
             return true;
         pg_conn_break(conn, QURING_IN_DOUBT, "53200", "out of memory while reading a statement's description");
         return false;
     case WIRE_ERROR:
-        pg_reply_error(conn, flight, event);
+        on_error(conn, request, event);
         return conn->state != PG_DRAINING;
     case WIRE_FATAL:
         pg_conn_break(conn, QURING_IN_DOUBT, event->error.sqlstate, event->error.message);
@@ -187,12 +186,12 @@ static bool on_event(struct pg_conn *conn, const struct wire_event *event) {
         pg_conn_break(conn, QURING_IN_DOUBT, "0A000", "a query began a COPY, which can't be carried out here");
         return false;
     case WIRE_SKIPPED:
-        return on_skipped(conn, flight, event);
+        return on_skipped(conn, request, event);
     case WIRE_VIOLATION:
         if (conn->state == PG_BARRIER_SENT)
             on_barrier_violation(conn, event);
         else if (event->over_limit)
-            on_message_over_limit(conn, flight, event);
+            on_message_over_limit(conn, request, event);
         else
             pg_conn_break(conn, QURING_PROTOCOL, "08P01", event->violation);
         return false;
@@ -255,28 +254,29 @@ static void conn_lost(struct stream *stream, int error) {
 
 /* ---- The end of a connection ---- */
 
-static void end_flight(struct pg_conn *conn, struct pg_flight *flight) {
-    struct query *query = flight->query;
-    bool sent = flight->first_byte < conn->stream.accepted_bytes;
-    if (query && !sent && !pg_conn_is_bound(conn) && !conn->db->base.closing)
+static void end_request(struct pg_conn *conn, struct pg_request *request) {
+    struct query *query = request->query;
+    const struct pg_reason *reason = &conn->reason;
+    bool sent = request->first_byte < conn->stream.accepted_bytes;
+    if (query && !sent && !pg_conn_is_bound(conn) && !conn->config->db->closing)
         return; /* goes back in line */
-    flight->query = NULL;
+    request->query = NULL;
     if (!query)
         return;
     result_clear_rows(&query->result);
-    bool over_limit = flight->limit && flight->limit != PG_LIMIT_MEMORY;
-    quring_status status = over_limit ? QURING_LIMIT : sent ? conn->reason : QURING_NOT_SENT;
-    query_fail(query, status, conn->sqlstate, "%s", conn->message);
+    bool over_limit = request->limit && request->limit != PG_LIMIT_MEMORY;
+    quring_status status = over_limit ? QURING_LIMIT : sent ? reason->status : QURING_NOT_SENT;
+    query_fail(query, status, reason->sqlstate, "%s", reason->message);
 }
 
 static void conn_closed(struct stream *stream) {
     struct pg_conn *conn = conn_of(stream);
     for (uint64_t r = conn->settled; r < conn->session.next; r++) {
-        end_flight(conn, pg_conn_flight(conn, r));
-        pg_flight_drop(pg_conn_flight(conn, r));
+        end_request(conn, pg_conn_request(conn, r));
+        pg_request_drop(pg_conn_request(conn, r));
     }
     for (uint64_t r = conn->session.next; r-- > conn->settled;) {
-        struct query *query = pg_conn_flight(conn, r)->query;
+        struct query *query = pg_conn_request(conn, r)->query;
         if (query)
             pg_query_restart(query);
     }
@@ -286,10 +286,10 @@ static void conn_closed(struct stream *stream) {
     conn->tls = NULL;
     buf_free(&conn->plain_in);
     buf_free(&conn->plain_out);
-    pg_prepared_forget_all(conn);
+    pg_prepared_end(&conn->prepared);
     pg_conn_move(conn, PG_DOWN);
     pg_conn_settle_unsent(conn);
-    pg_db_conn_down(conn);
+    conn->events->down(conn);
 }
 
 static const struct stream_events conn_events = {.received = conn_received, .lost = conn_lost, .closed = conn_closed};
@@ -297,13 +297,13 @@ static const struct stream_events conn_events = {.received = conn_received, .los
 /* ---- Connecting ---- */
 
 void pg_conn_failed(struct pg_conn *conn, const char *sqlstate, const char *message) {
-    pg_conn_reason(conn, QURING_NOT_SENT, sqlstate, message);
+    pg_conn_set_reason(conn, QURING_NOT_SENT, sqlstate, message);
     pg_conn_move(conn, PG_DOWN);
-    pg_db_conn_down(conn);
+    conn->events->down(conn);
 }
 
-bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect) {
-    struct quring_db *db = &conn->db->base;
+bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect, uint64_t nonce) {
+    struct quring_db *db = conn->config->db;
     if (!wire_session_init(&conn->session, db->options.depth, db->options.message_bytes))
         return false;
     if (stream_open(&conn->stream, db->host->ring, connect->fd, &conn_events, db->options.message_bytes,
@@ -312,16 +312,13 @@ bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect) {
         return false;
     }
     conn->tls = connect->tls;
-    conn->server_pid = connect->server_pid;
     db->server_pid = pg_conn_is_bound(conn) ? (uint32_t)connect->server_pid : 0;
     buf_init(&conn->plain_in, db->options.message_bytes + 4 * PLAIN_KEEP_BYTES);
     buf_init(&conn->plain_out, OUT_LIMIT_BYTES);
     conn->settled = 0;
     conn->group_open = false;
-    conn->nonce = rng_next(&conn->db->rng);
-    conn->nonce_seen = false;
-    conn->barrier_row_count = 0;
-    pg_names_begin(conn);
+    conn->barrier = (struct pg_barrier){.nonce = nonce, .server_pid = connect->server_pid};
+    pg_prepared_begin(&conn->prepared, nonce);
     conn->async_bytes = 0;
     pg_conn_move(conn, PG_BARRIER_SENT);
     return true;
@@ -351,33 +348,35 @@ void pg_conn_close(struct pg_conn *conn) {
     if (conn->state == PG_CONNECTING)
         pg_attempt_end(conn);
     else
-        timer_clear(conn->db->base.host->ring, &conn->timer);
+        timer_clear(pg_conn_ring(conn), &conn->timer);
     if (conn->state != PG_BARRIER_SENT && conn->state != PG_CONN_READY)
         return;
     send_terminate(conn);
     pg_conn_break(conn, QURING_SHUTDOWN, "57P01", "the database handle was closed");
 }
 
-bool pg_conn_init(struct pg_conn *conn, struct pg_db *db) {
-    uint64_t flights = 1;
-    while (flights < db->base.options.depth)
-        flights *= 2;
-    *conn = (struct pg_conn){.db = db, .source = &db->base.queue, .flight_mask = flights - 1};
+bool pg_conn_init(struct pg_conn *conn, const struct pg_conn_config *config, const struct pg_conn_events *events,
+                  struct queue *source) {
+    const quring_db_options *options = &config->db->options;
+    uint64_t capacity = 1;
+    while (capacity < options->depth)
+        capacity *= 2;
+    *conn = (struct pg_conn){.config = config, .events = events, .source = source, .request_mask = capacity - 1};
     conn->timer.fire = pg_attempt_timer;
-    conn->flights = calloc(flights, sizeof *conn->flights);
-    conn->prepared = calloc(db->base.options.statement_count, sizeof *conn->prepared);
-    return conn->flights && conn->prepared;
+    conn->requests = calloc(capacity, sizeof *conn->requests);
+    bool prepared = pg_prepared_init(&conn->prepared, options->statement_count);
+    return conn->requests && prepared;
 }
 
 void pg_conn_free(struct pg_conn *conn) {
-    free(conn->flights);
-    free(conn->prepared);
+    free(conn->requests);
+    pg_prepared_free(&conn->prepared);
 }
 
 /* ---- Queries ---- */
 
-/* False: there was no memory for its Sync, without which none of its members would ever end. */
-static bool end_group(struct pg_conn *conn) {
+/* Without Sync none of the group's members would ever end. */
+bool pg_conn_sync(struct pg_conn *conn) {
     if (!conn->group_open)
         return true;
     conn->group_open = false;
@@ -390,8 +389,6 @@ static bool end_group(struct pg_conn *conn) {
 }
 
 void pg_conn_flush(struct pg_conn *conn) {
-    if (!end_group(conn))
-        return;
     if (conn->tls && !pg_tls_seal(conn->tls, &conn->plain_out, stream_out(&conn->stream)))
         pg_conn_break(conn, QURING_IN_DOUBT, "08006", "the TLS session broke while sending, or memory ran out");
     stream_dirty(&conn->stream);
@@ -399,53 +396,53 @@ void pg_conn_flush(struct pg_conn *conn) {
 
 void pg_conn_send(struct pg_conn *conn, struct query *query) {
     bool alone = query->commit != QURING_COMMIT_GROUP || !query->statement->traits.groupable;
-    if (alone && !end_group(conn)) {
+    if (alone && !pg_conn_sync(conn)) {
         queue_put_back(query);
         return;
     }
-    uint64_t request = conn->session.next;
-    struct pg_flight *flight = pg_conn_flight(conn, request);
-    if (base_unlikely(!pg_request_encode(conn, query, flight, alone))) {
-        *flight = (struct pg_flight){0};
+    uint64_t ordinal = conn->session.next;
+    struct pg_request *request = pg_conn_request(conn, ordinal);
+    if (base_unlikely(!pg_request_encode(conn, query, request, alone))) {
+        *request = (struct pg_request){.query = NULL};
         query_fail(query, QURING_NOT_SENT, "54000", "the query does not fit a message of %d bytes, or memory ran out",
                    WIRE_SEND_BYTES_MAX);
         return;
     }
     query->sent = true; /* from here on only the loss of the connection keeps its bytes from going out */
     pg_query(query)->conn = conn;
-    pg_query(query)->request = request;
+    pg_query(query)->request = ordinal;
     conn->group_open = !alone;
 }
 
 /* Its bytes stay in the send buffer until the server reads them, and the caller does not pay for them any more. */
 static void charge_unsent(struct pg_conn *conn, struct query *query) {
-    uint64_t request = pg_query(query)->request, end = stream_position(&conn->stream);
+    uint64_t ordinal = pg_query(query)->request, end = stream_position(&conn->stream);
     size_t size = query->charged_bytes;
-    if (!conn->tls && request + 1 < conn->session.next) /* under TLS the requests of a turn share their place */
-        end = pg_conn_flight(conn, request + 1)->first_byte;
+    if (!conn->tls && ordinal + 1 < conn->session.next) /* under TLS the requests of a turn share their place */
+        end = pg_conn_request(conn, ordinal + 1)->first_byte;
     if (!conn->tls)
-        size = (size_t)(end - pg_conn_flight(conn, request)->first_byte);
+        size = (size_t)(end - pg_conn_request(conn, ordinal)->first_byte);
     if (end <= conn->stream.accepted_bytes)
         return;
-    conn->unsent_bytes += size;
-    conn->db->base.host->unsent_bytes += size;
-    if (conn->unsent_until < end)
-        conn->unsent_until = end;
+    conn->unsent.bytes += size;
+    conn->config->db->host->unsent_bytes += size;
+    if (conn->unsent.until < end)
+        conn->unsent.until = end;
 }
 
 void pg_conn_settle_unsent(struct pg_conn *conn) {
-    if (conn->state != PG_DOWN && conn->stream.accepted_bytes < conn->unsent_until)
+    if (conn->state != PG_DOWN && conn->stream.accepted_bytes < conn->unsent.until)
         return;
-    conn->db->base.host->unsent_bytes -= conn->unsent_bytes;
-    conn->unsent_bytes = 0;
-    conn->unsent_until = 0;
+    conn->config->db->host->unsent_bytes -= conn->unsent.bytes;
+    conn->unsent.bytes = 0;
+    conn->unsent.until = 0;
 }
 
 void pg_conn_abandon(struct pg_conn *conn, struct query *query, quring_status status) {
-    struct pg_flight *flight = pg_conn_flight(conn, pg_query(query)->request);
-    PRE(flight->query == query);
+    struct pg_request *request = pg_conn_request(conn, pg_query(query)->request);
+    PRE(request->query == query);
     charge_unsent(conn, query);
-    flight->query = NULL;
+    request->query = NULL;
     result_clear_rows(&query->result);
     query_fail(query, status, "57014", "%s",
                status == QURING_TIMEOUT    ? "its timeout passed; the server may still carry it out"

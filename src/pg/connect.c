@@ -4,8 +4,8 @@
  * block for seconds. Then the socket is taken from it: a duplicate of the descriptor becomes ours, /dev/null goes under
  * libpq's own, and PQfinish() frees its 37 KB while the link lives on.
  */
+#include "pg/connect.h"
 #include "base/utf8.h"
-#include "pg/pg.h"
 #include "pg/tls.h"
 
 #include <ctype.h>

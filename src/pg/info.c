@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "pg/info.h"
+
 #include "base/utf8.h"
 #include "core/value.h"
-#include "pg/pg.h"
 
 #include <stdlib.h>
 #include <string.h>

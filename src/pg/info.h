@@ -4,7 +4,7 @@
 #define QURING_PG_INFO_H
 
 #include "core/columns.h"
-#include "wire/decode.h"
+#include "wire/session.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -10,7 +10,7 @@
 #include "base/cursor.h"
 #include "engine/engine.h"
 #include "lite/url.h"
-#include "pg/pg.h"
+#include "pg/connect.h"
 #include "ring/port_sim.h"
 
 #include <stdlib.h>

@@ -3,7 +3,7 @@
 
 #include "base/cursor.h"
 #include "lib/replies.h"
-#include "pg/pg.h"
+#include "pg/connect.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

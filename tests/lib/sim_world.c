@@ -39,7 +39,8 @@ int world_open_db(struct world *world, const quring_db_options *options) {
     CALL(error, quring_db_open(world->engine, "host=sim dbname=sim", options, &db));
     if (error)
         return error;
-    base_container_of(db, struct pg_db, base)->rng = *sim_rng(world->sim); /* jitter must be the same again */
+    base_container_of(db, struct pg_db, base)->pool.attempts.rng =
+        *sim_rng(world->sim); /* jitter must be the same again */
     world->db = db;
     return 0;
 }

@@ -4,7 +4,7 @@
  * used OpenSSL before any test begins, and what OpenSSL does at the end is decided by its first use. Needs no server.
  * Exit status: 0, 1 when OpenSSL was gone, 77 where there is no io_uring.
  */
-#include "pg/pg.h"
+#include "pg/connect.h"
 #include "quring/quring.h"
 
 #include <errno.h>

@@ -3,7 +3,8 @@
  * libpq gets stuck while it connects: queries end in time all the same, closing does not wait, and the thread that is
  * inside ends by itself, with what it made. Needs no server: one here speaks as much of the protocol as it takes.
  */
-#include "pg/pg.h"
+#include "base/bytes.h"
+#include "pg/connect.h"
 #include "quring/quring.h"
 
 #include <arpa/inet.h>

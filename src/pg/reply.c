@@ -1,10 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /* What the server's replies mean for their queries: whether they ended well, failed, or run again with their group. */
-#include "pg/pg.h"
+#include "pg/conn.h"
 
 #include <string.h>
 
 /* ---- Replies ---- */
+
+void pg_reply_row(struct pg_request *request, const struct wire_event *event) {
+    if (base_unlikely(!request->query))
+        return;
+    struct quring_result *result = &request->query->result;
+    if (request->limit || result_append_row(result, event->body, event->size))
+        return;
+    request->limit = result->row_count >= result->row_limit ? PG_LIMIT_ROW_COUNT
+                     : result_is_full(result, event->size)  ? PG_LIMIT_RESULT_BYTES
+                                                            : PG_LIMIT_MEMORY;
+    result_clear_rows(result);
+}
 
 /* INSERT, UPDATE, DELETE and MERGE; SELECT, FETCH, MOVE and COPY count rows too, but change none. */
 static bool tag_changes(const char *tag, size_t words) {
@@ -31,37 +43,37 @@ static bool tag_is_plain(const struct wire_event *event) {
 }
 
 /* COMMIT of a transaction that had failed is carried out, and says ROLLBACK. */
-static void check_commit(struct pg_flight *flight, const struct wire_event *event) {
+static void check_commit(struct pg_request *request, const struct wire_event *event) {
     bool rolled_back = event->tag_length == 8 && memcmp(event->tag, "ROLLBACK", 8) == 0;
-    if (!rolled_back || flight->statement->traits.effect != EFFECT_COMMITS)
+    if (!rolled_back || request->statement->traits.effect != EFFECT_COMMITS)
         return;
-    flight->failed = true;
-    if (flight->query)
-        error_set(&flight->query->error, "40000",
+    request->outcome = PG_FAILED;
+    if (request->query)
+        error_set(&request->query->error, "40000",
                   "the transaction was rolled back, not committed: a statement in it had failed", NULL, NULL, 0);
 }
 
 /* A server says otherwise at Bind, in an error. */
-static bool took_its_parameters(struct pg_conn *conn, const struct pg_flight *flight) {
-    if (base_likely(!flight->described || flight->info->param_count == flight->param_count))
+static bool took_its_parameters(struct pg_conn *conn, const struct pg_request *request) {
+    if (base_likely(!request->described || request->info->param_count == request->param_count))
         return true;
     pg_conn_break(conn, QURING_PROTOCOL, "08P01",
                   "a statement was carried out whose ParameterDescription has another count than its parameters");
     return false;
 }
 
-void pg_reply_complete(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event) {
-    if (!took_its_parameters(conn, flight))
+void pg_reply_complete(struct pg_conn *conn, struct pg_request *request, const struct wire_event *event) {
+    if (!took_its_parameters(conn, request))
         return;
-    flight->completed = true;
+    request->outcome = PG_COMPLETED;
     if (base_unlikely(!tag_is_plain(event))) {
-        flight->unforeseen = true;
-        if (flight->statement)
-            check_commit(flight, event);
+        request->unforeseen = true;
+        if (request->statement)
+            check_commit(request, event);
     }
-    if (!flight->query)
+    if (!request->query)
         return;
-    struct quring_result *result = &flight->query->result;
+    struct quring_result *result = &request->query->result;
     size_t words;
     uint64_t rows = wire_tag_rows(event->tag, event->tag_length, &words);
     result_set_command(result, event->tag, words);
@@ -82,31 +94,36 @@ static bool is_class(const struct wire_error *error, const char *class) {
  * ALTER TABLE. One that was kept has the parameters' types of its Parse: these may be gone (XX000), or take this value no
  * more (22), or the column takes them no more (42). A constant of a type that is gone shows only when it runs.
  */
-static bool is_stale(const struct pg_flight *flight, const struct wire_event *event) {
+static bool is_stale(const struct pg_request *request, const struct wire_event *event) {
     const struct wire_error *error = &event->error;
-    bool kept = flight->kind == PG_BOUND, gone = is_sqlstate(error, "XX000");
+    bool kept = request->kind == PG_BOUND, gone = is_sqlstate(error, "XX000");
     if (event->bound)
         return kept && gone;
     if (is_sqlstate(error, "0A000") || is_sqlstate(error, "26000"))
-        return kept || flight->described;
+        return kept || request->described;
     return kept && (gone || is_class(error, "22") || is_class(error, "42"));
 }
 
-void pg_reply_error(struct pg_conn *conn, struct pg_flight *flight, const struct wire_event *event) {
+static enum pg_outcome failure(const struct pg_request *request, const struct wire_event *event) {
     const struct wire_error *error = &event->error;
-    flight->failed = true;
-    /* Statement completion unknown; transaction resolution unknown. */
-    flight->in_doubt = is_sqlstate(error, "40003") || is_sqlstate(error, "08007");
-    /* At the commit; or chosen to resolve a conflict or deadlock that its group may have run into. */
-    flight->blameless = flight->completed || is_sqlstate(error, "40001") || is_sqlstate(error, "40P01");
-    flight->stale = is_stale(flight, event);
-    flight->bound = event->bound;
-    if (flight->kind == PG_BARRIER)
-        pg_conn_break(conn, QURING_NOT_SENT, error->sqlstate, error->message);
-    if (!flight->query)
+    if (is_sqlstate(error, "40003") ||
+        is_sqlstate(error, "08007")) /* statement completion, transaction resolution unknown */
+        return PG_FAILED_IN_DOUBT;
+    if (request->outcome == PG_COMPLETED)
+        return PG_FAILED_AT_COMMIT;
+    if (is_sqlstate(error, "40001") || is_sqlstate(error, "40P01"))
+        return PG_FAILED_IN_CONFLICT;
+    return request->plan_refused && !event->bound ? PG_FAILED_STALE : PG_FAILED;
+}
+
+void pg_reply_error(struct pg_request *request, const struct wire_event *event) {
+    const struct wire_error *error = &event->error;
+    request->plan_refused = is_stale(request, event);
+    request->outcome = (uint8_t)failure(request, event);
+    if (!request->query)
         return;
-    result_clear_rows(&flight->query->result);
-    error_set(&flight->query->error, error->sqlstate, error->message, error->detail, error->hint, error->position);
+    result_clear_rows(&request->query->result);
+    error_set(&request->query->error, error->sqlstate, error->message, error->detail, error->hint, error->position);
 }
 
 void pg_reply_notice(struct query *query, const struct wire_error *notice) {
@@ -134,14 +151,13 @@ void pg_reply_notice(struct query *query, const struct wire_error *notice) {
  *   ENDED     a reply's tag is of a statement that may have ended the transaction in the middle of its group
  *   OPEN      ReadyForQuery says that the transaction goes on, and it ends with this shared connection
  */
-enum outcome { OUTCOME_DONE, OUTCOME_UNDONE, OUTCOME_UNKNOWN, OUTCOME_ENDED, OUTCOME_OPEN };
+enum group_outcome { GROUP_DONE, GROUP_UNDONE, GROUP_UNKNOWN, GROUP_ENDED, GROUP_OPEN };
 
 static const char *const doubts[][2] = {
-    [OUTCOME_UNKNOWN] = {"40003",
-                         "the server can't tell whether the transaction that this statement shared took effect"},
-    [OUTCOME_ENDED] = {"40003", "another statement may have ended the transaction that this one shared"},
-    [OUTCOME_OPEN] = {"25001", "a transaction was left open on a shared connection, and is rolled back with all in it "
-                               "as that is closed"},
+    [GROUP_UNKNOWN] = {"40003", "the server can't tell whether the transaction that this statement shared took effect"},
+    [GROUP_ENDED] = {"40003", "another statement may have ended the transaction that this one shared"},
+    [GROUP_OPEN] = {"25001", "a transaction was left open on a shared connection, and is rolled back with all in it "
+                             "as that is closed"},
 };
 
 void pg_query_restart(struct query *query) {
@@ -156,21 +172,21 @@ void pg_query_restart(struct query *query) {
  * Whether this member runs again: its plan was stale before anything ran, or all of its group was undone and it was not
  * to blame. On a bound connection it may not fall behind those that were sent after it.
  */
-static bool runs_again(const struct pg_conn *conn, const struct wire_event *ready, enum outcome outcome,
-                       const struct pg_flight *flight) {
-    if (!flight->query || outcome >= OUTCOME_UNKNOWN)
+static bool runs_again(const struct pg_conn *conn, const struct wire_event *ready, enum group_outcome outcome,
+                       const struct pg_request *request) {
+    if (!request->query || outcome >= GROUP_UNKNOWN)
         return false;
-    if (!flight->stale || flight->bound)
-        return outcome == OUTCOME_UNDONE && (!flight->failed || flight->blameless);
+    if (request->outcome != PG_FAILED_STALE)
+        return outcome == GROUP_UNDONE && request->outcome != PG_FAILED && request->outcome != PG_FAILED_IN_DOUBT;
     bool followed = pg_conn_is_bound(conn) && conn->session.next > ready->request + 1;
-    return !flight->query->retried && !followed && ready->transaction == 'I';
+    return !request->query->retried && !followed && ready->transaction == 'I';
 }
 
-static void finish_in_doubt(struct query *query, const struct pg_flight *flight, enum outcome outcome) {
-    if (flight->failed && !flight->in_doubt && !flight->completed)
-        query_finish(query, QURING_SERVER_ERROR); /* whatever became of the others */
-    else if (flight->failed)
+static void finish_in_doubt(struct query *query, const struct pg_request *request, enum group_outcome outcome) {
+    if (request->outcome == PG_FAILED_AT_COMMIT || request->outcome == PG_FAILED_IN_DOUBT)
         query_finish(query, QURING_IN_DOUBT);
+    else if (pg_request_failed(request))
+        query_finish(query, QURING_SERVER_ERROR); /* whatever became of the others */
     else
         query_fail(query, QURING_IN_DOUBT, doubts[outcome][0], "%s", doubts[outcome][1]);
 }
@@ -191,69 +207,69 @@ static void finish_over_limit(struct query *query, enum pg_limit limit) {
                    (unsigned long long)options->result_bytes);
 }
 
-static void finish_flight(struct pg_flight *flight, enum outcome outcome) {
-    struct query *query = flight->query;
-    flight->query = NULL;
+static void finish(struct pg_request *request, enum group_outcome outcome) {
+    struct query *query = request->query;
+    request->query = NULL;
     if (!query)
         return;
-    if (base_unlikely(outcome >= OUTCOME_UNKNOWN))
-        finish_in_doubt(query, flight, outcome);
-    else if (base_likely(!flight->failed && !flight->limit))
+    if (base_unlikely(outcome >= GROUP_UNKNOWN))
+        finish_in_doubt(query, request, outcome);
+    else if (base_likely(!pg_request_failed(request) && !request->limit))
         query_finish(query, QURING_OK);
-    else if (flight->failed)
+    else if (pg_request_failed(request))
         query_finish(query, QURING_SERVER_ERROR);
     else
-        finish_over_limit(query, (enum pg_limit)flight->limit);
+        finish_over_limit(query, (enum pg_limit)request->limit);
 }
 
-static enum outcome settle_group(struct pg_conn *conn, const struct wire_event *ready) {
+static enum group_outcome settle_group(struct pg_conn *conn, const struct wire_event *ready) {
     bool several = ready->request > ready->first;
-    enum outcome outcome = OUTCOME_DONE;
+    enum group_outcome outcome = GROUP_DONE;
     for (uint64_t r = ready->first; r <= ready->request; r++) {
-        struct pg_flight *flight = pg_conn_flight(conn, r);
-        if (base_unlikely(flight->kind == PG_NAMED || flight->stale))
-            pg_request_settle(conn, flight);
-        if (base_likely(!flight->failed && !flight->unforeseen))
+        struct pg_request *request = pg_conn_request(conn, r);
+        if (base_unlikely(request->kind == PG_NAMED || request->plan_refused))
+            pg_request_settle(conn, request);
+        if (base_likely(!pg_request_failed(request) && !request->unforeseen))
             continue;
-        if (flight->in_doubt)
-            outcome = OUTCOME_UNKNOWN;
-        else if (several && flight->unforeseen)
-            outcome = OUTCOME_ENDED;
-        else if (several && outcome == OUTCOME_DONE)
-            outcome = OUTCOME_UNDONE;
+        if (request->outcome == PG_FAILED_IN_DOUBT)
+            outcome = GROUP_UNKNOWN;
+        else if (several && request->unforeseen)
+            outcome = GROUP_ENDED;
+        else if (several && outcome == GROUP_DONE)
+            outcome = GROUP_UNDONE;
     }
     bool open = ready->transaction != 'I' && !pg_conn_is_bound(conn);
-    return base_unlikely(open) ? OUTCOME_OPEN : outcome;
+    return base_unlikely(open) ? GROUP_OPEN : outcome;
 }
 
 /* Backwards, for each goes to the front of the line. */
 static void run_again(struct pg_conn *conn, const struct wire_event *ready) {
     for (uint64_t r = ready->request + 1; r-- > ready->first;) {
-        struct query *query = pg_conn_flight(conn, r)->query;
+        struct query *query = pg_conn_request(conn, r)->query;
         if (!query)
             continue;
-        query->retried = pg_conn_flight(conn, r)->stale;
+        query->retried = pg_conn_request(conn, r)->plan_refused;
         query->commit = QURING_COMMIT_EACH;
         pg_query_restart(query);
     }
 }
 
 void pg_reply_ready(struct pg_conn *conn, const struct wire_event *ready) {
-    enum outcome outcome = settle_group(conn, ready);
+    enum group_outcome outcome = settle_group(conn, ready);
     bool again = false;
     for (uint64_t r = ready->first; r <= ready->request; r++) {
-        struct pg_flight *flight = pg_conn_flight(conn, r);
-        bool well = outcome == OUTCOME_DONE && !flight->stale;
-        if (base_likely(well || !runs_again(conn, ready, outcome, flight)))
-            finish_flight(flight, outcome);
+        struct pg_request *request = pg_conn_request(conn, r);
+        bool well = outcome == GROUP_DONE && !request->plan_refused;
+        if (base_likely(well || !runs_again(conn, ready, outcome, request)))
+            finish(request, outcome);
         else
             again = true;
-        pg_flight_drop(flight);
+        pg_request_drop(request);
     }
     if (base_unlikely(again))
         run_again(conn, ready);
     conn->settled = ready->request + 1;
     conn->async_bytes = 0;
-    if (base_unlikely(outcome == OUTCOME_OPEN))
+    if (base_unlikely(outcome == GROUP_OPEN))
         pg_conn_break(conn, QURING_IN_DOUBT, "25001", "a query left a transaction open on a shared connection");
 }

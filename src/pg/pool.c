@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT */
+#include "pg/pool.h"
+
+#include "pg/url.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { BACKLOG_BYTES = 4 << 20 }; /* a connection with more than this to send takes no more queries */
+
+static const uint64_t BACKOFF_NS = 50000000, BACKOFF_MAX_NS = 2000000000;
+
+static struct pg_pool *pool_of(const struct pg_conn *conn) {
+    return base_container_of(conn->config, struct pg_pool, config);
+}
+
+static struct ring *ring_of(const struct pg_pool *pool) {
+    return pool->db->host->ring;
+}
+
+/* ---- Outages ---- */
+
+/* The edges of the diagram in pool.h. */
+static void pool_move(struct pg_pool *pool, enum pg_pool_state to) {
+    static const uint8_t next[] = {
+        [PG_POOL_TRYING] = 1 << PG_POOL_UP,
+        [PG_POOL_UP] = 1 << PG_POOL_OUTAGE,
+        [PG_POOL_OUTAGE] = 1 << PG_POOL_UP | 1 << PG_POOL_TRYING,
+    };
+    struct ring *ring = ring_of(pool);
+    PRE(next[pool->state] >> to & 1);
+    pool->state = (uint8_t)to;
+    if (to == PG_POOL_OUTAGE)
+        (void)timer_set(ring, &pool->outage, ring_now_ns(ring) + pool->db->options.reconnect_wait_ns);
+    else
+        timer_clear(ring, &pool->outage);
+}
+
+static void fail_waiting(struct pg_pool *pool, const struct pg_conn *why) {
+    queue_fail(&pool->db->queue, QURING_NOT_SENT, why->reason.sqlstate, why->reason.message);
+}
+
+/* Refusals that another attempt does not change: authorisation (28), no such database (3D), no privilege (42501). */
+static bool is_permanent(const char *sqlstate) {
+    return strncmp(sqlstate, "28", 2) == 0 || strncmp(sqlstate, "3D", 2) == 0 || strcmp(sqlstate, "42501") == 0;
+}
+
+static void outage_fired(struct timer *timer) {
+    struct pg_pool *pool = base_container_of(timer, struct pg_pool, outage);
+    if (pool->ready_count) {
+        pool_move(pool, PG_POOL_UP); /* before any query could be given to it */
+        return;
+    }
+    pool_move(pool, PG_POOL_TRYING);
+    if (pool->last_down)
+        fail_waiting(pool, pool->last_down);
+}
+
+/* With no connection, waiting queries end at once, or once they have waited long enough. */
+static void end_or_wait(struct pg_pool *pool, const struct pg_conn *why) {
+    if (pool->ready_count)
+        return;
+    if (pool->state == PG_POOL_TRYING || is_permanent(why->reason.sqlstate))
+        fail_waiting(pool, why);
+    else if (pool->state == PG_POOL_UP)
+        pool_move(pool, PG_POOL_OUTAGE);
+}
+
+/* ---- Attempts ---- */
+
+static bool retry_later(struct pg_conn *conn) {
+    struct ring *ring = pg_conn_ring(conn);
+    uint32_t doublings = conn->attempts < 6 ? conn->attempts : 6;
+    uint64_t backoff = BACKOFF_NS << doublings;
+    if (backoff > BACKOFF_MAX_NS)
+        backoff = BACKOFF_MAX_NS;
+    uint64_t jittered = backoff / 2 + rng_below(&conn->config->attempts->rng, backoff / 2 + 1);
+    return timer_set(ring, &conn->timer, ring_now_ns(ring) + jittered);
+}
+
+static bool is_attempting(const struct pg_conn *conn) {
+    return conn->state == PG_CONNECTING || conn->state == PG_BARRIER_SENT;
+}
+
+static bool is_trying(const struct pg_conn *conn) {
+    return is_attempting(conn) || heap_contains(&conn->timer.node);
+}
+
+/* A bound connection went, and with it what its queries rely on: no other takes its place. */
+static bool is_lost(const struct pg_conn *conn) {
+    return conn->state == PG_DOWN && conn->was_up && pg_conn_is_bound(conn);
+}
+
+/* At most one connection may try while none is up: cancels the other pending attempts, keeping the earliest. */
+static void leave_one_trying(struct pg_pool *pool) {
+    struct pg_conn *kept = NULL;
+    for (uint32_t i = 0; i < pool->conn_count; i++) {
+        struct pg_conn *conn = &pool->conns[i];
+        bool attempting = is_attempting(conn);
+        if (attempting || (is_trying(conn) && (!kept || conn->timer.node.key < kept->timer.node.key)))
+            kept = conn;
+        if (attempting)
+            break;
+    }
+    for (uint32_t i = 0; i < pool->conn_count; i++)
+        if (&pool->conns[i] != kept && pool->conns[i].state == PG_DOWN)
+            timer_clear(ring_of(pool), &pool->conns[i].timer);
+}
+
+/* Starts or schedules attempts: for every connection that is down if one is up, else for a single one. */
+static void plan_attempts(struct pg_pool *pool) {
+    if (pool->db->closing)
+        return;
+    if (!pool->ready_count)
+        leave_one_trying(pool);
+    bool trying = false;
+    for (uint32_t i = 0; i < pool->conn_count; i++)
+        trying |= is_trying(&pool->conns[i]);
+    for (uint32_t i = 0; i < pool->conn_count; i++) {
+        struct pg_conn *conn = &pool->conns[i];
+        if (pool->attempts.count == PG_ATTEMPTS_MAX)
+            return;
+        if (conn->state != PG_DOWN || is_lost(conn) || is_trying(conn) || (trying && !pool->ready_count))
+            continue;
+        if (!conn->attempts || !retry_later(conn))
+            pg_attempt_start(conn);
+        trying = true;
+    }
+}
+
+/* ---- What connections report ---- */
+
+static void conn_up(struct pg_conn *conn) {
+    struct pg_pool *pool = pool_of(conn);
+    pool->ready_count++;
+    pool->db->host->stats.connect_count++;
+    pool->db->host->stats.connection_count++;
+    plan_attempts(pool);
+}
+
+static void conn_lost(struct pg_conn *conn) {
+    pool_of(conn)->ready_count--;
+}
+
+static void conn_down(struct pg_conn *conn) {
+    struct pg_pool *pool = pool_of(conn);
+    struct quring_db *db = pool->db;
+    if (conn->was_up) {
+        db->host->stats.connection_count--;
+        db->host->stats.connection_lost_count += !db->closing;
+    } else {
+        db->host->stats.connect_failure_count += !db->closing;
+    }
+    pool->last_down = conn;
+    if (db->closing)
+        return;
+    conn->attempts++;
+    db->server_pid = 0;
+    if (is_lost(conn))
+        return; /* the rest of a transaction must not run outside it: admit_bound() ends what comes */
+    end_or_wait(pool, conn);
+    conn->was_up = false;
+    plan_attempts(pool);
+}
+
+static void conn_attempt_ended(struct pg_conn *conn) {
+    plan_attempts(pool_of(conn));
+}
+
+static void conn_postponed(struct pg_conn *conn) {
+    struct pg_pool *pool = pool_of(conn);
+    pool->last_down = conn;
+    conn->attempts++;
+    end_or_wait(pool, conn);
+    (void)retry_later(conn);
+}
+
+static const struct pg_conn_events conn_events = {.up = conn_up,
+                                                  .lost = conn_lost,
+                                                  .down = conn_down,
+                                                  .attempt_ended = conn_attempt_ended,
+                                                  .postponed = conn_postponed};
+
+/* ---- Admission ---- */
+
+static uint32_t conn_room(const struct pg_conn *conn) {
+    uint64_t load = conn->session.next - conn->settled;
+    if (conn->state != PG_CONN_READY || load >= conn->config->db->options.depth ||
+        stream_backlog_bytes(&conn->stream) + buf_size(&conn->plain_out) > BACKLOG_BYTES)
+        return PG_LOAD_NONE;
+    return (uint32_t)load;
+}
+
+/* The server works on a request that nobody waits for any more, and all that is sent now waits behind it. */
+static bool is_held_up(const struct pg_conn *conn) {
+    return wire_session_outstanding(&conn->session) && !pg_conn_request(conn, conn->session.head)->query;
+}
+
+static uint32_t conn_load(const struct pg_conn *conn) {
+    uint32_t load = conn_room(conn);
+    bool decided = load == 0 || load == PG_LOAD_NONE;
+    return decided || base_likely(!is_held_up(conn)) ? load : load | PG_LOAD_HELD_UP;
+}
+
+/* Gives a run of queries to the least loaded connection, up to the load of the next one. False: none takes any. */
+static bool admit_run(struct pg_pool *pool) {
+    uint32_t least = 0;
+    uint32_t second = PG_LOAD_HELD_UP + pool->db->options.depth;
+    for (uint32_t i = 1; i < pool->conn_count; i++) {
+        if (pool->loads[i] < pool->loads[least]) {
+            second = pool->loads[least] < second ? pool->loads[least] : second;
+            least = i;
+        } else if (pool->loads[i] < second) {
+            second = pool->loads[i];
+        }
+    }
+    if (pool->loads[least] == PG_LOAD_NONE)
+        return false;
+    struct pg_conn *conn = &pool->conns[least];
+    uint32_t count = second > pool->loads[least] ? second - pool->loads[least] : 1u;
+    uint32_t held = pool->loads[least] & PG_LOAD_HELD_UP; /* which no query more that is sent changes */
+    struct query *query;
+    while (count-- && pool->loads[least] != PG_LOAD_NONE && (query = queue_take(&pool->db->queue))) {
+        pg_conn_send(conn, query);
+        pool->loads[least] = conn_room(conn) | held;
+    }
+    return true;
+}
+
+static void flush(struct pg_conn *conn) {
+    if (buf_size(pg_conn_out(conn)) && pg_conn_sync(conn))
+        pg_conn_flush(conn);
+}
+
+static void admit_bound(struct queue *queue, struct pg_conn *conn) {
+    struct query *query;
+    if (base_unlikely(is_lost(conn)))
+        queue_fail(queue, QURING_NOT_SENT, conn->reason.sqlstate, conn->reason.message);
+    while (conn_room(conn) != PG_LOAD_NONE && (query = queue_take(queue)))
+        pg_conn_send(conn, query);
+    flush(conn);
+}
+
+static void admit_shared(struct pg_pool *pool) {
+    if (!pool->ready_count)
+        return;
+    for (uint32_t i = 0; i < pool->conn_count; i++)
+        pool->loads[i] = conn_load(&pool->conns[i]);
+    while (pool->db->queue.waiting_count && admit_run(pool))
+        ;
+    for (uint32_t i = 0; i < pool->conn_count; i++)
+        flush(&pool->conns[i]);
+}
+
+void pg_pool_admit(struct pg_pool *pool, struct queue *queue) {
+    PRE(queue->db == pool->db);
+    if (queue->bound)
+        admit_bound(queue, queue->bound);
+    else
+        admit_shared(pool);
+}
+
+/*
+ * The pool is up when queries can be given to a connection. One that came up and went down again before that has served
+ * none, and those that wait go on waiting as long as they did.
+ */
+void pg_pool_advance(struct pg_pool *pool) {
+    for (uint32_t i = 0; base_unlikely(pool->db->host->unsent_bytes != 0) && i < pool->conn_count; i++)
+        pg_conn_settle_unsent(&pool->conns[i]);
+    if (base_unlikely(pool->state != PG_POOL_UP && pool->ready_count))
+        pool_move(pool, PG_POOL_UP);
+}
+
+/* ---- Open and close ---- */
+
+void pg_pool_free(struct pg_pool *pool) {
+    pg_detached_drop(pool->attempts.detached);
+    for (uint32_t i = 0; pool->conns && i < pool->conn_count; i++)
+        pg_conn_free(&pool->conns[i]);
+    ring_sockets_give(ring_of(pool), pool->socket_count);
+    free(pool->conns);
+    free(pool->loads);
+    free(pool->conninfo);
+}
+
+static uint64_t seed(const struct pg_pool *pool) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_nsec * 0x9e3779b97f4a7c15u ^ (uint64_t)now.tv_sec ^ (uint64_t)(uintptr_t)pool;
+}
+
+static bool make_parts(struct pg_pool *pool, const char *url) {
+    pool->conninfo = strdup(url);
+    pool->conns = calloc(pool->conn_count, sizeof *pool->conns);
+    pool->loads = calloc(pool->conn_count, sizeof *pool->loads);
+    pool->attempts = (struct pg_attempts){.conninfo = pool->conninfo,
+                                          .connector = pg_current_connector(),
+                                          .detached = pg_detached_new(),
+                                          .rng = {.state = seed(pool)}};
+    if (!pool->attempts.detached || !pool->conninfo || !pool->conns || !pool->loads)
+        return false;
+    for (uint32_t i = 0; i < pool->conn_count; i++)
+        if (!pg_conn_init(&pool->conns[i], &pool->config, &conn_events, &pool->db->queue))
+            return false;
+    return true;
+}
+
+int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, uint64_t *kept_bytes) {
+    *pool = (struct pg_pool){.db = db, .conn_count = db->options.connection_count};
+    pool->config = (struct pg_conn_config){.db = db, .attempts = &pool->attempts, .kept_bytes = kept_bytes};
+    pool->outage.fire = outage_fired;
+    if (!ring_sockets_take(ring_of(pool), pool->conn_count))
+        return host_error(db->host, QURING_EFULL, "connection_count %u: the engine's own limit of sockets leaves fewer",
+                          pool->conn_count);
+    pool->socket_count = pool->conn_count;
+    if (!make_parts(pool, url)) {
+        pg_pool_free(pool);
+        return host_error(db->host, QURING_ENOMEM, "no memory for the database handle");
+    }
+    if (db->options.exclusive)
+        db->queue.bound = &pool->conns[0];
+    pg_attempt_start(&pool->conns[0]);
+    return 0;
+}
+
+void pg_pool_close(struct pg_pool *pool) {
+    timer_clear(ring_of(pool), &pool->outage);
+    for (uint32_t i = 0; i < pool->conn_count; i++)
+        pg_conn_close(&pool->conns[i]);
+}
+
+bool pg_pool_is_closed(const struct pg_pool *pool) {
+    for (uint32_t i = 0; i < pool->conn_count; i++)
+        if (pool->conns[i].state != PG_DOWN)
+            return false;
+    return true;
+}

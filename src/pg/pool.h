@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The connections to one server: which of them try to connect and when, how long queries wait for one, and which one a
+ * query is given to.
+ *
+ *      TRYING --a connection can be given queries--> UP --the last is lost--> OUTAGE --reconnect_wait_ns--> TRYING
+ *                                                    ^                          |
+ *                                                    +--a connection can be ----+
+ *
+ *   TRYING   there never was a connection, or queries have waited long enough for another: a failed attempt ends them
+ *   UP       or not yet: the first failure after the loss of the last one begins the outage
+ *   OUTAGE   the server was there, and queries wait for it
+ *
+ * While none is up, one connection alone tries, so a server that is down or starting is asked by one, not by all; its
+ * success starts the others. Failed attempts back off exponentially, with jitter. A server that refuses us for good
+ * (wrong password, no such database) ends waiting queries with its own words in any state.
+ */
+#ifndef QURING_PG_POOL_H
+#define QURING_PG_POOL_H
+
+#include "pg/conn.h"
+
+enum pg_pool_state { PG_POOL_TRYING, PG_POOL_UP, PG_POOL_OUTAGE };
+
+struct pg_pool {
+    struct quring_db *db;
+    struct pg_conn_config config;
+    struct pg_attempts attempts;
+    char *conninfo;
+    struct pg_conn *conns;
+    uint32_t conn_count;
+    uint32_t socket_count; /* set aside in the ring */
+    uint32_t ready_count;  /* in PG_CONN_READY */
+    uint32_t *loads;       /* requests out on each connection, | PG_LOAD_HELD_UP; PG_LOAD_NONE while it takes none */
+    uint8_t state;         /* enum pg_pool_state */
+    const struct pg_conn *last_down;
+    struct timer outage; /* set in OUTAGE: when queries have waited long enough */
+};
+
+/* HELD_UP is a bit over any number of requests; NONE has all bits, so it stays what it is with that one. */
+enum { PG_LOAD_HELD_UP = 1 << 16, PG_LOAD_NONE = INT32_MAX };
+
+/* Takes sockets from the ring, and begins to connect. A QURING_E* with host_error() set: nothing of it is left. */
+int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, uint64_t *kept_bytes);
+
+/* Begins to close its connections. */
+void pg_pool_close(struct pg_pool *pool);
+bool pg_pool_is_closed(const struct pg_pool *pool); /* all are DOWN */
+void pg_pool_free(struct pg_pool *pool);
+
+/* Once a turn, before queries are admitted. */
+void pg_pool_advance(struct pg_pool *pool);
+
+/* Gives waiting queries to connections, and hands what was encoded to the ring. */
+void pg_pool_admit(struct pg_pool *pool, struct queue *queue);
+
+#endif

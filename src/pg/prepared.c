@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+#include "pg/prepared.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
+
+/* The edges of the diagram in prepared.h, but for the end of the connection. */
+static void prepared_move(struct pg_prepared *place, enum pg_prepared_state to) {
+    static const uint8_t next[] = {
+        [PG_ABSENT] = 1 << PG_PENDING,
+        [PG_PENDING] = 1 << PG_READY | 1 << PG_ABSENT,
+        [PG_READY] = 1 << PG_PENDING,
+    };
+    PRE(place->state <= PG_READY && (next[place->state] >> to & 1));
+    place->state = (uint8_t)to;
+}
+
+bool pg_prepared_init(struct pg_prepared_table *table, uint32_t place_count) {
+    *table = (struct pg_prepared_table){.place_count = place_count};
+    table->places = calloc(place_count, sizeof *table->places);
+    return table->places != NULL;
+}
+
+void pg_prepared_free(struct pg_prepared_table *table) {
+    free(table->places);
+}
+
+void pg_prepared_begin(struct pg_prepared_table *table, uint64_t nonce) {
+    static const char prefix[] = "quring_";
+    _Static_assert(sizeof prefix - 1 + 10 == PG_NAME_PREFIX_BYTES, "the length of the prefix");
+    char *at = table->name + sizeof prefix - 1;
+    memcpy(table->name, prefix, sizeof prefix - 1);
+    for (int i = 0; i < 10; i++)
+        *at++ = digits[nonce >> 5 * i & 31];
+    table->name_count = 0;
+}
+
+void pg_prepared_end(struct pg_prepared_table *table) {
+    for (uint32_t i = 0; i < table->place_count; i++) {
+        if (table->places[i].state == PG_ABSENT)
+            continue; /* writing would make the page resident */
+        if (table->places[i].state == PG_READY)
+            pg_info_drop(table->places[i].info);
+        table->places[i] = (struct pg_prepared){.state = PG_ABSENT};
+    }
+}
+
+const char *pg_prepared_name(struct pg_prepared_table *table, uint64_t number) {
+    char *at = table->name + PG_NAME_PREFIX_BYTES;
+    int shift = number ? (63 - __builtin_clzll(number)) & ~3 : 0;
+    for (; shift >= 0; shift -= 4)
+        *at++ = digits[number >> shift & 15];
+    *at = 0;
+    return table->name;
+}
+
+struct pg_prepared *pg_prepared_of(struct pg_prepared_table *table, const struct quring_statement *statement) {
+    bool kept = statement->index != STATEMENT_UNCACHED && statement->traits.reusable && !table->unnamed;
+    PRE(!kept || statement->index < table->place_count);
+    return kept ? &table->places[statement->index] : NULL;
+}
+
+/*
+ * On a bound connection a plan from before a SET, an ALTER and their like is not used, for what PostgreSQL saw when it
+ * parsed may have changed: a schema, a time zone in a constant. One that the caller prepared by hand is, as long as it
+ * is there.
+ */
+static bool has_shape(const struct pg_prepared_table *table, const struct pg_prepared *place,
+                      const struct query *query) {
+    if (base_likely(place->shape == table->shape))
+        return true;
+    return query->by_handle && (int32_t)(place->shape - table->forgotten) >= 0;
+}
+
+/* A query that runs again because its plan was stale trusts no other query's plan either. */
+bool pg_prepared_is_usable(const struct pg_prepared_table *table, const struct pg_prepared *place,
+                           const struct query *query) {
+    return place->state == PG_READY && place->serial == query->statement->serial && !query->retried &&
+           has_shape(table, place, query);
+}
+
+uint64_t pg_prepared_claim(struct pg_prepared_table *table, struct pg_prepared *place,
+                           const struct quring_statement *statement) {
+    uint64_t replaces = 0;
+    if (place->state == PG_READY) {
+        replaces = place->name;
+        pg_info_drop(place->info);
+    }
+    prepared_move(place, PG_PENDING);
+    place->serial = statement->serial;
+    place->replaces = replaces;
+    place->name = ++table->name_count;
+    place->shape = table->shape;
+    return place->name;
+}
+
+/*
+ * The database handle keeps the newest inference of a text, so that connections that agree share one. NULL: this one is too
+ * large to be kept.
+ */
+static struct pg_info *share_info(struct quring_statement *statement, struct pg_info *info, uint64_t *kept_bytes) {
+    struct pg_info *known = statement->backend;
+    if (known && pg_info_equal(known, info))
+        return pg_info_hold(known);
+    pg_info_drop(known);
+    statement->backend = NULL;
+    if (!pg_info_keep(info, kept_bytes))
+        return NULL;
+    statement->backend = pg_info_hold(info);
+    return pg_info_hold(info);
+}
+
+/* What has no description is stale. So is what was to be closed, when that may have been skipped. */
+void pg_prepared_settle(struct pg_prepared *place, struct quring_statement *statement, struct pg_info *info,
+                        uint64_t *kept_bytes) {
+    PRE(place->state == PG_PENDING);
+    uint64_t replaced = place->replaces;
+    prepared_move(place, info || replaced ? PG_READY : PG_ABSENT);
+    place->info = info ? share_info(statement, info, kept_bytes) : NULL;
+    if (!place->info)
+        place->serial = 0;
+    if (!info)
+        place->name = replaced;
+}
+
+void pg_prepared_refuse(struct pg_prepared *place, const struct quring_statement *statement) {
+    if (place->state == PG_READY && place->serial == statement->serial)
+        place->serial = 0;
+}
+
+void pg_prepared_outdate(struct pg_prepared_table *table) {
+    table->shape++;
+    table->changed = true;
+}
+
+/*
+ * A transaction's end changes what was seen inside it if anything was changed there. When it began is not looked at, for
+ * COMMIT AND CHAIN begins one, too, and BEGIN may be a warning: what was changed before it counts as well, until the first
+ * end.
+ */
+void pg_prepared_take_effect(struct pg_prepared_table *table, enum statement_effect effect) {
+    switch (effect) {
+    case EFFECT_NONE:
+        break;
+    case EFFECT_CHANGES:
+    case EFFECT_FORGETS:
+        pg_prepared_outdate(table);
+        if (effect == EFFECT_FORGETS)
+            table->forgotten = table->shape;
+        break;
+    case EFFECT_COMMITS:
+    case EFFECT_ENDS:
+        table->shape += table->changed;
+        table->changed = false;
+        break;
+    case EFFECT_GOES_BACK:
+        table->shape += table->changed;
+        break;
+    }
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is prepared on one connection: which statement has which name there, and whether it may be used still.
+ *
+ * Of the statement with a given index a connection holds:
+ *
+ *      ABSENT, READY --Parse sent--> PENDING --described, sync point--> READY
+ *                                       |-----too large to keep------> READY, stale
+ *                                       |-----failed-----------------> ABSENT
+ *                                       \-----failed, it replaced----> READY, stale: its Close may have been skipped too
+ *      READY --refused: its plan is to blame--> READY, stale
+ *      any   --connection lost--> ABSENT
+ *
+ * Stale (serial 0, or another text's): closed by the request that takes its place.
+ */
+#ifndef QURING_PG_PREPARED_H
+#define QURING_PG_PREPARED_H
+
+#include "core/query.h"
+#include "pg/info.h"
+
+enum pg_prepared_state { PG_ABSENT, PG_PENDING, PG_READY };
+
+struct pg_prepared {
+    uint64_t serial;
+    union {
+        struct pg_info *info; /* held, while READY; may be NULL when it is stale */
+        uint64_t replaces;    /* the name that this one's request closes, while PENDING; 0: none */
+    };
+    uint64_t name;  /* on the server: see pg_prepared_begin() */
+    uint32_t shape; /* of the connection when it was parsed */
+    uint8_t state;  /* enum pg_prepared_state */
+};
+
+enum { PG_NAME_PREFIX_BYTES = 17, PG_NAME_BYTES = PG_NAME_PREFIX_BYTES + 16 + 1 };
+
+struct pg_prepared_table {
+    struct pg_prepared *places; /* by statement index */
+    uint32_t place_count;
+    bool unnamed;             /* nothing is prepared by name: options.prepared_statements, or a pooler */
+    char name[PG_NAME_BYTES]; /* begins with what all names of this connection begin with */
+    uint64_t name_count;      /* given out on this connection */
+    /* of a bound connection, as told by the texts of what was sent, and by ParameterStatus */
+    uint32_t shape;     /* counts what may change what Parse sees; plans from before are not used */
+    uint32_t forgotten; /* the shape at which the server last forgot all that was prepared */
+    bool changed;       /* something did, since the last transaction's end */
+};
+
+/* False: no memory. */
+bool pg_prepared_init(struct pg_prepared_table *table, uint32_t place_count);
+void pg_prepared_free(struct pg_prepared_table *table);
+
+/*
+ * On a new connection. Names on the server are "quring_", ten digits of the connection's nonce, and a number that is used
+ * once in its life. So a name means the same on every connection, or nothing: behind a pooler that hands one client's
+ * statements to another, a wrong one does not exist, or exists already; it never is another statement.
+ */
+void pg_prepared_begin(struct pg_prepared_table *table, uint64_t nonce);
+
+/* Its end: nothing is prepared any more. */
+void pg_prepared_end(struct pg_prepared_table *table);
+
+/* Valid until the next call. */
+const char *pg_prepared_name(struct pg_prepared_table *table, uint64_t number);
+
+/* Where a statement's place is; NULL: it is parsed for each use. */
+struct pg_prepared *pg_prepared_of(struct pg_prepared_table *table, const struct quring_statement *statement);
+
+/* Whether a query may Bind to what is there, on a connection that `table` belongs to. */
+bool pg_prepared_is_usable(const struct pg_prepared_table *table, const struct pg_prepared *place,
+                           const struct query *query);
+
+/* The name that the next pg_prepared_claim() gives out. */
+static inline uint64_t pg_prepared_next_name(const struct pg_prepared_table *table) {
+    return table->name_count + 1;
+}
+
+/* ABSENT, READY -> PENDING, once its Parse was encoded; what stood there is closed by that request. Returns its name. */
+uint64_t pg_prepared_claim(struct pg_prepared_table *table, struct pg_prepared *place,
+                           const struct quring_statement *statement);
+
+/*
+ * PENDING -> READY or ABSENT, at the sync point of the request that parsed it. `info` NULL: it was not described. Descriptions
+ * that are kept count in `kept_bytes`.
+ */
+void pg_prepared_settle(struct pg_prepared *place, struct quring_statement *statement, struct pg_info *info,
+                        uint64_t *kept_bytes);
+
+/* The server refused its plan: the next request for it closes it and parses anew. */
+void pg_prepared_refuse(struct pg_prepared *place, const struct quring_statement *statement);
+
+/* On a bound connection: something changed that Parse sees, so plans from before are not used any more. */
+void pg_prepared_outdate(struct pg_prepared_table *table);
+
+/* The same, and more, as the statement's text tells. */
+void pg_prepared_take_effect(struct pg_prepared_table *table, enum statement_effect effect);
+
+#endif

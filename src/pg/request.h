@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What was encoded on a connection and whose sync point has not come: mostly a user's query. What quring asks for itself
+ * (the barrier) says in a table of operations what its replies mean; a user's query has none, and is dealt with in reply.c.
+ */
+#ifndef QURING_PG_REQUEST_H
+#define QURING_PG_REQUEST_H
+
+#include "core/query.h"
+#include "pg/prepared.h"
+#include "wire/session.h"
+
+struct pg_conn;
+
+struct pg_request_ops {
+    void (*row)(struct pg_conn *conn, const struct wire_event *event);
+    void (*error)(struct pg_conn *conn, const struct wire_event *event);
+    void (*ready)(struct pg_conn *conn, const struct wire_event *event); /* its sync point */
+};
+
+/* How a query's statement is asked for. */
+enum pg_request_kind {
+    PG_BOUND,  /* Bind of a READY statement */
+    PG_NAMED,  /* Parse under a name, which becomes READY */
+    PG_UNNAMED /* Parse without a name: nothing is kept */
+};
+
+/*
+ *      RUNNING --CommandComplete--> COMPLETED --ErrorResponse--> FAILED_AT_COMMIT, FAILED_IN_DOUBT
+ *         \--ErrorResponse--> FAILED, FAILED_STALE, FAILED_IN_CONFLICT, FAILED_IN_DOUBT
+ */
+enum pg_outcome {
+    PG_RUNNING,
+    PG_COMPLETED,
+    PG_FAILED,
+    PG_FAILED_STALE,       /* before its Bind: its plan may be to blame, and nothing of it ran */
+    PG_FAILED_IN_CONFLICT, /* chosen to resolve a conflict or a deadlock that its group may have run into */
+    PG_FAILED_AT_COMMIT,   /* after it had been carried out */
+    PG_FAILED_IN_DOUBT     /* the server can't tell whether it took effect */
+};
+
+/* What there was too much of for a query, whose rows were dropped. */
+enum pg_limit {
+    PG_LIMIT_NONE,
+    PG_LIMIT_RESULT_BYTES,
+    PG_LIMIT_ROW_COUNT,
+    PG_LIMIT_MESSAGE_BYTES,
+    PG_LIMIT_NOTICE_BYTES,
+    PG_LIMIT_MEMORY /* there was none for its rows */
+};
+
+struct pg_request {
+    struct query *query;                /* NULL once abandoned, and of what quring asks for itself */
+    const struct pg_request_ops *ops;   /* NULL: a user's query */
+    struct quring_statement *statement; /* held; NULL when it has ops */
+    struct pg_info *info;               /* held: what a Describe in this request said so far */
+    uint64_t first_byte;  /* in the stream; under TLS, of the ciphertext it is in, shared by a turn's requests */
+    uint64_t name;        /* NAMED: what it is prepared as */
+    uint8_t kind;         /* enum pg_request_kind */
+    uint8_t outcome;      /* enum pg_outcome */
+    uint8_t limit;        /* enum pg_limit */
+    uint16_t param_count; /* that were bound, where the request describes */
+    bool described;       /* `info` is complete */
+    bool plan_refused;    /* the plan may be to blame for the failure: it is not used any more */
+    bool unforeseen;      /* its command tag is of a statement that may have ended its transaction */
+};
+
+static inline bool pg_request_failed(const struct pg_request *request) {
+    return request->outcome >= PG_FAILED;
+}
+
+/* Appends the query's messages and fills its request. False, with everything undone: it does not fit one message. */
+bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_request *request, bool sync);
+
+/* At the sync point of one that is NAMED or whose plan was refused: what becomes of the statement it prepared or used. */
+void pg_request_settle(struct pg_conn *conn, struct pg_request *request);
+
+/* Lets go of what a request holds, but for its query. */
+void pg_request_drop(struct pg_request *request);
+
+/* ---- What the replies to a user's query mean (reply.c) ---- */
+
+void pg_reply_row(struct pg_request *request, const struct wire_event *event);
+void pg_reply_complete(struct pg_conn *conn, struct pg_request *request, const struct wire_event *event);
+void pg_reply_notice(struct query *query, const struct wire_error *notice);
+void pg_reply_error(struct pg_request *request, const struct wire_event *event);
+void pg_reply_ready(struct pg_conn *conn, const struct wire_event *event);
+
+/* Back to the front of its queue, with nothing left of what it received. */
+void pg_query_restart(struct query *query);
+
+#endif
