@@ -23,7 +23,7 @@ struct backend {
     int (*open)(struct quring_db *db, const char *url);
 
     /*
-     * Once a turn, before the ring goes to the kernel: takes queries from the queues on db->ready as far as depth and
+     * In a turn that it is due in (db_due), before the ring goes to the kernel: takes queries from the queues on db->ready as far as depth and
      * bytes allow (queue_take), encodes or batches them, and hands what is ready to the ring.
      */
     void (*advance)(struct quring_db *db);

@@ -21,6 +21,7 @@
 
 void db_init(struct quring_db *db) {
     list_init(&db->link);
+    list_init(&db->due);
     list_init(&db->ready);
     queue_init(&db->queue, db);
 }

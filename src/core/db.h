@@ -19,6 +19,7 @@ struct host {
     struct list done; /* queries in DONE, oldest first */
     uint32_t done_count;
     struct list databases;
+    struct list due;     /* databases whose backend has something to do in the next turn: see db_due() */
     size_t unsent_bytes; /* of given-up requests that lie in send buffers still: count against inflight_bytes */
     quring_stats stats;
     char message[512]; /* quring_errmsg() */
@@ -26,6 +27,7 @@ struct host {
 
 struct quring_db {
     struct list link; /* host->databases */
+    struct list due;  /* host->due, or in no list */
     struct host *host;
     struct quring_engine *engine;
     const struct backend *backend;
@@ -41,6 +43,15 @@ struct quring_db {
 
 /* Of zeroed memory; host, engine, backend and options are the caller's to set. */
 void db_init(struct quring_db *db);
+
+/*
+ * Has the backend advance in the next turn, and in none after it that nobody asks for. A queue asks when a query waits in it;
+ * a backend, for what else it has begun and for as long as it can't finish it.
+ */
+static inline void db_due(struct quring_db *db) {
+    if (list_empty(&db->due))
+        list_push_back(&db->host->due, &db->due);
+}
 
 /* Queries in WAITING. */
 uint32_t db_waiting_count(const struct quring_db *db);

@@ -12,8 +12,10 @@ void queue_init(struct queue *queue, struct quring_db *db) {
 }
 
 static inline void joined(struct queue *queue) {
-    if (queue->waiting_count++ == 0)
-        list_push_back(&queue->db->ready, &queue->ready);
+    if (queue->waiting_count++)
+        return;
+    list_push_back(&queue->db->ready, &queue->ready);
+    db_due(queue->db);
 }
 
 static inline void left(struct queue *queue) {

@@ -72,6 +72,7 @@ void engine_db_close(quring_db *db) {
     db->closing = true;
     db_end_queries(db->engine, db, true);
     db->backend->close(db);
+    db_due(db);
 }
 
 /* ---- Shutdown and close ---- */

@@ -14,25 +14,27 @@ uint64_t engine_now_ns(const quring_engine *engine) {
 
 /* ---- Run ---- */
 
-/* Frees handles that have been closed to the end. */
-static void sweep_databases(quring_engine *engine) {
-    list_for_each_safe(node, &engine->host.databases) {
-        struct quring_db *db = list_entry(node, struct quring_db, link);
-        if (!db->closed)
-            continue;
-        PRE(db->closing && db->running_count == 0 && list_empty(&db->ready));
-        list_remove(&db->link);
-        db->backend->destroy(db);
-        free(db);
-    }
+/* Its handle is the caller's no more. */
+static void free_closed(struct quring_db *db) {
+    PRE(db->closing && db->running_count == 0 && list_empty(&db->ready));
+    list_remove(&db->link);
+    list_remove(&db->due);
+    db->backend->destroy(db);
+    free(db);
 }
 
 void engine_advance(quring_engine *engine) {
-    list_for_each(node, &engine->host.databases) {
-        struct quring_db *db = list_entry(node, struct quring_db, link);
+    struct list due, *node;
+    list_init(&due);
+    list_append_all(&due, &engine->host.due);
+    while ((node = list_pop_front(&due))) {
+        struct quring_db *db = list_entry(node, struct quring_db, due);
         db->backend->advance(db);
+        if (!list_empty(&db->ready))
+            db_due(db);
+        if (base_unlikely(db->closed))
+            free_closed(db);
     }
-    sweep_databases(engine);
 }
 
 /* All that is pending counts as enough, if that is anything: with nothing out, the program waits for something else. */
@@ -47,13 +49,11 @@ static bool has_enough(const quring_engine *engine, uint32_t min_count) {
  * while other queries are out, the turns for these look at idle connections as well.
  */
 static int look(quring_engine *engine) {
-    uint32_t waiting = 0, running = 0;
-    list_for_each(node, &engine->host.databases) {
-        const struct quring_db *db = list_entry(node, struct quring_db, link);
-        waiting += db_waiting_count(db);
-        running += db->running_count;
-    }
-    return waiting ? ring_look(engine->host.ring, running == 0) : 0;
+    uint32_t waiting = 0;
+    list_for_each(node, &engine->host.due)
+        waiting += db_waiting_count(list_entry(node, struct quring_db, due));
+    bool none_out = engine->pending_count == engine->host.done_count + waiting;
+    return waiting ? ring_look(engine->host.ring, none_out) : 0;
 }
 
 static int turn(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {

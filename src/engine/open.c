@@ -85,6 +85,7 @@ int engine_open(const quring_options *options, quring_engine **out, char *messag
     engine->owner = owner_mark_new();
     list_init(&engine->host.done);
     list_init(&engine->host.databases);
+    list_init(&engine->host.due);
     engine->deadline_timer.fire = engine_deadline_fire;
     int error = engine->owner ? options_fill(&engine->options, message, message_bytes) : QURING_ENOMEM;
     if (!error && !queries_init(engine))

@@ -312,10 +312,11 @@ static void take_news(struct lite_post *post) {
     }
 }
 
-/* What a stuck lane gave back is in the queue again: the next advance() wakes another. */
+/* What a stuck lane gave back is in the queue again, or reads may begin again: the next advance() wakes another lane. */
 void lite_news_arrived(struct job *job) {
     struct lite_post *post = base_container_of(job, struct lite_post, job);
     take_news(post);
+    db_due(&post->lane->db->base);
     atomic_store_explicit(&post->in_use, false, memory_order_release);
 }
 
@@ -400,6 +401,7 @@ void lite_lane_is_shut(struct job *job) {
         drop_queue(lite, &lite->writes);
         timer_clear(lite->base.host->ring, &lite->interrupt);
         lite->base.closed = true;
+        db_due(&lite->base);
     }
 }
 

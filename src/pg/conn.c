@@ -288,7 +288,7 @@ static void conn_closed(struct stream *stream) {
     buf_free(&conn->plain_out);
     pg_prepared_end(&conn->prepared);
     pg_conn_move(conn, PG_DOWN);
-    pg_conn_settle_unsent(conn);
+    (void)pg_conn_settle_unsent(conn);
     conn->events->down(conn);
 }
 
@@ -428,14 +428,16 @@ static void charge_unsent(struct pg_conn *conn, struct query *query) {
     conn->config->db->host->unsent_bytes += size;
     if (conn->unsent.until < end)
         conn->unsent.until = end;
+    db_due(conn->config->db);
 }
 
-void pg_conn_settle_unsent(struct pg_conn *conn) {
+bool pg_conn_settle_unsent(struct pg_conn *conn) {
     if (conn->state != PG_DOWN && conn->stream.accepted_bytes < conn->unsent.until)
-        return;
+        return false;
     conn->config->db->host->unsent_bytes -= conn->unsent.bytes;
     conn->unsent.bytes = 0;
     conn->unsent.until = 0;
+    return true;
 }
 
 void pg_conn_abandon(struct pg_conn *conn, struct query *query, quring_status status) {

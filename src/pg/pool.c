@@ -136,6 +136,7 @@ static void conn_up(struct pg_conn *conn) {
     pool->ready_count++;
     pool->db->host->stats.connect_count++;
     pool->db->host->stats.connection_count++;
+    db_due(pool->db);
     plan_attempts(pool);
 }
 
@@ -153,6 +154,7 @@ static void conn_down(struct pg_conn *conn) {
         db->host->stats.connect_failure_count += !db->closing;
     }
     pool->last_down = conn;
+    db_due(db);
     if (db->closing)
         return;
     conn->attempts++;
@@ -267,7 +269,8 @@ void pg_pool_admit(struct pg_pool *pool, struct queue *queue) {
  */
 void pg_pool_advance(struct pg_pool *pool) {
     for (uint32_t i = 0; base_unlikely(pool->db->host->unsent_bytes != 0) && i < pool->conn_count; i++)
-        pg_conn_settle_unsent(&pool->conns[i]);
+        if (!pg_conn_settle_unsent(&pool->conns[i]))
+            db_due(pool->db);
     if (base_unlikely(pool->state != PG_POOL_UP && pool->ready_count))
         pool_move(pool, PG_POOL_UP);
 }

@@ -70,6 +70,7 @@ void bed_begin(struct lite_bed *bed) {
     cr_assert(mkdtemp(bed->directory));
     list_init(&bed->host.done);
     list_init(&bed->host.databases);
+    list_init(&bed->host.due);
     db_init(&bed->plain);
     bed->plain.host = &bed->host;
     bed->statements = statement_table_new(4, 1 << 16, NULL);
@@ -205,6 +206,7 @@ void bed_close(struct lite_bed *bed) {
     cr_assert(bed->db->closed);
     cr_assert_eq(bed->db->running_count, 0);
     lite_backend.destroy(bed->db);
+    list_remove(&bed->db->due);
     free(bed->db);
     bed->db = NULL;
 }

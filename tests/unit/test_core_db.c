@@ -15,6 +15,7 @@ static struct quring_statement *statement; /* held here too */
 
 static void setup(void) {
     list_init(&host.done);
+    list_init(&host.due);
     db_init(&db);
     db.host = &host;
     statements = statement_table_new(1, 100, NULL);
@@ -86,6 +87,19 @@ Test(db, queue_take_and_put_back_keep_the_list_of_ready_queues) {
     cr_assert_str_eq(queries[4].error.view.message, "100 % lost");
     cr_assert(list_empty(&bound.ready));
     cr_assert_eq(db_waiting_count(&db), QUERIES - 1, "what is bound goes nowhere else, nor do others end with it");
+}
+
+Test(db, db_due_once_and_as_a_query_waits) {
+    cr_assert_eq(list_first(&host.due), &db.due, "for queries wait");
+    list_remove(&db.due);
+    db_due(&db);
+    db_due(&db);
+    list_pop_front(&host.due);
+    cr_assert(list_empty(&host.due));
+    while (queue_take(&db.queue))
+        ;
+    queue_put_back(&queries[0]);
+    cr_assert_eq(list_first(&host.due), &db.due);
 }
 
 Test(db, requeued_queries_come_first_again) {
