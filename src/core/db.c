@@ -9,7 +9,7 @@
  *   error       why it failed       notice    what else the server had to say of it
  *   names       QURING_E*, statuses and types in words
  *   statement   SQL texts by content; statement_class: what kind of statement they are; statement_scan: their tokens
- *   value       types, texts, parameters and the public accessors: see value.h
+ *   result_get  the public accessors of a result's values; result_cell: where a value stands
  *   backend     what the engine asks of PostgreSQL and SQLite alike
  */
 #include "core/db.h"

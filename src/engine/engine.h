@@ -23,8 +23,8 @@
 #include "base/owner.h"
 #include "base/slots.h"
 #include "core/backend.h"
-#include "core/value.h"
 #include "ring/ring.h"
+#include "value/value.h"
 
 struct quring_engine {
     struct host host;

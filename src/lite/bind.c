@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "lite/conn.h"
 
-#include "core/value.h"
 #include "lite/lite_error.h"
+#include "value/value.h"
 
 #include <math.h>
 #include <string.h>

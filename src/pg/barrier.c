@@ -11,8 +11,8 @@
  *
  * In words that PostgreSQL's kin know too, each parameter with its type.
  */
-#include "core/value.h"
 #include "pg/conn.h"
+#include "value/value.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #include "pg/info.h"
 
 #include "base/utf8.h"
-#include "core/value.h"
+#include "value/value.h"
 
 #include <stdlib.h>
 #include <string.h>

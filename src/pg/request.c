@@ -5,8 +5,8 @@
  * Sync in one flight, parameters and results as text since the types are not known yet; at its sync point it becomes
  * READY. Queries for a statement that is PENDING use the unnamed statement, so a failing Parse harms none but its own.
  */
-#include "core/value.h"
 #include "pg/conn.h"
+#include "value/value.h"
 
 /* `info` NULL: parameters and results as text. */
 static void put_bind(struct pg_conn *conn, const char *name, const struct query *query, const struct pg_info *info) {

@@ -10,8 +10,8 @@
  * the binary value does.
  */
 #include "base/cursor.h"
-#include "core/value.h"
 #include "lib/rows.h"
+#include "value/value.h"
 
 #include <math.h>
 #include <stdio.h>

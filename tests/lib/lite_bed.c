@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/lite_bed.h"
 
-#include "core/value.h"
 #include "ring/port.h"
 #include "ring/ring.h"
+#include "value/value.h"
 
 #include <dirent.h>
 #include <errno.h>

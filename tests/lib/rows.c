@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/rows.h"
 
-#include "core/value.h"
+#include "value/value.h"
 
 #include <stdio.h>
 

@@ -4,7 +4,7 @@
  *
  * A copy of a text array is flat: its elements in PostgreSQL's own binary layout, i32 length (-1: NULL) and the bytes.
  */
-#include "core/value.h"
+#include "value/value.h"
 
 enum { PARAM_ALIGN = 8 };
 

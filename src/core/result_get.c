@@ -19,8 +19,8 @@
  * A decimal goes to float64 when the float, printed with as many digits, gives it back: 0.1 does, 0.1234567890123456789
  * doesn't. Any type goes to text.
  */
-#include "core/value.h"
-#include "core/value_cell.h"
+#include "core/result_cell.h"
+#include "value/value.h"
 
 #include <math.h>
 

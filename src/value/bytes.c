@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* bytea and uuid, to text and back. */
-#include "core/value_convert.h"
+#include "value/convert.h"
 
 size_t value_print_hex(char *out, const uint8_t *bytes, size_t size) {
     static const char digits[] = "0123456789abcdef";

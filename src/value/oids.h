@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* PostgreSQL's type OIDs that have a meaning here: src/include/catalog/pg_type.dat. */
-#ifndef QURING_CORE_VALUE_OIDS_H
-#define QURING_CORE_VALUE_OIDS_H
+#ifndef QURING_VALUE_OIDS_H
+#define QURING_VALUE_OIDS_H
 
 enum value_oid {
     OID_BOOL = 16,

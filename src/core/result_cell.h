@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* One value of a result, whatever its format: what value_get.c's accessors work on. Included by value_{cell,get}.c. */
-#ifndef QURING_CORE_VALUE_CELL_H
-#define QURING_CORE_VALUE_CELL_H
+/* One value of a result, whatever its format: what result_get.c's accessors work on. Included by result_{cell,get}.c. */
+#ifndef QURING_CORE_RESULT_CELL_H
+#define QURING_CORE_RESULT_CELL_H
 
 #include "core/result.h"
-#include "core/value_convert.h"
+#include "value/convert.h"
 
 struct cell {
     const uint8_t *bytes; /* a byte follows them, 0 more often than not */

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Conversions between C values and texts that value_*.c share; no other file includes this one. None depends on the
+ * Conversions between C values and texts, which parameters and the accessors of results share. None depends on the
  * process's locale: a decimal comma must not reach a server, nor a Turkish i a keyword.
  *
- *   value_float.c   floats to shortest text        value_number.c  decimal text to integer, float, bool
- *   value_time.c    dates and times, both ways     value_bytes.c   bytea and uuid, both ways
+ *   float.c   floats to shortest text        number.c  decimal text to integer, float, bool
+ *   time.c    dates and times, both ways     bytes.c   bytea and uuid, both ways
  */
-#ifndef QURING_CORE_VALUE_CONVERT_H
-#define QURING_CORE_VALUE_CONVERT_H
+#ifndef QURING_VALUE_CONVERT_H
+#define QURING_VALUE_CONVERT_H
 
 #include "base/buf.h"
 #include "quring/quring.h"

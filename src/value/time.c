@@ -4,7 +4,7 @@
  * of four digits or more, BC behind all else (1 BC is the year 0), a fraction without trailing zeros.
  * Days and civil dates: Howard Hinnant, "chrono-compatible low-level date algorithms", with years that begin in March.
  */
-#include "core/value_convert.h"
+#include "value/convert.h"
 
 #include <stdio.h>
 

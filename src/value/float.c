@@ -7,7 +7,7 @@
  * start at one digit; at powers of two the gap below is half the gap above, so that the decimal above may read back when
  * the nearest does not; and PostgreSQL takes no decimal that lies exactly between two floats, though strtod() would.
  */
-#include "core/value_convert.h"
+#include "value/convert.h"
 
 #include <float.h>
 #include <math.h>

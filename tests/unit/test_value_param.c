@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/rng.h"
-#include "core/value.h"
-#include "core/value_oids.h"
+#include "value/oids.h"
+#include "value/value.h"
 
 #include <criterion/criterion.h>
 #include <math.h>

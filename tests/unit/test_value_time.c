@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/rng.h"
-#include "core/value_convert.h"
+#include "value/convert.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Integers to text, and decimal text (of numeric, of text columns, of a statement's first execution) to numbers. */
-#include "core/value_convert.h"
+#include "value/convert.h"
 
 #include <math.h>
 #include <stdio.h>

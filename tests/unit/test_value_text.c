@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/rng.h"
-#include "core/value.h"
-#include "core/value_convert.h"
+#include "value/convert.h"
+#include "value/value.h"
 
 #include <criterion/criterion.h>
 #include <float.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Types. The map of all value files stands in value.h. */
-#include "core/value.h"
+/* Types. The map of all files of this layer stands in value.h. */
+#include "value/value.h"
 
-#include "core/value_oids.h"
+#include "value/oids.h"
 
 quring_type value_type_of_oid(uint32_t oid) {
     switch (oid) {

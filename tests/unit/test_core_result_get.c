@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/rng.h"
-#include "core/value.h"
-#include "core/value_convert.h"
-#include "core/value_oids.h"
 #include "lib/rows.h"
+#include "value/convert.h"
+#include "value/oids.h"
+#include "value/value.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -22,7 +22,7 @@ static void teardown(void) {
     rows_close(&rows);
 }
 
-TestSuite(value_get, .init = setup, .fini = teardown);
+TestSuite(result_get, .init = setup, .fini = teardown);
 
 /* ---- Everything that a value converts to, in one line ------------------------------------------------------------ */
 
@@ -162,11 +162,11 @@ static void check(uint32_t oid, const struct value_case *cases, size_t count) {
 
 /* ---- Type by type ------------------------------------------------------------------------------------------------ */
 
-Test(value_get, bools) {
+Test(result_get, bools) {
     CHECK(OID_BOOL, {"t", "01", "bool=1 int32=1 int64=1 float64=1"}, {"f", "00", "bool=0 int32=0 int64=0 float64=0"});
 }
 
-Test(value_get, integers) {
+Test(result_get, integers) {
     CHECK(OID_INT2, {"0", "0000", "bool=0 int32=0 int64=0 float64=0"},
           {"1", "0001", "bool=1 int32=1 int64=1 float64=1"}, {"-1", "ffff", "bool=RANGE int32=-1 int64=-1 float64=-1"},
           {"32767", "7fff", "bool=RANGE int32=32767 int64=32767 float64=32767"},
@@ -188,7 +188,7 @@ Test(value_get, integers) {
            "bool=RANGE int32=RANGE int64=-9223372036854775808 float64=-9.2233720368547758e+18"});
 }
 
-Test(value_get, floats) {
+Test(result_get, floats) {
     CHECK(OID_FLOAT8, {"0", "0000000000000000", "int32=0 int64=0 float64=0"},
           {"-0", "8000000000000000", "int32=0 int64=0 float64=-0"},
           {"1", "3ff0000000000000", "int32=1 int64=1 float64=1"},
@@ -212,7 +212,7 @@ Test(value_get, floats) {
           {"-Infinity", "ff800000", "int32=RANGE int64=RANGE float64=-inf"});
 }
 
-Test(value_get, numerics) {
+Test(result_get, numerics) {
     CHECK(OID_NUMERIC, {"0", NULL, "int32=0 int64=0 float64=0"}, {"42.000", NULL, "int32=42 int64=42 float64=42"},
           {"-1.50", NULL, "int32=LOSSY int64=LOSSY float64=-1.5"},
           {"0.1", NULL, "int32=LOSSY int64=LOSSY float64=0.10000000000000001"},
@@ -228,7 +228,7 @@ Test(value_get, numerics) {
     cr_assert_str_eq(converted(result, 0, 0), "int32=LOSSY int64=LOSSY float64=12.34");
 }
 
-Test(value_get, texts) {
+Test(result_get, texts) {
     CHECK(OID_TEXT, {"", "", "bytes=0"}, {"abc", "616263", "bytes=3"},
           {"42", "3432", "int32=42 int64=42 float64=42 bytes=2"},
           {" 1 ", "203120", "bool=1 int32=1 int64=1 float64=1 bytes=3"}, {"t", "74", "bool=1 bytes=1"},
@@ -249,7 +249,7 @@ Test(value_get, texts) {
         CHECK(kinds[i], {"7", "37", "int32=7 int64=7 float64=7 bytes=1"});
 }
 
-Test(value_get, json) {
+Test(result_get, json) {
     CHECK(OID_JSON, {"{\"a\": 1}", "7b2261223a20317d", "bytes=8"},
           {"42", "3432", "int32=42 int64=42 float64=42 bytes=2"}, {"true", "74727565", "bool=1 bytes=4"},
           {"\"2024-01-01\"", "22323032342d30312d303122", "bytes=12"});
@@ -257,7 +257,7 @@ Test(value_get, json) {
           {"42", "013432", "int32=42 int64=42 float64=42 bytes=2"}, {"false", "0166616c7365", "bool=0 bytes=5"});
 }
 
-Test(value_get, bytea) {
+Test(result_get, bytea) {
     CHECK(OID_BYTEA, {"\\x", "", "bytes=0"}, {"\\x00ff5c", "00ff5c", "bytes=3"},
           {"\\x0102030405060708090a0b0c0d0e0f10", "0102030405060708090a0b0c0d0e0f10", "uuid=01..10 bytes=16"});
     /* bytea_output = escape comes out the same. */
@@ -272,11 +272,11 @@ Test(value_get, bytea) {
     cr_assert_eq(quring_get_bytes(result, 0, 0, &data, NULL), QURING_ETYPE);
 }
 
-Test(value_get, uuids) {
+Test(result_get, uuids) {
     CHECK(OID_UUID, {"a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "a0eebc999c0b4ef8bb6d6bb9bd380a11", "uuid=a0..11"});
 }
 
-Test(value_get, dates_and_times) {
+Test(result_get, dates_and_times) {
     CHECK(OID_DATE, {"1970-01-01", "ffffd533", "date=0 timestamp=0"},
           {"2000-01-01", "00000000", "date=10957 timestamp=946684800000000"},
           {"2024-02-29", "00002279", "date=19782 timestamp=1709164800000000"},
@@ -304,7 +304,7 @@ Test(value_get, dates_and_times) {
 }
 
 /* A session in another zone prints other texts for the same instants: they come out in UTC, as they do from binary. */
-Test(value_get, timestamptz_of_other_zones) {
+Test(result_get, timestamptz_of_other_zones) {
     static const struct {
         const char *text, *utc;
     } cases[] = {
@@ -320,7 +320,7 @@ Test(value_get, timestamptz_of_other_zones) {
         cr_assert_str_eq(text_of(rows_text(&rows, OID_TIMESTAMPTZ, cases[i].text), 0, 0), cases[i].utc);
 }
 
-Test(value_get, all_other_types_are_their_text) {
+Test(result_get, all_other_types_are_their_text) {
     CHECK(1186, {"1 day 02:00:00", NULL, "bytes=14"});
     CHECK(26, {"16384", NULL, "int32=16384 int64=16384 float64=16384 bytes=5"});
     CHECK(1083, {"12:00:00", NULL, "bytes=8"});
@@ -332,7 +332,7 @@ Test(value_get, all_other_types_are_their_text) {
 
 /* ---- Tagged values ----------------------------------------------------------------------------------------------- */
 
-Test(value_get, tagged) {
+Test(result_get, tagged) {
     static const struct {
         const char *hex;
         quring_type type;
@@ -370,7 +370,7 @@ static void assert_malformed(const quring_result *result) {
 }
 
 /* Each binary type at every length that is not its own. */
-Test(value_get, wrong_lengths) {
+Test(result_get, wrong_lengths) {
     static const struct {
         uint32_t oid;
         size_t size;
@@ -387,7 +387,7 @@ Test(value_get, wrong_lengths) {
             }
 }
 
-Test(value_get, wrong_contents) {
+Test(result_get, wrong_contents) {
     for (int value = 2; value < 256; value++)
         assert_malformed(rows_one(&rows, RESULT_BINARY, OID_BOOL, &(uint8_t){(uint8_t)value}, 1));
     assert_malformed(rows_one(&rows, RESULT_BINARY, OID_JSONB, "", 0));
@@ -406,7 +406,7 @@ Test(value_get, wrong_contents) {
 }
 
 /* Texts of a type that are none: every accessor says so, and the text itself is still to be had. */
-Test(value_get, texts_that_do_not_fit_their_type) {
+Test(result_get, texts_that_do_not_fit_their_type) {
     static const uint32_t oids[] = {OID_BOOL,    OID_INT2, OID_INT4, OID_INT8,      OID_FLOAT4,     OID_FLOAT8,
                                     OID_NUMERIC, OID_UUID, OID_DATE, OID_TIMESTAMP, OID_TIMESTAMPTZ};
     static const char *const texts[] = {"", "x", "\xff", "tt", "1.2.3", "2024-02-30"};
@@ -430,7 +430,7 @@ static void assert_agree(uint32_t oid, const void *bytes, size_t size) {
     cr_assert_str_eq(converted(result, 0, 0), line, "%u %s:\n%s, not\n%s", oid, text, converted(result, 0, 0), line);
 }
 
-Test(value_get, random_values_agree_in_both_formats) {
+Test(result_get, random_values_agree_in_both_formats) {
     static const struct {
         uint32_t oid;
         size_t size;
@@ -458,7 +458,7 @@ Test(value_get, random_values_agree_in_both_formats) {
 
 /* ---- NUL-termination --------------------------------------------------------------------------------------------- */
 
-Test(value_get, texts_are_terminated_wherever_they_stand) {
+Test(result_get, texts_are_terminated_wherever_they_stand) {
     static char huge[17 << 20];
     struct rows wide;
     rows_open(&wide, 40 << 20);
@@ -491,7 +491,7 @@ Test(value_get, texts_are_terminated_wherever_they_stand) {
     rows_close(&wide);
 }
 
-Test(value_get, jsonb_is_terminated_too) {
+Test(result_get, jsonb_is_terminated_too) {
     rows_begin(&rows, RESULT_BINARY, 2, (const uint32_t[]){OID_JSONB, OID_JSONB});
     rows_add(&rows, (const struct rows_cell[]){{"\1[1]", 4}, ROWS_NULL});
     cr_assert_str_eq(text_of(&rows.result, 0, 0), "[1]");
@@ -504,7 +504,7 @@ static void assert_error(const quring_result *result, const char *wanted) {
     cr_assert_eq(quring_result_error(result), quring_result_error(result), "made once");
 }
 
-Test(value_get, failures_are_explained) {
+Test(result_get, failures_are_explained) {
     bool truth;
     int32_t integer;
     double real;
@@ -541,7 +541,7 @@ Test(value_get, failures_are_explained) {
     assert_error(&rows.result, "column \"c1\" (int4), row 1 is NULL");
 }
 
-Test(value_get, long_values_are_cut_in_what_is_said_of_them) {
+Test(result_get, long_values_are_cut_in_what_is_said_of_them) {
     int32_t integer;
     char text[400], wanted[200];
     for (size_t before = 55; before <= 60; before++) { /* never within a character */
@@ -560,7 +560,7 @@ Test(value_get, long_values_are_cut_in_what_is_said_of_them) {
     cr_assert_null(strstr(quring_result_error(result), "malformed"));
 }
 
-Test(value_get, a_long_column_name_is_cut) {
+Test(result_get, a_long_column_name_is_cut) {
     int32_t integer;
     static char name[1000];
     memset(name, 'n', sizeof name - 1);
@@ -571,7 +571,7 @@ Test(value_get, a_long_column_name_is_cut) {
     cr_assert_not_null(strstr(quring_result_error(&rows.result), "value x can't"));
 }
 
-Test(value_get, indexes_out_of_range) {
+Test(result_get, indexes_out_of_range) {
     static const uint64_t bad_rows[] = {1, 2, UINT32_MAX, (uint64_t)UINT32_MAX + 1, UINT64_MAX};
     static const uint32_t bad_columns[] = {1, 2, UINT32_MAX};
     const char *text = "untouched";

@@ -3,16 +3,17 @@
  * Values between the caller's C types, PostgreSQL's text and binary formats, and SQLite's: pure functions.
  * Formats: PostgreSQL 15 documentation, 55.7 and the types' send/recv functions; OIDs from pg_type.dat.
  *
- *   value.c           types: OIDs, which have a binary codec
- *   value_param.c     parameters: constructors and copies
- *   value_encode.c    a parameter for the type the server inferred: binary where it fits exactly, else text
- *   value_text.c      a parameter's text, arrays as {…} and as JSON
- *   value_cell.c      finds one value in a struct quring_result; its text; what an accessor complained of
- *   value_get.c       the public accessors
- *   value_convert.h   conversions they all use: value_{float,number,time,bytes}.c
+ *   type.c      types: OIDs, which have a binary codec
+ *   param.c     parameters: constructors and copies
+ *   encode.c    a parameter for the type the server inferred: binary where it fits exactly, else text
+ *   text.c      a parameter's text, arrays as {…} and as JSON
+ *   convert.h   conversions they all use: {float,number,time,bytes}.c
+ *   oids.h      PostgreSQL's types
+ *
+ * This layer knows neither queries nor results: core/result_get.c has the accessors of a result's values.
  */
-#ifndef QURING_CORE_VALUE_H
-#define QURING_CORE_VALUE_H
+#ifndef QURING_VALUE_VALUE_H
+#define QURING_VALUE_VALUE_H
 
 #include "base/buf.h"
 #include "quring/quring.h"

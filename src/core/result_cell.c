@@ -3,10 +3,10 @@
  * Finding a value in the rows, and reading it. Rows were checked for framing when they came, but a length need not be
  * the one that a type has, nor bytes a text that makes sense: nothing here trusts them.
  */
-#include "core/value_cell.h"
+#include "core/result_cell.h"
 
 #include "base/utf8.h"
-#include "core/value.h"
+#include "value/value.h"
 
 #include <stdio.h>
 #include <stdlib.h>

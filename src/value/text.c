@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A parameter's text: what a server gets where no binary fits, and what SQLite binds for types that it lacks. */
-#include "core/value.h"
-#include "core/value_convert.h"
+#include "value/convert.h"
+#include "value/value.h"
 
 /* Room for one printed value; commit what was printed of it. */
 static char *text_room(struct buf *out) {

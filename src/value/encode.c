@@ -3,9 +3,9 @@
  * Parameters for the type that the server inferred: binary where the value fits that type exactly, else text, so that the
  * server itself converts it or says what is wrong with it.
  */
-#include "core/value.h"
-#include "core/value_convert.h"
-#include "core/value_oids.h"
+#include "value/convert.h"
+#include "value/oids.h"
+#include "value/value.h"
 
 #include <math.h>
 
