@@ -3,21 +3,31 @@
  * The `quring` command. It uses the library through its public header and nothing else.
  *
  *   main.c       dispatch, --help, --version, exit status
- *   options.c    getopt_long with messages that say what to do; numbers
- *   secret.c     passwords in arguments, which no message repeats
- *   out.c        buffered output that notices a full disk and a closed pipe
- *   text.c       UTF-8, display width, and untrusted text made harmless for a terminal
- *   stop.c       Ctrl-C, SIGTERM and SIGHUP; the temporary database's files
- *   client.c     engine and database: opening, one statement at a time
- *   cancel.c     cancelling that statement at the server
- *   failure.c    why a query failed, and what the server said besides
- *
- *   run.c        `quring run`:    lexer.c splitter.c cut SQL into statements;
- *                                 table.c csv.c json.c print rows, by rows.h
- *   bench.c      `quring bench`:  workload.c script.c expr.c expr_parse.c random.c say what to run; init.c fills
- *                                 the tables; load.c keeps the queries coming; histogram.c report.c say
- *                                 how it went
  *   probe.c      `quring probe`
+ *
+ *   run/         `quring run`
+ *     run.c        options; one statement after the other
+ *     rows.h       what a printer of rows is given: table.c csv.c json.c
+ *
+ *   bench/       `quring bench`
+ *     bench.c      options, and the steps of a measurement
+ *     workload.c   what to run: built-in scripts, or files by script.c, with expr.c expr_parse.c random.c for \set
+ *     init.c       makes and fills pgbench's tables
+ *     load.c       keeps the queries coming
+ *     report.c     how it went; histogram.c has the latencies
+ *
+ *   common/      what both use, and main.c and probe.c
+ *     options.c    getopt_long with messages that say what to do; numbers
+ *     secret.c     passwords in arguments, which no message repeats
+ *     out.c        buffered output that notices a full disk and a closed pipe
+ *     text.c       UTF-8, display width, and untrusted text made harmless for a terminal
+ *     stop.c       Ctrl-C, SIGTERM and SIGHUP; the temporary database's files
+ *     client.c     engine and database: opening, one statement at a time
+ *     cancel.c     cancelling that statement at the server
+ *     failure.c    why a query failed, and what the server said besides
+ *     splitter.c   cuts SQL text into statements, by the tokens of lexer.c
+ *
+ * run/ and bench/ include common/ and never each other.
  */
 #ifndef QURING_CLI_CLI_H
 #define QURING_CLI_CLI_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/cli.h"
-#include "cli/options.h"
-#include "cli/out.h"
-#include "cli/secret.h"
-#include "cli/text.h"
+#include "cli/common/options.h"
+#include "cli/common/out.h"
+#include "cli/common/secret.h"
+#include "cli/common/text.h"
 
 #include "quring/quring.h"
 

@@ -5,10 +5,10 @@
  *   byte 1   the size of the pieces
  *   rest     the text
  */
-#include "cli/rows.h"
-#include "cli/script.h"
-#include "cli/splitter.h"
-#include "cli/text.h"
+#include "cli/bench/script.h"
+#include "cli/common/splitter.h"
+#include "cli/common/text.h"
+#include "cli/run/rows.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/histogram.h"
+#include "cli/bench/histogram.h"
 
-#include "cli/random.h"
+#include "cli/bench/random.h"
 
 #include <criterion/criterion.h>
 #include <math.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* pgbench scripts: expressions, variables in statements, and what is refused. */
-#include "cli/script.h"
+#include "cli/bench/script.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

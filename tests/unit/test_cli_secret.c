@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What messages show of the command's arguments. */
-#include "cli/secret.h"
+#include "cli/common/secret.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

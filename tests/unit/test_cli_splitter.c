@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cli/splitter.h"
+#include "cli/common/splitter.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>

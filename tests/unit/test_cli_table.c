@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Rows as tables, CSV and JSON, and the text in them. */
-#include "cli/rows.h"
-#include "cli/text.h"
+#include "cli/common/text.h"
+#include "cli/run/rows.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

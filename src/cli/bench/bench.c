@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+/* `quring bench`: what is asked for, and the steps to it. */
+#include "cli/bench/init.h"
+#include "cli/bench/load.h"
+#include "cli/bench/report.h"
+#include "cli/cli.h"
+#include "cli/common/client.h"
+#include "cli/common/options.h"
+#include "cli/common/stop.h"
+#include "cli/common/text.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static const char HELP[] =
+    "usage: quring bench [URL] [options]\n"
+    "\n"
+    "Measures the throughput and latency of one thread. Without a URL: on an embedded SQLite database\n"
+    "that it makes in a temporary directory, fills, and removes at the end.\n"
+    "\n"
+    "  -b, --builtin NAME[@WEIGHT]   select   one account by its key                      (default)\n"
+    "                                update   one account's balance\n"
+    "                                tpcb     pgbench's transaction, as one statement: WITH on\n"
+    "                                         PostgreSQL, a view's trigger on SQLite\n"
+    "  -f, --file SCRIPT[@WEIGHT]    a pgbench script: \\set x random(a, b), statements with :x\n"
+    "                                Several -b and -f run as often as their weights say (1).\n"
+    "  -i, --init                    make and fill pgbench's tables first; replaces those there are\n"
+    "  -s, --scale N                 with -i: 100000 x N accounts; with -f: the value of :scale   (1)\n"
+    "  -c, --connections N           connections (PostgreSQL: 8) or reader lanes (SQLite: 2)\n"
+    "  -d, --depth N                 queries in flight per connection (PostgreSQL: 16, SQLite: 256)\n"
+    "  -T, --time S                  for S seconds (5) …\n"
+    "  -n, --queries N               … or until N queries were sent\n"
+    "  -R, --rate QPS                open loop: queries start by a schedule (random, QPS on average), and\n"
+    "                                latency counts from there. Without it: as fast as they end\n"
+    "      --commit each|group       each: every query commits alone; group: queries in flight may\n"
+    "                                share a transaction, and are answered once it committed  (each)\n"
+    "                                On PostgreSQL groups of writers that want the same rows deadlock,\n"
+    "                                as tpcb's do at scales over 1\n"
+    "  -P, --progress S              a line every S seconds. Without it: a live line on a terminal\n"
+    "      --json                    one JSON object on standard output\n"
+    "  -h, --help\n"
+    "\n"
+    "Scripts: \\set takes + - * / % and abs double exp greatest int least ln max min mod pi pow power\n"
+    "random random_exponential random_gaussian random_zipfian sqrt, over integers and doubles; :scale\n"
+    "and :client_id are set. :x in a statement is sent as a parameter. A script's statements run one\n"
+    "after the other, each a query of its own. Connections are shared, so BEGIN is refused.\n"
+    "\n"
+    "Figures: latency is what a query took from its submission (with -R: its scheduled start) to the\n"
+    "batch of completions it came in. CPU time is this process's, all of its threads; for SQLite that\n"
+    "includes the database. Failures are counted by SQLSTATE, or status where there is none. Ctrl-C\n"
+    "ends early with the figures so far; a second one ends at once. Exit status: 0; 1 when a query\n"
+    "failed; 2 for wrong usage.\n";
+
+enum { CONNECTIONS_MAX = 10000, DEPTH_MAX = 65535, QUERIES_MAX = 1048576, WARM_UP_MS = 3000 };
+
+static const char *const COMMIT_NAMES[] = {"each", "group", NULL};
+
+struct bench {
+    const char *url;
+    bool sqlite, embedded, init, json, scaled;
+    uint64_t connections, depth, scale, queries;
+    double seconds, rate, progress;
+    int commit; /* in COMMIT_NAMES */
+    struct cli_workload workload;
+    struct cli_client client;
+    struct cli_out out;
+};
+
+/* ---- Options ----------------------------------------------------------------------------------------------------- */
+
+enum { OPTION_COMMIT = 256, OPTION_SYNC, OPTION_JSON };
+
+static int take_number(struct bench *b, int option) {
+    static const double YEAR_SECONDS = 31536000;
+    bool ok;
+    switch (option) {
+    case 's':
+        b->scaled = true;
+        ok = cli_option_count("bench", "-s", optarg, 1, CLI_SCALE_MAX, &b->scale);
+        break;
+    case 'c':
+        ok = cli_option_count("bench", "-c", optarg, 1, CONNECTIONS_MAX, &b->connections);
+        break;
+    case 'd':
+        ok = cli_option_count("bench", "-d", optarg, 1, DEPTH_MAX, &b->depth);
+        break;
+    case 'n':
+        ok = cli_option_count("bench", "-n", optarg, 1, UINT64_MAX / 2, &b->queries);
+        break;
+    case 'T':
+        ok = cli_option_real("bench", "-T", optarg, 0.001, YEAR_SECONDS, &b->seconds);
+        break;
+    case 'R':
+        ok = cli_option_real("bench", "-R", optarg, 0.001, 1e9, &b->rate);
+        break;
+    default:
+        ok = cli_option_real("bench", "-P", optarg, 0.01, YEAR_SECONDS, &b->progress);
+        break;
+    }
+    return ok ? CLI_EXIT_OK : CLI_EXIT_USAGE;
+}
+
+static int take_option(struct bench *b, int option) {
+    switch (option) {
+    case 'b':
+    case 'f':
+        return cli_workload_add(&b->workload, optarg, option == 'b');
+    case 'i':
+        b->init = true;
+        return CLI_EXIT_OK;
+    case OPTION_COMMIT:
+        return cli_option_word("bench", "--commit", optarg, COMMIT_NAMES, &b->commit) ? CLI_EXIT_OK : CLI_EXIT_USAGE;
+    case OPTION_SYNC:
+        return cli_wrong("bench", "--sync is called --commit: write --commit each or --commit group");
+    case OPTION_JSON:
+        b->json = true;
+        return CLI_EXIT_OK;
+    case 'h':
+        cli_out_text(&b->out, HELP);
+        return -1;
+    case '?':
+        return CLI_EXIT_USAGE;
+    default:
+        return take_number(b, option);
+    }
+}
+
+static int parse(struct bench *b, int argc, char **argv) {
+    static const struct option table[] = {
+        {"builtin", required_argument, NULL, 'b'},
+        {"file", required_argument, NULL, 'f'},
+        {"init", no_argument, NULL, 'i'},
+        {"scale", required_argument, NULL, 's'},
+        {"connections", required_argument, NULL, 'c'},
+        {"depth", required_argument, NULL, 'd'},
+        {"time", required_argument, NULL, 'T'},
+        {"queries", required_argument, NULL, 'n'},
+        {"rate", required_argument, NULL, 'R'},
+        {"commit", required_argument, NULL, OPTION_COMMIT},
+        {"sync", optional_argument, NULL, OPTION_SYNC},
+        {"progress", required_argument, NULL, 'P'},
+        {"json", no_argument, NULL, OPTION_JSON},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    int option, status = CLI_EXIT_OK;
+    while (status == CLI_EXIT_OK && (option = cli_option_next(argc, argv, ":b:f:is:c:d:T:n:R:P:h", table)) != -1)
+        status = take_option(b, option);
+    if (status != CLI_EXIT_OK)
+        return status;
+    if (optind + 1 < argc)
+        return cli_wrong("bench", "%s: one URL only", argv[optind + 1]);
+    b->url = optind < argc ? argv[optind] : NULL;
+    return CLI_EXIT_OK;
+}
+
+/* Fills in defaults and looks for what does not go together. */
+static int settle_options(struct bench *b) {
+    b->embedded = !b->url;
+    b->init |= b->embedded;
+    b->sqlite = b->embedded || cli_client_url_is_sqlite(b->url);
+    if (b->workload.count == 0 && cli_workload_add(&b->workload, "select", true) != CLI_EXIT_OK)
+        return CLI_EXIT_FAILED;
+    if (b->seconds > 0 && b->queries > 0)
+        return cli_wrong("bench", "give -T or -n, not both");
+    if (b->seconds == 0 && b->queries == 0)
+        b->seconds = 5;
+    if (b->scaled && !b->init && cli_workload_has_builtin(&b->workload, NULL))
+        return cli_wrong("bench", "-s goes with -i: the scale of tables that are there is read from them");
+    if (!b->connections)
+        b->connections = b->sqlite ? 2 : 8;
+    if (!b->depth)
+        b->depth = b->sqlite ? 256 : 16;
+    if (b->connections * b->depth > QUERIES_MAX)
+        return cli_wrong("bench", "-c %" PRIu64 " -d %" PRIu64 ": at most %d queries can be in flight", b->connections,
+                         b->depth, QUERIES_MAX);
+    return cli_workload_parse(&b->workload, b->sqlite, (int64_t)b->scale);
+}
+
+/* ---- Steps ------------------------------------------------------------------------------------------------------- */
+
+static int open_url(struct bench *b, const char *url) {
+    uint32_t connections = (uint32_t)b->connections;
+    quring_options options = {
+        .query_count = (uint32_t)(b->connections * b->depth) + 16,
+        .inflight_bytes = (uint64_t)1 << 30,
+        .connection_count = connections,
+    };
+    quring_db_options db_options = {
+        .connection_count = connections,
+        .depth = (uint32_t)b->depth,
+        .commit = b->commit == 0 ? QURING_COMMIT_EACH : QURING_COMMIT_GROUP,
+    };
+    if (options.query_count > QUERIES_MAX)
+        options.query_count = QUERIES_MAX;
+    return cli_client_open(&b->client, "bench", url, &options, &db_options);
+}
+
+/* Making tables may mean to make the file, too. */
+static int open_client(struct bench *b, const char *url) {
+    char *creating = NULL;
+    if (!b->init || !b->sqlite || strchr(url, '?'))
+        return open_url(b, url);
+    if (asprintf(&creating, "%s?mode=rwc", url) < 0) {
+        cli_error("memory ran out");
+        return CLI_EXIT_FAILED;
+    }
+    int status = open_url(b, creating);
+    free(creating);
+    return status;
+}
+
+/* Connecting takes time that is no query's: waits, within reason, until all connections are up. */
+static void warm_up(struct bench *b) {
+    quring_stats stats = {0};
+    for (int ms = 0; ms < WARM_UP_MS && !b->sqlite && !cli_stop_wanted(); ms++) {
+        quring_run(b->client.engine, 0, 0);
+        quring_stats_get(b->client.engine, &stats);
+        if (stats.connection_count >= b->connections)
+            return;
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    if (!b->sqlite && !cli_stop_wanted())
+        cli_error("%" PRIu32 " of %" PRIu64 " connections are up; going on with them", stats.connection_count,
+                  b->connections);
+}
+
+static int prepare(struct bench *b) {
+    int64_t scale = (int64_t)b->scale;
+    int status = CLI_EXIT_OK;
+    if (b->init)
+        status = cli_init_tables(&b->client, b->sqlite, (uint32_t)b->scale);
+    else if (cli_workload_has_builtin(&b->workload, NULL))
+        status = cli_init_look(&b->client, b->sqlite, cli_workload_has_builtin(&b->workload, "tpcb"), &scale);
+    else
+        status = cli_client_execute(&b->client, "select 1"); /* a server that is down says so here */
+    if (status == CLI_EXIT_OK && scale != (int64_t)b->scale)
+        status = cli_workload_parse(&b->workload, b->sqlite, scale);
+    if (status == CLI_EXIT_OK)
+        status = cli_workload_prepare(&b->workload, b->client.db);
+    if (status == CLI_EXIT_OK)
+        warm_up(b);
+    return status;
+}
+
+static int measure(struct bench *b) {
+    bool live = b->progress == 0 && isatty(STDERR_FILENO);
+    struct cli_report report = {
+        .backend = quring_db_backend(b->client.db),
+        .workload = &b->workload,
+        .connections = (uint32_t)b->connections,
+        .depth = (uint32_t)b->depth,
+        .commit = COMMIT_NAMES[b->commit],
+        .rate = b->rate,
+        .live = live,
+        .total_seconds = b->seconds,
+        .total_queries = b->queries,
+    };
+    struct cli_load *load = calloc(1, sizeof *load); /* too large for the stack */
+    if (!load) {
+        cli_error("memory ran out");
+        return CLI_EXIT_FAILED;
+    }
+    load->options = (struct cli_load_options){
+        .slot_count = (uint32_t)(b->connections * b->depth),
+        .seconds = b->seconds,
+        .query_limit = b->queries,
+        .rate = b->rate,
+        .progress_seconds = live ? 0.2 : b->progress,
+    };
+    load->client = &b->client;
+    load->workload = &b->workload;
+    load->on_progress = cli_report_progress;
+    load->arg = &report;
+
+    cli_error_wipes_line(live);
+    int status = cli_load_run(load);
+    cli_error_wipes_line(false);
+    cli_report_progress_end(&report);
+    if (b->json)
+        cli_report_json(&b->out, &report, &load->figures);
+    else
+        cli_report_summary(&b->out, &report, &load->figures, cli_text_is_utf8());
+    free(load);
+    return status;
+}
+
+static int bench(struct bench *b) {
+    char url[PATH_MAX + 16];
+    int status = settle_options(b);
+    if (status != CLI_EXIT_OK)
+        return status;
+    cli_stop_catch();
+    if (b->embedded) {
+        if (cli_temporary_make(url, sizeof url) < 0)
+            return CLI_EXIT_FAILED;
+        b->url = url;
+    }
+    status = open_client(b, b->url);
+    if (status == CLI_EXIT_OK) {
+        status = prepare(b);
+        if (status == CLI_EXIT_OK && cli_stop_wanted())
+            status = cli_stop_status();
+        if (status == CLI_EXIT_OK)
+            status = measure(b);
+        cli_workload_free(&b->workload); /* its statements belong to the database */
+        cli_client_close(&b->client);
+    }
+    cli_temporary_remove();
+    return status;
+}
+
+int cli_bench(int argc, char **argv) {
+    struct bench *b = calloc(1, sizeof *b);
+    if (!b) {
+        cli_error("memory ran out");
+        return CLI_EXIT_FAILED;
+    }
+    b->scale = 1;
+    cli_out_init(&b->out, STDOUT_FILENO);
+    int status = parse(b, argc, argv);
+    if (status == CLI_EXIT_OK)
+        status = bench(b);
+    cli_workload_free(&b->workload);
+    status = cli_out_finish(&b->out, status < 0 ? CLI_EXIT_OK : status);
+    free(b);
+    return status;
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pgbench's arithmetic: integers and doubles, variables, + - * / %, and functions. Parsed once to postfix code in which
+ * all that is constant has been worked out, so that "random(1, 100000 * :scale)" is one step.
+ *
+ *   expr.c         values, operators and functions
+ *   expr_parse.c   text to code
+ */
+#ifndef QURING_CLI_BENCH_EXPR_H
+#define QURING_CLI_BENCH_EXPR_H
+
+#include "cli/bench/random.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct cli_value {
+    bool is_real;
+    union {
+        int64_t integer;
+        double real;
+    };
+};
+
+/* Names that a script may use. One is set by \set, or a constant from the start. */
+enum { CLI_VARIABLE_MAX = 64, CLI_NAME_BYTES = 64 };
+
+struct cli_variables {
+    uint32_t count;
+    struct {
+        char name[CLI_NAME_BYTES];
+        bool constant;
+        struct cli_value value; /* of a constant */
+    } variable[CLI_VARIABLE_MAX];
+};
+
+/* Returns the index, or -1. */
+int cli_variables_find(const struct cli_variables *variables, const char *name, size_t size);
+/* The same, adding it if need be; -1 when there is no room or the name is too long. */
+int cli_variables_add(struct cli_variables *variables, const char *name, size_t size);
+bool cli_name_starts(char c);
+/* How many bytes of a name are at `text`. */
+size_t cli_name_size(const char *text, size_t size);
+
+enum cli_op_code {
+    CLI_OP_PUSH,
+    CLI_OP_VARIABLE,
+    CLI_OP_RANDOM_RANGE, /* random(a, b) of constants */
+    CLI_OP_NEGATE,
+    CLI_OP_ADD,
+    CLI_OP_SUBTRACT,
+    CLI_OP_MULTIPLY,
+    CLI_OP_DIVIDE,
+    CLI_OP_MODULO,
+    CLI_OP_ABS,
+    CLI_OP_LEAST,
+    CLI_OP_GREATEST,
+    CLI_OP_INT,
+    CLI_OP_DOUBLE,
+    CLI_OP_SQRT,
+    CLI_OP_LN,
+    CLI_OP_EXP,
+    CLI_OP_POWER,
+    CLI_OP_RANDOM,
+    CLI_OP_GAUSSIAN,
+    CLI_OP_EXPONENTIAL,
+    CLI_OP_ZIPFIAN
+};
+
+enum { CLI_EXPR_DEPTH = 32, CLI_EXPR_OPS = 256 };
+
+struct cli_op {
+    enum cli_op_code code;
+    uint32_t variable;
+    struct cli_value value; /* what is pushed; the lower bound of a range */
+    uint64_t span;
+};
+
+struct cli_expr {
+    struct cli_op *ops;
+    uint32_t count;
+};
+
+/* Parses all of the text. On failure returns false and writes why; nothing is to be freed then. */
+bool cli_expr_parse(struct cli_expr *expr, const char *text, size_t size, const struct cli_variables *variables,
+                    char *why, size_t why_size);
+void cli_expr_free(struct cli_expr *expr);
+
+/* NULL, or why it has no value: "division by zero". */
+const char *cli_expr_eval(const struct cli_expr *expr, const struct cli_value *variables, struct cli_random *random,
+                          struct cli_value *value);
+
+/* One operator on the values at the top of a stack, `arity` of them; the result takes their place. */
+const char *cli_op_apply(enum cli_op_code code, struct cli_value *operands, struct cli_random *random);
+unsigned cli_op_arity(enum cli_op_code code);
+
+#endif

@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/bench/load.h"
+
+#include "cli/cli.h"
+#include "cli/common/options.h"
+#include "cli/common/stop.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/resource.h>
+#include <time.h>
+
+enum { BATCH = 256, HOPELESS_ERRORS = 100 };
+
+static const uint64_t SECOND_NS = 1000000000, DRAIN_NS = 10000000000, NAP_MAX_NS = 50000000;
+
+struct slot {
+    uint64_t start_ns;
+    const struct cli_source *source;
+    uint32_t command; /* the statement that is out */
+};
+
+struct loop {
+    struct cli_load *load;
+    quring_engine *engine;
+    struct cli_load_figures *figures;
+    struct cli_histogram *interval;
+    struct slot *slots;
+    struct cli_value *values; /* `stride` of them a slot */
+    uint32_t stride;
+    uint32_t *idle;
+    uint32_t idle_count, inflight;
+    struct cli_random random;
+    uint64_t limit, issued;
+    uint64_t start_ns, end_ns, last_ns, drain_ns, tick_ns;
+    double due_ns; /* open loop: when the next one is to start */
+    bool issuing, failed;
+};
+
+static uint64_t now_ns(void) {
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (uint64_t)ts.tv_sec * SECOND_NS + (uint64_t)ts.tv_nsec;
+}
+
+static void stop_issuing(struct loop *loop, uint64_t now) {
+    if (!loop->issuing)
+        return;
+    loop->issuing = false;
+    loop->drain_ns = now + DRAIN_NS;
+    if (now > loop->last_ns)
+        loop->last_ns = now;
+}
+
+/* ---- Starting queries -------------------------------------------------------------------------------------------- */
+
+static void fail(struct loop *loop, const struct slot *slot, const struct cli_command *command, const char *why) {
+    if (!loop->failed)
+        cli_error("%s:%" PRIu64 ": %s", slot->source->name, command->line, why);
+    loop->failed = true;
+    stop_issuing(loop, loop->last_ns);
+}
+
+static void submit(struct loop *loop, uint32_t index, const struct cli_command *command) {
+    const struct cli_value *values = loop->values + (size_t)index * loop->stride;
+    quring_param params[CLI_SCRIPT_PARAM_MAX];
+
+    for (uint32_t i = 0; i < command->param_count; i++) {
+        struct cli_value value = values[command->params[i]];
+        params[i].type = value.is_real ? QURING_FLOAT8 : QURING_INT8;
+        params[i].count = 0;
+        if (value.is_real)
+            params[i].value.real = value.real;
+        else
+            params[i].value.integer = value.integer;
+    }
+    quring_query query = {
+        .db = loop->load->client->db,
+        .statement = command->statement,
+        .params = params,
+        .param_count = command->param_count,
+        .user_data = index,
+    };
+    int error = quring_submit(loop->engine, &query, NULL);
+    if (__builtin_expect(error < 0, 0)) {
+        const char *said = quring_errmsg(loop->engine);
+        loop->idle[loop->idle_count++] = index;
+        fail(loop, &loop->slots[index], command, *said ? said : quring_strerror(error));
+        return;
+    }
+    loop->inflight++;
+    loop->issued++;
+}
+
+/* Carries out a slot's script from `command` on, up to and including the next statement. False: there is none left. */
+static bool advance(struct loop *loop, uint32_t index, uint32_t command, uint64_t start_ns) {
+    struct slot *slot = &loop->slots[index];
+    const struct cli_script *script = &slot->source->script;
+    struct cli_value *values = loop->values + (size_t)index * loop->stride;
+
+    for (; command < script->command_count; command++) {
+        const struct cli_command *c = &script->commands[command];
+        if (c->sql) {
+            slot->start_ns = start_ns;
+            slot->command = command;
+            submit(loop, index, c);
+            return true;
+        }
+        const char *why = cli_expr_eval(&c->expr, values, &loop->random, &values[c->variable]);
+        if (__builtin_expect(why != NULL, 0)) {
+            fail(loop, slot, c, why);
+            return false;
+        }
+    }
+    return false;
+}
+
+static const struct cli_source *choose(struct loop *loop) {
+    const struct cli_workload *workload = loop->load->workload;
+    if (workload->count == 1)
+        return &workload->sources[0];
+    uint64_t at = (uint64_t)cli_random_range(&loop->random, 0, workload->weight_total - 1);
+    uint32_t i = 0;
+    while (at >= workload->sources[i].weight)
+        at -= workload->sources[i++].weight;
+    return &workload->sources[i];
+}
+
+static void begin(struct loop *loop, uint32_t index, uint64_t start_ns) {
+    loop->slots[index].source = choose(loop);
+    if (!advance(loop, index, 0, start_ns)) /* only when it failed: a script has a statement */
+        loop->idle[loop->idle_count++] = index;
+}
+
+static void begin_due(struct loop *loop, uint64_t now) {
+    double rate = loop->load->options.rate;
+    while (loop->idle_count > 0 && loop->issuing && loop->issued < loop->limit) {
+        uint64_t start = now;
+        if (rate > 0) {
+            if (loop->due_ns > (double)(now - loop->start_ns))
+                return;
+            start = loop->start_ns + (uint64_t)loop->due_ns;
+            loop->due_ns += -log(cli_random_real(&loop->random)) * (double)SECOND_NS / rate;
+            uint64_t lag = now - start;
+            loop->figures->lag_sum_ns += (double)lag;
+            loop->figures->lag_count++;
+            if (lag > loop->figures->lag_max_ns)
+                loop->figures->lag_max_ns = lag;
+        }
+        begin(loop, loop->idle[--loop->idle_count], start);
+    }
+}
+
+/* ---- Ending queries ---------------------------------------------------------------------------------------------- */
+
+static void count_failure(struct cli_load_figures *figures, const quring_done *done) {
+    const char *name = *done->error->sqlstate ? done->error->sqlstate : quring_status_name(done->status);
+    struct cli_failure_kind *kind = figures->failures, *last = kind + CLI_FAILURE_KINDS - 1;
+    while (kind < last && kind->count > 0 && strcmp(kind->name, name) != 0)
+        kind++;
+    snprintf(kind->name, sizeof kind->name, "%s", kind == last ? "others" : name);
+    kind->count++;
+}
+
+static void note_error(struct loop *loop, const quring_done *done, uint64_t now) {
+    if (done->status == QURING_SHUTDOWN && !loop->issuing) {
+        loop->figures->unfinished_count++;
+        return;
+    }
+    count_failure(loop->figures, done);
+    if (loop->figures->error_count++ == 0) {
+        const struct slot *slot = &loop->slots[done->user_data];
+        char where[256];
+        snprintf(where, sizeof where, "the first failure, %.200s:%" PRIu64, slot->source->name,
+                 slot->source->script.commands[slot->command].line);
+        cli_failure_say(where, done);
+    }
+    uint64_t succeeded = loop->figures->latency.count + loop->interval->count;
+    if (loop->figures->error_count == HOPELESS_ERRORS && succeeded == 0) {
+        cli_error("stopped: the first %d queries failed, all of them", HOPELESS_ERRORS);
+        stop_issuing(loop, now);
+    }
+}
+
+static void settle(struct loop *loop, const quring_done *done, uint64_t now) {
+    uint32_t index = (uint32_t)done->user_data;
+    const struct slot *slot = &loop->slots[index];
+    bool ok = done->status == QURING_OK;
+
+    if (__builtin_expect(ok, 1))
+        cli_histogram_add(loop->interval, now > slot->start_ns ? now - slot->start_ns : 0);
+    else
+        note_error(loop, done, now);
+    quring_release(loop->engine, done->id);
+    loop->inflight--;
+    if (ok && loop->issuing && loop->issued < loop->limit) {
+        if (slot->command + 1 < slot->source->script.command_count && advance(loop, index, slot->command + 1, now))
+            return;
+        if (loop->load->options.rate == 0 && loop->issuing) {
+            begin(loop, index, now);
+            return;
+        }
+    }
+    loop->idle[loop->idle_count++] = index;
+}
+
+/* ---- The loop ---------------------------------------------------------------------------------------------------- */
+
+static void tick(struct loop *loop, uint64_t now) {
+    struct cli_load *load = loop->load;
+    if (now < loop->tick_ns)
+        return;
+    load->on_progress(load->arg, load, loop->interval, (double)(now - loop->start_ns) / 1e9);
+    cli_histogram_merge(&loop->figures->latency, loop->interval);
+    cli_histogram_reset(loop->interval);
+    uint64_t step = (uint64_t)(load->options.progress_seconds * 1e9);
+    loop->tick_ns += step * ((now - loop->tick_ns) / step + 1);
+}
+
+/* How long nothing can happen but completions. */
+static uint64_t patience(const struct loop *loop, uint64_t now) {
+    uint64_t until = loop->tick_ns;
+    uint64_t end = loop->issuing ? loop->end_ns : loop->drain_ns;
+    if (end < until)
+        until = end;
+    if (loop->issuing && loop->load->options.rate > 0 && loop->idle_count > 0) {
+        uint64_t due = loop->start_ns + (uint64_t)loop->due_ns;
+        if (due < until)
+            until = due;
+    }
+    return until == UINT64_MAX ? QURING_FOREVER : until > now ? until - now : 0;
+}
+
+/* Nothing is in flight, so quring_run() would not wait; a signal can come just before this sleep, so it is short. */
+static void nap(const struct loop *loop, uint64_t now) {
+    uint64_t ns = patience(loop, now);
+    if (ns > NAP_MAX_NS)
+        ns = NAP_MAX_NS;
+    nanosleep(&(struct timespec){.tv_nsec = (long)ns}, NULL);
+}
+
+static void loop_run(struct loop *loop) {
+    quring_done done[BATCH];
+    uint64_t now = loop->start_ns;
+
+    for (;;) {
+        if (cli_stop_wanted() || now >= loop->end_ns || loop->issued >= loop->limit)
+            stop_issuing(loop, now);
+        begin_due(loop, now);
+        if (loop->inflight == 0) {
+            if (!loop->issuing)
+                return;
+            nap(loop, now);
+        } else {
+            if (!loop->issuing && now >= loop->drain_ns)
+                quring_shutdown(loop->engine, 0);
+            int error = quring_run(loop->engine, 1, patience(loop, now));
+            if (error < 0) {
+                const char *said = quring_errmsg(loop->engine);
+                cli_error("%s", *said ? said : quring_strerror(error));
+                loop->failed = true;
+                return;
+            }
+        }
+        now = now_ns();
+        int count;
+        while ((count = quring_reap(loop->engine, done, BATCH)) > 0) {
+            for (int i = 0; i < count; i++)
+                settle(loop, &done[i], now);
+            loop->last_ns = now;
+        }
+        tick(loop, now);
+    }
+}
+
+/* ---- Before and after -------------------------------------------------------------------------------------------- */
+
+static double seconds_of(struct timeval time) {
+    return (double)time.tv_sec + (double)time.tv_usec / 1e6;
+}
+
+/* Adds, or with sign -1 takes away, what has been used so far. */
+static void count_use(struct loop *loop, int sign) {
+    struct cli_load_figures *figures = loop->figures;
+    struct rusage usage;
+    quring_stats stats;
+
+    getrusage(RUSAGE_SELF, &usage);
+    quring_stats_get(loop->engine, &stats);
+    figures->cpu_user_seconds += sign * seconds_of(usage.ru_utime);
+    figures->cpu_system_seconds += sign * seconds_of(usage.ru_stime);
+    figures->enter_count += (uint64_t)sign * stats.enter_count;
+    figures->sent_bytes += (uint64_t)sign * stats.sent_bytes;
+    figures->received_bytes += (uint64_t)sign * stats.received_bytes;
+}
+
+static bool allocate(struct loop *loop, uint32_t count) {
+    const struct cli_workload *workload = loop->load->workload;
+    for (uint32_t i = 0; i < workload->count; i++)
+        if (workload->sources[i].script.variables.count > loop->stride)
+            loop->stride = workload->sources[i].script.variables.count;
+    loop->slots = calloc(count, sizeof *loop->slots);
+    loop->values = calloc((size_t)count * loop->stride, sizeof *loop->values);
+    loop->idle = calloc(count, sizeof *loop->idle);
+    loop->interval = calloc(1, sizeof *loop->interval);
+    if (!loop->slots || !loop->values || !loop->idle || !loop->interval)
+        return false;
+    for (uint32_t i = 0; i < count; i++) {
+        loop->idle[i] = count - 1 - i;
+        loop->values[(size_t)i * loop->stride + CLI_VARIABLE_CLIENT_ID].integer = i;
+    }
+    loop->idle_count = count;
+    return true;
+}
+
+static void start_clock(struct loop *loop) {
+    const struct cli_load_options *options = &loop->load->options;
+    loop->limit = options->query_limit ? options->query_limit : UINT64_MAX;
+    loop->start_ns = loop->last_ns = now_ns();
+    loop->end_ns = options->seconds > 0 ? loop->start_ns + (uint64_t)(options->seconds * 1e9) : UINT64_MAX;
+    loop->tick_ns = UINT64_MAX;
+    if (options->progress_seconds > 0)
+        loop->tick_ns = loop->start_ns + (uint64_t)(options->progress_seconds * 1e9);
+    loop->issuing = true;
+    if (getrandom(&loop->random, sizeof loop->random, 0) != sizeof loop->random)
+        loop->random.state = loop->start_ns;
+}
+
+int cli_load_run(struct cli_load *load) {
+    struct loop loop = {.load = load, .engine = load->client->engine, .figures = &load->figures, .stride = 1};
+    int status = CLI_EXIT_FAILED;
+
+    load->figures = (struct cli_load_figures){0};
+    if (allocate(&loop, load->options.slot_count)) {
+        count_use(&loop, -1);
+        start_clock(&loop);
+        loop_run(&loop);
+        count_use(&loop, 1);
+        load->figures.seconds = (double)(loop.last_ns - loop.start_ns) / 1e9;
+        cli_histogram_merge(&load->figures.latency, loop.interval);
+        if (!loop.failed && load->figures.error_count == 0)
+            status = CLI_EXIT_OK;
+    } else {
+        cli_error("memory ran out");
+    }
+    free(loop.slots);
+    free(loop.values);
+    free(loop.idle);
+    free(loop.interval);
+    return status;
+}

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The load generator. Every query in flight has a slot: the script it stands in, and that script's variables.
+ *
+ *   closed loop   every slot starts its next query when its last one ends: as fast as the database answers
+ *   open loop     queries start by a schedule (a Poisson process), and latency counts from there, so that a database
+ *                 that falls behind shows it; what finds no free slot waits, and its lag is reported
+ *
+ * The clock is read once for a batch of completions, not once a query.
+ */
+#ifndef QURING_CLI_BENCH_LOAD_H
+#define QURING_CLI_BENCH_LOAD_H
+
+#include "cli/bench/histogram.h"
+#include "cli/bench/workload.h"
+#include "cli/common/client.h"
+
+enum { CLI_FAILURE_KINDS = 12 };
+
+/* How often queries failed in one way: an SQLSTATE, or the status where there is none. */
+struct cli_failure_kind {
+    char name[16];
+    uint64_t count;
+};
+
+struct cli_load_figures {
+    struct cli_histogram latency; /* ns, of queries that succeeded */
+    uint64_t error_count;
+    struct cli_failure_kind failures[CLI_FAILURE_KINDS]; /* in order of appearance; the last takes all further kinds */
+    double seconds;
+    double cpu_user_seconds, cpu_system_seconds; /* of all threads */
+    uint64_t enter_count, sent_bytes, received_bytes;
+    double lag_sum_ns; /* open loop: how long after its time a query started */
+    uint64_t lag_max_ns, lag_count;
+    uint64_t unfinished_count; /* given up at the end */
+};
+
+struct cli_load_options {
+    uint32_t slot_count;
+    double seconds;          /* 0: by query_limit */
+    uint64_t query_limit;    /* 0: by time */
+    double rate;             /* queries a second in an open loop; 0: closed */
+    double progress_seconds; /* between calls of on_progress; 0: never */
+};
+
+struct cli_load {
+    struct cli_load_options options;
+    struct cli_client *client;
+    const struct cli_workload *workload;
+    /* `interval` holds the latencies since the last call; `seconds` is the time since the start. */
+    void (*on_progress)(void *arg, const struct cli_load *load, const struct cli_histogram *interval, double seconds);
+    void *arg;
+    struct cli_load_figures figures;
+};
+
+/* Returns an enum cli_exit: CLI_EXIT_FAILED, after a message, also when queries failed; the figures are valid then. */
+int cli_load_run(struct cli_load *load);
+
+#endif

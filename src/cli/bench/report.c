@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/bench/report.h"
+
+#include "cli/common/text.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+/* ---- Numbers ----------------------------------------------------------------------------------------------------- */
+
+void cli_report_put_time(struct cli_out *out, double ns, bool utf8) {
+    static const struct {
+        double ns;
+        const char *unit, *ascii;
+    } units[] = {{1, "ns", "ns"}, {1e3, "µs", "us"}, {1e6, "ms", "ms"}, {1e9, "s", "s"}};
+    size_t i = 0;
+    while (i < 3 && ns >= 0.9995 * units[i + 1].ns)
+        i++;
+    double value = ns / units[i].ns;
+    int digits = i == 0 || value >= 99.95 ? 0 : value >= 9.995 ? 1 : 2;
+    cli_out_format(out, "%.*f %s", digits, value, utf8 ? units[i].unit : units[i].ascii);
+}
+
+void cli_report_put_count(struct cli_out *out, double count) {
+    char digits[32];
+    int size = snprintf(digits, sizeof digits, "%.0f", count);
+    for (int i = 0; i < size; i++) {
+        if (i > 0 && (size - i) % 3 == 0)
+            cli_out_char(out, ',');
+        cli_out_char(out, digits[i]);
+    }
+}
+
+static double per(double amount, double count) {
+    return count > 0 ? amount / count : 0;
+}
+
+/* ---- While it runs ----------------------------------------------------------------------------------------------- */
+
+enum { BAR_SIZE = 14, BAR_COLUMNS = BAR_SIZE + 10 };
+
+static void put_bar(struct cli_out *out, double share) {
+    bool utf8 = cli_text_is_utf8();
+    size_t full = (size_t)(share * BAR_SIZE);
+    cli_out_text(out, utf8 ? "   ▕" : "   [");
+    cli_out_repeat(out, utf8 ? "█" : "#", full);
+    cli_out_repeat(out, " ", BAR_SIZE - full);
+    cli_out_format(out, utf8 ? "▏%3.0f %%" : "]%3.0f %%", share * 100);
+}
+
+static double share_done(const struct cli_report *report, double queries, double seconds) {
+    double share = report->total_queries ? queries / (double)report->total_queries : 0;
+    if (report->total_seconds > 0)
+        share = seconds / report->total_seconds;
+    return fmin(share, 1);
+}
+
+void cli_report_progress(void *arg, const struct cli_load *load, const struct cli_histogram *interval, double seconds) {
+    struct cli_report *report = arg;
+    bool utf8 = cli_text_is_utf8();
+    struct winsize window = {0};
+    struct cli_out line, out;
+
+    cli_out_init(&line, CLI_OUT_MEMORY);
+    cli_out_format(&line, "%6.1f s  ", seconds);
+    cli_report_put_count(&line, per((double)interval->count, seconds - report->last_seconds));
+    cli_out_text(&line, " queries/s");
+    size_t short_size = line.size;
+    cli_out_text(&line, "   p50 ");
+    cli_report_put_time(&line, cli_histogram_quantile(interval, 0.5), utf8);
+    cli_out_text(&line, "  p99 ");
+    cli_report_put_time(&line, cli_histogram_quantile(interval, 0.99), utf8);
+    if (load->figures.error_count > 0)
+        cli_out_format(&line, "   %" PRIu64 " failed", load->figures.error_count);
+    double queries = (double)(load->figures.latency.count + interval->count + load->figures.error_count);
+    report->last_seconds = seconds;
+
+    ioctl(STDERR_FILENO, TIOCGWINSZ, &window);
+    size_t room = !report->live ? SIZE_MAX : window.ws_col ? window.ws_col : 80;
+    size_t columns = line.data ? cli_text_safe(NULL, line.data, line.size, 0) : 0;
+    if (columns >= room)
+        line.size = short_size; /* a line that wraps could not be wiped */
+    cli_out_init(&out, STDERR_FILENO);
+    if (report->live)
+        cli_out_text(&out, "\r\033[K");
+    cli_out_bytes(&out, line.data ? line.data : "", line.size);
+    if (report->live && columns + BAR_COLUMNS < room && (report->total_seconds > 0 || report->total_queries > 0))
+        put_bar(&out, share_done(report, queries, seconds));
+    if (!report->live)
+        cli_out_char(&out, '\n');
+    cli_out_flush(&out);
+    cli_out_free(&out);
+    cli_out_free(&line);
+}
+
+void cli_report_progress_end(const struct cli_report *report) {
+    static const char wipe[] = "\r\033[K";
+    if (report->live && write(STDERR_FILENO, wipe, sizeof wipe - 1) < 0)
+        return; /* nothing to be done about it, and nothing lost */
+}
+
+/* ---- The drawing ------------------------------------------------------------------------------------------------- */
+
+enum { ROWS_MAX = 12, BAR_CELLS = 40 };
+
+/* Bounds in equal steps of the logarithm, at round numbers: as fine as ROWS_MAX allows. */
+static unsigned choose_bounds(double low, double high, double bounds[ROWS_MAX + 1]) {
+    static const double steps[][10] = {
+        {1, 1.25, 1.6, 2, 2.5, 3.2, 4, 5, 6.4, 8}, {1, 1.6, 2.5, 4, 6.4}, {1, 2, 5}, {1}, {0.1},
+    };
+    static const unsigned counts[] = {10, 5, 3, 1, 1};
+    for (size_t s = 0; s < sizeof counts / sizeof *counts; s++) {
+        unsigned n = 0;
+        int decade = (int)floor(log10(low)) - 1, i = 0;
+        double bound = 0;
+        for (; n <= ROWS_MAX && bound <= high; i++) {
+            int power = decade + i / (int)counts[s];
+            bound = steps[s][i % (int)counts[s]] * pow(10, power);
+            if (bound <= low)
+                n = 0; /* the last one that is not above `low` is the first bound */
+            bounds[n++] = bound;
+        }
+        if (bound > high)
+            return n - 1;
+    }
+    return ROWS_MAX;
+}
+
+static void put_drawing_bar(struct cli_out *out, double share, bool utf8) {
+    static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
+    unsigned parts = (unsigned)ceil(share * BAR_CELLS * 8 - 1e-9);
+    cli_out_repeat(out, utf8 ? "█" : "#", utf8 ? parts / 8 : (parts + 7) / 8);
+    if (utf8)
+        cli_out_text(out, eighths[parts % 8]);
+}
+
+void cli_report_put_drawing(struct cli_out *out, const struct cli_histogram *latency, bool utf8) {
+    double bounds[ROWS_MAX + 1] = {0};
+    uint64_t counts[ROWS_MAX] = {0}, greatest = 1;
+    if (latency->count == 0)
+        return;
+    double low = fmax(cli_histogram_quantile(latency, 0.002), 1), high = cli_histogram_quantile(latency, 0.998);
+    unsigned rows = choose_bounds(low, high, bounds);
+
+    for (unsigned i = 0; i < rows; i++) { /* the first and the last row take what lies beyond */
+        counts[i] = cli_histogram_between(latency, i == 0 ? 0 : bounds[i], i + 1 == rows ? INFINITY : bounds[i + 1]);
+        greatest = counts[i] > greatest ? counts[i] : greatest;
+    }
+    for (unsigned i = 0; i < rows; i++) {
+        struct cli_out label;
+        cli_out_init(&label, CLI_OUT_MEMORY);
+        cli_report_put_time(&label, bounds[i], utf8);
+        size_t width = cli_text_safe(NULL, label.data ? label.data : "", label.size, 0);
+        cli_out_repeat(out, " ", width < 14 ? 14 - width : 0);
+        cli_out_bytes(out, label.data, label.size);
+        cli_out_format(out, " %s%5.1f %% ", utf8 ? "│" : "|", 100 * per((double)counts[i], (double)latency->count));
+        put_drawing_bar(out, (double)counts[i] / (double)greatest, utf8);
+        cli_out_char(out, '\n');
+        cli_out_free(&label);
+    }
+}
+
+/* ---- The end ----------------------------------------------------------------------------------------------------- */
+
+static void put_failures(struct cli_out *out, const struct cli_load_figures *figures) {
+    cli_out_text(out, "failed with  ");
+    for (size_t i = 0; i < CLI_FAILURE_KINDS && figures->failures[i].count > 0; i++) {
+        cli_out_format(out, "%s%s: ", i > 0 ? ", " : "", figures->failures[i].name);
+        cli_report_put_count(out, (double)figures->failures[i].count);
+    }
+    cli_out_char(out, '\n');
+}
+
+static void put_latency(struct cli_out *out, const struct cli_load_figures *figures, bool utf8) {
+    static const struct {
+        const char *name;
+        double q;
+    } columns[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p99.9", 0.999}};
+    const struct cli_histogram *latency = &figures->latency;
+
+    cli_out_text(out, "latency      mean ");
+    cli_report_put_time(out, cli_histogram_mean(latency), utf8);
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+        cli_out_format(out, "   %s ", columns[i].name);
+        cli_report_put_time(out, cli_histogram_quantile(latency, columns[i].q), utf8);
+    }
+    cli_out_text(out, "   max ");
+    cli_report_put_time(out, (double)latency->max, utf8);
+    cli_out_char(out, '\n');
+}
+
+static void put_costs(struct cli_out *out, const struct cli_load_figures *figures, bool utf8) {
+    double count = (double)figures->latency.count, user = figures->cpu_user_seconds,
+           system = figures->cpu_system_seconds;
+    cli_out_text(out, "client CPU   ");
+    cli_report_put_time(out, per(1e9 * (user + system), count), utf8);
+    cli_out_text(out, " a query: ");
+    cli_report_put_time(out, per(1e9 * user, count), utf8);
+    cli_out_text(out, " user, ");
+    cli_report_put_time(out, per(1e9 * system, count), utf8);
+    cli_out_text(out, " system\nio_uring     ");
+    cli_out_format(out, "%.4f enters a query\n", per((double)figures->enter_count, count));
+    if (figures->sent_bytes > 0)
+        cli_out_format(out, "network      %.0f bytes sent, %.0f received a query\n",
+                       per((double)figures->sent_bytes, count), per((double)figures->received_bytes, count));
+}
+
+void cli_report_summary(struct cli_out *out, const struct cli_report *report, const struct cli_load_figures *figures,
+                        bool utf8) {
+    double count = (double)figures->latency.count;
+    struct cli_out name;
+
+    cli_out_init(&name, CLI_OUT_MEMORY);
+    cli_workload_put_name(report->workload, &name);
+    cli_text_safe(out, name.data ? name.data : "", name.size, 0);
+    cli_out_free(&name);
+    cli_out_format(out, " on %s, %" PRIu32 " %s x %" PRIu32 " deep, commit %s\n\n",
+                   strcmp(report->backend, "sqlite") == 0 ? "SQLite" : "PostgreSQL", report->connections,
+                   strcmp(report->backend, "sqlite") == 0 ? "readers" : "connections", report->depth, report->commit);
+    cli_out_text(out, "throughput   ");
+    cli_report_put_count(out, per(count, figures->seconds));
+    cli_out_text(out, " queries/s (");
+    cli_report_put_count(out, count);
+    cli_out_format(out, " in %.2f s, %" PRIu64 " failed)\n", figures->seconds, figures->error_count);
+    if (figures->error_count > 0)
+        put_failures(out, figures);
+    if (figures->latency.count == 0)
+        return;
+    put_latency(out, figures, utf8);
+    if (report->rate > 0) {
+        cli_out_format(out, "schedule     %g queries/s wanted; started late by ", report->rate);
+        cli_report_put_time(out, per(figures->lag_sum_ns, (double)figures->lag_count), utf8);
+        cli_out_text(out, " on average, ");
+        cli_report_put_time(out, (double)figures->lag_max_ns, utf8);
+        cli_out_text(out, " at most\n");
+    }
+    put_costs(out, figures, utf8);
+    if (figures->unfinished_count > 0)
+        cli_out_format(out, "unfinished   %" PRIu64 " queries had no answer 10 s after the end\n",
+                       figures->unfinished_count);
+    cli_out_char(out, '\n');
+    cli_report_put_drawing(out, &figures->latency, utf8);
+}
+
+void cli_report_json(struct cli_out *out, const struct cli_report *report, const struct cli_load_figures *figures) {
+    const struct cli_histogram *latency = &figures->latency;
+    double count = (double)latency->count;
+    struct cli_out name;
+
+    cli_out_init(&name, CLI_OUT_MEMORY);
+    cli_workload_put_name(report->workload, &name);
+    cli_out_format(out, "{\"backend\": \"%s\", \"workload\": ", report->backend);
+    cli_text_json(out, name.data ? name.data : "", name.size);
+    cli_out_free(&name);
+    cli_out_format(out, ", \"connections\": %" PRIu32 ", \"depth\": %" PRIu32 ", \"commit\": \"%s\"",
+                   report->connections, report->depth, report->commit);
+    cli_out_format(out, ", \"seconds\": %.6f, \"queries\": %" PRIu64 ", \"errors\": %" PRIu64 ", \"qps\": %.1f",
+                   figures->seconds, latency->count, figures->error_count, per(count, figures->seconds));
+    cli_out_format(out, ", \"latency_us\": {\"mean\": %.3f, \"p50\": %.3f, \"p90\": %.3f, \"p99\": %.3f",
+                   cli_histogram_mean(latency) / 1e3, cli_histogram_quantile(latency, 0.5) / 1e3,
+                   cli_histogram_quantile(latency, 0.9) / 1e3, cli_histogram_quantile(latency, 0.99) / 1e3);
+    cli_out_format(out, ", \"p999\": %.3f, \"max\": %.3f}", cli_histogram_quantile(latency, 0.999) / 1e3,
+                   (double)latency->max / 1e3);
+    cli_out_format(out, ", \"cpu_us_per_query\": {\"user\": %.4f, \"system\": %.4f}",
+                   per(1e6 * figures->cpu_user_seconds, count), per(1e6 * figures->cpu_system_seconds, count));
+    cli_out_format(out, ", \"enters_per_query\": %.6f", per((double)figures->enter_count, count));
+    cli_out_format(out, ", \"bytes_per_query\": {\"sent\": %.2f, \"received\": %.2f}}\n",
+                   per((double)figures->sent_bytes, count), per((double)figures->received_bytes, count));
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* What `quring bench` says: while it runs, and at the end. */
+#ifndef QURING_CLI_BENCH_REPORT_H
+#define QURING_CLI_BENCH_REPORT_H
+
+#include "cli/bench/load.h"
+#include "cli/common/out.h"
+
+struct cli_report {
+    const char *backend;
+    const struct cli_workload *workload;
+    uint32_t connections, depth;
+    const char *commit;
+    double rate;
+    bool live;              /* a line that is overwritten, rather than one a call */
+    double total_seconds;   /* of the whole run, 0: */
+    uint64_t total_queries; /* … as many queries, or 0 */
+    double last_seconds;    /* of the last progress */
+};
+
+/* For struct cli_load: writes to standard error. `arg` is a struct cli_report. */
+void cli_report_progress(void *arg, const struct cli_load *load, const struct cli_histogram *interval, double seconds);
+/* Takes the live line away. */
+void cli_report_progress_end(const struct cli_report *report);
+
+/* For people, with a drawing of the latencies. */
+void cli_report_summary(struct cli_out *out, const struct cli_report *report, const struct cli_load_figures *figures,
+                        bool utf8);
+/* One JSON object. */
+void cli_report_json(struct cli_out *out, const struct cli_report *report, const struct cli_load_figures *figures);
+
+/* "1.23 ms": three digits and a unit. */
+void cli_report_put_time(struct cli_out *out, double ns, bool utf8);
+/* "1,234,567". */
+void cli_report_put_count(struct cli_out *out, double count);
+void cli_report_put_drawing(struct cli_out *out, const struct cli_histogram *latency, bool utf8);
+
+#endif

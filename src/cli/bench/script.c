@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/bench/script.h"
+
+#include "cli/common/out.h"
+#include "cli/common/splitter.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+__attribute__((format(printf, 3, 4))) static bool fail(struct cli_script *script, uint64_t line, const char *format,
+                                                       ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(script->why, sizeof script->why, format, args);
+    va_end(args);
+    script->line = line;
+    return false;
+}
+
+static struct cli_command *add_command(struct cli_script *script, uint64_t line) {
+    size_t size = (script->command_count + 1) * sizeof *script->commands;
+    struct cli_command *commands = realloc(script->commands, size);
+    if (!commands) {
+        fail(script, line, "memory ran out");
+        return NULL;
+    }
+    script->commands = commands;
+    struct cli_command *command = &commands[script->command_count++];
+    *command = (struct cli_command){.line = line};
+    return command;
+}
+
+/* ---- Backslash commands ------------------------------------------------------------------------------------------ */
+
+static bool parse_set(struct cli_script *script, const char *text, const char *end, uint64_t line) {
+    char why[200];
+    text += strspn(text, " \t");
+    size_t size = cli_name_size(text, (size_t)(end - text));
+    if (size == 0 || (text + size < end && !strchr(" \t\r", text[size])))
+        return fail(script, line, "\\set takes a name and an expression, as in \\set aid random(1, 100)");
+    struct cli_command *command = add_command(script, line);
+    if (!command)
+        return false;
+    if (!cli_expr_parse(&command->expr, text + size, (size_t)(end - text) - size, &script->variables, why, sizeof why))
+        return fail(script, line, "\\set %.*s: %s", (int)(size < 40 ? size : 40), text, why);
+    int variable = cli_variables_add(&script->variables, text, size);
+    if (variable < 0)
+        return fail(script, line, "more than %d variables, or a name of more than %d bytes", CLI_VARIABLE_MAX,
+                    CLI_NAME_BYTES - 1);
+    script->variables.variable[variable].constant = false; /* :scale can be set, too */
+    command->variable = (uint8_t)variable;
+    return true;
+}
+
+static bool parse_backslash(struct cli_script *script, const struct cli_statement *line) {
+    static const char *const known[] = {"sleep",    "startpipeline", "syncpipeline", "endpipeline", "if",
+                                        "elif",     "else",          "endif",        "gset",        "aset",
+                                        "setshell", "shell",         "include",      NULL};
+    const char *name = line->text + 1, *end = line->text + line->size;
+    size_t size = strcspn(name, " \t\r");
+    if (size == 3 && memcmp(name, "set", 3) == 0)
+        return parse_set(script, name + 3, end, line->line);
+    for (int i = 0; known[i]; i++)
+        if (strlen(known[i]) == size && memcmp(known[i], name, size) == 0)
+            return fail(script, line->line, "\\%s is not supported: quring bench takes \\set and SQL statements",
+                        known[i]);
+    return fail(script, line->line, "there is no command \\%.*s; quring bench takes \\set and SQL statements",
+                (int)(size < 40 ? size : 40), name);
+}
+
+/* ---- Statements -------------------------------------------------------------------------------------------------- */
+
+static uint64_t line_of(const struct cli_statement *statement, size_t at) {
+    uint64_t line = statement->text_line;
+    for (size_t i = 0; i < at; i++)
+        line += statement->text[i] == '\n';
+    return line;
+}
+
+/* A ":name" whose name is at `at` becomes $n. Each gets its own $n, for the server may want each of another type. */
+static bool put_param(struct cli_script *script, struct cli_command *command, const struct cli_statement *statement,
+                      size_t at, size_t size, struct cli_out *sql) {
+    const char *name = statement->text + at;
+    int variable = cli_variables_find(&script->variables, name, size);
+    if (variable < 0)
+        return fail(script, line_of(statement, at), ":%.*s is not set; \\set it first", (int)(size < 40 ? size : 40),
+                    name);
+    if (script->variables.variable[variable].constant) {
+        cli_out_format(sql, "%lld", (long long)script->variables.variable[variable].value.integer);
+        return true;
+    }
+    if (command->param_count == CLI_SCRIPT_PARAM_MAX)
+        return fail(script, line_of(statement, at), "more than %d variables in one statement", CLI_SCRIPT_PARAM_MAX);
+    command->params[command->param_count++] = (uint8_t)variable;
+    cli_out_format(sql, "$%u", command->param_count);
+    return true;
+}
+
+static bool put_sql(struct cli_script *script, struct cli_command *command, const struct cli_statement *statement,
+                    bool sqlite, struct cli_out *sql) {
+    struct cli_lexer lexer;
+    cli_lexer_init(&lexer, sqlite);
+    for (size_t i = 0; i < statement->size; i++) {
+        unsigned found = cli_lexer_step(&lexer, (unsigned char)statement->text[i]);
+        if (found & CLI_LEX_FOUND_BACKSLASH)
+            return fail(script, line_of(statement, i),
+                        "a backslash inside a statement; does the one before it end with ;?");
+        size_t size = cli_name_size(statement->text + i + 1, statement->size - i - 1);
+        bool cast = i > 0 && statement->text[i - 1] == ':';
+        if (!(found & CLI_LEX_FOUND_COLON) || cast || size == 0) {
+            cli_out_char(sql, statement->text[i]);
+            continue;
+        }
+        if (!put_param(script, command, statement, i + 1, size, sql))
+            return false;
+        i += size;
+    }
+    cli_out_char(sql, 0);
+    return !sql->error || fail(script, statement->line, "memory ran out");
+}
+
+/* What would change a connection that is shared with other queries in flight. */
+static bool check_first_word(struct cli_script *script, const struct cli_statement *statement, bool sqlite) {
+    static const char *const words[] = {"abort",   "begin",    "commit",    "copy",  "end",      "listen", "lock",
+                                        "release", "rollback", "savepoint", "start", "unlisten", NULL};
+    struct cli_lexer lexer;
+    unsigned found = 0;
+
+    cli_lexer_init(&lexer, sqlite);
+    for (size_t i = 0; i <= statement->size && !found; i++)
+        found = cli_lexer_step(&lexer, i < statement->size ? (unsigned char)statement->text[i] : ' ');
+    for (int i = 0; words[i] && (found & CLI_LEX_FOUND_WORD); i++)
+        if (cli_lexer_word_is(&lexer, words[i]))
+            return fail(script, statement->line,
+                        "%s: transactions need connections of their own, and quring bench shares pipelined ones; put "
+                        "the statements into one (WITH …, or a function)",
+                        words[i]);
+    return true;
+}
+
+static bool parse_statement(struct cli_script *script, const struct cli_statement *statement, bool sqlite) {
+    struct cli_out sql;
+    if (statement->param_max > 0)
+        return fail(script, statement->line, "$%u has no value in a script; write :name, and \\set name before",
+                    statement->param_max);
+    if (!check_first_word(script, statement, sqlite))
+        return false;
+    struct cli_command *command = add_command(script, statement->line);
+    if (!command)
+        return false;
+    cli_out_init(&sql, CLI_OUT_MEMORY);
+    bool ok = put_sql(script, command, statement, sqlite, &sql);
+    command->sql = sql.data;
+    script->statement_count += ok;
+    return ok;
+}
+
+/* ---- Scripts ----------------------------------------------------------------------------------------------------- */
+
+static bool parse_all(struct cli_script *script, struct cli_splitter *splitter, bool sqlite) {
+    struct cli_statement statement;
+    for (;;) {
+        switch (cli_splitter_next(splitter, &statement)) {
+        case CLI_SPLIT_STATEMENT:
+            if (!parse_statement(script, &statement, sqlite))
+                return false;
+            break;
+        case CLI_SPLIT_COMMAND:
+            if (!parse_backslash(script, &statement))
+                return false;
+            break;
+        case CLI_SPLIT_END:
+            return script->statement_count > 0 || fail(script, 1, "there is no SQL statement in this script");
+        case CLI_SPLIT_MORE:
+        case CLI_SPLIT_ERROR:
+            return fail(script, splitter->line, "%s", splitter->error ? splitter->error : "it ends too soon");
+        }
+    }
+}
+
+bool cli_script_parse(struct cli_script *script, const char *text, size_t size, bool sqlite, int64_t scale) {
+    struct cli_splitter splitter;
+
+    *script = (struct cli_script){0};
+    cli_variables_add(&script->variables, "client_id", strlen("client_id"));
+    int constant = cli_variables_add(&script->variables, "scale", strlen("scale"));
+    script->variables.variable[constant].constant = true;
+    script->variables.variable[constant].value.integer = scale;
+
+    cli_splitter_init(&splitter, sqlite, CLI_SCRIPT_BYTES_MAX);
+    cli_splitter_feed(&splitter, text, size);
+    cli_splitter_end(&splitter);
+    bool ok = parse_all(script, &splitter, sqlite);
+    cli_splitter_free(&splitter);
+    return ok;
+}
+
+void cli_script_free(struct cli_script *script) {
+    for (uint32_t i = 0; i < script->command_count; i++) {
+        free(script->commands[i].sql);
+        quring_statement_release(script->commands[i].statement);
+        cli_expr_free(&script->commands[i].expr);
+    }
+    free(script->commands);
+    *script = (struct cli_script){0};
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A pgbench script, parsed: \set commands and statements in which :name has become $n. What pgbench knows and this does
+ * not (\sleep, \if, \startpipeline, transactions, …) is refused with its line, never ignored.
+ */
+#ifndef QURING_CLI_BENCH_SCRIPT_H
+#define QURING_CLI_BENCH_SCRIPT_H
+
+#include "cli/bench/expr.h"
+#include "quring/quring.h"
+
+enum { CLI_SCRIPT_PARAM_MAX = 64, CLI_SCRIPT_BYTES_MAX = 16 << 20 };
+
+struct cli_command {
+    uint64_t line;
+    char *sql;                   /* NULL: a \set */
+    quring_statement *statement; /* of `sql`, once a database is open */
+    uint32_t param_count;
+    uint8_t params[CLI_SCRIPT_PARAM_MAX]; /* the variable that is $1, $2, … */
+    uint8_t variable;                     /* of \set */
+    struct cli_expr expr;
+};
+
+enum { CLI_VARIABLE_CLIENT_ID = 0 }; /* every script's first variable, for whoever runs it to set */
+
+struct cli_script {
+    struct cli_variables variables;
+    struct cli_command *commands;
+    uint32_t command_count;
+    uint32_t statement_count;
+    /* Why it could not be parsed, and where. */
+    uint64_t line;
+    char why[256];
+};
+
+/* `scale` is :scale. On failure returns false with `line` and `why` set; cli_script_free() in either case. */
+bool cli_script_parse(struct cli_script *script, const char *text, size_t size, bool sqlite, int64_t scale);
+void cli_script_free(struct cli_script *script);
+
+#endif

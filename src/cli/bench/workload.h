@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* What `quring bench` runs: pgbench scripts, of which three are built in, each as often as its weight says. */
+#ifndef QURING_CLI_BENCH_WORKLOAD_H
+#define QURING_CLI_BENCH_WORKLOAD_H
+
+#include "cli/bench/script.h"
+#include "cli/common/client.h"
+#include "cli/common/out.h"
+
+enum { CLI_WORKLOAD_MAX = 64 };
+
+struct cli_source {
+    const char *spec; /* as given: "select", "some.sql@3" */
+    char *name;       /* without the weight */
+    bool builtin;
+    uint64_t weight;
+    char *text; /* of a file */
+    size_t size;
+    struct cli_script script;
+};
+
+struct cli_workload {
+    struct cli_source sources[CLI_WORKLOAD_MAX];
+    uint32_t count;
+    uint64_t weight_total;
+};
+
+/* These return an enum cli_exit; all but CLI_EXIT_OK after a message. */
+int cli_workload_add(struct cli_workload *workload, const char *spec, bool builtin);
+int cli_workload_parse(struct cli_workload *workload, bool sqlite, int64_t scale);
+int cli_workload_prepare(struct cli_workload *workload, quring_db *db);
+
+/* Whether any of it is built in, and so needs pgbench's tables; `name` may be NULL. */
+bool cli_workload_has_builtin(const struct cli_workload *workload, const char *name);
+/* The names with their weights: "select", "a.sql@3,b.sql". */
+void cli_workload_put_name(const struct cli_workload *workload, struct cli_out *out);
+void cli_workload_free(struct cli_workload *workload);
+
+#endif

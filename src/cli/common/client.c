@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/common/client.h"
+
+#include "cli/cli.h"
+#include "cli/common/options.h"
+#include "cli/common/stop.h"
+
+#include <string.h>
+
+/* ---- Opening ----------------------------------------------------------------------------------------------------- */
+
+bool cli_client_url_is_sqlite(const char *url) {
+    return strncmp(url, "sqlite:", 7) == 0;
+}
+
+static int open_failed(const struct cli_client *client, const char *command, int error) {
+    const char *said = quring_errmsg(client->engine);
+    if (!*said)
+        said = quring_strerror(error);
+    if (error == QURING_EURL || error == QURING_EINVAL)
+        return cli_wrong(command, "%s", said);
+    cli_error("%s", said);
+    return CLI_EXIT_FAILED;
+}
+
+int cli_client_open(struct cli_client *client, const char *command, const char *url, const quring_options *options,
+                    const quring_db_options *db_options) {
+    *client = (struct cli_client){.url = url};
+    int error = quring_engine_open(options, &client->engine);
+    if (error < 0) {
+        cli_error("%s\n`quring probe` says more", quring_strerror(error));
+        client->engine = NULL;
+        return CLI_EXIT_FAILED;
+    }
+    error = quring_db_open(client->engine, url, db_options, &client->db);
+    if (error < 0) {
+        int status = open_failed(client, command, error);
+        client->db = NULL;
+        cli_client_close(client);
+        return status;
+    }
+    cli_stop_wakes(client->engine);
+    return CLI_EXIT_OK;
+}
+
+void cli_client_close(struct cli_client *client) {
+    cli_stop_wakes(NULL);
+    cli_cancel_close(&client->cancel);
+    quring_db_close(client->db);
+    quring_engine_close(client->engine);
+    *client = (struct cli_client){0};
+}
+
+/* ---- One statement ----------------------------------------------------------------------------------------------- */
+
+/* Whether the statement that is out will end by what the server does. */
+static bool cancel_at_server(struct cli_client *client) {
+    quring_stats stats;
+    switch ((enum cli_cancel_state)client->cancel.state) {
+    case CLI_CANCEL_ASKED: /* the answer is on its way, unless there is no connection yet */
+        quring_stats_get(client->engine, &stats);
+        return stats.connection_count > 0;
+    case CLI_CANCEL_KNOWN:
+        cli_cancel_send(&client->cancel, client->engine, client->url);
+        return client->cancel.state == CLI_CANCEL_SENT;
+    case CLI_CANCEL_SENT:
+    case CLI_CANCEL_DELIVERED:
+        return true;
+    case CLI_CANCEL_OFF:
+    case CLI_CANCEL_FAILED:
+        break;
+    }
+    return false;
+}
+
+int cli_client_query(struct cli_client *client, const quring_query *query, quring_done *done) {
+    quring_id id;
+    if (cli_stop_wanted())
+        return QURING_ESHUTDOWN;
+    int error = quring_submit(client->engine, query, &id);
+    while (error >= 0) {
+        error = quring_run(client->engine, 1, QURING_FOREVER);
+        while (quring_reap(client->engine, done, 1) == 1) {
+            if (done->id == id)
+                return 0;
+            cli_cancel_take(&client->cancel, client->db, done);
+            quring_release(client->engine, done->id);
+        }
+        if (cli_stop_wanted() && !cancel_at_server(client))
+            quring_cancel(client->engine, id);
+    }
+    return error;
+}
+
+/* The status of a statement that cli_client_query() brought to an end, which it releases. */
+static int take_end(struct cli_client *client, const quring_done *done, int status) {
+    if (done->status == QURING_CANCELLED)
+        status = cli_stop_status();
+    quring_release(client->engine, done->id);
+    return status;
+}
+
+int cli_client_execute(struct cli_client *client, const char *sql) {
+    quring_done done;
+    int error = cli_client_query(client, &(quring_query){.db = client->db, .sql = sql}, &done);
+    if (error == QURING_ESHUTDOWN)
+        return cli_stop_status();
+    if (error < 0) {
+        cli_refusal_show(NULL, client->engine, error, NULL);
+        return CLI_EXIT_FAILED;
+    }
+    int status = done.status == QURING_OK ? CLI_EXIT_OK : CLI_EXIT_FAILED;
+    if (status != CLI_EXIT_OK && done.status != QURING_CANCELLED)
+        cli_failure_say(NULL, &done);
+    return take_end(client, &done, status);
+}
+
+int cli_client_number(struct cli_client *client, const char *sql, int64_t *number, char sqlstate[6]) {
+    quring_done done;
+    sqlstate[0] = 0;
+    int error = cli_client_query(client, &(quring_query){.db = client->db, .sql = sql}, &done);
+    if (error == QURING_ESHUTDOWN)
+        return cli_stop_status();
+    if (error < 0) {
+        cli_refusal_show(NULL, client->engine, error, NULL);
+        return CLI_EXIT_FAILED;
+    }
+    int status = CLI_EXIT_OK;
+    if (done.status != QURING_OK) {
+        memcpy(sqlstate, done.error->sqlstate, 6);
+        if (strcmp(sqlstate, "42P01") != 0 && done.status != QURING_CANCELLED)
+            cli_failure_say(NULL, &done);
+        status = CLI_EXIT_FAILED;
+    } else if (quring_get_int64(done.result, 0, 0, number) < 0) {
+        cli_error("%s: %s", sql, quring_result_error(done.result));
+        status = CLI_EXIT_FAILED;
+    }
+    return take_end(client, &done, status);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Printing rows: as an aligned table, CSV or JSON. The printers ask for cells one by one and know nothing of where they
+ * come from, so tests feed them arrays.
+ */
+#ifndef QURING_CLI_RUN_ROWS_H
+#define QURING_CLI_RUN_ROWS_H
+
+#include "cli/common/out.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum cli_cell_kind {
+    CLI_CELL_NULL,
+    CLI_CELL_BOOL,   /* text "t" or "f", or "true" or "false" */
+    CLI_CELL_NUMBER, /* text of a number, exact; or NaN, Infinity */
+    CLI_CELL_JSON,   /* text that claims to be JSON */
+    CLI_CELL_TEXT
+};
+
+struct cli_cell {
+    enum cli_cell_kind kind;
+    const char *text;
+    size_t size;
+};
+
+struct cli_rows {
+    const void *source;
+    uint32_t column_count;
+    uint64_t row_count;
+    const char *(*name)(const void *source, uint32_t column);
+    /* The text is valid until the next call. */
+    void (*cell)(const void *source, uint64_t row, uint32_t column, struct cli_cell *cell);
+};
+
+struct cli_table_style {
+    bool utf8;  /* draw lines with box characters */
+    bool color; /* NULL in another tone */
+};
+
+enum cli_format { CLI_FORMAT_TABLE, CLI_FORMAT_CSV, CLI_FORMAT_JSON };
+
+/* Columns as wide as their widest cell, numbers to the right, NULL for NULL, and the number of rows below. */
+void cli_print_table(struct cli_out *out, const struct cli_rows *rows, struct cli_table_style style);
+
+/*
+ * RFC 4180 with line feeds and a header: NULL is empty, an empty string is "". The bytes are those of the values, except
+ * on a terminal, which gets safe characters.
+ */
+void cli_print_csv(struct cli_out *out, const struct cli_rows *rows, bool terminal);
+
+/*
+ * One array with an object per row, each on its own line. Numbers keep all their digits. Columns of one name get "_2",
+ * "_3" … appended, since an object with equal keys loses values in most readers.
+ */
+void cli_print_json(struct cli_out *out, const struct cli_rows *rows);
+
+/* Whether the text is exactly one JSON value, or a JSON number. */
+bool cli_json_is_value(const char *text, size_t size);
+bool cli_json_is_number(const char *text, size_t size);
+
+#endif

@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: MIT */
+/* `quring run`: statements from an argument, a file or a pipe, one after the other on one connection. */
+#include "cli/cli.h"
+#include "cli/common/client.h"
+#include "cli/common/options.h"
+#include "cli/common/out.h"
+#include "cli/common/splitter.h"
+#include "cli/common/stop.h"
+#include "cli/common/text.h"
+#include "cli/run/rows.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { READ_BYTES = 1 << 16, PARAM_MAX = 65535 };
+
+static const char HELP[] =
+    "usage: quring run URL [-c SQL | -f FILE] [--param V]… [--format table|csv|json]\n"
+    "\n"
+    "Runs SQL statements one after the other on one connection and prints their rows. Stops at the\n"
+    "first that fails. Without -c and -f it reads standard input.\n"
+    "\n"
+    "  -c, --command SQL     these statements\n"
+    "  -f, --file FILE       the statements in FILE; - is standard input\n"
+    "      --param V         the value of $1, of $2 the second time, …: each statement takes as many\n"
+    "                        as it has placeholders; the database reads the text as the type it wants\n"
+    "      --format FORMAT   table  aligned columns; the default on a terminal\n"
+    "                        csv    RFC 4180 with a header: NULL is empty, an empty string is \"\";\n"
+    "                               the default elsewhere; an empty line between results\n"
+    "                        json   for each statement that has columns one array, which is a JSON\n"
+    "                               document of its own, with each row as an object on a line of\n"
+    "                               its own; statements without columns print nothing\n"
+    "  -h, --help\n"
+    "\n"
+    "In the output\n"
+    "  documents   of JSON stand one after the other, as jq and other readers of streams take them;\n"
+    "              a statement that fails prints none\n"
+    "  columns     of one name are name, name_2, name_3 … in JSON\n"
+    "  numbers     keep all their digits; SQLite's floating-point numbers have a point or an exponent,\n"
+    "              as in 1.0, its integers have none; NaN and Infinity are strings in JSON\n"
+    "  bytes       (bytea, BLOB) are \\x00ff, in JSON \"\\\\x00ff\"\n"
+    "  controls    that could move a terminal are escaped: \\x1b \\u{202e}, in JSON \\u001b; so are\n"
+    "              bytes that are no UTF-8, which JSON gives as U+FFFD. CSV that goes to a file or a\n"
+    "              pipe has the very bytes of the values\n"
+    "\n"
+    "URL: postgresql://user@host:port/db, \"host=… dbname=…\", sqlite:///relative.db,\n"
+    "     sqlite:////absolute.db, sqlite:// (in memory); 'sqlite:///new.db?mode=rwc' makes the file.\n"
+    "     Passwords are better in ~/.pgpass or PGPASSWORD than in a URL, where `ps` shows them.\n"
+    "\n"
+    "BEGIN, COMMIT, SET and temporary tables work as on any connection. Notices and warnings go to\n"
+    "standard error. Exit status: 0; 1 when a statement or the output failed; 2 for wrong usage, and\n"
+    "nothing was run; 130 after Ctrl-C.\n"
+    "\n"
+    "Ctrl-C cancels the statement, at a PostgreSQL server too, and nothing after it is run; a second\n"
+    "one ends at once. Through a pooler, which shares the server's processes out, the server is not\n"
+    "asked, for it could be at somebody else's statement: it may go on with this one.\n";
+
+struct run {
+    struct cli_client client;
+    struct cli_splitter splitter;
+    struct cli_out out;
+    const char *command; /* -c */
+    const char *file;    /* -f; NULL: standard input */
+    int input;           /* descriptor of file or standard input; -1 with -c */
+    bool sqlite;
+    enum cli_format format;
+    struct cli_table_style style;
+    quring_param *params;
+    uint32_t param_count;
+    bool terminal; /* standard output is one */
+    bool printed;  /* a result: the next CSV one is set apart */
+    char where[256];
+};
+
+/* ---- Results ----------------------------------------------------------------------------------------------------- */
+
+struct source {
+    const quring_result *result;
+    char *real; /* REAL_BYTES for a cell's text */
+};
+
+enum { REAL_BYTES = 32 };
+
+static const char *result_name(const void *source, uint32_t column) {
+    return quring_column_name(((const struct source *)source)->result, column);
+}
+
+/* A column of SQLite has no type, so its values must show theirs: 1.0 is no integer. */
+static void mark_real(const struct source *source, struct cli_cell *cell) {
+    if (cell->size + sizeof ".0" > REAL_BYTES || strspn(cell->text, "-0123456789") != cell->size)
+        return;
+    memcpy(source->real, cell->text, cell->size);
+    memcpy(source->real + cell->size, ".0", sizeof ".0");
+    cell->text = source->real;
+    cell->size += strlen(".0");
+}
+
+static void result_cell(const void *arg, uint64_t row, uint32_t column, struct cli_cell *cell) {
+    const struct source *source = arg;
+    const quring_result *result = source->result;
+    quring_type type = quring_value_type(result, row, column);
+    switch (type) {
+    case QURING_NULL:
+        cell->kind = CLI_CELL_NULL;
+        return;
+    case QURING_BOOL:
+        cell->kind = CLI_CELL_BOOL;
+        break;
+    case QURING_INT2:
+    case QURING_INT4:
+    case QURING_INT8:
+    case QURING_FLOAT4:
+    case QURING_FLOAT8:
+    case QURING_NUMERIC:
+        cell->kind = CLI_CELL_NUMBER;
+        break;
+    case QURING_JSON:
+    case QURING_JSONB:
+        cell->kind = CLI_CELL_JSON;
+        break;
+    default:
+        cell->kind = CLI_CELL_TEXT;
+    }
+    if (quring_get_text(result, row, column, &cell->text, &cell->size) < 0) {
+        cell->kind = CLI_CELL_TEXT;
+        cell->text = quring_result_error(result);
+        cell->size = strlen(cell->text);
+    } else if (type == QURING_FLOAT8 && quring_column_type(result, column) == QURING_OTHER) {
+        mark_real(source, cell);
+    }
+}
+
+static void print_tag(struct run *run, const quring_result *result) {
+    const char *command = quring_command(result);
+    cli_text_safe(&run->out, command, strlen(command), 0);
+    if (quring_affected_count(result) > 0 || strcmp(command, "INSERT") == 0 || strcmp(command, "UPDATE") == 0 ||
+        strcmp(command, "DELETE") == 0 || strcmp(command, "MERGE") == 0)
+        cli_out_format(&run->out, " %" PRIu64, quring_affected_count(result));
+    cli_out_char(&run->out, '\n');
+}
+
+static void print_result(struct run *run, const quring_result *result) {
+    char real[REAL_BYTES];
+    struct cli_rows rows = {
+        .source = &(struct source){.result = result, .real = real},
+        .column_count = quring_column_count(result),
+        .row_count = quring_row_count(result),
+        .name = result_name,
+        .cell = result_cell,
+    };
+    bool has_rows = rows.column_count > 0;
+    switch (run->format) {
+    case CLI_FORMAT_TABLE:
+        if (has_rows)
+            cli_print_table(&run->out, &rows, run->style);
+        if (!has_rows || quring_affected_count(result) > 0)
+            print_tag(run, result);
+        break;
+    case CLI_FORMAT_CSV:
+        if (has_rows && run->printed)
+            cli_out_char(&run->out, '\n');
+        if (has_rows)
+            cli_print_csv(&run->out, &rows, run->terminal);
+        break;
+    case CLI_FORMAT_JSON:
+        if (has_rows)
+            cli_print_json(&run->out, &rows);
+        break;
+    }
+    run->printed |= has_rows;
+}
+
+/* ---- Statements -------------------------------------------------------------------------------------------------- */
+
+static const char *where(struct run *run, uint64_t line) {
+    bool named = run->file && run->input != STDIN_FILENO;
+    if (named)
+        snprintf(run->where, sizeof run->where, "%.200s:%" PRIu64, run->file, line);
+    else
+        snprintf(run->where, sizeof run->where, "line %" PRIu64, line);
+    return run->where;
+}
+
+static int stopped(struct run *run, const struct cli_statement *statement, bool sent) {
+    const char *why = run->client.cancel.why;
+    if (!sent)
+        cli_error("%s: stopped; this statement was not sent", where(run, statement->line));
+    else
+        cli_error("%s: stopped; whether this statement took effect is not known%s%s", where(run, statement->line),
+                  why ? ": the server may go on with it, since " : "", why ? why : "");
+    return cli_stop_status();
+}
+
+/* What became of a statement, for all to see. */
+static int settle(struct run *run, const struct cli_statement *statement, const quring_done *done) {
+    if (quring_notice_count(done->result) > 0 || done->status != QURING_OK)
+        cli_out_flush(&run->out); /* on a terminal, what came before stands before */
+    cli_notices_show(done->result);
+    if (done->status == QURING_OK) {
+        print_result(run, done->result);
+        return CLI_EXIT_OK;
+    }
+    if (done->status == QURING_CANCELLED)
+        return stopped(run, statement, done->sent);
+    cli_failure_show(where(run, statement->line), done, statement);
+    return cli_stop_wanted() && strcmp(done->error->sqlstate, "57014") == 0 ? cli_stop_status() : CLI_EXIT_FAILED;
+}
+
+static int execute(struct run *run, const struct cli_statement *statement) {
+    quring_done done;
+    quring_query query = {
+        .db = run->client.db,
+        .sql = statement->text,
+        .params = run->params,
+        .param_count = statement->param_max,
+    };
+    if (statement->param_max > run->param_count) {
+        cli_error("%s: the statement uses $%" PRIu32 ", and %" PRIu32 " --param %s given", where(run, statement->line),
+                  statement->param_max, run->param_count, run->param_count == 1 ? "was" : "were");
+        return CLI_EXIT_FAILED;
+    }
+    if (!run->sqlite && run->client.cancel.state == CLI_CANCEL_OFF)
+        cli_cancel_ask(&run->client.cancel, run->client.engine, run->client.db);
+    int error = cli_client_query(&run->client, &query, &done);
+    if (error == QURING_ESHUTDOWN && cli_stop_wanted())
+        return stopped(run, statement, false);
+    if (error < 0) {
+        cli_refusal_show(where(run, statement->line), run->client.engine, error, statement);
+        return CLI_EXIT_FAILED;
+    }
+    int status = settle(run, statement, &done);
+    quring_release(run->client.engine, done.id);
+    if (run->out.error)
+        return run->out.error == EINTR ? cli_stop_status() : CLI_EXIT_FAILED;
+    return status;
+}
+
+/* Returns CLI_EXIT_OK when there is something new to look at, be it the end. */
+static int read_more(struct run *run) {
+    char bytes[READ_BYTES];
+    if (run->input < 0) {
+        cli_splitter_end(&run->splitter);
+        return CLI_EXIT_OK;
+    }
+    if (cli_out_flush(&run->out) < 0)
+        return CLI_EXIT_FAILED;
+    while (!cli_stop_wanted()) {
+        ssize_t size = read(run->input, bytes, sizeof bytes);
+        if (size > 0)
+            cli_splitter_feed(&run->splitter, bytes, (size_t)size);
+        if (size == 0)
+            cli_splitter_end(&run->splitter);
+        if (size >= 0)
+            return CLI_EXIT_OK;
+        if (errno != EINTR) {
+            cli_error("%s: %s", run->file ? run->file : "standard input", strerror(errno));
+            return CLI_EXIT_FAILED;
+        }
+    }
+    return cli_stop_status();
+}
+
+static int run_all(struct run *run) {
+    struct cli_statement statement;
+    int status = CLI_EXIT_OK;
+    while (status == CLI_EXIT_OK) {
+        switch (cli_splitter_next(&run->splitter, &statement)) {
+        case CLI_SPLIT_MORE:
+            status = read_more(run);
+            break;
+        case CLI_SPLIT_STATEMENT:
+            status = execute(run, &statement);
+            break;
+        case CLI_SPLIT_COMMAND:
+            cli_error("%s: %.*s: backslash commands are psql's own; quring run takes SQL only",
+                      where(run, statement.line), (int)strcspn(statement.text, " \t"), statement.text);
+            return CLI_EXIT_FAILED;
+        case CLI_SPLIT_ERROR:
+            cli_error("%s: %s", where(run, run->splitter.line), run->splitter.error);
+            return CLI_EXIT_FAILED;
+        case CLI_SPLIT_END:
+            return CLI_EXIT_OK;
+        }
+    }
+    return status;
+}
+
+/* With -c all is known before anything runs: too few values, or some that no statement takes, are a mistake. */
+static int check_params(struct run *run) {
+    struct cli_splitter splitter;
+    struct cli_statement statement;
+    uint32_t used = 0;
+    uint64_t line = 0;
+
+    cli_splitter_init(&splitter, run->sqlite, 0);
+    cli_splitter_feed(&splitter, run->command, strlen(run->command));
+    cli_splitter_end(&splitter);
+    while (used <= run->param_count && cli_splitter_next(&splitter, &statement) == CLI_SPLIT_STATEMENT) {
+        used = statement.param_max > used ? statement.param_max : used;
+        line = statement.line;
+    }
+    cli_splitter_free(&splitter);
+    if (used > PARAM_MAX)
+        return cli_wrong("run", "line %" PRIu64 ": placeholders go from $1 to $%d", line, PARAM_MAX);
+    if (used > run->param_count)
+        return cli_wrong("run", "line %" PRIu64 ": the statement uses $%" PRIu32 ", and %" PRIu32 " --param %s given",
+                         line, used, run->param_count, run->param_count == 1 ? "was" : "were");
+    if (used < run->param_count)
+        return cli_wrong("run", "%" PRIu32 " --param given, and the SQL uses %" PRIu32 " ($1, $2, …)", run->param_count,
+                         used);
+    return CLI_EXIT_OK;
+}
+
+/* ---- Options ----------------------------------------------------------------------------------------------------- */
+
+enum { OPTION_PARAM = 256, OPTION_FORMAT };
+
+static int take_option(struct run *run, int option, int *format) {
+    static const char *const formats[] = {"table", "csv", "json", NULL};
+    switch (option) {
+    case 'c':
+    case 'f':
+        if (run->command || run->file)
+            return cli_wrong("run", "give one -c or one -f; several statements may stand in it");
+        *(option == 'c' ? &run->command : &run->file) = optarg;
+        return CLI_EXIT_OK;
+    case OPTION_PARAM:
+        if (run->param_count == PARAM_MAX)
+            return cli_wrong("run", "more than %d --param", PARAM_MAX);
+        run->params[run->param_count++] = quring_text(optarg);
+        return CLI_EXIT_OK;
+    case OPTION_FORMAT:
+        return cli_option_word("run", "--format", optarg, formats, format) ? CLI_EXIT_OK : CLI_EXIT_USAGE;
+    case 'h':
+        cli_out_text(&run->out, HELP);
+        return -1;
+    default:
+        return CLI_EXIT_USAGE;
+    }
+}
+
+/* Returns -1 when all is done already. */
+static int parse(struct run *run, int argc, char **argv, const char **url) {
+    static const struct option table[] = {
+        {"command", required_argument, NULL, 'c'},
+        {"file", required_argument, NULL, 'f'},
+        {"param", required_argument, NULL, OPTION_PARAM},
+        {"format", required_argument, NULL, OPTION_FORMAT},
+        {"help", no_argument, NULL, 'h'},
+        {0},
+    };
+    int format = -1, option, status = CLI_EXIT_OK;
+    while (status == CLI_EXIT_OK && (option = cli_option_next(argc, argv, ":c:f:h", table)) != -1)
+        status = take_option(run, option, &format);
+    if (status != CLI_EXIT_OK)
+        return status;
+    if (optind == argc)
+        return cli_wrong("run", "which database? Give a URL: quring run sqlite:///app.db -c 'select 1'");
+    if (optind + 1 < argc)
+        return cli_wrong("run", "%s: one URL only; SQL goes after -c, in quotes", argv[optind + 1]);
+    *url = argv[optind];
+    run->terminal = isatty(STDOUT_FILENO);
+    run->format = format >= 0 ? (enum cli_format)format : run->terminal ? CLI_FORMAT_TABLE : CLI_FORMAT_CSV;
+    const char *kind = getenv("TERM");
+    run->style.utf8 = cli_text_is_utf8();
+    run->style.color = run->terminal && kind && strcmp(kind, "dumb") != 0 && !getenv("NO_COLOR");
+    return CLI_EXIT_OK;
+}
+
+static int open_input(struct run *run) {
+    run->input = run->command ? -1 : STDIN_FILENO;
+    if (run->file && strcmp(run->file, "-") != 0) {
+        run->input = open(run->file, O_RDONLY | O_CLOEXEC);
+        struct stat file;
+        if (run->input >= 0 && fstat(run->input, &file) == 0 && S_ISDIR(file.st_mode)) {
+            close(run->input);
+            run->input = -1;
+            errno = EISDIR;
+        }
+        if (run->input < 0)
+            return cli_wrong("run", "-f %s: %s", run->file, strerror(errno));
+    }
+    if (run->input == STDIN_FILENO && isatty(STDIN_FILENO))
+        cli_error("reading SQL from the terminal: end statements with ; and the session with Ctrl-D");
+    return CLI_EXIT_OK;
+}
+
+static int run_on(struct run *run, const char *url) {
+    quring_options options = {.inflight_bytes = 2u * CLI_STATEMENT_BYTES_MAX};
+    quring_db_options db_options = {
+        .exclusive = true,
+        .result_bytes = (uint64_t)1 << 34, /* rows are held until they are printed: as much as the memory takes */
+        .message_bytes = 0x3fffffff,
+    };
+    int status = open_input(run);
+    if (status != CLI_EXIT_OK)
+        return status;
+    cli_stop_catch();
+    status = cli_client_open(&run->client, "run", url, &options, &db_options);
+    if (status != CLI_EXIT_OK)
+        return status;
+    run->sqlite = strcmp(quring_db_backend(run->client.db), "sqlite") == 0;
+    cli_splitter_init(&run->splitter, run->sqlite, 0);
+    if (run->command) {
+        cli_splitter_feed(&run->splitter, run->command, strlen(run->command));
+        status = check_params(run);
+    }
+    if (status == CLI_EXIT_OK)
+        status = run_all(run);
+    cli_splitter_free(&run->splitter);
+    cli_client_close(&run->client);
+    return status;
+}
+
+int cli_run(int argc, char **argv) {
+    struct run run = {.input = -1};
+    const char *url = NULL;
+    int status = CLI_EXIT_FAILED;
+
+    cli_out_init(&run.out, STDOUT_FILENO);
+    run.out.stopped = cli_stop_wanted;
+    run.params = calloc((size_t)argc, sizeof *run.params); /* there are fewer --param than words */
+    if (run.params) {
+        status = parse(&run, argc, argv, &url);
+        if (status == CLI_EXIT_OK)
+            status = run_on(&run, url);
+    } else {
+        cli_error("memory ran out");
+    }
+    free(run.params);
+    if (run.input > STDIN_FILENO)
+        close(run.input);
+    return cli_out_finish(&run.out, status < 0 ? CLI_EXIT_OK : status);
+}

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/common/text.h"
+#include "cli/run/rows.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct column {
+    size_t width;
+    bool right; /* all of its values are numbers */
+};
+
+static struct cli_cell get(const struct cli_rows *rows, uint64_t row, uint32_t column) {
+    struct cli_cell cell = {.kind = CLI_CELL_NULL};
+    rows->cell(rows->source, row, column, &cell);
+    if (cell.kind == CLI_CELL_NULL)
+        cell = (struct cli_cell){.kind = CLI_CELL_NULL, .text = "NULL", .size = 4};
+    return cell;
+}
+
+static struct column measure(const struct cli_rows *rows, uint32_t column) {
+    const char *name = rows->name(rows->source, column);
+    struct column c = {.width = cli_text_safe(NULL, name, strlen(name), 0)};
+    bool texts = false;
+    for (uint64_t row = 0; row < rows->row_count; row++) {
+        struct cli_cell cell = get(rows, row, column);
+        size_t width = cli_text_safe(NULL, cell.text, cell.size, 0);
+        if (width > c.width)
+            c.width = width;
+        c.right |= cell.kind == CLI_CELL_NUMBER;
+        texts |= cell.kind != CLI_CELL_NUMBER && cell.kind != CLI_CELL_NULL;
+    }
+    c.right = c.right && !texts;
+    return c;
+}
+
+static void put_cell(struct cli_out *out, const struct cli_cell *cell, struct column c, bool last, bool color) {
+    size_t width = c.right || !last ? cli_text_safe(NULL, cell->text, cell->size, 0) : c.width;
+    bool dim = color && cell->kind == CLI_CELL_NULL;
+    if (c.right)
+        cli_out_repeat(out, " ", c.width - width);
+    if (dim)
+        cli_out_text(out, "\033[2m");
+    cli_text_safe(out, cell->text, cell->size, 0);
+    if (dim)
+        cli_out_text(out, "\033[22m");
+    if (!c.right && !last) /* no white space at the end of lines */
+        cli_out_repeat(out, " ", c.width - width);
+}
+
+static void put_header(struct cli_out *out, const struct cli_rows *rows, const struct column *columns, bool utf8) {
+    for (uint32_t i = 0; i < rows->column_count; i++) {
+        const char *name = rows->name(rows->source, i);
+        struct cli_cell cell = {.kind = CLI_CELL_TEXT, .text = name, .size = strlen(name)};
+        cli_out_text(out, i == 0 ? " " : utf8 ? " │ " : " | ");
+        put_cell(out, &cell, columns[i], i + 1 == rows->column_count, false);
+    }
+    cli_out_char(out, '\n');
+    for (uint32_t i = 0; i < rows->column_count; i++) {
+        if (i > 0)
+            cli_out_text(out, utf8 ? "┼" : "+");
+        cli_out_repeat(out, utf8 ? "─" : "-", columns[i].width + 2);
+    }
+    cli_out_char(out, '\n');
+}
+
+void cli_print_table(struct cli_out *out, const struct cli_rows *rows, struct cli_table_style style) {
+    struct column *columns = calloc(rows->column_count ? rows->column_count : 1, sizeof *columns);
+    if (!columns) {
+        out->error = ENOMEM;
+        return;
+    }
+    for (uint32_t i = 0; i < rows->column_count; i++)
+        columns[i] = measure(rows, i);
+    put_header(out, rows, columns, style.utf8);
+    for (uint64_t row = 0; row < rows->row_count && !out->error; row++) {
+        for (uint32_t i = 0; i < rows->column_count; i++) {
+            struct cli_cell cell = get(rows, row, i);
+            cli_out_text(out, i == 0 ? " " : style.utf8 ? " │ " : " | ");
+            put_cell(out, &cell, columns[i], i + 1 == rows->column_count, style.color);
+        }
+        cli_out_char(out, '\n');
+    }
+    cli_out_format(out, "(%" PRIu64 " row%s)\n", rows->row_count, rows->row_count == 1 ? "" : "s");
+    free(columns);
+}
