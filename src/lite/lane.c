@@ -85,7 +85,7 @@ static void report(struct lite_lane *lane) {
     lane->next_report = (lane->next_report + 1) % LITE_REPORTS;
     atomic_store_explicit(&post->in_use, true, memory_order_relaxed);
     load_news(lane, post);
-    lane_report(lane->thread, &post->job);
+    worker_report(lane->thread, &post->job);
 }
 
 /* Hands back those not yet begun whose callers gave up. */

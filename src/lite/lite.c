@@ -58,7 +58,7 @@ static struct lite_db *lite_of(struct quring_db *db) {
 static void lite_free(struct lite_db *lite) {
     for (uint32_t i = 0; i < lite->lane_count; i++) {
         if (lite->lanes[i].thread)
-            lane_close(lite->lanes[i].thread);
+            worker_close(lite->lanes[i].thread);
         lite_lane_free(&lite->lanes[i]);
     }
     free(lite->lanes);
@@ -82,7 +82,7 @@ static int open_lanes(struct lite_db *lite) {
         struct lite_lane *lane = &lite->lanes[lite->lane_count++];
         if (!lite_lane_init(lane, lite, role))
             return QURING_ENOMEM;
-        int error = lane_open(lite->base.host->ring, i == 0 ? "quring-write" : "quring-read", &lane->thread);
+        int error = worker_open(lite->base.host->ring, i == 0 ? "quring-write" : "quring-read", &lane->thread);
         if (error)
             return host_error(lite->base.host, error, "no thread for an SQLite lane could be started");
     }
@@ -253,7 +253,7 @@ static void wake(struct lite_pool *pool, struct lite_lane *lanes, uint32_t count
     lite_pool_unlock(pool);
     for (uint32_t i = 0; i < post_count; i++) {
         atomic_store_explicit(&posts[i]->in_use, true, memory_order_relaxed);
-        lane_post(posts[i]->lane->thread, &posts[i]->job);
+        worker_post(posts[i]->lane->thread, &posts[i]->job);
     }
 }
 
@@ -361,7 +361,7 @@ static void lite_abandon(struct query *query, quring_status status) {
 }
 
 static void post_closer(struct lite_lane *lane) {
-    lane_post(lane->thread, &lane->closer.job);
+    worker_post(lane->thread, &lane->closer.job);
 }
 
 /* Readers close first, so that the last connection, whose closing checkpoints, is the writer's. */

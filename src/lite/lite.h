@@ -65,7 +65,7 @@ struct lite_post {
 struct lite_lane {
     struct lite_db *db;
     struct lite_pool *pool;
-    struct lane *thread;
+    struct worker *thread;
     bool busy;             /* will look at the queue again */
     bool holds;            /* has taken queries that it has not worked off */
     bool stuck;            /* in a long statement: others should look after the queue */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct lane {
+struct worker {
     struct ring *ring;
     char name[16];
     bool started;
@@ -63,26 +63,26 @@ void offload_collect(struct ring *ring) {
     }
 }
 
-/* ---- Lanes ---- */
+/* ---- Workers ---- */
 
-static void *lane_main(void *argument) {
-    struct lane *lane = argument;
-    pthread_mutex_lock(&lane->mutex);
+static void *worker_main(void *argument) {
+    struct worker *worker = argument;
+    pthread_mutex_lock(&worker->mutex);
     for (;;) {
-        while (!lane->first && !lane->closing)
-            pthread_cond_wait(&lane->posted, &lane->mutex);
-        struct job *job = lane->first;
+        while (!worker->first && !worker->closing)
+            pthread_cond_wait(&worker->posted, &worker->mutex);
+        struct job *job = worker->first;
         if (!job)
             break;
-        lane->first = job->next;
-        if (!lane->first)
-            lane->last = &lane->first;
-        pthread_mutex_unlock(&lane->mutex);
+        worker->first = job->next;
+        if (!worker->first)
+            worker->last = &worker->first;
+        pthread_mutex_unlock(&worker->mutex);
         job->run(job);
-        offload_finish(lane->ring, job);
-        pthread_mutex_lock(&lane->mutex);
+        offload_finish(worker->ring, job);
+        pthread_mutex_lock(&worker->mutex);
     }
-    pthread_mutex_unlock(&lane->mutex);
+    pthread_mutex_unlock(&worker->mutex);
     return NULL;
 }
 
@@ -102,27 +102,27 @@ int offload_thread(pthread_t *thread, const char *name, void *(*entry)(void *), 
     return 0;
 }
 
-static int lane_start(struct lane *lane) {
-    int error = offload_thread(&lane->thread, lane->name, lane_main, lane);
-    lane->started = !error;
+static int worker_start(struct worker *worker) {
+    int error = offload_thread(&worker->thread, worker->name, worker_main, worker);
+    worker->started = !error;
     return error;
 }
 
-int lane_open(struct ring *ring, const char *name, struct lane **out) {
-    struct lane *lane = calloc(1, sizeof *lane);
-    if (!lane)
+int worker_open(struct ring *ring, const char *name, struct worker **out) {
+    struct worker *worker = calloc(1, sizeof *worker);
+    if (!worker)
         return QURING_ENOMEM;
-    lane->ring = ring;
-    lane->last = &lane->first;
-    snprintf(lane->name, sizeof lane->name, "%s", name);
-    pthread_mutex_init(&lane->mutex, NULL);
-    pthread_cond_init(&lane->posted, NULL);
-    int error = ring->port->inline_jobs ? 0 : lane_start(lane);
+    worker->ring = ring;
+    worker->last = &worker->first;
+    snprintf(worker->name, sizeof worker->name, "%s", name);
+    pthread_mutex_init(&worker->mutex, NULL);
+    pthread_cond_init(&worker->posted, NULL);
+    int error = ring->port->inline_jobs ? 0 : worker_start(worker);
     if (error) {
-        free(lane);
+        free(worker);
         return error;
     }
-    *out = lane;
+    *out = worker;
     return 0;
 }
 
@@ -132,36 +132,36 @@ void offload_post_inline(struct ring *ring, struct job *job) {
     ring->inline_last = &job->next;
 }
 
-void lane_post(struct lane *lane, struct job *job) {
+void worker_post(struct worker *worker, struct job *job) {
     job->next = NULL;
-    job->lane = lane;
-    if (lane->ring->port->inline_jobs) {
-        offload_post_inline(lane->ring, job);
+    job->worker = worker;
+    if (worker->ring->port->inline_jobs) {
+        offload_post_inline(worker->ring, job);
         return;
     }
-    pthread_mutex_lock(&lane->mutex);
-    PRE(!lane->closing);
-    bool was_empty = !lane->first;
-    *lane->last = job;
-    lane->last = &job->next;
-    pthread_mutex_unlock(&lane->mutex);
+    pthread_mutex_lock(&worker->mutex);
+    PRE(!worker->closing);
+    bool was_empty = !worker->first;
+    *worker->last = job;
+    worker->last = &job->next;
+    pthread_mutex_unlock(&worker->mutex);
     if (was_empty)
-        pthread_cond_signal(&lane->posted);
+        pthread_cond_signal(&worker->posted);
 }
 
-void lane_report(struct lane *lane, struct job *report) {
-    offload_finish(lane->ring, report);
+void worker_report(struct worker *worker, struct job *report) {
+    offload_finish(worker->ring, report);
 }
 
-void lane_close(struct lane *lane) {
-    if (lane->started) {
-        pthread_mutex_lock(&lane->mutex);
-        lane->closing = true;
-        pthread_mutex_unlock(&lane->mutex);
-        pthread_cond_signal(&lane->posted);
-        pthread_join(lane->thread, NULL);
+void worker_close(struct worker *worker) {
+    if (worker->started) {
+        pthread_mutex_lock(&worker->mutex);
+        worker->closing = true;
+        pthread_mutex_unlock(&worker->mutex);
+        pthread_cond_signal(&worker->posted);
+        pthread_join(worker->thread, NULL);
     }
-    pthread_cond_destroy(&lane->posted);
-    pthread_mutex_destroy(&lane->mutex);
-    free(lane);
+    pthread_cond_destroy(&worker->posted);
+    pthread_mutex_destroy(&worker->mutex);
+    free(worker);
 }

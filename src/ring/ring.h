@@ -5,7 +5,7 @@
  *   port.h, port_uring.c   the kernel; port_sim.c, port_sim_socket.c the simulated one (tests)
  *   ring.c                 turns, timers, waking, tokens
  *   stream.h, stream.c     one socket: ordered send, receive into a growable buffer, close without losing a completion
- *   offload.h, offload.c   lanes of blocking jobs on threads, and their way back
+ *   offload.h, offload.c   workers of blocking jobs on threads, and their way back
  *   task.h, task.c         one blocking job on a thread of its own, which can be detached
  *
  * A turn is emit (one send per dirty stream) -> submit and wait (one io_uring_enter) -> collect (events, finished jobs,
@@ -40,7 +40,7 @@ struct ring;
 
 int ring_open(const struct ring_options *options, struct ring **ring, char *message, size_t message_bytes);
 
-/* No stream, lane or timer may be left. */
+/* No stream, worker or timer may be left. */
 void ring_close(struct ring *ring);
 
 /* One turn. Waits up to `timeout_ns` for something to happen; 0 or a negative errno that ends the ring's life. */

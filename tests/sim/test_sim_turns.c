@@ -125,7 +125,7 @@ Test(sim_turns, spinning_keeps_to_its_time) {
 struct work {
     struct job job, report;
     struct world *world;
-    struct lane *lane;
+    struct worker *worker;
     uint32_t number, runs, dones;
 };
 
@@ -141,7 +141,7 @@ static void work_run(struct job *job) {
     work->runs++;
     if (work->number % 3 == 0) {
         work->report.done = work_report_done;
-        lane_report(work->lane, &work->report);
+        worker_report(work->worker, &work->report);
     }
 }
 
@@ -151,7 +151,7 @@ static void work_done(struct job *job) {
     LAW(work->dones > 1 || work->number == work_done_count, "job %u out of order", work->number);
     work_done_count++;
     if (work->dones == 1 && work->number % 2) /* may be posted again from here */
-        lane_post(work->lane, job);
+        worker_post(work->worker, job);
 }
 
 Test(sim_turns, jobs_run_in_order_and_come_back) {
@@ -159,20 +159,20 @@ Test(sim_turns, jobs_run_in_order_and_come_back) {
     struct world world;
     struct work works[COUNT] = {0};
     struct sim_options options = {.seed = 1};
-    struct lane *lane;
+    struct worker *worker;
     world_open(&world, &options);
-    cr_assert_eq(lane_open(world.ring, "test", &lane), 0);
+    cr_assert_eq(worker_open(world.ring, "test", &worker), 0);
     for (uint32_t i = 0; i < COUNT; i++) {
         works[i] =
-            (struct work){.job = {.run = work_run, .done = work_done}, .world = &world, .lane = lane, .number = i};
-        lane_post(lane, &works[i].job);
+            (struct work){.job = {.run = work_run, .done = work_done}, .world = &world, .worker = worker, .number = i};
+        worker_post(worker, &works[i].job);
     }
     for (int i = 0; i < 3; i++)
         turn(&world, 0);
     cr_assert_eq(work_done_count, COUNT + COUNT / 2u);
     cr_assert_eq(report_count, 4 + 2); /* 0, 3, 6, 9, and the odd ones again */
     cr_assert_eq(ring_counters(world.ring)->jobs, COUNT + COUNT / 2u + 6);
-    lane_close(lane);
+    worker_close(worker);
     world_close(&world);
 }
 
@@ -180,17 +180,17 @@ Test(sim_turns, jobs_run_in_order_and_come_back) {
 Test(sim_turns, a_posted_job_keeps_the_turn_awake) {
     struct world world;
     struct sim_options options = {.seed = 1};
-    struct lane *lane;
+    struct worker *worker;
     world_open(&world, &options);
-    cr_assert_eq(lane_open(world.ring, "test", &lane), 0);
-    struct work work = {.job = {.run = work_run, .done = work_done}, .world = &world, .lane = lane, .number = 1};
+    cr_assert_eq(worker_open(world.ring, "test", &worker), 0);
+    struct work work = {.job = {.run = work_run, .done = work_done}, .world = &world, .worker = worker, .number = 1};
     work_done_count = 1;
-    lane_post(lane, &work.job);
+    worker_post(worker, &work.job);
     turn(&world, UINT64_MAX);
     cr_assert_eq(work.dones, 1);
     turn(&world, UINT64_MAX); /* it posted itself again */
     cr_assert_eq(work.dones, 2);
-    lane_close(lane);
+    worker_close(worker);
     world_close(&world);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Lanes on threads, and waking the reactor: from other threads, from signal handlers, and inside a foreign loop. */
+/* Workers on threads, and waking the reactor: from other threads, from signal handlers, and inside a foreign loop. */
 #include "ring/offload.h"
 #include "ring/port.h"
 
@@ -49,7 +49,7 @@ struct work {
     bool reports, ran, done;
 };
 
-static uint32_t run_order, done_order, report_count; /* run_order: by one lane alone */
+static uint32_t run_order, done_order, report_count; /* run_order: by one worker alone */
 static pthread_t reactor;
 
 static void on_report(struct job *job) {
@@ -63,7 +63,7 @@ static void work_run(struct job *job) {
     cr_assert(!pthread_equal(pthread_self(), reactor), "a job ran on the reactor's thread");
     cr_assert_eq(work->number, run_order++, "job %u ran out of order", work->number);
     if (work->reports)
-        lane_report(job->lane, &work->report);
+        worker_report(job->worker, &work->report);
     if (work->nap_ns)
         nap(work->nap_ns);
     work->ran = true;
@@ -77,45 +77,45 @@ static void work_done(struct job *job) {
     work->done = true;
 }
 
-static void post(struct lane *lane, struct work *works, uint32_t count) {
+static void post(struct worker *worker, struct work *works, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
         works[i].number = i;
         works[i].job = (struct job){.run = work_run, .done = work_done};
         works[i].report = (struct job){.done = on_report};
-        lane_post(lane, &works[i].job);
+        worker_post(worker, &works[i].job);
     }
 }
 
 Test(ring_offload, jobs_run_and_come_back_in_order) {
     enum { COUNT = 20000 };
     static struct work works[COUNT];
-    struct lane *lane;
+    struct worker *worker;
     open_ring();
     reactor = pthread_self();
-    cr_assert_eq(lane_open(ring, "test", &lane), 0);
+    cr_assert_eq(worker_open(ring, "test", &worker), 0);
     for (uint32_t i = 0; i < COUNT; i += 7)
         works[i].reports = true;
-    post(lane, works, COUNT);
+    post(worker, works, COUNT);
     while (done_order < COUNT)
         turn(10 * SECOND);
     cr_assert_eq(report_count, (COUNT + 6) / 7);
     cr_assert_eq(ring_counters(ring)->jobs, COUNT + report_count);
-    lane_close(lane);
+    worker_close(worker);
     ring_close(ring);
 }
 
 Test(ring_offload, a_finished_job_ends_a_long_sleep) {
     static struct work work = {.nap_ns = 30 * MS};
-    struct lane *lane;
+    struct worker *worker;
     open_ring();
     reactor = pthread_self();
-    cr_assert_eq(lane_open(ring, "test", &lane), 0);
+    cr_assert_eq(worker_open(ring, "test", &worker), 0);
     uint64_t start = now();
-    post(lane, &work, 1);
+    post(worker, &work, 1);
     while (!work.done)
         turn(20 * SECOND);
     cr_assert_lt(now() - start, 5 * SECOND);
-    lane_close(lane);
+    worker_close(worker);
     ring_close(ring);
 }
 
@@ -128,35 +128,35 @@ static void again_run(struct job *job) {
 
 static void again_done(struct job *job) {
     if (++rounds < 20000)
-        lane_post(job->lane, job);
+        worker_post(job->worker, job);
 }
 
 Test(ring_offload, no_finish_is_missed) {
     struct job job = {.run = again_run, .done = again_done};
-    struct lane *lane;
+    struct worker *worker;
     open_ring();
-    cr_assert_eq(lane_open(ring, "test", &lane), 0);
-    lane_post(lane, &job);
+    cr_assert_eq(worker_open(ring, "test", &worker), 0);
+    worker_post(worker, &job);
     while (rounds < 20000) {
         uint32_t before = rounds;
         uint64_t start = now();
         turn(20 * SECOND);
         cr_assert(rounds > before || now() - start < 5 * SECOND, "a finished job did not wake the reactor");
     }
-    lane_close(lane);
+    worker_close(worker);
     ring_close(ring);
 }
 
-Test(ring_offload, closing_a_lane_lets_its_jobs_finish) {
+Test(ring_offload, closing_a_worker_lets_its_jobs_finish) {
     enum { COUNT = 50 };
     static struct work works[COUNT];
-    struct lane *lane;
+    struct worker *worker;
     open_ring();
     reactor = pthread_self();
-    cr_assert_eq(lane_open(ring, "test", &lane), 0);
+    cr_assert_eq(worker_open(ring, "test", &worker), 0);
     works[0].nap_ns = 20 * MS;
-    post(lane, works, COUNT);
-    lane_close(lane);
+    post(worker, works, COUNT);
+    worker_close(worker);
     for (int i = 0; i < COUNT; i++)
         cr_assert(works[i].ran && !works[i].done);
     while (done_order < COUNT)
@@ -180,26 +180,26 @@ static void tally_done(struct job *job) {
     tally_dones++;
 }
 
-Test(ring_offload, many_lanes_share_the_way_back) {
-    enum { LANES = 4, JOBS = 5000 };
-    static struct tally tallies[LANES][JOBS];
-    struct lane *lanes[LANES];
+Test(ring_offload, many_workers_share_the_way_back) {
+    enum { WORKERS = 4, JOBS = 5000 };
+    static struct tally tallies[WORKERS][JOBS];
+    struct worker *workers[WORKERS];
     atomic_uint count = 0;
     open_ring();
-    for (int l = 0; l < LANES; l++)
-        cr_assert_eq(lane_open(ring, "test", &lanes[l]), 0);
+    for (int l = 0; l < WORKERS; l++)
+        cr_assert_eq(worker_open(ring, "test", &workers[l]), 0);
     for (int i = 0; i < JOBS; i++)
-        for (int l = 0; l < LANES; l++) {
+        for (int l = 0; l < WORKERS; l++) {
             tallies[l][i] = (struct tally){.job = {.run = tally_run, .done = tally_done}, .count = &count};
-            lane_post(lanes[l], &tallies[l][i].job);
+            worker_post(workers[l], &tallies[l][i].job);
             if (i % 500 == 0)
                 turn(0);
         }
-    while (tally_dones < LANES * JOBS)
+    while (tally_dones < WORKERS * JOBS)
         turn(10 * SECOND);
-    cr_assert_eq(atomic_load(&count), LANES * JOBS);
-    for (int l = 0; l < LANES; l++)
-        lane_close(lanes[l]);
+    cr_assert_eq(atomic_load(&count), WORKERS * JOBS);
+    for (int l = 0; l < WORKERS; l++)
+        worker_close(workers[l]);
     ring_close(ring);
 }
 
@@ -312,17 +312,17 @@ static bool poll_and_turn(int fd) {
 
 Test(ring_offload, a_foreign_loop_sees_every_job) {
     struct job job = {.run = again_run, .done = again_done};
-    struct lane *lane;
+    struct worker *worker;
     open_ring();
     int fd = ring_poll_fd(ring);
     cr_assert_geq(fd, 0);
     cr_assert_eq(ring_poll_fd(ring), fd);
-    cr_assert_eq(lane_open(ring, "test", &lane), 0);
+    cr_assert_eq(worker_open(ring, "test", &worker), 0);
     rounds = 15000;
-    lane_post(lane, &job);
+    worker_post(worker, &job);
     while (rounds < 20000)
         cr_assert(poll_and_turn(fd), "a finished job did not show");
-    lane_close(lane);
+    worker_close(worker);
     ring_close(ring);
 }
 
