@@ -88,7 +88,7 @@ bool pg_barrier_encode(struct pg_conn *conn) {
     const quring_param params[PARAMS] = {nonce_param(conn, nonce), pid_param(conn, pid)};
     struct wire_bind bind;
     *pg_conn_request(conn, conn->session.next) =
-        (struct pg_request){.ops = &operations, .param_count = PARAMS, .first_byte = stream_position(&conn->stream)};
+        (struct pg_request){.ops = &operations, .param_count = PARAMS, .first_byte = socket_position(&conn->socket)};
     wire_put_parse(out, "", barrier_sql, sizeof barrier_sql - 1);
     wire_put_describe_statement(out, "");
     wire_bind_begin(out, &bind, "", PARAMS);

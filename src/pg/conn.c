@@ -50,7 +50,7 @@ void pg_conn_break(struct pg_conn *conn, quring_status status, const char *sqlst
     pg_conn_move(conn, PG_DRAINING);
     if (was_ready)
         conn->events->lost(conn);
-    stream_close(&conn->stream);
+    socket_close(&conn->socket);
 }
 
 /* ---- Replies ---- */
@@ -204,8 +204,8 @@ static bool on_event(struct pg_conn *conn, const struct wire_event *event) {
     UNREACHABLE("an event that is none of a request's");
 }
 
-static struct pg_conn *conn_of(struct stream *stream) {
-    return base_container_of(stream, struct pg_conn, stream);
+static struct pg_conn *conn_of(struct socket *socket) {
+    return base_container_of(socket, struct pg_conn, socket);
 }
 
 /* Consumes the events that `in` holds; tells how long the message is that it ends in. */
@@ -226,15 +226,15 @@ static size_t consume(struct pg_conn *conn, struct buf *in) {
     return event.kind == WIRE_NEED_MORE ? event.size : 0;
 }
 
-static void conn_received(struct stream *stream) {
-    struct pg_conn *conn = conn_of(stream);
+static void conn_received(struct socket *socket) {
+    struct pg_conn *conn = conn_of(socket);
     if (!conn->tls) {
-        stream_expect(stream, consume(conn, &stream->in));
+        socket_expect(socket, consume(conn, &socket->in));
         return;
     }
     const char *why = NULL;
-    bool alive = pg_tls_receive(conn->tls, buf_head(&stream->in), buf_size(&stream->in), &conn->plain_in, &why);
-    buf_consume(&stream->in, buf_size(&stream->in));
+    bool alive = pg_tls_receive(conn->tls, buf_head(&socket->in), buf_size(&socket->in), &conn->plain_in, &why);
+    buf_consume(&socket->in, buf_size(&socket->in));
     (void)consume(conn, &conn->plain_in);
     if (buf_size(&conn->plain_in) == 0)
         buf_reset(&conn->plain_in, PLAIN_KEEP_BYTES);
@@ -244,8 +244,8 @@ static void conn_received(struct stream *stream) {
         pg_conn_flush(conn);
 }
 
-static void conn_lost(struct stream *stream, int error) {
-    struct pg_conn *conn = conn_of(stream);
+static void conn_lost(struct socket *socket, int error) {
+    struct pg_conn *conn = conn_of(socket);
     if (error)
         pg_conn_break(conn, QURING_IN_DOUBT, "08006", strerror(error));
     else
@@ -257,7 +257,7 @@ static void conn_lost(struct stream *stream, int error) {
 static void end_request(struct pg_conn *conn, struct pg_request *request) {
     struct query *query = request->query;
     const struct pg_reason *reason = &conn->reason;
-    bool sent = request->first_byte < conn->stream.accepted_bytes;
+    bool sent = request->first_byte < conn->socket.accepted_bytes;
     if (query && !sent && !pg_conn_is_bound(conn) && !conn->config->db->closing)
         return; /* goes back in line */
     request->query = NULL;
@@ -269,8 +269,8 @@ static void end_request(struct pg_conn *conn, struct pg_request *request) {
     query_fail(query, status, reason->sqlstate, "%s", reason->message);
 }
 
-static void conn_closed(struct stream *stream) {
-    struct pg_conn *conn = conn_of(stream);
+static void conn_closed(struct socket *socket) {
+    struct pg_conn *conn = conn_of(socket);
     for (uint64_t r = conn->settled; r < conn->session.next; r++) {
         end_request(conn, pg_conn_request(conn, r));
         pg_request_drop(pg_conn_request(conn, r));
@@ -281,7 +281,7 @@ static void conn_closed(struct stream *stream) {
             pg_query_restart(query);
     }
     wire_session_free(&conn->session);
-    stream_free(&conn->stream);
+    socket_free(&conn->socket);
     pg_tls_close(conn->tls);
     conn->tls = NULL;
     buf_free(&conn->plain_in);
@@ -292,7 +292,7 @@ static void conn_closed(struct stream *stream) {
     conn->events->down(conn);
 }
 
-static const struct stream_events conn_events = {.received = conn_received, .lost = conn_lost, .closed = conn_closed};
+static const struct socket_events conn_events = {.received = conn_received, .lost = conn_lost, .closed = conn_closed};
 
 /* ---- Connecting ---- */
 
@@ -306,7 +306,7 @@ bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect, u
     struct quring_db *db = conn->config->db;
     if (!wire_session_init(&conn->session, db->options.depth, db->options.message_bytes))
         return false;
-    if (stream_open(&conn->stream, db->host->ring, connect->fd, &conn_events, db->options.message_bytes,
+    if (socket_open(&conn->socket, db->host->ring, connect->fd, &conn_events, db->options.message_bytes,
                     OUT_LIMIT_BYTES)) {
         wire_session_free(&conn->session);
         return false;
@@ -337,10 +337,10 @@ void pg_put_terminate(struct pg_tls *tls, struct buf *out) {
 /* What stands behind requests that are still out makes the server end once it has carried these out. */
 static void send_terminate(struct pg_conn *conn) {
     struct buf out;
-    if (stream_backlog_bytes(&conn->stream))
+    if (socket_backlog_bytes(&conn->socket))
         return; /* the next record of a TLS session can't overtake one that has not gone */
     pg_put_terminate(conn->tls, &out);
-    stream_send_now(&conn->stream, buf_head(&out), buf_size(&out));
+    socket_send_now(&conn->socket, buf_head(&out), buf_size(&out));
     buf_free(&out);
 }
 
@@ -389,9 +389,9 @@ bool pg_conn_sync(struct pg_conn *conn) {
 }
 
 void pg_conn_flush(struct pg_conn *conn) {
-    if (conn->tls && !pg_tls_seal(conn->tls, &conn->plain_out, stream_out(&conn->stream)))
+    if (conn->tls && !pg_tls_seal(conn->tls, &conn->plain_out, socket_out(&conn->socket)))
         pg_conn_break(conn, QURING_IN_DOUBT, "08006", "the TLS session broke while sending, or memory ran out");
-    stream_dirty(&conn->stream);
+    socket_dirty(&conn->socket);
 }
 
 void pg_conn_send(struct pg_conn *conn, struct query *query) {
@@ -416,13 +416,13 @@ void pg_conn_send(struct pg_conn *conn, struct query *query) {
 
 /* Its bytes stay in the send buffer until the server reads them, and the caller does not pay for them any more. */
 static void charge_unsent(struct pg_conn *conn, struct query *query) {
-    uint64_t ordinal = pg_query(query)->request, end = stream_position(&conn->stream);
+    uint64_t ordinal = pg_query(query)->request, end = socket_position(&conn->socket);
     size_t size = query->charged_bytes;
     if (!conn->tls && ordinal + 1 < conn->session.next) /* under TLS the requests of a turn share their place */
         end = pg_conn_request(conn, ordinal + 1)->first_byte;
     if (!conn->tls)
         size = (size_t)(end - pg_conn_request(conn, ordinal)->first_byte);
-    if (end <= conn->stream.accepted_bytes)
+    if (end <= conn->socket.accepted_bytes)
         return;
     conn->unsent.bytes += size;
     conn->config->db->host->unsent_bytes += size;
@@ -432,7 +432,7 @@ static void charge_unsent(struct pg_conn *conn, struct query *query) {
 }
 
 bool pg_conn_settle_unsent(struct pg_conn *conn) {
-    if (conn->state != PG_DOWN && conn->stream.accepted_bytes < conn->unsent.until)
+    if (conn->state != PG_DOWN && conn->socket.accepted_bytes < conn->unsent.until)
         return false;
     conn->config->db->host->unsent_bytes -= conn->unsent.bytes;
     conn->unsent.bytes = 0;

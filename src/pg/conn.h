@@ -19,7 +19,7 @@
 #include "pg/connect.h"
 #include "pg/prepared.h"
 #include "pg/request.h"
-#include "ring/stream.h"
+#include "ring/socket.h"
 #include "wire/encode.h"
 
 enum pg_conn_state { PG_DOWN, PG_CONNECTING, PG_BARRIER_SENT, PG_CONN_READY, PG_DRAINING };
@@ -65,7 +65,7 @@ struct pg_conn {
     bool group_open;            /* the last request has no Sync yet */
     bool text_only;             /* results are in text: settings that say how may change */
     struct pg_connect *connect; /* the attempt, while CONNECTING */
-    struct stream stream;
+    struct socket socket;
     struct pg_tls *tls; /* NULL on a plain connection; else the protocol's bytes are in the next two */
     struct buf plain_in, plain_out;
     struct wire_session session;
@@ -77,7 +77,7 @@ struct pg_conn {
     uint64_t async_bytes; /* of notices and their like since the last sync point, while requests are out */
     struct {
         size_t bytes;   /* charged to the host for requests that were given up … */
-        uint64_t until; /* … until the kernel has taken the stream up to here */
+        uint64_t until; /* … until the kernel has taken what was appended up to here */
     } unsent;
     struct pg_reason reason;
     struct timer timer; /* DOWN: when to try again; CONNECTING, BARRIER_SENT: when to give up */
@@ -115,7 +115,7 @@ void pg_conn_send(struct pg_conn *conn, struct query *query);
 /* Ends the open group with Sync. False: there was no memory for it, and the connection is broken. */
 bool pg_conn_sync(struct pg_conn *conn);
 
-/* Hands what was encoded to the stream. */
+/* Hands what was encoded to the socket. */
 void pg_conn_flush(struct pg_conn *conn);
 
 void pg_conn_abandon(struct pg_conn *conn, struct query *query, quring_status status);
@@ -137,7 +137,7 @@ static inline struct ring *pg_conn_ring(const struct pg_conn *conn) {
 
 /* Where requests are encoded. */
 static inline struct buf *pg_conn_out(struct pg_conn *conn) {
-    return conn->tls ? &conn->plain_out : stream_out(&conn->stream);
+    return conn->tls ? &conn->plain_out : socket_out(&conn->socket);
 }
 
 static inline struct pg_request *pg_conn_request(const struct pg_conn *conn, uint64_t ordinal) {

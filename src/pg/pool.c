@@ -189,7 +189,7 @@ static const struct pg_conn_events conn_events = {.up = conn_up,
 static uint32_t conn_room(const struct pg_conn *conn) {
     uint64_t load = conn->session.next - conn->settled;
     if (conn->state != PG_CONN_READY || load >= conn->config->db->options.depth ||
-        stream_backlog_bytes(&conn->stream) + buf_size(&conn->plain_out) > BACKLOG_BYTES)
+        socket_backlog_bytes(&conn->socket) + buf_size(&conn->plain_out) > BACKLOG_BYTES)
         return PG_LOAD_NONE;
     return (uint32_t)load;
 }

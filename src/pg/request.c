@@ -52,7 +52,7 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_requ
     size_t mark = buf_mark(out);
     struct pg_prepared *prepared = pg_prepared_of(&conn->prepared, query->statement);
     int32_t column_count = WIRE_NO_ROWS;
-    *request = (struct pg_request){.query = query, .first_byte = stream_position(&conn->stream)};
+    *request = (struct pg_request){.query = query, .first_byte = socket_position(&conn->socket)};
     uint8_t steps;
     if (prepared && pg_prepared_is_usable(&conn->prepared, prepared, query)) {
         request->kind = PG_BOUND;

@@ -46,7 +46,7 @@ int ring_open(const struct ring_options *options, struct ring **out, char *messa
     atomic_init(&ring->foreign_fd, -1);
     ring->wake_fd = eventfd(0, EFD_CLOEXEC);
     if (ring->wake_fd < 0 ||
-        !slots_init(&ring->streams, options->socket_count, sizeof(struct stream *), RING_SLOT_BITS) ||
+        !slots_init(&ring->sockets, options->socket_count, sizeof(struct socket *), RING_SLOT_BITS) ||
         !heap_reserve(&ring->timers, options->socket_count + TIMERS_BESIDE_SOCKETS)) {
         error =
             ring->wake_fd < 0 ? (errno == EMFILE || errno == ENFILE ? QURING_EFILES : QURING_ESYSTEM) : QURING_ENOMEM;
@@ -73,27 +73,27 @@ static void wake_disarm(struct ring *ring) {
 }
 
 void ring_close(struct ring *ring) {
-    PRE(list_empty(&ring->dirty) && heap_first(&ring->timers) == NULL && slots_taken(&ring->streams) == 0);
+    PRE(list_empty(&ring->dirty) && heap_first(&ring->timers) == NULL && slots_taken(&ring->sockets) == 0);
     if (ring->wake_armed)
         wake_disarm(ring);
     ring->port->methods->destroy(ring->port);
     if (ring->wake_fd >= 0)
         close(ring->wake_fd);
-    slots_free(&ring->streams);
+    slots_free(&ring->sockets);
     heap_free(&ring->timers);
     free(ring);
 }
 
 bool ring_sockets_take(struct ring *ring, uint32_t count) {
-    if (count > ring->streams.count - ring->socket_count)
+    if (count > ring->sockets.count - ring->reserved_count)
         return false;
-    ring->socket_count += count;
+    ring->reserved_count += count;
     return true;
 }
 
 void ring_sockets_give(struct ring *ring, uint32_t count) {
-    PRE(count <= ring->socket_count);
-    ring->socket_count -= count;
+    PRE(count <= ring->reserved_count);
+    ring->reserved_count -= count;
 }
 
 struct port *ring_port(struct ring *ring) {
@@ -188,7 +188,7 @@ static void emit(struct ring *ring) {
     list_append_all(&todo, &ring->dirty); /* what becomes dirty meanwhile waits for the next turn */
     struct list *node;
     while ((node = list_pop_front(&todo)))
-        stream_emit(list_entry(node, struct stream, dirty));
+        socket_emit(list_entry(node, struct socket, dirty));
 }
 
 static void dispatch(struct ring *ring, const struct port_event *event) {
@@ -197,12 +197,12 @@ static void dispatch(struct ring *ring, const struct port_event *event) {
         ring->wake_armed = false;
         return;
     }
-    struct stream **slot = slots_get(&ring->streams, ring_slot_token(event->token));
+    struct socket **slot = slots_get(&ring->sockets, ring_slot_token(event->token));
     if (!slot) {
         ring->counters.stale++;
         return;
     }
-    stream_event(*slot, (enum port_kind)(event->token & 0xff), event);
+    socket_event(*slot, (enum port_kind)(event->token & 0xff), event);
 }
 
 /* Takes what has come so far, and not what its handlers cause: a busy peer can't keep a turn from ending. */
@@ -278,7 +278,7 @@ static int wait(struct ring *ring, uint64_t timeout_ns) {
  */
 int ring_look(struct ring *ring, bool idle) {
     struct port *port = ring->port;
-    if (slots_taken(&ring->streams) == 0 || (!idle && port->methods->now_ns(port) - ring->now_ns < AWAY_NS))
+    if (slots_taken(&ring->sockets) == 0 || (!idle && port->methods->now_ns(port) - ring->now_ns < AWAY_NS))
         return 0;
     uint32_t collected = 1;
     for (int i = 0; i < LOOKS_MAX && collected; i++) {

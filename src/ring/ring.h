@@ -4,11 +4,11 @@
  *
  *   port.h, port_uring.c   the kernel; port_sim.c, port_sim_socket.c the simulated one (tests)
  *   ring.c                 turns, timers, waking, tokens
- *   stream.h, stream.c     one socket: ordered send, receive into a growable buffer, close without losing a completion
+ *   socket.h, socket.c     one socket: ordered send, receive into a growable buffer, close without losing a completion
  *   offload.h, offload.c   workers of blocking jobs on threads, and their way back
  *   task.h, task.c         one blocking job on a thread of its own, which can be detached
  *
- * A turn is emit (one send per dirty stream) -> submit and wait (one io_uring_enter) -> collect (events, finished jobs,
+ * A turn is emit (one send per dirty socket) -> submit and wait (one io_uring_enter) -> collect (events, finished jobs,
  * timers), and never nests: handlers called in collect may queue work for the next emit, and nothing else.
  */
 #ifndef QURING_RING_RING_H
@@ -22,7 +22,7 @@
 #include <stdatomic.h>
 
 struct port;
-struct stream;
+struct socket;
 struct job;
 
 struct ring_options {
@@ -40,21 +40,21 @@ struct ring;
 
 int ring_open(const struct ring_options *options, struct ring **ring, char *message, size_t message_bytes);
 
-/* No stream, worker or timer may be left. */
+/* No socket, worker or timer may be left. */
 void ring_close(struct ring *ring);
 
 /* One turn. Waits up to `timeout_ns` for something to happen; 0 or a negative errno that ends the ring's life. */
 int ring_turn(struct ring *ring, uint64_t timeout_ns);
 
 /*
- * For a program that is back from elsewhere, before it appends anything new: collects what arrived at the streams
+ * For a program that is back from elsewhere, before it appends anything new: collects what arrived at the sockets
  * meanwhile, so that an end or a message that nobody asked for is not met by a request. Never sleeps. `idle`: nothing is
- * awaited on any stream; else nothing is done when the last turn ended a moment ago. 0 or a negative errno that ends the
+ * awaited on any socket; else nothing is done when the last turn ended a moment ago. 0 or a negative errno that ends the
  * ring's life.
  */
 int ring_look(struct ring *ring, bool idle);
 
-/* Sets sockets aside for an owner of streams, whose stream_open() then finds room; false: there are not as many left. */
+/* Sets sockets aside for an owner, whose socket_open() then finds room. False: there are not as many left. */
 bool ring_sockets_take(struct ring *ring, uint32_t count);
 void ring_sockets_give(struct ring *ring, uint32_t count);
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* What ring.c, stream.c and offload.c know of each other. */
+/* What ring.c, socket.c and offload.c know of each other. */
 #ifndef QURING_RING_RING_INTERNAL_H
 #define QURING_RING_RING_INTERNAL_H
 
 #include "ring/offload.h"
 #include "ring/port.h"
 #include "ring/ring.h"
-#include "ring/stream.h"
+#include "ring/socket.h"
 
 #include <pthread.h>
 
@@ -14,10 +14,10 @@ struct ring {
     struct port *port;
     uint64_t now_ns;
     uint64_t spin_ns;
-    struct slots streams;  /* of struct stream * */
-    uint32_t socket_count; /* set aside for owners of streams */
-    struct list dirty;     /* streams with something to do in the next emit */
-    uint32_t sends_pushed; /* in this emit */
+    struct slots sockets;    /* of struct socket * */
+    uint32_t reserved_count; /* of sockets, set aside for their owners */
+    struct list dirty;       /* sockets with something to do in the next emit */
+    uint32_t sends_pushed;   /* in this emit */
     bool stirred; /* a handler ran since this emit began, and its owner may have to act before the next sleep */
     struct heap timers;
     struct ring_counters counters;
@@ -33,7 +33,7 @@ struct ring {
     struct job *inline_first, **inline_last; /* with port->inline_jobs: posted, not run */
 };
 
-/* A token of an operation: that of its stream's slot, and in the lowest byte the kind of operation. */
+/* A token of an operation: that of its socket's slot, and in the lowest byte the kind of operation. */
 enum { RING_SLOT_BITS = 64 - 8 };
 
 static inline uint64_t ring_op_token(uint64_t slot_token, enum port_kind kind) {
@@ -47,9 +47,9 @@ static inline uint64_t ring_slot_token(uint64_t op_token) {
 /* ring.c */
 void ring_interrupt(struct ring *ring); /* any thread: makes a blocked wait return */
 
-/* stream.c */
-void stream_emit(struct stream *stream);
-void stream_event(struct stream *stream, enum port_kind kind, const struct port_event *event);
+/* socket.c */
+void socket_emit(struct socket *socket);
+void socket_event(struct socket *socket, enum port_kind kind, const struct port_event *event);
 
 /* offload.c */
 int offload_thread(pthread_t *thread, const char *name, void *(*entry)(void *), void *argument);

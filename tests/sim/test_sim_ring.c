@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The reactor over the simulated kernel: streams with every split, short send, delay and error; their ends.
- * What a stream may do to memory and descriptors is watched by port_sim itself.
+ * The reactor over the simulated kernel: sockets with every split, short send, delay and error; their ends.
+ * What a socket may do to memory and descriptors is watched by port_sim itself.
  */
 #include "lib/seeds.h"
 #include "ring/port_sim.h"
-#include "ring/stream.h"
+#include "ring/socket.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -18,7 +18,7 @@ struct world;
 
 struct client {
     struct world *world;
-    struct stream stream;
+    struct socket socket;
     struct sim_peer *peer;
     uint64_t wanted;   /* bytes to send and to get back */
     uint64_t appended; /* so far */
@@ -41,14 +41,14 @@ static uint8_t pattern(const struct client *client, uint64_t at) {
     return (uint8_t)(mixed >> 56);
 }
 
-static struct client *client_of(struct stream *stream) {
-    return base_container_of(stream, struct client, stream);
+static struct client *client_of(struct socket *socket) {
+    return base_container_of(socket, struct client, socket);
 }
 
-static void client_received(struct stream *stream) {
-    struct client *client = client_of(stream);
-    const uint8_t *bytes = buf_head(&stream->in);
-    size_t size = buf_size(&stream->in);
+static void client_received(struct socket *socket) {
+    struct client *client = client_of(socket);
+    const uint8_t *bytes = buf_head(&socket->in);
+    size_t size = buf_size(&socket->in);
     /* Leaves some of it for later at times, as a decoder does with half a message. */
     size_t used = rng_next(sim_rng(client->world->sim)) % 4 ? size : size / 2;
     if (client->received + size >= client->wanted)
@@ -57,25 +57,25 @@ static void client_received(struct stream *stream) {
         LAW(bytes[i] == pattern(client, client->received + i), "byte %llu of client %d came back wrong",
             (unsigned long long)(client->received + i), (int)(client - client->world->clients));
     client->received += used;
-    buf_consume(&stream->in, used);
+    buf_consume(&socket->in, used);
 }
 
-static void client_lost(struct stream *stream, int error) {
-    client_of(stream)->lost_count++;
-    client_of(stream)->lost_error = error;
-    LAW(stream->state == STREAM_DRAINING, "lost while in state %d", stream->state);
+static void client_lost(struct socket *socket, int error) {
+    client_of(socket)->lost_count++;
+    client_of(socket)->lost_error = error;
+    LAW(socket->state == SOCKET_DRAINING, "lost while in state %d", socket->state);
 }
 
-static void client_closed(struct stream *stream) {
-    struct client *client = client_of(stream);
+static void client_closed(struct socket *socket) {
+    struct client *client = client_of(socket);
     client->closed_count++;
-    LAW(!stream->sending && !stream->receiving, "closed with operations in the kernel");
-    LAW(stream->accepted_bytes == sim_peer_taken_bytes(client->peer), "accepted %llu, the kernel took %llu",
-        (unsigned long long)stream->accepted_bytes, (unsigned long long)sim_peer_taken_bytes(client->peer));
-    stream_free(stream);
+    LAW(!socket->sending && !socket->receiving, "closed with operations in the kernel");
+    LAW(socket->accepted_bytes == sim_peer_taken_bytes(client->peer), "accepted %llu, the kernel took %llu",
+        (unsigned long long)socket->accepted_bytes, (unsigned long long)sim_peer_taken_bytes(client->peer));
+    socket_free(socket);
 }
 
-static const struct stream_events client_events = {client_received, client_lost, client_closed};
+static const struct socket_events client_events = {client_received, client_lost, client_closed};
 
 static void echo_received(struct sim_peer *peer, const uint8_t *bytes, size_t size) {
     struct client *client = sim_peer_user(peer);
@@ -113,16 +113,16 @@ static struct client *world_connect(struct world *world, uint64_t wanted) {
     struct client *client = &world->clients[world->count++];
     *client = (struct client){.world = world, .wanted = wanted};
     int fd = sim_connect(world->sim, &echo_events, client, &client->peer);
-    LAW(stream_open(&client->stream, world->ring, fd, &client_events, IN_LIMIT, SIZE_MAX) == 0, "stream_open");
+    LAW(socket_open(&client->socket, world->ring, fd, &client_events, IN_LIMIT, SIZE_MAX) == 0, "socket_open");
     return client;
 }
 
 static void client_append(struct client *client, uint64_t size) {
-    struct buf *out = stream_out(&client->stream);
+    struct buf *out = socket_out(&client->socket);
     for (uint64_t i = 0; i < size; i++)
         buf_put_u8(out, pattern(client, client->appended + i));
     client->appended += size;
-    stream_dirty(&client->stream);
+    socket_dirty(&client->socket);
 }
 
 static void turn(struct world *world, uint64_t timeout_ns) {
@@ -135,7 +135,7 @@ static void turn(struct world *world, uint64_t timeout_ns) {
 
 static void close_all(struct world *world) {
     for (uint32_t i = 0; i < world->count; i++)
-        stream_close(&world->clients[i].stream);
+        socket_close(&world->clients[i].socket);
     for (uint32_t i = 0; i < world->count; i++)
         while (!world->clients[i].closed_count)
             turn(world, UINT64_MAX);
@@ -175,8 +175,8 @@ static void echo_seed(uint64_t seed) {
     struct sim_options options = mild(seed);
     world_open(&world, &options);
     struct rng *rng = sim_rng(world.sim);
-    uint64_t streams = 1 + rng_below(rng, 6);
-    while (world.count < streams)
+    uint64_t sockets = 1 + rng_below(rng, 6);
+    while (world.count < sockets)
         world_connect(&world, rng_below(rng, options.bytewise || options.socket_bytes < 16 ? 300 : 20000));
     while (!echo_all_back(&world)) {
         struct client *client = &world.clients[rng_below(rng, world.count)];
@@ -186,7 +186,7 @@ static void echo_seed(uint64_t seed) {
         turn(&world, rng_below(rng, 3) ? SECOND : 0);
     }
     for (uint32_t i = 0; i < world.count; i++)
-        LAW(world.clients[i].lost_count == 0, "a stream was lost: %s", strerror(world.clients[i].lost_error));
+        LAW(world.clients[i].lost_count == 0, "a socket was lost: %s", strerror(world.clients[i].lost_error));
     close_all(&world);
     world_close(&world);
 }
@@ -202,7 +202,7 @@ static void end_somehow(struct world *world, struct client *client, uint64_t how
     if (sim_peer_over(client->peer))
         return;
     if (how == 0)
-        stream_close(&client->stream);
+        socket_close(&client->socket);
     else if (how == 1)
         sim_peer_reset(client->peer);
     else if (how == 2)
@@ -223,10 +223,10 @@ static void end_seed(uint64_t seed) {
         world_connect(&world, 100000);
     for (uint64_t turns = 20 + rng_below(rng, 50); turns; turns--) {
         struct client *client = &world.clients[rng_below(rng, world.count)];
-        if (client->stream.state == STREAM_OPEN)
+        if (client->socket.state == SOCKET_OPEN)
             client_append(client, 1 + rng_below(rng, 3000));
         client = &world.clients[rng_below(rng, world.count)];
-        if (client->stream.state == STREAM_OPEN)
+        if (client->socket.state == SOCKET_OPEN)
             end_somehow(&world, client, rng_below(rng, 12));
         turn(&world, rng_below(rng, 2) * 50000);
     }
@@ -285,7 +285,7 @@ Test(sim_ring, reads_never_wait_for_writes) {
     struct client *client = &world.clients[world.count++];
     *client = (struct client){.world = &world, .wanted = 3000000};
     int fd = sim_connect(world.sim, &stubborn, client, &client->peer);
-    LAW(stream_open(&client->stream, world.ring, fd, &client_events, IN_LIMIT, SIZE_MAX) == 0, "stream_open");
+    LAW(socket_open(&client->socket, world.ring, fd, &client_events, IN_LIMIT, SIZE_MAX) == 0, "socket_open");
     client_append(client, client->wanted);
     while (client->received < client->wanted)
         turn(&world, UINT64_MAX);
@@ -294,7 +294,7 @@ Test(sim_ring, reads_never_wait_for_writes) {
     world_close(&world);
 }
 
-/* Replies of other streams come while one stream's send is blocked. */
+/* Replies of other sockets come while one socket's send is blocked. */
 Test(sim_ring, a_blocked_send_holds_up_no_other_stream) {
     struct world world;
     struct sim_options options = {.seed = 1, .socket_bytes = 1000, .latency_ns = 1000};
@@ -321,33 +321,33 @@ Test(sim_ring, buffers_of_an_idle_stream_shrink) {
     client_append(client, 1900000);
     while (client->received < 1900000)
         turn(&world, SECOND);
-    cr_assert_gt(client->stream.in.capacity, 64u * 1024);
+    cr_assert_gt(client->socket.in.capacity, 64u * 1024);
     for (int i = 0; i < 100; i++) {
         uint64_t before = client->received;
         client_append(client, 10);
         while (client->received < before + 5)
             turn(&world, SECOND);
     }
-    cr_expect_leq(client->stream.in.capacity, 16u * 1024);
-    cr_expect_leq(client->stream.out.capacity, 64u * 1024);
-    cr_expect_leq(client->stream.flight.capacity, 64u * 1024);
+    cr_expect_leq(client->socket.in.capacity, 16u * 1024);
+    cr_expect_leq(client->socket.out.capacity, 64u * 1024);
+    cr_expect_leq(client->socket.flight.capacity, 64u * 1024);
     close_all(&world);
     world_close(&world);
 }
 
-static void hoarder_received(struct stream *stream) {
-    stream_expect(stream, IN_LIMIT + 500000); /* consumes nothing */
+static void hoarder_received(struct socket *socket) {
+    socket_expect(socket, IN_LIMIT + 500000); /* consumes nothing */
 }
 
 Test(sim_ring, a_message_over_the_limit_ends_the_stream) {
-    static const struct stream_events hoarder = {hoarder_received, client_lost, client_closed};
+    static const struct socket_events hoarder = {hoarder_received, client_lost, client_closed};
     struct world world;
     struct sim_options options = {.seed = 1};
     world_open(&world, &options);
     struct client *client = &world.clients[world.count++];
     *client = (struct client){.world = &world};
     int fd = sim_connect(world.sim, &echo_events, client, &client->peer);
-    LAW(stream_open(&client->stream, world.ring, fd, &hoarder, IN_LIMIT, SIZE_MAX) == 0, "stream_open");
+    LAW(socket_open(&client->socket, world.ring, fd, &hoarder, IN_LIMIT, SIZE_MAX) == 0, "socket_open");
     sim_peer_write(client->peer, "x", 1);
     while (!client->closed_count)
         turn(&world, SECOND);
@@ -411,19 +411,19 @@ static void reuse_seed(uint64_t seed) {
     world.count = STREAMS_MAX;
     for (int opened = 0; opened < 2000;) {
         struct client *client = &world.clients[rng_below(rng, STREAMS_MAX)];
-        if (client->stream.state == STREAM_UNUSED) {
+        if (client->socket.state == SOCKET_UNUSED) {
             *client = (struct client){.world = &world, .wanted = 1000};
             int fd = sim_connect(world.sim, &echo_events, client, &client->peer);
-            LAW(stream_open(&client->stream, world.ring, fd, &client_events, IN_LIMIT, SIZE_MAX) == 0, "stream_open");
+            LAW(socket_open(&client->socket, world.ring, fd, &client_events, IN_LIMIT, SIZE_MAX) == 0, "socket_open");
             client_append(client, 50);
             opened++;
-        } else if (client->stream.state == STREAM_OPEN && client->received > 20) {
-            stream_close(&client->stream);
+        } else if (client->socket.state == SOCKET_OPEN && client->received > 20) {
+            socket_close(&client->socket);
         }
         turn(&world, rng_below(rng, 2) * 2000);
     }
     for (uint32_t i = 0; i < STREAMS_MAX; i++)
-        if (world.clients[i].stream.state == STREAM_UNUSED)
+        if (world.clients[i].socket.state == SOCKET_UNUSED)
             world.clients[i].closed_count = 1;
     close_all(&world);
     world_close(&world);
@@ -439,11 +439,11 @@ Test(sim_ring, no_more_sockets_than_promised) {
     world_open(&world, &options);
     for (int i = 0; i < STREAMS_MAX; i++)
         world_connect(&world, 0);
-    struct stream more = {0};
+    struct socket more = {0};
     struct sim_peer *peer;
     struct client unused = {.world = &world};
     int fd = sim_connect(world.sim, &echo_events, &unused, &peer);
-    cr_assert_eq(stream_open(&more, world.ring, fd, &client_events, IN_LIMIT, SIZE_MAX), QURING_EFULL);
+    cr_assert_eq(socket_open(&more, world.ring, fd, &client_events, IN_LIMIT, SIZE_MAX), QURING_EFULL);
     sim_port(world.sim)->methods->close(sim_port(world.sim), fd);
     close_all(&world);
     world_close(&world);
@@ -453,7 +453,7 @@ Test(sim_ring, no_more_sockets_than_promised) {
 
 /*
  * A foreign loop turns only when the descriptor is readable, a timer is due, or ring_wants_turn(): which must be so while
- * a stream's next receive or send waits for the coming turn.
+ * a socket's next receive or send waits for the coming turn.
  */
 Test(sim_ring, a_foreign_loop_is_told_when_to_turn) {
     struct world world;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Streams over real sockets: small buffers, ends of every kind, close with operations in flight. test_sim_ring.c does the
+/* The ring's sockets on Linux: small buffers, ends of every kind, close with operations in flight. test_sim_ring.c does the
  * same with chance over a simulated kernel. */
 #include "ring/port.h"
-#include "ring/stream.h"
+#include "ring/socket.h"
 
 #include <arpa/inet.h>
 #include <criterion/criterion.h>
@@ -18,7 +18,7 @@
 static struct ring *ring;
 
 struct client {
-    struct stream stream;
+    struct socket socket;
     uint64_t received, hash;
     uint32_t lost_count, closed_count;
     int lost_error;
@@ -30,29 +30,29 @@ static uint64_t mix(uint64_t hash, const uint8_t *bytes, size_t size) {
     return hash;
 }
 
-static struct client *client_of(struct stream *stream) {
-    return base_container_of(stream, struct client, stream);
+static struct client *client_of(struct socket *socket) {
+    return base_container_of(socket, struct client, socket);
 }
 
-static void on_received(struct stream *stream) {
-    struct client *client = client_of(stream);
-    size_t size = buf_size(&stream->in);
-    client->hash = mix(client->hash, buf_head(&stream->in), size);
+static void on_received(struct socket *socket) {
+    struct client *client = client_of(socket);
+    size_t size = buf_size(&socket->in);
+    client->hash = mix(client->hash, buf_head(&socket->in), size);
     client->received += size;
-    buf_consume(&stream->in, size);
+    buf_consume(&socket->in, size);
 }
 
-static void on_lost(struct stream *stream, int error) {
-    client_of(stream)->lost_count++;
-    client_of(stream)->lost_error = error;
+static void on_lost(struct socket *socket, int error) {
+    client_of(socket)->lost_count++;
+    client_of(socket)->lost_error = error;
 }
 
-static void on_closed(struct stream *stream) {
-    client_of(stream)->closed_count++;
-    stream_free(stream);
+static void on_closed(struct socket *socket) {
+    client_of(socket)->closed_count++;
+    socket_free(socket);
 }
 
-static const struct stream_events events = {on_received, on_lost, on_closed};
+static const struct socket_events events = {on_received, on_lost, on_closed};
 
 static void open_ring(void) {
     char message[256] = "";
@@ -70,7 +70,7 @@ static void close_ring(void) {
 
 static void open_client(struct client *client, int fd) {
     *client = (struct client){0};
-    cr_assert_eq(stream_open(&client->stream, ring, fd, &events, 1 << 20, SIZE_MAX), 0);
+    cr_assert_eq(socket_open(&client->socket, ring, fd, &events, 1 << 20, SIZE_MAX), 0);
 }
 
 static void turn(void) {
@@ -134,27 +134,27 @@ static void echo(int fds[2], uint64_t total) {
     pthread_create(&thread, NULL, echo_main, &fds[1]);
     open_client(&client, fds[0]);
     while (client.received < total) {
-        while (appended < total && stream_backlog_bytes(&client.stream) < 100000) {
+        while (appended < total && socket_backlog_bytes(&client.socket) < 100000) {
             uint8_t bytes[1000];
             for (size_t i = 0; i < sizeof bytes; i++)
                 bytes[i] = (uint8_t)((appended + i) * 2654435761u >> 24);
-            buf_put(stream_out(&client.stream), bytes, sizeof bytes);
+            buf_put(socket_out(&client.socket), bytes, sizeof bytes);
             hash = mix(hash, bytes, sizeof bytes);
             appended += sizeof bytes;
         }
-        stream_dirty(&client.stream);
+        socket_dirty(&client.socket);
         turn();
         cr_assert_eq(client.lost_count, 0u, "%s", strerror(client.lost_error));
     }
     cr_assert_eq(client.hash, hash);
-    cr_assert_eq(client.stream.accepted_bytes, total);
-    stream_close(&client.stream);
+    cr_assert_eq(client.socket.accepted_bytes, total);
+    socket_close(&client.socket);
     finish(&client);
     pthread_join(thread, NULL);
     close(fds[1]);
 }
 
-Test(ring_stream, a_megabyte_through_buffers_of_two_kilobytes) {
+Test(ring_socket, a_megabyte_through_buffers_of_two_kilobytes) {
     int fds[2];
     open_ring();
     pair(fds);
@@ -166,7 +166,7 @@ Test(ring_stream, a_megabyte_through_buffers_of_two_kilobytes) {
 
 /* ---- Ends ---- */
 
-Test(ring_stream, the_peers_end_comes_after_its_last_byte) {
+Test(ring_socket, the_peers_end_comes_after_its_last_byte) {
     int fds[2];
     struct client client;
     open_ring();
@@ -181,7 +181,7 @@ Test(ring_stream, the_peers_end_comes_after_its_last_byte) {
     close_ring();
 }
 
-Test(ring_stream, a_reset_is_an_error) {
+Test(ring_socket, a_reset_is_an_error) {
     int fds[2];
     struct client client;
     struct linger now = {.l_onoff = 1};
@@ -197,7 +197,7 @@ Test(ring_stream, a_reset_is_an_error) {
 }
 
 /* What the peer said before it went is received, although sending to it fails first. */
-Test(ring_stream, a_failing_send_loses_no_received_byte) {
+Test(ring_socket, a_failing_send_loses_no_received_byte) {
     int fds[2];
     struct client client;
     open_ring();
@@ -205,8 +205,8 @@ Test(ring_stream, a_failing_send_loses_no_received_byte) {
     open_client(&client, fds[0]);
     cr_assert_eq(write(fds[1], "error", 5), 5);
     shutdown(fds[1], SHUT_RDWR);
-    buf_put(stream_out(&client.stream), "query", 5);
-    stream_dirty(&client.stream);
+    buf_put(socket_out(&client.socket), "query", 5);
+    socket_dirty(&client.socket);
     finish(&client);
     cr_assert_eq(client.received, 5u);
     cr_assert_eq(client.lost_count, 1u);
@@ -215,7 +215,7 @@ Test(ring_stream, a_failing_send_loses_no_received_byte) {
 }
 
 /* One receive and one send that is blocked, for ever as far as the peer is concerned. */
-Test(ring_stream, close_ends_what_is_in_flight) {
+Test(ring_socket, close_ends_what_is_in_flight) {
     static char big[1 << 20];
     int fds[2];
     struct client client;
@@ -224,12 +224,12 @@ Test(ring_stream, close_ends_what_is_in_flight) {
         kind ? tcp_pair(fds) : pair(fds);
         open_client(&client, fds[0]);
         for (int i = 0; i < 8; i++)
-            buf_put(stream_out(&client.stream), big, sizeof big);
-        stream_dirty(&client.stream);
+            buf_put(socket_out(&client.socket), big, sizeof big);
+        socket_dirty(&client.socket);
         for (int i = 0; i < 3; i++)
             (void)ring_turn(ring, 1000000);
-        cr_assert(client.stream.sending && client.stream.receiving);
-        stream_close(&client.stream);
+        cr_assert(client.socket.sending && client.socket.receiving);
+        socket_close(&client.socket);
         finish(&client);
         cr_assert_eq(client.lost_count, 0u);
         cr_assert(fcntl(fds[0], F_GETFD) < 0, "the descriptor is still open");
@@ -238,22 +238,22 @@ Test(ring_stream, close_ends_what_is_in_flight) {
     close_ring();
 }
 
-Test(ring_stream, close_before_anything_was_sent) {
+Test(ring_socket, close_before_anything_was_sent) {
     int fds[2];
     struct client client;
     open_ring();
     pair(fds);
     open_client(&client, fds[0]);
-    buf_put(stream_out(&client.stream), "query", 5);
-    stream_close(&client.stream);
+    buf_put(socket_out(&client.socket), "query", 5);
+    socket_close(&client.socket);
     finish(&client);
-    cr_assert_eq(client.stream.accepted_bytes, 0u);
+    cr_assert_eq(client.socket.accepted_bytes, 0u);
     close(fds[1]);
     close_ring();
 }
 
-/* Descriptors and slots are used again at once; no completion finds the wrong stream. */
-Test(ring_stream, descriptors_are_used_again) {
+/* Descriptors and slots are used again at once; no completion finds the wrong socket. */
+Test(ring_socket, descriptors_are_used_again) {
     static struct client clients[32];
     int far[32] = {0};
     open_ring();
@@ -268,7 +268,7 @@ Test(ring_stream, descriptors_are_used_again) {
         if (round % 2)
             turn();
         for (int i = 0; i < 32; i++)
-            stream_close(&clients[i].stream);
+            socket_close(&clients[i].socket);
         for (int i = 0; i < 32; i++) {
             finish(&clients[i]);
             close(far[i]);
@@ -277,7 +277,7 @@ Test(ring_stream, descriptors_are_used_again) {
     close_ring();
 }
 
-Test(ring_stream, spinning_gets_the_same_bytes) {
+Test(ring_socket, spinning_gets_the_same_bytes) {
     int fds[2];
     char message[256];
     struct ring_options options = {.socket_count = 4, .spin_ns = 50000};

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+#include "ring/ring_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum {
+    IN_BYTES = 16 * 1024,       /* an idle socket's receive buffer */
+    IN_BYTES_BUSY = 128 * 1024, /* grows up to here while receives fill it */
+    IN_FREE_MIN = 4 * 1024,     /* room that a receive is given at least */
+    OUT_KEEP_BYTES = 64 * 1024,
+    SMALL_RECEIVES = 64,     /* in a row, before a grown buffer shrinks */
+    SEND_BYTES_MAX = 1 << 30 /* of one operation */
+};
+
+/* ---- State ---- */
+
+static void socket_mark(struct socket *socket) {
+    if (list_empty(&socket->dirty))
+        list_push_back(&socket->ring->dirty, &socket->dirty);
+}
+
+int socket_open(struct socket *socket, struct ring *ring, int fd, const struct socket_events *events,
+                size_t in_limit_bytes, size_t out_limit_bytes) {
+    *socket = (struct socket){.ring = ring, .events = events, .fd = fd, .state = SOCKET_OPEN};
+    list_init(&socket->dirty);
+    struct socket **slot = slots_take(&ring->sockets, &socket->token);
+    if (!slot)
+        return QURING_EFULL;
+    *slot = socket;
+    buf_init(&socket->in, in_limit_bytes + IN_BYTES_BUSY);
+    buf_init(&socket->out, out_limit_bytes);
+    buf_init(&socket->flight, out_limit_bytes);
+    socket_mark(socket);
+    return 0;
+}
+
+void socket_free(struct socket *socket) {
+    PRE(socket->state == SOCKET_UNUSED || socket->state == SOCKET_CLOSED);
+    buf_free(&socket->in);
+    buf_free(&socket->out);
+    buf_free(&socket->flight);
+    socket->state = SOCKET_UNUSED;
+}
+
+void socket_dirty(struct socket *socket) {
+    if (socket->state == SOCKET_OPEN)
+        socket_mark(socket);
+}
+
+static void drain(struct socket *socket) {
+    socket->state = SOCKET_DRAINING;
+    socket->ring->port->methods->shutdown(socket->ring->port, socket->fd);
+    socket_mark(socket);
+}
+
+void socket_send_now(struct socket *socket, const void *bytes, size_t size) {
+    struct port *port = socket->ring->port;
+    if (socket->state == SOCKET_OPEN && !socket->sending && socket_backlog_bytes(socket) == 0)
+        port->methods->send_now(port, socket->fd, bytes, size);
+}
+
+void socket_close(struct socket *socket) {
+    if (socket->state == SOCKET_OPEN)
+        drain(socket);
+}
+
+static void lose(struct socket *socket, int error) {
+    if (socket->state != SOCKET_OPEN)
+        return;
+    drain(socket);
+    socket->ring->stirred = true;
+    socket->events->lost(socket, error);
+}
+
+static void finish_close(struct socket *socket) {
+    struct ring *ring = socket->ring;
+    ring->port->methods->close(ring->port, socket->fd);
+    slots_give(&ring->sockets, socket->token);
+    socket->state = SOCKET_CLOSED;
+    socket->fd = -1;
+    ring->stirred = true;
+    socket->events->closed(socket);
+}
+
+/* ---- Sending ---- */
+
+/* The kernel did not take an operation: that passes when it takes none for now; the next emit tries again. */
+static void refused(struct socket *socket, int error) {
+    if (error == -EBUSY || error == -EAGAIN)
+        socket_mark(socket);
+    else
+        lose(socket, -error);
+}
+
+static void send_more(struct socket *socket) {
+    size_t left = buf_size(&socket->flight);
+    struct port_op op = {.token = ring_op_token(socket->token, PORT_SEND),
+                         .bytes = buf_head(&socket->flight),
+                         .size = (uint32_t)(left < SEND_BYTES_MAX ? left : SEND_BYTES_MAX),
+                         .fd = socket->fd,
+                         .kind = PORT_SEND};
+    int error = socket->ring->port->methods->push(socket->ring->port, &op);
+    if (error) {
+        refused(socket, error);
+        return;
+    }
+    socket->sending = true;
+    socket->ring->sends_pushed++;
+    socket->ring->counters.sends++;
+}
+
+static void send_start(struct socket *socket) {
+    if (buf_size(&socket->flight) == 0) {
+        struct buf empty = socket->flight;
+        socket->flight = socket->out;
+        socket->out = empty;
+        socket->appended_bytes += buf_size(&socket->flight);
+    }
+    if (buf_size(&socket->flight))
+        send_more(socket);
+}
+
+static void sent(struct socket *socket, int32_t result) {
+    socket->sending = false;
+    if (result > 0) {
+        socket->accepted_bytes += (uint64_t)result;
+        socket->ring->counters.sent_bytes += (uint64_t)result;
+        buf_consume(&socket->flight, (size_t)result);
+        if (result > OUT_KEEP_BYTES)
+            socket->ring->stirred = true; /* its owner may have held back because of this backlog */
+        if (buf_size(&socket->flight) == 0)
+            buf_reset(&socket->flight, OUT_KEEP_BYTES);
+    } else if (result < 0 && result != -EINTR && result != -EAGAIN && socket->state == SOCKET_OPEN) {
+        /* What the peer said before it went is still to be read: the receive ends the socket. */
+        socket->ring->port->methods->shutdown(socket->ring->port, socket->fd);
+        return;
+    }
+    if (socket->state == SOCKET_DRAINING || buf_size(&socket->flight) || buf_size(&socket->out))
+        socket_mark(socket);
+}
+
+/* ---- Receiving ---- */
+
+/* Makes room for the next receive. False: the message that is under way does not fit the limit, or no memory. */
+static bool receive_room(struct socket *socket) {
+    struct buf *in = &socket->in;
+    size_t have = buf_size(in);
+    size_t want = IN_FREE_MIN;
+    if (socket->expected_bytes > have + want)
+        want = socket->expected_bytes - have;
+    size_t room = in->capacity ? in->capacity : IN_BYTES;
+    if (socket->filled && room < IN_BYTES_BUSY)
+        room = room > IN_BYTES_BUSY / 2 ? IN_BYTES_BUSY : 2 * room;
+    if (room <= IN_BYTES_BUSY && room > have + want)
+        want = room - have;
+    return buf_reserve(in, want) != NULL;
+}
+
+static void receive_shrink(struct socket *socket) {
+    struct buf *in = &socket->in;
+    if (buf_size(in) || in->capacity <= IN_BYTES)
+        return;
+    if (socket->small_receives >= SMALL_RECEIVES || in->capacity > 2 * IN_BYTES_BUSY) {
+        buf_shrink(in, IN_BYTES);
+        socket->small_receives = 0;
+    }
+}
+
+static void receive_start(struct socket *socket) {
+    receive_shrink(socket);
+    if (!receive_room(socket)) {
+        lose(socket, ENOMEM);
+        return;
+    }
+    struct buf *in = &socket->in;
+    size_t room = in->capacity - in->end;
+    struct port_op op = {.token = ring_op_token(socket->token, PORT_RECV),
+                         .bytes = in->data + in->end,
+                         .size = (uint32_t)(room < SEND_BYTES_MAX ? room : SEND_BYTES_MAX),
+                         .fd = socket->fd,
+                         .kind = PORT_RECV,
+                         .poll_first = !socket->more_data};
+    socket->receive_bytes = op.size;
+    int error = socket->ring->port->methods->push(socket->ring->port, &op);
+    if (error) {
+        refused(socket, error);
+        return;
+    }
+    socket->receiving = true;
+    socket->ring->counters.receives++;
+}
+
+static void received(struct socket *socket, const struct port_event *event) {
+    socket->receiving = false;
+    socket->more_data = event->more_data;
+    if (socket->state == SOCKET_DRAINING || event->result == -EINTR || event->result == -EAGAIN) {
+        socket_mark(socket);
+        return;
+    }
+    if (event->result <= 0) {
+        lose(socket, -event->result);
+        return;
+    }
+    uint32_t size = (uint32_t)event->result;
+    socket->filled = size == socket->receive_bytes;
+    if (socket->filled)
+        socket->more_data = true;
+    socket->small_receives = size < IN_BYTES ? socket->small_receives + 1 : 0;
+    socket->ring->counters.received_bytes += size;
+    socket->expected_bytes = 0;
+    buf_commit(&socket->in, size);
+    socket_mark(socket);
+    socket->events->received(socket);
+}
+
+/* ---- What the ring calls ---- */
+
+void socket_emit(struct socket *socket) {
+    if (socket->state == SOCKET_OPEN && !socket->sending)
+        send_start(socket);
+    if (socket->state == SOCKET_OPEN && !socket->receiving)
+        receive_start(socket);
+    if (socket->state == SOCKET_DRAINING && !socket->sending && !socket->receiving) {
+        list_remove(&socket->dirty);
+        finish_close(socket);
+    }
+}
+
+void socket_event(struct socket *socket, enum port_kind kind, const struct port_event *event) {
+    if (kind == PORT_SEND)
+        sent(socket, event->result);
+    else
+        received(socket, event);
+}

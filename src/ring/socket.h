@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One connected socket.
+ *
+ *      OPEN --socket_close() or loss--> DRAINING --no operation left in the kernel--> CLOSED
+ *
+ * A receive is armed at all times while OPEN, whatever the sending side does: reads never wait for writes. At most one
+ * send is in flight; what is appended meanwhile goes out with the next. Buffers belong to the kernel until their event,
+ * so DRAINING shuts the socket down, reaps to zero, and only then closes it and calls closed().
+ */
+#ifndef QURING_RING_SOCKET_H
+#define QURING_RING_SOCKET_H
+
+#include "base/buf.h"
+#include "base/list.h"
+#include "ring/ring.h"
+
+struct socket_events {
+    /* Bytes came into `in`; consume what makes whole messages. socket_expect() if a large one is under way. */
+    void (*received)(struct socket *socket);
+    /* The peer ended it (error 0) or it failed (errno). Called at most once; the socket is DRAINING by then. */
+    void (*lost)(struct socket *socket, int error);
+    /* Nothing of it is left in the kernel, `accepted_bytes` is final; the owner may free it. */
+    void (*closed)(struct socket *socket);
+};
+
+enum socket_state { SOCKET_UNUSED, SOCKET_OPEN, SOCKET_DRAINING, SOCKET_CLOSED };
+
+struct socket {
+    struct ring *ring;
+    const struct socket_events *events;
+    struct list dirty;
+    uint64_t token;
+    int fd;
+    uint8_t state;           /* enum socket_state */
+    bool receiving, sending; /* operations in the kernel */
+    bool more_data;          /* the last receive left something in the socket */
+    bool filled;             /* the last receive filled what it was given */
+    uint32_t receive_bytes;  /* what the present receive was given */
+    uint32_t small_receives; /* in a row */
+    struct buf in;           /* received, not consumed */
+    struct buf out;          /* appended, not yet in the kernel's hands */
+    struct buf flight;       /* in the kernel's hands */
+    size_t expected_bytes;   /* size of the message that begins at in's head, when larger than what is there */
+    uint64_t appended_bytes; /* moved to `flight` in the socket's life */
+    uint64_t accepted_bytes; /* by the kernel */
+};
+
+/* Takes over a connected socket. `in_limit_bytes` bounds one message. 0, or a QURING_E*; the fd stays the caller's then. */
+int socket_open(struct socket *socket, struct ring *ring, int fd, const struct socket_events *events,
+                size_t in_limit_bytes, size_t out_limit_bytes);
+
+/* The buffer to append requests to; call socket_dirty() after. Appended bytes go out at the next emit. */
+static inline struct buf *socket_out(struct socket *socket) {
+    return &socket->out;
+}
+void socket_dirty(struct socket *socket);
+
+/* The position in the socket's life of the next byte to be appended. */
+static inline uint64_t socket_position(const struct socket *socket) {
+    return socket->appended_bytes + buf_size(&socket->out);
+}
+
+/* Appended, not yet accepted by the kernel. */
+static inline size_t socket_backlog_bytes(const struct socket *socket) {
+    return (size_t)(socket_position(socket) - socket->accepted_bytes);
+}
+
+/* The message at in's head is this long: make room for it before the next receive. */
+static inline void socket_expect(struct socket *socket, size_t message_bytes) {
+    socket->expected_bytes = message_bytes;
+}
+
+/*
+ * Just before socket_close(): a few bytes that the peer gets if its socket takes them at once. They are left out when not
+ * all that was appended has gone, for they would stand within a message.
+ */
+void socket_send_now(struct socket *socket, const void *bytes, size_t size);
+
+/* Ends it from our side: closed() follows, in a later turn; lost() does not. What was appended may not go out. */
+void socket_close(struct socket *socket);
+
+/* Frees the buffers of a socket that is CLOSED or was never opened. */
+void socket_free(struct socket *socket);
+
+#endif
