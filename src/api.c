@@ -47,18 +47,18 @@ static int refuse_caller(const quring_engine *engine) {
 }
 
 static int refuse(quring_engine *engine, int error, const char *why) {
-    return host_error(&engine->host, error, "%s", why);
+    return hub_error(&engine->hub, error, "%s", why);
 }
 
 /* Calls that find errors far below, where not each has words, start with none. */
 static void forget_message(quring_engine *engine) {
-    engine->host.message[0] = 0;
+    engine->hub.message[0] = 0;
 }
 
 const char *quring_errmsg(const quring_engine *engine) {
     if (!engine)
         return open_message;
-    return is_foreign(engine) ? "the engine belongs to the thread and process that opened it" : engine->host.message;
+    return is_foreign(engine) ? "the engine belongs to the thread and process that opened it" : engine->hub.message;
 }
 
 static const char unknown_member[] =
@@ -105,24 +105,24 @@ int quring_wake(quring_engine *engine) {
         return QURING_EINVAL;
     if (!owner_mark_in_process(engine->owner))
         return QURING_EFORKED;
-    ring_wake(engine->host.ring);
+    ring_wake(engine->hub.ring);
     return 0;
 }
 
 int quring_fd(const quring_engine *engine) {
     int error = refuse_caller(engine);
-    return error ? error : ring_poll_fd(engine->host.ring);
+    return error ? error : ring_poll_fd(engine->hub.ring);
 }
 
 uint64_t quring_timeout_ns(const quring_engine *engine) {
     if (refuse_caller(engine))
         return QURING_FOREVER;
-    if (ring_wants_turn(engine->host.ring))
+    if (ring_wants_turn(engine->hub.ring))
         return 0;
-    uint64_t at = ring_next_timer_ns(engine->host.ring);
+    uint64_t at = ring_next_timer_ns(engine->hub.ring);
     if (at == UINT64_MAX)
         return QURING_FOREVER;
-    struct port *port = ring_port(engine->host.ring);
+    struct port *port = ring_port(engine->hub.ring);
     uint64_t now = port->methods->now_ns(port);
     return at > now ? at - now : 0;
 }
@@ -182,10 +182,10 @@ static int submit(quring_engine *engine, const quring_query *query, quring_id *i
     if (query->statement && query->statement->table != query->db->statements)
         return refuse(engine, QURING_EINVAL, "the statement belongs to another database handle");
     if (query->param_count > 65535 || (query->param_count && !query->params))
-        return host_error(&engine->host, QURING_EINVAL, "%u parameters: at most 65535, and params must name them",
-                          query->param_count);
+        return hub_error(&engine->hub, QURING_EINVAL, "%u parameters: at most 65535, and params must name them",
+                         query->param_count);
     if (query->commit > QURING_COMMIT_GROUP)
-        return host_error(&engine->host, QURING_EINVAL, "unknown commit mode %d", (int)query->commit);
+        return hub_error(&engine->hub, QURING_EINVAL, "unknown commit mode %d", (int)query->commit);
     return engine_submit(engine, query, id);
 }
 
@@ -243,5 +243,5 @@ void quring_stats_get_sized(const quring_engine *engine, quring_stats *stats, si
 void quring_ring_info_get_sized(const quring_engine *engine, quring_ring_info *info, size_t info_bytes) {
     static const quring_ring_info none = {.setup = ""};
     if (info)
-        struct_give(info, info_bytes, engine ? &ring_port(engine->host.ring)->info : &none, sizeof(quring_ring_info));
+        struct_give(info, info_bytes, engine ? &ring_port(engine->hub.ring)->info : &none, sizeof(quring_ring_info));
 }

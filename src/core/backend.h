@@ -16,8 +16,8 @@ struct backend {
     bool (*accepts)(const char *url);
 
     /*
-     * Checks the URL, and begins whatever it does in the background. All of `db` is zero but for db_init(), host, engine,
-     * backend, and options with defaults where the engine knows them. A QURING_E* with host_error() set: nothing of it is left,
+     * Checks the URL, and begins whatever it does in the background. All of `db` is zero but for db_init(), hub, engine,
+     * backend, and options with defaults where the engine knows them. A QURING_E* with hub_error() set: nothing of it is left,
      * and the engine frees the memory.
      */
     int (*open)(struct quring_db *db, const char *url);

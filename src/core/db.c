@@ -2,7 +2,7 @@
 /*
  * The words that engine and backends share; this layer knows neither sockets nor SQLite.
  *
- *   db          the host and the database handle
+ *   db          the hub and the database handle
  *   queue       queries that wait, and how they come back from a backend
  *   query       one submitted query and its state
  *   result      its rows            columns   their description, shared by all results of a statement
@@ -33,11 +33,11 @@ uint32_t db_waiting_count(const struct quring_db *db) {
     return count;
 }
 
-int host_error(struct host *host, int error, const char *format, ...) {
+int hub_error(struct hub *hub, int error, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    vsnprintf(host->message, sizeof host->message, format, args);
-    utf8_tidy(host->message);
+    vsnprintf(hub->message, sizeof hub->message, format, args);
+    utf8_tidy(hub->message);
     va_end(args);
     return error;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What engine and backends share: the host (one per engine) and the database handle (one per URL).
+ * What engine and backends share: the hub (one per engine) and the database handle (one per URL).
  * A backend embeds struct quring_db as the first member of its own, and the engine makes and frees it.
  */
 #ifndef QURING_CORE_DB_H
@@ -14,7 +14,7 @@ struct ring;
 struct backend;
 
 /* One per engine. */
-struct host {
+struct hub {
     struct ring *ring;
     struct list done; /* queries in DONE, oldest first */
     uint32_t done_count;
@@ -26,9 +26,9 @@ struct host {
 };
 
 struct quring_db {
-    struct list link; /* host->databases */
-    struct list due;  /* host->due, or in no list */
-    struct host *host;
+    struct list link; /* hub->databases */
+    struct list due;  /* hub->due, or in no list */
+    struct hub *hub;
     struct quring_engine *engine;
     const struct backend *backend;
     struct statement_table *statements;
@@ -41,7 +41,7 @@ struct quring_db {
     quring_db_options options; /* defaults filled in */
 };
 
-/* Of zeroed memory; host, engine, backend and options are the caller's to set. */
+/* Of zeroed memory; hub, engine, backend and options are the caller's to set. */
 void db_init(struct quring_db *db);
 
 /*
@@ -50,13 +50,13 @@ void db_init(struct quring_db *db);
  */
 static inline void db_due(struct quring_db *db) {
     if (list_empty(&db->due))
-        list_push_back(&db->host->due, &db->due);
+        list_push_back(&db->hub->due, &db->due);
 }
 
 /* Queries in WAITING. */
 uint32_t db_waiting_count(const struct quring_db *db);
 
 /* Sets quring_errmsg() and returns `error`. */
-__attribute__((format(printf, 3, 4))) int host_error(struct host *host, int error, const char *format, ...);
+__attribute__((format(printf, 3, 4))) int hub_error(struct hub *hub, int error, const char *format, ...);
 
 #endif

@@ -9,7 +9,7 @@
  *
  *   WAITING  in its queue; no byte has left
  *   RUNNING  in the hands of a backend: encoded on a connection, or in a lane's batch
- *   DONE     its outcome is known and waits in the host's done list
+ *   DONE     its outcome is known and waits in the hub's done list
  *   REAPED   the caller has seen it and may read its result
  *
  * A RUNNING query that ends early (timeout, cancel, shutdown) is abandoned: its backend consumes and drops what still comes

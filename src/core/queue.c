@@ -73,7 +73,7 @@ static bool was_sent(const struct query *query, quring_status status) {
 
 void query_finish(struct query *query, quring_status status) {
     struct queue *queue = query->queue;
-    struct host *host = queue->db->host;
+    struct hub *hub = queue->db->hub;
 
     if (query->state == QUERY_WAITING)
         left(queue);
@@ -89,10 +89,10 @@ void query_finish(struct query *query, quring_status status) {
     statement_drop(query->statement);
     query->statement = NULL;
     list_remove(&query->link);
-    list_push_back(&host->done, &query->link);
-    host->done_count++;
-    host->stats.done_count[status]++;
-    host->stats.row_count += query->result.row_count;
+    list_push_back(&hub->done, &query->link);
+    hub->done_count++;
+    hub->stats.done_count[status]++;
+    hub->stats.row_count += query->result.row_count;
 }
 
 void query_fail(struct query *query, quring_status status, const char *sqlstate, const char *format, ...) {

@@ -4,7 +4,7 @@
  * from: the shared one of its database, or one that is bound to it. A query of a bound queue never runs anywhere else,
  * not even when it could not be sent, because the transaction and the settings that it relies on are on that connection.
  *
- *      queue_put --> waiting --queue_take--> in a backend's hands --query_finish--> the host's done list
+ *      queue_put --> waiting --queue_take--> in a backend's hands --query_finish--> the hub's done list
  *                       ^                        |
  *                       +-----queue_put_back-----+
  *
@@ -39,7 +39,7 @@ void queue_put_back(struct query *query);
 
 /*
  * The one way for a query to end, from WAITING or RUNNING. Its error must be set, its result too when the status is OK;
- * any other status empties it. Drops its statement, and counts it in the host's done_count and row_count.
+ * any other status empties it. Drops its statement, and counts it in the hub's done_count and row_count.
  */
 void query_finish(struct query *query, quring_status status);
 

@@ -12,9 +12,9 @@ enum { REFUSALS_MAX = 1000 }; /* of the kernel to go on, while the engine closes
 static void deadline_arm(quring_engine *engine) {
     const struct heap_node *first = heap_first(&engine->deadlines);
     if (!first)
-        timer_clear(engine->host.ring, &engine->deadline_timer);
+        timer_clear(engine->hub.ring, &engine->deadline_timer);
     else if (!heap_contains(&engine->deadline_timer.node) || engine->deadline_timer.node.key != first->key)
-        (void)timer_set(engine->host.ring, &engine->deadline_timer, first->key);
+        (void)timer_set(engine->hub.ring, &engine->deadline_timer, first->key);
 }
 
 static void query_end_early(struct query *query, quring_status status, const char *what) {
@@ -26,7 +26,7 @@ static void query_end_early(struct query *query, quring_status status, const cha
 
 void engine_deadline_fire(struct timer *timer) {
     quring_engine *engine = base_container_of(timer, quring_engine, deadline_timer);
-    uint64_t now = ring_now_ns(engine->host.ring);
+    uint64_t now = ring_now_ns(engine->hub.ring);
     struct heap_node *first;
     while ((first = heap_first(&engine->deadlines)) && first->key <= now) {
         heap_remove(&engine->deadlines, first);
@@ -79,13 +79,13 @@ void engine_db_close(quring_db *db) {
 
 static uint32_t running_count(const quring_engine *engine) {
     uint32_t count = 0;
-    list_for_each(node, &engine->host.databases)
+    list_for_each(node, &engine->hub.databases)
         count += list_entry(node, struct quring_db, link)->running_count;
     return count;
 }
 
 static void end_all_queries(quring_engine *engine, bool running_too) {
-    list_for_each(node, &engine->host.databases)
+    list_for_each(node, &engine->hub.databases)
         db_end_queries(engine, list_entry(node, struct quring_db, link), running_too);
 }
 
@@ -94,8 +94,8 @@ static void end_all_queries(quring_engine *engine, bool running_too) {
  * millisecond apart, that it does so for good.
  */
 static bool last_turn(quring_engine *engine, uint64_t timeout_ns, uint32_t *refusals) {
-    engine->owes_wake |= ring_take_wake(engine->host.ring); /* it would keep every turn from sleeping */
-    int error = ring_turn(engine->host.ring, timeout_ns);
+    engine->owes_wake |= ring_take_wake(engine->hub.ring); /* it would keep every turn from sleeping */
+    int error = ring_turn(engine->hub.ring, timeout_ns);
     if (error == 0 || error == -EINTR)
         return true;
     nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
@@ -123,25 +123,25 @@ int engine_shutdown(quring_engine *engine, uint64_t grace_ns) {
     /* A lane gives an interrupted query back when its present step ends. */
     drain(engine, UINT64_MAX);
     if (engine->owes_wake)
-        ring_wake(engine->host.ring);
+        ring_wake(engine->hub.ring);
     engine->owes_wake = false;
-    return (int)engine->host.done_count;
+    return (int)engine->hub.done_count;
 }
 
 void engine_close(quring_engine *engine) {
     if (!engine->shutting_down)
         (void)engine_shutdown(engine, 0);
-    list_for_each(node, &engine->host.databases)
+    list_for_each(node, &engine->hub.databases)
         engine_db_close(list_entry(node, struct quring_db, link));
     uint32_t refusals = 0;
     for (;;) {
         engine_advance(engine);
-        if (list_empty(&engine->host.databases))
+        if (list_empty(&engine->hub.databases))
             break;
         if (!last_turn(engine, UINT64_MAX, &refusals))
             return; /* the kernel may still write to our memory: leave it alone */
     }
-    timer_clear(engine->host.ring, &engine->deadline_timer);
-    ring_close(engine->host.ring);
+    timer_clear(engine->hub.ring, &engine->deadline_timer);
+    ring_close(engine->hub.ring);
     engine_free(engine);
 }

@@ -8,7 +8,7 @@
 #include <string.h>
 
 uint64_t engine_now_ns(const quring_engine *engine) {
-    struct port *port = ring_port(engine->host.ring);
+    struct port *port = ring_port(engine->hub.ring);
     return port->methods->now_ns(port);
 }
 
@@ -26,7 +26,7 @@ static void free_closed(struct quring_db *db) {
 void engine_advance(quring_engine *engine) {
     struct list due, *node;
     list_init(&due);
-    list_append_all(&due, &engine->host.due);
+    list_append_all(&due, &engine->hub.due);
     while ((node = list_pop_front(&due))) {
         struct quring_db *db = list_entry(node, struct quring_db, due);
         db->backend->advance(db);
@@ -39,7 +39,7 @@ void engine_advance(quring_engine *engine) {
 
 /* All that is pending counts as enough, if that is anything: with nothing out, the program waits for something else. */
 static bool has_enough(const quring_engine *engine, uint32_t min_count) {
-    uint32_t done = engine->host.done_count;
+    uint32_t done = engine->hub.done_count;
     return done >= min_count || (done > 0 && done == engine->pending_count);
 }
 
@@ -50,21 +50,21 @@ static bool has_enough(const quring_engine *engine, uint32_t min_count) {
  */
 static int look(quring_engine *engine) {
     uint32_t waiting = 0;
-    list_for_each(node, &engine->host.due)
+    list_for_each(node, &engine->hub.due)
         waiting += db_waiting_count(list_entry(node, struct quring_db, due));
-    bool none_out = engine->pending_count == engine->host.done_count + waiting;
-    return waiting ? ring_look(engine->host.ring, none_out) : 0;
+    bool none_out = engine->pending_count == engine->hub.done_count + waiting;
+    return waiting ? ring_look(engine->hub.ring, none_out) : 0;
 }
 
 static int turn(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
     engine_advance(engine);
-    return ring_turn(engine->host.ring, has_enough(engine, min_count) ? 0 : timeout_ns);
+    return ring_turn(engine->hub.ring, has_enough(engine, min_count) ? 0 : timeout_ns);
 }
 
 static int turn_error(quring_engine *engine, int error) {
     if (error == -EEXIST) /* in the kernel's eyes, at least */
-        return host_error(&engine->host, QURING_EFORKED, "this engine was opened by another process");
-    return host_error(&engine->host, QURING_ESYSTEM, "io_uring_enter: %s", strerror(-error));
+        return hub_error(&engine->hub, QURING_EFORKED, "this engine was opened by another process");
+    return hub_error(&engine->hub, QURING_ESYSTEM, "io_uring_enter: %s", strerror(-error));
 }
 
 int engine_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
@@ -79,16 +79,16 @@ int engine_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
             error = turn(engine, min_count, timeout_ns);
         if (error && error != -EINTR)
             return turn_error(engine, error);
-        if (error == -EINTR || ring_take_wake(engine->host.ring) || timeout_ns == 0 || has_enough(engine, min_count))
+        if (error == -EINTR || ring_take_wake(engine->hub.ring) || timeout_ns == 0 || has_enough(engine, min_count))
             break;
         if (until != UINT64_MAX) {
-            uint64_t now = ring_now_ns(engine->host.ring);
+            uint64_t now = ring_now_ns(engine->hub.ring);
             if (now >= until)
                 break;
             timeout_ns = until - now;
         }
     }
-    return (int)engine->host.done_count;
+    return (int)engine->hub.done_count;
 }
 
 /* ---- Reap ---- */
@@ -96,7 +96,7 @@ int engine_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
 int engine_reap(quring_engine *engine, quring_done *done, uint32_t capacity) {
     uint32_t count = 0;
     struct list *node;
-    while (count < capacity && (node = list_pop_front(&engine->host.done))) {
+    while (count < capacity && (node = list_pop_front(&engine->hub.done))) {
         struct query *query = list_entry(node, struct query, link);
         query_move(query, QUERY_REAPED);
         heap_remove(&engine->deadlines, &query->deadline);
@@ -107,7 +107,7 @@ int engine_reap(quring_engine *engine, quring_done *done, uint32_t capacity) {
                                       .error = query->status == QURING_OK ? NULL : &query->error.view,
                                       .sent = query->sent};
     }
-    engine->host.done_count -= count;
+    engine->hub.done_count -= count;
     engine->pending_count -= count;
     return (int)count;
 }
@@ -115,17 +115,17 @@ int engine_reap(quring_engine *engine, quring_done *done, uint32_t capacity) {
 /* ---- Statistics ---- */
 
 void engine_stats(const quring_engine *engine, quring_stats *stats) {
-    *stats = engine->host.stats;
-    const struct ring_counters *ring = ring_counters(engine->host.ring);
+    *stats = engine->hub.stats;
+    const struct ring_counters *ring = ring_counters(engine->hub.ring);
     stats->sent_bytes = ring->sent_bytes;
     stats->received_bytes = ring->received_bytes;
-    stats->enter_count = ring_port(engine->host.ring)->enter_count;
+    stats->enter_count = ring_port(engine->hub.ring)->enter_count;
     stats->completion_count = ring->completions;
     stats->send_count = ring->sends;
     stats->receive_count = ring->receives;
     stats->offload_job_count = ring->jobs;
     stats->stale_count = ring->stale;
-    list_for_each(node, &engine->host.databases) {
+    list_for_each(node, &engine->hub.databases) {
         const struct quring_db *db = list_entry(node, struct quring_db, link);
         stats->waiting_count += db_waiting_count(db);
         stats->inflight_count += db->running_count;

@@ -11,7 +11,7 @@
  *      quring_submit -> engine_submit     a slot, copies, the limits; onto its database's waiting list
  *      quring_run    -> engine_run        turns: backends advance (admit, encode), the ring emits, submits, waits and
  *                                         collects (decode), deadlines pass
- *      quring_reap   -> engine_reap       from the host's done list
+ *      quring_reap   -> engine_reap       from the hub's done list
  *
  * Invariants: a query is in exactly one of: free, its database's waiting list, a backend's hands, the done list, the
  * caller's hands. The bytes charged against inflight_bytes are those of queries not yet released.
@@ -27,7 +27,7 @@
 #include "value/value.h"
 
 struct quring_engine {
-    struct host host;
+    struct hub hub;
     quring_options options; /* defaults filled in */
     struct slots queries;
     size_t charged_bytes;

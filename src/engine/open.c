@@ -83,9 +83,9 @@ int engine_open(const quring_options *options, quring_engine **out, char *messag
     if (options)
         engine->options = *options;
     engine->owner = owner_mark_new();
-    list_init(&engine->host.done);
-    list_init(&engine->host.databases);
-    list_init(&engine->host.due);
+    list_init(&engine->hub.done);
+    list_init(&engine->hub.databases);
+    list_init(&engine->hub.due);
     engine->deadline_timer.fire = engine_deadline_fire;
     int error = engine->owner ? options_fill(&engine->options, message, message_bytes) : QURING_ENOMEM;
     if (!error && !queries_init(engine))
@@ -95,7 +95,7 @@ int engine_open(const quring_options *options, quring_engine **out, char *messag
                                     .spin_ns = engine->options.spin_ns,
                                     .no_defer_taskrun = engine->options.no_defer_taskrun,
                                     .port = port};
-        error = ring_open(&ring, &engine->host.ring, message, message_bytes);
+        error = ring_open(&ring, &engine->hub.ring, message, message_bytes);
     }
     if (error) {
         engine_free(engine);
@@ -108,7 +108,7 @@ int engine_open(const quring_options *options, quring_engine **out, char *messag
 /* ---- Databases ---- */
 
 /* Says which option is out of its range, or which two contradict each other. */
-static int db_options_check(struct host *host, const quring_db_options *options) {
+static int db_options_check(struct hub *hub, const quring_db_options *options) {
     const struct {
         const char *name;
         uint64_t value, most;
@@ -121,15 +121,15 @@ static int db_options_check(struct host *host, const quring_db_options *options)
                   {"result_bytes", options->result_bytes, (uint64_t)1 << 40}};
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
         if (ranges[i].value > ranges[i].most)
-            return host_error(host, QURING_EINVAL, "options.%s is %llu: at most %llu", ranges[i].name,
-                              (unsigned long long)ranges[i].value, (unsigned long long)ranges[i].most);
+            return hub_error(hub, QURING_EINVAL, "options.%s is %llu: at most %llu", ranges[i].name,
+                             (unsigned long long)ranges[i].value, (unsigned long long)ranges[i].most);
     if (options->exclusive && options->connection_count > 1)
-        return host_error(host, QURING_EINVAL,
-                          "options.exclusive and options.connection_count %u: an exclusive handle has one connection",
-                          options->connection_count);
+        return hub_error(hub, QURING_EINVAL,
+                         "options.exclusive and options.connection_count %u: an exclusive handle has one connection",
+                         options->connection_count);
     if (options->exclusive && options->commit == QURING_COMMIT_GROUP)
-        return host_error(
-            host, QURING_EINVAL,
+        return hub_error(
+            hub, QURING_EINVAL,
             "options.exclusive and options.commit GROUP: what runs again would fall behind those after it");
     return 0;
 }
@@ -162,32 +162,32 @@ static void db_options_fill(quring_db_options *options) {
 
 int engine_db_open(quring_engine *engine, const char *url, const quring_db_options *options, quring_db **out) {
     if (engine->shutting_down)
-        return host_error(&engine->host, QURING_ESHUTDOWN, "the engine was shut down");
+        return hub_error(&engine->hub, QURING_ESHUTDOWN, "the engine was shut down");
     quring_db_options filled = options ? *options : (quring_db_options){0};
-    int error = db_options_check(&engine->host, &filled);
+    int error = db_options_check(&engine->hub, &filled);
     if (error)
         return error;
     db_options_fill(&filled);
     const struct backend *backend = engine_backend_of(url);
     if (!backend)
-        return host_error(&engine->host, QURING_EURL,
-                          "this is not a URL of a database: write postgresql://user@host/db, \"host=… dbname=…\", "
-                          "sqlite:///file.db, sqlite:////absolute/file.db or sqlite:// (in memory)");
+        return hub_error(&engine->hub, QURING_EURL,
+                         "this is not a URL of a database: write postgresql://user@host/db, \"host=… dbname=…\", "
+                         "sqlite:///file.db, sqlite:////absolute/file.db or sqlite:// (in memory)");
     struct quring_db *db = calloc(1, backend->db_bytes);
     if (!db)
-        return host_error(&engine->host, QURING_ENOMEM, "no memory for the database handle");
+        return hub_error(&engine->hub, QURING_ENOMEM, "no memory for the database handle");
     db_init(db);
-    db->host = &engine->host;
+    db->hub = &engine->hub;
     db->engine = engine;
     db->backend = backend;
     db->options = filled;
     error = backend->open(db, url);
     if (error) {
         free(db);
-        utf8_tidy(engine->host.message); /* it may hold parts of the URL */
+        utf8_tidy(engine->hub.message); /* it may hold parts of the URL */
         return error;
     }
-    list_push_back(&engine->host.databases, &db->link);
+    list_push_back(&engine->hub.databases, &db->link);
     *out = db;
     return 0;
 }

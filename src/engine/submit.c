@@ -5,26 +5,26 @@
 #include <string.h>
 
 static int refuse_closed(quring_engine *engine) {
-    return host_error(&engine->host, QURING_ESHUTDOWN, "%s",
-                      engine->shutting_down ? "the engine was shut down" : "the database handle was closed");
+    return hub_error(&engine->hub, QURING_ESHUTDOWN, "%s",
+                     engine->shutting_down ? "the engine was shut down" : "the database handle was closed");
 }
 
 /* The statement of a text, held; NULL with `error` set. `sql_bytes` 0: up to its NUL. */
 static struct quring_statement *find_text(struct quring_db *db, const char *sql, size_t sql_bytes, int *error) {
-    struct host *host = db->host;
+    struct hub *hub = db->hub;
     size_t length = sql_bytes ? sql_bytes : strlen(sql);
     if (length > db->engine->options.inflight_bytes || length > ENGINE_MESSAGE_BYTES_MAX) {
-        *error = host_error(host, QURING_ETOOBIG, "the SQL has %zu bytes, over inflight_bytes or %d", length,
-                            ENGINE_MESSAGE_BYTES_MAX);
+        *error = hub_error(hub, QURING_ETOOBIG, "the SQL has %zu bytes, over inflight_bytes or %d", length,
+                           ENGINE_MESSAGE_BYTES_MAX);
         return NULL;
     }
     if (sql_bytes && memchr(sql, 0, sql_bytes)) {
-        *error = host_error(host, QURING_EINVAL, "the SQL has a NUL byte in it");
+        *error = hub_error(hub, QURING_EINVAL, "the SQL has a NUL byte in it");
         return NULL;
     }
     struct quring_statement *statement = statement_find(db->statements, sql, length);
     if (!statement)
-        *error = host_error(host, QURING_ENOMEM, "no memory for a statement of %zu bytes", length);
+        *error = hub_error(hub, QURING_ENOMEM, "no memory for a statement of %zu bytes", length);
     return statement;
 }
 
@@ -33,7 +33,7 @@ static int statement_allowed(quring_engine *engine, const struct quring_db *db,
     if (base_likely(statement->traits.class == STATEMENT_PLAIN))
         return 0;
     const char *why = statement_refusal((enum statement_class)statement->traits.class, db->queue.bound != NULL);
-    return why ? host_error(&engine->host, QURING_EUNSUPPORTED, "%s", why) : 0;
+    return why ? hub_error(&engine->hub, QURING_EUNSUPPORTED, "%s", why) : 0;
 }
 
 static int find_statement(quring_engine *engine, const quring_query *q, struct quring_statement **out) {
@@ -64,12 +64,11 @@ int engine_prepare(struct quring_db *db, const char *sql, struct quring_statemen
 static int refuse_charge(quring_engine *engine, size_t bytes) {
     uint64_t limit = engine->options.inflight_bytes;
     if (bytes > limit)
-        return host_error(&engine->host, QURING_ETOOBIG, "SQL and parameters have %zu bytes, over inflight_bytes",
-                          bytes);
-    return host_error(&engine->host, QURING_EFULL,
-                      "inflight_bytes: queries not yet released have %zu bytes of SQL and parameters, %zu of queries "
-                      "that were given up wait for servers that do not read them, and %zu more go over %llu",
-                      engine->charged_bytes, engine->host.unsent_bytes, bytes, (unsigned long long)limit);
+        return hub_error(&engine->hub, QURING_ETOOBIG, "SQL and parameters have %zu bytes, over inflight_bytes", bytes);
+    return hub_error(&engine->hub, QURING_EFULL,
+                     "inflight_bytes: queries not yet released have %zu bytes of SQL and parameters, %zu of queries "
+                     "that were given up wait for servers that do not read them, and %zu more go over %llu",
+                     engine->charged_bytes, engine->hub.unsent_bytes, bytes, (unsigned long long)limit);
 }
 
 /* Copies the parameters and charges the query against the limits. */
@@ -79,17 +78,17 @@ static int copy_input(quring_engine *engine, struct query *query, const quring_q
     if (q->param_count) {
         for (uint32_t i = 0; i < q->param_count; i++)
             if (!value_param_valid(&q->params[i]))
-                return host_error(&engine->host, QURING_EINVAL, "parameter $%u is not well formed", i + 1);
+                return hub_error(&engine->hub, QURING_EINVAL, "parameter $%u is not well formed", i + 1);
         query->params = value_copy_params(&query->store, q->params, q->param_count);
         if (!query->params && buf_failed(&query->store))
-            return host_error(&engine->host, QURING_ENOMEM, "no memory for the parameters");
+            return hub_error(&engine->hub, QURING_ENOMEM, "no memory for the parameters");
         if (!query->params)
-            return host_error(&engine->host, QURING_ETOOBIG, "the parameters have more bytes than inflight_bytes or %d",
-                              ENGINE_MESSAGE_BYTES_MAX);
+            return hub_error(&engine->hub, QURING_ETOOBIG, "the parameters have more bytes than inflight_bytes or %d",
+                             ENGINE_MESSAGE_BYTES_MAX);
     }
     query->charged_bytes = buf_size(&query->store) + query->statement->length;
     /* No sum of bytes that are all in memory wraps. */
-    uint64_t used = engine->charged_bytes + engine->host.unsent_bytes;
+    uint64_t used = engine->charged_bytes + engine->hub.unsent_bytes;
     return base_likely(used + query->charged_bytes <= engine->options.inflight_bytes)
                ? 0
                : refuse_charge(engine, query->charged_bytes);
@@ -109,8 +108,8 @@ int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
     uint64_t token;
     struct query *query = slots_take(&engine->queries, &token);
     if (base_unlikely(!query))
-        return host_error(&engine->host, QURING_EFULL, "query_count: %u queries are submitted and not yet released",
-                          engine->options.query_count);
+        return hub_error(&engine->hub, QURING_EFULL, "query_count: %u queries are submitted and not yet released",
+                         engine->options.query_count);
     query->queue = &db->queue;
     int error = find_statement(engine, q, &query->statement);
     if (!error)
@@ -129,7 +128,7 @@ int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
     result_begin(&query->result, db->options.result_bytes, db->options.result_row_count);
     queue_put(query);
     engine->pending_count++;
-    engine->host.stats.submitted_count++;
+    engine->hub.stats.submitted_count++;
     if (q->timeout_ns)
         engine_deadline_set(engine, query, q->timeout_ns);
     if (id)
@@ -138,7 +137,7 @@ int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
 }
 
 int engine_refuse_stale(quring_engine *engine) {
-    return host_error(&engine->host, QURING_ESTALE, "no query has this id: it was released, or never given out");
+    return hub_error(&engine->hub, QURING_ESTALE, "no query has this id: it was released, or never given out");
 }
 
 int engine_release(quring_engine *engine, quring_id id) {
@@ -146,7 +145,7 @@ int engine_release(quring_engine *engine, quring_id id) {
     if (base_unlikely(!query))
         return engine_refuse_stale(engine);
     if (base_unlikely(query->state != QUERY_REAPED))
-        return host_error(&engine->host, QURING_ENOTREADY, "the query was not reaped yet");
+        return hub_error(&engine->hub, QURING_ENOTREADY, "the query was not reaped yet");
     if (query->status != QURING_OK)
         error_clear(&query->error);
     result_end(&query->result);

@@ -82,9 +82,9 @@ static int open_lanes(struct lite_db *lite) {
         struct lite_lane *lane = &lite->lanes[lite->lane_count++];
         if (!lite_lane_init(lane, lite, role))
             return QURING_ENOMEM;
-        int error = worker_open(lite->base.host->ring, i == 0 ? "quring-write" : "quring-read", &lane->thread);
+        int error = worker_open(lite->base.hub->ring, i == 0 ? "quring-write" : "quring-read", &lane->thread);
         if (error)
-            return host_error(lite->base.host, error, "no thread for an SQLite lane could be started");
+            return hub_error(lite->base.hub, error, "no thread for an SQLite lane could be started");
     }
     return 0;
 }
@@ -96,20 +96,20 @@ static int check_options(struct lite_db *lite) {
     if (!options->depth)
         options->depth = DEPTH;
     if (options->connection_count >= LITE_LANES_MAX)
-        return host_error(lite->base.host, QURING_EINVAL, "options.connection_count: at most %d SQLite readers",
-                          LITE_LANES_MAX - 1);
+        return hub_error(lite->base.hub, QURING_EINVAL, "options.connection_count: at most %d SQLite readers",
+                         LITE_LANES_MAX - 1);
     if (!sqlite3_threadsafe())
-        return host_error(lite->base.host, QURING_EUNSUPPORTED, "this SQLite was compiled without support for threads");
+        return hub_error(lite->base.hub, QURING_EUNSUPPORTED, "this SQLite was compiled without support for threads");
     if (sqlite3_initialize() != SQLITE_OK)
-        return host_error(lite->base.host, QURING_ESYSTEM, "SQLite could not be initialised");
+        return hub_error(lite->base.hub, QURING_ESYSTEM, "SQLite could not be initialised");
     return 0;
 }
 
 static int set_up(struct lite_db *lite, const char *url) {
-    struct host *host = lite->base.host;
+    struct hub *hub = lite->base.hub;
     int error = check_options(lite);
     if (!error)
-        error = lite_url_parse(url, &lite->url, host->message, sizeof host->message);
+        error = lite_url_parse(url, &lite->url, hub->message, sizeof hub->message);
     if (error)
         return error;
     lite->config = (struct lite_config){.path = lite->url.path,
@@ -278,7 +278,7 @@ static void lite_advance(struct quring_db *db) {
 /* ---- News from lanes ---- */
 
 static void count_news(struct lite_db *lite, const struct lite_lane *lane, const struct lite_news *news) {
-    quring_stats *stats = &lite->base.host->stats;
+    quring_stats *stats = &lite->base.hub->stats;
     stats->prepare_count += news->prepare_count;
     stats->connect_count += news->open_count;
     stats->connect_failure_count += news->open_failure_count;
@@ -323,7 +323,7 @@ void lite_news_arrived(struct job *job) {
 /* ---- Abandoning and closing ---- */
 
 static void interrupt_later(struct lite_db *lite) {
-    struct ring *ring = lite->base.host->ring;
+    struct ring *ring = lite->base.hub->ring;
     (void)timer_set(ring, &lite->interrupt, ring_now_ns(ring) + INTERRUPT_NS);
 }
 
@@ -399,7 +399,7 @@ void lite_lane_is_shut(struct job *job) {
     if (lite->open_lane_count == 0) {
         drop_queue(lite, &lite->reads);
         drop_queue(lite, &lite->writes);
-        timer_clear(lite->base.host->ring, &lite->interrupt);
+        timer_clear(lite->base.hub->ring, &lite->interrupt);
         lite->base.closed = true;
         db_due(&lite->base);
     }

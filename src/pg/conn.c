@@ -80,7 +80,7 @@ static void on_message_over_limit(struct pg_conn *conn, struct pg_request *reque
 }
 
 static void on_notice(struct pg_conn *conn, const struct wire_event *event) {
-    conn->config->db->host->stats.notice_count++;
+    conn->config->db->hub->stats.notice_count++;
     bool asked = wire_session_outstanding(&conn->session) != 0;
     struct query *query = asked ? pg_conn_request(conn, event->request)->query : NULL;
     if (query && event->kind == WIRE_SKIPPED)
@@ -306,7 +306,7 @@ bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect, u
     struct quring_db *db = conn->config->db;
     if (!wire_session_init(&conn->session, db->options.depth, db->options.message_bytes))
         return false;
-    if (socket_open(&conn->socket, db->host->ring, connect->fd, &conn_events, db->options.message_bytes,
+    if (socket_open(&conn->socket, db->hub->ring, connect->fd, &conn_events, db->options.message_bytes,
                     OUT_LIMIT_BYTES)) {
         wire_session_free(&conn->session);
         return false;
@@ -425,7 +425,7 @@ static void charge_unsent(struct pg_conn *conn, struct query *query) {
     if (end <= conn->socket.accepted_bytes)
         return;
     conn->unsent.bytes += size;
-    conn->config->db->host->unsent_bytes += size;
+    conn->config->db->hub->unsent_bytes += size;
     if (conn->unsent.until < end)
         conn->unsent.until = end;
     db_due(conn->config->db);
@@ -434,7 +434,7 @@ static void charge_unsent(struct pg_conn *conn, struct query *query) {
 bool pg_conn_settle_unsent(struct pg_conn *conn) {
     if (conn->state != PG_DOWN && conn->socket.accepted_bytes < conn->unsent.until)
         return false;
-    conn->config->db->host->unsent_bytes -= conn->unsent.bytes;
+    conn->config->db->hub->unsent_bytes -= conn->unsent.bytes;
     conn->unsent.bytes = 0;
     conn->unsent.until = 0;
     return true;

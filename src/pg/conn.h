@@ -76,7 +76,7 @@ struct pg_conn {
     struct pg_barrier barrier;
     uint64_t async_bytes; /* of notices and their like since the last sync point, while requests are out */
     struct {
-        size_t bytes;   /* charged to the host for requests that were given up … */
+        size_t bytes;   /* charged to the hub for requests that were given up … */
         uint64_t until; /* … until the kernel has taken what was appended up to here */
     } unsent;
     struct pg_reason reason;
@@ -132,7 +132,7 @@ static inline bool pg_conn_is_bound(const struct pg_conn *conn) {
 }
 
 static inline struct ring *pg_conn_ring(const struct pg_conn *conn) {
-    return conn->config->db->host->ring;
+    return conn->config->db->hub->ring;
 }
 
 /* Where requests are encoded. */

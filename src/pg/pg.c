@@ -61,7 +61,7 @@ static int check_options(struct quring_db *base, const char *url) {
     char message[PG_MESSAGE_BYTES] = "";
     int error = pg_url_check(url, &options->connect_timeout_ns, message, sizeof message);
     if (error)
-        return error == QURING_ENOMEM ? error : host_error(base->host, error, "%s", message);
+        return error == QURING_ENOMEM ? error : hub_error(base->hub, error, "%s", message);
     if (!options->connect_timeout_ns)
         options->connect_timeout_ns = CONNECT_TIMEOUT_NS;
     if (!options->connection_count)
@@ -69,8 +69,8 @@ static int check_options(struct quring_db *base, const char *url) {
     if (!options->depth)
         options->depth = DEPTH;
     if (options->connection_count > CONNECTIONS_MAX)
-        return host_error(base->host, QURING_EINVAL, "connection_count %u: at most %d", options->connection_count,
-                          CONNECTIONS_MAX);
+        return hub_error(base->hub, QURING_EINVAL, "connection_count %u: at most %d", options->connection_count,
+                         CONNECTIONS_MAX);
     return 0;
 }
 
@@ -82,7 +82,7 @@ static int pg_open(struct quring_db *base, const char *url) {
         return error;
     base->statements = statement_table_new(base->options.statement_count, STATEMENT_TEXT_BYTES, drop_info);
     if (!base->statements)
-        return host_error(base->host, QURING_ENOMEM, "no memory for the database handle");
+        return hub_error(base->hub, QURING_ENOMEM, "no memory for the database handle");
     error = pg_pool_open(&db->pool, base, url, &db->kept_bytes);
     if (error)
         statement_table_free(base->statements);

@@ -16,7 +16,7 @@ static struct pg_pool *pool_of(const struct pg_conn *conn) {
 }
 
 static struct ring *ring_of(const struct pg_pool *pool) {
-    return pool->db->host->ring;
+    return pool->db->hub->ring;
 }
 
 /* ---- Outages ---- */
@@ -134,8 +134,8 @@ static void plan_attempts(struct pg_pool *pool) {
 static void conn_up(struct pg_conn *conn) {
     struct pg_pool *pool = pool_of(conn);
     pool->ready_count++;
-    pool->db->host->stats.connect_count++;
-    pool->db->host->stats.connection_count++;
+    pool->db->hub->stats.connect_count++;
+    pool->db->hub->stats.connection_count++;
     db_due(pool->db);
     plan_attempts(pool);
 }
@@ -148,10 +148,10 @@ static void conn_down(struct pg_conn *conn) {
     struct pg_pool *pool = pool_of(conn);
     struct quring_db *db = pool->db;
     if (conn->was_up) {
-        db->host->stats.connection_count--;
-        db->host->stats.connection_lost_count += !db->closing;
+        db->hub->stats.connection_count--;
+        db->hub->stats.connection_lost_count += !db->closing;
     } else {
-        db->host->stats.connect_failure_count += !db->closing;
+        db->hub->stats.connect_failure_count += !db->closing;
     }
     pool->last_down = conn;
     db_due(db);
@@ -268,7 +268,7 @@ void pg_pool_admit(struct pg_pool *pool, struct queue *queue) {
  * none, and those that wait go on waiting as long as they did.
  */
 void pg_pool_advance(struct pg_pool *pool) {
-    for (uint32_t i = 0; base_unlikely(pool->db->host->unsent_bytes != 0) && i < pool->conn_count; i++)
+    for (uint32_t i = 0; base_unlikely(pool->db->hub->unsent_bytes != 0) && i < pool->conn_count; i++)
         if (!pg_conn_settle_unsent(&pool->conns[i]))
             db_due(pool->db);
     if (base_unlikely(pool->state != PG_POOL_UP && pool->ready_count))
@@ -314,12 +314,12 @@ int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, ui
     pool->config = (struct pg_conn_config){.db = db, .attempts = &pool->attempts, .kept_bytes = kept_bytes};
     pool->outage.fire = outage_fired;
     if (!ring_sockets_take(ring_of(pool), pool->conn_count))
-        return host_error(db->host, QURING_EFULL, "connection_count %u: the engine's own limit of sockets leaves fewer",
-                          pool->conn_count);
+        return hub_error(db->hub, QURING_EFULL, "connection_count %u: the engine's own limit of sockets leaves fewer",
+                         pool->conn_count);
     pool->socket_count = pool->conn_count;
     if (!make_parts(pool, url)) {
         pg_pool_free(pool);
-        return host_error(db->host, QURING_ENOMEM, "no memory for the database handle");
+        return hub_error(db->hub, QURING_ENOMEM, "no memory for the database handle");
     }
     if (db->options.exclusive)
         db->queue.bound = &pool->conns[0];

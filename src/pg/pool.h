@@ -40,7 +40,7 @@ struct pg_pool {
 /* HELD_UP is a bit over any number of requests; NONE has all bits, so it stays what it is with that one. */
 enum { PG_LOAD_HELD_UP = 1 << 16, PG_LOAD_NONE = INT32_MAX };
 
-/* Takes sockets from the ring, and begins to connect. A QURING_E* with host_error() set: nothing of it is left. */
+/* Takes sockets from the ring, and begins to connect. A QURING_E* with hub_error() set: nothing of it is left. */
 int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, uint64_t *kept_bytes);
 
 /* Begins to close its connections. */

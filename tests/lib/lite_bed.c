@@ -68,14 +68,14 @@ void bed_begin(struct lite_bed *bed) {
     const char *where = access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"; /* no disk to wait for */
     snprintf(bed->directory, sizeof bed->directory, "%s/quring-lite-XXXXXX", where);
     cr_assert(mkdtemp(bed->directory));
-    list_init(&bed->host.done);
-    list_init(&bed->host.databases);
-    list_init(&bed->host.due);
+    list_init(&bed->hub.done);
+    list_init(&bed->hub.databases);
+    list_init(&bed->hub.due);
     db_init(&bed->plain);
-    bed->plain.host = &bed->host;
+    bed->plain.hub = &bed->hub;
     bed->statements = statement_table_new(4, 1 << 16, NULL);
     struct ring_options options = {.socket_count = 4, .port = inline_port()};
-    cr_assert_eq(ring_open(&options, &bed->host.ring, bed->host.message, sizeof bed->host.message), 0);
+    cr_assert_eq(ring_open(&options, &bed->hub.ring, bed->hub.message, sizeof bed->hub.message), 0);
 }
 
 static void remove_directory(const char *path) {
@@ -111,7 +111,7 @@ void bed_end(struct lite_bed *bed) {
     if (bed->db)
         bed_close(bed);
     statement_table_free(bed->statements);
-    ring_close(bed->host.ring);
+    ring_close(bed->hub.ring);
     remove_directory(bed->directory);
 }
 
@@ -184,7 +184,7 @@ const quring_result *bed_exec(struct lite_bed *bed, const char *sql) {
 void bed_open(struct lite_bed *bed, const char *url, const quring_db_options *options) {
     bed->db = calloc(1, lite_backend.db_bytes);
     db_init(bed->db);
-    bed->db->host = &bed->host;
+    bed->db->hub = &bed->hub;
     bed->db->backend = &lite_backend;
     if (options)
         bed->db->options = *options;
@@ -195,7 +195,7 @@ void bed_open(struct lite_bed *bed, const char *url, const quring_db_options *op
     if (!bed->db->options.durability)
         bed->db->options.durability = QURING_DURABILITY_FULL;
     int error = lite_backend.open(bed->db, url);
-    cr_assert_eq(error, 0, "%s: %s", url, bed->host.message);
+    cr_assert_eq(error, 0, "%s: %s", url, bed->hub.message);
 }
 
 void bed_close(struct lite_bed *bed) {
@@ -219,7 +219,7 @@ struct query *bed_submit(struct lite_bed *bed, struct query *query) {
 
 void bed_turn(struct lite_bed *bed) {
     lite_backend.advance(bed->db);
-    cr_assert_eq(ring_turn(bed->host.ring, 0), 0);
+    cr_assert_eq(ring_turn(bed->hub.ring, 0), 0);
 }
 
 void bed_drain(struct lite_bed *bed) {

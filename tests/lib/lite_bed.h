@@ -15,7 +15,7 @@ enum { BED_QUERIES = 512, BED_URL_BYTES = 256 };
 
 struct lite_bed {
     char directory[64];
-    struct host host;
+    struct hub hub;
     struct quring_db *db;   /* of bed_open() */
     struct quring_db plain; /* owns the queries of a bare connection */
     struct statement_table *statements;

@@ -135,7 +135,7 @@ static void check_work(quring_db *db) {
 }
 
 static void looked(void) {
-    bool asleep = sim_lite_asleep() && !__real_offload_waiting(world.engine->host.ring);
+    bool asleep = sim_lite_asleep() && !__real_offload_waiting(world.engine->hub.ring);
     for (uint32_t i = 0; asleep && i < ROOM && world.handles[i]; i++)
         check_work(world.handles[i]);
 }

@@ -7,17 +7,17 @@
 
 enum { QUERIES = 5 };
 
-static struct host host;
+static struct hub hub;
 static struct quring_db db;
 static struct query queries[QUERIES];
 static struct statement_table *statements;
 static struct quring_statement *statement; /* held here too */
 
 static void setup(void) {
-    list_init(&host.done);
-    list_init(&host.due);
+    list_init(&hub.done);
+    list_init(&hub.due);
     db_init(&db);
-    db.host = &host;
+    db.hub = &hub;
     statements = statement_table_new(1, 100, NULL);
     statement = statement_find(statements, "select 1", 8);
     for (int i = 0; i < QUERIES; i++) {
@@ -49,11 +49,11 @@ static void assert_counts(uint32_t waiting, uint32_t running, uint32_t done) {
     cr_assert_eq(db_waiting_count(&db), waiting);
     cr_assert_eq(list_empty(&db.ready), waiting == 0, "on the ready list while one waits");
     cr_assert_eq(db.running_count, running);
-    cr_assert_eq(host.done_count, done);
+    cr_assert_eq(hub.done_count, done);
     uint32_t waiting_nodes = 0, done_nodes = 0;
     list_for_each(node, &db.queue.waiting)
         waiting_nodes++;
-    list_for_each(node, &host.done)
+    list_for_each(node, &hub.done)
         done_nodes++;
     cr_assert_eq(waiting_nodes, waiting);
     cr_assert_eq(done_nodes, done);
@@ -90,16 +90,16 @@ Test(db, queue_take_and_put_back_keep_the_list_of_ready_queues) {
 }
 
 Test(db, db_due_once_and_as_a_query_waits) {
-    cr_assert_eq(list_first(&host.due), &db.due, "for queries wait");
+    cr_assert_eq(list_first(&hub.due), &db.due, "for queries wait");
     list_remove(&db.due);
     db_due(&db);
     db_due(&db);
-    list_pop_front(&host.due);
-    cr_assert(list_empty(&host.due));
+    list_pop_front(&hub.due);
+    cr_assert(list_empty(&hub.due));
     while (queue_take(&db.queue))
         ;
     queue_put_back(&queries[0]);
-    cr_assert_eq(list_first(&host.due), &db.due);
+    cr_assert_eq(list_first(&hub.due), &db.due);
 }
 
 Test(db, requeued_queries_come_first_again) {
@@ -120,7 +120,7 @@ Test(db, finishes_from_running_and_from_waiting) {
     query_fail(&queries[3], QURING_NOT_SENT, "08001", "no server at %s", "here");
     assert_counts(QUERIES - 2, 0, 2);
 
-    cr_assert_eq(list_first(&host.done), &running->link, "oldest first");
+    cr_assert_eq(list_first(&hub.done), &running->link, "oldest first");
     cr_assert_eq(running->state, QUERY_DONE);
     cr_assert_null(running->statement);
     cr_assert_eq(statement->references, 1 + QUERIES - 2);
@@ -129,9 +129,9 @@ Test(db, finishes_from_running_and_from_waiting) {
     cr_assert_eq(queries[3].status, QURING_NOT_SENT);
     cr_assert_str_eq(queries[3].error.view.message, "no server at here");
     cr_assert_str_eq(queries[3].error.view.sqlstate, "08001");
-    cr_assert_eq(host.stats.done_count[QURING_OK], 1);
-    cr_assert_eq(host.stats.done_count[QURING_NOT_SENT], 1);
-    cr_assert_eq(host.stats.row_count, 2);
+    cr_assert_eq(hub.stats.done_count[QURING_OK], 1);
+    cr_assert_eq(hub.stats.done_count[QURING_NOT_SENT], 1);
+    cr_assert_eq(hub.stats.row_count, 2);
     cr_assert_eq(queue_take(&db.queue), &queries[1]);
     cr_assert_eq(queue_take(&db.queue), &queries[2]);
     cr_assert_eq(queue_take(&db.queue), &queries[4]);
@@ -161,7 +161,7 @@ Test(db, a_failed_query_has_no_rows) {
     cr_assert_eq(quring_column_count(&query->result), 0);
     cr_assert_eq(quring_affected_count(&query->result), 0);
     cr_assert_str_eq(quring_command(&query->result), "");
-    cr_assert_eq(host.stats.row_count, 0);
+    cr_assert_eq(hub.stats.row_count, 0);
 }
 
 Test(db, a_query_ends_once, .signal = SIGABRT) {
@@ -179,9 +179,9 @@ Test(db, a_waiting_query_cannot_be_requeued, .signal = SIGABRT) {
 
 Test(db, host_error_formats_and_cuts) {
     static char text[2000];
-    cr_assert_eq(host_error(&host, QURING_EURL, "%s:%d", "x", 5), QURING_EURL);
-    cr_assert_str_eq(host.message, "x:5");
+    cr_assert_eq(hub_error(&hub, QURING_EURL, "%s:%d", "x", 5), QURING_EURL);
+    cr_assert_str_eq(hub.message, "x:5");
     memset(text, 'x', sizeof text - 1);
-    cr_assert_eq(host_error(&host, QURING_EINVAL, "%s", text), QURING_EINVAL);
-    cr_assert_eq(strlen(host.message), sizeof host.message - 1);
+    cr_assert_eq(hub_error(&hub, QURING_EINVAL, "%s", text), QURING_EINVAL);
+    cr_assert_eq(strlen(hub.message), sizeof hub.message - 1);
 }
