@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A lane's thread: take a run of queries from the pool, work it off, hand back what is finished, until the pool is empty.
+ * A lane's thread: take a run of queries from its queue, work it off, hand back what is finished, until the queue is empty.
  *
  * A reader puts one transaction around each run. It begins after the run was taken, so each read sees everything that was
  * finished before it was submitted, and all reads of a run see the same. A statement that takes long (it calls pause())
- * must not keep its neighbours waiting: what is finished is reported, what was not begun goes back to the pool for another
+ * must not keep its neighbours waiting: what is finished is reported, what was not begun goes back to the queue for another
  * lane, or, where there is only one, what was abandoned meanwhile is handed back.
  */
 #include "lite/lite.h"
@@ -32,7 +32,7 @@ static void post_init(struct lite_post *post, struct lite_lane *lane, void (*run
 }
 
 bool lite_lane_init(struct lite_lane *lane, struct lite_db *db, enum lite_role role) {
-    *lane = (struct lite_lane){.db = db, .pool = role == LITE_READER ? &db->reads : &db->writes};
+    *lane = (struct lite_lane){.db = db, .queue = role == LITE_READER ? &db->reads : &db->writes};
     for (int i = 0; i < 2; i++)
         post_init(&lane->jobs[i], lane, lite_lane_serve, lite_news_arrived);
     for (int i = 0; i < LITE_REPORTS; i++)
@@ -104,14 +104,14 @@ void lite_lane_drop_abandoned(struct lite_lane *lane) {
 
 /* Under the lock nothing can be abandoned, so what goes back to the queue is alive. */
 static void give_back_rest(struct lite_lane *lane, bool stuck) {
-    lite_pool_lock(lane->pool);
+    lane_queue_lock(lane->queue);
     lane->stuck = stuck;
     atomic_store_explicit(&lane->attention, true, memory_order_relaxed);
     lite_lane_drop_abandoned(lane);
-    lite_pool_give_back(lane->pool, lane->taken + lane->next, lane->taken_count - lane->next);
+    lane_queue_give_back(lane->queue, lane->taken + lane->next, lane->taken_count - lane->next);
     lane->taken_count = lane->next;
     lane->news.call_count++;
-    lite_pool_unlock(lane->pool);
+    lane_queue_unlock(lane->queue);
 }
 
 /* From within a statement that takes long or waits for a lock. */
@@ -151,20 +151,20 @@ static uint64_t restart_wait_ns(uint32_t frames) {
 }
 
 static void bar_reads(struct lite_lane *lane, bool barred) {
-    struct lite_pool *reads = &lane->db->reads;
-    lite_pool_lock(reads);
-    lite_pool_bar(reads, barred);
+    struct lane_queue *reads = &lane->db->reads;
+    lane_queue_lock(reads);
+    lane_queue_bar(reads, barred);
     lane->news.call_count += !barred;
-    lite_pool_unlock(reads);
+    lane_queue_unlock(reads);
 }
 
 static bool reads_at_work(struct lite_lane *lane) {
     struct lite_db *db = lane->db;
     bool at_work = false;
-    lite_pool_lock(&db->reads);
+    lane_queue_lock(&db->reads);
     for (uint32_t i = 1; i < db->lane_count; i++)
         at_work |= db->lanes[i].holds;
-    lite_pool_unlock(&db->reads);
+    lane_queue_unlock(&db->reads);
     return at_work;
 }
 
@@ -248,9 +248,9 @@ void lite_lane_tend(struct lite_lane *lane) {
 static void lane_unstick(struct lite_lane *lane) {
     if (base_likely(!lane->stuck)) /* only this thread writes it */
         return;
-    lite_pool_lock(lane->pool);
+    lane_queue_lock(lane->queue);
     lane->stuck = false;
-    lite_pool_unlock(lane->pool);
+    lane_queue_unlock(lane->queue);
 }
 
 /* In one transaction; after an error that ended it, the rest is in another. Each query may be the last, see pause(). */
@@ -258,7 +258,7 @@ static void lane_read(struct lite_lane *lane) {
     struct lite_conn *conn = &lane->conn;
     bool shared = lane->taken_count > 1;
     while (lane->next < lane->taken_count) {
-        if (base_unlikely(lite_pool_barred(lane->pool))) {
+        if (base_unlikely(lane_queue_barred(lane->queue))) {
             give_back_rest(lane, false);
             break;
         }
@@ -289,23 +289,23 @@ static void lane_refuse(struct lite_lane *lane) {
     }
 }
 
-/* ---- Serving the pool ---- */
+/* ---- Serving the queue ---- */
 
 /* A fair share of the queue, up to the depth. Nothing there: the lane is idle from here on. */
 static bool lane_take(struct lite_lane *lane) {
-    struct lite_pool *pool = lane->pool;
+    struct lane_queue *queue = lane->queue;
     uint32_t lanes = lane->conn.role == LITE_READER ? lane->db->lane_count - 1 : 1;
-    lite_pool_lock(pool);
-    lite_pool_let_go(pool, lane->let_go_count);
-    uint32_t share = (lite_pool_queued(pool) + lanes - 1) / lanes;
+    lane_queue_lock(queue);
+    lane_queue_let_go(queue, lane->let_go_count);
+    uint32_t share = (lane_queue_count(queue) + lanes - 1) / lanes;
     if (share < MIN_SHARE)
         share = MIN_SHARE;
     if (share > lane->db->base.options.depth)
         share = lane->db->base.options.depth;
-    lane->taken_count = lite_pool_take(pool, lane->taken, share);
+    lane->taken_count = lane_queue_take(queue, lane->taken, share);
     lane->busy = lane->holds = lane->taken_count > 0;
     lane->stuck = false;
-    lite_pool_unlock(pool);
+    lane_queue_unlock(queue);
     lane->let_go_count = 0;
     lane->next = lane->alone_until = 0;
     return lane->taken_count > 0;

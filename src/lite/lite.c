@@ -3,16 +3,16 @@
  * The SQLite backend: blocking work on a few threads, in runs of many queries.
  *
  *   lite.c        the database handle, on the reactor's thread: routing, waking lanes, completions, abandoning, closing
- *   pool.c        queries that wait for a lane; the only thing that both sides touch, under a lock
+ *   lane_queue.c  queries that wait for a lane; the only thing that both sides touch, under a lock
  *   lane.c        a lane's thread: takes queries, runs reads, hands back, checkpoints
  *   write.c       what the writer and exclusive lanes do instead: groups, and transactions that an error ended
  *   conn.h        one connection: conn.c, wal.c, watch.c, harden.c, rules.c, stmt.c, bind.c, exec.c
  *   url.c  text.c  lite_error.c    pure parts: URLs, first words of a statement, SQLSTATEs
  *
- *      advance() --route--> pool "reads"  --> reader lane 1 … n --+--> news --> query_finish()
- *                   |                            | it writes       |
- *                   +-----> pool "writes" <------+                 |
- *                                 +--> the writer lane ------------+
+ *      advance() --route--> lane queue "reads"  --> reader lane 1 … n --+--> news --> query_finish()
+ *                   |                                 | it writes       |
+ *                   +-----> lane queue "writes" <-----+                 |
+ *                                 +--> the writer lane -----------------+
  *
  * A file has one writer lane, the only connection that writes or checkpoints, and options.connection_count readers, in
  * WAL mode from its first write on. A database in memory and an exclusive handle have one lane, which does everything.
@@ -20,7 +20,7 @@
  * statement's hint remembers.
  *
  * Invariants
- *   A RUNNING query is in exactly one of: a pool's queue, a lane's hands, a post on its way back. Only in the first case
+ *   A RUNNING query is in exactly one of: a lane queue, a lane's hands, a post on its way back. Only in the first case
  *   may the reactor touch more of it than `abandoned_as` and the list links; withdrawing and taking are under one lock.
  *   What was abandoned in a lane's hands ends when the lane gives it back, as what the engine said first.
  *   A lane's connection is only ever touched on its thread, also when it is closed.
@@ -62,8 +62,8 @@ static void lite_free(struct lite_db *lite) {
         lite_lane_free(&lite->lanes[i]);
     }
     free(lite->lanes);
-    lite_pool_free(&lite->reads);
-    lite_pool_free(&lite->writes);
+    lane_queue_free(&lite->reads);
+    lane_queue_free(&lite->writes);
     statement_table_free(lite->base.statements);
     free(lite->url.path);
 }
@@ -127,7 +127,7 @@ static int set_up(struct lite_db *lite, const char *url) {
 static int lite_open(struct quring_db *db, const char *url) {
     struct lite_db *lite = lite_of(db);
     lite->interrupt.fire = interrupt_again;
-    if (!lite_pool_init(&lite->reads) || !lite_pool_init(&lite->writes))
+    if (!lane_queue_init(&lite->reads) || !lane_queue_init(&lite->writes))
         return QURING_ENOMEM;
     int error = set_up(lite, url);
     if (error)
@@ -157,7 +157,7 @@ static void finish(struct query *query) {
 
 /* ---- Routing ---- */
 
-static struct lite_pool *pool_of(struct lite_db *lite, struct query *query) {
+static struct lane_queue *lane_queue_of(struct lite_db *lite, struct query *query) {
     return lite_query(query)->route & LITE_TO_READER ? &lite->reads : &lite->writes;
 }
 
@@ -174,17 +174,17 @@ static uint8_t route_of(const struct lite_db *lite, struct quring_statement *sta
     return route;
 }
 
-/* Puts a chain into the queue of one pool, under one lock. */
-static void enqueue(struct lite_db *lite, struct lite_pool *pool, struct lite_chain *chain) {
+/* Puts a chain into one lane queue, under one lock. */
+static void enqueue(struct lite_db *lite, struct lane_queue *queue, struct lite_chain *chain) {
     if (!chain->count)
         return;
     struct query *query, *next;
-    lite_pool_lock(pool);
-    for (query = chain->first; query && lite_pool_put(pool, query); query = next) {
+    lane_queue_lock(queue);
+    for (query = chain->first; query && lane_queue_put(queue, query); query = next) {
         next = lite_query(query)->next;
         ++*count_of(lite, query);
     }
-    lite_pool_unlock(pool);
+    lane_queue_unlock(queue);
     for (; query; query = next) {
         next = lite_query(query)->next;
         query_fail(query, QURING_NOT_SENT, "53200", "out of memory");
@@ -233,13 +233,13 @@ static struct lite_post *free_job(struct lite_lane *lane) {
 }
 
 /* Has as many lanes at work as the queue is worth, and `at_least` so many. */
-static void wake(struct lite_pool *pool, struct lite_lane *lanes, uint32_t count, uint64_t query_ns,
+static void wake(struct lane_queue *queue, struct lite_lane *lanes, uint32_t count, uint64_t query_ns,
                  uint32_t at_least) {
     struct lite_post *posts[LITE_LANES_MAX];
     uint32_t post_count = 0, working = 0;
-    lite_pool_lock(pool);
-    uint64_t queued = lite_pool_queued(pool);
-    uint64_t wanted = lite_pool_barred(pool) ? 0 : queued ? 1 + queued * query_ns / WAKE_NS : at_least;
+    lane_queue_lock(queue);
+    uint64_t queued = lane_queue_count(queue);
+    uint64_t wanted = lane_queue_barred(queue) ? 0 : queued ? 1 + queued * query_ns / WAKE_NS : at_least;
     for (uint32_t i = 0; i < count; i++)
         working += lanes[i].busy && !lanes[i].stuck;
     for (uint32_t i = 0; i < count && working < wanted; i++) {
@@ -250,7 +250,7 @@ static void wake(struct lite_pool *pool, struct lite_lane *lanes, uint32_t count
         posts[post_count++] = post;
         working++;
     }
-    lite_pool_unlock(pool);
+    lane_queue_unlock(queue);
     for (uint32_t i = 0; i < post_count; i++) {
         atomic_store_explicit(&posts[i]->in_use, true, memory_order_relaxed);
         worker_post(posts[i]->lane->thread, &posts[i]->job);
@@ -291,7 +291,7 @@ static void count_news(struct lite_db *lite, const struct lite_lane *lane, const
         if (lite->state == LITE_OPENING)
             lite->state = LITE_OPEN;
     }
-    if (news->query_ns && lane->pool == &lite->reads)
+    if (news->query_ns && lane->queue == &lite->reads)
         lite->read_ns = (7 * lite->read_ns + news->query_ns) / 8;
 }
 
@@ -338,12 +338,12 @@ static void interrupt_again(struct timer *timer) {
 
 static void lite_abandon(struct query *query, quring_status status) {
     struct lite_db *lite = lite_of(query->queue->db);
-    struct lite_pool *pool = pool_of(lite, query);
-    lite_pool_lock(pool);
-    bool queued = lite_pool_withdraw(pool, query);
+    struct lane_queue *queue = lane_queue_of(lite, query);
+    lane_queue_lock(queue);
+    bool queued = lane_queue_withdraw(queue, query);
     if (!queued && !atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed))
         atomic_store(&lite_query(query)->abandoned_as, (unsigned char)status); /* before it is looked who is at it */
-    lite_pool_unlock(pool);
+    lane_queue_unlock(queue);
     if (queued) {
         --*count_of(lite, query);
         finish_abandoned(query, status);
@@ -351,7 +351,7 @@ static void lite_abandon(struct query *query, quring_status status) {
     }
     bool at_work = false;
     for (uint32_t i = 0; i < lite->lane_count; i++) {
-        if (lite->lanes[i].pool != pool)
+        if (lite->lanes[i].queue != queue)
             continue;
         atomic_store_explicit(&lite->lanes[i].attention, true, memory_order_release);
         at_work |= lite_conn_interrupt(&lite->lanes[i].conn, query);
@@ -378,15 +378,15 @@ static void lite_close(struct quring_db *db) {
 }
 
 /* Nobody will take what is still queued. */
-static void drop_queue(struct lite_db *lite, struct lite_pool *pool) {
+static void drop_queue(struct lite_db *lite, struct lane_queue *queue) {
     struct query *query;
-    lite_pool_lock(pool);
-    while (lite_pool_take(pool, &query, 1)) {
-        lite_pool_let_go(pool, 1);
+    lane_queue_lock(queue);
+    while (lane_queue_take(queue, &query, 1)) {
+        lane_queue_let_go(queue, 1);
         --*count_of(lite, query);
         finish_abandoned(query, QURING_SHUTDOWN);
     }
-    lite_pool_unlock(pool);
+    lane_queue_unlock(queue);
 }
 
 void lite_lane_is_shut(struct job *job) {

@@ -5,7 +5,7 @@
 
 #include "core/backend.h"
 #include "lite/conn.h"
-#include "lite/pool.h"
+#include "lite/lane_queue.h"
 #include "ring/offload.h"
 
 struct lite_db;
@@ -59,12 +59,12 @@ struct lite_post {
  *
  *      IDLE --posted by the reactor--> BUSY --the queue is empty--> IDLE
  *
- * `busy`, `holds` and `stuck` are under the pool's lock: a lane that finds the queue empty is idle in the same moment, so
+ * `busy`, `holds` and `stuck` are under the queue's lock: a lane that finds the queue empty is idle in the same moment, so
  * whoever puts a query there afterwards knows to post it. The reactor owns `jobs` and `closer`; all else is the lane's.
  */
 struct lite_lane {
     struct lite_db *db;
-    struct lite_pool *pool;
+    struct lane_queue *queue;
     struct worker *thread;
     bool busy;             /* will look at the queue again */
     bool holds;            /* has taken queries that it has not worked off */
@@ -81,7 +81,7 @@ struct lite_lane {
     struct query **taken;
     uint32_t taken_count;
     uint32_t next;
-    uint32_t let_go_count; /* no longer held, to be told to the pool under its lock */
+    uint32_t let_go_count; /* no longer held, to be told to the queue under its lock */
     uint32_t alone_until;  /* taken[… alone_until) were rolled back with their group, and run alone */
     uint64_t reported_ns;
     uint64_t checked_ns; /* when a reader last looked whether its file still has the name */
@@ -108,9 +108,9 @@ struct lite_db {
     atomic_uint_least64_t open_from_ns;
     enum lite_state state;
     bool writer_is_open;
-    struct lite_pool writes; /* served by the writer; everything, when that is the only lane */
-    struct lite_pool reads;
-    uint32_t writes_count, reads_count; /* queries in a pool or with its lanes */
+    struct lane_queue writes; /* served by the writer; everything, when that is the only lane */
+    struct lane_queue reads;
+    uint32_t writes_count, reads_count; /* queries in a queue or with its lanes */
     struct lite_lane *lanes;            /* the writer first */
     uint32_t lane_count;
     uint32_t open_lane_count; /* whose closer has not come back */

@@ -9,7 +9,7 @@
 /* What is kept of a RUNNING query. */
 struct lite_query {
     struct query *next;        /* handed back by a lane together with this one */
-    uint32_t position;         /* in the queue of a pool, while it waits there */
+    uint32_t position;         /* in a lane queue, while it waits there */
     uint8_t route;             /* where it goes, of lite/text.h */
     atomic_uchar abandoned_as; /* the quring_status that it ends with when its lane gives it back; 0: its own */
 };

@@ -129,9 +129,9 @@ static void check_work(quring_db *db) {
         working += lane->busy && (!lane->stuck || lane->news.call_count); /* it is about to call the others */
         idle += !lane->busy;
     }
-    bool barred = lite_pool_barred(&lite->reads) || lite->lanes[0].news.call_count;
-    LAW(lite->state != LITE_OPEN || !lite_pool_queued(&lite->reads) || working || !idle || barred,
-        "%u reads wait, %u lanes are idle, and the reactor sleeps", lite_pool_queued(&lite->reads), idle);
+    bool barred = lane_queue_barred(&lite->reads) || lite->lanes[0].news.call_count;
+    LAW(lite->state != LITE_OPEN || !lane_queue_count(&lite->reads) || working || !idle || barred,
+        "%u reads wait, %u lanes are idle, and the reactor sleeps", lane_queue_count(&lite->reads), idle);
 }
 
 static void looked(void) {
@@ -441,21 +441,21 @@ static void end_engine(bool by_shutdown) {
 
 /* ---- The end ---- */
 
-static void check_pool(const struct lite_pool *pool, const struct lite_db *lite) {
+static void check_lane_queue(const struct lane_queue *queue, const struct lite_db *lite) {
     uint32_t let_go_count = 0;
     for (uint32_t i = 0; i < lite->lane_count; i++)
-        if (lite->lanes[i].pool == pool)
+        if (lite->lanes[i].queue == queue)
             let_go_count += lite->lanes[i].let_go_count;
-    LAW(lite_pool_queued(pool) == 0, "%u places of a queue are in use", lite_pool_queued(pool));
-    LAW(pool->held_count == let_go_count, "%u queries are held, and %u were let go", pool->held_count, let_go_count);
+    LAW(lane_queue_count(queue) == 0, "%u places of a queue are in use", lane_queue_count(queue));
+    LAW(queue->held_count == let_go_count, "%u queries are held, and %u were let go", queue->held_count, let_go_count);
 }
 
 static void check_rest(quring_db *db) {
     struct lite_db *lite = base_container_of(db, struct lite_db, base);
     LAW(lite->reads_count == 0 && lite->writes_count == 0, "%u reads and %u writes are left", lite->reads_count,
         lite->writes_count);
-    check_pool(&lite->reads, lite);
-    check_pool(&lite->writes, lite);
+    check_lane_queue(&lite->reads, lite);
+    check_lane_queue(&lite->writes, lite);
     for (uint32_t i = 0; i < lite->lane_count; i++) {
         const struct lite_lane *lane = &lite->lanes[i];
         LAW(!lane->busy, "lane %u is busy", i);

@@ -343,7 +343,7 @@ static void look_and_pause(struct lite_watch *watch) {
         for (int i = 0; i < 8 && victims[i]; i++)
             lite_backend.abandon(victims[i], QURING_TIMEOUT);
     lane_pause(watch);
-    seen_queued = lite_pool_queued(&lite()->reads);
+    seen_queued = lane_queue_count(&lite()->reads);
     seen_stuck += lane(1)->stuck;
 }
 
@@ -652,7 +652,7 @@ static uint32_t waits, waits_barred;
 static void end_overlap(struct lite_watch *watch) {
     (void)watch;
     waits++;
-    waits_barred += lite_pool_barred(&lite()->reads);
+    waits_barred += lane_queue_barred(&lite()->reads);
     sqlite3_exec(overlapping, "rollback", NULL, NULL, NULL);
 }
 
@@ -669,7 +669,7 @@ Test(lane, reads_are_held_back_until_the_log_starts_over) {
     sqlite3_close(overlapping);
     cr_assert_gt(waits, 0);
     cr_assert_eq(waits_barred, waits);
-    cr_assert_not(lite_pool_barred(&lite()->reads));
+    cr_assert_not(lane_queue_barred(&lite()->reads));
     uint32_t pages = (uint32_t)(wal_bytes() / 4096);
     cr_assert_lt(pages, 18000, "%u pages: it did not start over at 16000", pages);
     cr_assert_eq(number("select length(a) from t"), 4000000);
@@ -678,7 +678,7 @@ Test(lane, reads_are_held_back_until_the_log_starts_over) {
 static void bar_once(struct lite_watch *watch) {
     (void)watch;
     if (pauses++ == 0)
-        lite_pool_bar(&lite()->reads, true);
+        lane_queue_bar(&lite()->reads, true);
 }
 
 Test(lane, a_run_of_reads_ends_early_when_reads_are_held_back) {
@@ -691,11 +691,11 @@ Test(lane, a_run_of_reads_ends_early_when_reads_are_held_back) {
     for (int i = 0; i < 10; i++)
         bed_turn(&bed);
     cr_assert_eq(bed_int(slow, 0, 0), 3000000);
-    cr_assert_eq(lite_pool_queued(&lite()->reads), 15);
+    cr_assert_eq(lane_queue_count(&lite()->reads), 15);
     cr_assert_not(lane(1)->busy);
     cr_assert_not(lite_conn_in_transaction(&lane(1)->conn));
     lite_backend.abandon(quick[3], QURING_CANCELLED);
-    lite_pool_bar(&lite()->reads, false);
+    lane_queue_bar(&lite()->reads, false);
     bed_drain(&bed);
     for (int i = 0; i < 15; i++)
         if (i == 3)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "lite/pool.h"
+#include "lite/lane_queue.h"
 
 #include "base/rng.h"
 
@@ -8,103 +8,103 @@
 
 enum { QUERIES = 5000, HELD = 64 };
 
-static struct lite_pool pool;
+static struct lane_queue queue;
 static struct query queries[QUERIES];
 
 static void setup(void) {
-    cr_assert(lite_pool_init(&pool));
+    cr_assert(lane_queue_init(&queue));
     for (int i = 0; i < QUERIES; i++)
         queries[i].id = (quring_id)i;
 }
 
 static void teardown(void) {
-    lite_pool_free(&pool);
+    lane_queue_free(&queue);
 }
 
-TestSuite(pool, .init = setup, .fini = teardown);
+TestSuite(lane_queue, .init = setup, .fini = teardown);
 
-Test(pool, first_in_first_out_over_growth) {
+Test(lane_queue, first_in_first_out_over_growth) {
     struct query *taken[HELD];
     for (int i = 0; i < QUERIES; i++)
-        cr_assert(lite_pool_put(&pool, &queries[i]));
-    cr_assert_eq(lite_pool_queued(&pool), QUERIES);
+        cr_assert(lane_queue_put(&queue, &queries[i]));
+    cr_assert_eq(lane_queue_count(&queue), QUERIES);
     for (uint32_t next = 0, n; next < QUERIES; next += n) {
-        n = lite_pool_take(&pool, taken, HELD);
+        n = lane_queue_take(&queue, taken, HELD);
         cr_assert_gt(n, 0);
         for (uint32_t i = 0; i < n; i++)
             cr_assert_eq(taken[i], &queries[next + i]);
-        lite_pool_let_go(&pool, n);
+        lane_queue_let_go(&queue, n);
     }
-    cr_assert_eq(lite_pool_take(&pool, taken, HELD), 0);
+    cr_assert_eq(lane_queue_take(&queue, taken, HELD), 0);
 }
 
-Test(pool, what_is_given_back_comes_first_again) {
+Test(lane_queue, what_is_given_back_comes_first_again) {
     struct query *taken[4];
     for (int i = 0; i < 6; i++)
-        cr_assert(lite_pool_put(&pool, &queries[i]));
-    cr_assert_eq(lite_pool_take(&pool, taken, 4), 4);
+        cr_assert(lane_queue_put(&queue, &queries[i]));
+    cr_assert_eq(lane_queue_take(&queue, taken, 4), 4);
     taken[2] = NULL; /* handed back otherwise */
-    lite_pool_give_back(&pool, taken + 1, 3);
-    cr_assert_eq(pool.held_count, 2);
-    cr_assert_eq(lite_pool_take(&pool, taken, 4), 4);
+    lane_queue_give_back(&queue, taken + 1, 3);
+    cr_assert_eq(queue.held_count, 2);
+    cr_assert_eq(lane_queue_take(&queue, taken, 4), 4);
     cr_assert_eq(taken[0], &queries[1]);
     cr_assert_eq(taken[1], &queries[3]);
     cr_assert_eq(taken[2], &queries[4]);
     cr_assert_eq(taken[3], &queries[5]);
 }
 
-Test(pool, withdraws_what_is_queued_only) {
+Test(lane_queue, withdraws_what_is_queued_only) {
     struct query *taken[8];
     for (int i = 0; i < 3; i++)
-        cr_assert(lite_pool_put(&pool, &queries[i]));
-    cr_assert(lite_pool_withdraw(&pool, &queries[1]));
-    cr_assert_not(lite_pool_withdraw(&pool, &queries[1]));
-    cr_assert_not(lite_pool_withdraw(&pool, &queries[7]));
-    cr_assert_eq(lite_pool_take(&pool, taken, 8), 2);
+        cr_assert(lane_queue_put(&queue, &queries[i]));
+    cr_assert(lane_queue_withdraw(&queue, &queries[1]));
+    cr_assert_not(lane_queue_withdraw(&queue, &queries[1]));
+    cr_assert_not(lane_queue_withdraw(&queue, &queries[7]));
+    cr_assert_eq(lane_queue_take(&queue, taken, 8), 2);
     cr_assert_eq(taken[1], &queries[2]);
-    cr_assert_not(lite_pool_withdraw(&pool, &queries[0]));
-    lite_pool_give_back(&pool, taken, 2);
-    cr_assert(lite_pool_withdraw(&pool, &queries[0]));
+    cr_assert_not(lane_queue_withdraw(&queue, &queries[0]));
+    lane_queue_give_back(&queue, taken, 2);
+    cr_assert(lane_queue_withdraw(&queue, &queries[0]));
 }
 
-Test(pool, barred_it_hands_out_nothing_and_takes_all) {
+Test(lane_queue, barred_it_hands_out_nothing_and_takes_all) {
     struct query *taken[4];
-    cr_assert(lite_pool_put(&pool, &queries[0]) && lite_pool_put(&pool, &queries[1]));
-    cr_assert_eq(lite_pool_take(&pool, taken, 1), 1);
-    lite_pool_bar(&pool, true);
-    cr_assert_eq(lite_pool_take(&pool, taken + 1, 3), 0);
-    cr_assert(lite_pool_put(&pool, &queries[2]));
-    lite_pool_give_back(&pool, taken, 1);
-    cr_assert(lite_pool_withdraw(&pool, &queries[1]));
-    cr_assert_eq(lite_pool_take(&pool, taken, 4), 0);
-    lite_pool_bar(&pool, false);
-    cr_assert_eq(lite_pool_take(&pool, taken, 4), 2);
+    cr_assert(lane_queue_put(&queue, &queries[0]) && lane_queue_put(&queue, &queries[1]));
+    cr_assert_eq(lane_queue_take(&queue, taken, 1), 1);
+    lane_queue_bar(&queue, true);
+    cr_assert_eq(lane_queue_take(&queue, taken + 1, 3), 0);
+    cr_assert(lane_queue_put(&queue, &queries[2]));
+    lane_queue_give_back(&queue, taken, 1);
+    cr_assert(lane_queue_withdraw(&queue, &queries[1]));
+    cr_assert_eq(lane_queue_take(&queue, taken, 4), 0);
+    lane_queue_bar(&queue, false);
+    cr_assert_eq(lane_queue_take(&queue, taken, 4), 2);
     cr_assert(taken[0] == &queries[0] && taken[1] == &queries[2]);
 }
 
 /* Against a list of who must come next; positions start where they soon wrap. */
-Test(pool, random_moves_match_a_model) {
+Test(lane_queue, random_moves_match_a_model) {
     static uint32_t model[4 * QUERIES];
     static uint8_t where[QUERIES]; /* 0 free, 1 queued, 2 held */
     struct query *taken[HELD];
     struct rng rng = {7};
     uint32_t first = 2 * QUERIES, last = 2 * QUERIES, held = 0;
-    pool.head = pool.tail = UINT32_MAX - 700;
+    queue.head = queue.tail = UINT32_MAX - 700;
     for (int step = 0; step < 200000; step++) {
         uint32_t at = (uint32_t)rng_below(&rng, QUERIES);
         uint64_t move = rng_below(&rng, 8);
         if (move < 4 && where[at] == 0 && last < 4 * QUERIES) {
-            cr_assert(lite_pool_put(&pool, &queries[at]));
+            cr_assert(lane_queue_put(&queue, &queries[at]));
             model[last++] = at;
             where[at] = 1;
         } else if (move < 6) {
-            cr_assert_eq(lite_pool_withdraw(&pool, &queries[at]), where[at] == 1);
+            cr_assert_eq(lane_queue_withdraw(&queue, &queries[at]), where[at] == 1);
             for (uint32_t i = first; where[at] == 1 && i < last; i++)
                 if (model[i] == at)
                     memmove(&model[i], &model[i + 1], (--last - i) * sizeof *model);
             where[at] = where[at] == 1 ? 0 : where[at];
         } else if (held == 0) {
-            held = lite_pool_take(&pool, taken, HELD);
+            held = lane_queue_take(&queue, taken, HELD);
             cr_assert_eq(held, last - first < HELD ? last - first : HELD);
             for (uint32_t i = 0; i < held; i++) {
                 cr_assert_eq(taken[i]->id, model[first]);
@@ -114,17 +114,17 @@ Test(pool, random_moves_match_a_model) {
             uint32_t done = (uint32_t)rng_below(&rng, held + 1);
             for (uint32_t i = 0; i < done; i++)
                 where[taken[i]->id] = 0;
-            lite_pool_let_go(&pool, done);
-            lite_pool_give_back(&pool, taken + done, held - done);
+            lane_queue_let_go(&queue, done);
+            lane_queue_give_back(&queue, taken + done, held - done);
             for (uint32_t i = held; i-- > done;) {
                 model[--first] = (uint32_t)taken[i]->id;
                 where[taken[i]->id] = 1;
             }
             held = 0;
         }
-        cr_assert(first != last || lite_pool_queued(&pool) == 0, "nobody would come for a withdrawn query's place");
+        cr_assert(first != last || lane_queue_count(&queue) == 0, "nobody would come for a withdrawn query's place");
         if (first == last && !held)
             first = last = 2 * QUERIES;
     }
-    cr_assert_leq(pool.capacity, 2 * QUERIES, "withdrawn places are found again");
+    cr_assert_leq(queue.capacity, 2 * QUERIES, "withdrawn places are found again");
 }

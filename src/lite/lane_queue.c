@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+#include "lite/lane_queue.h"
+
+#include <stdlib.h>
+
+enum { CAPACITY_MIN = 1024 };
+
+bool lane_queue_init(struct lane_queue *queue) {
+    *queue = (struct lane_queue){0};
+    return pthread_mutex_init(&queue->lock, NULL) == 0;
+}
+
+void lane_queue_free(struct lane_queue *queue) {
+    free(queue->ring);
+    pthread_mutex_destroy(&queue->lock);
+}
+
+static struct query **lane_queue_slot(const struct lane_queue *queue, uint32_t position) {
+    return &queue->ring[position & (queue->capacity - 1)];
+}
+
+static void lane_queue_set(struct lane_queue *queue, uint32_t position, struct query *query) {
+    *lane_queue_slot(queue, position) = query;
+    lite_query(query)->position = position;
+}
+
+static bool lane_queue_grow(struct lane_queue *queue) {
+    PRE(queue->capacity <= UINT32_MAX / 4);
+    uint32_t capacity = queue->capacity ? 2 * queue->capacity : CAPACITY_MIN;
+    struct query **ring = malloc(capacity * sizeof(struct query *));
+    if (!ring)
+        return false;
+    for (uint32_t at = queue->head; at != queue->tail; at++)
+        ring[at & (capacity - 1)] = *lane_queue_slot(queue, at);
+    free(queue->ring);
+    queue->ring = ring;
+    queue->capacity = capacity;
+    return true;
+}
+
+bool lane_queue_put(struct lane_queue *queue, struct query *query) {
+    if (lane_queue_count(queue) + queue->held_count >= queue->capacity && !lane_queue_grow(queue))
+        return false;
+    lane_queue_set(queue, queue->tail++, query);
+    return true;
+}
+
+uint32_t lane_queue_take(struct lane_queue *queue, struct query **taken, uint32_t count) {
+    uint32_t n = 0;
+    if (base_unlikely(lane_queue_barred(queue)))
+        return 0;
+    while (n < count && queue->head != queue->tail) {
+        struct query *query = *lane_queue_slot(queue, queue->head++);
+        if (query)
+            taken[n++] = query;
+    }
+    queue->held_count += n;
+    return n;
+}
+
+void lane_queue_give_back(struct lane_queue *queue, struct query *const *taken, uint32_t count) {
+    while (count--) {
+        if (!taken[count])
+            continue;
+        lane_queue_let_go(queue, 1);
+        lane_queue_set(queue, --queue->head, taken[count]);
+    }
+}
+
+/* Places of withdrawn queries at either end: nobody may come to take the last of them. */
+static void lane_queue_trim(struct lane_queue *queue) {
+    while (queue->head != queue->tail && !*lane_queue_slot(queue, queue->head))
+        queue->head++;
+    while (queue->head != queue->tail && !*lane_queue_slot(queue, queue->tail - 1))
+        queue->tail--;
+}
+
+bool lane_queue_withdraw(struct lane_queue *queue, struct query *query) {
+    uint32_t position = lite_query(query)->position;
+    if (position - queue->head >= lane_queue_count(queue) || *lane_queue_slot(queue, position) != query)
+        return false;
+    *lane_queue_slot(queue, position) = NULL;
+    lane_queue_trim(queue);
+    return true;
+}
