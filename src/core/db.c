@@ -26,6 +26,19 @@ void db_init(struct quring_db *db) {
     queue_init(&db->queue, db);
 }
 
+void db_counters_add(struct db_counters *sum, const struct db_counters *counters) {
+    sum->submitted_count += counters->submitted_count;
+    for (size_t i = 0; i < sizeof sum->done_count / sizeof sum->done_count[0]; i++)
+        sum->done_count[i] += counters->done_count[i];
+    sum->row_count += counters->row_count;
+    sum->connect_count += counters->connect_count;
+    sum->connect_failure_count += counters->connect_failure_count;
+    sum->connection_lost_count += counters->connection_lost_count;
+    sum->prepare_count += counters->prepare_count;
+    sum->notice_count += counters->notice_count;
+    sum->connection_count += counters->connection_count;
+}
+
 uint32_t db_waiting_count(const struct quring_db *db) {
     uint32_t count = 0;
     list_for_each(node, &db->ready)

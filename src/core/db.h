@@ -13,16 +13,29 @@
 struct ring;
 struct backend;
 
+/* What happened to the queries and connections of one database. */
+struct db_counters {
+    uint64_t submitted_count;
+    uint64_t done_count[QURING_SHUTDOWN + 1]; /* by quring_status */
+    uint64_t row_count;
+    uint64_t connect_count, connect_failure_count, connection_lost_count;
+    uint64_t prepare_count;
+    uint64_t notice_count;
+    uint32_t connection_count; /* now */
+};
+
+void db_counters_add(struct db_counters *sum, const struct db_counters *counters);
+
 /* One per engine. */
 struct hub {
     struct ring *ring;
     struct list done; /* queries in DONE, oldest first */
     uint32_t done_count;
     struct list databases;
-    struct list due;     /* databases whose backend has something to do in the next turn: see db_due() */
-    size_t unsent_bytes; /* of given-up requests that lie in send buffers still: count against inflight_bytes */
-    quring_stats stats;
-    char message[512]; /* quring_errmsg() */
+    struct list due;           /* databases whose backend has something to do in the next turn: see db_due() */
+    size_t unsent_bytes;       /* of given-up requests that lie in send buffers still: count against inflight_bytes */
+    struct db_counters closed; /* of databases that are gone */
+    char message[512];         /* quring_errmsg() */
 };
 
 struct quring_db {
@@ -35,6 +48,7 @@ struct quring_db {
     struct queue queue; /* the shared one, or in an exclusive handle the one that is bound to its connection */
     struct list ready;  /* queues in which a query waits */
     uint32_t running_count;
+    struct db_counters counters;
     bool closing;              /* takes no new queries */
     bool closed;               /* the backend has let go of everything: may be freed */
     uint32_t server_pid;       /* as the server named it; 0 but for a connected exclusive handle */

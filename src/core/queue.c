@@ -91,8 +91,8 @@ void query_finish(struct query *query, quring_status status) {
     list_remove(&query->link);
     list_push_back(&hub->done, &query->link);
     hub->done_count++;
-    hub->stats.done_count[status]++;
-    hub->stats.row_count += query->result.row_count;
+    queue->db->counters.done_count[status]++;
+    queue->db->counters.row_count += query->result.row_count;
 }
 
 void query_fail(struct query *query, quring_status status, const char *sqlstate, const char *format, ...) {

@@ -39,7 +39,7 @@ void queue_put_back(struct query *query);
 
 /*
  * The one way for a query to end, from WAITING or RUNNING. Its error must be set, its result too when the status is OK;
- * any other status empties it. Drops its statement, and counts it in the hub's done_count and row_count.
+ * any other status empties it. Drops its statement, and counts it in the hub's done_count and in the database's counters.
  */
 void query_finish(struct query *query, quring_status status);
 

@@ -19,6 +19,7 @@ static void free_closed(struct quring_db *db) {
     PRE(db->closing && db->running_count == 0 && list_empty(&db->ready));
     list_remove(&db->link);
     list_remove(&db->due);
+    db_counters_add(&db->hub->closed, &db->counters);
     db->backend->destroy(db);
     free(db);
 }
@@ -115,19 +116,34 @@ int engine_reap(quring_engine *engine, quring_done *done, uint32_t capacity) {
 /* ---- Statistics ---- */
 
 void engine_stats(const quring_engine *engine, quring_stats *stats) {
-    *stats = engine->hub.stats;
     const struct ring_counters *ring = ring_counters(engine->hub.ring);
-    stats->sent_bytes = ring->sent_bytes;
-    stats->received_bytes = ring->received_bytes;
-    stats->enter_count = ring_port(engine->hub.ring)->enter_count;
-    stats->completion_count = ring->completions;
-    stats->send_count = ring->sends;
-    stats->receive_count = ring->receives;
-    stats->offload_job_count = ring->jobs;
-    stats->stale_count = ring->stale;
+    struct db_counters sum = engine->hub.closed;
+    uint32_t waiting = 0, running = 0;
     list_for_each(node, &engine->hub.databases) {
         const struct quring_db *db = list_entry(node, struct quring_db, link);
-        stats->waiting_count += db_waiting_count(db);
-        stats->inflight_count += db->running_count;
+        db_counters_add(&sum, &db->counters);
+        waiting += db_waiting_count(db);
+        running += db->running_count;
     }
+    *stats = (quring_stats){
+        .submitted_count = sum.submitted_count,
+        .row_count = sum.row_count,
+        .sent_bytes = ring->sent_bytes,
+        .received_bytes = ring->received_bytes,
+        .enter_count = ring_port(engine->hub.ring)->enter_count,
+        .completion_count = ring->completions,
+        .send_count = ring->sends,
+        .receive_count = ring->receives,
+        .connect_count = sum.connect_count,
+        .connect_failure_count = sum.connect_failure_count,
+        .connection_lost_count = sum.connection_lost_count,
+        .prepare_count = sum.prepare_count,
+        .offload_job_count = ring->jobs,
+        .waiting_count = waiting,
+        .inflight_count = running,
+        .connection_count = sum.connection_count,
+        .stale_count = ring->stale,
+        .notice_count = sum.notice_count,
+    };
+    memcpy(stats->done_count, sum.done_count, sizeof stats->done_count);
 }

@@ -128,7 +128,7 @@ int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
     result_begin(&query->result, db->options.result_bytes, db->options.result_row_count);
     queue_put(query);
     engine->pending_count++;
-    engine->hub.stats.submitted_count++;
+    db->counters.submitted_count++;
     if (q->timeout_ns)
         engine_deadline_set(engine, query, q->timeout_ns);
     if (id)

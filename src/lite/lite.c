@@ -278,11 +278,11 @@ static void lite_advance(struct quring_db *db) {
 /* ---- News from lanes ---- */
 
 static void count_news(struct lite_db *lite, const struct lite_lane *lane, const struct lite_news *news) {
-    quring_stats *stats = &lite->base.hub->stats;
-    stats->prepare_count += news->prepare_count;
-    stats->connect_count += news->open_count;
-    stats->connect_failure_count += news->open_failure_count;
-    stats->connection_count += news->open_count - news->close_count;
+    struct db_counters *counters = &lite->base.counters;
+    counters->prepare_count += news->prepare_count;
+    counters->connect_count += news->open_count;
+    counters->connect_failure_count += news->open_failure_count;
+    counters->connection_count += news->open_count - news->close_count;
     bool tried = news->open_count || news->open_failure_count || news->close_count;
     if (tried && lane == lite->lanes) {
         lite->writer_is_open = news->open_count > 0;

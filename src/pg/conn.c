@@ -80,7 +80,7 @@ static void on_message_over_limit(struct pg_conn *conn, struct pg_request *reque
 }
 
 static void on_notice(struct pg_conn *conn, const struct wire_event *event) {
-    conn->config->db->hub->stats.notice_count++;
+    conn->config->db->counters.notice_count++;
     bool asked = wire_session_outstanding(&conn->session) != 0;
     struct query *query = asked ? pg_conn_request(conn, event->request)->query : NULL;
     if (query && event->kind == WIRE_SKIPPED)

@@ -134,8 +134,8 @@ static void plan_attempts(struct pg_pool *pool) {
 static void conn_up(struct pg_conn *conn) {
     struct pg_pool *pool = pool_of(conn);
     pool->ready_count++;
-    pool->db->hub->stats.connect_count++;
-    pool->db->hub->stats.connection_count++;
+    pool->db->counters.connect_count++;
+    pool->db->counters.connection_count++;
     db_due(pool->db);
     plan_attempts(pool);
 }
@@ -148,10 +148,10 @@ static void conn_down(struct pg_conn *conn) {
     struct pg_pool *pool = pool_of(conn);
     struct quring_db *db = pool->db;
     if (conn->was_up) {
-        db->hub->stats.connection_count--;
-        db->hub->stats.connection_lost_count += !db->closing;
+        db->counters.connection_count--;
+        db->counters.connection_lost_count += !db->closing;
     } else {
-        db->hub->stats.connect_failure_count += !db->closing;
+        db->counters.connect_failure_count += !db->closing;
     }
     pool->last_down = conn;
     db_due(db);

@@ -77,7 +77,7 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_requ
     request->param_count = (uint16_t)query->param_count;
     if (request->kind == PG_NAMED) {
         request->name = pg_prepared_claim(&conn->prepared, prepared, query->statement);
-        conn->config->db->hub->stats.prepare_count++;
+        conn->config->db->counters.prepare_count++;
     }
     if (base_unlikely(query->statement->traits.effect != EFFECT_NONE && pg_conn_is_bound(conn)))
         pg_prepared_take_effect(&conn->prepared, (enum statement_effect)query->statement->traits.effect);

@@ -205,6 +205,7 @@ void bed_close(struct lite_bed *bed) {
         bed_turn(bed);
     cr_assert(bed->db->closed);
     cr_assert_eq(bed->db->running_count, 0);
+    db_counters_add(&bed->hub.closed, &bed->db->counters);
     lite_backend.destroy(bed->db);
     list_remove(&bed->db->due);
     free(bed->db);

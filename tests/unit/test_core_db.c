@@ -129,9 +129,9 @@ Test(db, finishes_from_running_and_from_waiting) {
     cr_assert_eq(queries[3].status, QURING_NOT_SENT);
     cr_assert_str_eq(queries[3].error.view.message, "no server at here");
     cr_assert_str_eq(queries[3].error.view.sqlstate, "08001");
-    cr_assert_eq(hub.stats.done_count[QURING_OK], 1);
-    cr_assert_eq(hub.stats.done_count[QURING_NOT_SENT], 1);
-    cr_assert_eq(hub.stats.row_count, 2);
+    cr_assert_eq(db.counters.done_count[QURING_OK], 1);
+    cr_assert_eq(db.counters.done_count[QURING_NOT_SENT], 1);
+    cr_assert_eq(db.counters.row_count, 2);
     cr_assert_eq(queue_take(&db.queue), &queries[1]);
     cr_assert_eq(queue_take(&db.queue), &queries[2]);
     cr_assert_eq(queue_take(&db.queue), &queries[4]);
@@ -161,7 +161,7 @@ Test(db, a_failed_query_has_no_rows) {
     cr_assert_eq(quring_column_count(&query->result), 0);
     cr_assert_eq(quring_affected_count(&query->result), 0);
     cr_assert_str_eq(quring_command(&query->result), "");
-    cr_assert_eq(hub.stats.row_count, 0);
+    cr_assert_eq(db.counters.row_count, 0);
 }
 
 Test(db, a_query_ends_once, .signal = SIGABRT) {

@@ -127,7 +127,7 @@ Test(lane, more_than_depth_and_reports) {
     for (int i = 0; i < 400; i++)
         cr_assert_eq(bed_int(queries[i], 0, 0), i);
     cr_assert_eq(lite()->reads_count, 0);
-    cr_assert_eq(bed.hub.stats.prepare_count, 1);
+    cr_assert_eq(bed.db->counters.prepare_count, 1);
 }
 
 /* ---- Moving to the writer ---- */
@@ -136,15 +136,15 @@ Test(lane, more_than_depth_and_reports) {
 Test(lane, a_write_that_did_not_look_like_one_moves_once) {
     open_file(&(quring_db_options){.connection_count = 1});
     must("create table t(a)");
-    uint64_t before = bed.hub.stats.prepare_count;
+    uint64_t before = bed.db->counters.prepare_count;
     struct query *first = bed_query(&bed, "insert into t values(1)", NULL, 0);
     first->statement->hint = LITE_TO_READER;
     bed_submit(&bed, first);
     bed_drain(&bed);
     bed_check(first, QURING_OK, "", "");
-    cr_assert_eq(bed.hub.stats.prepare_count - before, 2, "by the reader and by the writer");
+    cr_assert_eq(bed.db->counters.prepare_count - before, 2, "by the reader and by the writer");
     must("insert into t values(1)");
-    cr_assert_eq(bed.hub.stats.prepare_count - before, 2, "the hint remembers");
+    cr_assert_eq(bed.db->counters.prepare_count - before, 2, "the hint remembers");
     cr_assert_eq(number("select count(*) from t"), 2);
 }
 
@@ -152,14 +152,14 @@ Test(lane, a_write_that_did_not_look_like_one_moves_once) {
 Test(lane, writes_run_in_order_whatever_they_begin_with) {
     open_file(&(quring_db_options){.connection_count = 1});
     must("create table t(id integer primary key, a)");
-    uint64_t before = bed.hub.stats.prepare_count;
+    uint64_t before = bed.db->counters.prepare_count;
     submit("with x(a) as (select 'first') insert into t(a) select a from x");
     submit("insert into t(a) values('second')");
     submit("/* WITH */ with x as (select 'third' as a) replace into t(a) select a from x");
     submit("insert into t(a) values('fourth')");
     submit("with x as (select 4 as id) update t set a = 'last' where id in (select id from x)");
     bed_drain(&bed);
-    cr_assert_eq(bed.hub.stats.prepare_count - before, 5, "none was prepared by a reader first");
+    cr_assert_eq(bed.db->counters.prepare_count - before, 5, "none was prepared by a reader first");
     cr_assert_str_eq(bed_text(exec("select group_concat(a) from t"), 0, 0), "first,second,third,last");
 }
 
@@ -464,7 +464,7 @@ Test(lane, closing_ends_everything_once) {
     bed_close(&bed);
     for (int i = 0; i < 100; i++)
         bed_check(queries[i], QURING_SHUTDOWN, "57P01", "closed");
-    cr_assert_eq(bed.hub.stats.connection_count, 0);
+    cr_assert_eq(bed.hub.closed.connection_count, 0);
     cr_assert_neq(access(bed_path(&bed, "a.db-wal"), F_OK), 0, "the last to close is the writer, and it checkpoints");
 }
 
@@ -591,12 +591,12 @@ Test(lane, a_file_that_can_t_be_opened_and_then_can) {
     cr_assert_eq(write->error.view.backend_code, SQLITE_CANTOPEN);
     cr_assert(strstr(write->error.view.hint, "directory"));
     bed_check(read, QURING_NOT_SENT, "08001", "unable to open database file");
-    cr_assert_gt(bed.hub.stats.connect_failure_count, 0);
+    cr_assert_gt(bed.db->counters.connect_failure_count, 0);
     cr_assert_eq(mkdir(bed_path(&bed, "later"), 0700), 0);
     cr_assert_eq(number("select count(*) from sqlite_schema"), 0, "a read alone has the writer create it");
     must("create table t(a)");
     cr_assert_eq(number("select count(*) from t"), 0);
-    cr_assert_eq(bed.hub.stats.connection_count, 2);
+    cr_assert_eq(bed.db->counters.connection_count, 2);
     bed_close(&bed);
     unlink(bed_path(&bed, "later/a.db"));
     rmdir(bed_path(&bed, "later"));
