@@ -84,7 +84,7 @@ static unsigned uring_publish(struct io_uring *ring) {
  * What entering collects need not show on event_fd any more. It must be read before: what comes after the kernel has run
  * deferred completions, and before we look at the queue, would be lost otherwise.
  */
-static void unwatch_past(const struct port_uring *u) {
+static void uring_reset_event_fd(const struct port_uring *u) {
     uint64_t count;
     if (base_unlikely(u->event_fd >= 0)) {
         ssize_t n = read(u->event_fd, &count, sizeof count);
@@ -103,14 +103,14 @@ static uint64_t uring_now_ns(struct port *port) {
  * The kernel does not tell what ended the wait when it submitted something: neither enough events nor the time, so a
  * signal.
  */
-static bool was_interrupted(struct port_uring *u, uint32_t wait_count, uint64_t from_ns, uint64_t timeout_ns) {
+static bool uring_was_interrupted(struct port_uring *u, uint32_t wait_count, uint64_t from_ns, uint64_t timeout_ns) {
     return wait_count && io_uring_cq_ready(&u->ring) < wait_count &&
            (timeout_ns == UINT64_MAX || uring_now_ns(&u->port) - from_ns < timeout_ns);
 }
 
 static int uring_enter(struct port *port, uint32_t wait_count, uint64_t timeout_ns) {
     struct port_uring *u = port_uring_of(port);
-    unwatch_past(u);
+    uring_reset_event_fd(u);
     unsigned to_submit = uring_publish(&u->ring);
     struct __kernel_timespec ts = {0};
     struct io_uring_getevents_arg arg = {0};
@@ -124,7 +124,7 @@ static int uring_enter(struct port *port, uint32_t wait_count, uint64_t timeout_
     unsigned fd = (unsigned)u->ring.enter_ring_fd;
     uint64_t from_ns = to_submit && wait_count ? uring_now_ns(port) : 0;
     int result = io_uring_enter2(fd, to_submit, wait_count, flags, (sigset_t *)&arg, sizeof arg);
-    if (result > 0 && (unsigned)result == to_submit && was_interrupted(u, wait_count, from_ns, timeout_ns))
+    if (result > 0 && (unsigned)result == to_submit && uring_was_interrupted(u, wait_count, from_ns, timeout_ns))
         return -EINTR;
     /* EBUSY and EAGAIN: the kernel wants its events collected before it takes more, which comes next anyway. */
     if (result >= 0 || result == -EBUSY || result == -EAGAIN)
@@ -141,7 +141,7 @@ static int uring_submit(struct port_uring *u) {
     return result < 0 && result != -EBUSY && result != -EAGAIN && result != -EINTR ? result : 0;
 }
 
-static void check_ownership(const struct port_op *op) {
+static void uring_check_ownership(const struct port_op *op) {
 #ifdef PORT_ASAN
     /* The sanitizer does not see the kernel's reads and writes, so look before handing memory over. */
     if (__asan_region_is_poisoned(op->bytes, op->size))
@@ -153,7 +153,7 @@ static void check_ownership(const struct port_op *op) {
 
 static int uring_push(struct port *port, const struct port_op *op) {
     struct port_uring *u = port_uring_of(port);
-    check_ownership(op);
+    uring_check_ownership(op);
     struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
     if (!sqe) {
         int error = uring_submit(u);

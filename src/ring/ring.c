@@ -110,7 +110,7 @@ uint64_t ring_now_ns(const struct ring *ring) {
 
 /* ---- Waking ---- */
 
-static void raise_event(int fd) {
+static void eventfd_raise(int fd) {
     uint64_t one = 1;
     ssize_t n = write(fd, &one, sizeof one); /* fails only when the counter is full, which wakes too */
     (void)n;
@@ -122,10 +122,10 @@ static void raise_event(int fd) {
  */
 void ring_interrupt(struct ring *ring) {
     int saved = errno;
-    raise_event(ring->wake_fd);
+    eventfd_raise(ring->wake_fd);
     int poll_fd = atomic_load_explicit(&ring->foreign_fd, memory_order_relaxed);
     if (poll_fd >= 0)
-        raise_event(poll_fd);
+        eventfd_raise(poll_fd);
     errno = saved;
 }
 
@@ -170,7 +170,7 @@ uint64_t ring_next_timer_ns(const struct ring *ring) {
 static void timers_fire(struct ring *ring) {
     struct heap_node *first;
     while ((first = heap_first(&ring->timers)) && first->key <= ring->now_ns) {
-        ring->stirred = true;
+        ring->turn_wanted = true;
         heap_remove(&ring->timers, first);
         struct timer *timer = base_container_of(first, struct timer, node);
         timer->fire(timer);
@@ -179,9 +179,9 @@ static void timers_fire(struct ring *ring) {
 
 /* ---- A turn ---- */
 
-static void emit(struct ring *ring) {
+static void ring_emit(struct ring *ring) {
     ring->sends_pushed = 0;
-    ring->stirred = false;
+    ring->turn_wanted = false;
     wake_arm(ring);
     struct list todo;
     list_init(&todo);
@@ -191,7 +191,7 @@ static void emit(struct ring *ring) {
         socket_emit(list_entry(node, struct socket, dirty));
 }
 
-static void dispatch(struct ring *ring, const struct port_event *event) {
+static void ring_dispatch(struct ring *ring, const struct port_event *event) {
     ring->counters.completions++;
     if (event->token == WAKE_TOKEN) {
         ring->wake_armed = false;
@@ -206,23 +206,23 @@ static void dispatch(struct ring *ring, const struct port_event *event) {
 }
 
 /* Takes what has come so far, and not what its handlers cause: a busy peer can't keep a turn from ending. */
-static uint32_t collect(struct ring *ring) {
+static uint32_t ring_collect(struct ring *ring) {
     struct port_event events[EVENT_BATCH];
     uint32_t total = 0, count;
     do {
         count = ring->port->methods->collect(ring->port, events, EVENT_BATCH);
         for (uint32_t i = 0; i < count; i++)
-            dispatch(ring, &events[i]);
+            ring_dispatch(ring, &events[i]);
         total += count;
     } while (count == EVENT_BATCH && total < 64 * EVENT_BATCH);
     if (offload_waiting(ring)) {
-        ring->stirred = true;
+        ring->turn_wanted = true;
         offload_collect(ring);
     }
     return total;
 }
 
-static uint64_t wait_limit_ns(const struct ring *ring, uint64_t timeout_ns) {
+static uint64_t ring_wait_limit_ns(const struct ring *ring, uint64_t timeout_ns) {
     uint64_t timer = ring_next_timer_ns(ring);
     if (timer == UINT64_MAX)
         return timeout_ns;
@@ -231,13 +231,13 @@ static uint64_t wait_limit_ns(const struct ring *ring, uint64_t timeout_ns) {
 }
 
 /* Looks for completions without sleeping, until one or a job asks for a turn; all others are ends of sends. */
-static int spin(struct ring *ring, uint64_t spin_ns) {
+static int ring_spin(struct ring *ring, uint64_t spin_ns) {
     uint64_t from = ring->now_ns;
     do {
         int error = ring->port->methods->enter(ring->port, 0, 0);
         if (error)
             return error;
-        uint32_t collected = collect(ring);
+        uint32_t collected = ring_collect(ring);
         ring->sends_pushed -= collected < ring->sends_pushed ? collected : ring->sends_pushed;
         ring->now_ns = ring->port->methods->now_ns(ring->port);
     } while (!ring_wants_turn(ring) && !atomic_load_explicit(&ring->wake_asked, memory_order_relaxed) &&
@@ -246,7 +246,7 @@ static int spin(struct ring *ring, uint64_t spin_ns) {
 }
 
 /* Sleeps until something comes. */
-static int block(struct ring *ring, uint64_t timeout_ns) {
+static int ring_block(struct ring *ring, uint64_t timeout_ns) {
     if (ring->sends_pushed && timeout_ns > SEND_GUARD_NS)
         timeout_ns = SEND_GUARD_NS;
     /* Announce the sleep, then look once more: a job that finished before the flag was up would not wake us. */
@@ -257,19 +257,19 @@ static int block(struct ring *ring, uint64_t timeout_ns) {
     return error;
 }
 
-static int wait(struct ring *ring, uint64_t timeout_ns) {
+static int ring_wait(struct ring *ring, uint64_t timeout_ns) {
     if (ring_wants_turn(ring)) /* also when the kernel took an operation not yet: nothing would end the wait for it */
         timeout_ns = 0;
     if (!ring->spin_ns || !timeout_ns)
-        return block(ring, timeout_ns);
+        return ring_block(ring, timeout_ns);
     uint64_t from = ring->now_ns;
-    int error = spin(ring, ring->spin_ns < timeout_ns ? ring->spin_ns : timeout_ns);
+    int error = ring_spin(ring, ring->spin_ns < timeout_ns ? ring->spin_ns : timeout_ns);
     if (error || ring_wants_turn(ring))
         return error;
     uint64_t spent = ring->now_ns - from;
     if (timeout_ns != UINT64_MAX)
         timeout_ns -= spent < timeout_ns ? spent : timeout_ns;
-    return block(ring, timeout_ns);
+    return ring_block(ring, timeout_ns);
 }
 
 /*
@@ -282,26 +282,26 @@ int ring_look(struct ring *ring, bool idle) {
         return 0;
     uint32_t collected = 1;
     for (int i = 0; i < LOOKS_MAX && collected; i++) {
-        emit(ring);
+        ring_emit(ring);
         int error = port->methods->enter(port, 0, 0);
         if (error && error != -ETIME && error != -EINTR)
             return error;
         ring->now_ns = port->methods->now_ns(port);
-        collected = collect(ring);
+        collected = ring_collect(ring);
     }
     return 0;
 }
 
 int ring_turn(struct ring *ring, uint64_t timeout_ns) {
-    emit(ring);
+    ring_emit(ring);
     if (timeout_ns &&
         (ring->spin_ns || heap_first(&ring->timers))) /* the program had its own time since the last turn */
         ring->now_ns = ring->port->methods->now_ns(ring->port);
-    int error = wait(ring, wait_limit_ns(ring, timeout_ns));
+    int error = ring_wait(ring, ring_wait_limit_ns(ring, timeout_ns));
     if (error && error != -ETIME && error != -EINTR)
         return error;
     ring->now_ns = ring->port->methods->now_ns(ring->port);
-    collect(ring);
+    ring_collect(ring);
     timers_fire(ring);
     if (atomic_load_explicit(&ring->foreign_fd, memory_order_relaxed) >= 0) { /* the caller may sleep elsewhere now */
         atomic_store(&ring->asleep, true);
@@ -325,5 +325,5 @@ int ring_poll_fd(struct ring *ring) {
 
 bool ring_wants_turn(const struct ring *ring) {
     bool can_wake = ring->wake_armed || ring->port->inline_jobs;
-    return ring->stirred || !list_empty(&ring->dirty) || !can_wake;
+    return ring->turn_wanted || !list_empty(&ring->dirty) || !can_wake;
 }

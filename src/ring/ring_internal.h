@@ -18,7 +18,7 @@ struct ring {
     uint32_t reserved_count; /* of sockets, set aside for their owners */
     struct list dirty;       /* sockets with something to do in the next emit */
     uint32_t sends_pushed;   /* in this emit */
-    bool stirred; /* a handler ran since this emit began, and its owner may have to act before the next sleep */
+    bool turn_wanted; /* a handler ran since this emit began, and its owner may have to act before the next sleep */
     struct heap timers;
     struct ring_counters counters;
     /* waking */

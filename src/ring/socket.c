@@ -48,7 +48,7 @@ void socket_dirty(struct socket *socket) {
         socket_mark(socket);
 }
 
-static void drain(struct socket *socket) {
+static void socket_drain(struct socket *socket) {
     socket->state = SOCKET_DRAINING;
     socket->ring->port->methods->shutdown(socket->ring->port, socket->fd);
     socket_mark(socket);
@@ -62,38 +62,38 @@ void socket_send_now(struct socket *socket, const void *bytes, size_t size) {
 
 void socket_close(struct socket *socket) {
     if (socket->state == SOCKET_OPEN)
-        drain(socket);
+        socket_drain(socket);
 }
 
-static void lose(struct socket *socket, int error) {
+static void socket_lose(struct socket *socket, int error) {
     if (socket->state != SOCKET_OPEN)
         return;
-    drain(socket);
-    socket->ring->stirred = true;
+    socket_drain(socket);
+    socket->ring->turn_wanted = true;
     socket->events->lost(socket, error);
 }
 
-static void finish_close(struct socket *socket) {
+static void socket_finish_close(struct socket *socket) {
     struct ring *ring = socket->ring;
     ring->port->methods->close(ring->port, socket->fd);
     slots_give(&ring->sockets, socket->token);
     socket->state = SOCKET_CLOSED;
     socket->fd = -1;
-    ring->stirred = true;
+    ring->turn_wanted = true;
     socket->events->closed(socket);
 }
 
 /* ---- Sending ---- */
 
 /* The kernel did not take an operation: that passes when it takes none for now; the next emit tries again. */
-static void refused(struct socket *socket, int error) {
+static void socket_refused(struct socket *socket, int error) {
     if (error == -EBUSY || error == -EAGAIN)
         socket_mark(socket);
     else
-        lose(socket, -error);
+        socket_lose(socket, -error);
 }
 
-static void send_more(struct socket *socket) {
+static void socket_push_send(struct socket *socket) {
     size_t left = buf_size(&socket->flight);
     struct port_op op = {.token = ring_op_token(socket->token, PORT_SEND),
                          .bytes = buf_head(&socket->flight),
@@ -102,7 +102,7 @@ static void send_more(struct socket *socket) {
                          .kind = PORT_SEND};
     int error = socket->ring->port->methods->push(socket->ring->port, &op);
     if (error) {
-        refused(socket, error);
+        socket_refused(socket, error);
         return;
     }
     socket->sending = true;
@@ -110,7 +110,7 @@ static void send_more(struct socket *socket) {
     socket->ring->counters.sends++;
 }
 
-static void send_start(struct socket *socket) {
+static void socket_start_send(struct socket *socket) {
     if (buf_size(&socket->flight) == 0) {
         struct buf empty = socket->flight;
         socket->flight = socket->out;
@@ -118,17 +118,17 @@ static void send_start(struct socket *socket) {
         socket->appended_bytes += buf_size(&socket->flight);
     }
     if (buf_size(&socket->flight))
-        send_more(socket);
+        socket_push_send(socket);
 }
 
-static void sent(struct socket *socket, int32_t result) {
+static void socket_sent(struct socket *socket, int32_t result) {
     socket->sending = false;
     if (result > 0) {
         socket->accepted_bytes += (uint64_t)result;
         socket->ring->counters.sent_bytes += (uint64_t)result;
         buf_consume(&socket->flight, (size_t)result);
         if (result > OUT_KEEP_BYTES)
-            socket->ring->stirred = true; /* its owner may have held back because of this backlog */
+            socket->ring->turn_wanted = true; /* its owner may have held back because of this backlog */
         if (buf_size(&socket->flight) == 0)
             buf_reset(&socket->flight, OUT_KEEP_BYTES);
     } else if (result < 0 && result != -EINTR && result != -EAGAIN && socket->state == SOCKET_OPEN) {
@@ -143,7 +143,7 @@ static void sent(struct socket *socket, int32_t result) {
 /* ---- Receiving ---- */
 
 /* Makes room for the next receive. False: the message that is under way does not fit the limit, or no memory. */
-static bool receive_room(struct socket *socket) {
+static bool socket_reserve_in(struct socket *socket) {
     struct buf *in = &socket->in;
     size_t have = buf_size(in);
     size_t want = IN_FREE_MIN;
@@ -157,7 +157,7 @@ static bool receive_room(struct socket *socket) {
     return buf_reserve(in, want) != NULL;
 }
 
-static void receive_shrink(struct socket *socket) {
+static void socket_shrink_in(struct socket *socket) {
     struct buf *in = &socket->in;
     if (buf_size(in) || in->capacity <= IN_BYTES)
         return;
@@ -167,10 +167,10 @@ static void receive_shrink(struct socket *socket) {
     }
 }
 
-static void receive_start(struct socket *socket) {
-    receive_shrink(socket);
-    if (!receive_room(socket)) {
-        lose(socket, ENOMEM);
+static void socket_push_receive(struct socket *socket) {
+    socket_shrink_in(socket);
+    if (!socket_reserve_in(socket)) {
+        socket_lose(socket, ENOMEM);
         return;
     }
     struct buf *in = &socket->in;
@@ -184,14 +184,14 @@ static void receive_start(struct socket *socket) {
     socket->receive_bytes = op.size;
     int error = socket->ring->port->methods->push(socket->ring->port, &op);
     if (error) {
-        refused(socket, error);
+        socket_refused(socket, error);
         return;
     }
     socket->receiving = true;
     socket->ring->counters.receives++;
 }
 
-static void received(struct socket *socket, const struct port_event *event) {
+static void socket_received(struct socket *socket, const struct port_event *event) {
     socket->receiving = false;
     socket->more_data = event->more_data;
     if (socket->state == SOCKET_DRAINING || event->result == -EINTR || event->result == -EAGAIN) {
@@ -199,7 +199,7 @@ static void received(struct socket *socket, const struct port_event *event) {
         return;
     }
     if (event->result <= 0) {
-        lose(socket, -event->result);
+        socket_lose(socket, -event->result);
         return;
     }
     uint32_t size = (uint32_t)event->result;
@@ -218,18 +218,18 @@ static void received(struct socket *socket, const struct port_event *event) {
 
 void socket_emit(struct socket *socket) {
     if (socket->state == SOCKET_OPEN && !socket->sending)
-        send_start(socket);
+        socket_start_send(socket);
     if (socket->state == SOCKET_OPEN && !socket->receiving)
-        receive_start(socket);
+        socket_push_receive(socket);
     if (socket->state == SOCKET_DRAINING && !socket->sending && !socket->receiving) {
         list_remove(&socket->dirty);
-        finish_close(socket);
+        socket_finish_close(socket);
     }
 }
 
 void socket_event(struct socket *socket, enum port_kind kind, const struct port_event *event) {
     if (kind == PORT_SEND)
-        sent(socket, event->result);
+        socket_sent(socket, event->result);
     else
-        received(socket, event);
+        socket_received(socket, event);
 }
