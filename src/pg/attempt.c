@@ -152,7 +152,7 @@ void pg_attempt_start(struct pg_conn *conn) {
         postpone(conn, "53200", "no memory, or no thread, to connect with");
         return;
     }
-    pg_conn_move(conn, PG_CONNECTING);
+    pg_conn_move(conn, PG_CONN_CONNECTING);
     conn->connect = connect;
     attempts->count++;
     (void)timer_set(ring, &conn->timer, connect->until_ns + LATE_NS);
@@ -174,10 +174,10 @@ void pg_attempt_end(struct pg_conn *conn) {
 
 void pg_attempt_timer(struct timer *timer) {
     struct pg_conn *conn = base_container_of(timer, struct pg_conn, timer);
-    if (conn->state == PG_DOWN)
+    if (conn->state == PG_CONN_DOWN)
         pg_attempt_start(conn);
-    else if (conn->state == PG_CONNECTING)
+    else if (conn->state == PG_CONN_CONNECTING)
         give_up(conn);
-    else if (conn->state == PG_BARRIER_SENT)
+    else if (conn->state == PG_CONN_BARRIER)
         pg_conn_break(conn, QURING_NOT_SENT, "08001", "the server did not answer the first query in time");
 }

@@ -22,11 +22,11 @@ enum {
 /* The edges of the diagram at enum pg_conn_state. */
 void pg_conn_move(struct pg_conn *conn, enum pg_conn_state to) {
     static const uint8_t next[] = {
-        [PG_DOWN] = 1 << PG_CONNECTING,
-        [PG_CONNECTING] = 1 << PG_BARRIER_SENT | 1 << PG_DOWN,
-        [PG_BARRIER_SENT] = 1 << PG_CONN_READY | 1 << PG_DRAINING,
-        [PG_CONN_READY] = 1 << PG_DRAINING,
-        [PG_DRAINING] = 1 << PG_DOWN,
+        [PG_CONN_DOWN] = 1 << PG_CONN_CONNECTING,
+        [PG_CONN_CONNECTING] = 1 << PG_CONN_BARRIER | 1 << PG_CONN_DOWN,
+        [PG_CONN_BARRIER] = 1 << PG_CONN_READY | 1 << PG_CONN_DRAINING,
+        [PG_CONN_READY] = 1 << PG_CONN_DRAINING,
+        [PG_CONN_DRAINING] = 1 << PG_CONN_DOWN,
     };
     PRE(next[conn->state] >> to & 1);
     conn->state = (uint8_t)to;
@@ -42,12 +42,12 @@ void pg_conn_set_reason(struct pg_conn *conn, quring_status status, const char *
 
 /* What was out on it ends when the socket is closed: see conn_closed(). */
 void pg_conn_break(struct pg_conn *conn, quring_status status, const char *sqlstate, const char *message) {
-    if (conn->state == PG_DRAINING)
+    if (conn->state == PG_CONN_DRAINING)
         return;
     pg_conn_set_reason(conn, status, sqlstate, message);
     timer_clear(pg_conn_ring(conn), &conn->timer);
     bool was_ready = conn->state == PG_CONN_READY;
-    pg_conn_move(conn, PG_DRAINING);
+    pg_conn_move(conn, PG_CONN_DRAINING);
     if (was_ready)
         conn->events->lost(conn);
     socket_close(&conn->socket);
@@ -148,7 +148,7 @@ static bool on_skipped(struct pg_conn *conn, struct pg_request *request, const s
     } else {
         return on_asynchronous(conn, event, event->size);
     }
-    return conn->state != PG_DRAINING;
+    return conn->state != PG_CONN_DRAINING;
 }
 
 /* False: the connection takes nothing more. */
@@ -163,13 +163,13 @@ static bool on_event(struct pg_conn *conn, const struct wire_event *event) {
         return true;
     case WIRE_COMPLETE:
         pg_reply_complete(conn, request, event);
-        return conn->state != PG_DRAINING;
+        return conn->state != PG_CONN_DRAINING;
     case WIRE_READY:
         if (base_unlikely(request->ops != NULL))
             request->ops->ready(conn, event);
         else
             pg_reply_ready(conn, event);
-        return conn->state != PG_DRAINING;
+        return conn->state != PG_CONN_DRAINING;
     case WIRE_PARAMETERS:
     case WIRE_COLUMNS:
         if (on_describe(request, event))
@@ -178,7 +178,7 @@ static bool on_event(struct pg_conn *conn, const struct wire_event *event) {
         return false;
     case WIRE_ERROR:
         on_error(conn, request, event);
-        return conn->state != PG_DRAINING;
+        return conn->state != PG_CONN_DRAINING;
     case WIRE_FATAL:
         pg_conn_break(conn, QURING_IN_DOUBT, event->error.sqlstate, event->error.message);
         return false;
@@ -188,7 +188,7 @@ static bool on_event(struct pg_conn *conn, const struct wire_event *event) {
     case WIRE_SKIPPED:
         return on_skipped(conn, request, event);
     case WIRE_VIOLATION:
-        if (conn->state == PG_BARRIER_SENT)
+        if (conn->state == PG_CONN_BARRIER)
             on_barrier_violation(conn, event);
         else if (event->over_limit)
             on_message_over_limit(conn, request, event);
@@ -240,7 +240,7 @@ static void conn_received(struct socket *socket) {
         buf_reset(&conn->plain_in, PLAIN_KEEP_BYTES);
     if (!alive)
         pg_conn_break(conn, QURING_IN_DOUBT, "08006", why);
-    else if (conn->state != PG_DRAINING && pg_tls_has_output(conn->tls))
+    else if (conn->state != PG_CONN_DRAINING && pg_tls_has_output(conn->tls))
         pg_conn_flush(conn);
 }
 
@@ -287,7 +287,7 @@ static void conn_closed(struct socket *socket) {
     buf_free(&conn->plain_in);
     buf_free(&conn->plain_out);
     pg_prepared_end(&conn->prepared);
-    pg_conn_move(conn, PG_DOWN);
+    pg_conn_move(conn, PG_CONN_DOWN);
     (void)pg_conn_settle_unsent(conn);
     conn->events->down(conn);
 }
@@ -298,7 +298,7 @@ static const struct socket_events conn_events = {.received = conn_received, .los
 
 void pg_conn_failed(struct pg_conn *conn, const char *sqlstate, const char *message) {
     pg_conn_set_reason(conn, QURING_NOT_SENT, sqlstate, message);
-    pg_conn_move(conn, PG_DOWN);
+    pg_conn_move(conn, PG_CONN_DOWN);
     conn->events->down(conn);
 }
 
@@ -320,7 +320,7 @@ bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect, u
     conn->barrier = (struct pg_barrier){.nonce = nonce, .server_pid = connect->server_pid};
     pg_prepared_begin(&conn->prepared, nonce);
     conn->async_bytes = 0;
-    pg_conn_move(conn, PG_BARRIER_SENT);
+    pg_conn_move(conn, PG_CONN_BARRIER);
     return true;
 }
 
@@ -345,11 +345,11 @@ static void send_terminate(struct pg_conn *conn) {
 }
 
 void pg_conn_close(struct pg_conn *conn) {
-    if (conn->state == PG_CONNECTING)
+    if (conn->state == PG_CONN_CONNECTING)
         pg_attempt_end(conn);
     else
         timer_clear(pg_conn_ring(conn), &conn->timer);
-    if (conn->state != PG_BARRIER_SENT && conn->state != PG_CONN_READY)
+    if (conn->state != PG_CONN_BARRIER && conn->state != PG_CONN_READY)
         return;
     send_terminate(conn);
     pg_conn_break(conn, QURING_SHUTDOWN, "57P01", "the database handle was closed");
@@ -432,7 +432,7 @@ static void charge_unsent(struct pg_conn *conn, struct query *query) {
 }
 
 bool pg_conn_settle_unsent(struct pg_conn *conn) {
-    if (conn->state != PG_DOWN && conn->socket.accepted_bytes < conn->unsent.until)
+    if (conn->state != PG_CONN_DOWN && conn->socket.accepted_bytes < conn->unsent.until)
         return false;
     conn->config->db->hub->unsent_bytes -= conn->unsent.bytes;
     conn->unsent.bytes = 0;

@@ -22,7 +22,7 @@
 #include "ring/socket.h"
 #include "wire/encode.h"
 
-enum pg_conn_state { PG_DOWN, PG_CONNECTING, PG_BARRIER_SENT, PG_CONN_READY, PG_DRAINING };
+enum pg_conn_state { PG_CONN_DOWN, PG_CONN_CONNECTING, PG_CONN_BARRIER, PG_CONN_READY, PG_CONN_DRAINING };
 
 /* What a connection tells its owner, which may start attempts from within. */
 struct pg_conn_events {
@@ -80,7 +80,7 @@ struct pg_conn {
         uint64_t until; /* … until the kernel has taken what was appended up to here */
     } unsent;
     struct pg_reason reason;
-    struct timer timer; /* DOWN: when to try again; CONNECTING, BARRIER_SENT: when to give up */
+    struct timer timer; /* DOWN: when to try again; CONNECTING, BARRIER: when to give up */
     uint32_t attempts;  /* failed in a row */
 };
 
@@ -89,7 +89,7 @@ bool pg_conn_init(struct pg_conn *conn, const struct pg_conn_config *config, con
                   struct queue *source);
 void pg_conn_free(struct pg_conn *conn);
 
-/* CONNECTING -> BARRIER_SENT, with what the attempt made. False: no memory, and it stays the caller's. */
+/* CONNECTING -> BARRIER, with what the attempt made. False: no memory, and it stays the caller's. */
 bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect, uint64_t nonce);
 
 /* Towards DOWN, from any state, without another attempt. */

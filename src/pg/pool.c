@@ -80,7 +80,7 @@ static bool retry_later(struct pg_conn *conn) {
 }
 
 static bool is_attempting(const struct pg_conn *conn) {
-    return conn->state == PG_CONNECTING || conn->state == PG_BARRIER_SENT;
+    return conn->state == PG_CONN_CONNECTING || conn->state == PG_CONN_BARRIER;
 }
 
 static bool is_trying(const struct pg_conn *conn) {
@@ -89,7 +89,7 @@ static bool is_trying(const struct pg_conn *conn) {
 
 /* A bound connection went, and with it what its queries rely on: no other takes its place. */
 static bool is_lost(const struct pg_conn *conn) {
-    return conn->state == PG_DOWN && conn->was_up && pg_conn_is_bound(conn);
+    return conn->state == PG_CONN_DOWN && conn->was_up && pg_conn_is_bound(conn);
 }
 
 /* At most one connection may try while none is up: cancels the other pending attempts, keeping the earliest. */
@@ -104,7 +104,7 @@ static void leave_one_trying(struct pg_pool *pool) {
             break;
     }
     for (uint32_t i = 0; i < pool->conn_count; i++)
-        if (&pool->conns[i] != kept && pool->conns[i].state == PG_DOWN)
+        if (&pool->conns[i] != kept && pool->conns[i].state == PG_CONN_DOWN)
             timer_clear(ring_of(pool), &pool->conns[i].timer);
 }
 
@@ -121,7 +121,7 @@ static void plan_attempts(struct pg_pool *pool) {
         struct pg_conn *conn = &pool->conns[i];
         if (pool->attempts.count == PG_ATTEMPTS_MAX)
             return;
-        if (conn->state != PG_DOWN || is_lost(conn) || is_trying(conn) || (trying && !pool->ready_count))
+        if (conn->state != PG_CONN_DOWN || is_lost(conn) || is_trying(conn) || (trying && !pool->ready_count))
             continue;
         if (!conn->attempts || !retry_later(conn))
             pg_attempt_start(conn);
@@ -335,7 +335,7 @@ void pg_pool_close(struct pg_pool *pool) {
 
 bool pg_pool_is_closed(const struct pg_pool *pool) {
     for (uint32_t i = 0; i < pool->conn_count; i++)
-        if (pool->conns[i].state != PG_DOWN)
+        if (pool->conns[i].state != PG_CONN_DOWN)
             return false;
     return true;
 }

@@ -9,11 +9,11 @@ static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
 /* The edges of the diagram in prepared.h, but for the end of the connection. */
 static void prepared_move(struct pg_prepared *place, enum pg_prepared_state to) {
     static const uint8_t next[] = {
-        [PG_ABSENT] = 1 << PG_PENDING,
-        [PG_PENDING] = 1 << PG_READY | 1 << PG_ABSENT,
-        [PG_READY] = 1 << PG_PENDING,
+        [PG_PREPARED_ABSENT] = 1 << PG_PREPARED_PENDING,
+        [PG_PREPARED_PENDING] = 1 << PG_PREPARED_READY | 1 << PG_PREPARED_ABSENT,
+        [PG_PREPARED_READY] = 1 << PG_PREPARED_PENDING,
     };
-    PRE(place->state <= PG_READY && (next[place->state] >> to & 1));
+    PRE(place->state <= PG_PREPARED_READY && (next[place->state] >> to & 1));
     place->state = (uint8_t)to;
 }
 
@@ -39,11 +39,11 @@ void pg_prepared_begin(struct pg_prepared_table *table, uint64_t nonce) {
 
 void pg_prepared_end(struct pg_prepared_table *table) {
     for (uint32_t i = 0; i < table->place_count; i++) {
-        if (table->places[i].state == PG_ABSENT)
+        if (table->places[i].state == PG_PREPARED_ABSENT)
             continue; /* writing would make the page resident */
-        if (table->places[i].state == PG_READY)
+        if (table->places[i].state == PG_PREPARED_READY)
             pg_info_drop(table->places[i].info);
-        table->places[i] = (struct pg_prepared){.state = PG_ABSENT};
+        table->places[i] = (struct pg_prepared){.state = PG_PREPARED_ABSENT};
     }
 }
 
@@ -77,18 +77,18 @@ static bool has_shape(const struct pg_prepared_table *table, const struct pg_pre
 /* A query that runs again because its plan was stale trusts no other query's plan either. */
 bool pg_prepared_is_usable(const struct pg_prepared_table *table, const struct pg_prepared *place,
                            const struct query *query) {
-    return place->state == PG_READY && place->serial == query->statement->serial && !query->retried &&
+    return place->state == PG_PREPARED_READY && place->serial == query->statement->serial && !query->retried &&
            has_shape(table, place, query);
 }
 
 uint64_t pg_prepared_claim(struct pg_prepared_table *table, struct pg_prepared *place,
                            const struct quring_statement *statement) {
     uint64_t replaces = 0;
-    if (place->state == PG_READY) {
+    if (place->state == PG_PREPARED_READY) {
         replaces = place->name;
         pg_info_drop(place->info);
     }
-    prepared_move(place, PG_PENDING);
+    prepared_move(place, PG_PREPARED_PENDING);
     place->serial = statement->serial;
     place->replaces = replaces;
     place->name = ++table->name_count;
@@ -115,9 +115,9 @@ static struct pg_info *share_info(struct quring_statement *statement, struct pg_
 /* What has no description is stale. So is what was to be closed, when that may have been skipped. */
 void pg_prepared_settle(struct pg_prepared *place, struct quring_statement *statement, struct pg_info *info,
                         uint64_t *kept_bytes) {
-    PRE(place->state == PG_PENDING);
+    PRE(place->state == PG_PREPARED_PENDING);
     uint64_t replaced = place->replaces;
-    prepared_move(place, info || replaced ? PG_READY : PG_ABSENT);
+    prepared_move(place, info || replaced ? PG_PREPARED_READY : PG_PREPARED_ABSENT);
     place->info = info ? share_info(statement, info, kept_bytes) : NULL;
     if (!place->info)
         place->serial = 0;
@@ -126,7 +126,7 @@ void pg_prepared_settle(struct pg_prepared *place, struct quring_statement *stat
 }
 
 void pg_prepared_refuse(struct pg_prepared *place, const struct quring_statement *statement) {
-    if (place->state == PG_READY && place->serial == statement->serial)
+    if (place->state == PG_PREPARED_READY && place->serial == statement->serial)
         place->serial = 0;
 }
 

@@ -19,7 +19,7 @@
 #include "core/query.h"
 #include "pg/info.h"
 
-enum pg_prepared_state { PG_ABSENT, PG_PENDING, PG_READY };
+enum pg_prepared_state { PG_PREPARED_ABSENT, PG_PREPARED_PENDING, PG_PREPARED_READY };
 
 struct pg_prepared {
     uint64_t serial;

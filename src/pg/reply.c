@@ -96,7 +96,7 @@ static bool is_class(const struct wire_error *error, const char *class) {
  */
 static bool is_stale(const struct pg_request *request, const struct wire_event *event) {
     const struct wire_error *error = &event->error;
-    bool kept = request->kind == PG_BOUND, gone = is_sqlstate(error, "XX000");
+    bool kept = request->kind == PG_REQUEST_BOUND, gone = is_sqlstate(error, "XX000");
     if (event->bound)
         return kept && gone;
     if (is_sqlstate(error, "0A000") || is_sqlstate(error, "26000"))
@@ -227,7 +227,7 @@ static enum group_outcome settle_group(struct pg_conn *conn, const struct wire_e
     enum group_outcome outcome = GROUP_DONE;
     for (uint64_t r = ready->first; r <= ready->request; r++) {
         struct pg_request *request = pg_conn_request(conn, r);
-        if (base_unlikely(request->kind == PG_NAMED || request->plan_refused))
+        if (base_unlikely(request->kind == PG_REQUEST_NAMED || request->plan_refused))
             pg_request_settle(conn, request);
         if (base_likely(!pg_request_failed(request) && !request->unforeseen))
             continue;

@@ -40,7 +40,7 @@ static uint8_t put_parsed(struct pg_conn *conn, const struct query *query, const
 /* Closes what stood in the statement's place, then parses it under a new name. The place changes hands in pg_prepared_claim(). */
 static uint8_t put_named(struct pg_conn *conn, const struct query *query, const struct pg_prepared *prepared) {
     uint8_t steps = 0;
-    if (prepared->state == PG_READY) {
+    if (prepared->state == PG_PREPARED_READY) {
         wire_put_close_statement(pg_conn_out(conn), pg_prepared_name(&conn->prepared, prepared->name));
         steps = WIRE_CLOSE;
     }
@@ -55,14 +55,14 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_requ
     *request = (struct pg_request){.query = query, .first_byte = socket_position(&conn->socket)};
     uint8_t steps;
     if (prepared && pg_prepared_is_usable(&conn->prepared, prepared, query)) {
-        request->kind = PG_BOUND;
+        request->kind = PG_REQUEST_BOUND;
         steps = put_bound(conn, query, prepared);
         column_count = prepared->info->column_count;
-    } else if (prepared && prepared->state != PG_PENDING) {
-        request->kind = PG_NAMED;
+    } else if (prepared && prepared->state != PG_PREPARED_PENDING) {
+        request->kind = PG_REQUEST_NAMED;
         steps = put_named(conn, query, prepared);
     } else {
-        request->kind = PG_UNNAMED;
+        request->kind = PG_REQUEST_UNNAMED;
         steps = put_parsed(conn, query, "");
     }
     if (sync) {
@@ -75,7 +75,7 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_requ
     }
     request->statement = statement_hold(query->statement);
     request->param_count = (uint16_t)query->param_count;
-    if (request->kind == PG_NAMED) {
+    if (request->kind == PG_REQUEST_NAMED) {
         request->name = pg_prepared_claim(&conn->prepared, prepared, query->statement);
         conn->config->db->counters.prepare_count++;
     }
@@ -88,12 +88,12 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_requ
 
 void pg_request_settle(struct pg_conn *conn, struct pg_request *request) {
     struct pg_prepared *place = pg_prepared_of(&conn->prepared, request->statement);
-    if (request->kind == PG_NAMED) {
+    if (request->kind == PG_REQUEST_NAMED) {
         PRE(place->name == request->name);
         pg_prepared_settle(place, request->statement, request->described ? request->info : NULL,
                            conn->config->kept_bytes);
     }
-    if (request->plan_refused && request->kind != PG_UNNAMED)
+    if (request->plan_refused && request->kind != PG_REQUEST_UNNAMED)
         pg_prepared_refuse(place, request->statement);
 }
 

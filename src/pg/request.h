@@ -20,9 +20,9 @@ struct pg_request_ops {
 
 /* How a query's statement is asked for. */
 enum pg_request_kind {
-    PG_BOUND,  /* Bind of a READY statement */
-    PG_NAMED,  /* Parse under a name, which becomes READY */
-    PG_UNNAMED /* Parse without a name: nothing is kept */
+    PG_REQUEST_BOUND,  /* Bind of a READY statement */
+    PG_REQUEST_NAMED,  /* Parse under a name, which becomes READY */
+    PG_REQUEST_UNNAMED /* Parse without a name: nothing is kept */
 };
 
 /*
