@@ -11,14 +11,14 @@ void queue_init(struct queue *queue, struct quring_db *db) {
     list_init(&queue->ready);
 }
 
-static inline void joined(struct queue *queue) {
+static inline void queue_joined(struct queue *queue) {
     if (queue->waiting_count++)
         return;
     list_push_back(&queue->db->ready, &queue->ready);
     db_due(queue->db);
 }
 
-static inline void left(struct queue *queue) {
+static inline void queue_left(struct queue *queue) {
     if (--queue->waiting_count == 0)
         list_remove(&queue->ready);
 }
@@ -27,7 +27,7 @@ void queue_put(struct query *query) {
     struct queue *queue = query->queue;
     query_move(query, QUERY_WAITING);
     list_push_back(&queue->waiting, &query->link);
-    joined(queue);
+    queue_joined(queue);
 }
 
 struct query *queue_take(struct queue *queue) {
@@ -36,7 +36,7 @@ struct query *queue_take(struct queue *queue) {
         return NULL;
     struct query *query = list_entry(node, struct query, link);
     query_move(query, QUERY_RUNNING);
-    left(queue);
+    queue_left(queue);
     queue->db->running_count++;
     return query;
 }
@@ -47,12 +47,12 @@ void queue_put_back(struct query *query) {
     query->sent = false;
     list_remove(&query->link);
     list_push_front(&queue->waiting, &query->link);
-    joined(queue);
+    queue_joined(queue);
     queue->db->running_count--;
 }
 
 /* Some failures tell by themselves; for those that the engine gives, the backend kept count. */
-static bool was_sent(const struct query *query, quring_status status) {
+static bool query_was_sent(const struct query *query, quring_status status) {
     switch (status) {
     case QURING_OK:
     case QURING_SERVER_ERROR:
@@ -76,12 +76,12 @@ void query_finish(struct query *query, quring_status status) {
     struct hub *hub = queue->db->hub;
 
     if (query->state == QUERY_WAITING)
-        left(queue);
+        queue_left(queue);
     else
         queue->db->running_count--;
     query_move(query, QUERY_DONE);
     query->status = (uint8_t)status;
-    query->sent = base_likely(status == QURING_OK) || was_sent(query, status);
+    query->sent = base_likely(status == QURING_OK) || query_was_sent(query, status);
     if (base_unlikely(status != QURING_OK))
         result_discard(&query->result);
 

@@ -77,14 +77,14 @@ void engine_db_close(quring_db *db) {
 
 /* ---- Shutdown and close ---- */
 
-static uint32_t running_count(const quring_engine *engine) {
+static uint32_t engine_running_count(const quring_engine *engine) {
     uint32_t count = 0;
     list_for_each(node, &engine->hub.databases)
         count += list_entry(node, struct quring_db, link)->running_count;
     return count;
 }
 
-static void end_all_queries(quring_engine *engine, bool running_too) {
+static void engine_end_queries(quring_engine *engine, bool running_too) {
     list_for_each(node, &engine->hub.databases)
         db_end_queries(engine, list_entry(node, struct quring_db, link), running_too);
 }
@@ -93,7 +93,7 @@ static void end_all_queries(quring_engine *engine, bool running_too) {
  * A turn on the way out, where there is nobody to tell that the kernel refused it. False: it has refused so often, a
  * millisecond apart, that it does so for good.
  */
-static bool last_turn(quring_engine *engine, uint64_t timeout_ns, uint32_t *refusals) {
+static bool engine_last_turn(quring_engine *engine, uint64_t timeout_ns, uint32_t *refusals) {
     engine->owes_wake |= ring_take_wake(engine->hub.ring); /* it would keep every turn from sleeping */
     int error = ring_turn(engine->hub.ring, timeout_ns);
     if (error == 0 || error == -EINTR)
@@ -103,13 +103,13 @@ static bool last_turn(quring_engine *engine, uint64_t timeout_ns, uint32_t *refu
 }
 
 /* Turns until nothing runs, or the time has come. */
-static void drain(quring_engine *engine, uint64_t until) {
+static void engine_drain(quring_engine *engine, uint64_t until) {
     uint32_t refusals = 0;
-    while (running_count(engine) && engine_now_ns(engine) < until) {
-        end_all_queries(engine, false); /* what was put back in line, for it had not been sent */
+    while (engine_running_count(engine) && engine_now_ns(engine) < until) {
+        engine_end_queries(engine, false); /* what was put back in line, for it had not been sent */
         uint64_t now = engine_now_ns(engine);
         engine_advance(engine);
-        if (now < until && !last_turn(engine, until - now, &refusals))
+        if (now < until && !engine_last_turn(engine, until - now, &refusals))
             break;
     }
 }
@@ -117,11 +117,11 @@ static void drain(quring_engine *engine, uint64_t until) {
 int engine_shutdown(quring_engine *engine, uint64_t grace_ns) {
     engine->shutting_down = true;
     uint64_t now = engine_now_ns(engine);
-    end_all_queries(engine, false);
-    drain(engine, now + grace_ns < now ? UINT64_MAX : now + grace_ns);
-    end_all_queries(engine, true);
+    engine_end_queries(engine, false);
+    engine_drain(engine, now + grace_ns < now ? UINT64_MAX : now + grace_ns);
+    engine_end_queries(engine, true);
     /* A lane gives an interrupted query back when its present step ends. */
-    drain(engine, UINT64_MAX);
+    engine_drain(engine, UINT64_MAX);
     if (engine->owes_wake)
         ring_wake(engine->hub.ring);
     engine->owes_wake = false;
@@ -138,7 +138,7 @@ void engine_close(quring_engine *engine) {
         engine_advance(engine);
         if (list_empty(&engine->hub.databases))
             break;
-        if (!last_turn(engine, UINT64_MAX, &refusals))
+        if (!engine_last_turn(engine, UINT64_MAX, &refusals))
             return; /* the kernel may still write to our memory: leave it alone */
     }
     timer_clear(engine->hub.ring, &engine->deadline_timer);

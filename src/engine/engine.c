@@ -15,7 +15,7 @@ uint64_t engine_now_ns(const quring_engine *engine) {
 /* ---- Run ---- */
 
 /* Its handle is the caller's no more. */
-static void free_closed(struct quring_db *db) {
+static void engine_free_closed(struct quring_db *db) {
     PRE(db->closing && db->running_count == 0 && list_empty(&db->ready));
     list_remove(&db->link);
     list_remove(&db->due);
@@ -34,12 +34,12 @@ void engine_advance(quring_engine *engine) {
         if (!list_empty(&db->ready))
             db_due(db);
         if (base_unlikely(db->closed))
-            free_closed(db);
+            engine_free_closed(db);
     }
 }
 
 /* All that is pending counts as enough, if that is anything: with nothing out, the program waits for something else. */
-static bool has_enough(const quring_engine *engine, uint32_t min_count) {
+static bool engine_has_enough(const quring_engine *engine, uint32_t min_count) {
     uint32_t done = engine->hub.done_count;
     return done >= min_count || (done > 0 && done == engine->pending_count);
 }
@@ -49,7 +49,7 @@ static bool has_enough(const quring_engine *engine, uint32_t min_count) {
  * the answer to the next query. With nothing out at all it is looked for, however short a time it may have been there;
  * while other queries are out, the turns for these look at idle connections as well.
  */
-static int look(quring_engine *engine) {
+static int engine_look(quring_engine *engine) {
     uint32_t waiting = 0;
     list_for_each(node, &engine->hub.due)
         waiting += db_waiting_count(list_entry(node, struct quring_db, due));
@@ -57,12 +57,12 @@ static int look(quring_engine *engine) {
     return waiting ? ring_look(engine->hub.ring, none_out) : 0;
 }
 
-static int turn(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
+static int engine_turn(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
     engine_advance(engine);
-    return ring_turn(engine->hub.ring, has_enough(engine, min_count) ? 0 : timeout_ns);
+    return ring_turn(engine->hub.ring, engine_has_enough(engine, min_count) ? 0 : timeout_ns);
 }
 
-static int turn_error(quring_engine *engine, int error) {
+static int engine_turn_error(quring_engine *engine, int error) {
     if (error == -EEXIST) /* in the kernel's eyes, at least */
         return hub_error(&engine->hub, QURING_EFORKED, "this engine was opened by another process");
     return hub_error(&engine->hub, QURING_ESYSTEM, "io_uring_enter: %s", strerror(-error));
@@ -74,13 +74,14 @@ int engine_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
         uint64_t now = engine_now_ns(engine);
         until = now + timeout_ns < now ? UINT64_MAX : now + timeout_ns;
     }
-    int error = look(engine);
+    int error = engine_look(engine);
     for (;;) {
         if (!error)
-            error = turn(engine, min_count, timeout_ns);
+            error = engine_turn(engine, min_count, timeout_ns);
         if (error && error != -EINTR)
-            return turn_error(engine, error);
-        if (error == -EINTR || ring_take_wake(engine->hub.ring) || timeout_ns == 0 || has_enough(engine, min_count))
+            return engine_turn_error(engine, error);
+        if (error == -EINTR || ring_take_wake(engine->hub.ring) || timeout_ns == 0 ||
+            engine_has_enough(engine, min_count))
             break;
         if (until != UINT64_MAX) {
             uint64_t now = ring_now_ns(engine->hub.ring);
