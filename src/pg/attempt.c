@@ -37,7 +37,7 @@ static void attempt_free(struct pg_connect *connect) {
 }
 
 /* Closes a connection that nobody wants any more; `port` NULL: on the attempt's own thread. */
-static void discard(struct pg_connect *connect, struct port *port) {
+static void attempt_discard(struct pg_connect *connect, struct port *port) {
     struct buf out;
     if (connect->fd < 0)
         return;
@@ -56,12 +56,12 @@ static void discard(struct pg_connect *connect, struct port *port) {
 /* On its own thread: what it reached nobody wants any more. */
 static void attempt_detached(struct task *task) {
     struct pg_connect *connect = base_container_of(task, struct pg_connect, task);
-    discard(connect, NULL);
+    attempt_discard(connect, NULL);
     atomic_fetch_sub(&connect->detached->count, 1);
     attempt_free(connect);
 }
 
-static bool detach(struct pg_connect *connect) {
+static bool attempt_detach(struct pg_connect *connect) {
     struct pg_detached *detached = connect->detached;
     atomic_store(&connect->abort, true);
     atomic_fetch_add(&detached->count, 1);
@@ -79,7 +79,7 @@ static void attempt_over(struct pg_conn *conn) {
     timer_clear(pg_conn_ring(conn), &conn->timer);
 }
 
-static void begin_barrier(struct pg_conn *conn, uint64_t until_ns) {
+static void attempt_begin_barrier(struct pg_conn *conn, uint64_t until_ns) {
     if (!pg_barrier_encode(conn) || !timer_set(pg_conn_ring(conn), &conn->timer, until_ns))
         pg_conn_break(conn, QURING_NOT_SENT, "53200", "out of memory");
     else
@@ -95,10 +95,10 @@ static void attempt_done(struct task *task) {
     if (connect->fd < 0) {
         pg_conn_failed(conn, connect->sqlstate, connect->message);
     } else if (conn->config->db->closing || !pg_conn_hand_over(conn, connect, rng_next(&conn->config->attempts->rng))) {
-        discard(connect, port);
+        attempt_discard(connect, port);
         pg_conn_failed(conn, "53200", "out of memory, or over the engine's connection_count");
     } else {
-        begin_barrier(conn, connect->until_ns);
+        attempt_begin_barrier(conn, connect->until_ns);
     }
     attempt_free(connect);
 }
@@ -128,7 +128,7 @@ static struct pg_connect *attempt_new(struct pg_conn *conn) {
     return connect;
 }
 
-static void postpone(struct pg_conn *conn, const char *sqlstate, const char *message) {
+static void attempt_postpone(struct pg_conn *conn, const char *sqlstate, const char *message) {
     pg_conn_set_reason(conn, QURING_NOT_SENT, sqlstate, message);
     conn->events->postponed(conn);
 }
@@ -140,16 +140,16 @@ void pg_attempt_start(struct pg_conn *conn) {
     if (attempts->count == PG_ATTEMPTS_MAX)
         return; /* the end of one of those plans anew */
     if (atomic_load(&attempts->detached->count) >= PG_DETACHED_MAX) {
-        postpone(conn, "08001",
-                 "earlier attempts to connect have outlived their time, and no new one begins before one "
-                 "of them ends");
+        attempt_postpone(conn, "08001",
+                         "earlier attempts to connect have outlived their time, and no new one begins before one "
+                         "of them ends");
         return;
     }
     struct pg_connect *connect = attempt_new(conn);
     if (!connect || task_start(ring, "quring-connect", &connect->task)) {
         if (connect)
             attempt_free(connect);
-        postpone(conn, "53200", "no memory, or no thread, to connect with");
+        attempt_postpone(conn, "53200", "no memory, or no thread, to connect with");
         return;
     }
     pg_conn_move(conn, PG_CONN_CONNECTING);
@@ -158,8 +158,8 @@ void pg_attempt_start(struct pg_conn *conn) {
     (void)timer_set(ring, &conn->timer, connect->until_ns + LATE_NS);
 }
 
-static void give_up(struct pg_conn *conn) {
-    if (!detach(conn->connect))
+static void attempt_give_up(struct pg_conn *conn) {
+    if (!attempt_detach(conn->connect))
         return; /* it has just finished */
     attempt_over(conn);
     pg_conn_failed(conn, "08001", "timeout expired while connecting (connect_timeout_ns)");
@@ -169,7 +169,7 @@ void pg_attempt_end(struct pg_conn *conn) {
     struct ring *ring = pg_conn_ring(conn);
     atomic_store(&conn->connect->abort, true);
     if (!timer_set(ring, &conn->timer, ring_now_ns(ring) + CLOSE_NS))
-        give_up(conn);
+        attempt_give_up(conn);
 }
 
 void pg_attempt_timer(struct timer *timer) {
@@ -177,7 +177,7 @@ void pg_attempt_timer(struct timer *timer) {
     if (conn->state == PG_CONN_DOWN)
         pg_attempt_start(conn);
     else if (conn->state == PG_CONN_CONNECTING)
-        give_up(conn);
+        attempt_give_up(conn);
     else if (conn->state == PG_CONN_BARRIER)
         pg_conn_break(conn, QURING_NOT_SENT, "08001", "the server did not answer the first query in time");
 }

@@ -35,7 +35,7 @@ static quring_param pid_param(const struct pg_conn *conn, char text[NUMBER_BYTES
 }
 
 /* The row's next value is this text. */
-static bool takes_text(struct cursor *row, const quring_param *expected) {
+static bool barrier_takes_text(struct cursor *row, const quring_param *expected) {
     int32_t size = cursor_i32(row);
     const uint8_t *bytes = size >= 0 ? cursor_take(row, (size_t)size) : NULL;
     return bytes && (size_t)size == expected->value.bytes.size_bytes &&
@@ -43,16 +43,16 @@ static bool takes_text(struct cursor *row, const quring_param *expected) {
 }
 
 /* Its form was checked. One row alone is right. */
-static void on_row(struct pg_conn *conn, const struct wire_event *event) {
+static void barrier_row(struct pg_conn *conn, const struct wire_event *event) {
     char nonce[NUMBER_BYTES], pid[NUMBER_BYTES];
     const quring_param expected[PARAMS] = {nonce_param(conn, nonce), pid_param(conn, pid)};
     struct cursor row = cursor_over(event->body, event->size);
     conn->barrier.nonce_seen =
-        conn->barrier.row_count++ == 0 && cursor_u16(&row) == 3 && takes_text(&row, &expected[0]);
-    conn->barrier.pooled = conn->barrier.nonce_seen && !takes_text(&row, &expected[1]);
+        conn->barrier.row_count++ == 0 && cursor_u16(&row) == 3 && barrier_takes_text(&row, &expected[0]);
+    conn->barrier.pooled = conn->barrier.nonce_seen && !barrier_takes_text(&row, &expected[1]);
 }
 
-static void take_up(struct pg_conn *conn) {
+static void barrier_take_up(struct pg_conn *conn) {
     const quring_db_options *options = &conn->config->db->options;
     conn->prepared.unnamed = options->prepared_statements == QURING_PREPARED_NEVER ||
                              (conn->barrier.pooled && options->prepared_statements != QURING_PREPARED_ALWAYS);
@@ -66,21 +66,21 @@ static void take_up(struct pg_conn *conn) {
     conn->events->up(conn);
 }
 
-static void on_ready(struct pg_conn *conn, const struct wire_event *event) {
+static void barrier_ready(struct pg_conn *conn, const struct wire_event *event) {
     pg_request_drop(pg_conn_request(conn, event->request));
     conn->settled = event->request + 1;
     if (conn->barrier.nonce_seen && event->transaction == 'I')
-        take_up(conn);
+        barrier_take_up(conn);
     else
         pg_conn_break(conn, QURING_PROTOCOL, "08P01",
                       "the first exchange on the new connection got another one's answer");
 }
 
-static void on_error(struct pg_conn *conn, const struct wire_event *event) {
+static void barrier_error(struct pg_conn *conn, const struct wire_event *event) {
     pg_conn_break(conn, QURING_NOT_SENT, event->error.sqlstate, event->error.message);
 }
 
-static const struct pg_request_ops operations = {.row = on_row, .error = on_error, .ready = on_ready};
+static const struct pg_request_ops operations = {.row = barrier_row, .error = barrier_error, .ready = barrier_ready};
 
 bool pg_barrier_encode(struct pg_conn *conn) {
     struct buf *out = pg_conn_out(conn);

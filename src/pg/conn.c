@@ -57,15 +57,15 @@ void pg_conn_break(struct pg_conn *conn, quring_status status, const char *sqlst
 
 static bool on_describe(struct pg_request *request, const struct wire_event *event) {
     if (event->kind == WIRE_PARAMETERS) {
-        request->info = pg_info_new(&event->parameters);
-        return request->info != NULL;
+        request->description = pg_description_new(&event->parameters);
+        return request->description != NULL;
     }
     bool rows = event->column_count != WIRE_NO_ROWS;
-    if (!request->info || !pg_info_set_columns(request->info, rows ? &event->columns : NULL))
+    if (!request->description || !pg_description_set_columns(request->description, rows ? &event->columns : NULL))
         return false;
     request->described = true;
     if (rows && request->query)
-        result_set_columns(&request->query->result, request->info->columns, RESULT_TEXT);
+        result_set_columns(&request->query->result, request->description->columns, RESULT_TEXT);
     return true;
 }
 
@@ -209,7 +209,7 @@ static struct pg_conn *conn_of(struct socket *socket) {
 }
 
 /* Consumes the events that `in` holds; tells how long the message is that it ends in. */
-static size_t consume(struct pg_conn *conn, struct buf *in) {
+static size_t conn_consume(struct pg_conn *conn, struct buf *in) {
     const uint8_t *bytes = buf_head(in);
     size_t size = buf_size(in), used = 0;
     struct wire_event event;
@@ -229,13 +229,13 @@ static size_t consume(struct pg_conn *conn, struct buf *in) {
 static void conn_received(struct socket *socket) {
     struct pg_conn *conn = conn_of(socket);
     if (!conn->tls) {
-        socket_expect(socket, consume(conn, &socket->in));
+        socket_expect(socket, conn_consume(conn, &socket->in));
         return;
     }
     const char *why = NULL;
     bool alive = pg_tls_receive(conn->tls, buf_head(&socket->in), buf_size(&socket->in), &conn->plain_in, &why);
     buf_consume(&socket->in, buf_size(&socket->in));
-    (void)consume(conn, &conn->plain_in);
+    (void)conn_consume(conn, &conn->plain_in);
     if (buf_size(&conn->plain_in) == 0)
         buf_reset(&conn->plain_in, PLAIN_KEEP_BYTES);
     if (!alive)
@@ -254,7 +254,7 @@ static void conn_lost(struct socket *socket, int error) {
 
 /* ---- The end of a connection ---- */
 
-static void end_request(struct pg_conn *conn, struct pg_request *request) {
+static void conn_end_request(struct pg_conn *conn, struct pg_request *request) {
     struct query *query = request->query;
     const struct pg_reason *reason = &conn->reason;
     bool sent = request->first_byte < conn->socket.accepted_bytes;
@@ -272,7 +272,7 @@ static void end_request(struct pg_conn *conn, struct pg_request *request) {
 static void conn_closed(struct socket *socket) {
     struct pg_conn *conn = conn_of(socket);
     for (uint64_t r = conn->settled; r < conn->session.next; r++) {
-        end_request(conn, pg_conn_request(conn, r));
+        conn_end_request(conn, pg_conn_request(conn, r));
         pg_request_drop(pg_conn_request(conn, r));
     }
     for (uint64_t r = conn->session.next; r-- > conn->settled;) {
@@ -288,7 +288,7 @@ static void conn_closed(struct socket *socket) {
     buf_free(&conn->plain_out);
     pg_prepared_end(&conn->prepared);
     pg_conn_move(conn, PG_CONN_DOWN);
-    (void)pg_conn_settle_unsent(conn);
+    (void)pg_conn_credit_unsent(conn);
     conn->events->down(conn);
 }
 
@@ -335,7 +335,7 @@ void pg_put_terminate(struct pg_tls *tls, struct buf *out) {
 }
 
 /* What stands behind requests that are still out makes the server end once it has carried these out. */
-static void send_terminate(struct pg_conn *conn) {
+static void conn_send_terminate(struct pg_conn *conn) {
     struct buf out;
     if (socket_backlog_bytes(&conn->socket))
         return; /* the next record of a TLS session can't overtake one that has not gone */
@@ -351,7 +351,7 @@ void pg_conn_close(struct pg_conn *conn) {
         timer_clear(pg_conn_ring(conn), &conn->timer);
     if (conn->state != PG_CONN_BARRIER && conn->state != PG_CONN_READY)
         return;
-    send_terminate(conn);
+    conn_send_terminate(conn);
     pg_conn_break(conn, QURING_SHUTDOWN, "57P01", "the database handle was closed");
 }
 
@@ -415,7 +415,7 @@ void pg_conn_send(struct pg_conn *conn, struct query *query) {
 }
 
 /* Its bytes stay in the send buffer until the server reads them, and the caller does not pay for them any more. */
-static void charge_unsent(struct pg_conn *conn, struct query *query) {
+static void conn_charge_unsent(struct pg_conn *conn, struct query *query) {
     uint64_t ordinal = pg_query(query)->request, end = socket_position(&conn->socket);
     size_t size = query->charged_bytes;
     if (!conn->tls && ordinal + 1 < conn->session.next) /* under TLS the requests of a turn share their place */
@@ -431,7 +431,7 @@ static void charge_unsent(struct pg_conn *conn, struct query *query) {
     db_due(conn->config->db);
 }
 
-bool pg_conn_settle_unsent(struct pg_conn *conn) {
+bool pg_conn_credit_unsent(struct pg_conn *conn) {
     if (conn->state != PG_CONN_DOWN && conn->socket.accepted_bytes < conn->unsent.until)
         return false;
     conn->config->db->hub->unsent_bytes -= conn->unsent.bytes;
@@ -443,7 +443,7 @@ bool pg_conn_settle_unsent(struct pg_conn *conn) {
 void pg_conn_abandon(struct pg_conn *conn, struct query *query, quring_status status) {
     struct pg_request *request = pg_conn_request(conn, pg_query(query)->request);
     PRE(request->query == query);
-    charge_unsent(conn, query);
+    conn_charge_unsent(conn, query);
     request->query = NULL;
     result_clear_rows(&query->result);
     query_fail(query, status, "57014", "%s",

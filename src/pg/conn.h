@@ -121,7 +121,7 @@ void pg_conn_flush(struct pg_conn *conn);
 void pg_conn_abandon(struct pg_conn *conn, struct query *query, quring_status status);
 
 /* Takes back what was charged for requests that were given up, once their bytes are gone. False: not yet. */
-bool pg_conn_settle_unsent(struct pg_conn *conn);
+bool pg_conn_credit_unsent(struct pg_conn *conn);
 
 /* Of a connection: when to try again, or to give up (attempt.c). */
 void pg_attempt_timer(struct timer *timer);

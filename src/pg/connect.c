@@ -37,7 +37,7 @@ static uint64_t clock_ns(void) {
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
-static void fail(struct pg_connect *connect, const char *sqlstate, const char *message) {
+static void connect_fail(struct pg_connect *connect, const char *sqlstate, const char *message) {
     memcpy(connect->sqlstate, sqlstate, 5);
     connect->sqlstate[5] = 0;
     snprintf(connect->message, sizeof connect->message, "%s", message);
@@ -51,7 +51,7 @@ static void fail(struct pg_connect *connect, const char *sqlstate, const char *m
  * libpq keeps the server's SQLSTATE to itself, but PQERRORS_VERBOSE puts it into the text: "FATAL:  28P01: password …".
  * Takes it out of there, and cuts the LOCATION line.
  */
-static void fail_with_libpq(struct pg_connect *connect, PGconn *conn) {
+static void connect_fail_with_libpq(struct pg_connect *connect, PGconn *conn) {
     char text[PG_MESSAGE_BYTES];
     snprintf(text, sizeof text, "%s", PQerrorMessage(conn));
     char *location = strstr(text, "\nLOCATION:");
@@ -66,7 +66,7 @@ static void fail_with_libpq(struct pg_connect *connect, PGconn *conn) {
         memmove(code, code + 7, strlen(code + 7) + 1);
         break; /* what looks like one further on may be the server's own words */
     }
-    fail(connect, sqlstate, text);
+    connect_fail(connect, sqlstate, text);
 }
 
 static void ignore_notice(void *arg, const PGresult *notice) {
@@ -75,7 +75,8 @@ static void ignore_notice(void *arg, const PGresult *notice) {
 }
 
 /* Waits until the socket is ready for what libpq wants. False: the deadline passed, or the engine is closing. */
-static bool wait_socket(struct pg_connect *connect, PGconn *conn, PostgresPollingStatusType wants, uint64_t until) {
+static bool connect_wait_socket(struct pg_connect *connect, PGconn *conn, PostgresPollingStatusType wants,
+                                uint64_t until) {
     for (;;) {
         uint64_t now = clock_ns();
         if (now >= until || atomic_load(&connect->abort))
@@ -89,16 +90,16 @@ static bool wait_socket(struct pg_connect *connect, PGconn *conn, PostgresPollin
 }
 
 /* The same, and says so when it fails. */
-static bool wait_until(struct pg_connect *connect, PGconn *conn, PostgresPollingStatusType wants, uint64_t until) {
-    if (wait_socket(connect, conn, wants, until))
+static bool connect_wait(struct pg_connect *connect, PGconn *conn, PostgresPollingStatusType wants, uint64_t until) {
+    if (connect_wait_socket(connect, conn, wants, until))
         return true;
-    fail(connect, "08001",
-         atomic_load(&connect->abort) ? "the database handle was closed while connecting"
-                                      : "timeout expired while connecting (connect_timeout_ns)");
+    connect_fail(connect, "08001",
+                 atomic_load(&connect->abort) ? "the database handle was closed while connecting"
+                                              : "timeout expired while connecting (connect_timeout_ns)");
     return false;
 }
 
-static PGconn *start(const struct pg_connect *connect) {
+static PGconn *connect_start(const struct pg_connect *connect) {
     /* The expanded dbname comes before what must hold whatever it says. */
     static const char *const keywords[] = {"fallback_application_name", "dbname", "client_encoding", "gssencmode",
                                            NULL};
@@ -109,22 +110,22 @@ static PGconn *start(const struct pg_connect *connect) {
 static bool connect_until(struct pg_connect *connect, PGconn *conn, uint64_t until) {
     PostgresPollingStatusType wants = PGRES_POLLING_WRITING;
     while (PQstatus(conn) != CONNECTION_BAD && wants != PGRES_POLLING_OK && wants != PGRES_POLLING_FAILED) {
-        if (!wait_until(connect, conn, wants, until))
+        if (!connect_wait(connect, conn, wants, until))
             return false;
         wants = PQconnectPoll(conn);
     }
     if (wants == PGRES_POLLING_OK)
         return true;
-    fail_with_libpq(connect, conn);
+    connect_fail_with_libpq(connect, conn);
     return false;
 }
 
 /* Settings that our codecs rely on. Only what the server reports otherwise costs a round trip. */
-static bool settle_session(struct pg_connect *connect, PGconn *conn, uint64_t until) {
+static bool connect_set_datestyle(struct pg_connect *connect, PGconn *conn, uint64_t until) {
     const char *datestyle = PQparameterStatus(conn, "DateStyle");
     const char *integer = PQparameterStatus(conn, "integer_datetimes");
     if (integer && strcmp(integer, "on") != 0) {
-        fail(connect, "0A000", "the server was built without integer_datetimes");
+        connect_fail(connect, "0A000", "the server was built without integer_datetimes");
         return false;
     }
     if (!datestyle || strncmp(datestyle, "ISO", 3) == 0)
@@ -132,20 +133,20 @@ static bool settle_session(struct pg_connect *connect, PGconn *conn, uint64_t un
     bool ok = PQsendQuery(conn, "set datestyle to iso");
     for (PGresult *result = NULL; ok; PQclear(result)) {
         while (ok && PQisBusy(conn))
-            ok = wait_until(connect, conn, PGRES_POLLING_READING, until) && PQconsumeInput(conn);
+            ok = connect_wait(connect, conn, PGRES_POLLING_READING, until) && PQconsumeInput(conn);
         if (!ok || !(result = PQgetResult(conn)))
             break;
         ok = PQresultStatus(result) == PGRES_COMMAND_OK;
     }
     if (!ok && !connect->message[0])
-        fail_with_libpq(connect, conn);
+        connect_fail_with_libpq(connect, conn);
     return ok;
 }
 
-static bool take_socket(struct pg_connect *connect, PGconn *conn) {
+static bool connect_take_socket(struct pg_connect *connect, PGconn *conn) {
     PQconsumeInput(conn);
     if (PQtransactionStatus(conn) != PQTRANS_IDLE || PQstatus(conn) != CONNECTION_OK) {
-        fail(connect, "08006", "the new connection was not idle");
+        connect_fail(connect, "08006", "the new connection was not idle");
         return false;
     }
     int fd = fcntl(PQsocket(conn), F_DUPFD_CLOEXEC, 0);
@@ -161,13 +162,13 @@ static bool take_socket(struct pg_connect *connect, PGconn *conn) {
     }
     char text[64];
     snprintf(text, sizeof text, "taking over the socket: %s", strerror(errno));
-    fail(connect, "08001", text);
+    connect_fail(connect, "08001", text);
     if (fd >= 0)
         close(fd);
     return false;
 }
 
-static bool take_session(struct pg_connect *connect, PGconn *conn) {
+static bool connect_take_tls(struct pg_connect *connect, PGconn *conn) {
     if (!PQsslInUse(conn))
         return true;
     const char *why;
@@ -176,7 +177,7 @@ static bool take_session(struct pg_connect *connect, PGconn *conn) {
         return true;
     close(connect->fd);
     connect->fd = -1;
-    fail(connect, "08001", why);
+    connect_fail(connect, "08001", why);
     return false;
 }
 
@@ -193,15 +194,15 @@ void pg_connect_run(struct pg_connect *connect) {
     connect->fd = -1;
     connect->tls = NULL;
     connect->message[0] = 0;
-    PGconn *conn = start(connect);
+    PGconn *conn = connect_start(connect);
     if (!conn) {
-        fail(connect, "53200", "out of memory");
+        connect_fail(connect, "53200", "out of memory");
         return;
     }
     PQsetErrorVerbosity(conn, PQERRORS_VERBOSE);
     PQsetNoticeReceiver(conn, ignore_notice, NULL);
-    bool taken = connect_until(connect, conn, until) && settle_session(connect, conn, until) &&
-                 take_socket(connect, conn) && take_session(connect, conn);
+    bool taken = connect_until(connect, conn, until) && connect_set_datestyle(connect, conn, until) &&
+                 connect_take_socket(connect, conn) && connect_take_tls(connect, conn);
     connect->server_pid = PQbackendPID(conn);
     if (!taken || !connect->tls)
         PQfinish(conn);

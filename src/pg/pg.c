@@ -9,7 +9,7 @@
  *   request.c     a query as protocol messages
  *   reply.c       what replies mean for their queries
  *   prepared.c    what is prepared on a connection, under which name
- *   info.c        what the server inferred of a statement
+ *   description.c what the server inferred of a statement
  *   attempt.c     attempts to connect: when they begin, how long they may take, which are detached
  *   connect.c     a blocking job: libpq connects, authenticates, and gives the socket away
  *   url.c         connection strings, of which no message quotes anything
@@ -52,8 +52,8 @@ static void pg_abandon(struct query *query, quring_status status) {
 
 /* ---- Open and close ---- */
 
-static void drop_info(void *backend) {
-    pg_info_drop(backend);
+static void drop_description(void *backend) {
+    pg_description_drop(backend);
 }
 
 static int check_options(struct quring_db *base, const char *url) {
@@ -80,7 +80,7 @@ static int pg_open(struct quring_db *base, const char *url) {
     int error = check_options(base, url);
     if (error)
         return error;
-    base->statements = statement_table_new(base->options.statement_count, STATEMENT_TEXT_BYTES, drop_info);
+    base->statements = statement_table_new(base->options.statement_count, STATEMENT_TEXT_BYTES, drop_description);
     if (!base->statements)
         return hub_error(base->hub, QURING_ENOMEM, "no memory for the database handle");
     error = pg_pool_open(&db->pool, base, url, &db->kept_bytes);

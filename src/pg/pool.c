@@ -37,7 +37,7 @@ static void pool_move(struct pg_pool *pool, enum pg_pool_state to) {
         timer_clear(ring, &pool->outage);
 }
 
-static void fail_waiting(struct pg_pool *pool, const struct pg_conn *why) {
+static void pool_fail_waiting(struct pg_pool *pool, const struct pg_conn *why) {
     queue_fail(&pool->db->queue, QURING_NOT_SENT, why->reason.sqlstate, why->reason.message);
 }
 
@@ -54,15 +54,15 @@ static void outage_fired(struct timer *timer) {
     }
     pool_move(pool, PG_POOL_TRYING);
     if (pool->last_down)
-        fail_waiting(pool, pool->last_down);
+        pool_fail_waiting(pool, pool->last_down);
 }
 
 /* With no connection, waiting queries end at once, or once they have waited long enough. */
-static void end_or_wait(struct pg_pool *pool, const struct pg_conn *why) {
+static void pool_end_or_wait(struct pg_pool *pool, const struct pg_conn *why) {
     if (pool->ready_count)
         return;
     if (pool->state == PG_POOL_TRYING || is_permanent(why->reason.sqlstate))
-        fail_waiting(pool, why);
+        pool_fail_waiting(pool, why);
     else if (pool->state == PG_POOL_UP)
         pool_move(pool, PG_POOL_OUTAGE);
 }
@@ -93,7 +93,7 @@ static bool is_lost(const struct pg_conn *conn) {
 }
 
 /* At most one connection may try while none is up: cancels the other pending attempts, keeping the earliest. */
-static void leave_one_trying(struct pg_pool *pool) {
+static void pool_leave_one_trying(struct pg_pool *pool) {
     struct pg_conn *kept = NULL;
     for (uint32_t i = 0; i < pool->conn_count; i++) {
         struct pg_conn *conn = &pool->conns[i];
@@ -109,11 +109,11 @@ static void leave_one_trying(struct pg_pool *pool) {
 }
 
 /* Starts or schedules attempts: for every connection that is down if one is up, else for a single one. */
-static void plan_attempts(struct pg_pool *pool) {
+static void pool_plan_attempts(struct pg_pool *pool) {
     if (pool->db->closing)
         return;
     if (!pool->ready_count)
-        leave_one_trying(pool);
+        pool_leave_one_trying(pool);
     bool trying = false;
     for (uint32_t i = 0; i < pool->conn_count; i++)
         trying |= is_trying(&pool->conns[i]);
@@ -137,7 +137,7 @@ static void conn_up(struct pg_conn *conn) {
     pool->db->counters.connect_count++;
     pool->db->counters.connection_count++;
     db_due(pool->db);
-    plan_attempts(pool);
+    pool_plan_attempts(pool);
 }
 
 static void conn_lost(struct pg_conn *conn) {
@@ -160,21 +160,21 @@ static void conn_down(struct pg_conn *conn) {
     conn->attempts++;
     db->server_pid = 0;
     if (is_lost(conn))
-        return; /* the rest of a transaction must not run outside it: admit_bound() ends what comes */
-    end_or_wait(pool, conn);
+        return; /* the rest of a transaction must not run outside it: pool_pool_admit_bound() ends what comes */
+    pool_end_or_wait(pool, conn);
     conn->was_up = false;
-    plan_attempts(pool);
+    pool_plan_attempts(pool);
 }
 
 static void conn_attempt_ended(struct pg_conn *conn) {
-    plan_attempts(pool_of(conn));
+    pool_plan_attempts(pool_of(conn));
 }
 
 static void conn_postponed(struct pg_conn *conn) {
     struct pg_pool *pool = pool_of(conn);
     pool->last_down = conn;
     conn->attempts++;
-    end_or_wait(pool, conn);
+    pool_end_or_wait(pool, conn);
     (void)retry_later(conn);
 }
 
@@ -206,7 +206,7 @@ static uint32_t conn_load(const struct pg_conn *conn) {
 }
 
 /* Gives a run of queries to the least loaded connection, up to the load of the next one. False: none takes any. */
-static bool admit_run(struct pg_pool *pool) {
+static bool pool_admit_run(struct pg_pool *pool) {
     uint32_t least = 0;
     uint32_t second = PG_LOAD_HELD_UP + pool->db->options.depth;
     for (uint32_t i = 1; i < pool->conn_count; i++) {
@@ -230,37 +230,37 @@ static bool admit_run(struct pg_pool *pool) {
     return true;
 }
 
-static void flush(struct pg_conn *conn) {
+static void conn_flush(struct pg_conn *conn) {
     if (buf_size(pg_conn_out(conn)) && pg_conn_sync(conn))
         pg_conn_flush(conn);
 }
 
-static void admit_bound(struct queue *queue, struct pg_conn *conn) {
+static void pool_admit_bound(struct queue *queue, struct pg_conn *conn) {
     struct query *query;
     if (base_unlikely(is_lost(conn)))
         queue_fail(queue, QURING_NOT_SENT, conn->reason.sqlstate, conn->reason.message);
     while (conn_room(conn) != PG_LOAD_NONE && (query = queue_take(queue)))
         pg_conn_send(conn, query);
-    flush(conn);
+    conn_flush(conn);
 }
 
-static void admit_shared(struct pg_pool *pool) {
+static void pool_admit_shared(struct pg_pool *pool) {
     if (!pool->ready_count)
         return;
     for (uint32_t i = 0; i < pool->conn_count; i++)
         pool->loads[i] = conn_load(&pool->conns[i]);
-    while (pool->db->queue.waiting_count && admit_run(pool))
+    while (pool->db->queue.waiting_count && pool_admit_run(pool))
         ;
     for (uint32_t i = 0; i < pool->conn_count; i++)
-        flush(&pool->conns[i]);
+        conn_flush(&pool->conns[i]);
 }
 
 void pg_pool_admit(struct pg_pool *pool, struct queue *queue) {
     PRE(queue->db == pool->db);
     if (queue->bound)
-        admit_bound(queue, queue->bound);
+        pool_admit_bound(queue, queue->bound);
     else
-        admit_shared(pool);
+        pool_admit_shared(pool);
 }
 
 /*
@@ -269,7 +269,7 @@ void pg_pool_admit(struct pg_pool *pool, struct queue *queue) {
  */
 void pg_pool_advance(struct pg_pool *pool) {
     for (uint32_t i = 0; base_unlikely(pool->db->hub->unsent_bytes != 0) && i < pool->conn_count; i++)
-        if (!pg_conn_settle_unsent(&pool->conns[i]))
+        if (!pg_conn_credit_unsent(&pool->conns[i]))
             db_due(pool->db);
     if (base_unlikely(pool->state != PG_POOL_UP && pool->ready_count))
         pool_move(pool, PG_POOL_UP);
@@ -287,20 +287,20 @@ void pg_pool_free(struct pg_pool *pool) {
     free(pool->conninfo);
 }
 
-static uint64_t seed(const struct pg_pool *pool) {
+static uint64_t pool_seed(const struct pg_pool *pool) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     return (uint64_t)now.tv_nsec * 0x9e3779b97f4a7c15u ^ (uint64_t)now.tv_sec ^ (uint64_t)(uintptr_t)pool;
 }
 
-static bool make_parts(struct pg_pool *pool, const char *url) {
+static bool pool_init(struct pg_pool *pool, const char *url) {
     pool->conninfo = strdup(url);
     pool->conns = calloc(pool->conn_count, sizeof *pool->conns);
     pool->loads = calloc(pool->conn_count, sizeof *pool->loads);
     pool->attempts = (struct pg_attempts){.conninfo = pool->conninfo,
                                           .connector = pg_current_connector(),
                                           .detached = pg_detached_new(),
-                                          .rng = {.state = seed(pool)}};
+                                          .rng = {.state = pool_seed(pool)}};
     if (!pool->attempts.detached || !pool->conninfo || !pool->conns || !pool->loads)
         return false;
     for (uint32_t i = 0; i < pool->conn_count; i++)
@@ -317,7 +317,7 @@ int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, ui
         return hub_error(db->hub, QURING_EFULL, "connection_count %u: the engine's own limit of sockets leaves fewer",
                          pool->conn_count);
     pool->socket_count = pool->conn_count;
-    if (!make_parts(pool, url)) {
+    if (!pool_init(pool, url)) {
         pg_pool_free(pool);
         return hub_error(db->hub, QURING_ENOMEM, "no memory for the database handle");
     }

@@ -42,7 +42,7 @@ void pg_prepared_end(struct pg_prepared_table *table) {
         if (table->places[i].state == PG_PREPARED_ABSENT)
             continue; /* writing would make the page resident */
         if (table->places[i].state == PG_PREPARED_READY)
-            pg_info_drop(table->places[i].info);
+            pg_description_drop(table->places[i].description);
         table->places[i] = (struct pg_prepared){.state = PG_PREPARED_ABSENT};
     }
 }
@@ -67,18 +67,18 @@ struct pg_prepared *pg_prepared_of(struct pg_prepared_table *table, const struct
  * parsed may have changed: a schema, a time zone in a constant. One that the caller prepared by hand is, as long as it
  * is there.
  */
-static bool has_shape(const struct pg_prepared_table *table, const struct pg_prepared *place,
-                      const struct query *query) {
-    if (base_likely(place->shape == table->shape))
+static bool is_of_current_epoch(const struct pg_prepared_table *table, const struct pg_prepared *place,
+                                const struct query *query) {
+    if (base_likely(place->plan_epoch == table->plan_epoch))
         return true;
-    return query->by_handle && (int32_t)(place->shape - table->forgotten) >= 0;
+    return query->by_handle && (int32_t)(place->plan_epoch - table->forgotten_epoch) >= 0;
 }
 
 /* A query that runs again because its plan was stale trusts no other query's plan either. */
 bool pg_prepared_is_usable(const struct pg_prepared_table *table, const struct pg_prepared *place,
                            const struct query *query) {
     return place->state == PG_PREPARED_READY && place->serial == query->statement->serial && !query->retried &&
-           has_shape(table, place, query);
+           is_of_current_epoch(table, place, query);
 }
 
 uint64_t pg_prepared_claim(struct pg_prepared_table *table, struct pg_prepared *place,
@@ -86,13 +86,13 @@ uint64_t pg_prepared_claim(struct pg_prepared_table *table, struct pg_prepared *
     uint64_t replaces = 0;
     if (place->state == PG_PREPARED_READY) {
         replaces = place->name;
-        pg_info_drop(place->info);
+        pg_description_drop(place->description);
     }
     prepared_move(place, PG_PREPARED_PENDING);
     place->serial = statement->serial;
     place->replaces = replaces;
     place->name = ++table->name_count;
-    place->shape = table->shape;
+    place->plan_epoch = table->plan_epoch;
     return place->name;
 }
 
@@ -100,28 +100,29 @@ uint64_t pg_prepared_claim(struct pg_prepared_table *table, struct pg_prepared *
  * The database handle keeps the newest inference of a text, so that connections that agree share one. NULL: this one is too
  * large to be kept.
  */
-static struct pg_info *share_info(struct quring_statement *statement, struct pg_info *info, uint64_t *kept_bytes) {
-    struct pg_info *known = statement->backend;
-    if (known && pg_info_equal(known, info))
-        return pg_info_hold(known);
-    pg_info_drop(known);
+static struct pg_description *share_description(struct quring_statement *statement, struct pg_description *description,
+                                                uint64_t *kept_bytes) {
+    struct pg_description *known = statement->backend;
+    if (known && pg_description_equal(known, description))
+        return pg_description_hold(known);
+    pg_description_drop(known);
     statement->backend = NULL;
-    if (!pg_info_keep(info, kept_bytes))
+    if (!pg_description_keep(description, kept_bytes))
         return NULL;
-    statement->backend = pg_info_hold(info);
-    return pg_info_hold(info);
+    statement->backend = pg_description_hold(description);
+    return pg_description_hold(description);
 }
 
 /* What has no description is stale. So is what was to be closed, when that may have been skipped. */
-void pg_prepared_settle(struct pg_prepared *place, struct quring_statement *statement, struct pg_info *info,
-                        uint64_t *kept_bytes) {
+void pg_prepared_settle(struct pg_prepared *place, struct quring_statement *statement,
+                        struct pg_description *description, uint64_t *kept_bytes) {
     PRE(place->state == PG_PREPARED_PENDING);
     uint64_t replaced = place->replaces;
-    prepared_move(place, info || replaced ? PG_PREPARED_READY : PG_PREPARED_ABSENT);
-    place->info = info ? share_info(statement, info, kept_bytes) : NULL;
-    if (!place->info)
+    prepared_move(place, description || replaced ? PG_PREPARED_READY : PG_PREPARED_ABSENT);
+    place->description = description ? share_description(statement, description, kept_bytes) : NULL;
+    if (!place->description)
         place->serial = 0;
-    if (!info)
+    if (!description)
         place->name = replaced;
 }
 
@@ -131,7 +132,7 @@ void pg_prepared_refuse(struct pg_prepared *place, const struct quring_statement
 }
 
 void pg_prepared_outdate(struct pg_prepared_table *table) {
-    table->shape++;
+    table->plan_epoch++;
     table->changed = true;
 }
 
@@ -148,15 +149,15 @@ void pg_prepared_take_effect(struct pg_prepared_table *table, enum statement_eff
     case EFFECT_FORGETS:
         pg_prepared_outdate(table);
         if (effect == EFFECT_FORGETS)
-            table->forgotten = table->shape;
+            table->forgotten_epoch = table->plan_epoch;
         break;
     case EFFECT_COMMITS:
     case EFFECT_ENDS:
-        table->shape += table->changed;
+        table->plan_epoch += table->changed;
         table->changed = false;
         break;
     case EFFECT_GOES_BACK:
-        table->shape += table->changed;
+        table->plan_epoch += table->changed;
         break;
     }
 }

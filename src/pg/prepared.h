@@ -17,19 +17,19 @@
 #define QURING_PG_PREPARED_H
 
 #include "core/query.h"
-#include "pg/info.h"
+#include "pg/description.h"
 
 enum pg_prepared_state { PG_PREPARED_ABSENT, PG_PREPARED_PENDING, PG_PREPARED_READY };
 
 struct pg_prepared {
     uint64_t serial;
     union {
-        struct pg_info *info; /* held, while READY; may be NULL when it is stale */
-        uint64_t replaces;    /* the name that this one's request closes, while PENDING; 0: none */
+        struct pg_description *description; /* held, while READY; may be NULL when it is stale */
+        uint64_t replaces;                  /* the name that this one's request closes, while PENDING; 0: none */
     };
-    uint64_t name;  /* on the server: see pg_prepared_begin() */
-    uint32_t shape; /* of the connection when it was parsed */
-    uint8_t state;  /* enum pg_prepared_state */
+    uint64_t name;       /* on the server: see pg_prepared_begin() */
+    uint32_t plan_epoch; /* the connection's when it was parsed */
+    uint8_t state;       /* enum pg_prepared_state */
 };
 
 enum { PG_NAME_PREFIX_BYTES = 17, PG_NAME_BYTES = PG_NAME_PREFIX_BYTES + 16 + 1 };
@@ -41,9 +41,9 @@ struct pg_prepared_table {
     char name[PG_NAME_BYTES]; /* begins with what all names of this connection begin with */
     uint64_t name_count;      /* given out on this connection */
     /* of a bound connection, as told by the texts of what was sent, and by ParameterStatus */
-    uint32_t shape;     /* counts what may change what Parse sees; plans from before are not used */
-    uint32_t forgotten; /* the shape at which the server last forgot all that was prepared */
-    bool changed;       /* something did, since the last transaction's end */
+    uint32_t plan_epoch;      /* counts what may change what Parse sees: plans of earlier epochs are not used */
+    uint32_t forgotten_epoch; /* the plan_epoch at which the server last forgot all that was prepared */
+    bool changed;             /* something did, since the last transaction's end */
 };
 
 /* False: no memory. */
@@ -80,11 +80,11 @@ uint64_t pg_prepared_claim(struct pg_prepared_table *table, struct pg_prepared *
                            const struct quring_statement *statement);
 
 /*
- * PENDING -> READY or ABSENT, at the sync point of the request that parsed it. `info` NULL: it was not described. Descriptions
- * that are kept count in `kept_bytes`.
+ * PENDING -> READY or ABSENT, at the sync point of the request that parsed it. `description` NULL: it was not described.
+ * A description that is kept counts in `kept_bytes`.
  */
-void pg_prepared_settle(struct pg_prepared *place, struct quring_statement *statement, struct pg_info *info,
-                        uint64_t *kept_bytes);
+void pg_prepared_settle(struct pg_prepared *place, struct quring_statement *statement,
+                        struct pg_description *description, uint64_t *kept_bytes);
 
 /* The server refused its plan: the next request for it closes it and parses anew. */
 void pg_prepared_refuse(struct pg_prepared *place, const struct quring_statement *statement);

@@ -55,7 +55,7 @@ static void check_commit(struct pg_request *request, const struct wire_event *ev
 
 /* A server says otherwise at Bind, in an error. */
 static bool took_its_parameters(struct pg_conn *conn, const struct pg_request *request) {
-    if (base_likely(!request->described || request->info->param_count == request->param_count))
+    if (base_likely(!request->described || request->description->param_count == request->param_count))
         return true;
     pg_conn_break(conn, QURING_PROTOCOL, "08P01",
                   "a statement was carried out whose ParameterDescription has another count than its parameters");
@@ -67,7 +67,7 @@ void pg_reply_complete(struct pg_conn *conn, struct pg_request *request, const s
         return;
     request->outcome = PG_COMPLETED;
     if (base_unlikely(!tag_is_plain(event))) {
-        request->unforeseen = true;
+        request->may_have_ended = true;
         if (request->statement)
             check_commit(request, event);
     }
@@ -104,7 +104,7 @@ static bool is_stale(const struct pg_request *request, const struct wire_event *
     return kept && (gone || is_class(error, "22") || is_class(error, "42"));
 }
 
-static enum pg_outcome failure(const struct pg_request *request, const struct wire_event *event) {
+static enum pg_outcome reply_failure(const struct pg_request *request, const struct wire_event *event) {
     const struct wire_error *error = &event->error;
     if (is_sqlstate(error, "40003") ||
         is_sqlstate(error, "08007")) /* statement completion, transaction resolution unknown */
@@ -119,7 +119,7 @@ static enum pg_outcome failure(const struct pg_request *request, const struct wi
 void pg_reply_error(struct pg_request *request, const struct wire_event *event) {
     const struct wire_error *error = &event->error;
     request->plan_refused = is_stale(request, event);
-    request->outcome = (uint8_t)failure(request, event);
+    request->outcome = (uint8_t)reply_failure(request, event);
     if (!request->query)
         return;
     result_clear_rows(&request->query->result);
@@ -172,17 +172,17 @@ void pg_query_restart(struct query *query) {
  * Whether this member runs again: its plan was stale before anything ran, or all of its group was undone and it was not
  * to blame. On a bound connection it may not fall behind those that were sent after it.
  */
-static bool runs_again(const struct pg_conn *conn, const struct wire_event *ready, enum group_outcome outcome,
+static bool must_rerun(const struct pg_conn *conn, const struct wire_event *ready, enum group_outcome outcome,
                        const struct pg_request *request) {
     if (!request->query || outcome >= GROUP_UNKNOWN)
         return false;
     if (request->outcome != PG_FAILED_STALE)
         return outcome == GROUP_UNDONE && request->outcome != PG_FAILED && request->outcome != PG_FAILED_IN_DOUBT;
-    bool followed = pg_conn_is_bound(conn) && conn->session.next > ready->request + 1;
-    return !request->query->retried && !followed && ready->transaction == 'I';
+    bool has_successors = pg_conn_is_bound(conn) && conn->session.next > ready->request + 1;
+    return !request->query->retried && !has_successors && ready->transaction == 'I';
 }
 
-static void finish_in_doubt(struct query *query, const struct pg_request *request, enum group_outcome outcome) {
+static void reply_finish_in_doubt(struct query *query, const struct pg_request *request, enum group_outcome outcome) {
     if (request->outcome == PG_FAILED_AT_COMMIT || request->outcome == PG_FAILED_IN_DOUBT)
         query_finish(query, QURING_IN_DOUBT);
     else if (pg_request_failed(request))
@@ -192,7 +192,7 @@ static void finish_in_doubt(struct query *query, const struct pg_request *reques
 }
 
 /* In the words that SQLite's queries have, too. Notices end the connection, and their query with it. */
-static void finish_over_limit(struct query *query, enum pg_limit limit) {
+static void reply_finish_over_limit(struct query *query, enum pg_limit limit) {
     const quring_db_options *options = &query->queue->db->options;
     if (limit == PG_LIMIT_MEMORY)
         query_fail(query, QURING_LIMIT, "53200", "out of memory for the result's rows");
@@ -207,33 +207,33 @@ static void finish_over_limit(struct query *query, enum pg_limit limit) {
                    (unsigned long long)options->result_bytes);
 }
 
-static void finish(struct pg_request *request, enum group_outcome outcome) {
+static void reply_finish(struct pg_request *request, enum group_outcome outcome) {
     struct query *query = request->query;
     request->query = NULL;
     if (!query)
         return;
     if (base_unlikely(outcome >= GROUP_UNKNOWN))
-        finish_in_doubt(query, request, outcome);
+        reply_finish_in_doubt(query, request, outcome);
     else if (base_likely(!pg_request_failed(request) && !request->limit))
         query_finish(query, QURING_OK);
     else if (pg_request_failed(request))
         query_finish(query, QURING_SERVER_ERROR);
     else
-        finish_over_limit(query, (enum pg_limit)request->limit);
+        reply_finish_over_limit(query, (enum pg_limit)request->limit);
 }
 
-static enum group_outcome settle_group(struct pg_conn *conn, const struct wire_event *ready) {
+static enum group_outcome settle_members(struct pg_conn *conn, const struct wire_event *ready) {
     bool several = ready->request > ready->first;
     enum group_outcome outcome = GROUP_DONE;
     for (uint64_t r = ready->first; r <= ready->request; r++) {
         struct pg_request *request = pg_conn_request(conn, r);
         if (base_unlikely(request->kind == PG_REQUEST_NAMED || request->plan_refused))
             pg_request_settle(conn, request);
-        if (base_likely(!pg_request_failed(request) && !request->unforeseen))
+        if (base_likely(!pg_request_failed(request) && !request->may_have_ended))
             continue;
         if (request->outcome == PG_FAILED_IN_DOUBT)
             outcome = GROUP_UNKNOWN;
-        else if (several && request->unforeseen)
+        else if (several && request->may_have_ended)
             outcome = GROUP_ENDED;
         else if (several && outcome == GROUP_DONE)
             outcome = GROUP_UNDONE;
@@ -243,7 +243,7 @@ static enum group_outcome settle_group(struct pg_conn *conn, const struct wire_e
 }
 
 /* Backwards, for each goes to the front of the line. */
-static void run_again(struct pg_conn *conn, const struct wire_event *ready) {
+static void rerun_members(struct pg_conn *conn, const struct wire_event *ready) {
     for (uint64_t r = ready->request + 1; r-- > ready->first;) {
         struct query *query = pg_conn_request(conn, r)->query;
         if (!query)
@@ -255,19 +255,19 @@ static void run_again(struct pg_conn *conn, const struct wire_event *ready) {
 }
 
 void pg_reply_ready(struct pg_conn *conn, const struct wire_event *ready) {
-    enum group_outcome outcome = settle_group(conn, ready);
+    enum group_outcome outcome = settle_members(conn, ready);
     bool again = false;
     for (uint64_t r = ready->first; r <= ready->request; r++) {
         struct pg_request *request = pg_conn_request(conn, r);
         bool well = outcome == GROUP_DONE && !request->plan_refused;
-        if (base_likely(well || !runs_again(conn, ready, outcome, request)))
-            finish(request, outcome);
+        if (base_likely(well || !must_rerun(conn, ready, outcome, request)))
+            reply_finish(request, outcome);
         else
             again = true;
         pg_request_drop(request);
     }
     if (base_unlikely(again))
-        run_again(conn, ready);
+        rerun_members(conn, ready);
     conn->settled = ready->request + 1;
     conn->async_bytes = 0;
     if (base_unlikely(outcome == GROUP_OPEN))

@@ -8,24 +8,27 @@
 #include "pg/conn.h"
 #include "value/value.h"
 
-/* `info` NULL: parameters and results as text. */
-static void put_bind(struct pg_conn *conn, const char *name, const struct query *query, const struct pg_info *info) {
+/* `description` NULL: parameters and results as text. */
+static void put_bind(struct pg_conn *conn, const char *name, const struct query *query,
+                     const struct pg_description *description) {
     struct buf *out = pg_conn_out(conn);
     struct wire_bind bind;
     uint32_t count = query->param_count;
     wire_bind_begin(out, &bind, name, (uint16_t)count);
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t oid = info && i < info->param_count ? info->param_oids[i] : 0;
+        uint32_t oid = description && i < description->param_count ? description->param_oids[i] : 0;
         wire_bind_format(out, &bind, (uint16_t)i, value_put_param(out, &query->params[i], oid));
     }
-    wire_bind_end(out, &bind, info ? info->formats : NULL, info && !conn->text_only ? info->format_count : 0);
+    wire_bind_end(out, &bind, description ? description->formats : NULL,
+                  description && !conn->text_only ? description->format_count : 0);
     wire_put_execute(out);
 }
 
 static uint8_t put_bound(struct pg_conn *conn, struct query *query, const struct pg_prepared *prepared) {
-    put_bind(conn, pg_prepared_name(&conn->prepared, prepared->name), query, prepared->info);
-    if (prepared->info->columns)
-        result_set_columns(&query->result, prepared->info->columns, conn->text_only ? RESULT_TEXT : RESULT_BINARY);
+    put_bind(conn, pg_prepared_name(&conn->prepared, prepared->name), query, prepared->description);
+    if (prepared->description->columns)
+        result_set_columns(&query->result, prepared->description->columns,
+                           conn->text_only ? RESULT_TEXT : RESULT_BINARY);
     return WIRE_EXECUTE;
 }
 
@@ -57,7 +60,7 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_requ
     if (prepared && pg_prepared_is_usable(&conn->prepared, prepared, query)) {
         request->kind = PG_REQUEST_BOUND;
         steps = put_bound(conn, query, prepared);
-        column_count = prepared->info->column_count;
+        column_count = prepared->description->column_count;
     } else if (prepared && prepared->state != PG_PREPARED_PENDING) {
         request->kind = PG_REQUEST_NAMED;
         steps = put_named(conn, query, prepared);
@@ -90,7 +93,7 @@ void pg_request_settle(struct pg_conn *conn, struct pg_request *request) {
     struct pg_prepared *place = pg_prepared_of(&conn->prepared, request->statement);
     if (request->kind == PG_REQUEST_NAMED) {
         PRE(place->name == request->name);
-        pg_prepared_settle(place, request->statement, request->described ? request->info : NULL,
+        pg_prepared_settle(place, request->statement, request->described ? request->description : NULL,
                            conn->config->kept_bytes);
     }
     if (request->plan_refused && request->kind != PG_REQUEST_UNNAMED)
@@ -98,8 +101,8 @@ void pg_request_settle(struct pg_conn *conn, struct pg_request *request) {
 }
 
 void pg_request_drop(struct pg_request *request) {
-    pg_info_drop(request->info);
-    request->info = NULL;
+    pg_description_drop(request->description);
+    request->description = NULL;
     if (request->statement)
         statement_drop(request->statement);
     request->statement = NULL;

@@ -53,16 +53,16 @@ struct pg_request {
     struct query *query;                /* NULL once abandoned, and of what quring asks for itself */
     const struct pg_request_ops *ops;   /* NULL: a user's query */
     struct quring_statement *statement; /* held; NULL when it has ops */
-    struct pg_info *info;               /* held: what a Describe in this request said so far */
+    struct pg_description *description; /* held: what a Describe in this request said so far */
     uint64_t first_byte;  /* in the stream; under TLS, of the ciphertext it is in, shared by a turn's requests */
     uint64_t name;        /* NAMED: what it is prepared as */
     uint8_t kind;         /* enum pg_request_kind */
     uint8_t outcome;      /* enum pg_outcome */
     uint8_t limit;        /* enum pg_limit */
     uint16_t param_count; /* that were bound, where the request describes */
-    bool described;       /* `info` is complete */
+    bool described;       /* `description` is complete */
     bool plan_refused;    /* the plan may be to blame for the failure: it is not used any more */
-    bool unforeseen;      /* its command tag is of a statement that may have ended its transaction */
+    bool may_have_ended;  /* its command tag is one of a statement that may end a transaction */
 };
 
 static inline bool pg_request_failed(const struct pg_request *request) {

@@ -17,7 +17,7 @@ struct pg_tls {
 };
 
 /* Bytes that OpenSSL, or the kernel, holds already would be lost to us. */
-static const char *why_not(SSL *ssl) {
+static const char *tls_refusal(SSL *ssl) {
     if (!ssl)
         return "the TLS library of libpq is not OpenSSL";
     if (SSL_has_pending(ssl) || SSL_get_read_ahead(ssl))
@@ -29,7 +29,7 @@ static const char *why_not(SSL *ssl) {
 
 struct pg_tls *pg_tls_open(PGconn *conn, const char **why) {
     SSL *ssl = PQsslStruct(conn, "OpenSSL");
-    *why = why_not(ssl);
+    *why = tls_refusal(ssl);
     if (*why)
         return NULL;
     struct pg_tls *tls = calloc(1, sizeof *tls);
@@ -57,7 +57,7 @@ void pg_tls_close(struct pg_tls *tls) {
     free(tls);
 }
 
-static const char *error_text(struct pg_tls *tls, int result) {
+static const char *tls_error_text(struct pg_tls *tls, int result) {
     if (SSL_get_error(tls->ssl, result) == SSL_ERROR_ZERO_RETURN)
         return "the server closed the TLS session";
     const char *reason = ERR_reason_error_string(ERR_peek_last_error());
@@ -88,13 +88,13 @@ bool pg_tls_receive(struct pg_tls *tls, const uint8_t *bytes, size_t size, struc
         } else if (SSL_get_error(tls->ssl, result) == SSL_ERROR_WANT_READ) {
             return true;
         } else {
-            *why = error_text(tls, result);
+            *why = tls_error_text(tls, result);
             return false;
         }
     }
 }
 
-static bool move_output(struct pg_tls *tls, struct buf *out) {
+static bool tls_move_output(struct pg_tls *tls, struct buf *out) {
     size_t pending = BIO_ctrl_pending(tls->out);
     if (pending == 0)
         return true;
@@ -110,19 +110,19 @@ bool pg_tls_seal(struct pg_tls *tls, struct buf *plain, struct buf *out) {
     while (buf_size(plain)) {
         int chunk = buf_size(plain) < RECORD_BYTES ? (int)buf_size(plain) : RECORD_BYTES;
         int written = SSL_write(tls->ssl, buf_head(plain), chunk);
-        if (written <= 0 || !move_output(tls, out))
+        if (written <= 0 || !tls_move_output(tls, out))
             return false;
         buf_consume(plain, (size_t)written);
     }
     buf_reset(plain, PLAIN_KEEP_BYTES);
-    return move_output(tls, out);
+    return tls_move_output(tls, out);
 }
 
 void pg_tls_end(struct pg_tls *tls, struct buf *plain, struct buf *out) {
     if (!pg_tls_seal(tls, plain, out))
         return;
     (void)SSL_shutdown(tls->ssl);
-    (void)move_output(tls, out);
+    (void)tls_move_output(tls, out);
 }
 
 bool pg_tls_has_output(const struct pg_tls *tls) {

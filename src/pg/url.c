@@ -56,13 +56,13 @@ static bool is_off(const char *value) {
     return *value == 0;
 }
 
-static int refuse(char *message, size_t size, int error, const char *why) {
+static int url_refuse(char *message, size_t size, int error, const char *why) {
     snprintf(message, size, "%s", why);
     return error;
 }
 
 /* libpq's words but for what they quote: from the first quotation mark to the last, for a password may hold some. */
-static int unreadable(char *message, size_t size, const char *why) {
+static int url_unreadable(char *message, size_t size, const char *why) {
     const char *first = strchr(why, '"'), *last = strrchr(why, '"');
     const char *rest = last ? last + 1 : "";
     snprintf(message, size, "libpq can't read this connection string: %.*s%s%.*s", (int)strcspn(why, "\"\n"), why,
@@ -76,21 +76,21 @@ static bool holds_password(const PQconninfoOption *option) {
     return !may && (strcasestr(option->val, "password=") || strcasestr(option->val, "pwd="));
 }
 
-static int check_option(const PQconninfoOption *option, uint64_t *connect_timeout_ns, char *message, size_t size) {
+static int url_check_option(const PQconninfoOption *option, uint64_t *connect_timeout_ns, char *message, size_t size) {
     const char *value = option->val;
     if (holds_password(option))
-        return refuse(
+        return url_refuse(
             message, size, QURING_EURL,
             "a setting other than the password has a password in it: between settings stands a space, in a URL ? "
             "before the first and & before others");
     if (strcmp(option->keyword, "port") == 0 && !is_port_list(value))
-        return refuse(
+        return url_refuse(
             message, size, QURING_EURL,
             "the port is no number from 1 to 65535 (in a password, write @ / : ? # % as %40 %2F %3A %3F %23 %25)");
     if (strcmp(option->keyword, "gssencmode") == 0 && strcmp(value, "require") == 0)
-        return refuse(message, size, QURING_EUNSUPPORTED, "gssencmode=require: GSS encryption does not work here");
+        return url_refuse(message, size, QURING_EUNSUPPORTED, "gssencmode=require: GSS encryption does not work here");
     if (strcmp(option->keyword, "replication") == 0 && !is_off(value))
-        return refuse(message, size, QURING_EUNSUPPORTED, "replication connections do not work here");
+        return url_refuse(message, size, QURING_EUNSUPPORTED, "replication connections do not work here");
     if (strcmp(option->keyword, "connect_timeout") == 0 && !*connect_timeout_ns && atoi(value) > 0)
         *connect_timeout_ns = (uint64_t)atoi(value) * 1000000000u;
     return 0;
@@ -99,14 +99,15 @@ static int check_option(const PQconninfoOption *option, uint64_t *connect_timeou
 int pg_url_check(const char *url, uint64_t *connect_timeout_ns, char *message, size_t size) {
     char *why = NULL;
     if (is_ambiguous(url))
-        return refuse(message, size, QURING_EURL,
-                      "this URL has more than one @, or one behind a /: in a user name, a password or a database name "
-                      "write @ / : ? # % as %40 %2F %3A %3F %23 %25");
+        return url_refuse(
+            message, size, QURING_EURL,
+            "this URL has more than one @, or one behind a /: in a user name, a password or a database name "
+            "write @ / : ? # % as %40 %2F %3A %3F %23 %25");
     PQconninfoOption *options = PQconninfoParse(url, &why);
-    int error = options ? 0 : why ? unreadable(message, size, why) : QURING_ENOMEM;
+    int error = options ? 0 : why ? url_unreadable(message, size, why) : QURING_ENOMEM;
     for (const PQconninfoOption *option = options; option && option->keyword && !error; option++)
         if (option->val)
-            error = check_option(option, connect_timeout_ns, message, size);
+            error = url_check_option(option, connect_timeout_ns, message, size);
     PQconninfoFree(options);
     PQfreemem(why);
     return error;

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* What the server inferred of a statement: its parameters' types and its columns. Shared by all connections that agree. */
+#ifndef QURING_PG_DESCRIPTION_H
+#define QURING_PG_DESCRIPTION_H
+
+#include "core/columns.h"
+#include "wire/session.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct pg_description {
+    uint32_t references;
+    size_t bytes;         /* of all of it, columns included */
+    uint64_t *kept_bytes; /* counts them, once it is kept beyond its query; NULL before */
+    uint16_t param_count;
+    uint16_t format_count; /* of result formats in Bind: 0 all text, 1 for all columns, or one a column */
+    int32_t column_count;  /* or WIRE_NO_ROWS */
+    uint16_t *formats;
+    struct columns *columns; /* held; NULL when the statement returns no rows */
+    uint32_t param_oids[];
+};
+
+enum {
+    PG_DESCRIPTION_BYTES = 256 * 1024,
+    PG_DESCRIPTION_KEPT_BYTES = 16 << 20
+}; /* kept: of one, and of a handle's together */
+
+struct pg_description *pg_description_new(const struct wire_parameters *parameters);
+/* Takes the columns of a RowDescription; NULL of NoData. False: no memory. */
+bool pg_description_set_columns(struct pg_description *description, const struct wire_columns *columns);
+struct pg_description *pg_description_hold(struct pg_description *description);
+void pg_description_drop(struct pg_description *description); /* NULL is allowed */
+/* Counts it in `kept_bytes` until it is freed. False: it is too large, or PG_DESCRIPTION_KEPT_BYTES are there. */
+bool pg_description_keep(struct pg_description *description, uint64_t *kept_bytes);
+bool pg_description_equal(const struct pg_description *a, const struct pg_description *b);
+
+#endif
