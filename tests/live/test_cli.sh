@@ -575,6 +575,10 @@ print(sorted(kinds), failed == sum(map(int, kinds.values())))
 END
 )" "['42703', '42P01'] True"
     printf 'select * from nosuch;\n' >"$WORK/s.sql"
+    if [[ $backend == sqlite ]]; then # the scheme of a URL is the same in capitals
+        run "$QURING" bench "SQLITE${url#sqlite}" -n 10 --json
+        check "$name: capitals" is "$(json "j['connections'], j['depth']")" "(2, 256)"
+    fi
     fails "$name: hopeless" 1 "all of them" "$QURING" bench "$url" -f "$WORK/s.sql" -T 60
     printf 'select 1;\n\\sleep 1\n' >"$WORK/s.sql"
     wrong "s.sql:2: \\sleep is not supported" bench "$url" -f "$WORK/s.sql"

@@ -6,11 +6,12 @@
 #include "cli/common/stop.h"
 
 #include <string.h>
+#include <strings.h>
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
 bool cli_client_url_is_sqlite(const char *url) {
-    return strncmp(url, "sqlite:", 7) == 0;
+    return strncasecmp(url, "sqlite:", 7) == 0;
 }
 
 static int open_failed(const struct cli_client *client, const char *command, int error) {
