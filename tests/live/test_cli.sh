@@ -437,6 +437,11 @@ test_run_pg() {
     check "detail and hint" has "$err" $'detail: because\nhint: try'
     gives "function" 0 $'f\n3\n' "$QURING" run "$PG" -c "create function cli_f() returns int language sql
         begin atomic select 1; select case when true then 3 end; end; select cli_f() as f"
+    gives "a stored statement's own placeholders" 0 $'n\n42\n\nn\n6\n\nn\n8\n' "$QURING" run "$PG" --param 7 -c "
+        prepare cli_s (int) as select \$1 + 1 as n; execute cli_s(41);
+        create function cli_g(int) returns int language sql begin atomic select \$1 - 1; end;
+        create or replace function cli_h(int) returns int language sql return \$1 + 1;
+        select cli_g(\$1::int) as n; select cli_h(\$1::int) as n"
     gives "session" 0 $'x\nfrom here\n' "$QURING" run "$PG" -c "set application_name = 'from here';
         create temp table s as select current_setting('application_name') as x; select * from s"
     fails "copy" 1 "COPY" "$QURING" run "$PG" -c "copy cli_t from stdin"

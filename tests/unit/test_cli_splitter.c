@@ -178,6 +178,17 @@ Test(splitter, placeholders) {
     expect_both("select $2, $11, $3", "1:select $2, $11, $3 [11]|");
     expect_both("select '$9', \"$8\" /* $7 */ -- $6\n, $1", "1:select '$9', \"$8\" /* $7 */ -- $6\n, $1 [1]|");
     expect_both("select $1; select 2", "1:select $1 [1]|1:select 2|");
+    expect(false, "prepare s as select $1; select $2; prepare(a); x",
+           "1:prepare s as select $1|1:select $2 [2]|1:prepare(a)|1:x|");
+    expect(false, "/* c */ PREPARE s (int) as insert into t values ($1); x",
+           "1:/* c */ PREPARE s (int) as insert into t values ($1)|1:x|");
+    expect(false, "create function f(int) returns int language sql begin atomic select $1; end; select $1",
+           "1:create function f(int) returns int language sql begin atomic select $1; end|1:select $1 [1]|");
+    expect(false, "create function f(int) returns int language sql return $1 + 1", /* no body of several statements */
+           "1:create function f(int) returns int language sql return $1 + 1|");
+    expect(false, "explain select $1; create table prepare as select $2",
+           "1:explain select $1 [1]|1:create table prepare as select $2 [2]|");
+    expect(true, "prepare s as select $1", "1:prepare s as select $1 [1]|"); /* SQLite has none */
     expect_both("select $99999999999999999999", "1:select $99999999999999999999 [9999999]|");
 }
 

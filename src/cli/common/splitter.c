@@ -11,6 +11,7 @@ enum head {
     HEAD_CREATE,  /* CREATE, and TEMP, OR, REPLACE after it */
     HEAD_TRIGGER, /* SQLite: CREATE TRIGGER */
     HEAD_ROUTINE, /* PostgreSQL: CREATE FUNCTION, CREATE PROCEDURE */
+    HEAD_PREPARE, /* PostgreSQL */
     HEAD_OTHER
 };
 
@@ -102,6 +103,8 @@ static uint8_t head_after(const struct cli_splitter *s) {
     case HEAD_START:
         if (cli_lexer_word_is(lexer, "create"))
             return HEAD_CREATE;
+        if (!lexer->sqlite && cli_lexer_word_is(lexer, "prepare"))
+            return HEAD_PREPARE;
         return lexer->sqlite && cli_lexer_word_is(lexer, "explain") ? HEAD_EXPLAIN : HEAD_OTHER;
     case HEAD_EXPLAIN: /* EXPLAIN QUERY PLAN CREATE … */
         if (cli_lexer_word_is(lexer, "create"))
@@ -165,6 +168,11 @@ static bool on_semicolon(struct cli_splitter *s) {
 
 /* ---- Statements ------------------------------------------------------------------------------------------------- */
 
+/* The body of PREPARE or of a routine is only stored: its $1 is for EXECUTE, or is the routine's first argument. */
+static bool holds_own_params(const struct cli_splitter *s) {
+    return s->head == HEAD_PREPARE || s->head == HEAD_ROUTINE;
+}
+
 /* data[start..end) without white space at its end, NUL-terminated. False: there is no word in it. */
 static bool give(struct cli_splitter *s, size_t end, struct cli_statement *statement) {
     if (s->first_line == 0)
@@ -178,7 +186,7 @@ static bool give(struct cli_splitter *s, size_t end, struct cli_statement *state
         .size = end - s->start,
         .line = s->first_line,
         .text_line = s->text_line,
-        .param_max = s->lexer.param_max,
+        .param_max = holds_own_params(s) ? 0 : s->lexer.param_max,
     };
     return true;
 }
