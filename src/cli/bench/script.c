@@ -73,27 +73,21 @@ static bool parse_backslash(struct cli_script *script, const struct cli_statemen
 
 /* ---- Statements -------------------------------------------------------------------------------------------------- */
 
-static uint64_t line_of(const struct cli_statement *statement, size_t at) {
-    uint64_t line = statement->text_line;
-    for (size_t i = 0; i < at; i++)
-        line += statement->text[i] == '\n';
-    return line;
-}
-
 /* A ":name" whose name is at `at` becomes $n. Each gets its own $n, for the server may want each of another type. */
 static bool put_param(struct cli_script *script, struct cli_command *command, const struct cli_statement *statement,
                       size_t at, size_t size, struct cli_out *sql) {
     const char *name = statement->text + at;
     int variable = cli_variables_find(&script->variables, name, size);
     if (variable < 0)
-        return fail(script, line_of(statement, at), ":%.*s is not set; \\set it first", (int)(size < 40 ? size : 40),
-                    name);
+        return fail(script, cli_statement_line(statement, at), ":%.*s is not set; \\set it first",
+                    (int)(size < 40 ? size : 40), name);
     if (script->variables.variable[variable].constant) {
         cli_out_format(sql, "%lld", (long long)script->variables.variable[variable].value.integer);
         return true;
     }
     if (command->param_count == CLI_SCRIPT_PARAM_MAX)
-        return fail(script, line_of(statement, at), "more than %d variables in one statement", CLI_SCRIPT_PARAM_MAX);
+        return fail(script, cli_statement_line(statement, at), "more than %d variables in one statement",
+                    CLI_SCRIPT_PARAM_MAX);
     command->params[command->param_count++] = (uint8_t)variable;
     cli_out_format(sql, "$%u", command->param_count);
     return true;
@@ -106,7 +100,7 @@ static bool put_sql(struct cli_script *script, struct cli_command *command, cons
     for (size_t i = 0; i < statement->size; i++) {
         unsigned found = cli_lexer_step(&lexer, (unsigned char)statement->text[i]);
         if (found & CLI_LEX_FOUND_BACKSLASH)
-            return fail(script, line_of(statement, i),
+            return fail(script, cli_statement_line(statement, i),
                         "a backslash inside a statement; does the one before it end with ;?");
         size_t size = cli_name_size(statement->text + i + 1, statement->size - i - 1);
         bool cast = i > 0 && statement->text[i - 1] == ':';

@@ -39,6 +39,8 @@ void cli_notices_show(const quring_result *result);
 void cli_failure_say(const char *where, const quring_done *done);
 /* The same for a statement of a text: with its lines, and a caret where the database says it went wrong. */
 void cli_failure_show(const char *where, const quring_done *done, const struct cli_statement *statement);
+/* The line that an error is on: that of its position or, where the database names none, of the statement's first word. */
+uint64_t cli_failure_line(const quring_done *done, const struct cli_statement *statement);
 /* A statement that was refused before it was sent. */
 void cli_refusal_show(const char *where, const quring_engine *engine, int error, const struct cli_statement *statement);
 

@@ -111,16 +111,14 @@ static void put_line(struct cli_out *out, const struct line *line, const char *c
 
 static void show_text(const struct cli_statement *statement, uint32_t position) {
     const char *caret = position ? find_character(statement, position) : NULL;
-    struct line line = {.number = statement->text_line - 1}, at = line;
+    struct line line = {.number = statement->text_line - 1};
     uint64_t first = statement->line, last = statement->line + LINES_WITHOUT_CARET - 1;
     struct cli_out out;
 
-    while (caret && next_line(statement, &at)) {
-        if (caret <= at.text + at.size) {
-            first = at.number > LINES_BEFORE ? at.number - LINES_BEFORE : 1;
-            last = at.number + LINES_AFTER;
-            break;
-        }
+    if (caret) {
+        uint64_t number = cli_statement_line(statement, (size_t)(caret - statement->text));
+        first = number > LINES_BEFORE ? number - LINES_BEFORE : 1;
+        last = number + LINES_AFTER;
     }
     cli_out_init(&out, STDERR_FILENO);
     bool more = next_line(statement, &line);
@@ -151,6 +149,11 @@ void cli_failure_say(const char *where, const quring_done *done) {
     say_head(where, done);
     say_line("detail: ", done->error->detail);
     say_line("hint: ", done->error->hint);
+}
+
+uint64_t cli_failure_line(const quring_done *done, const struct cli_statement *statement) {
+    const char *caret = done->error->position ? find_character(statement, done->error->position) : NULL;
+    return caret ? cli_statement_line(statement, (size_t)(caret - statement->text)) : statement->line;
 }
 
 void cli_failure_show(const char *where, const quring_done *done, const struct cli_statement *statement) {

@@ -95,6 +95,13 @@ static bool skip_mark(struct cli_splitter *s) {
     return s->began = true;
 }
 
+uint64_t cli_statement_line(const struct cli_statement *statement, size_t at) {
+    uint64_t line = statement->text_line;
+    for (size_t i = 0; i < at && i < statement->size; i++)
+        line += statement->text[i] == '\n';
+    return line;
+}
+
 /* ---- Where a statement ends ------------------------------------------------------------------------------------- */
 
 static uint8_t head_after(const struct cli_splitter *s) {

@@ -27,8 +27,11 @@ struct cli_statement {
     size_t size;
     uint64_t line;      /* of its first word */
     uint64_t text_line; /* of text[0], which may be a comment */
-    uint32_t param_max; /* 3 when $3 is the highest placeholder */
+    uint32_t param_max; /* 3 when $3 is the highest placeholder that a value is bound to */
 };
+
+/* The line on which text[at] stands. */
+uint64_t cli_statement_line(const struct cli_statement *statement, size_t at);
 
 enum cli_split {
     CLI_SPLIT_STATEMENT,

@@ -208,7 +208,7 @@ static int settle(struct run *run, const struct cli_statement *statement, const 
     }
     if (done->status == QURING_CANCELLED)
         return stopped(run, statement, done->sent);
-    cli_failure_show(where(run, statement->line), done, statement);
+    cli_failure_show(where(run, cli_failure_line(done, statement)), done, statement);
     return cli_stop_wanted() && strcmp(done->error->sqlstate, "57014") == 0 ? cli_stop_status() : CLI_EXIT_FAILED;
 }
 
