@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finding a value in the rows, and reading it. Rows were checked for framing when they came, but a length need not be
- * the one that a type has, nor bytes a text that makes sense: nothing here trusts them.
+ * Finding a value in the rows, and saying why an accessor could not give it. Rows were checked for framing when they came;
+ * no length is trusted all the same.
  */
 #include "core/result_cell.h"
 
 #include "base/utf8.h"
+#include "value/convert.h"
 #include "value/value.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { CELL_EXCERPT_BYTES = 60, CELL_NAME_BYTES = 120, CELL_FAILURE_BYTES = 384, JSONB_VERSION = 1 };
+enum { CELL_EXCERPT_BYTES = 60, CELL_NAME_BYTES = 120, CELL_FAILURE_BYTES = 384 };
 
 /* A result is never const itself, only its caller's view of it: position memory and texts may change under that. */
-static struct quring_result *cell_own(const quring_result *result) {
+static struct quring_result *result_own(const quring_result *result) {
     return (struct quring_result *)(uintptr_t)result;
 }
 
@@ -47,7 +48,7 @@ static inline bool cell_skip(const uint8_t *data, size_t end, size_t *at) {
 }
 
 /* In RESULT_TAGGED the type is the first byte. */
-static int cell_untag(struct cell *cell) {
+static int cell_untag(struct value_cell *cell) {
     if (cell->size == 0)
         return QURING_ETYPE;
     cell->type = (quring_type)cell->bytes[0];
@@ -59,8 +60,8 @@ static int cell_untag(struct cell *cell) {
     return known ? 0 : QURING_ETYPE;
 }
 
-int cell_find(const quring_result *shared, uint64_t row, uint32_t column, struct cell *cell) {
-    struct quring_result *result = cell_own(shared);
+int result_cell_find(const quring_result *shared, uint64_t row, uint32_t column, struct value_cell *cell) {
+    struct quring_result *result = result_own(shared);
     if (row >= result->row_count || !result->has_columns || column >= result->columns->count)
         return QURING_ERANGE;
     const uint8_t *data = result->rows.data;
@@ -94,114 +95,10 @@ int cell_find(const quring_result *shared, uint64_t row, uint32_t column, struct
     return 0;
 }
 
-/* ---- Reading ----------------------------------------------------------------------------------------------------- */
-
-bool cell_load_integer(const struct cell *cell, int64_t *value) {
-    switch (cell->type) {
-    case QURING_INT8:
-        if (cell->size != 8)
-            return false;
-        *value = (int64_t)bytes_load_u64(cell->bytes);
-        return true;
-    case QURING_INT4:
-        if (cell->size != 4)
-            return false;
-        *value = (int32_t)bytes_load_u32(cell->bytes);
-        return true;
-    case QURING_INT2:
-        if (cell->size != 2)
-            return false;
-        *value = (int16_t)bytes_load_u16(cell->bytes);
-        return true;
-    case QURING_BOOL:
-        if (cell->size != 1 || cell->bytes[0] > 1)
-            return false;
-        *value = cell->bytes[0];
-        return true;
-    default:
-        return false;
-    }
-}
-
-bool cell_load_real(const struct cell *cell, double *value) {
-    if (cell->type == QURING_FLOAT8 && cell->size == 8) {
-        uint64_t bits = bytes_load_u64(cell->bytes);
-        memcpy(value, &bits, sizeof bits);
-        return true;
-    }
-    if (cell->type == QURING_FLOAT4 && cell->size == 4) {
-        uint32_t bits = bytes_load_u32(cell->bytes);
-        float single;
-        memcpy(&single, &bits, sizeof bits);
-        *value = (double)single;
-        return true;
-    }
-    return false;
-}
-
-bool cell_load_moment(const struct cell *cell, struct value_moment *moment) {
-    *moment = (struct value_moment){.kind = MOMENT_FINITE, .has_zone = cell->type == QURING_TIMESTAMPTZ};
-    if (cell->type == QURING_DATE && cell->size == 4) {
-        int32_t days = (int32_t)bytes_load_u32(cell->bytes);
-        if (days == INT32_MAX || days == INT32_MIN)
-            moment->kind = days < 0 ? MOMENT_MINUS_INFINITE : MOMENT_INFINITE;
-        else
-            moment->day = (int64_t)days + VALUE_EPOCH_DAYS;
-        return true;
-    }
-    if ((cell->type == QURING_TIMESTAMP || cell->type == QURING_TIMESTAMPTZ) && cell->size == 8) {
-        int64_t us = (int64_t)bytes_load_u64(cell->bytes);
-        if (us == INT64_MAX || us == INT64_MIN)
-            moment->kind = us < 0 ? MOMENT_MINUS_INFINITE : MOMENT_INFINITE;
-        else
-            value_split_us(us, VALUE_EPOCH_DAYS, &moment->day, &moment->day_us);
-        return true;
-    }
-    return false;
-}
-
-bool cell_text_bytes(const struct cell *cell, const char **text, size_t *size) {
-    *text = (const char *)cell->bytes;
-    *size = cell->size;
-    if (!cell->binary || cell->type == QURING_TEXT || cell->type == QURING_JSON)
-        return true;
-    if (cell->type != QURING_JSONB || cell->size == 0 || cell->bytes[0] != JSONB_VERSION)
-        return false;
-    ++*text;
-    --*size;
-    return true;
-}
-
-size_t cell_print(const struct cell *cell, char out[static VALUE_PRINT_BYTES]) {
-    int64_t integer;
-    double real;
-    struct value_moment moment;
-    if (!cell->binary)
-        return 0;
-    if (cell_load_integer(cell, &integer)) {
-        if (cell->type != QURING_BOOL)
-            return value_print_integer(out, integer);
-        out[0] = integer ? 't' : 'f';
-        return 1;
-    }
-    if (cell_load_real(cell, &real))
-        return cell->type == QURING_FLOAT4 ? value_print_float4(out, (float)real) : value_print_float8(out, real);
-    if (cell_load_moment(cell, &moment)) {
-        if (moment.kind != MOMENT_FINITE)
-            return value_print_infinity(out, moment.kind == MOMENT_MINUS_INFINITE);
-        if (cell->type == QURING_DATE)
-            return value_print_date(out, moment.day);
-        return value_print_timestamp(out, moment.day, moment.day_us, moment.has_zone);
-    }
-    if (cell->type == QURING_UUID && cell->size == 16)
-        return value_print_uuid(out, cell->bytes);
-    return 0;
-}
-
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
-char *cell_scratch(const quring_result *shared, size_t size) {
-    struct quring_result *result = cell_own(shared);
+char *result_scratch(const quring_result *shared, size_t size) {
+    struct quring_result *result = result_own(shared);
     struct result_block *block = result->blocks;
     if (!block || size > block->capacity - block->used) {
         size_t capacity = RESULT_KEEP_BYTES - sizeof *block;
@@ -222,8 +119,8 @@ char *cell_scratch(const quring_result *shared, size_t size) {
 
 /* ---- Failures ---------------------------------------------------------------------------------------------------- */
 
-int cell_fail(const quring_result *result, uint64_t row, uint32_t column, const char *wanted, int code) {
-    cell_own(result)->failure =
+int result_cell_fail(const quring_result *result, uint64_t row, uint32_t column, const char *wanted, int code) {
+    result_own(result)->failure =
         (struct result_failure){.code = code, .column = column, .row = row, .wanted = wanted, .text = NULL};
     return code;
 }
@@ -233,13 +130,13 @@ static size_t cell_cut(const char *text, size_t size, size_t max) {
 }
 
 /* The value's text, cut to a readable length. False: it has none, so it is its bytes in hex. */
-static bool cell_excerpt(const struct cell *cell, char out[static 2 * VALUE_PRINT_BYTES]) {
+static bool cell_excerpt(const struct value_cell *cell, char out[static 2 * VALUE_PRINT_BYTES]) {
     const char *text;
-    size_t full, size = cell_print(cell, out);
+    size_t full, size = value_cell_print(cell, out);
     out[size] = 0;
     if (size > 0)
         return true;
-    if (cell_text_bytes(cell, &text, &full)) {
+    if (value_cell_text(cell, &text, &full)) {
         size = cell_cut(text, full, CELL_EXCERPT_BYTES);
         for (size_t i = 0; i < size; i++)
             out[i] = (uint8_t)text[i] < 0x20 || text[i] == 0x7f ? '.' : text[i];
@@ -276,8 +173,8 @@ static void failure_format(const quring_result *result, const struct result_fail
     }
     const char *name = quring_column_name(result, failure->column);
     int name_size = (int)cell_cut(name, strlen(name), CELL_NAME_BYTES);
-    struct cell cell = {.bytes = (const uint8_t *)"", .type = quring_column_type(result, failure->column)};
-    int code = cell_find(result, failure->row, failure->column, &cell);
+    struct value_cell cell = {.bytes = (const uint8_t *)"", .type = quring_column_type(result, failure->column)};
+    int code = result_cell_find(result, failure->row, failure->column, &cell);
     if (code == QURING_ENULL) {
         snprintf(out, room, "column \"%.*s\" (%s), row %llu is NULL", name_size, name, quring_type_name(cell.type),
                  row);
@@ -292,7 +189,7 @@ static void failure_format(const quring_result *result, const struct result_fail
 }
 
 const char *quring_result_error(const quring_result *shared) {
-    struct result_failure *failure = &cell_own(shared)->failure;
+    struct result_failure *failure = &result_own(shared)->failure;
     if (failure->code == 0)
         return "";
     if (!failure->text) {
@@ -300,7 +197,7 @@ const char *quring_result_error(const quring_result *shared) {
         failure_format(shared, failure, text, sizeof text);
         utf8_tidy(text);
         size_t size = strlen(text) + 1;
-        char *kept = cell_scratch(shared, size);
+        char *kept = result_scratch(shared, size);
         if (!kept)
             return "out of memory";
         failure->text = memcpy(kept, text, size);

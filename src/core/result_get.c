@@ -1,286 +1,165 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The public accessors. A value comes as its text on a statement's first execution and in binary later, so both must
- * convert alike: what a conversion allows depends on the type alone.
- *
- *   from              to int32, int64   float64      bool   date      timestamp   timestamptz   uuid   bytes
- *   bool              0, 1              0, 1         yes
- *   int2 int4 int8    in range          if exact     0, 1
- *   float4 float8     if whole          yes
- *   numeric           if whole          see below
- *   date                                                    yes       midnight
- *   timestamp                                               midnight  yes
- *   timestamptz                                             midnight, in UTC      yes
- *   uuid                                                                                        yes
- *   bytea                                                                                       16     yes
- *   text other        as numeric                     PG's   if its text says so (with a zone)   PG's   its text
- *   json jsonb        as numeric                     PG's                                              its text
- *
- * A decimal goes to float64 when the float, printed with as many digits, gives it back: 0.1 does, 0.1234567890123456789
- * doesn't. Any type goes to text.
+ * The public accessors: value/cell.h says what converts to what. Texts and bytes that do not stand in the row as they are
+ * wanted need memory besides, which lasts as long as the result.
  */
 #include "core/result_cell.h"
-#include "value/value.h"
+#include "value/convert.h"
 
-#include <math.h>
+/* Converts a value. `*out`, of the accessor's own type, is written on success alone. */
+typedef int get_convert(const quring_result *result, const struct value_cell *cell, void *out);
 
-#define GET_FAIL(code) cell_fail(result, row, column, wanted, code)
+/* Always inlined, with `convert` a constant: no accessor makes a call through a pointer. */
+static inline __attribute__((always_inline)) int get(const quring_result *result, uint64_t row, uint32_t column,
+                                                     const char *wanted, get_convert *convert, void *out) {
+    struct value_cell cell;
+    int code = result_cell_find(result, row, column, &cell);
+    if (base_likely(code == 0))
+        code = convert(result, &cell, out);
+    return base_likely(code == 0) ? 0 : result_cell_fail(result, row, column, wanted, code);
+}
 
 /* ---- Metadata of one value --------------------------------------------------------------------------------------- */
 
 quring_type quring_value_type(const quring_result *result, uint64_t row, uint32_t column) {
-    struct cell cell;
-    int code = cell_find(result, row, column, &cell);
+    struct value_cell cell;
+    int code = result_cell_find(result, row, column, &cell);
     return code ? QURING_NULL : cell.type;
 }
 
 bool quring_is_null(const quring_result *result, uint64_t row, uint32_t column) {
-    struct cell cell;
-    int code = cell_find(result, row, column, &cell);
+    struct value_cell cell;
+    int code = result_cell_find(result, row, column, &cell);
     return code == QURING_ENULL || code == QURING_ERANGE;
 }
 
 /* ---- Numbers ----------------------------------------------------------------------------------------------------- */
 
-/* What has a number in its text: its own type says so, or it is a text that a caller may know to hold one. */
-static bool cell_has_decimal(const struct cell *cell) {
-    switch (cell->type) {
-    case QURING_INT2:
-    case QURING_INT4:
-    case QURING_INT8:
-        return !cell->binary;
-    case QURING_NUMERIC:
-    case QURING_TEXT:
-    case QURING_JSON:
-    case QURING_JSONB:
-    case QURING_OTHER:
-        return true;
-    default:
-        return false;
-    }
-}
-
-static int real_of_cell(const struct cell *cell, double *value) {
-    if (cell->binary)
-        return cell_load_real(cell, value) ? 0 : QURING_ETYPE;
-    if (cell->type == QURING_FLOAT4)
-        return value_parse_float4((const char *)cell->bytes, cell->size, value);
-    return value_parse_float8((const char *)cell->bytes, cell->size, value);
-}
-
-static int integer_of_real(double real, int64_t *value) {
-    if (!(real >= -0x1p63 && real < 0x1p63))
-        return QURING_ERANGE;
-    if (real != trunc(real))
-        return QURING_ELOSSY;
-    *value = (int64_t)real;
-    return 0;
-}
-
-/* Not hot: everything but an integer in binary. */
-static int integer_of_other(const struct cell *cell, int64_t *value) {
-    const char *text;
-    size_t size;
-    double real;
-    bool truth;
-    if (cell->type == QURING_FLOAT4 || cell->type == QURING_FLOAT8) {
-        int code = real_of_cell(cell, &real);
-        return code ? code : integer_of_real(real, value);
-    }
-    if (cell->type == QURING_BOOL && !cell->binary) {
-        int code = value_parse_bool((const char *)cell->bytes, cell->size, &truth);
-        if (code == 0)
-            *value = truth;
-        return code;
-    }
-    if (cell_has_decimal(cell) && cell_text_bytes(cell, &text, &size))
-        return value_parse_integer(text, size, value);
-    return QURING_ETYPE;
-}
-
-static inline int get_integer(const quring_result *result, uint64_t row, uint32_t column, const char *wanted,
-                              int64_t min, int64_t max, int64_t *value) {
-    struct cell cell;
-    int code = cell_find(result, row, column, &cell);
-    if (base_unlikely(code))
-        return GET_FAIL(code);
-    int64_t found = 0;
-    if (!cell.binary || !cell_load_integer(&cell, &found))
-        code = integer_of_other(&cell, &found);
-    if (code == 0 && (found < min || found > max))
-        code = QURING_ERANGE;
-    if (base_unlikely(code))
-        return GET_FAIL(code);
-    *value = found;
-    return 0;
+static int get_as_int64(const quring_result *result, const struct value_cell *cell, void *out) {
+    (void)result;
+    return value_cell_integer(cell, out);
 }
 
 int quring_get_int64(const quring_result *result, uint64_t row, uint32_t column, int64_t *value) {
-    return get_integer(result, row, column, "int8", INT64_MIN, INT64_MAX, value);
+    return get(result, row, column, "int8", get_as_int64, value);
 }
 
-int quring_get_int32(const quring_result *result, uint64_t row, uint32_t column, int32_t *value) {
-    int64_t wide = 0;
-    int code = get_integer(result, row, column, "int4", INT32_MIN, INT32_MAX, &wide);
-    if (code == 0)
-        *value = (int32_t)wide;
-    return code;
-}
-
-static bool cell_is_integer(const struct cell *cell) {
-    return cell->type == QURING_INT2 || cell->type == QURING_INT4 || cell->type == QURING_INT8 ||
-           cell->type == QURING_BOOL;
-}
-
-static int bool_of_cell(const struct cell *cell, bool *value) {
-    const char *text;
-    size_t size;
-    int64_t integer;
-    if (cell_is_integer(cell)) {
-        int code = 0;
-        if (!cell->binary || !cell_load_integer(cell, &integer))
-            code = integer_of_other(cell, &integer);
-        if (code)
-            return code;
-        if (integer != 0 && integer != 1)
-            return QURING_ERANGE;
-        *value = integer == 1;
-        return 0;
-    }
-    if (cell_has_decimal(cell) && cell->type != QURING_NUMERIC && cell_text_bytes(cell, &text, &size))
-        return value_parse_bool(text, size, value);
-    return QURING_ETYPE;
-}
-
-int quring_get_bool(const quring_result *result, uint64_t row, uint32_t column, bool *value) {
-    const char *wanted = "bool";
-    struct cell cell;
-    int code = cell_find(result, row, column, &cell);
-    if (code == 0)
-        code = bool_of_cell(&cell, value);
-    return code ? GET_FAIL(code) : 0;
-}
-
-static int real_of_integer(int64_t integer, double *value) {
-    double real = (double)integer;
-    if (real >= 0x1p63 || (int64_t)real != integer)
-        return QURING_ELOSSY;
-    *value = real;
+static int get_as_int32(const quring_result *result, const struct value_cell *cell, void *out) {
+    (void)result;
+    int64_t wide;
+    int code = value_cell_integer(cell, &wide);
+    if (code)
+        return code;
+    if (wide < INT32_MIN || wide > INT32_MAX)
+        return QURING_ERANGE;
+    *(int32_t *)out = (int32_t)wide;
     return 0;
 }
 
-static int real_of_any(const struct cell *cell, double *value) {
-    const char *text;
-    size_t size;
-    int64_t integer;
-    if (cell->type == QURING_FLOAT8 || cell->type == QURING_FLOAT4)
-        return real_of_cell(cell, value);
-    if (cell_is_integer(cell)) {
-        int code = 0;
-        if (!cell->binary || !cell_load_integer(cell, &integer))
-            code = integer_of_other(cell, &integer);
-        return code ? code : real_of_integer(integer, value);
-    }
-    if (cell_has_decimal(cell) && cell_text_bytes(cell, &text, &size))
-        return value_parse_decimal(text, size, value);
-    return QURING_ETYPE;
+int quring_get_int32(const quring_result *result, uint64_t row, uint32_t column, int32_t *value) {
+    return get(result, row, column, "int4", get_as_int32, value);
+}
+
+static int get_as_bool(const quring_result *result, const struct value_cell *cell, void *out) {
+    (void)result;
+    return value_cell_bool(cell, out);
+}
+
+int quring_get_bool(const quring_result *result, uint64_t row, uint32_t column, bool *value) {
+    return get(result, row, column, "bool", get_as_bool, value);
+}
+
+static int get_as_float64(const quring_result *result, const struct value_cell *cell, void *out) {
+    (void)result;
+    return value_cell_real(cell, out);
 }
 
 int quring_get_float64(const quring_result *result, uint64_t row, uint32_t column, double *value) {
-    const char *wanted = "float8";
-    struct cell cell;
-    int code = cell_find(result, row, column, &cell);
-    if (code == 0)
-        code = real_of_any(&cell, value);
-    return code ? GET_FAIL(code) : 0;
+    return get(result, row, column, "float8", get_as_float64, value);
 }
 
-/* ---- Dates and times --------------------------------------------------------------------------------------------- */
+/* ---- Dates, times and UUIDs -------------------------------------------------------------------------------------- */
 
-static int moment_of_cell(const struct cell *cell, struct value_moment *moment) {
-    switch (cell->type) {
-    case QURING_DATE:
-    case QURING_TIMESTAMP:
-    case QURING_TIMESTAMPTZ:
-        if (cell->binary)
-            return cell_load_moment(cell, moment) ? 0 : QURING_ETYPE;
-        break;
-    case QURING_TEXT:
-    case QURING_OTHER:
-        break;
-    default:
-        return QURING_ETYPE;
-    }
-    int code = value_parse_moment((const char *)cell->bytes, cell->size, moment);
-    if (code == 0 && (cell->type == QURING_DATE || cell->type == QURING_TIMESTAMP))
-        moment->has_zone = false;
-    return code;
-}
-
-static int get_moment(const quring_result *result, uint64_t row, uint32_t column, struct value_moment *moment) {
-    struct cell cell;
-    int code = cell_find(result, row, column, &cell);
-    return code ? code : moment_of_cell(&cell, moment);
+static int get_as_date(const quring_result *result, const struct value_cell *cell, void *out) {
+    (void)result;
+    struct value_moment moment;
+    int code = value_cell_moment(cell, &moment);
+    return code ? code : value_moment_days(&moment, out);
 }
 
 int quring_get_date(const quring_result *result, uint64_t row, uint32_t column, int32_t *days) {
-    const char *wanted = "date";
+    return get(result, row, column, "date", get_as_date, days);
+}
+
+static int get_as_timestamp(const quring_result *result, const struct value_cell *cell, void *out) {
+    (void)result;
     struct value_moment moment;
-    int code = get_moment(result, row, column, &moment);
-    if (code == 0)
-        code = value_moment_days(&moment, days);
-    return code ? GET_FAIL(code) : 0;
+    int code = value_cell_moment(cell, &moment);
+    return code ? code : value_moment_us(&moment, out);
 }
 
 int quring_get_timestamp(const quring_result *result, uint64_t row, uint32_t column, int64_t *microseconds) {
-    const char *wanted = "timestamp without time zone";
-    struct value_moment moment;
-    int code = get_moment(result, row, column, &moment);
-    if (code == 0)
-        code = value_moment_us(&moment, microseconds);
-    return code ? GET_FAIL(code) : 0;
+    return get(result, row, column, "timestamp without time zone", get_as_timestamp, microseconds);
 }
 
-/* What has no zone names no instant; to take it for UTC would be a guess. */
-int quring_get_timestamptz(const quring_result *result, uint64_t row, uint32_t column, int64_t *microseconds) {
-    const char *wanted = "timestamp with time zone";
+/* A moment without a zone names no instant; to take it for UTC would be a guess. */
+static int get_as_timestamptz(const quring_result *result, const struct value_cell *cell, void *out) {
+    (void)result;
     struct value_moment moment;
-    int code = get_moment(result, row, column, &moment);
+    int code = value_cell_moment(cell, &moment);
     if (code == 0 && !moment.has_zone)
         code = QURING_ETYPE;
-    if (code == 0)
-        code = value_moment_us(&moment, microseconds);
-    return code ? GET_FAIL(code) : 0;
+    return code ? code : value_moment_us(&moment, out);
+}
+
+int quring_get_timestamptz(const quring_result *result, uint64_t row, uint32_t column, int64_t *microseconds) {
+    return get(result, row, column, "timestamp with time zone", get_as_timestamptz, microseconds);
+}
+
+static int get_as_uuid(const quring_result *result, const struct value_cell *cell, void *out) {
+    (void)result;
+    return value_cell_uuid(cell, out);
+}
+
+int quring_get_uuid(const quring_result *result, uint64_t row, uint32_t column, uint8_t value[16]) {
+    return get(result, row, column, "uuid", get_as_uuid, value);
 }
 
 /* ---- Bytes and texts --------------------------------------------------------------------------------------------- */
 
-static int bytes_of_text(const quring_result *result, const struct cell *cell, const void **data, size_t *size) {
-    char *out = cell_scratch(result, cell->size + 1);
+struct span {
+    const void *data;
+    size_t size;
+};
+
+static int span_of_bytea_text(const quring_result *result, const struct value_cell *cell, struct span *span) {
+    char *out = result_scratch(result, cell->size + 1);
+    size_t size;
     if (!out)
         return QURING_ENOMEM;
-    int code = value_parse_bytes((const char *)cell->bytes, cell->size, (uint8_t *)out, size);
+    int code = value_parse_bytes((const char *)cell->bytes, cell->size, (uint8_t *)out, &size);
     if (code == 0)
-        *data = out;
+        *span = (struct span){out, size};
     return code;
 }
 
-static int bytes_of_cell(const quring_result *result, const struct cell *cell, const void **data, size_t *size) {
+static int get_as_bytes(const quring_result *result, const struct value_cell *cell, void *out) {
+    struct span *span = out;
     const char *text;
+    size_t size;
     switch (cell->type) {
     case QURING_BYTES:
         if (!cell->binary)
-            return bytes_of_text(result, cell, data, size);
-        *data = cell->bytes;
-        *size = cell->size;
+            return span_of_bytea_text(result, cell, span);
+        *span = (struct span){cell->bytes, cell->size};
         return 0;
     case QURING_TEXT:
     case QURING_JSON:
     case QURING_JSONB:
     case QURING_OTHER:
-        if (!cell_text_bytes(cell, &text, size))
+        if (!value_cell_text(cell, &text, &size))
             return QURING_ETYPE;
-        *data = text;
+        *span = (struct span){text, size};
         return 0;
     default:
         return QURING_ETYPE;
@@ -289,126 +168,86 @@ static int bytes_of_cell(const quring_result *result, const struct cell *cell, c
 
 int quring_get_bytes(const quring_result *result, uint64_t row, uint32_t column, const void **data,
                      size_t *size_bytes) {
-    const char *wanted = "bytea";
-    struct cell cell;
-    const void *found;
-    size_t size;
-    int code = cell_find(result, row, column, &cell);
-    if (code == 0)
-        code = bytes_of_cell(result, &cell, &found, &size);
+    struct span span;
+    int code = get(result, row, column, "bytea", get_as_bytes, &span);
     if (code)
-        return GET_FAIL(code);
-    *data = found;
+        return code;
+    *data = span.data;
     if (size_bytes)
-        *size_bytes = size;
+        *size_bytes = span.size;
     return 0;
 }
 
-static int uuid_of_cell(const struct cell *cell, uint8_t value[16]) {
-    bool raw = cell->binary && (cell->type == QURING_UUID || cell->type == QURING_BYTES);
-    if (raw && cell->size == 16) {
-        memcpy(value, cell->bytes, 16);
-        return 0;
-    }
-    bool text = cell->type == QURING_TEXT || cell->type == QURING_OTHER || (cell->type == QURING_UUID && !raw);
-    if (text)
-        return value_parse_uuid((const char *)cell->bytes, cell->size, value);
-    return QURING_ETYPE;
-}
-
-int quring_get_uuid(const quring_result *result, uint64_t row, uint32_t column, uint8_t value[16]) {
-    const char *wanted = "uuid";
-    struct cell cell;
-    const void *data;
-    size_t size;
-    int code = cell_find(result, row, column, &cell);
-    if (code == 0 && cell.type == QURING_BYTES && !cell.binary) {
-        code = bytes_of_text(result, &cell, &data, &size);
-        cell =
-            (struct cell){.bytes = code ? NULL : data, .size = code ? 0 : size, .type = QURING_BYTES, .binary = true};
-    }
-    if (code == 0)
-        code = uuid_of_cell(&cell, value);
-    return code ? GET_FAIL(code) : 0;
-}
-
 /* `size` bytes, NUL-terminated: where they are when a 0 follows them there, else copied. */
-static int text_terminated(const quring_result *result, const char *bytes, size_t size, const char **text) {
+static int text_terminated(const quring_result *result, const char *bytes, size_t size, struct span *span) {
     if (bytes[size] == 0) {
-        *text = bytes;
+        *span = (struct span){bytes, size};
         return 0;
     }
-    char *copy = cell_scratch(result, size + 1);
+    char *copy = result_scratch(result, size + 1);
     if (!copy)
         return QURING_ENOMEM;
     memcpy(copy, bytes, size);
     copy[size] = 0;
-    *text = copy;
+    *span = (struct span){copy, size};
     return 0;
 }
 
-static int text_of_hex(const quring_result *result, const uint8_t *bytes, size_t count, const char **text,
-                       size_t *size) {
-    char *out = cell_scratch(result, 2 * count + 3);
+static int text_of_hex(const quring_result *result, const uint8_t *bytes, size_t count, struct span *span) {
+    char *out = result_scratch(result, 2 * count + 3);
     if (!out)
         return QURING_ENOMEM;
-    *size = value_print_hex(out, bytes, count);
-    out[*size] = 0;
-    *text = out;
+    size_t size = value_print_hex(out, bytes, count);
+    out[size] = 0;
+    *span = (struct span){out, size};
     return 0;
 }
 
 /* Texts of a server whose settings differ from ours: bytea_output = escape, and a TimeZone other than UTC. */
-static int text_of_foreign(const quring_result *result, const struct cell *cell, const char **text, size_t *size) {
+static int text_of_foreign(const quring_result *result, const struct value_cell *cell, struct span *span) {
     const char *own = (const char *)cell->bytes;
     struct value_moment moment;
-    const void *bytes;
-    size_t count;
+    struct span bytes;
     if (cell->type == QURING_BYTES && !(cell->size >= 2 && own[0] == '\\' && own[1] == 'x')) {
-        int code = bytes_of_text(result, cell, &bytes, &count);
+        int code = span_of_bytea_text(result, cell, &bytes);
         if (code != QURING_ETYPE)
-            return code ? code : text_of_hex(result, bytes, count, text, size);
+            return code ? code : text_of_hex(result, bytes.data, bytes.size, span);
     }
     bool local = cell->type == QURING_TIMESTAMPTZ && !(cell->size >= 3 && memcmp(own + cell->size - 3, "+00", 3) == 0);
     if (local && value_parse_moment(own, cell->size, &moment) == 0 && moment.kind == MOMENT_FINITE && moment.has_zone) {
-        char *out = cell_scratch(result, VALUE_PRINT_BYTES + 1);
-        if (!out)
-            return QURING_ENOMEM;
-        *size = value_print_timestamp(out, moment.day, moment.day_us, true);
-        out[*size] = 0;
-        *text = out;
-        return 0;
+        char printed[VALUE_PRINT_BYTES + 1];
+        size_t size = value_print_timestamp(printed, moment.day, moment.day_us, true);
+        printed[size] = 1; /* not terminated: it has to be copied */
+        return text_terminated(result, printed, size, span);
     }
-    *size = cell->size;
-    return text_terminated(result, own, cell->size, text);
+    return text_terminated(result, own, cell->size, span);
 }
 
-static int text_of_cell(const quring_result *result, const struct cell *cell, const char **text, size_t *size) {
-    const char *bytes;
+static int get_as_text(const quring_result *result, const struct value_cell *cell, void *out) {
+    struct span *span = out;
+    const char *text;
+    size_t size;
     if (!cell->binary && (cell->type == QURING_BYTES || cell->type == QURING_TIMESTAMPTZ))
-        return text_of_foreign(result, cell, text, size);
-    if (cell_text_bytes(cell, &bytes, size))
-        return text_terminated(result, bytes, *size, text);
+        return text_of_foreign(result, cell, span);
+    if (value_cell_text(cell, &text, &size))
+        return text_terminated(result, text, size, span);
     if (cell->type == QURING_BYTES)
-        return text_of_hex(result, cell->bytes, cell->size, text, size);
+        return text_of_hex(result, cell->bytes, cell->size, span);
     char printed[VALUE_PRINT_BYTES + 1];
-    *size = cell_print(cell, printed);
-    if (*size == 0)
+    size = value_cell_print(cell, printed);
+    if (size == 0)
         return QURING_ETYPE;
-    printed[*size] = 1; /* not terminated: it has to be copied */
-    return text_terminated(result, printed, *size, text);
+    printed[size] = 1; /* not terminated: it has to be copied */
+    return text_terminated(result, printed, size, span);
 }
 
 int quring_get_text(const quring_result *result, uint64_t row, uint32_t column, const char **text, size_t *size_bytes) {
-    const char *wanted = "text";
-    struct cell cell;
-    size_t size = 0;
-    int code = cell_find(result, row, column, &cell);
-    if (code == 0)
-        code = text_of_cell(result, &cell, text, &size);
+    struct span span;
+    int code = get(result, row, column, "text", get_as_text, &span);
     if (code)
-        return GET_FAIL(code);
+        return code;
+    *text = span.data;
     if (size_bytes)
-        *size_bytes = size;
+        *size_bytes = span.size;
     return 0;
 }

@@ -7,6 +7,7 @@
  *   param.c     parameters: constructors and copies
  *   encode.c    a parameter for the type the server inferred: binary where it fits exactly, else text
  *   text.c      a parameter's text, arrays as {…} and as JSON
+ *   cell.c      a value as a database gave it, and what it converts to
  *   convert.h   conversions they all use: {float,number,time,bytes}.c
  *   oids.h      PostgreSQL's types
  *
