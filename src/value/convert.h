@@ -3,8 +3,8 @@
  * Conversions between C values and texts, which parameters and the accessors of results share. None depends on the
  * process's locale: a decimal comma must not reach a server, nor a Turkish i a keyword.
  *
- *   float.c   floats to shortest text        number.c  decimal text to integer, float, bool
- *   time.c    dates and times, both ways     bytes.c   bytea and uuid, both ways
+ *   number_print.c  integers, and floats as shortest text    number_parse.c  text to integer, float, bool
+ *   time.c          dates and times, both ways               bytes.c         bytea and uuid, both ways
  */
 #ifndef QURING_VALUE_CONVERT_H
 #define QURING_VALUE_CONVERT_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Integers to text, and decimal text (of numeric, of text columns, of a statement's first execution) to numbers. */
+/* Decimal text (of numeric, of text columns, of a statement's first execution) to numbers, and words to bools. */
 #include "value/convert.h"
 
 #include <math.h>
@@ -21,20 +21,6 @@ struct number {
     const char *first;
     const char *end;
 };
-
-size_t value_print_integer(char *out, int64_t value) {
-    char digits[20];
-    size_t count = 0, size = 0;
-    uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
-    do
-        digits[count++] = (char)('0' + left % 10);
-    while (left /= 10);
-    if (value < 0)
-        out[size++] = '-';
-    while (count)
-        out[size++] = digits[--count];
-    return size;
-}
 
 static bool number_is_digit(char c) {
     return c >= '0' && c <= '9';

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The shortest decimal that reads back as the same float, closest to it among those: digit for digit what PostgreSQL
- * prints (its Ryu, src/common/d2s.c), found by printing with more and more digits.
+ * Integers and floats to text. number_parse.c asks whether a text is a float's own; nothing here reads by its rules.
+ *
+ * A float's text is the shortest decimal that reads back as the same float, closest to it among those: digit for digit
+ * what PostgreSQL prints (its Ryu, src/common/d2s.c), found by printing with more and more digits.
  *
  * Three points beyond the obvious: with DBL_DIG digits any normal float's short decimal is found, whereas subnormals must
  * start at one digit; at powers of two the gap below is half the gap above, so that the decimal above may read back when
@@ -13,6 +15,20 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+size_t value_print_integer(char *out, int64_t value) {
+    char digits[20];
+    size_t count = 0, size = 0;
+    uint64_t left = value < 0 ? -(uint64_t)value : (uint64_t)value;
+    do
+        digits[count++] = (char)('0' + left % 10);
+    while (left /= 10);
+    if (value < 0)
+        out[size++] = '-';
+    while (count)
+        out[size++] = digits[--count];
+    return size;
+}
 
 /* d.ddd… × 10^exponent */
 struct decimal {
