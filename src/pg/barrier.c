@@ -98,5 +98,6 @@ bool pg_barrier_encode(struct pg_conn *conn) {
     wire_put_execute(out);
     wire_put_sync(out);
     return !buf_failed(out) &&
-           wire_session_expect(&conn->session, WIRE_PARSE | WIRE_DESCRIBE | WIRE_EXECUTE | WIRE_SYNC, WIRE_NO_ROWS);
+           wire_session_expect(&conn->session, WIRE_PARSE | WIRE_DESCRIBE | WIRE_BIND | WIRE_FETCH | WIRE_SYNC,
+                               WIRE_NO_ROWS);
 }

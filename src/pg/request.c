@@ -29,7 +29,7 @@ static uint8_t put_bound(struct pg_conn *conn, struct query *query, const struct
     if (prepared->description->columns)
         result_set_columns(&query->result, prepared->description->columns,
                            conn->text_only ? RESULT_TEXT : RESULT_BINARY);
-    return WIRE_EXECUTE;
+    return WIRE_BIND | WIRE_FETCH;
 }
 
 static uint8_t put_parsed(struct pg_conn *conn, const struct query *query, const char *name) {
@@ -37,7 +37,7 @@ static uint8_t put_parsed(struct pg_conn *conn, const struct query *query, const
     wire_put_parse(out, name, query->statement->sql, query->statement->length);
     wire_put_describe_statement(out, name);
     put_bind(conn, name, query, NULL);
-    return WIRE_PARSE | WIRE_DESCRIBE | WIRE_EXECUTE;
+    return WIRE_PARSE | WIRE_DESCRIBE | WIRE_BIND | WIRE_FETCH;
 }
 
 /* Closes what stood in the statement's place, then parses it under a new name. The place changes hands in pg_prepared_claim(). */

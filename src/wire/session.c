@@ -3,8 +3,9 @@
  * Which message may come now. The session stands at the head: the oldest request whose replies have not all come, and
  * within it at a phase, which is what the next reply may be. A request has the phases of its steps, left to right:
  *
- *      CLOSE     PARSE     PARAMETERS     COLUMNS     BIND     ROWS           SYNC
- *        3         1           t           T | n        2      D* (C | I)       Z
+ *      step      CLOSE     PARSE     DESCRIBE                  BIND     FETCH          SYNC
+ *      phase     CLOSE     PARSE     PARAMETERS     COLUMNS    BIND     ROWS           SYNC
+ *      replies     3         1           t           T | n       2      D* (C | I)       Z
  *
  * and after its last one the next request begins; IDLE while there is none. These ways lead off that line:
  *
@@ -48,15 +49,24 @@ static const char *const waiting_for[] = {
 };
 
 #define IN(phase) (1u << (phase))
-#define FIRST (IN(CLOSE) | IN(PARSE) | IN(PARAMETERS) | IN(BIND) | IN(SYNC) | IN(IDLE))
-#define OFF (IN(SKIP) | IN(PASSING) | IN(ENDED) | IN(VIOLATED))
-#define LIVE (FIRST | IN(COLUMNS) | IN(ROWS) | IN(SKIP))
+#define FIRST_OF_STEP_OR_IDLE (IN(CLOSE) | IN(PARSE) | IN(PARAMETERS) | IN(BIND) | IN(ROWS) | IN(SYNC) | IN(IDLE))
+#define OFF_THE_LINE (IN(SKIP) | IN(PASSING) | IN(ENDED) | IN(VIOLATED))
+#define ACCEPTING (FIRST_OF_STEP_OR_IDLE | IN(COLUMNS) | IN(SKIP))
 
 /* Where session_move() may go from each phase. */
 static const uint16_t edges[] = {
-    [IDLE] = FIRST | OFF,    [CLOSE] = FIRST | OFF,   [PARSE] = FIRST | OFF, [PARAMETERS] = IN(COLUMNS) | OFF,
-    [COLUMNS] = FIRST | OFF, [BIND] = IN(ROWS) | OFF, [ROWS] = FIRST | OFF,  [SYNC] = FIRST | OFF,
-    [SKIP] = FIRST | OFF,    [PASSING] = LIVE,        [ENDED] = 0,           [VIOLATED] = 0,
+    [IDLE] = FIRST_OF_STEP_OR_IDLE | OFF_THE_LINE,
+    [CLOSE] = FIRST_OF_STEP_OR_IDLE | OFF_THE_LINE,
+    [PARSE] = FIRST_OF_STEP_OR_IDLE | OFF_THE_LINE,
+    [PARAMETERS] = IN(COLUMNS) | OFF_THE_LINE,
+    [COLUMNS] = FIRST_OF_STEP_OR_IDLE | OFF_THE_LINE,
+    [BIND] = FIRST_OF_STEP_OR_IDLE | OFF_THE_LINE,
+    [ROWS] = FIRST_OF_STEP_OR_IDLE | OFF_THE_LINE,
+    [SYNC] = FIRST_OF_STEP_OR_IDLE | OFF_THE_LINE,
+    [SKIP] = FIRST_OF_STEP_OR_IDLE | OFF_THE_LINE,
+    [PASSING] = ACCEPTING,
+    [ENDED] = 0,
+    [VIOLATED] = 0,
 };
 
 /* In which phases a message may come, as far as its letter tells; all other letters never may. */
@@ -74,14 +84,14 @@ static const uint16_t may_come[256] = {
     [WIRE_MSG_COPY_OUT_RESPONSE] = IN(ROWS),
     [WIRE_MSG_COPY_BOTH_RESPONSE] = IN(ROWS),
     [WIRE_MSG_READY_FOR_QUERY] = IN(SYNC) | IN(SKIP),
-    [WIRE_MSG_ERROR_RESPONSE] = LIVE,
-    [WIRE_MSG_NOTICE_RESPONSE] = LIVE,
-    [WIRE_MSG_PARAMETER_STATUS] = LIVE,
-    [WIRE_MSG_NOTIFICATION_RESPONSE] = LIVE,
+    [WIRE_MSG_ERROR_RESPONSE] = ACCEPTING,
+    [WIRE_MSG_NOTICE_RESPONSE] = ACCEPTING,
+    [WIRE_MSG_PARAMETER_STATUS] = ACCEPTING,
+    [WIRE_MSG_NOTIFICATION_RESPONSE] = ACCEPTING,
 };
 
 /* The phase that each step begins with, in the order of the bits of enum wire_steps. */
-static const uint8_t phase_of_step[] = {CLOSE, PARSE, PARAMETERS, BIND, SYNC};
+static const uint8_t phase_of_step[] = {CLOSE, PARSE, PARAMETERS, BIND, ROWS, SYNC};
 
 static void session_move(struct wire_session *session, enum phase to) {
     PRE(edges[session->phase] >> to & 1);
@@ -192,7 +202,7 @@ static bool accept_complete(struct wire_session *session, const struct wire_fram
         event->tag_length = 0;
     }
     event->kind = WIRE_COMPLETE;
-    session_step_done(session, WIRE_EXECUTE);
+    session_step_done(session, WIRE_FETCH);
     return true;
 }
 
@@ -262,7 +272,7 @@ static inline bool session_accept(struct wire_session *session, const struct wir
         return true;
     case WIRE_MSG_BIND_COMPLETE:
         session->bound = true;
-        session_move(session, ROWS);
+        session_step_done(session, WIRE_BIND);
         return false;
     case WIRE_MSG_COMMAND_COMPLETE:
     case WIRE_MSG_EMPTY_QUERY_RESPONSE:
@@ -292,7 +302,7 @@ static inline bool session_accept(struct wire_session *session, const struct wir
 }
 
 /* Rows, errors and what may stand anywhere say nothing that the session needs to go on. */
-static bool may_skip(const struct wire_session *session, uint8_t type) {
+static bool session_may_skip(const struct wire_session *session, uint8_t type) {
     switch (type) {
     case WIRE_MSG_DATA_ROW:
         return session->column_count != WIRE_NO_ROWS;
@@ -341,7 +351,7 @@ static bool session_refuse(struct wire_session *session, const struct wire_frame
     const struct wire_law *law = &wire_laws[frame->type];
     bool over_limit =
         frame->size > law->least && frame->size <= law->end && (may_come[frame->type] >> session->phase & 1);
-    if (over_limit && may_skip(session, frame->type)) {
+    if (over_limit && session_may_skip(session, frame->type)) {
         session_skip(session, frame, event);
         return true;
     }
@@ -361,17 +371,17 @@ static bool is_stray(const struct cursor *in, struct wire_frame *frame) {
     return !(may_come[frame->type] >> IDLE & 1);
 }
 
-static bool is_live(const struct wire_session *session) {
-    return IN(session->phase) & LIVE;
+static bool is_accepting(const struct wire_session *session) {
+    return IN(session->phase) & ACCEPTING;
 }
 
 /*
- * Consumes what is no message to look at: the rest of one that is passed over, after which the session may be live again,
+ * Consumes what is no message to look at: the rest of one that is passed over, after which the session may accept again,
  * and all that follows a FATAL error or a COPY. A violation stays one.
  */
-static size_t session_not_live(struct wire_session *session, size_t size, struct wire_event *event) {
+static size_t session_not_accepting(struct wire_session *session, size_t size, struct wire_event *event) {
     size_t passed = session->phase == PASSING ? session_pass(session, size) : 0;
-    if (is_live(session))
+    if (is_accepting(session))
         return passed;
     event->request = session->head;
     event->kind = WIRE_NEED_MORE;
@@ -386,9 +396,9 @@ static size_t session_not_live(struct wire_session *session, size_t size, struct
 
 size_t wire_session_next(struct wire_session *session, const uint8_t *bytes, size_t size, struct wire_event *event) {
     size_t passed = 0;
-    if (base_unlikely(!is_live(session))) {
-        passed = session_not_live(session, size, event);
-        if (!is_live(session))
+    if (base_unlikely(!is_accepting(session))) {
+        passed = session_not_accepting(session, size, event);
+        if (!is_accepting(session))
             return passed;
     }
     struct cursor in = cursor_over(bytes + passed, size - passed);
@@ -424,7 +434,7 @@ size_t wire_session_next(struct wire_session *session, const uint8_t *bytes, siz
 }
 
 bool wire_session_expect(struct wire_session *session, uint8_t steps, int32_t column_count) {
-    PRE(steps != 0 && steps < 2 * WIRE_SYNC);
+    PRE(steps != 0 && steps < WIRE_STEPS_END);
     PRE(column_count >= WIRE_NO_ROWS && column_count <= UINT16_MAX);
     if (wire_session_outstanding(session) >= session->request_count_max)
         return false;

@@ -14,8 +14,9 @@
  * Anything else is a WIRE_VIOLATION, after which the session accepts nothing more. Bytes of the server are never
  * trusted and never asserted on.
  *
- *      request's steps     CLOSE      PARSE     DESCRIBE     EXECUTE                                    SYNC
- *      its replies         3          1         t (T | n)    2 D* (C | I)                               Z
+ *      request's steps     CLOSE      PARSE     DESCRIBE     BIND     FETCH          SYNC
+ *      its messages        Close      Parse     Describe     Bind     Execute        Sync
+ *      its replies         3          1         t (T | n)    2        D* (C | I)     Z
  *      or at any point     E, then nothing more up to the next SYNC's Z: requests between are skipped
  */
 #ifndef QURING_WIRE_SESSION_H
@@ -32,8 +33,10 @@ enum wire_steps {
     WIRE_CLOSE = 1, /* of a prepared statement */
     WIRE_PARSE = 2,
     WIRE_DESCRIBE = 4, /* of a statement */
-    WIRE_EXECUTE = 8,  /* Bind and Execute of the unnamed portal */
-    WIRE_SYNC = 16
+    WIRE_BIND = 8,     /* of the unnamed portal */
+    WIRE_FETCH = 16,   /* Execute of the unnamed portal: its rows */
+    WIRE_SYNC = 32,
+    WIRE_STEPS_END = 64
 };
 
 enum { WIRE_NO_ROWS = -1 }; /* as a column count: a statement that returns no rows */

@@ -193,7 +193,12 @@ static void build_copy(struct buf *out) {
     reply_report(out, 'E', "ERROR", "57014", "COPY from stdin failed", NULL);
 }
 
-enum { RUN = WIRE_EXECUTE | WIRE_SYNC, PREPARE = WIRE_PARSE | WIRE_DESCRIBE, ALL = PREPARE | RUN };
+enum {
+    EXECUTE = WIRE_BIND | WIRE_FETCH,
+    RUN = EXECUTE | WIRE_SYNC,
+    PREPARE = WIRE_PARSE | WIRE_DESCRIBE,
+    ALL = PREPARE | RUN
+};
 
 #define NO_MORE " detail '' hint '' position 0\n"
 #define DESCRIBED(n) "parameters " n ": 20\ncolumns " n ": id/20/-1 name/1043/68\n"
@@ -252,12 +257,12 @@ const struct transcript transcripts[] = {
      "notice 0: LOG 00000 'duration: 0.1 ms'" NO_MORE "ready 0..0 T\n"},
     {"group",
      3,
-     {{WIRE_EXECUTE, WIRE_NO_ROWS}, {WIRE_EXECUTE, WIRE_NO_ROWS}, {RUN, WIRE_NO_ROWS}},
+     {{EXECUTE, WIRE_NO_ROWS}, {EXECUTE, WIRE_NO_ROWS}, {RUN, WIRE_NO_ROWS}},
      build_group,
      "complete 0: DELETE 0\ncomplete 1: UPDATE 3\ncomplete 2: DELETE 0\nready 0..2 I\n"},
     {"group_error",
      5,
-     {{WIRE_EXECUTE, WIRE_NO_ROWS}, {WIRE_EXECUTE, WIRE_NO_ROWS}, {ALL & ~WIRE_SYNC, 0}, {RUN, 2}, {RUN, 2}},
+     {{EXECUTE, WIRE_NO_ROWS}, {EXECUTE, WIRE_NO_ROWS}, {ALL & ~WIRE_SYNC, 0}, {RUN, 2}, {RUN, 2}},
      build_group_error,
      "complete 0: UPDATE 1\nerror 1 bound: ERROR 23514 'violates check constraint'" NO_MORE
      "ready 0..3 I\n" SELECTED("4")},

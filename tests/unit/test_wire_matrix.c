@@ -12,7 +12,7 @@
 #include <criterion/criterion.h>
 
 enum { ROOM = 1 << 17 };
-enum { RUN = WIRE_EXECUTE | WIRE_SYNC, ALL = WIRE_PARSE | WIRE_DESCRIBE | RUN };
+enum { EXECUTE = WIRE_BIND | WIRE_FETCH, RUN = EXECUTE | WIRE_SYNC, ALL = WIRE_PARSE | WIRE_DESCRIBE | RUN };
 
 struct place {
     const char *name;
@@ -24,7 +24,7 @@ struct place {
 static const struct place places[] = {
     {"idle", {0}, "", {"", -1, false}},
     {"idle again", {RUN, 2}, "2DCZ", {"", -1, false}},
-    {"idle within a group", {WIRE_EXECUTE, 2}, "2DC", {"", -1, false}},
+    {"idle within a group", {EXECUTE, 2}, "2DC", {"", -1, false}},
     {"close", {WIRE_CLOSE | ALL, 0}, "", {"3", -1, true}},
     {"parse", {ALL, 0}, "", {"1", -1, true}},
     {"parse after close", {WIRE_CLOSE | ALL, 0}, "3", {"1", -1, true}},
@@ -32,6 +32,9 @@ static const struct place places[] = {
     {"columns", {ALL, 0}, "1t", {"Tn", -1, true}},
     {"bind", {RUN, 2}, "", {"2", -1, true}},
     {"bind after describe", {ALL, 0}, "1tT", {"2", -1, true}},
+    {"bind alone", {WIRE_BIND | WIRE_SYNC, 2}, "", {"2", -1, true}},
+    {"sync after bind", {WIRE_BIND | WIRE_SYNC, 2}, "2", {"Z", -1, true}},
+    {"rows without bind", {WIRE_FETCH | WIRE_SYNC, 2}, "", {"DCIGHW", 2, true}},
     {"rows of 2", {RUN, 2}, "2", {"DCIGHW", 2, true}},
     {"more rows of 2", {ALL, 0}, "1tT2DD", {"DCIGHW", 2, true}},
     {"rows of 0", {RUN, 0}, "2", {"DCIGHW", 0, true}},
@@ -40,7 +43,7 @@ static const struct place places[] = {
     {"sync alone", {WIRE_SYNC, 0}, "", {"Z", -1, true}},
     {"skip", {RUN, 2}, "2DE", {"Z", -1, false}},
     {"skip after sync", {RUN, 2}, "2CE", {"Z", -1, false}},
-    {"skip without sync", {WIRE_EXECUTE, 2}, "E", {"", -1, false}},
+    {"skip without sync", {EXECUTE, 2}, "E", {"", -1, false}},
 };
 enum { PLACES = sizeof places / sizeof *places };
 

@@ -28,8 +28,8 @@ struct model {
 };
 
 static void model_expect(struct model *m, uint8_t steps, int columns) {
-    static const char *const replies[] = {"3", "1", "tR", "2X", "Z"};
-    for (int step = 0; step < 5; step++) {
+    static const char *const replies[] = {"3", "1", "tR", "2", "X", "Z"};
+    for (int step = 0; step < 6; step++) {
         for (const char *letter = replies[step]; steps >> step & 1 && *letter; letter++) {
             m->queue[m->count].letter = *letter;
             m->queue[m->count++].request = m->told;
@@ -154,7 +154,7 @@ struct walk {
 };
 
 static void walk_expect(struct walk *w) {
-    uint8_t steps = (uint8_t)(1 + rng_below(&w->rng, 31));
+    uint8_t steps = (uint8_t)(1 + rng_below(&w->rng, WIRE_STEPS_END - 1));
     if (rng_below(&w->rng, 3))
         steps |= WIRE_SYNC;
     int columns = rng_below(&w->rng, 2) ? 2 : -1;

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* What the session promises beside the recorded sessions (test_wire_replay.c) and the law (test_wire_matrix.c). */
-#include "wire/session.h"
-
 #include "lib/replies.h"
 #include "lib/wire_feed.h"
 
@@ -9,7 +7,7 @@
 #include <signal.h>
 
 enum { ROOM = 1 << 17, LIMIT = 1 << 16, LIMIT_SMALL = 200 };
-enum { RUN = WIRE_EXECUTE | WIRE_SYNC, ALL = WIRE_PARSE | WIRE_DESCRIBE | RUN };
+enum { EXECUTE = WIRE_BIND | WIRE_FETCH, RUN = EXECUTE | WIRE_SYNC, ALL = WIRE_PARSE | WIRE_DESCRIBE | RUN };
 
 static struct wire_feed feed;
 static struct buf bytes;
@@ -83,6 +81,8 @@ static const struct illegal illegal[] = {
     {{{RUN, 0}}, "2D", "violation 0: DataRow with 2 values for 0 columns\n"},
     {{{RUN, WIRE_NO_ROWS}}, "2D", "violation 0: DataRow of a statement that returns no rows\n"},
     {{{RUN, 2}}, "2I", "violation 0: EmptyQueryResponse to a statement of 2 columns\n"},
+    {{{WIRE_BIND | WIRE_SYNC, 2}}, "2D", "violation 0: DataRow while waiting for ReadyForQuery\n"},
+    {{{WIRE_FETCH | WIRE_SYNC, 2}}, "2", "violation 0: BindComplete while waiting for DataRow or CommandComplete\n"},
     {{{ALL, 0}}, "2", "violation 0: BindComplete while waiting for ParseComplete\n"},
     {{{ALL, 0}}, "1T", "violation 0: RowDescription while waiting for ParameterDescription\n"},
     {{{ALL, 0}}, "1t2", "violation 0: BindComplete while waiting for RowDescription or NoData\n"},
@@ -93,12 +93,12 @@ static const struct illegal illegal[] = {
     {{{ALL, 0}}, "3", "violation 0: CloseComplete while waiting for ParseComplete\n"},
     {{{WIRE_CLOSE | ALL, 0}}, "1", "violation 0: ParseComplete while waiting for CloseComplete\n"},
     {{{WIRE_CLOSE | ALL, 0}}, "33", "violation 0: CloseComplete while waiting for ParseComplete\n"},
-    {{{WIRE_EXECUTE, 2}}, "2DCZ", "violation 1: ReadyForQuery while waiting for no request\n"},
-    {{{WIRE_EXECUTE, 2}}, "EZ", "violation 0: ReadyForQuery while no Sync is outstanding\n"},
-    {{{WIRE_EXECUTE, 2}}, "2DCE", "violation 1: ErrorResponse (22012) while waiting for no request\n"},
-    {{{WIRE_EXECUTE, 2}, {RUN, 2}}, "2DCZ", "violation 1: ReadyForQuery while waiting for BindComplete\n"},
-    {{{WIRE_EXECUTE, 2}, {RUN, 2}}, "E2", "violation 0: BindComplete while waiting for ReadyForQuery after an error\n"},
-    {{{WIRE_EXECUTE, 2}, {RUN, 2}}, "EZZ", "violation 2: ReadyForQuery while waiting for no request\n"},
+    {{{EXECUTE, 2}}, "2DCZ", "violation 1: ReadyForQuery while waiting for no request\n"},
+    {{{EXECUTE, 2}}, "EZ", "violation 0: ReadyForQuery while no Sync is outstanding\n"},
+    {{{EXECUTE, 2}}, "2DCE", "violation 1: ErrorResponse (22012) while waiting for no request\n"},
+    {{{EXECUTE, 2}, {RUN, 2}}, "2DCZ", "violation 1: ReadyForQuery while waiting for BindComplete\n"},
+    {{{EXECUTE, 2}, {RUN, 2}}, "E2", "violation 0: BindComplete while waiting for ReadyForQuery after an error\n"},
+    {{{EXECUTE, 2}, {RUN, 2}}, "EZZ", "violation 2: ReadyForQuery while waiting for no request\n"},
 };
 
 Test(session, what_may_not_come_is_named_with_the_reason) {
@@ -282,16 +282,27 @@ Test(session, ring_holds_as_many_requests_as_it_was_made_for) {
     say("2DC");
     cr_assert_not(wire_session_expect(&feed.session, RUN, 2), "not before its ReadyForQuery");
     say("Z");
-    cr_assert(wire_session_expect(&feed.session, WIRE_EXECUTE, 2));
+    cr_assert(wire_session_expect(&feed.session, EXECUTE, 2));
     cr_assert_not(wire_session_expect(&feed.session, RUN, 2));
     say("EZ2CZ2CZEZ2C");
     cr_assert_eq(wire_session_outstanding(&feed.session), 0);
     assert_last_line("complete 5: SELECT 1\n");
 }
 
+Test(session, a_portal_may_be_bound_in_one_request_and_fetched_in_another) {
+    wire_session_expect(&feed.session, WIRE_BIND, 2);
+    wire_session_expect(&feed.session, WIRE_FETCH, 2);
+    wire_session_expect(&feed.session, WIRE_BIND | WIRE_SYNC, 2);
+    wire_session_expect(&feed.session, WIRE_FETCH | WIRE_SYNC, 2);
+    say("2DDC2ZEZ");
+    assert_log("row 1: '1' NULL\nrow 1: '1' NULL\ncomplete 1: SELECT 1\nready 0..2 I\nerror 3: " DIVISION
+               "ready 3..3 I\n");
+    cr_assert_eq(wire_session_outstanding(&feed.session), 0);
+}
+
 Test(session, a_sync_may_be_told_of_after_the_error_it_ends) {
-    wire_session_expect(&feed.session, WIRE_EXECUTE, 2);
-    wire_session_expect(&feed.session, WIRE_EXECUTE, 2);
+    wire_session_expect(&feed.session, EXECUTE, 2);
+    wire_session_expect(&feed.session, EXECUTE, 2);
     say("2CE");
     cr_assert_eq(wire_session_outstanding(&feed.session), 1);
     wire_session_expect(&feed.session, ALL & ~WIRE_SYNC, 0);
@@ -302,11 +313,11 @@ Test(session, a_sync_may_be_told_of_after_the_error_it_ends) {
 }
 
 Test(session, a_group_may_be_answered_before_its_sync_is_told_of) {
-    wire_session_expect(&feed.session, WIRE_EXECUTE, 2);
+    wire_session_expect(&feed.session, EXECUTE, 2);
     say("2C");
     cr_assert_eq(wire_session_outstanding(&feed.session), 0);
     say("N");
-    wire_session_expect(&feed.session, WIRE_EXECUTE, 2);
+    wire_session_expect(&feed.session, EXECUTE, 2);
     say("2C");
     wire_session_expect(&feed.session, WIRE_SYNC, 0);
     say("Z");
@@ -315,7 +326,7 @@ Test(session, a_group_may_be_answered_before_its_sync_is_told_of) {
 }
 
 Test(session, an_error_of_the_sync_itself_belongs_to_the_request_that_has_it) {
-    wire_session_expect(&feed.session, WIRE_EXECUTE, 2);
+    wire_session_expect(&feed.session, EXECUTE, 2);
     wire_session_expect(&feed.session, WIRE_SYNC, 0);
     say("2CEZ");
     assert_log("complete 0: SELECT 1\nerror 1: " DIVISION "ready 0..1 I\n");
@@ -323,11 +334,11 @@ Test(session, an_error_of_the_sync_itself_belongs_to_the_request_that_has_it) {
 
 Test(session, a_group_may_be_ended_after_its_newest_request_was_told_of) {
     for (int round = 0; round < 2; round++) {
-        wire_session_expect(&feed.session, WIRE_EXECUTE, 2);
-        wire_session_expect(&feed.session, WIRE_EXECUTE, 2);
+        wire_session_expect(&feed.session, EXECUTE, 2);
+        wire_session_expect(&feed.session, EXECUTE, 2);
         wire_session_end_group(&feed.session);
     }
-    wire_session_expect(&feed.session, WIRE_EXECUTE, 2);
+    wire_session_expect(&feed.session, EXECUTE, 2);
     wire_session_end_group(&feed.session);
     say("2C2CZEZ2C");
     assert_log("complete 0: SELECT 1\ncomplete 1: SELECT 1\nready 0..1 I\nerror 2: " DIVISION "ready 2..3 I\n"
@@ -337,13 +348,13 @@ Test(session, a_group_may_be_ended_after_its_newest_request_was_told_of) {
 }
 
 Test(session, a_group_cannot_be_ended_after_its_replies, .signal = SIGABRT) {
-    wire_session_expect(&feed.session, WIRE_EXECUTE, 2);
+    wire_session_expect(&feed.session, EXECUTE, 2);
     say("2C");
     wire_session_end_group(&feed.session);
 }
 
 Test(session, bound_is_told_of_each_request_anew) {
-    wire_session_expect(&feed.session, WIRE_EXECUTE, 2);
+    wire_session_expect(&feed.session, EXECUTE, 2);
     wire_session_expect(&feed.session, ALL, 2);
     wire_session_expect(&feed.session, ALL, 2);
     wire_session_expect(&feed.session, RUN, 2);
