@@ -86,18 +86,17 @@ bool pg_barrier_encode(struct pg_conn *conn) {
     struct buf *out = pg_conn_out(conn);
     char nonce[NUMBER_BYTES], pid[NUMBER_BYTES];
     const quring_param params[PARAMS] = {nonce_param(conn, nonce), pid_param(conn, pid)};
-    struct wire_bind bind;
-    *pg_conn_request(conn, conn->session.next) =
+    struct wire_session *session = &conn->session;
+    *pg_conn_request(conn, session->next) =
         (struct pg_request){.ops = &operations, .param_count = PARAMS, .first_byte = socket_position(&conn->socket)};
-    wire_put_parse(out, "", barrier_sql, sizeof barrier_sql - 1);
-    wire_put_describe_statement(out, "");
-    wire_bind_begin(out, &bind, "", PARAMS);
+    wire_session_begin(session, out);
+    wire_session_put_parse(session, "", barrier_sql, sizeof barrier_sql - 1);
+    wire_session_put_describe(session, "");
+    wire_session_put_bind(session, "", PARAMS);
     for (uint16_t i = 0; i < (uint16_t)PARAMS; i++)
-        wire_bind_format(out, &bind, i, value_put_param(out, &params[i], 0));
-    wire_bind_end(out, &bind, NULL, 0);
-    wire_put_execute(out);
-    wire_put_sync(out);
-    return !buf_failed(out) &&
-           wire_session_expect(&conn->session, WIRE_PARSE | WIRE_DESCRIBE | WIRE_BIND | WIRE_FETCH | WIRE_SYNC,
-                               WIRE_NO_ROWS);
+        wire_session_put_format(session, i, value_put_param(out, &params[i], 0));
+    wire_session_put_results(session, NULL, 0);
+    wire_session_put_execute(session);
+    wire_session_put_sync(session);
+    return wire_session_end(session, WIRE_NO_ROWS);
 }

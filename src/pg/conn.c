@@ -380,9 +380,7 @@ bool pg_conn_sync(struct pg_conn *conn) {
     if (!conn->group_open)
         return true;
     conn->group_open = false;
-    wire_session_end_group(&conn->session);
-    wire_put_sync(pg_conn_out(conn));
-    if (base_likely(!buf_failed(pg_conn_out(conn))))
+    if (base_likely(wire_session_end_group(&conn->session, pg_conn_out(conn))))
         return true;
     pg_conn_break(conn, QURING_IN_DOUBT, "53200", "out of memory");
     return false;

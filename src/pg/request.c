@@ -11,71 +11,59 @@
 /* `description` NULL: parameters and results as text. */
 static void put_bind(struct pg_conn *conn, const char *name, const struct query *query,
                      const struct pg_description *description) {
+    struct wire_session *session = &conn->session;
     struct buf *out = pg_conn_out(conn);
-    struct wire_bind bind;
     uint32_t count = query->param_count;
-    wire_bind_begin(out, &bind, name, (uint16_t)count);
+    wire_session_put_bind(session, name, (uint16_t)count);
     for (uint32_t i = 0; i < count; i++) {
         uint32_t oid = description && i < description->param_count ? description->param_oids[i] : 0;
-        wire_bind_format(out, &bind, (uint16_t)i, value_put_param(out, &query->params[i], oid));
+        wire_session_put_format(session, (uint16_t)i, value_put_param(out, &query->params[i], oid));
     }
-    wire_bind_end(out, &bind, description ? description->formats : NULL,
-                  description && !conn->text_only ? description->format_count : 0);
-    wire_put_execute(out);
+    bool binary = description && !conn->text_only;
+    wire_session_put_results(session, binary ? description->formats : NULL, binary ? description->format_count : 0);
+    wire_session_put_execute(session);
 }
 
-static uint8_t put_bound(struct pg_conn *conn, struct query *query, const struct pg_prepared *prepared) {
+static void put_bound(struct pg_conn *conn, struct query *query, const struct pg_prepared *prepared) {
     put_bind(conn, pg_prepared_name(&conn->prepared, prepared->name), query, prepared->description);
     if (prepared->description->columns)
         result_set_columns(&query->result, prepared->description->columns,
                            conn->text_only ? RESULT_TEXT : RESULT_BINARY);
-    return WIRE_BIND | WIRE_FETCH;
 }
 
-static uint8_t put_parsed(struct pg_conn *conn, const struct query *query, const char *name) {
-    struct buf *out = pg_conn_out(conn);
-    wire_put_parse(out, name, query->statement->sql, query->statement->length);
-    wire_put_describe_statement(out, name);
+static void put_parsed(struct pg_conn *conn, const struct query *query, const char *name) {
+    wire_session_put_parse(&conn->session, name, query->statement->sql, query->statement->length);
+    wire_session_put_describe(&conn->session, name);
     put_bind(conn, name, query, NULL);
-    return WIRE_PARSE | WIRE_DESCRIBE | WIRE_BIND | WIRE_FETCH;
 }
 
 /* Closes what stood in the statement's place, then parses it under a new name. The place changes hands in pg_prepared_claim(). */
-static uint8_t put_named(struct pg_conn *conn, const struct query *query, const struct pg_prepared *prepared) {
-    uint8_t steps = 0;
-    if (prepared->state == PG_PREPARED_READY) {
-        wire_put_close_statement(pg_conn_out(conn), pg_prepared_name(&conn->prepared, prepared->name));
-        steps = WIRE_CLOSE;
-    }
-    return steps | put_parsed(conn, query, pg_prepared_name(&conn->prepared, pg_prepared_next_name(&conn->prepared)));
+static void put_named(struct pg_conn *conn, const struct query *query, const struct pg_prepared *prepared) {
+    if (prepared->state == PG_PREPARED_READY)
+        wire_session_put_close(&conn->session, pg_prepared_name(&conn->prepared, prepared->name));
+    put_parsed(conn, query, pg_prepared_name(&conn->prepared, pg_prepared_next_name(&conn->prepared)));
 }
 
 bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_request *request, bool sync) {
-    struct buf *out = pg_conn_out(conn);
-    size_t mark = buf_mark(out);
     struct pg_prepared *prepared = pg_prepared_of(&conn->prepared, query->statement);
     int32_t column_count = WIRE_NO_ROWS;
     *request = (struct pg_request){.query = query, .first_byte = socket_position(&conn->socket)};
-    uint8_t steps;
+    wire_session_begin(&conn->session, pg_conn_out(conn)); /* admission keeps to the depth */
     if (prepared && pg_prepared_is_usable(&conn->prepared, prepared, query)) {
         request->kind = PG_REQUEST_BOUND;
-        steps = put_bound(conn, query, prepared);
+        put_bound(conn, query, prepared);
         column_count = prepared->description->column_count;
     } else if (prepared && prepared->state != PG_PREPARED_PENDING) {
         request->kind = PG_REQUEST_NAMED;
-        steps = put_named(conn, query, prepared);
+        put_named(conn, query, prepared);
     } else {
         request->kind = PG_REQUEST_UNNAMED;
-        steps = put_parsed(conn, query, "");
+        put_parsed(conn, query, "");
     }
-    if (sync) {
-        wire_put_sync(out);
-        steps |= WIRE_SYNC;
-    }
-    if (base_unlikely(buf_failed(out))) {
-        buf_truncate(out, mark);
+    if (sync)
+        wire_session_put_sync(&conn->session);
+    if (base_unlikely(!wire_session_end(&conn->session, column_count)))
         return false;
-    }
     request->statement = statement_hold(query->statement);
     request->param_count = (uint16_t)query->param_count;
     if (request->kind == PG_REQUEST_NAMED) {
@@ -84,8 +72,6 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_requ
     }
     if (base_unlikely(query->statement->traits.effect != EFFECT_NONE && pg_conn_is_bound(conn)))
         pg_prepared_take_effect(&conn->prepared, (enum statement_effect)query->statement->traits.effect);
-    bool expected = wire_session_expect(&conn->session, steps, column_count);
-    PRE(expected); /* admission keeps to the depth */
     return true;
 }
 

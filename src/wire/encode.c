@@ -9,6 +9,13 @@
  */
 enum { NAME_BYTES_MAX = 9000 };
 
+/* Adds a step to the request that is being encoded; returns where its message goes. */
+static struct buf *draft_add(struct wire_draft *draft, enum wire_steps step) {
+    PRE(step > draft->steps); /* a request was begun, and this step is none of those before it */
+    draft->steps |= (uint8_t)step;
+    return draft->out;
+}
+
 static uint8_t *put_header(uint8_t *at, char letter, size_t length) {
     *at = (uint8_t)letter;
     bytes_store_u32(at + 1, (uint32_t)length);
@@ -26,7 +33,8 @@ static size_t name_size(const char *name) {
     return length;
 }
 
-void wire_put_parse(struct buf *out, const char *name, const char *sql, size_t sql_length) {
+void wire_session_put_parse(struct wire_session *session, const char *name, const char *sql, size_t sql_length) {
+    struct buf *out = draft_add(&session->draft, WIRE_PARSE);
     size_t name_length = name_size(name);
     size_t others = 4 + name_length + 1 + 1 + 2;
     if (sql_length > WIRE_SEND_BYTES_MAX - others) {
@@ -56,42 +64,26 @@ static void put_statement_message(struct buf *out, char letter, const char *name
     put_name(at, name, name_length);
 }
 
-void wire_put_describe_statement(struct buf *out, const char *name) {
-    put_statement_message(out, 'D', name);
+void wire_session_put_describe(struct wire_session *session, const char *name) {
+    put_statement_message(draft_add(&session->draft, WIRE_DESCRIBE), 'D', name);
 }
 
-void wire_put_close_statement(struct buf *out, const char *name) {
-    put_statement_message(out, 'C', name);
+void wire_session_put_close(struct wire_session *session, const char *name) {
+    put_statement_message(draft_add(&session->draft, WIRE_CLOSE), 'C', name);
 }
 
-void wire_put_execute(struct buf *out) {
-    static const uint8_t message[10] = {'E', 0, 0, 0, 9, 0, 0, 0, 0, 0};
-    uint8_t *at = buf_extend(out, sizeof message);
-    if (at)
-        memcpy(at, message, sizeof message);
-}
-
-void wire_put_sync(struct buf *out) {
-    uint8_t *at = buf_extend(out, 5);
-    if (at)
-        put_header(at, 'S', 4);
-}
-
-void wire_put_terminate(struct buf *out) {
-    uint8_t *at = buf_extend(out, 5);
-    if (at)
-        put_header(at, 'X', 4);
-}
-
-void wire_bind_begin(struct buf *out, struct wire_bind *bind, const char *statement_name, uint16_t param_count) {
+void wire_session_put_bind(struct wire_session *session, const char *statement_name, uint16_t param_count) {
+    struct wire_draft *draft = &session->draft;
+    struct buf *out = draft_add(draft, WIRE_BIND);
     size_t name_length = name_size(statement_name);
     size_t formats = 5 + 1 + name_length + 1 + 2;
     size_t codes = (size_t)2 * param_count;
-    *bind = (struct wire_bind){.mark = buf_mark(out), .formats = formats};
+    draft->bind = buf_mark(out);
+    draft->bind_formats = draft->bind + formats;
     uint8_t *at = buf_extend(out, formats + codes + 2);
     if (!at)
         return;
-    at = put_header(at, 'B', 0); /* wire_bind_end() knows the length */
+    at = put_header(at, 'B', 0); /* wire_session_put_results() knows the length */
     *at++ = 0;
     at = put_name(at, statement_name, name_length);
     bytes_store_u16(at, param_count);
@@ -99,23 +91,54 @@ void wire_bind_begin(struct buf *out, struct wire_bind *bind, const char *statem
     bytes_store_u16(at + 2 + codes, param_count);
 }
 
-void wire_bind_format(struct buf *out, const struct wire_bind *bind, uint16_t param, uint16_t format) {
-    if (!buf_failed(out))
-        bytes_store_u16(buf_head(out) + bind->mark + bind->formats + (size_t)2 * param, format);
-}
-
-void wire_bind_end(struct buf *out, const struct wire_bind *bind, const uint16_t *result_formats,
-                   uint16_t result_format_count) {
-    uint8_t *at = buf_extend(out, 2 + (size_t)2 * result_format_count);
+void wire_session_put_results(struct wire_session *session, const uint16_t *formats, uint16_t format_count) {
+    const struct wire_draft *draft = &session->draft;
+    PRE(draft->steps & WIRE_BIND);
+    uint8_t *at = buf_extend(draft->out, 2 + (size_t)2 * format_count);
     if (!at)
         return;
-    bytes_store_u16(at, result_format_count);
-    for (uint16_t i = 0; i < result_format_count; i++)
-        bytes_store_u16(at + 2 + (size_t)2 * i, result_formats[i]);
-    size_t length = buf_mark(out) - bind->mark - 1;
+    bytes_store_u16(at, format_count);
+    for (uint16_t i = 0; i < format_count; i++)
+        bytes_store_u16(at + 2 + (size_t)2 * i, formats[i]);
+    size_t length = buf_mark(draft->out) - draft->bind - 1;
     if (length > WIRE_SEND_BYTES_MAX) {
-        buf_fail(out);
+        buf_fail(draft->out);
         return;
     }
-    bytes_store_u32(buf_head(out) + bind->mark + 1, (uint32_t)length);
+    bytes_store_u32(buf_head(draft->out) + draft->bind + 1, (uint32_t)length);
+}
+
+void wire_session_put_execute(struct wire_session *session) {
+    static const uint8_t message[10] = {'E', 0, 0, 0, 9, 0, 0, 0, 0, 0};
+    uint8_t *at = buf_extend(draft_add(&session->draft, WIRE_FETCH), sizeof message);
+    if (at)
+        memcpy(at, message, sizeof message);
+}
+
+static void put_bare_message(struct buf *out, char letter) {
+    uint8_t *at = buf_extend(out, 5);
+    if (at)
+        put_header(at, letter, 4);
+}
+
+void wire_session_put_sync(struct wire_session *session) {
+    put_bare_message(draft_add(&session->draft, WIRE_SYNC), 'S');
+}
+
+bool wire_session_end_group(struct wire_session *session, struct buf *out) {
+    PRE(session->draft.steps == WIRE_STEPS_END && wire_session_outstanding(session) > 0);
+    struct wire_request *newest = wire_session_request(session, session->next - 1);
+    PRE(newest->steps < WIRE_SYNC);
+    size_t mark = buf_mark(out);
+    put_bare_message(out, 'S');
+    if (base_unlikely(buf_failed(out))) {
+        buf_truncate(out, mark);
+        return false;
+    }
+    newest->steps |= WIRE_SYNC;
+    return true;
+}
+
+void wire_put_terminate(struct buf *out) {
+    put_bare_message(out, 'X');
 }

@@ -1,41 +1,67 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests of the extended query protocol (PostgreSQL 15 documentation, 55.7). Pure: appends to a buffer, which fails
- * for good when it lacks room; the caller marks before a request and truncates back to the mark when it failed. No
- * message is longer than WIRE_SEND_BYTES_MAX: one that would be makes the buffer fail.
+ * Requests of the extended query protocol (PostgreSQL 15 documentation, 55.7). Each function appends a message to the
+ * request that the session has begun and adds its step to the replies that the session will accept: what is sent and what
+ * is waited for cannot differ. A request takes any of the steps, each at most once and in the order of enum wire_steps:
+ *
+ *      wire_session_begin(session, out);
+ *      wire_session_put_close(session, name);
+ *      wire_session_put_parse(session, name, sql, sql_length);
+ *      wire_session_put_describe(session, name);
+ *      wire_session_put_bind(session, name, param_count);
+ *      for (i …) wire_session_put_format(session, i, value_put_param(out, &params[i], oid[i]));
+ *      wire_session_put_results(session, formats, format_count);
+ *      wire_session_put_execute(session);
+ *      wire_session_put_sync(session);
+ *      if (!wire_session_end(session, column_count)) …
+ *
+ * The buffer fails for good when it lacks room, and when a message would be longer than WIRE_SEND_BYTES_MAX;
+ * wire_session_end() then takes the request back as a whole.
  */
 #ifndef QURING_WIRE_ENCODE_H
 #define QURING_WIRE_ENCODE_H
 
-#include "base/buf.h"
+#include "wire/session.h"
 
 enum { WIRE_SEND_BYTES_MAX = 0x3fffffff - 1, WIRE_PARAMS_MAX = 65535 };
 
-/* Names are NUL-terminated, of at most 255 bytes; "" is the unnamed statement. `sql` has no NUL in it. */
-void wire_put_parse(struct buf *out, const char *name, const char *sql, size_t sql_length);
-void wire_put_describe_statement(struct buf *out, const char *name);
-void wire_put_close_statement(struct buf *out, const char *name);
-void wire_put_execute(struct buf *out); /* the unnamed portal, all rows */
-void wire_put_sync(struct buf *out);
-void wire_put_terminate(struct buf *out);
+/* Of a prepared statement. Names are NUL-terminated, of at most 255 bytes; "" is the unnamed statement. */
+void wire_session_put_close(struct wire_session *session, const char *name);
+
+/* `sql` has no NUL in it. The server infers the types of all parameters. */
+void wire_session_put_parse(struct wire_session *session, const char *name, const char *sql, size_t sql_length);
+
+/* Of a statement: its parameters and its columns. */
+void wire_session_put_describe(struct wire_session *session, const char *name);
 
 /*
- * Bind of the unnamed portal. Between begin and end the caller appends each parameter's i32 length and bytes in
- * order, and tells its format code:
- *
- *      wire_bind_begin(out, &bind, name, count);
- *      for (i …) wire_bind_format(out, &bind, i, value_put_param(out, &params[i], oid[i]));
- *      wire_bind_end(out, &bind, formats, format_count);
- *
- * `result_formats`: none means all text, one stands for all columns, else one a column.
+ * Bind of the unnamed portal. The caller appends each parameter's i32 length and bytes to the buffer, in order, and tells
+ * its format code, which is text unless told.
  */
-struct wire_bind {
-    size_t mark;
-    size_t formats; /* offset from the mark */
-};
-void wire_bind_begin(struct buf *out, struct wire_bind *bind, const char *statement_name, uint16_t param_count);
-void wire_bind_format(struct buf *out, const struct wire_bind *bind, uint16_t param, uint16_t format);
-void wire_bind_end(struct buf *out, const struct wire_bind *bind, const uint16_t *result_formats,
-                   uint16_t result_format_count);
+void wire_session_put_bind(struct wire_session *session, const char *statement_name, uint16_t param_count);
+
+static inline void wire_session_put_format(struct wire_session *session, uint16_t param, uint16_t format) {
+    const struct wire_draft *draft = &session->draft;
+    PRE(draft->steps & WIRE_BIND);
+    if (base_likely(!buf_failed(draft->out)))
+        bytes_store_u16(buf_head(draft->out) + draft->bind_formats + (size_t)2 * param, format);
+}
+
+/* The end of the Bind. No format code means text for all columns, one stands for all columns, else one a column. */
+void wire_session_put_results(struct wire_session *session, const uint16_t *formats, uint16_t format_count);
+
+/* Of the unnamed portal, all its rows. */
+void wire_session_put_execute(struct wire_session *session);
+
+void wire_session_put_sync(struct wire_session *session);
+
+/*
+ * Appends Sync to the newest request, which has ended without one and whose replies cannot have begun: its messages were
+ * appended, but not sent. False: `out` failed and is what it was, and the request has no Sync.
+ */
+bool wire_session_end_group(struct wire_session *session, struct buf *out);
+
+/* Belongs to no request: the server answers it by closing the connection. */
+void wire_put_terminate(struct buf *out);
 
 #endif

@@ -9,13 +9,13 @@
  *
  * and after its last one the next request begins; IDLE while there is none. These ways lead off that line:
  *
- *      any of these --E--> SKIP --Z--> the request after the next one with WIRE_SYNC, which may be told of later
+ *      any of these --E--> SKIP --Z--> the request after the next one with WIRE_SYNC, which may be encoded later
  *      any at all   --fatal E--> ENDED      ROWS --G H W--> ENDED      any at all --anything else--> VIOLATED
  *      any at all   --D, N, S, A over the limit--> PASSING --its last byte--> the phase before
  *      any of these --E over the limit-----------> PASSING --its last byte--> SKIP
  *
  * N, S and A may stand anywhere but at the end. Invariants:
- *   - first <= head <= next; requests[head .. next) hold what was expected, and none before head is looked at again
+ *   - first <= head <= next; requests[head .. next) hold what was encoded, and none before head is looked at again
  *   - IDLE if and only if head == next, as long as the session has not ended and is not PASSING
  *   - in SKIP head is the request that failed, whose group's sync point is at head or after it
  *   - session_move() alone sets the phase, along `edges`
@@ -98,30 +98,26 @@ static void session_move(struct wire_session *session, enum phase to) {
     session->phase = (uint8_t)to;
 }
 
-static struct wire_request *session_request(const struct wire_session *session, uint64_t ordinal) {
-    return &session->requests[ordinal & (session->capacity - 1)];
-}
-
 /* Makes a request the head, if there is one. */
-static void session_begin(struct wire_session *session, uint64_t ordinal) {
+static void session_set_head(struct wire_session *session, uint64_t ordinal) {
     session->head = ordinal;
     session->bound = false;
     if (ordinal == session->next) {
         session_move(session, IDLE);
         return;
     }
-    const struct wire_request *request = session_request(session, ordinal);
+    const struct wire_request *request = wire_session_request(session, ordinal);
     session->column_count = request->column_count;
     session_move(session, phase_of_step[__builtin_ctz(request->steps)]);
 }
 
 /* The last reply to this step of the head has come. */
 static void session_step_done(struct wire_session *session, enum wire_steps step) {
-    unsigned left = session_request(session, session->head)->steps & ~(2u * step - 1);
+    unsigned left = wire_session_request(session, session->head)->steps & ~(2u * step - 1);
     if (left)
         session_move(session, phase_of_step[__builtin_ctz(left)]);
     else
-        session_begin(session, session->head + 1);
+        session_set_head(session, session->head + 1);
 }
 
 static bool session_violate(struct wire_session *session, struct wire_event *event, const char *format, ...)
@@ -177,7 +173,7 @@ static bool accept_ready(struct wire_session *session, const struct wire_frame *
     if (transaction != 'I' && transaction != 'T' && transaction != 'E')
         return session_violate(session, event, "ReadyForQuery with transaction status 0x%02x", (uint8_t)transaction);
     uint64_t sync = session->head;
-    while (sync < session->next && !(session_request(session, sync)->steps & WIRE_SYNC))
+    while (sync < session->next && !(wire_session_request(session, sync)->steps & WIRE_SYNC))
         sync++;
     if (sync == session->next)
         return session_violate(session, event, "ReadyForQuery while no Sync is outstanding");
@@ -186,7 +182,7 @@ static bool accept_ready(struct wire_session *session, const struct wire_frame *
     event->first = session->first;
     event->request = sync;
     session->first = sync + 1;
-    session_begin(session, sync + 1);
+    session_set_head(session, sync + 1);
     return true;
 }
 
@@ -335,8 +331,8 @@ static size_t session_pass(struct wire_session *session, size_t size) {
     if (session->skip_bytes)
         return taken;
     session_move(session, (enum phase)session->resume);
-    if (session->phase == IDLE) /* a request may have been told of meanwhile */
-        session_begin(session, session->head);
+    if (session->phase == IDLE) /* a request may have been encoded meanwhile */
+        session_set_head(session, session->head);
     return taken;
 }
 
@@ -433,21 +429,29 @@ size_t wire_session_next(struct wire_session *session, const uint8_t *bytes, siz
     return size - cursor_left(&in);
 }
 
-bool wire_session_expect(struct wire_session *session, uint8_t steps, int32_t column_count) {
-    PRE(steps != 0 && steps < WIRE_STEPS_END);
-    PRE(column_count >= WIRE_NO_ROWS && column_count <= UINT16_MAX);
-    if (wire_session_outstanding(session) >= session->request_count_max)
-        return false;
-    *session_request(session, session->next) = (struct wire_request){.steps = steps, .column_count = column_count};
-    session->next++;
-    if (session->phase == IDLE)
-        session_begin(session, session->head);
-    return true;
+void wire_session_begin(struct wire_session *session, struct buf *out) {
+    PRE(!wire_session_is_full(session));
+    PRE(session->draft.steps == WIRE_STEPS_END);
+    session->draft.out = out;
+    session->draft.mark = buf_mark(out);
+    session->draft.steps = 0;
 }
 
-void wire_session_end_group(struct wire_session *session) {
-    PRE(wire_session_outstanding(session) > 0);
-    session_request(session, session->next - 1)->steps |= WIRE_SYNC;
+bool wire_session_end(struct wire_session *session, int32_t column_count) {
+    struct wire_draft *draft = &session->draft;
+    uint8_t steps = draft->steps;
+    PRE(steps != 0 && steps < WIRE_STEPS_END);
+    PRE(column_count >= WIRE_NO_ROWS && column_count <= UINT16_MAX);
+    draft->steps = WIRE_STEPS_END;
+    if (base_unlikely(buf_failed(draft->out))) {
+        buf_truncate(draft->out, draft->mark);
+        return false;
+    }
+    *wire_session_request(session, session->next) = (struct wire_request){.steps = steps, .column_count = column_count};
+    session->next++;
+    if (session->phase == IDLE)
+        session_set_head(session, session->head);
+    return true;
 }
 
 bool wire_session_init(struct wire_session *session, uint32_t request_count_max, size_t message_limit_bytes) {
@@ -460,6 +464,7 @@ bool wire_session_init(struct wire_session *session, uint32_t request_count_max,
         .request_count_max = request_count_max,
         .message_limit_bytes = message_limit_bytes,
         .phase = IDLE,
+        .draft = {.steps = WIRE_STEPS_END},
         .column_count = WIRE_NO_ROWS,
         .requests = calloc(capacity, sizeof *session->requests),
     };

@@ -7,12 +7,11 @@
  *   frame.h        one message's type and body out of bytes, with the law of its length
  *   decode.h       bodies: descriptions, rows, errors, command tags
  *   session.h      which message may come now
- *   encode.h       requests
+ *   encode.h       requests: a message is appended and its replies are expected in one step
  *
- * The session is told what each request asks for (wire_session_expect) and then accepts exactly the replies that the
- * protocol allows to it, in order; asynchronous messages (notice, parameter status, notification) may stand anywhere.
- * Anything else is a WIRE_VIOLATION, after which the session accepts nothing more. Bytes of the server are never
- * trusted and never asserted on.
+ * The session accepts exactly the replies that the protocol allows to the requests that were encoded, in order;
+ * asynchronous messages (notice, parameter status, notification) may stand anywhere. Anything else is a WIRE_VIOLATION,
+ * after which the session accepts nothing more. Bytes of the server are never trusted and never asserted on.
  *
  *      request's steps     CLOSE      PARSE     DESCRIBE     BIND     FETCH          SYNC
  *      its messages        Close      Parse     Describe     Bind     Execute        Sync
@@ -22,6 +21,7 @@
 #ifndef QURING_WIRE_SESSION_H
 #define QURING_WIRE_SESSION_H
 
+#include "base/buf.h"
 #include "wire/decode.h"
 
 #include <stdbool.h>
@@ -64,7 +64,7 @@ struct wire_event {
     uint8_t type;
     bool bound;
     int32_t column_count;
-    uint64_t request; /* ordinal of the request that the event belongs to, from 0, in order of wire_session_expect() */
+    uint64_t request; /* ordinal of the request that the event belongs to, from 0, in order of their encoding */
     uint64_t first;
     const uint8_t *body;
     size_t size;
@@ -84,11 +84,20 @@ struct wire_request {
     int32_t column_count;
 };
 
+/* The request that is being encoded. While there is none, `steps` is WIRE_STEPS_END, which no step is above. */
+struct wire_draft {
+    struct buf *out;
+    size_t mark;         /* where its messages begin in `out` */
+    size_t bind;         /* where its Bind begins */
+    size_t bind_formats; /* where the format codes of its Bind's parameters begin */
+    uint8_t steps;       /* that were appended */
+};
+
 struct wire_session {
     struct wire_request *requests; /* ring of `capacity`, a power of two */
     uint32_t capacity;
     uint32_t request_count_max;
-    uint64_t next;  /* ordinal of the next request to be expected */
+    uint64_t next;  /* ordinal of the next request to be encoded */
     uint64_t head;  /* ordinal of the request that replies belong to now */
     uint64_t first; /* ordinal of the first request since the last sync point */
     uint8_t phase;  /* enum in session.c: what the head's next reply may be */
@@ -97,6 +106,7 @@ struct wire_session {
     int32_t column_count;
     size_t message_limit_bytes;
     size_t skip_bytes; /* of a message over the limit, still to come */
+    struct wire_draft draft;
     char violation[96];
 };
 
@@ -105,13 +115,17 @@ bool wire_session_init(struct wire_session *session, uint32_t request_count_max,
 void wire_session_free(struct wire_session *session);
 
 /*
- * Tells of one more request, in the order in which requests are sent. `column_count` is what the statement is known
- * to return (WIRE_NO_ROWS: none); with WIRE_DESCRIBE the server says. False when request_count_max are unanswered.
+ * Begins a request, whose messages are appended to `out` by the functions of encode.h. The session must not be full, and
+ * the request before must have ended.
  */
-bool wire_session_expect(struct wire_session *session, uint8_t steps, int32_t column_count);
+void wire_session_begin(struct wire_session *session, struct buf *out);
 
-/* Adds WIRE_SYNC to the newest request, whose replies can't have begun: its messages were appended, but not sent. */
-void wire_session_end_group(struct wire_session *session);
+/*
+ * Ends the request that was begun: from here on the session accepts its replies. `column_count` is what the statement is
+ * known to return (WIRE_NO_ROWS: none); with WIRE_DESCRIBE the server says. False: `out` failed, and is what it was at
+ * wire_session_begin(), as is the session.
+ */
+bool wire_session_end(struct wire_session *session, int32_t column_count);
 
 /*
  * Looks at the bytes for the next event and returns how many of them it consumed: those of the event's message and of
@@ -123,9 +137,18 @@ void wire_session_end_group(struct wire_session *session);
  */
 size_t wire_session_next(struct wire_session *session, const uint8_t *bytes, size_t size, struct wire_event *event);
 
+static inline struct wire_request *wire_session_request(const struct wire_session *session, uint64_t ordinal) {
+    return &session->requests[ordinal & (session->capacity - 1)];
+}
+
 /* Requests whose replies have not all come. */
 static inline uint64_t wire_session_outstanding(const struct wire_session *session) {
     return session->next - session->head;
+}
+
+/* As many requests as it was made for are outstanding: none may be encoded. */
+static inline bool wire_session_is_full(const struct wire_session *session) {
+    return wire_session_outstanding(session) >= session->request_count_max;
 }
 
 #endif

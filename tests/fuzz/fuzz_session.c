@@ -44,7 +44,7 @@ static void expect(uint8_t steps, int32_t column_count) {
     steps &= WIRE_STEPS_END - 1;
     for (int way = 0; way < WAYS; way++) {
         bool room = wire_session_outstanding(&feeds[way].session) < REQUESTS_MAX;
-        told[way] = steps && wire_session_expect(&feeds[way].session, steps, column_count);
+        told[way] = steps && wire_expect(&feeds[way].session, steps, column_count);
         PRE(told[way] == (steps && room));
     }
 }

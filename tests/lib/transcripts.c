@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "lib/replies.h"
+#include "lib/wire_feed.h"
 
 #define ROW(out, ...)                                                                                                  \
     reply_row(out, sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *), (const char *const[]){__VA_ARGS__})
@@ -311,7 +312,7 @@ const size_t transcript_count = sizeof transcripts / sizeof *transcripts;
 
 void transcript_expect(const struct transcript *transcript, struct wire_session *session) {
     for (size_t i = 0; i < transcript->request_count; i++)
-        PRE(wire_session_expect(session, transcript->requests[i].steps, transcript->requests[i].column_count));
+        PRE(wire_expect(session, transcript->requests[i].steps, transcript->requests[i].column_count));
 }
 
 size_t transcript_message_size(const struct buf *bytes, size_t offset) {

@@ -18,6 +18,31 @@ void wire_feed_close(struct wire_feed *feed) {
     buf_free(&feed->log);
 }
 
+bool wire_expect(struct wire_session *session, uint8_t steps, int32_t column_count) {
+    if (wire_session_is_full(session))
+        return false;
+    struct buf out;
+    buf_init(&out, SIZE_MAX);
+    wire_session_begin(session, &out);
+    if (steps & WIRE_CLOSE)
+        wire_session_put_close(session, "s");
+    if (steps & WIRE_PARSE)
+        wire_session_put_parse(session, "s", "select 1", 8);
+    if (steps & WIRE_DESCRIBE)
+        wire_session_put_describe(session, "s");
+    if (steps & WIRE_BIND) {
+        wire_session_put_bind(session, "s", 0);
+        wire_session_put_results(session, NULL, 0);
+    }
+    if (steps & WIRE_FETCH)
+        wire_session_put_execute(session);
+    if (steps & WIRE_SYNC)
+        wire_session_put_sync(session);
+    PRE(wire_session_end(session, column_count));
+    buf_free(&out);
+    return true;
+}
+
 void wire_feed_restart(struct wire_feed *feed) {
     uint32_t request_count_max = feed->session.request_count_max;
     wire_session_free(&feed->session);

@@ -11,7 +11,7 @@
 
 #include "base/buf.h"
 #include "lib/guard.h"
-#include "wire/session.h"
+#include "wire/encode.h"
 
 struct wire_feed {
     struct wire_session session;
@@ -25,6 +25,12 @@ struct wire_feed {
 
 void wire_feed_open(struct wire_feed *feed, uint32_t request_count_max, size_t message_limit_bytes, size_t input_max);
 void wire_feed_close(struct wire_feed *feed);
+
+/*
+ * Encodes a request of these steps, whose bytes go nowhere, so that the session waits for its replies. False, and nothing
+ * is encoded: the session is full.
+ */
+bool wire_expect(struct wire_session *session, uint8_t steps, int32_t column_count);
 
 /* Everything is forgotten, as after opening anew. */
 void wire_feed_restart(struct wire_feed *feed);

@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "lib/guard.h"
 #include "lib/replies.h"
+#include "lib/wire_feed.h"
 #include "lib/wire_reference.h"
 #include "wire/session.h"
 
@@ -70,7 +71,7 @@ static void enter(const struct place *place, size_t limit) {
     wire_session_free(&session);
     cr_assert(wire_session_init(&session, 2, limit));
     if (place->request.steps)
-        cr_assert(wire_session_expect(&session, place->request.steps, place->request.column_count));
+        cr_assert(wire_expect(&session, place->request.steps, place->request.column_count));
     while (buf_size(&before) > 0) {
         buf_consume(&before, wire_session_next(&session, buf_head(&before), buf_size(&before), &event));
         cr_assert(event.kind != WIRE_VIOLATION && event.kind != WIRE_FATAL);

@@ -158,7 +158,7 @@ static void walk_expect(struct walk *w) {
     if (rng_below(&w->rng, 3))
         steps |= WIRE_SYNC;
     int columns = rng_below(&w->rng, 2) ? 2 : -1;
-    bool told = wire_session_expect(&w->feed.session, steps, columns);
+    bool told = wire_expect(&w->feed.session, steps, columns);
     cr_assert_eq(told, w->model.told - model_request(&w->model) < OUTSTANDING_MAX);
     if (told)
         model_expect(&w->model, steps, columns);

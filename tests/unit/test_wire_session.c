@@ -105,7 +105,7 @@ Test(session, what_may_not_come_is_named_with_the_reason) {
     for (const struct illegal *i = illegal; i < illegal + sizeof illegal / sizeof *illegal; i++) {
         wire_feed_restart(&feed);
         for (int r = 0; r < 3 && i->requests[r].steps; r++)
-            cr_assert(wire_session_expect(&feed.session, i->requests[r].steps, i->requests[r].column_count));
+            cr_assert(wire_expect(&feed.session, i->requests[r].steps, i->requests[r].column_count));
         say(i->script);
         cr_assert_eq(feed.last, WIRE_VIOLATION, "%s", i->script);
         assert_last_line(i->violation);
@@ -121,7 +121,7 @@ static void say_message(char type, const void *body, size_t size) {
 static void assert_refused(uint8_t steps, const char *before, char type, const void *body, size_t size,
                            const char *violation) {
     wire_feed_restart(&feed);
-    cr_assert(wire_session_expect(&feed.session, steps, 2));
+    cr_assert(wire_expect(&feed.session, steps, 2));
     say(before);
     size_t consumed = feed.consumed;
     say_message(type, body, size);
@@ -161,7 +161,7 @@ Test(session, lengths_beyond_law_or_limit_are_refused_by_the_header_alone) {
     assert_refused(RUN, "", '2', "", 1, "violation 0: BindComplete of length 5, above its most, 4\n");
     assert_refused(RUN, "2", 'x', "", 0, "violation 0: message of unknown type 0x78\n");
     wire_feed_restart(&feed);
-    cr_assert(wire_session_expect(&feed.session, RUN, 2));
+    cr_assert(wire_expect(&feed.session, RUN, 2));
     say("2");
     wire_feed_bytes(&feed, "D\0\0\xff\xff", 5);
     cr_assert(feed.last == WIRE_NEED_MORE && feed.wanted == LIMIT);
@@ -182,7 +182,7 @@ Test(session, one_stray_byte_is_enough_while_no_request_is_out) {
         cr_assert_eq(feed.last, WIRE_NEED_MORE);
     }
     wire_feed_restart(&feed);
-    cr_assert(wire_session_expect(&feed.session, RUN, 2));
+    cr_assert(wire_expect(&feed.session, RUN, 2));
     wire_feed_bytes(&feed, "C", 1);
     cr_assert_eq(feed.last, WIRE_NEED_MORE);
 }
@@ -198,7 +198,7 @@ static void say_long(struct buf *out, char type) {
 static void feed_split(struct wire_feed *small, size_t split) {
     wire_feed_restart(small);
     for (int i = 0; i < 3; i++)
-        cr_assert(wire_session_expect(&small->session, RUN, 2));
+        cr_assert(wire_expect(&small->session, RUN, 2));
     for (size_t at = 0, piece; at < buf_size(&bytes); at += piece) {
         piece = split == 0 ? 1 : at == 0 && split < buf_size(&bytes) ? split : buf_size(&bytes) - at;
         wire_feed_bytes(small, bytes.data + at, piece);
@@ -235,7 +235,7 @@ Test(session, a_request_may_be_told_of_while_a_message_is_passed_over) {
     size_t half = buf_size(&bytes);
     reply_script(&bytes, "2DCZ");
     wire_feed_bytes(&small, bytes.data, half / 2);
-    cr_assert(wire_session_expect(&small.session, RUN, 2));
+    cr_assert(wire_expect(&small.session, RUN, 2));
     wire_feed_bytes(&small, bytes.data + half / 2, buf_size(&bytes) - half / 2);
     cr_assert_str_eq(wire_feed_log(&small), "skipped 0: N of 605\nrow 0: '1' NULL\ncomplete 0: SELECT 1\n"
                                             "ready 0..0 I\n");
@@ -243,7 +243,7 @@ Test(session, a_request_may_be_told_of_while_a_message_is_passed_over) {
 }
 
 Test(session, a_violation_stays_one) {
-    wire_session_expect(&feed.session, RUN, 2);
+    wire_expect(&feed.session, RUN, 2);
     say("Z");
     size_t consumed = feed.consumed;
     for (int i = 0; i < 3; i++) {
@@ -261,7 +261,7 @@ Test(session, after_a_fatal_error_or_a_copy_everything_is_passed_over) {
     static const char *const scripts[] = {"F", "2F", "2DF", "2DCF", "EF", "2G", "2DH", "2W", "2DCZF"};
     for (size_t i = 0; i < sizeof scripts / sizeof *scripts; i++) {
         wire_feed_restart(&feed);
-        wire_session_expect(&feed.session, RUN, 2);
+        wire_expect(&feed.session, RUN, 2);
         say(scripts[i]);
         size_t size = strlen(wire_feed_log(&feed)), consumed = feed.consumed;
         cr_assert_eq(consumed, buf_size(&bytes));
@@ -270,30 +270,30 @@ Test(session, after_a_fatal_error_or_a_copy_everything_is_passed_over) {
         cr_assert_eq(feed.last, WIRE_NEED_MORE);
         cr_assert_eq(feed.consumed, consumed + buf_size(&bytes) + 6);
         cr_assert_eq(strlen(wire_feed_log(&feed)), size, "%s", scripts[i]);
-        cr_assert(wire_session_expect(&feed.session, RUN, 2), "what is told later does no harm");
+        cr_assert(wire_expect(&feed.session, RUN, 2), "what is told later does no harm");
     }
 }
 
 Test(session, ring_holds_as_many_requests_as_it_was_made_for) {
     for (int i = 0; i < 5; i++)
-        cr_assert(wire_session_expect(&feed.session, RUN, 2));
-    cr_assert_not(wire_session_expect(&feed.session, RUN, 2));
+        cr_assert(wire_expect(&feed.session, RUN, 2));
+    cr_assert_not(wire_expect(&feed.session, RUN, 2));
     cr_assert_eq(wire_session_outstanding(&feed.session), 5);
     say("2DC");
-    cr_assert_not(wire_session_expect(&feed.session, RUN, 2), "not before its ReadyForQuery");
+    cr_assert_not(wire_expect(&feed.session, RUN, 2), "not before its ReadyForQuery");
     say("Z");
-    cr_assert(wire_session_expect(&feed.session, EXECUTE, 2));
-    cr_assert_not(wire_session_expect(&feed.session, RUN, 2));
+    cr_assert(wire_expect(&feed.session, EXECUTE, 2));
+    cr_assert_not(wire_expect(&feed.session, RUN, 2));
     say("EZ2CZ2CZEZ2C");
     cr_assert_eq(wire_session_outstanding(&feed.session), 0);
     assert_last_line("complete 5: SELECT 1\n");
 }
 
 Test(session, a_portal_may_be_bound_in_one_request_and_fetched_in_another) {
-    wire_session_expect(&feed.session, WIRE_BIND, 2);
-    wire_session_expect(&feed.session, WIRE_FETCH, 2);
-    wire_session_expect(&feed.session, WIRE_BIND | WIRE_SYNC, 2);
-    wire_session_expect(&feed.session, WIRE_FETCH | WIRE_SYNC, 2);
+    wire_expect(&feed.session, WIRE_BIND, 2);
+    wire_expect(&feed.session, WIRE_FETCH, 2);
+    wire_expect(&feed.session, WIRE_BIND | WIRE_SYNC, 2);
+    wire_expect(&feed.session, WIRE_FETCH | WIRE_SYNC, 2);
     say("2DDC2ZEZ");
     assert_log("row 1: '1' NULL\nrow 1: '1' NULL\ncomplete 1: SELECT 1\nready 0..2 I\nerror 3: " DIVISION
                "ready 3..3 I\n");
@@ -301,45 +301,50 @@ Test(session, a_portal_may_be_bound_in_one_request_and_fetched_in_another) {
 }
 
 Test(session, a_sync_may_be_told_of_after_the_error_it_ends) {
-    wire_session_expect(&feed.session, EXECUTE, 2);
-    wire_session_expect(&feed.session, EXECUTE, 2);
+    wire_expect(&feed.session, EXECUTE, 2);
+    wire_expect(&feed.session, EXECUTE, 2);
     say("2CE");
     cr_assert_eq(wire_session_outstanding(&feed.session), 1);
-    wire_session_expect(&feed.session, ALL & ~WIRE_SYNC, 0);
-    wire_session_expect(&feed.session, WIRE_SYNC, 0);
-    wire_session_expect(&feed.session, RUN, 2);
+    wire_expect(&feed.session, ALL & ~WIRE_SYNC, 0);
+    wire_expect(&feed.session, WIRE_SYNC, 0);
+    wire_expect(&feed.session, RUN, 2);
     say("Z2C");
     assert_log("complete 0: SELECT 1\nerror 1: " DIVISION "ready 0..3 I\ncomplete 4: SELECT 1\n");
 }
 
 Test(session, a_group_may_be_answered_before_its_sync_is_told_of) {
-    wire_session_expect(&feed.session, EXECUTE, 2);
+    wire_expect(&feed.session, EXECUTE, 2);
     say("2C");
     cr_assert_eq(wire_session_outstanding(&feed.session), 0);
     say("N");
-    wire_session_expect(&feed.session, EXECUTE, 2);
+    wire_expect(&feed.session, EXECUTE, 2);
     say("2C");
-    wire_session_expect(&feed.session, WIRE_SYNC, 0);
+    wire_expect(&feed.session, WIRE_SYNC, 0);
     say("Z");
     assert_log("complete 0: SELECT 1\nnotice 1: NOTICE 00000 'well' detail '' hint '' position 0\n"
                "complete 1: SELECT 1\nready 0..2 I\n");
 }
 
 Test(session, an_error_of_the_sync_itself_belongs_to_the_request_that_has_it) {
-    wire_session_expect(&feed.session, EXECUTE, 2);
-    wire_session_expect(&feed.session, WIRE_SYNC, 0);
+    wire_expect(&feed.session, EXECUTE, 2);
+    wire_expect(&feed.session, WIRE_SYNC, 0);
     say("2CEZ");
     assert_log("complete 0: SELECT 1\nerror 1: " DIVISION "ready 0..1 I\n");
 }
 
+static void end_group(void) {
+    buf_reset(&bytes, ROOM);
+    cr_assert(wire_session_end_group(&feed.session, &bytes));
+}
+
 Test(session, a_group_may_be_ended_after_its_newest_request_was_told_of) {
     for (int round = 0; round < 2; round++) {
-        wire_session_expect(&feed.session, EXECUTE, 2);
-        wire_session_expect(&feed.session, EXECUTE, 2);
-        wire_session_end_group(&feed.session);
+        wire_expect(&feed.session, EXECUTE, 2);
+        wire_expect(&feed.session, EXECUTE, 2);
+        end_group();
     }
-    wire_session_expect(&feed.session, EXECUTE, 2);
-    wire_session_end_group(&feed.session);
+    wire_expect(&feed.session, EXECUTE, 2);
+    end_group();
     say("2C2CZEZ2C");
     assert_log("complete 0: SELECT 1\ncomplete 1: SELECT 1\nready 0..1 I\nerror 2: " DIVISION "ready 2..3 I\n"
                "complete 4: SELECT 1\n");
@@ -348,16 +353,16 @@ Test(session, a_group_may_be_ended_after_its_newest_request_was_told_of) {
 }
 
 Test(session, a_group_cannot_be_ended_after_its_replies, .signal = SIGABRT) {
-    wire_session_expect(&feed.session, EXECUTE, 2);
+    wire_expect(&feed.session, EXECUTE, 2);
     say("2C");
-    wire_session_end_group(&feed.session);
+    end_group();
 }
 
 Test(session, bound_is_told_of_each_request_anew) {
-    wire_session_expect(&feed.session, EXECUTE, 2);
-    wire_session_expect(&feed.session, ALL, 2);
-    wire_session_expect(&feed.session, ALL, 2);
-    wire_session_expect(&feed.session, RUN, 2);
+    wire_expect(&feed.session, EXECUTE, 2);
+    wire_expect(&feed.session, ALL, 2);
+    wire_expect(&feed.session, ALL, 2);
+    wire_expect(&feed.session, RUN, 2);
     say("2C1EZ1tT2EZEZ");
     assert_log("complete 0: SELECT 1\nerror 1: " DIVISION "ready 0..1 I\n"
                "parameters 2: 23\ncolumns 2: id/23/-1 name/25/-1\nerror 2 bound: " DIVISION "ready 2..2 I\n"
@@ -365,8 +370,8 @@ Test(session, bound_is_told_of_each_request_anew) {
 }
 
 Test(session, what_a_describe_says_is_forgotten_with_its_request) {
-    wire_session_expect(&feed.session, ALL, 7);
-    wire_session_expect(&feed.session, RUN, 3);
+    wire_expect(&feed.session, ALL, 7);
+    wire_expect(&feed.session, RUN, 3);
     say("1tT2DCZ2D");
     cr_assert_eq(feed.last, WIRE_VIOLATION);
     assert_last_line("violation 1: DataRow with 2 values for 3 columns\n");
@@ -377,7 +382,7 @@ Test(session, an_event_writes_only_what_its_kind_has) {
     static const enum wire_event_kind kinds[] = {WIRE_ROW, WIRE_COMPLETE, WIRE_READY};
     struct wire_event event, before;
     memset(&before, 0xa5, sizeof before);
-    wire_session_expect(&feed.session, RUN, 2);
+    wire_expect(&feed.session, RUN, 2);
     reply_script(&bytes, "2DCZ");
     for (int i = 0; i < 3; i++) {
         memcpy(&event, &before, sizeof event);
@@ -391,5 +396,5 @@ Test(session, an_event_writes_only_what_its_kind_has) {
 }
 
 Test(session, a_request_of_nothing_is_a_broken_contract, .signal = SIGABRT) {
-    wire_session_expect(&feed.session, 0, 0);
+    wire_expect(&feed.session, 0, 0);
 }
