@@ -34,55 +34,55 @@ static void post_init(struct lite_post *post, struct lite_lane *lane, void (*run
 bool lite_lane_init(struct lite_lane *lane, struct lite_db *db, enum lite_role role) {
     *lane = (struct lite_lane){.db = db, .queue = role == LITE_READER ? &db->reads : &db->writes};
     for (int i = 0; i < 2; i++)
-        post_init(&lane->jobs[i], lane, lite_lane_serve, lite_news_arrived);
+        post_init(&lane->reactor.jobs[i], lane, lite_lane_serve, lite_news_arrived);
     for (int i = 0; i < LITE_REPORTS; i++)
-        post_init(&lane->reports[i], lane, NULL, lite_news_arrived);
-    post_init(&lane->closer, lane, lite_lane_shut, lite_lane_is_shut);
-    lite_chain_init(&lane->finished);
-    lite_chain_init(&lane->moved);
-    lane->next_checkpoint = CHECKPOINT_FRAMES;
-    lane->next_restart = WAL_FRAMES_MAX;
-    lane->taken = calloc(db->base.options.depth, sizeof *lane->taken);
+        post_init(&lane->own.reports[i], lane, NULL, lite_news_arrived);
+    post_init(&lane->reactor.closer, lane, lite_lane_shut, lite_lane_is_shut);
+    lite_chain_init(&lane->own.finished);
+    lite_chain_init(&lane->own.moved);
+    lane->own.next_checkpoint = CHECKPOINT_FRAMES;
+    lane->own.next_restart = WAL_FRAMES_MAX;
+    lane->own.taken = calloc(db->base.options.depth, sizeof *lane->own.taken);
     bool ok = lite_conn_init(&lane->conn, &db->config, role);
     lane->conn.watch.pause = lane_pause;
     if (role == LITE_WRITER && db->url.path)
         lane->conn.hold_reads = hold_reads;
-    return ok && lane->taken;
+    return ok && lane->own.taken;
 }
 
 void lite_lane_free(struct lite_lane *lane) {
-    free(lane->taken);
+    free(lane->own.taken);
     lite_conn_free(&lane->conn);
 }
 
 /* ---- Handing back ---- */
 
 static bool has_news(const struct lite_lane *lane) {
-    const struct lite_news *news = &lane->news;
-    return lane->finished.count || lane->moved.count || news->open_count || news->open_failure_count ||
+    const struct lite_news *news = &lane->own.news;
+    return lane->own.finished.count || lane->own.moved.count || news->open_count || news->open_failure_count ||
            news->close_count || news->call_count;
 }
 
 /* Loads all that there is to say onto a post. */
 static void load_news(struct lite_lane *lane, struct lite_post *post) {
-    lane->let_go_count += lane->finished.count + lane->moved.count;
-    lane->news.finished = lane->finished.first;
-    lane->news.moved = lane->moved.first;
-    lane->news.count = lane->finished.count + lane->moved.count;
-    lane->news.prepare_count = (uint32_t)lane->conn.prepare_count;
-    post->news = lane->news;
-    lane->news = (struct lite_news){0};
+    lane->own.let_go_count += lane->own.finished.count + lane->own.moved.count;
+    lane->own.news.finished = lane->own.finished.first;
+    lane->own.news.moved = lane->own.moved.first;
+    lane->own.news.count = lane->own.finished.count + lane->own.moved.count;
+    lane->own.news.prepare_count = (uint32_t)lane->conn.prepare_count;
+    post->news = lane->own.news;
+    lane->own.news = (struct lite_news){0};
     lane->conn.prepare_count = 0;
-    lite_chain_init(&lane->finished);
-    lite_chain_init(&lane->moved);
+    lite_chain_init(&lane->own.finished);
+    lite_chain_init(&lane->own.moved);
 }
 
 /* Without a free report it is kept for the next: the reactor is behind, and would not take it sooner. */
 static void report(struct lite_lane *lane) {
-    struct lite_post *post = &lane->reports[lane->next_report];
+    struct lite_post *post = &lane->own.reports[lane->own.next_report];
     if (!has_news(lane) || atomic_load_explicit(&post->in_use, memory_order_acquire))
         return;
-    lane->next_report = (lane->next_report + 1) % LITE_REPORTS;
+    lane->own.next_report = (lane->own.next_report + 1) % LITE_REPORTS;
     atomic_store_explicit(&post->in_use, true, memory_order_relaxed);
     load_news(lane, post);
     worker_report(lane->thread, &post->job);
@@ -90,27 +90,27 @@ static void report(struct lite_lane *lane) {
 
 /* Hands back those not yet begun whose callers gave up. */
 void lite_lane_drop_abandoned(struct lite_lane *lane) {
-    if (base_likely(!atomic_load_explicit(&lane->attention, memory_order_relaxed)))
+    if (base_likely(!atomic_load_explicit(&lane->shared.may_hold_abandoned, memory_order_relaxed)))
         return;
-    atomic_exchange_explicit(&lane->attention, false, memory_order_acquire);
-    for (uint32_t i = lane->next; i < lane->taken_count; i++) {
-        struct query *query = lane->taken[i];
+    atomic_exchange_explicit(&lane->shared.may_hold_abandoned, false, memory_order_acquire);
+    for (uint32_t i = lane->own.next; i < lane->own.taken_count; i++) {
+        struct query *query = lane->own.taken[i];
         if (!query || !atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed))
             continue;
-        lite_chain_add(&lane->finished, query);
-        lane->taken[i] = NULL;
+        lite_chain_add(&lane->own.finished, query);
+        lane->own.taken[i] = NULL;
     }
 }
 
 /* Under the lock nothing can be abandoned, so what goes back to the queue is alive. */
 static void give_back_rest(struct lite_lane *lane, bool stuck) {
     lane_queue_lock(lane->queue);
-    lane->stuck = stuck;
-    atomic_store_explicit(&lane->attention, true, memory_order_relaxed);
+    lane->shared.stuck = stuck;
+    atomic_store_explicit(&lane->shared.may_hold_abandoned, true, memory_order_relaxed);
     lite_lane_drop_abandoned(lane);
-    lane_queue_give_back(lane->queue, lane->taken + lane->next, lane->taken_count - lane->next);
-    lane->taken_count = lane->next;
-    lane->news.call_count++;
+    lane_queue_give_back(lane->queue, lane->own.taken + lane->own.next, lane->own.taken_count - lane->own.next);
+    lane->own.taken_count = lane->own.next;
+    lane->own.news.call_count++;
     lane_queue_unlock(lane->queue);
 }
 
@@ -119,7 +119,7 @@ static void lane_pause(struct lite_watch *watch) {
     struct lite_conn *conn = base_container_of(watch, struct lite_conn, watch);
     struct lite_lane *lane = base_container_of(conn, struct lite_lane, conn);
     bool others = conn->role == LITE_READER && lane->db->lane_count > 2;
-    if (others && !lane->stuck)
+    if (others && !lane->shared.stuck)
         give_back_rest(lane, true);
     lite_lane_drop_abandoned(lane);
     report(lane);
@@ -138,10 +138,10 @@ bool lite_lane_run(struct lite_lane *lane, struct query *query) {
 }
 
 void lite_lane_run_next(struct lite_lane *lane) {
-    PRE(lane->next < lane->taken_count);
-    struct query *query = lane->taken[lane->next++];
+    PRE(lane->own.next < lane->own.taken_count);
+    struct query *query = lane->own.taken[lane->own.next++];
     if (query)
-        lite_chain_add(lite_lane_run(lane, query) ? &lane->finished : &lane->moved, query);
+        lite_chain_add(lite_lane_run(lane, query) ? &lane->own.finished : &lane->own.moved, query);
 }
 
 /* The longer the log, the longer are the reads that are worth waiting for. */
@@ -154,7 +154,7 @@ static void bar_reads(struct lite_lane *lane, bool barred) {
     struct lane_queue *reads = &lane->db->reads;
     lane_queue_lock(reads);
     lane_queue_bar(reads, barred);
-    lane->news.call_count += !barred;
+    lane->own.news.call_count += !barred;
     lane_queue_unlock(reads);
 }
 
@@ -163,7 +163,7 @@ static bool reads_at_work(struct lite_lane *lane) {
     bool at_work = false;
     lane_queue_lock(&db->reads);
     for (uint32_t i = 1; i < db->lane_count; i++)
-        at_work |= db->lanes[i].holds;
+        at_work |= db->lanes[i].shared.holds;
     lane_queue_unlock(&db->reads);
     return at_work;
 }
@@ -192,7 +192,7 @@ static __attribute__((noinline)) void checkpoint(struct lite_lane *lane) {
     struct lite_conn *conn = &lane->conn;
     int frames = 0, copied = 0;
     uint32_t before = conn->wal_frame_count;
-    bool restart = before >= lane->next_restart;
+    bool restart = before >= lane->own.next_restart;
     if (restart)
         bar_reads(lane, true);
     conn->watch.wait_until_ns = lite_now_ns() + (restart ? restart_wait_ns(before) : 0);
@@ -204,34 +204,34 @@ static __attribute__((noinline)) void checkpoint(struct lite_lane *lane) {
         report(lane); /* whoever waits for a read should not wait for the next write, too */
     }
     if (restart && code != SQLITE_OK)
-        lane->next_restart = before + before / 4;
-    lane->next_checkpoint = before + CHECKPOINT_FRAMES;
-    lane->checkpointed_frames = before;
+        lane->own.next_restart = before + before / 4;
+    lane->own.next_checkpoint = before + CHECKPOINT_FRAMES;
+    lane->own.checkpointed_frames = before;
     conn->wal_frame_count = 0; /* until the next commit counts them */
 }
 
 static bool checkpoint_due(struct lite_lane *lane) {
     uint32_t frames = lane->conn.wal_frame_count;
-    if (frames < lane->checkpointed_frames) { /* the WAL has started over */
-        lane->next_checkpoint = CHECKPOINT_FRAMES;
-        lane->next_restart = WAL_FRAMES_MAX;
-        lane->checkpointed_frames = frames;
+    if (frames < lane->own.checkpointed_frames) { /* the WAL has started over */
+        lane->own.next_checkpoint = CHECKPOINT_FRAMES;
+        lane->own.next_restart = WAL_FRAMES_MAX;
+        lane->own.checkpointed_frames = frames;
     }
-    return base_unlikely(frames >= lane->next_checkpoint) && !lite_conn_in_transaction(&lane->conn);
+    return base_unlikely(frames >= lane->own.next_checkpoint) && !lite_conn_in_transaction(&lane->conn);
 }
 
 /* A clock costs as much as a twentieth of a read, and nothing beside a durable write. */
 static bool report_due(struct lite_lane *lane) {
-    uint32_t count = lane->finished.count;
+    uint32_t count = lane->own.finished.count;
     bool slow = lane->conn.role != LITE_READER && lane->db->config.path;
     if (count >= LITE_REPORT_EVERY)
         return true;
     if (count == 0 || (!slow && count % 8))
         return false;
     uint64_t now = lite_now_ns();
-    if (now - lane->reported_ns < REPORT_EVERY_NS)
+    if (now - lane->own.reported_ns < REPORT_EVERY_NS)
         return false;
-    lane->reported_ns = now;
+    lane->own.reported_ns = now;
     return true;
 }
 
@@ -246,18 +246,18 @@ void lite_lane_tend(struct lite_lane *lane) {
 }
 
 static void lane_unstick(struct lite_lane *lane) {
-    if (base_likely(!lane->stuck)) /* only this thread writes it */
+    if (base_likely(!lane->shared.stuck)) /* only this thread writes it */
         return;
     lane_queue_lock(lane->queue);
-    lane->stuck = false;
+    lane->shared.stuck = false;
     lane_queue_unlock(lane->queue);
 }
 
 /* In one transaction; after an error that ended it, the rest is in another. Each query may be the last, see pause(). */
 static void lane_read(struct lite_lane *lane) {
     struct lite_conn *conn = &lane->conn;
-    bool shared = lane->taken_count > 1;
-    while (lane->next < lane->taken_count) {
+    bool shared = lane->own.taken_count > 1;
+    while (lane->own.next < lane->own.taken_count) {
         if (base_unlikely(lane_queue_barred(lane->queue))) {
             give_back_rest(lane, false);
             break;
@@ -275,8 +275,8 @@ static void lane_read(struct lite_lane *lane) {
 static void lane_refuse(struct lite_lane *lane) {
     const quring_error *why = &lane->conn.open_error.view;
     bool closing = atomic_load(&lane->db->closing); /* then it was not even tried */
-    for (; lane->next < lane->taken_count; lane->next++) {
-        struct query *query = lane->taken[lane->next];
+    for (; lane->own.next < lane->own.taken_count; lane->own.next++) {
+        struct query *query = lane->own.taken[lane->own.next];
         if (!query)
             continue;
         if (closing)
@@ -285,7 +285,7 @@ static void lane_refuse(struct lite_lane *lane) {
             error_set(&query->error, why->sqlstate, why->message, why->detail, why->hint, 0);
         query->error.view.backend_code = closing ? 0 : why->backend_code;
         query->status = closing ? QURING_SHUTDOWN : QURING_NOT_SENT;
-        lite_chain_add(&lane->finished, query);
+        lite_chain_add(&lane->own.finished, query);
     }
 }
 
@@ -296,45 +296,45 @@ static bool lane_take(struct lite_lane *lane) {
     struct lane_queue *queue = lane->queue;
     uint32_t lanes = lane->conn.role == LITE_READER ? lane->db->lane_count - 1 : 1;
     lane_queue_lock(queue);
-    lane_queue_let_go(queue, lane->let_go_count);
+    lane_queue_let_go(queue, lane->own.let_go_count);
     uint32_t share = (lane_queue_count(queue) + lanes - 1) / lanes;
     if (share < MIN_SHARE)
         share = MIN_SHARE;
     if (share > lane->db->base.options.depth)
         share = lane->db->base.options.depth;
-    lane->taken_count = lane_queue_take(queue, lane->taken, share);
-    lane->busy = lane->holds = lane->taken_count > 0;
-    lane->stuck = false;
+    lane->own.taken_count = lane_queue_take(queue, lane->own.taken, share);
+    lane->shared.busy = lane->shared.holds = lane->own.taken_count > 0;
+    lane->shared.stuck = false;
     lane_queue_unlock(queue);
-    lane->let_go_count = 0;
-    lane->next = lane->alone_until = 0;
-    return lane->taken_count > 0;
+    lane->own.let_go_count = 0;
+    lane->own.next = lane->own.alone_until = 0;
+    return lane->own.taken_count > 0;
 }
 
 static void lane_open_conn(struct lite_lane *lane) {
-    if (lane->conn.handle || lane->lost || atomic_load(lane->db->config.closing))
+    if (lane->conn.handle || lane->own.lost || atomic_load(lane->db->config.closing))
         return;
-    lane->file_number = atomic_load(&lane->db->file_number);
+    lane->own.file_number = atomic_load(&lane->db->file_number);
     if (lite_conn_open(&lane->conn))
-        lane->news.open_count++;
+        lane->own.news.open_count++;
     else
-        lane->news.open_failure_count++;
+        lane->own.news.open_failure_count++;
     report(lane);
 }
 
 static void lane_close_conn(struct lite_lane *lane) {
     lite_conn_close(&lane->conn);
-    lane->news.close_count++;
+    lane->own.news.close_count++;
 }
 
 /* Readers hear from the writer that the file lost its name, or find out by themselves where nothing is written. */
 static bool reader_file_is_gone(struct lite_lane *lane) {
     uint64_t now_ns = lane->conn.watch.taken_ns;
-    if (base_unlikely(lane->file_number != atomic_load_explicit(&lane->db->file_number, memory_order_relaxed)))
+    if (base_unlikely(lane->own.file_number != atomic_load_explicit(&lane->db->file_number, memory_order_relaxed)))
         return true;
-    if (now_ns - lane->checked_ns < CHECK_FILE_NS)
+    if (now_ns - lane->own.checked_ns < CHECK_FILE_NS)
         return false;
-    lane->checked_ns = now_ns;
+    lane->own.checked_ns = now_ns;
     if (!lite_conn_file_is_gone(&lane->conn))
         return false;
     atomic_fetch_add(&lane->db->file_number, 1);
@@ -353,11 +353,11 @@ static void lane_check_file(struct lite_lane *lane) {
     }
     if (base_likely(!conn->config->path || !lite_conn_file_is_gone(conn)))
         return;
-    lane->lost = conn->role == LITE_EXCLUSIVE || conn->has_settings;
+    lane->own.lost = conn->role == LITE_EXCLUSIVE || conn->has_settings;
     lane_close_conn(lane);
     error_set(&conn->open_error, "58P01", "the database's file was deleted or replaced while it was open", NULL,
-              lane->lost ? "open another handle: what was set on this one is gone"
-                         : "the next query opens the file of that name",
+              lane->own.lost ? "open another handle: what was set on this one is gone"
+                             : "the next query opens the file of that name",
               0);
     conn->open_error.view.backend_code = SQLITE_READONLY_DBMOVED;
     atomic_fetch_add(&lane->db->file_number, 1);
@@ -372,9 +372,9 @@ static void lane_settle(struct lite_lane *lane) {
         return;
     if (lite_conn_control(conn, LITE_ROLLBACK) == SQLITE_OK || !conn->config->path)
         return;
-    lane->lost = conn->has_settings;
+    lane->own.lost = conn->has_settings;
     lane_close_conn(lane);
-    if (lane->lost)
+    if (lane->own.lost)
         error_set(&conn->open_error, "58030", "the connection's transaction could not be ended, and it was closed",
                   NULL, "open another handle: what PRAGMAs had set on this one is gone", 0);
     lane_open_conn(lane);
@@ -382,7 +382,7 @@ static void lane_settle(struct lite_lane *lane) {
 
 static void lane_work(struct lite_lane *lane) {
     uint64_t began_ns = lite_now_ns();
-    lane->conn.watch.taken_ns = lane->reported_ns = began_ns;
+    lane->conn.watch.taken_ns = lane->own.reported_ns = began_ns;
     lane_settle(lane);
     if (lane->conn.handle)
         lane_check_file(lane);
@@ -392,10 +392,10 @@ static void lane_work(struct lite_lane *lane) {
         lane_read(lane);
     else
         lite_lane_write(lane);
-    if (lane->next == 0) /* all of it was given back */
+    if (lane->own.next == 0) /* all of it was given back */
         return;
-    uint64_t query_ns = (lite_now_ns() - began_ns) / lane->next;
-    lane->news.query_ns = query_ns < UINT32_MAX ? (uint32_t)query_ns : UINT32_MAX;
+    uint64_t query_ns = (lite_now_ns() - began_ns) / lane->own.next;
+    lane->own.news.query_ns = query_ns < UINT32_MAX ? (uint32_t)query_ns : UINT32_MAX;
 }
 
 void lite_lane_serve(struct job *job) {

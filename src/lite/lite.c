@@ -227,8 +227,8 @@ static void move_to_writer(struct lite_db *lite, struct query *query) {
 
 static struct lite_post *free_job(struct lite_lane *lane) {
     for (int i = 0; i < 2; i++)
-        if (!atomic_load_explicit(&lane->jobs[i].in_use, memory_order_relaxed))
-            return &lane->jobs[i];
+        if (!atomic_load_explicit(&lane->reactor.jobs[i].in_use, memory_order_relaxed))
+            return &lane->reactor.jobs[i];
     return NULL; /* both are on their way back, and when they come there is another turn */
 }
 
@@ -241,12 +241,12 @@ static void wake(struct lane_queue *queue, struct lite_lane *lanes, uint32_t cou
     uint64_t queued = lane_queue_count(queue);
     uint64_t wanted = lane_queue_barred(queue) ? 0 : queued ? 1 + queued * query_ns / WAKE_NS : at_least;
     for (uint32_t i = 0; i < count; i++)
-        working += lanes[i].busy && !lanes[i].stuck;
+        working += lanes[i].shared.busy && !lanes[i].shared.stuck;
     for (uint32_t i = 0; i < count && working < wanted; i++) {
-        struct lite_post *post = lanes[i].busy ? NULL : free_job(&lanes[i]);
+        struct lite_post *post = lanes[i].shared.busy ? NULL : free_job(&lanes[i]);
         if (!post)
             continue;
-        lanes[i].busy = true;
+        lanes[i].shared.busy = true;
         posts[post_count++] = post;
         working++;
     }
@@ -353,7 +353,7 @@ static void lite_abandon(struct query *query, quring_status status) {
     for (uint32_t i = 0; i < lite->lane_count; i++) {
         if (lite->lanes[i].queue != queue)
             continue;
-        atomic_store_explicit(&lite->lanes[i].attention, true, memory_order_release);
+        atomic_store_explicit(&lite->lanes[i].shared.may_hold_abandoned, true, memory_order_release);
         at_work |= lite_conn_interrupt(&lite->lanes[i].conn, query);
     }
     if (at_work)
@@ -361,7 +361,7 @@ static void lite_abandon(struct query *query, quring_status status) {
 }
 
 static void post_closer(struct lite_lane *lane) {
-    worker_post(lane->thread, &lane->closer.job);
+    worker_post(lane->thread, &lane->reactor.closer.job);
 }
 
 /* Readers close first, so that the last connection, whose closing checkpoints, is the writer's. */

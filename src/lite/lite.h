@@ -55,39 +55,51 @@ struct lite_post {
 };
 
 /*
- * One thread with one connection.
+ * One thread with one connection. Each field stands with who may touch it:
  *
- *      IDLE --posted by the reactor--> BUSY --the queue is empty--> IDLE
+ *   own       the lane's thread alone, from its first job on. A report in use is the reactor's until it has come back.
+ *   shared    whoever holds the lock of `queue`. The thread reads what it alone changes without the lock.
+ *   reactor   the reactor's thread alone. The thread works on the job that was posted to it.
  *
- * `busy`, `holds` and `stuck` are under the queue's lock: a lane that finds the queue empty is idle in the same moment, so
- * whoever puts a query there afterwards knows to post it. The reactor owns `jobs` and `closer`; all else is the lane's.
+ * A lane that finds its queue empty stops being busy under the same lock, so whoever puts a query there afterwards knows that
+ * the lane has to be posted. The reactor touches `conn` only to interrupt it, see watch.c.
  */
 struct lite_lane {
     struct lite_db *db;
     struct lane_queue *queue;
     struct worker *thread;
-    bool busy;             /* will look at the queue again */
-    bool holds;            /* has taken queries that it has not worked off */
-    bool stuck;            /* in a long statement: others should look after the queue */
-    atomic_bool attention; /* one of the queries at hand was abandoned */
-    struct lite_post jobs[2];
-    struct lite_post closer;
-    struct lite_post reports[LITE_REPORTS];
-    uint32_t next_report;
+
+    struct {
+        bool busy;                      /* will look at the queue again */
+        bool holds;                     /* has taken queries that it has not worked off */
+        bool stuck;                     /* in a long statement: others should look after the queue */
+        atomic_bool may_hold_abandoned; /* set without the lock, too: one of the queries at hand may be abandoned */
+    } shared;
+
+    struct {
+        struct lite_post jobs[2];
+        struct lite_post closer;
+    } reactor;
+
     struct lite_conn conn;
-    uint32_t file_number; /* of the file that is open: see lite_db */
-    bool lost;            /* its connection is gone, and with it what the caller had set there */
-    /* The run of queries at hand: taken[0 … next) were begun, the rest not; NULLs are gone already. */
-    struct query **taken;
-    uint32_t taken_count;
-    uint32_t next;
-    uint32_t let_go_count; /* no longer held, to be told to the queue under its lock */
-    uint32_t alone_until;  /* taken[… alone_until) were rolled back with their group, and run alone */
-    uint64_t reported_ns;
-    uint64_t checked_ns; /* when a reader last looked whether its file still has the name */
-    uint32_t next_checkpoint, next_restart, checkpointed_frames; /* in frames of the WAL */
-    struct lite_chain finished, moved;
-    struct lite_news news; /* that no post has carried yet, but for the chains */
+
+    struct {
+        uint32_t file_number; /* of the file that is open: see lite_db */
+        bool lost;            /* its connection is gone, and with it what the caller had set there */
+        /* The run of queries at hand: taken[0 … next) were begun, the rest not; NULLs are gone already. */
+        struct query **taken;
+        uint32_t taken_count;
+        uint32_t next;
+        uint32_t let_go_count; /* no longer held, to be told to the queue under its lock */
+        uint32_t alone_until;  /* taken[… alone_until) were rolled back with their group, and run alone */
+        uint64_t reported_ns;
+        uint64_t checked_ns; /* when a reader last looked whether its file still has the name */
+        uint32_t next_checkpoint, next_restart, checkpointed_frames; /* in frames of the WAL */
+        struct lite_chain finished, moved;
+        struct lite_news news; /* that no post has carried yet, but for the chains */
+        struct lite_post reports[LITE_REPORTS];
+        uint32_t next_report;
+    } own;
 };
 
 /*
@@ -99,6 +111,7 @@ struct lite_lane {
  */
 enum lite_state { LITE_COLD, LITE_OPENING, LITE_OPEN, LITE_CLOSING };
 
+/* The reactor's, but for the lane queues (lane_queue.h), the lanes, what is atomic, and what is constant from open on. */
 struct lite_db {
     struct quring_db base;
     struct lite_url url;

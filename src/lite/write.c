@@ -30,8 +30,8 @@ static void forget_outcome(struct query *query) {
 
 /* The file's mode can't be changed within a transaction, so until that was tried the first write is on its own. */
 static inline bool groupable(const struct lite_lane *lane, uint32_t at) {
-    struct query *query = at < lane->taken_count ? lane->taken[at] : NULL;
-    return query && at >= lane->alone_until && query->commit == QURING_COMMIT_GROUP &&
+    struct query *query = at < lane->own.taken_count ? lane->own.taken[at] : NULL;
+    return query && at >= lane->own.alone_until && query->commit == QURING_COMMIT_GROUP &&
            !(lite_query(query)->route & LITE_ALONE) && lane->conn.wal != LITE_WAL_WANTED;
 }
 
@@ -57,8 +57,8 @@ static bool undone_by_itself(const struct query *query) {
 
 /* False: the transaction is gone, or can't stand. */
 static bool run_members(struct lite_lane *lane) {
-    while (groupable(lane, lane->next)) {
-        struct query *query = lane->taken[lane->next++];
+    while (groupable(lane, lane->own.next)) {
+        struct query *query = lane->own.taken[lane->own.next++];
         (void)lite_lane_run(lane, query); /* the writer moves nothing */
         if (!lite_conn_in_transaction(&lane->conn))
             return false;
@@ -71,23 +71,23 @@ static bool run_members(struct lite_lane *lane) {
 
 static void run_group(struct lite_lane *lane) {
     struct lite_conn *conn = &lane->conn;
-    uint32_t first = lane->next;
+    uint32_t first = lane->own.next;
     bool began = lite_conn_control(conn, LITE_BEGIN_IMMEDIATE) == SQLITE_OK;
     if (began && run_members(lane)) {
         conn->watch.locked_since_ns = 0;
-        for (uint32_t i = first; i < lane->next; i++)
-            lite_chain_add(&lane->finished, lane->taken[i]);
+        for (uint32_t i = first; i < lane->own.next; i++)
+            lite_chain_add(&lane->own.finished, lane->own.taken[i]);
         return;
     }
     if (lite_conn_in_transaction(conn))
         (void)lite_conn_control(conn, LITE_ROLLBACK);
-    for (uint32_t i = first; i < lane->next; i++)
-        forget_outcome(lane->taken[i]);
-    uint32_t end = lane->next;
+    for (uint32_t i = first; i < lane->own.next; i++)
+        forget_outcome(lane->own.taken[i]);
+    uint32_t end = lane->own.next;
     while (!began && groupable(lane, end))
         end++;
-    lane->next = first;
-    lane->alone_until = end;
+    lane->own.next = first;
+    lane->own.alone_until = end;
 }
 
 static bool ends_transaction(const struct query *query) {
@@ -129,10 +129,10 @@ static bool refused_after_rollback(struct lite_lane *lane, struct query *query) 
 }
 
 static void run_exclusive(struct lite_lane *lane) {
-    struct query *query = lane->taken[lane->next];
+    struct query *query = lane->own.taken[lane->own.next];
     if (query && refused_after_rollback(lane, query)) {
-        lane->next++;
-        lite_chain_add(&lane->finished, query);
+        lane->own.next++;
+        lite_chain_add(&lane->own.finished, query);
         return;
     }
     bool before = lite_conn_in_transaction(&lane->conn);
@@ -142,10 +142,10 @@ static void run_exclusive(struct lite_lane *lane) {
 }
 
 void lite_lane_write(struct lite_lane *lane) {
-    while (lane->next < lane->taken_count) {
+    while (lane->own.next < lane->own.taken_count) {
         if (lane->conn.role == LITE_EXCLUSIVE)
             run_exclusive(lane);
-        else if (groupable(lane, lane->next) && groupable(lane, lane->next + 1))
+        else if (groupable(lane, lane->own.next) && groupable(lane, lane->own.next + 1))
             run_group(lane);
         else
             lite_lane_run_next(lane);

@@ -126,10 +126,11 @@ static void check_work(quring_db *db) {
     uint32_t working = 0, idle = 0;
     for (uint32_t i = 1; i < lite->lane_count; i++) {
         const struct lite_lane *lane = &lite->lanes[i];
-        working += lane->busy && (!lane->stuck || lane->news.call_count); /* it is about to call the others */
-        idle += !lane->busy;
+        working += lane->shared.busy &&
+                   (!lane->shared.stuck || lane->own.news.call_count); /* it is about to call the others */
+        idle += !lane->shared.busy;
     }
-    bool barred = lane_queue_barred(&lite->reads) || lite->lanes[0].news.call_count;
+    bool barred = lane_queue_barred(&lite->reads) || lite->lanes[0].own.news.call_count;
     LAW(lite->state != LITE_OPEN || !lane_queue_count(&lite->reads) || working || !idle || barred,
         "%u reads wait, %u lanes are idle, and the reactor sleeps", lane_queue_count(&lite->reads), idle);
 }
@@ -445,7 +446,7 @@ static void check_lane_queue(const struct lane_queue *queue, const struct lite_d
     uint32_t let_go_count = 0;
     for (uint32_t i = 0; i < lite->lane_count; i++)
         if (lite->lanes[i].queue == queue)
-            let_go_count += lite->lanes[i].let_go_count;
+            let_go_count += lite->lanes[i].own.let_go_count;
     LAW(lane_queue_count(queue) == 0, "%u places of a queue are in use", lane_queue_count(queue));
     LAW(queue->held_count == let_go_count, "%u queries are held, and %u were let go", queue->held_count, let_go_count);
 }
@@ -458,9 +459,9 @@ static void check_rest(quring_db *db) {
     check_lane_queue(&lite->writes, lite);
     for (uint32_t i = 0; i < lite->lane_count; i++) {
         const struct lite_lane *lane = &lite->lanes[i];
-        LAW(!lane->busy, "lane %u is busy", i);
+        LAW(!lane->shared.busy, "lane %u is busy", i);
         LAW(!lane->conn.handle || !lite_conn_in_transaction(&lane->conn), "lane %u is in a transaction", i);
-        LAW(!lane->jobs[0].in_use && !lane->jobs[1].in_use, "a job of lane %u never came back", i);
+        LAW(!lane->reactor.jobs[0].in_use && !lane->reactor.jobs[1].in_use, "a job of lane %u never came back", i);
     }
 }
 
