@@ -23,6 +23,14 @@ static const long NAP_NS = 1000000;
 static const uint64_t CHECK_FILE_NS = 100000000; /* of readers; the writer looks before each run */
 static const uint64_t RESTART_WAIT_NS = 200000000, RESTART_WAIT_MAX_NS = 5000000000;
 
+const uint8_t lite_lane_moves[LANE_STUCK + 1] = {
+    [LANE_IDLE] = 1 << LANE_CALLED,
+    [LANE_CALLED] = 1 << LANE_LATE | 1 << LANE_WORKING | 1 << LANE_IDLE,
+    [LANE_LATE] = 1 << LANE_WORKING | 1 << LANE_IDLE,
+    [LANE_WORKING] = 1 << LANE_WORKING | 1 << LANE_STUCK | 1 << LANE_IDLE,
+    [LANE_STUCK] = 1 << LANE_WORKING | 1 << LANE_IDLE,
+};
+
 static void lane_pause(struct lite_watch *watch);
 static void hold_reads(struct lite_conn *conn, bool hold);
 
@@ -103,9 +111,9 @@ void lite_lane_drop_abandoned(struct lite_lane *lane) {
 }
 
 /* Under the lock nothing can be abandoned, so what goes back to the queue is alive. */
-static void give_back_rest(struct lite_lane *lane, bool stuck) {
+static void give_back_rest(struct lite_lane *lane, enum lane_phase to) {
     lane_queue_lock(lane->queue);
-    lane->shared.stuck = stuck;
+    lite_lane_move(lane, to);
     atomic_store_explicit(&lane->shared.may_hold_abandoned, true, memory_order_relaxed);
     lite_lane_drop_abandoned(lane);
     lane_queue_give_back(lane->queue, lane->own.taken + lane->own.next, lane->own.taken_count - lane->own.next);
@@ -119,8 +127,8 @@ static void lane_pause(struct lite_watch *watch) {
     struct lite_conn *conn = base_container_of(watch, struct lite_conn, watch);
     struct lite_lane *lane = base_container_of(conn, struct lite_lane, conn);
     bool others = conn->role == LITE_READER && lane->db->lane_count > 2;
-    if (others && !lane->shared.stuck)
-        give_back_rest(lane, true);
+    if (others && lite_lane_attends(lane))
+        give_back_rest(lane, lane->shared.phase == LANE_CALLED ? LANE_LATE : LANE_STUCK);
     lite_lane_drop_abandoned(lane);
     report(lane);
 }
@@ -163,7 +171,7 @@ static bool reads_at_work(struct lite_lane *lane) {
     bool at_work = false;
     lane_queue_lock(&db->reads);
     for (uint32_t i = 1; i < db->lane_count; i++)
-        at_work |= db->lanes[i].shared.holds;
+        at_work |= lite_lane_holds(&db->lanes[i]);
     lane_queue_unlock(&db->reads);
     return at_work;
 }
@@ -246,10 +254,10 @@ void lite_lane_tend(struct lite_lane *lane) {
 }
 
 static void lane_unstick(struct lite_lane *lane) {
-    if (base_likely(!lane->shared.stuck)) /* only this thread writes it */
+    if (base_likely(lane->shared.phase != LANE_STUCK))
         return;
     lane_queue_lock(lane->queue);
-    lane->shared.stuck = false;
+    lite_lane_move(lane, LANE_WORKING);
     lane_queue_unlock(lane->queue);
 }
 
@@ -259,7 +267,7 @@ static void lane_read(struct lite_lane *lane) {
     bool shared = lane->own.taken_count > 1;
     while (lane->own.next < lane->own.taken_count) {
         if (base_unlikely(lane_queue_barred(lane->queue))) {
-            give_back_rest(lane, false);
+            give_back_rest(lane, LANE_WORKING);
             break;
         }
         if (shared && !lite_conn_in_transaction(conn))
@@ -303,8 +311,7 @@ static bool lane_take(struct lite_lane *lane) {
     if (share > lane->db->base.options.depth)
         share = lane->db->base.options.depth;
     lane->own.taken_count = lane_queue_take(queue, lane->own.taken, share);
-    lane->shared.busy = lane->shared.holds = lane->own.taken_count > 0;
-    lane->shared.stuck = false;
+    lite_lane_move(lane, lane->own.taken_count > 0 ? LANE_WORKING : LANE_IDLE);
     lane_queue_unlock(queue);
     lane->own.let_go_count = 0;
     lane->own.next = lane->own.alone_until = 0;

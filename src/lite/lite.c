@@ -241,12 +241,12 @@ static void wake(struct lane_queue *queue, struct lite_lane *lanes, uint32_t cou
     uint64_t queued = lane_queue_count(queue);
     uint64_t wanted = lane_queue_barred(queue) ? 0 : queued ? 1 + queued * query_ns / WAKE_NS : at_least;
     for (uint32_t i = 0; i < count; i++)
-        working += lanes[i].shared.busy && !lanes[i].shared.stuck;
+        working += lite_lane_attends(&lanes[i]);
     for (uint32_t i = 0; i < count && working < wanted; i++) {
-        struct lite_post *post = lanes[i].shared.busy ? NULL : free_job(&lanes[i]);
+        struct lite_post *post = lanes[i].shared.phase == LANE_IDLE ? free_job(&lanes[i]) : NULL;
         if (!post)
             continue;
-        lanes[i].shared.busy = true;
+        lite_lane_move(&lanes[i], LANE_CALLED);
         posts[post_count++] = post;
         working++;
     }

@@ -55,14 +55,36 @@ struct lite_post {
 };
 
 /*
+ * What a lane is doing, as far as others have to know it:
+ *
+ *      IDLE --posted--> CALLED --took queries--> WORKING --a statement takes long--> STUCK
+ *                         |                       ^   ^                                |
+ *                         |                       |   +----it ended, or took queries---+
+ *                         +--opening waits--> LATE
+ *
+ *      CALLED, LATE, WORKING, STUCK --the queue is empty, or barred--> IDLE
+ *
+ *   IDLE      does not look at its queue: the reactor posts a job once there is something
+ *   CALLED    opens its connection if it has none, and will look at the queue
+ *   LATE      the same, but a lock keeps it from opening: other lanes should look after the queue
+ *   WORKING   has taken queries, and will look at the queue after them
+ *   STUCK     the same, but one of them takes long and the others were given back: other lanes should look after the queue
+ */
+enum lane_phase { LANE_IDLE, LANE_CALLED, LANE_LATE, LANE_WORKING, LANE_STUCK };
+
+/* For each phase the set of phases that may follow it, as bits. */
+extern const uint8_t lite_lane_moves[LANE_STUCK + 1];
+
+/*
  * One thread with one connection. Each field stands with who may touch it:
  *
  *   own       the lane's thread alone, from its first job on. A report in use is the reactor's until it has come back.
- *   shared    whoever holds the lock of `queue`. The thread reads what it alone changes without the lock.
+ *   shared    whoever holds the lock of `queue`. The reactor changes the phase of an idle lane only, so in a job the thread
+ *             reads it without the lock.
  *   reactor   the reactor's thread alone. The thread works on the job that was posted to it.
  *
- * A lane that finds its queue empty stops being busy under the same lock, so whoever puts a query there afterwards knows that
- * the lane has to be posted. The reactor touches `conn` only to interrupt it, see watch.c.
+ * A lane that finds its queue empty is IDLE in the same moment, so whoever puts a query there afterwards knows that it has to
+ * be posted. The reactor touches `conn` only to interrupt it, see watch.c.
  */
 struct lite_lane {
     struct lite_db *db;
@@ -70,9 +92,7 @@ struct lite_lane {
     struct worker *thread;
 
     struct {
-        bool busy;                      /* will look at the queue again */
-        bool holds;                     /* has taken queries that it has not worked off */
-        bool stuck;                     /* in a long statement: others should look after the queue */
+        enum lane_phase phase;          /* moved by lite_lane_move() alone */
         atomic_bool may_hold_abandoned; /* set without the lock, too: one of the queries at hand may be abandoned */
     } shared;
 
@@ -130,6 +150,22 @@ struct lite_db {
     uint64_t read_ns;         /* what a read costs, smoothed */
     struct timer interrupt;   /* set while a statement of an abandoned query may not have ended yet */
 };
+
+/* Moves a lane along the diagram, under the lock of its queue; any other move is a broken contract. */
+static inline void lite_lane_move(struct lite_lane *lane, enum lane_phase to) {
+    PRE(lite_lane_moves[lane->shared.phase] >> to & 1);
+    lane->shared.phase = to;
+}
+
+/* Whether the lane will look at its queue soon, so that no other has to. */
+static inline bool lite_lane_attends(const struct lite_lane *lane) {
+    return lane->shared.phase == LANE_CALLED || lane->shared.phase == LANE_WORKING;
+}
+
+/* Whether the lane has taken queries that it has not worked off. */
+static inline bool lite_lane_holds(const struct lite_lane *lane) {
+    return lane->shared.phase == LANE_WORKING || lane->shared.phase == LANE_STUCK;
+}
 
 /* ---- A lane's own side (lane.c, write.c) ---- */
 

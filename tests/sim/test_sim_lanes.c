@@ -126,9 +126,9 @@ static void check_work(quring_db *db) {
     uint32_t working = 0, idle = 0;
     for (uint32_t i = 1; i < lite->lane_count; i++) {
         const struct lite_lane *lane = &lite->lanes[i];
-        working += lane->shared.busy &&
-                   (!lane->shared.stuck || lane->own.news.call_count); /* it is about to call the others */
-        idle += !lane->shared.busy;
+        bool calls = lane->shared.phase != LANE_IDLE && lane->own.news.call_count; /* is about to call the others */
+        working += lite_lane_attends(lane) || calls;
+        idle += lane->shared.phase == LANE_IDLE;
     }
     bool barred = lane_queue_barred(&lite->reads) || lite->lanes[0].own.news.call_count;
     LAW(lite->state != LITE_OPEN || !lane_queue_count(&lite->reads) || working || !idle || barred,
@@ -459,7 +459,7 @@ static void check_rest(quring_db *db) {
     check_lane_queue(&lite->writes, lite);
     for (uint32_t i = 0; i < lite->lane_count; i++) {
         const struct lite_lane *lane = &lite->lanes[i];
-        LAW(!lane->shared.busy, "lane %u is busy", i);
+        LAW(lane->shared.phase == LANE_IDLE, "lane %u is busy", i);
         LAW(!lane->conn.handle || !lite_conn_in_transaction(&lane->conn), "lane %u is in a transaction", i);
         LAW(!lane->reactor.jobs[0].in_use && !lane->reactor.jobs[1].in_use, "a job of lane %u never came back", i);
     }

@@ -344,7 +344,7 @@ static void look_and_pause(struct lite_watch *watch) {
             lite_backend.abandon(victims[i], QURING_TIMEOUT);
     lane_pause(watch);
     seen_queued = lane_queue_count(&lite()->reads);
-    seen_stuck += lane(1)->shared.stuck;
+    seen_stuck += lane(1)->shared.phase == LANE_STUCK;
 }
 
 static void look_at(uint32_t index) {
@@ -363,7 +363,7 @@ Test(lane, a_long_read_gives_its_neighbours_away) {
     cr_assert_gt(pauses, 0);
     cr_assert_gt(seen_stuck, 0);
     cr_assert_eq(seen_queued, 15);
-    cr_assert_not(lane(1)->shared.stuck);
+    cr_assert_eq(lane(1)->shared.phase, LANE_IDLE);
     cr_assert_eq(bed_int(slow, 0, 0), 3000000);
     for (int i = 0; i < 15; i++)
         cr_assert_eq(bed_int(quick[i], 0, 0), 5);
@@ -692,7 +692,7 @@ Test(lane, a_run_of_reads_ends_early_when_reads_are_held_back) {
         bed_turn(&bed);
     cr_assert_eq(bed_int(slow, 0, 0), 3000000);
     cr_assert_eq(lane_queue_count(&lite()->reads), 15);
-    cr_assert_not(lane(1)->shared.busy);
+    cr_assert_eq(lane(1)->shared.phase, LANE_IDLE);
     cr_assert_not(lite_conn_in_transaction(&lane(1)->conn));
     lite_backend.abandon(quick[3], QURING_CANCELLED);
     lane_queue_bar(&lite()->reads, false);
