@@ -49,6 +49,18 @@ static const uint64_t INTERRUPT_NS = 5000000;
 
 static void interrupt_again(struct timer *timer);
 
+/* For each state the set of states that may follow it, as bits. */
+static const uint8_t state_moves[LITE_CLOSING + 1] = {
+    [LITE_COLD] = 1 << LITE_OPENING | 1 << LITE_CLOSING,
+    [LITE_OPENING] = 1 << LITE_OPEN | 1 << LITE_CLOSING,
+    [LITE_OPEN] = 1 << LITE_COLD | 1 << LITE_CLOSING,
+};
+
+static void lite_move(struct lite_db *lite, enum lite_state to) {
+    PRE(state_moves[lite->state] >> to & 1);
+    lite->state = to;
+}
+
 static struct lite_db *lite_of(struct quring_db *db) {
     return base_container_of(db, struct lite_db, base);
 }
@@ -194,7 +206,7 @@ static void enqueue(struct lite_db *lite, struct lane_queue *queue, struct lite_
 static void admit(struct lite_db *lite) {
     struct lite_chain reads, writes;
     if (lite->state == LITE_OPEN && !lite->writer_is_open)
-        lite->state = LITE_COLD;
+        lite_move(lite, LITE_COLD);
     lite_chain_init(&reads);
     lite_chain_init(&writes);
     struct query *query;
@@ -266,7 +278,7 @@ static void lite_advance(struct quring_db *db) {
     if (!lite->reads_count && !lite->writes_count)
         return;
     if (lite->state == LITE_COLD) {
-        lite->state = LITE_OPENING;
+        lite_move(lite, LITE_OPENING);
         atomic_store(&lite->open_from_ns, lite_now_ns());
     }
     if (lite->writes_count || lite->state == LITE_OPENING)
@@ -289,7 +301,7 @@ static void count_news(struct lite_db *lite, const struct lite_lane *lane, const
         if (lite->writer_is_open)
             atomic_store(&lite->open_from_ns, 0);
         if (lite->state == LITE_OPENING)
-            lite->state = LITE_OPEN;
+            lite_move(lite, LITE_OPEN);
     }
     if (news->query_ns && lane->queue == &lite->reads)
         lite->read_ns = (7 * lite->read_ns + news->query_ns) / 8;
@@ -367,8 +379,8 @@ static void post_closer(struct lite_lane *lane) {
 /* Readers close first, so that the last connection, whose closing checkpoints, is the writer's. */
 static void lite_close(struct quring_db *db) {
     struct lite_db *lite = lite_of(db);
-    PRE(lite->state != LITE_CLOSING && list_empty(&db->ready));
-    lite->state = LITE_CLOSING;
+    PRE(list_empty(&db->ready));
+    lite_move(lite, LITE_CLOSING);
     atomic_store(&lite->closing, true);
     lite->open_lane_count = lite->lane_count;
     for (uint32_t i = 1; i < lite->lane_count; i++)

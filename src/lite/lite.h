@@ -123,9 +123,13 @@ struct lite_lane {
 };
 
 /*
- *      COLD --a query--> OPENING --the writer's connection was tried--> OPEN --close()--> CLOSING --> base.closed
+ * What a handle is at, moved by lite_move() of lite.c alone:
+ *
+ *      COLD --a query--> OPENING --the writer's connection was tried--> OPEN
  *        ^                                                                |
  *        +------------ new queries, and the writer's was not opened ------+
+ *
+ *      COLD, OPENING, OPEN --close()--> CLOSING --every lane is shut--> base.closed
  *
  * Readers work while OPEN: the file exists then, or there is an error to be told.
  */
