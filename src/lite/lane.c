@@ -314,7 +314,7 @@ static bool lane_take(struct lite_lane *lane) {
     lite_lane_move(lane, lane->own.taken_count > 0 ? LANE_WORKING : LANE_IDLE);
     lane_queue_unlock(queue);
     lane->own.let_go_count = 0;
-    lane->own.next = lane->own.alone_until = 0;
+    lane->own.next = 0;
     return lane->own.taken_count > 0;
 }
 

@@ -111,7 +111,6 @@ struct lite_lane {
         uint32_t taken_count;
         uint32_t next;
         uint32_t let_go_count; /* no longer held, to be told to the queue under its lock */
-        uint32_t alone_until;  /* taken[… alone_until) were rolled back with their group, and run alone */
         uint64_t reported_ns;
         uint64_t checked_ns; /* when a reader last looked whether its file still has the name */
         uint32_t next_checkpoint, next_restart, checkpointed_frames; /* in frames of the WAL */

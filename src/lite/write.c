@@ -21,6 +21,15 @@
 
 #include <string.h>
 
+/* Neighbours of the run at hand that share a transaction, taken[first … first + count). */
+struct lite_group {
+    uint32_t first, count;
+};
+
+static inline uint32_t group_end(const struct lite_group *group) {
+    return group->first + group->count;
+}
+
 /* Before a query is run again. */
 static void forget_outcome(struct query *query) {
     result_discard(&query->result);
@@ -31,8 +40,8 @@ static void forget_outcome(struct query *query) {
 /* The file's mode can't be changed within a transaction, so until that was tried the first write is on its own. */
 static inline bool groupable(const struct lite_lane *lane, uint32_t at) {
     struct query *query = at < lane->own.taken_count ? lane->own.taken[at] : NULL;
-    return query && at >= lane->own.alone_until && query->commit == QURING_COMMIT_GROUP &&
-           !(lite_query(query)->route & LITE_ALONE) && lane->conn.wal != LITE_WAL_WANTED;
+    return query && query->commit == QURING_COMMIT_GROUP && !(lite_query(query)->route & LITE_ALONE) &&
+           lane->conn.wal != LITE_WAL_WANTED;
 }
 
 /*
@@ -55,10 +64,11 @@ static bool undone_by_itself(const struct query *query) {
     }
 }
 
-/* False: the transaction is gone, or can't stand. */
-static bool run_members(struct lite_lane *lane) {
+/* Runs neighbours as long as they may join, and commits. False: the transaction is gone, or can't stand. */
+static bool group_run(struct lite_lane *lane, struct lite_group *group) {
     while (groupable(lane, lane->own.next)) {
         struct query *query = lane->own.taken[lane->own.next++];
+        group->count++;
         (void)lite_lane_run(lane, query); /* the writer moves nothing */
         if (!lite_conn_in_transaction(&lane->conn))
             return false;
@@ -69,25 +79,39 @@ static bool run_members(struct lite_lane *lane) {
     return lite_conn_control(&lane->conn, LITE_COMMIT) == SQLITE_OK;
 }
 
+static void group_finish(struct lite_lane *lane, const struct lite_group *group) {
+    for (uint32_t i = group->first; i < group_end(group); i++)
+        lite_chain_add(&lane->own.finished, lane->own.taken[i]);
+}
+
+static void group_undo(struct lite_lane *lane, const struct lite_group *group) {
+    if (lite_conn_in_transaction(&lane->conn))
+        (void)lite_conn_control(&lane->conn, LITE_ROLLBACK);
+    for (uint32_t i = group->first; i < group_end(group); i++)
+        forget_outcome(lane->own.taken[i]);
+}
+
+/* Its members count as not begun again, so those whose callers gave up meanwhile are taken out. */
+static void group_run_alone(struct lite_lane *lane, const struct lite_group *group) {
+    lane->own.next = group->first;
+    while (lane->own.next < group_end(group)) {
+        lite_lane_tend(lane);
+        lite_lane_run_next(lane);
+    }
+}
+
 static void run_group(struct lite_lane *lane) {
-    struct lite_conn *conn = &lane->conn;
-    uint32_t first = lane->own.next;
-    bool began = lite_conn_control(conn, LITE_BEGIN_IMMEDIATE) == SQLITE_OK;
-    if (began && run_members(lane)) {
-        conn->watch.locked_since_ns = 0;
-        for (uint32_t i = first; i < lane->own.next; i++)
-            lite_chain_add(&lane->own.finished, lane->own.taken[i]);
+    struct lite_group group = {.first = lane->own.next};
+    bool began = lite_conn_control(&lane->conn, LITE_BEGIN_IMMEDIATE) == SQLITE_OK;
+    if (began && group_run(lane, &group)) {
+        lane->conn.watch.locked_since_ns = 0;
+        group_finish(lane, &group);
         return;
     }
-    if (lite_conn_in_transaction(conn))
-        (void)lite_conn_control(conn, LITE_ROLLBACK);
-    for (uint32_t i = first; i < lane->own.next; i++)
-        forget_outcome(lane->own.taken[i]);
-    uint32_t end = lane->own.next;
-    while (!began && groupable(lane, end))
-        end++;
-    lane->own.next = first;
-    lane->own.alone_until = end;
+    group_undo(lane, &group);
+    while (!began && groupable(lane, group_end(&group))) /* all that would have joined */
+        group.count++;
+    group_run_alone(lane, &group);
 }
 
 static bool ends_transaction(const struct query *query) {
