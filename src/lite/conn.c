@@ -69,8 +69,8 @@ void lite_conn_error(struct lite_conn *conn, int code, const struct quring_state
 
 /* ---- Opening ---- */
 
-static int execute(struct lite_conn *conn, const char *sql) {
-    return sqlite3_exec(conn->handle, sql, NULL, NULL, NULL);
+int lite_execute(sqlite3 *handle, const char *sql) {
+    return sqlite3_exec(handle, sql, NULL, NULL, NULL);
 }
 
 /*
@@ -83,19 +83,20 @@ static int configure(struct lite_conn *conn) {
         [QURING_DURABILITY_NORMAL] = "pragma synchronous=normal", [QURING_DURABILITY_FULL] = "pragma synchronous=full",
         [QURING_DURABILITY_EXTRA] = "pragma synchronous=extra",
     };
-    int code = execute(conn, "pragma cell_size_check=on; pragma mmap_size=0; pragma cache_size=-16384");
+    sqlite3 *handle = conn->handle;
+    int code = lite_execute(handle, "pragma cell_size_check=on; pragma mmap_size=0; pragma cache_size=-16384");
     if (code == SQLITE_OK)
-        code = execute(conn, synchronous[conn->config->durability]);
+        code = lite_execute(handle, synchronous[conn->config->durability]);
     if (code != SQLITE_OK || !conn->config->path)
         return code;
-    code = execute(conn, "pragma schema_version"); /* the first look at the file: is it a database at all? */
+    code = lite_execute(handle, "pragma schema_version"); /* the first look at the file: is it a database at all? */
     if (code != SQLITE_OK)
         return code;
     if (conn->role == LITE_READER) {
-        code = sqlite3_db_config(conn->handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-        return code == SQLITE_OK ? execute(conn, "pragma wal_autocheckpoint=0; pragma query_only=on") : code;
+        code = sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        return code == SQLITE_OK ? lite_execute(handle, "pragma wal_autocheckpoint=0; pragma query_only=on") : code;
     }
-    code = execute(conn, "pragma journal_size_limit=67108864");
+    code = lite_execute(handle, "pragma journal_size_limit=67108864");
     return code == SQLITE_OK ? lite_wal_look(conn) : code;
 }
 

@@ -184,6 +184,9 @@ void lite_conn_free(struct lite_conn *conn);
 bool lite_conn_open(struct lite_conn *conn);
 void lite_conn_close(struct lite_conn *conn);
 
+/* Runs statements of our own, and drops what they return; SQLite's result code. */
+int lite_execute(sqlite3 *handle, const char *sql);
+
 /* Whether the file that is open is no longer the one of that name: it was deleted or replaced. */
 bool lite_conn_file_is_gone(struct lite_conn *conn);
 

@@ -35,10 +35,6 @@ static int mode_after(sqlite3 *handle, const char *pragma, bool *is_wal) {
     return sqlite3_exec(handle, pragma, note_mode, is_wal, NULL);
 }
 
-static int execute(sqlite3 *handle, const char *sql) {
-    return sqlite3_exec(handle, sql, NULL, NULL, NULL);
-}
-
 int lite_wal_look(struct lite_conn *conn) {
     bool is_wal;
     int code = mode_after(conn->handle, "pragma journal_mode", &is_wal);
@@ -66,7 +62,7 @@ static sqlite3 *open_another(struct lite_conn *conn) {
 static void leave(struct lite_conn *conn) {
     bool is_wal;
     sqlite3 *handle = open_another(conn);
-    if (handle && execute(handle, "pragma locking_mode=exclusive; pragma schema_version") == SQLITE_OK)
+    if (handle && lite_execute(handle, "pragma locking_mode=exclusive; pragma schema_version") == SQLITE_OK)
         (void)mode_after(handle, "pragma journal_mode=delete", &is_wal);
     sqlite3_close(handle);
 }
@@ -79,7 +75,7 @@ static int enter(struct lite_conn *conn) {
     const atomic_uchar *abandoned = conn->watch.abandoned;
     conn->watch.abandoned = NULL;
     if (code == SQLITE_OK && is_wal) {
-        int seen = execute(handle, "pragma schema_version");
+        int seen = lite_execute(handle, "pragma schema_version");
         works = seen == SQLITE_OK || (seen & 0xff) == SQLITE_BUSY;
     }
     sqlite3_close(handle);
@@ -104,5 +100,5 @@ void lite_wal_enter(struct lite_conn *conn) {
     if (conn->hold_reads)
         conn->hold_reads(conn, false);
     conn->wal = code == SQLITE_BUSY || code == SQLITE_INTERRUPT ? LITE_WAL_LATER : LITE_WAL_NOT_WANTED;
-    (void)execute(conn->handle, "pragma schema_version"); /* so that it knows, too */
+    (void)lite_execute(conn->handle, "pragma schema_version"); /* so that it knows, too */
 }

@@ -84,7 +84,7 @@ static void end_interrupted(struct lite_watch *watch, sqlite3 *handle) {
     pthread_mutex_lock(&watch->interrupting);
     atomic_store(&watch->at_work, 0);
     pthread_mutex_unlock(&watch->interrupting);
-    (void)sqlite3_exec(handle, "select 1", NULL, NULL, NULL);
+    (void)lite_execute(handle, "select 1");
 }
 
 void lite_watch_end(struct lite_watch *watch, struct query *query, sqlite3 *handle) {
