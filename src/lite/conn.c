@@ -208,7 +208,7 @@ void lite_conn_close(struct lite_conn *conn) {
     PRE(code == SQLITE_OK);
     conn->handle = NULL;
     conn->rolled_back = false;
-    conn->wal = LITE_WAL_NOT_WANTED;
+    lite_wal_move(conn, LITE_WAL_NOT_WANTED);
     conn->wal_frame_count = 0;
 }
 

@@ -150,9 +150,12 @@ enum lite_control {
 
 /*
  * A file is changed to WAL mode before it is first written, and a new one right after: who only reads leaves it as it was.
+ * Moved by lite_wal_move() alone:
  *
- *      NOT_WANTED <--it is, it can't be, or the caller chose a mode-- WANTED --others had it locked--> LATER
- *                                                                       ^---the next run of queries------'
+ *      NOT_WANTED --a file opened in another mode--> WANTED --others had it locked--> LATER
+ *          ^                                          |  ^                              |
+ *          |                                          |  +--the next run of queries-----+
+ *          +--it is in WAL mode, or can't be, the caller chose a mode, or closed--------+
  */
 enum lite_wal { LITE_WAL_NOT_WANTED, LITE_WAL_WANTED, LITE_WAL_LATER };
 
@@ -201,6 +204,9 @@ static inline bool lite_conn_in_transaction(const struct lite_conn *conn) {
 void lite_conn_error(struct lite_conn *conn, int code, const struct quring_statement *text, struct query_error *error);
 
 /* ---- WAL mode (wal.c) ---- */
+
+/* Moves along the diagram; any other move is a broken contract. */
+void lite_wal_move(struct lite_conn *conn, enum lite_wal to);
 
 /* Looks at a file that was just opened. Its mode stays, and what is wanted is set. SQLite's result code. */
 int lite_wal_look(struct lite_conn *conn);

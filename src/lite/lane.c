@@ -374,7 +374,7 @@ static void lane_check_file(struct lite_lane *lane) {
 static void lane_settle(struct lite_lane *lane) {
     struct lite_conn *conn = &lane->conn;
     if (base_unlikely(conn->wal == LITE_WAL_LATER))
-        conn->wal = LITE_WAL_WANTED;
+        lite_wal_move(conn, LITE_WAL_WANTED);
     if (conn->role == LITE_EXCLUSIVE || !conn->handle || !lite_conn_in_transaction(conn))
         return;
     if (lite_conn_control(conn, LITE_ROLLBACK) == SQLITE_OK || !conn->config->path)

@@ -121,7 +121,7 @@ static void note_pragma(struct lite_conn *conn, const char *name, const char *va
     if (!verdict->is_pragma && !value)
         return;
     if (value && conn->role == LITE_EXCLUSIVE && strcasecmp(name, "journal_mode") == 0)
-        conn->wal = LITE_WAL_NOT_WANTED; /* the caller chooses, which a shared handle's can't */
+        lite_wal_move(conn, LITE_WAL_NOT_WANTED); /* the caller chooses, which a shared handle's can't */
     if (value && conn->role == LITE_WRITER && is_any(name, writer_pragmas))
         conn->has_settings = true;
     verdict->pragma = true;

@@ -10,6 +10,18 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+/* For each state the set of states that may follow it, as bits. */
+static const uint8_t wal_moves[LITE_WAL_LATER + 1] = {
+    [LITE_WAL_NOT_WANTED] = 1 << LITE_WAL_NOT_WANTED | 1 << LITE_WAL_WANTED,
+    [LITE_WAL_WANTED] = 1 << LITE_WAL_NOT_WANTED | 1 << LITE_WAL_LATER,
+    [LITE_WAL_LATER] = 1 << LITE_WAL_NOT_WANTED | 1 << LITE_WAL_WANTED,
+};
+
+void lite_wal_move(struct lite_conn *conn, enum lite_wal to) {
+    PRE(wal_moves[conn->wal] >> to & 1);
+    conn->wal = to;
+}
+
 /* Memory that is mapped there is not shared between machines: each would see a log of its own. */
 static bool on_network(const char *path) {
     static const uint32_t kinds[] = {NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC,
@@ -42,7 +54,7 @@ int lite_wal_look(struct lite_conn *conn) {
         return code;
     bool can =
         conn->role != LITE_READER && !sqlite3_db_readonly(conn->handle, "main") && !on_network(conn->config->path);
-    conn->wal = can && !is_wal ? LITE_WAL_WANTED : LITE_WAL_NOT_WANTED;
+    lite_wal_move(conn, can && !is_wal ? LITE_WAL_WANTED : LITE_WAL_NOT_WANTED);
     return SQLITE_OK;
 }
 
@@ -99,6 +111,6 @@ void lite_wal_enter(struct lite_conn *conn) {
     int code = enter(conn) & 0xff;
     if (conn->hold_reads)
         conn->hold_reads(conn, false);
-    conn->wal = code == SQLITE_BUSY || code == SQLITE_INTERRUPT ? LITE_WAL_LATER : LITE_WAL_NOT_WANTED;
+    lite_wal_move(conn, code == SQLITE_BUSY || code == SQLITE_INTERRUPT ? LITE_WAL_LATER : LITE_WAL_NOT_WANTED);
     (void)lite_execute(conn->handle, "pragma schema_version"); /* so that it knows, too */
 }
