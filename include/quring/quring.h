@@ -2,20 +2,30 @@
 /*
  * quring: SQL at the highest concurrent throughput that one thread can reach on Linux.
  *
- * The model is io_uring's own: submit, run, reap. quring_submit() queues a query and does no I/O; quring_run() does all
- * I/O for all queries; quring_reap() hands completions out in batches; quring_release() gives a completion's memory back.
+ * The model is io_uring's own:
+ *
+ *   quring_submit()    queues a query, and does no I/O
+ *   quring_run()       does all I/O for all queries
+ *   quring_reap()      hands completions out in batches
+ *   quring_release()   gives a completion's memory back
+ *
  * No user code ever runs inside a call of this library.
  *
- * Laws that hold for every function below, unless its own text says otherwise:
+ * The text of a function says what it does; then, where there is something to say, what its parameters take; what it
+ * Returns, with the reasons; what is legal once it has Failed; how long what it hands out is Valid; from which Thread it
+ * may be called. All else follows from these laws:
  *
  * Threads   An engine and all that was made from it belong to the thread that opened it. Only quring_wake() may be called
- *           from other threads. More cores: more engines, which share nothing. On another thread, and in a child process
- *           after fork(), every other call on an engine or a handle that can fail returns EFORKED, those that return nothing
- *           do nothing, and counts are 0: neither an engine nor its sockets can be harmed from there. A child opens its own
- *           engine. Calls on a result do not check the thread: read a result on the engine's thread, and give other threads
- *           copies of its values. End every thread that calls quring_wake() before quring_engine_close().
+ *           from other threads. More cores take more engines, which share nothing. On another thread, and in a child
+ *           process after fork(), every other call on an engine or a handle that can fail returns EFORKED, those that
+ *           return nothing do nothing, and counts are 0: neither an engine nor its sockets can be harmed from there. A
+ *           child opens its own engine. Calls on a result do not check the thread: read a result on the engine's thread,
+ *           and give other threads copies of its values. End every thread that calls quring_wake() before
+ *           quring_engine_close().
  * Errors    Functions that return int return >= 0, or a negative QURING_E* that quring_strerror() explains;
- *           quring_errmsg() adds what was wrong in this very call. What became of a query stands in its quring_done.
+ *           quring_errmsg() adds what was wrong in this very call. EINVAL is also for an engine or a handle that is NULL.
+ *           A call that failed has changed nothing else, and may be made again, unless its text says otherwise. What
+ *           became of a query stands in its quring_done.
  * Memory    What goes in is copied before the call returns. What comes out is valid until quring_release() of its query,
  *           or, for handles, until their own close. Options start zeroed; zero means the default named here.
  * Units     stand in the name: _ns, _bytes, _count. Times are relative unless the name says at.
@@ -24,12 +34,13 @@
  *           was compiled with an older header reads and writes no byte behind its own struct. Other languages call the
  *           _sized function. Members that the library does not know yet must be zero: EINVAL.
  * Once      Every query that quring_submit() accepted ends exactly once, with exactly one quring_status.
- * Order     There is none among the queries of a handle, nor among their completions, unless it is exclusive. On
- *           PostgreSQL each may go to any connection, so any may overtake any: a SELECT that was submitted behind an INSERT
- *           may not see its row, an INSERT behind CREATE TABLE not its table. On SQLite reads run beside each other and
- *           beside a write, so a read may miss what was submitted before it. To have one query after another, submit it
- *           when the other's completion was reaped: it then sees all that the other did, over whichever connection. Or use
- *           an exclusive handle, which runs its queries one after the other as they were submitted; or one statement.
+ * Order     The queries of a handle have none, and neither have their completions, unless the handle is exclusive.
+ *           On PostgreSQL each query may go to any connection, so any may overtake any: a SELECT that was submitted behind
+ *           an INSERT may not see its row, nor an INSERT behind CREATE TABLE its table. On SQLite reads run beside each
+ *           other and beside a write, so a read may miss what was submitted before it. To have one query after another,
+ *           submit it when the other's completion was reaped: it then sees all that the other did, over whichever
+ *           connection. Or use an exclusive handle, which runs its queries one after the other as they were submitted; or
+ *           one statement.
  */
 #ifndef QURING_QURING_H
 #define QURING_QURING_H
@@ -46,7 +57,7 @@ extern "C" {
 #define QURING_VERSION_MINOR 1
 #define QURING_VERSION_PATCH 0
 
-/* "major.minor.patch" of the library that was linked. */
+/* Returns "major.minor.patch" of the library that was linked; static. */
 const char *quring_version(void);
 
 /* ---- Errors of calls -------------------------------------------------------------------------------------------- */
@@ -73,7 +84,7 @@ enum {
     QURING_EFORKED = -19      /* wrong process or thread: the engine belongs to the one that opened it */
 };
 
-/* One sentence for a QURING_E*: what it means and what to do. Never NULL; static. */
+/* Returns one sentence for a QURING_E*: what it means and what to do. Never NULL; static. */
 const char *quring_strerror(int error);
 
 /* ---- Engine ----------------------------------------------------------------------------------------------------- */
@@ -87,19 +98,25 @@ typedef uint64_t quring_id; /* names a query until its release; never 0 */
 #define QURING_FOREVER UINT64_MAX
 
 typedef struct quring_options {
-    uint32_t query_count;      /* queries submitted and not yet released, at most            (4096; up to 1048576) */
-    uint64_t inflight_bytes;   /* of SQL and parameters of queries not yet released, at most; those of queries
-                                  that were given up count until their server has read them           (64 MiB) */
-    uint32_t connection_count; /* sockets of all databases together, at most                (1024; up to 32768) */
-    uint64_t spin_ns;          /* poll this long for replies before sleeping: trades CPU for latency   (0: sleep) */
-    bool no_defer_taskrun;     /* set the ring up without DEFER_TASKRUN: for kernels where it misbehaves */
+    /* Queries submitted and not yet released, at most (4096; up to 1048576). */
+    uint32_t query_count;
+    /* SQL and parameters of queries not yet released, at most (64 MiB). Those of queries that were given up count until
+       their server has read them. */
+    uint64_t inflight_bytes;
+    /* Sockets of all databases together, at most (1024; up to 32768). */
+    uint32_t connection_count;
+    /* How long to poll for replies before sleeping: trades CPU for latency (0: sleep). */
+    uint64_t spin_ns;
+    /* Sets the ring up without DEFER_TASKRUN, for kernels where that misbehaves. */
+    bool no_defer_taskrun;
 } quring_options;
 
 /*
- * Opens an engine on the calling thread: sets up the ring, and nothing else yet; threads start with the first database
- * that needs them. `options` may be NULL.
- * Returns 0, or EFORBIDDEN, ENORING, EMEMLOCK, EFILES, ENOMEM or ESYSTEM: their quring_strerror() says the remedy; EINVAL.
- * quring_errmsg(NULL) then has the system's words.
+ * Opens an engine: sets up the ring, and nothing else. Threads start with the first database that needs them.
+ * options    NULL: all defaults
+ * Returns    0; EFORBIDDEN, ENORING, EMEMLOCK, EFILES, ENOMEM, ESYSTEM: quring_strerror() says the remedy; EINVAL
+ * Failed     quring_errmsg(NULL) has the system's words
+ * Thread     any; the engine then belongs to it
  */
 int quring_engine_open_sized(const quring_options *options, size_t options_bytes, quring_engine **engine);
 static inline int quring_engine_open(const quring_options *options, quring_engine **engine) {
@@ -107,20 +124,22 @@ static inline int quring_engine_open(const quring_options *options, quring_engin
 }
 
 /*
- * Refuses new queries from now on (ESHUTDOWN) and ends those that are out: queries whose bytes never left end with
- * QURING_SHUTDOWN at once; the rest get up to `grace_ns` to end as they would have, after which they too end with
- * QURING_SHUTDOWN (whether they took effect is then unknown). All completions can be reaped afterwards.
- * Returns how many completions wait to be reaped; EFORKED.
+ * Refuses new queries from now on (ESHUTDOWN), and ends those that are out. Queries whose bytes never left end with
+ * QURING_SHUTDOWN at once. The rest get up to `grace_ns` to end as they would have; after that they, too, end with
+ * QURING_SHUTDOWN, and whether they took effect is unknown. All completions can be reaped afterwards.
+ * Returns    how many completions wait to be reaped; EFORKED
  */
 int quring_shutdown(quring_engine *engine, uint64_t grace_ns);
 
 /*
- * Shuts down without grace where quring_shutdown() was not called, closes every database and frees everything, unreaped
- * completions included. Tells servers that their connections end. Waits for an SQLite step that a worker thread is inside,
- * after interrupting it, but 0.3 s at most for one that is connecting: that thread then ends by itself, and a shared object
- * with this library in it stays loaded for it. The process may end before it does, for the first PostgreSQL handle keeps
- * OpenSSL from being freed by exit(); a program that has used OpenSSL before passes OPENSSL_INIT_NO_ATEXIT itself.
- * NULL is allowed.
+ * Closes every database and frees everything, unreaped completions included; first shuts down without grace, where
+ * quring_shutdown() was not called. Tells servers that their connections end.
+ *
+ * Waits for an SQLite step that a worker thread is inside, after interrupting it; but for a thread that is connecting 0.3 s
+ * at most. That thread then ends by itself, and a shared object with this library in it stays loaded for it. The process
+ * may end before the thread does, because the first PostgreSQL handle keeps exit() from freeing OpenSSL; a program that has
+ * used OpenSSL before passes OPENSSL_INIT_NO_ATEXIT itself.
+ * engine     NULL is allowed
  */
 void quring_engine_close(quring_engine *engine);
 
@@ -130,42 +149,47 @@ void quring_engine_close(quring_engine *engine);
  *   - or all that is pending is done, and that is at least one: waiting for 64 with 10 pending returns with 10,
  *   - or `timeout_ns` has passed, quring_wake() was called, or a signal was handled (as for poll(2)).
  * With nothing pending the last three alone end it: a server sleeps here until its other threads have work for it. A loop
- * that is to end with its last query therefore asks quring_pending() first. min_count 0 or timeout_ns 0 never blocks.
- * Returns how many completions wait to be reaped, which may be fewer than min_count; ESYSTEM when the kernel refused to
- * go on; EFORKED.
+ * that is to end with its last query therefore asks quring_pending() first.
+ * min_count, timeout_ns    0 in either never blocks
+ * Returns    how many completions wait to be reaped, which may be fewer than min_count; ESYSTEM: the kernel refused to go
+ *            on; EFORKED
+ * Failed     after ESYSTEM what is done can be reaped and released; call it again, or close the engine
  */
 int quring_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns);
 
-/* Queries submitted and not yet reaped; 0 also where any other call returns EFORKED. */
+/* Returns how many queries are submitted and not yet reaped; 0 also where any other call returns EFORKED. */
 uint32_t quring_pending(const quring_engine *engine);
 
 /*
- * Makes a quring_run() that is blocked return, or the next one not block. Any thread; safe in a signal handler. Several
- * calls before that return count as one, so look for all the work there is after each quring_run(). Put the work where
- * quring_run()'s thread will find it before this call, not after it.
- * Returns 0; EFORKED in a child process.
+ * Makes a quring_run() that is blocked return, or the next one not block. Several calls before that return count as one, so
+ * look for all the work there is after each quring_run(). Put the work where quring_run()'s thread will find it before this
+ * call, not after it.
+ * Returns    0; EFORKED in a child process
+ * Thread     any; safe in a signal handler
  */
 int quring_wake(quring_engine *engine);
 
 /*
  * For foreign event loops: a descriptor that polls readable when quring_run(engine, 0, 0) has something to collect.
  * Call quring_run(engine, 0, 0) after submitting, when this descriptor is readable, and when quring_timeout_ns() has passed.
- * Level and edge triggered polling both work. The descriptor is the engine's: do not read it or close it; it lives until
- * quring_engine_close().
- * Returns the descriptor; EINVAL for NULL; EFORKED.
+ * Level and edge triggered polling both work. The descriptor is the engine's: do not read it or close it.
+ * Returns    the descriptor; EINVAL for NULL; EFORKED; EFILES or ESYSTEM: the kernel gives none
+ * Valid      until quring_engine_close()
  */
 int quring_fd(const quring_engine *engine);
 
 /*
- * How long a foreign loop may sleep before it must call quring_run(): QURING_FOREVER when no timer is set. Ask it anew
- * before each sleep, and round up to the loop's unit: rounded down, the loop does not sleep in the last millisecond.
+ * How long a foreign loop may sleep before it must call quring_run(). Ask it anew before each sleep, and round up to the
+ * loop's unit: rounded down, the loop does not sleep in the last millisecond.
+ * Returns    that time; QURING_FOREVER when no timer is set
  */
 uint64_t quring_timeout_ns(const quring_engine *engine);
 
 /*
- * What was wrong with the last call on this engine that failed: which limit, which argument, the system's words; "" when
- * there is no more to say than quring_strerror() does. NULL: with this thread's last quring_engine_open(). Valid until the
- * next call on the engine. UTF-8.
+ * What was wrong with the last call on this engine that failed: which limit, which argument, the system's words.
+ * engine     NULL: with this thread's last quring_engine_open()
+ * Returns    UTF-8; "" when there is no more to say than quring_strerror() does
+ * Valid      until the next call on the engine
  */
 const char *quring_errmsg(const quring_engine *engine);
 
@@ -177,27 +201,31 @@ typedef enum quring_commit_mode {
     QURING_COMMIT_GROUP        /* queries may share a transaction: see quring_query.commit */
 } quring_commit_mode;
 
+/* SQLite's PRAGMA synchronous. */
 typedef enum quring_durability {
     QURING_DURABILITY_DEFAULT = 0, /* FULL */
     QURING_DURABILITY_OFF,         /* a power failure may lose commits, and damage the file */
     QURING_DURABILITY_NORMAL,      /* in WAL mode a power failure may lose the last commits, and damages nothing */
     QURING_DURABILITY_FULL,        /* what was acknowledged outlives a power failure */
     QURING_DURABILITY_EXTRA        /* FULL, also for the directory's entry of a rollback journal */
-} quring_durability;               /* SQLite's PRAGMA synchronous */
+} quring_durability;
 
 /*
- * PostgreSQL: whether statements are parsed once per connection and kept on the server, under names that begin with
- * "quring_" (reserved), or parsed for each use. FETCH, MOVE, EXECUTE, SHOW, EXPLAIN, CALL and texts with a literal that
- * says now, today, tomorrow or yesterday always are. What is kept sees no better overload of a function that is created
- * later, and takes its parameters in the types that were inferred first: where these refuse a value after ALTER TABLE,
- * it is parsed anew; where they cut it (the time of day, in what was a date) it is cut until the handle is opened
- * again. Descriptions of parameters and columns are kept up to 256 KiB each and 16 MiB a handle; more is described for
- * each use.
+ * PostgreSQL: whether statements are kept, that is parsed once per connection and left on the server under names that begin
+ * with "quring_" (reserved), or parsed for each use. FETCH, MOVE, EXECUTE, SHOW, EXPLAIN, CALL and texts with a literal that
+ * says now, today, tomorrow or yesterday are always parsed for each use.
+ *
+ * A kept statement sees no better overload of a function that is created later. It takes its parameters in the types that
+ * were inferred first: where these refuse a value after ALTER TABLE, it is parsed anew; where they cut it (the time of day,
+ * in what was a date), it is cut until the handle is opened again. Descriptions of parameters and columns are kept up to
+ * 256 KiB each and 16 MiB a handle; what goes beyond that is described for each use.
  */
 typedef enum quring_prepared_statements {
-    QURING_PREPARED_DEFAULT = 0, /* kept, unless the first exchange shows that a pooler stands between */
-    QURING_PREPARED_ALWAYS,      /* kept behind a pooler, too, which must know of them (PgBouncer from 1.21 on, with
-                                    max_prepared_statements), or which keeps a connection for each client */
+    /* Kept, unless the first exchange shows that a pooler stands between. */
+    QURING_PREPARED_DEFAULT = 0,
+    /* Kept behind a pooler, too. It must know of prepared statements (PgBouncer from 1.21 on, with
+       max_prepared_statements), or keep a connection for each client. */
+    QURING_PREPARED_ALWAYS,
     QURING_PREPARED_NEVER
 } quring_prepared_statements;
 
@@ -206,67 +234,78 @@ typedef struct quring_db_options {
     uint32_t connection_count;
     /* Queries in flight per connection or lane (PostgreSQL 64, SQLite 256; up to 65535). */
     uint32_t depth;
-    /* One connection, strictly in order, whose state (BEGIN, SET, temporary tables) is the caller's. Without it such
-       statements are refused, for they would reach only one of many connections; by their words, so that
-       set_config(…, false), UPDATE of pg_settings, advisory locks of the session, and what DO and functions do are not
-       seen: leave these to exclusive handles. When an exclusive handle's connection is lost, its state is gone: all that
-       is queued or submitted from then on ends NOT_SENT; open another handle. Contradicts connection_count over 1 and GROUP.
+    /* One connection, strictly in order, whose state (BEGIN, SET, temporary tables) is the caller's. Contradicts
+       connection_count over 1 and GROUP.
+       A handle without it refuses statements that change such state, for they would reach only one of many connections.
+       It knows them by their words, so that set_config(…, false), UPDATE of pg_settings, advisory locks of the session,
+       and what DO and functions do are not seen: leave these to exclusive handles.
+       When an exclusive handle's connection is lost, its state is gone: all that is queued or submitted from then on ends
+       NOT_SENT. Open another handle.
        PostgreSQL: a statement is parsed again after one that could change what it means (SET, ALTER, DO, …), unless it is
        submitted by handle (quring_prepare). What functions and triggers do is in no text: settings that the server reports
        (TimeZone, DateStyle, …) are followed once the function's query has ended; a table that a function or another
-       session altered can give 0A000 or XX000 where its columns were read before. Results travel as text, in the styles that the caller has
-       SET: accessors of dates and times want ISO, and quring_get_text() then gives a timestamptz in UTC.
+       session altered can give 0A000 or XX000 where its columns were read before. Results travel as text, in the styles
+       that the caller has SET: accessors of dates and times want ISO, and quring_get_text() then gives a timestamptz in
+       UTC.
        SQLite: within BEGIN, roll back after an error other than a constraint's: it may leave a part of its statement. */
     bool exclusive;
-    /* Of queries that do not say. */
+    /* Of queries that do not say (EACH). */
     quring_commit_mode commit;
-    /* One attempt to connect, over all hosts of a list, up to the answer to the first query (the URL's, else 10 s).
-       A thread that is inside a name look-up or a key derivation then is detached; while two are, no attempt begins. */
+    /* PostgreSQL: the time for one attempt to connect, over all hosts of a list, up to the answer to the first query (the
+       URL's, else 10 s). A thread that is inside a name look-up or a key derivation when it has passed is detached; while
+       two are, no attempt begins. */
     uint64_t connect_timeout_ns;
-    /* How long queries wait for a server that was there and went away before they end NOT_SENT (5 s). Where no connection
-       was ever made, or the server refuses for good (password, no such database), they end with the next attempt. */
+    /* PostgreSQL: how long queries wait for a server that was there and went away before they end NOT_SENT (5 s). Where no
+       connection was ever made, or the server refuses for good (password, no such database), they end with the next
+       attempt. */
     uint64_t reconnect_wait_ns;
     /* Prepared statements kept per connection or lane (256; up to 65536). */
     uint32_t statement_count;
     /* PostgreSQL. */
     quring_prepared_statements prepared_statements;
-    /* Of one query's rows, or 8 bytes a row where that is more; over it: QURING_LIMIT (64 MiB). */
+    /* Of one query's rows, or 8 bytes a row where that is more; over it the query ends with QURING_LIMIT (64 MiB). */
     uint64_t result_bytes;
-    /* Rows of one query; over it: QURING_LIMIT (no limit). */
+    /* Rows of one query; over it the query ends with QURING_LIMIT (no limit). */
     uint64_t result_row_count;
-    /* Of one message from the server; a longer row ends its query with QURING_LIMIT (64 MiB; up to 0x3fffffff). */
+    /* PostgreSQL: of one message from the server; a longer row ends its query with QURING_LIMIT (64 MiB; up to
+       0x3fffffff). */
     uint64_t message_bytes;
     /* SQLite. */
     quring_durability durability;
-    /* SQLite: how long to wait for a lock of another process or handle, from when it is met; queries that a lane works
-       off together wait together (5 s). The first write to a file that is not in WAL mode also waits, as long as it takes,
+    /* SQLite: how long to wait for a lock of another process or handle, from when it is met (5 s). Queries that a lane
+       works off together wait together. The first write to a file that is not in WAL mode also waits, as long as it takes,
        for the reads of its own handle that are at work, and others begin behind it. */
     uint64_t busy_timeout_ns;
 } quring_db_options;
 
 /*
- * Opens a database handle. Connections are made in the background by quring_run(); a server that is down shows as the
+ * Opens a database handle. Connections are made in the background by quring_run(): a server that is down shows as the
  * status of queries, not here.
- *   postgresql://… postgres://…           a libpq URI, passed through whole
- *   host=… dbname=… …                     a libpq conninfo string
- *   sqlite:///relative.db, sqlite:////absolute.db
- *   sqlite://, sqlite:///:memory:         a private in-memory database
+ * options    NULL: all defaults
+ * url        postgresql://… postgres://…       a libpq URI, passed through whole
+ *            host=… dbname=… …                 a libpq conninfo string
+ *            sqlite:///relative.db, sqlite:////absolute.db
+ *            sqlite://, sqlite:///:memory:     a private in-memory database
+ * Returns    0; EURL; EUNSUPPORTED: what the URL asks for; EINVAL; ENOMEM; EFULL; ESHUTDOWN; ESYSTEM
+ * Valid      until quring_db_close() or quring_engine_close()
+ *
+ * PostgreSQL: parameters of libpq's environment and files (PGPASSFILE, service file, …) apply, because libpq connects.
+ *
  * SQLite's URLs take ?mode=rw (the default: the file must exist), rwc (it is created) or ro (read only), and ?immutable=1
  * (read only, and nobody writes: no locks, no file is made beside it, as read-only media need).
- * A handle that only reads leaves a file as it is. Before its first write, or right after the first write of a new file, a
- * handle changes the file to WAL mode, which is kept in the file; where WAL can't work (a network file system, no
- * shared memory) the file keeps its mode. An exclusive handle can't do so within a transaction, and leaves alone a mode that
- * its caller chose by PRAGMA journal_mode.
- * Outside an exclusive handle, statements that would make one of several connections answer otherwise (PRAGMAs such as
- * case_sensitive_like, what is made in the schema temp) or write other files (ATTACH, VACUUM INTO) are refused: by
- * quring_submit() with EUNSUPPORTED where the first words tell, else with 0A000. PRAGMAs of how the file is written
- * (synchronous, foreign_keys, which SQLite has off, …) are taken: they hold for the handle's one writer. Should its
- * connection be lost (the file was replaced), all that comes after ends NOT_SENT: open another handle.
- * last_insert_rowid() and changes() tell of one connection, so a shared handle's answer may be 0: use RETURNING and
- * quring_affected_count().
- * SQL can't load extensions or tokenizers, and "x" in double quotes is a name and never a text, as in PostgreSQL.
- * Parameters of libpq's environment and files (PGPASSFILE, service file, …) apply: libpq connects.
- * Returns 0, EURL, EUNSUPPORTED (what the URL asks for), EINVAL, ENOMEM, EFULL, ESHUTDOWN or ESYSTEM.
+ *   - A handle that only reads leaves a file as it is. Before its first write, or right after the first write of a new
+ *     file, a handle changes the file to WAL mode, which is kept in the file; where WAL can't work (a network file system,
+ *     no shared memory) the file keeps its mode. An exclusive handle can't do so within a transaction, and leaves alone a
+ *     mode that its caller chose by PRAGMA journal_mode.
+ *   - Outside an exclusive handle, statements that would make one of several connections answer otherwise (PRAGMAs such as
+ *     case_sensitive_like, what is made in the schema temp) or write other files (ATTACH, VACUUM INTO) are refused: by
+ *     quring_submit() with EUNSUPPORTED where the first words tell, else with 0A000.
+ *   - PRAGMAs of how the file is written (synchronous, foreign_keys, which SQLite has off, …) are taken: they hold for the
+ *     handle's one writer. Should its connection be lost (the file was replaced), all that comes after ends NOT_SENT: open
+ *     another handle.
+ *   - last_insert_rowid() and changes() tell of one connection, so a shared handle's answer may be 0: use RETURNING and
+ *     quring_affected_count().
+ *   - SQL can't load extensions or tokenizers, and "x" in double quotes is a name and never a text, as in PostgreSQL.
  */
 int quring_db_open_sized(quring_engine *engine, const char *url, const quring_db_options *options, size_t options_bytes,
                          quring_db **db);
@@ -278,18 +317,19 @@ static inline int quring_db_open(quring_engine *engine, const char *url, const q
 /*
  * Ends the handle's queries as quring_shutdown(engine, 0) does, and lets go of the handle, which must not be used again.
  * Closes nothing itself: later calls of quring_run() close sockets and files, quring_engine_close() what is left then.
- * quring_stats.connection_count tells when they are. NULL is allowed.
+ * quring_stats.connection_count tells when they are.
+ * db         NULL is allowed
  */
 void quring_db_close(quring_db *db);
 
-/* "postgresql" or "sqlite". */
+/* Returns "postgresql" or "sqlite"; static. */
 const char *quring_db_backend(const quring_db *db);
 
 /*
  * PostgreSQL, exclusive handles: the process id that the server named when the connection was made, for
- * pg_cancel_backend() over another connection; 0 before and after, for other handles, and on SQLite. A pooler names one of
- * its own making: the number is the server's, and stays this connection's, only where `select pg_backend_pid()` on this
- * handle gives the same.
+ * pg_cancel_backend() over another connection. A pooler names one of its own making: the number is the server's, and stays
+ * this connection's, only where `select pg_backend_pid()` on this handle gives the same.
+ * Returns    the process id; 0 while there is no connection, for other handles, and on SQLite
  */
 uint32_t quring_db_server_pid(const quring_db *db);
 
@@ -324,34 +364,45 @@ typedef enum quring_type {
 #define QURING_MINUS_INFINITY INT64_MIN
 
 /*
- * The value of $1, $2, …; make one with the functions below. PostgreSQL infers the type that the statement wants: a
- * value that fits travels in binary, any other as its text for the server to convert or refuse. Where it has to be told the
- * type, cast($1 as bigint) works on both backends, $1::bigint on PostgreSQL only.
+ * The value of $1, $2, …; make one with the functions below.
+ *
+ * PostgreSQL infers the type that the statement wants: a value that fits travels in binary, any other as its text for the
+ * server to convert or refuse. Where it has to be told the type, cast($1 as bigint) works on both backends, $1::bigint on
+ * PostgreSQL only.
+ *
  * SQLite binds the value's own kind: integers, floats, BYTES as they are; BOOL as 1 or 0; UUID, NUMERIC, JSON as text, dates
  * and times as text in ISO style; arrays as a JSON array. The column's affinity may then change it: NUMERIC comes out of a
  * column declared numeric or decimal as a floating-point number of some 15 digits, out of one declared text as it was.
- * The functions keep the pointers that they are given: what these point to must stay until quring_submit() has returned.
  */
 typedef struct quring_param {
     quring_type type;
-    uint32_t count; /* of elements in an array */
+    /* Of elements in an array. */
+    uint32_t count;
     union {
         int64_t integer;
         double real;
         uint8_t uuid[16];
         struct {
-            const void *data; /* text and bytes; arrays: int32_t[], int64_t[], uint8_t[][16], const char *[] */
+            /* Text and bytes; arrays: int32_t[], int64_t[], uint8_t[][16], const char *[]. */
+            const void *data;
             size_t size_bytes;
         } bytes;
     } value;
 } quring_param;
 
+/*
+ * Make a value. They keep the pointers that they are given, and copy nothing.
+ * text       of quring_text(), quring_json() and quring_numeric(): NULL gives SQL NULL
+ * values     of quring_text_array(): a NULL element is SQL NULL
+ * Valid      as long as what the pointers point to, which must stay until quring_submit() has returned
+ * Thread     any
+ */
 quring_param quring_null(void);
 quring_param quring_bool(bool value);
 quring_param quring_int32(int32_t value);
 quring_param quring_int64(int64_t value);
 quring_param quring_float64(double value);
-quring_param quring_text(const char *text); /* NULL gives SQL NULL; so for json and numeric */
+quring_param quring_text(const char *text);
 quring_param quring_text_sized(const char *text, size_t size_bytes);
 quring_param quring_bytes(const void *data, size_t size_bytes);
 quring_param quring_uuid(const uint8_t uuid[16]);
@@ -362,14 +413,14 @@ quring_param quring_timestamp(int64_t microseconds);
 quring_param quring_timestamptz(int64_t microseconds);
 quring_param quring_int32_array(const int32_t *values, uint32_t count);
 quring_param quring_int64_array(const int64_t *values, uint32_t count);
-quring_param quring_text_array(const char *const *values, uint32_t count); /* a NULL element is SQL NULL */
+quring_param quring_text_array(const char *const *values, uint32_t count);
 quring_param quring_uuid_array(const uint8_t (*values)[16], uint32_t count);
 
 /*
  * An array of quring_param for quring_query.params, with its count: .params = QURING_PARAMS(quring_int64(7), …).
- * The array is gone with the innermost block around this macro, so submit inside that block: a query that is filled in an
- * if or a loop and submitted after it points to nothing, and compilers do not say so. C++ has no such arrays: fill a
- * quring_param[] of your own, .params and .param_count.
+ * C++ has no such arrays: fill a quring_param[] of your own, .params and .param_count.
+ * Valid      until the end of the innermost block around this macro, so submit inside that block: a query that is filled in
+ *            an if or a loop and submitted after it points to nothing, and compilers do not say so
  */
 #ifndef __cplusplus
 #define QURING_PARAMS(...)                                                                                             \
@@ -378,18 +429,6 @@ quring_param quring_uuid_array(const uint8_t (*values)[16], uint32_t count);
 #endif
 
 /* ---- Queries ---------------------------------------------------------------------------------------------------- */
-
-typedef struct quring_query {
-    quring_db *db;
-    const char *sql;             /* one statement with $1, $2, … on both backends; or: */
-    quring_statement *statement; /* from quring_prepare(), which saves the look-up; sql is NULL then */
-    size_t sql_bytes;            /* of sql; 0 when it ends with a NUL */
-    const quring_param *params;
-    uint32_t param_count;
-    uint64_t user_data;        /* handed back in quring_done */
-    uint64_t timeout_ns;       /* from submit; then it ends with QURING_TIMEOUT     (0: none) */
-    quring_commit_mode commit; /* see below; on an exclusive handle always EACH */
-} quring_query;
 
 /*
  * QURING_COMMIT_GROUP lets a query share a transaction with others of its connection or lane, which saves a commit each.
@@ -403,20 +442,42 @@ typedef struct quring_query {
  * still share:
  *   - now() is the time at which the transaction began; locks are held until its end; under REPEATABLE READ the snapshot
  *   - what a function that they call sets for the transaction (set_config inside it) is seen by those behind
- *   - deferred constraints and triggers are judged at the end of all: one member's rows can satisfy another's constraint, and
- *     what a trigger has to say then is the last member's notice
+ *   - deferred constraints and triggers are judged at the end of all: one member's rows can satisfy another's constraint,
+ *     and what a trigger has to say then is the last member's notice
  *   - what works outside of the transaction happens again when they run again: dblink, advisory locks of the session taken
  *     inside a function, numbers of sequences (which skip)
  * Where the server can't tell what became of the transaction (SQLSTATE 40003, 08007), all members end with QURING_IN_DOUBT.
  */
+typedef struct quring_query {
+    quring_db *db;
+    /* One statement with $1, $2, … on both backends; or NULL, and: */
+    const char *sql;
+    /* From quring_prepare(), which saves the look-up. */
+    quring_statement *statement;
+    /* Of sql; 0 when it ends with a NUL. */
+    size_t sql_bytes;
+    const quring_param *params;
+    uint32_t param_count;
+    /* Handed back in quring_done. */
+    uint64_t user_data;
+    /* From submit on; once it has passed the query ends with QURING_TIMEOUT (0: none). */
+    uint64_t timeout_ns;
+    /* See above; on an exclusive handle always EACH. */
+    quring_commit_mode commit;
+} quring_query;
 
 /*
- * Queues a query; does no I/O. `id` may be NULL; `*id` names the query until its release.
- * Returns 0; or, with nothing queued: EFULL (a limit of quring_options: run, reap and release, then submit again; when
- * quring_pending() is 0, only quring_release() makes room, and quring_run() would wait for ever),
- * EINVAL (no SQL, NUL bytes, over 65535 parameters), ETOOBIG (over 0x3ffffffe bytes, or over inflight_bytes),
- * EUNSUPPORTED (COPY, LISTEN, SET client_encoding; transaction control, SET and their like outside an exclusive handle),
- * ESHUTDOWN, ENOMEM.
+ * Queues a query; does no I/O.
+ * id         NULL is allowed; `*id` names the query until its release
+ * Returns    0
+ *            EFULL: a limit of quring_options is reached. Run, reap and release, then submit again; when quring_pending()
+ *            is 0, only quring_release() makes room, and quring_run() would wait for ever
+ *            EINVAL: no SQL, NUL bytes, over 65535 parameters
+ *            ETOOBIG: over 0x3ffffffe bytes, or over inflight_bytes
+ *            EUNSUPPORTED: COPY, LISTEN, SET client_encoding; transaction control, SET and their like outside an
+ *            exclusive handle
+ *            ESHUTDOWN; ENOMEM
+ * Failed     nothing is queued
  */
 int quring_submit_sized(quring_engine *engine, const quring_query *query, size_t query_bytes, quring_id *id);
 static inline int quring_submit(quring_engine *engine, const quring_query *query, quring_id *id) {
@@ -425,18 +486,21 @@ static inline int quring_submit(quring_engine *engine, const quring_query *query
 
 /*
  * Looks a statement up once, so that submitting it by handle skips copying and hashing its text. Does no I/O: each
- * connection prepares it with its first use, and errors in it show there. Release it with quring_statement_release().
- * Returns 0, EINVAL, ETOOBIG (over inflight_bytes), ESHUTDOWN or ENOMEM.
+ * connection prepares it with its first use, and errors in it show there.
+ * Returns    0; EINVAL; ETOOBIG: over inflight_bytes; ESHUTDOWN; ENOMEM
+ * Valid      until quring_statement_release()
  */
 int quring_prepare(quring_db *db, const char *sql, quring_statement **statement);
+
 /* Also after its database handle or its engine was closed. NULL is allowed. In a child process it frees a copy. */
 void quring_statement_release(quring_statement *statement);
 
 /*
- * Gives up on a query, which ends with QURING_CANCELLED. PostgreSQL may still carry out one that was sent: its reply is
- * then read and dropped. SQLite is interrupted, and the query ends when its lane has let go of it
- * (what can't be interrupted: a DELETE without WHERE, DROP TABLE, one call of a function such as instr() or replace()).
- * Returns 0, or ESTALE; a query that had already ended stays as it ended.
+ * Gives up on a query, which ends with QURING_CANCELLED. PostgreSQL may still carry out one that was sent: its reply is then
+ * read and dropped. SQLite is interrupted, and the query ends when its lane has let go of it (what can't be interrupted: a
+ * DELETE without WHERE, DROP TABLE, one call of a function such as instr() or replace()). A query that had already ended
+ * stays as it ended.
+ * Returns    0; ESTALE
  */
 int quring_cancel(quring_engine *engine, quring_id id);
 
@@ -461,83 +525,102 @@ int quring_cancel(quring_engine *engine, quring_id id);
  */
 typedef enum quring_status {
     QURING_OK = 0,
-    QURING_SERVER_ERROR, /* the database refused it: see error->sqlstate. COMMIT of a failed
-                             transaction rolls it back: 40000 */
-    QURING_SKIPPED,      /* kept for a later version */
-    QURING_NOT_SENT,     /* no byte left this process, so it is safe to send again */
-    QURING_IN_DOUBT,     /* sent, but its outcome is not known: the connection was lost, or the server can't tell
-                             (40003, 08007) */
-    QURING_CANCELLED,    /* by quring_cancel() */
-    QURING_TIMEOUT,      /* its timeout_ns passed */
-    QURING_LIMIT,        /* past a configured limit */
-    QURING_PROTOCOL,     /* the server broke the protocol; its connection was closed */
-    QURING_SHUTDOWN      /* the engine or the handle was closed around it */
+    /* The database refused it: see error->sqlstate. COMMIT of a failed transaction rolls it back: 40000. */
+    QURING_SERVER_ERROR,
+    QURING_SKIPPED,  /* kept for a later version */
+    QURING_NOT_SENT, /* no byte left this process, so it is safe to send again */
+    /* Sent, but its outcome is not known: the connection was lost, or the server can't tell (40003, 08007). */
+    QURING_IN_DOUBT,
+    QURING_CANCELLED, /* by quring_cancel() */
+    QURING_TIMEOUT,   /* its timeout_ns passed */
+    QURING_LIMIT,     /* past a configured limit */
+    QURING_PROTOCOL,  /* the server broke the protocol; its connection was closed */
+    QURING_SHUTDOWN   /* the engine or the handle was closed around it */
 } quring_status;
 
-/* "OK", "SERVER_ERROR", … */
+/* Returns "OK", "SERVER_ERROR", …; static. */
 const char *quring_status_name(quring_status status);
 
 typedef struct quring_error {
-    char sqlstate[6];     /* PostgreSQL appendix A; on SQLite the nearest of those; "" when there is none */
-    int32_t backend_code; /* SQLite: the extended result code; PostgreSQL: 0 */
-    uint32_t position;    /* in characters from 1 in the SQL; 0 when unknown */
-    const char *message;  /* none of these is NULL; untrusted text of the server, in UTF-8 */
+    /* PostgreSQL appendix A; on SQLite the nearest of those; "" when there is none. */
+    char sqlstate[6];
+    /* SQLite: the extended result code; PostgreSQL: 0. */
+    int32_t backend_code;
+    /* In characters from 1 in the SQL; 0 when unknown. */
+    uint32_t position;
+    /* None of these is NULL; untrusted text of the server, in UTF-8. */
+    const char *message;
     const char *detail;
     const char *hint;
-    const char *severity; /* "ERROR"; of a notice "NOTICE", "WARNING", "INFO", "LOG" or "DEBUG", in English */
+    /* "ERROR"; of a notice "NOTICE", "WARNING", "INFO", "LOG" or "DEBUG", in English. */
+    const char *severity;
 } quring_error;
 
 typedef struct quring_done {
     quring_id id;
     uint64_t user_data;
     quring_status status;
-    const quring_result *result; /* never NULL; empty unless status is QURING_OK. Lives until the release */
-    const quring_error *error;   /* NULL exactly when status is QURING_OK. Lives until the release */
+    /* Never NULL; empty unless status is QURING_OK. Lives until the release. */
+    const quring_result *result;
+    /* NULL exactly when status is QURING_OK. Lives until the release. */
+    const quring_error *error;
     /* Whether it may have reached the database: a byte of it was handed to the kernel, or was certain to go out; on
        SQLite, its execution was begun. False: it took no effect and will take none, whatever the status says, so it is
        safe to submit again. A member of a GROUP that was rolled back, to be run again, counts as not sent until then. */
     bool sent;
 } quring_done;
 
-/* Takes up to `capacity` completions, oldest first; does no I/O. Returns how many, 0 when none waits; EINVAL; EFORKED. */
+/*
+ * Takes up to `capacity` completions, oldest first; does no I/O.
+ * Returns    how many, 0 when none waits; EINVAL; EFORKED
+ * Valid      what `done` points to: until quring_release() of its query
+ */
 int quring_reap_sized(quring_engine *engine, quring_done *done, size_t done_bytes, uint32_t capacity);
 static inline int quring_reap(quring_engine *engine, quring_done *done, uint32_t capacity) {
     return quring_reap_sized(engine, done, sizeof(quring_done), capacity);
 }
 
-/* Gives a reaped query's slot, rows and error back. Returns 0, ESTALE or ENOTREADY. */
+/* Gives a reaped query's slot, rows and error back. Returns 0; ESTALE; ENOTREADY. */
 int quring_release(quring_engine *engine, quring_id id);
 
 /* ---- Results ---------------------------------------------------------------------------------------------------- */
 
+/* Return how many rows and columns there are. */
 uint64_t quring_row_count(const quring_result *result);
 uint32_t quring_column_count(const quring_result *result);
 
-/* Rows that INSERT, UPDATE, DELETE, MERGE changed; 0 for other statements. */
+/* Returns how many rows INSERT, UPDATE, DELETE or MERGE changed; 0 for other statements. */
 uint64_t quring_affected_count(const quring_result *result);
 
-/* The command tag's words, "INSERT", "CREATE TABLE", "SELECT"; on SQLite the statement's first words. Never NULL. */
+/* Returns the command tag's words, "INSERT", "CREATE TABLE", "SELECT"; on SQLite the statement's first words. Never NULL. */
 const char *quring_command(const quring_result *result);
 
 /* Name and type of a column; "" and QURING_NULL out of range. On SQLite every value has its own type: QURING_OTHER. */
 const char *quring_column_name(const quring_result *result, uint32_t column);
 quring_type quring_column_type(const quring_result *result, uint32_t column);
-/* PostgreSQL's type OID (pg_type.h); 0 on SQLite. */
+
+/* Returns PostgreSQL's type OID (pg_type.h); 0 on SQLite. */
 uint32_t quring_column_oid(const quring_result *result, uint32_t column);
-/* The column of that name, the first of several; ERANGE when there is none. */
+
+/* Returns the column of that name, the first of several; ERANGE when there is none. */
 int quring_column_index(const quring_result *result, const char *name);
+
 /* The type of one value: QURING_NULL for SQL NULL; on SQLite INT8, FLOAT8, TEXT or BYTES. */
 quring_type quring_value_type(const quring_result *result, uint64_t row, uint32_t column);
 bool quring_is_null(const quring_result *result, uint64_t row, uint32_t column);
 
-/* "int4", "timestamp with time zone", …; "unknown" for no quring_type. Static. */
+/* Returns "int4", "timestamp with time zone", …; "unknown" for no quring_type. Static. */
 const char *quring_type_name(quring_type type);
 
 /*
- * Accessors convert where nothing is lost, from text too ("42" to int64, "t" to bool). Each returns 0, or leaves `*value`
- * alone and returns ENULL, ETYPE, ERANGE or ELOSSY; quring_result_error() then names the column, its type and the value.
- * A timestamptz is taken in UTC as a timestamp or date; a text without a zone, such as SQLite's CURRENT_TIMESTAMP, is a
- * timestamp and no timestamptz. text and bytes may also return ENOMEM, and what they converted lives until the release.
+ * Accessors convert where nothing is lost, from text too ("42" to int64, "t" to bool). A timestamptz is taken in UTC as a
+ * timestamp or date; a text without a zone, such as SQLite's CURRENT_TIMESTAMP, is a timestamp and no timestamptz.
+ * quring_get_text() takes any type as its text in ISO style, NUL-terminated; quring_get_bytes() bytea and BLOB, or the bytes
+ * of a text.
+ * size_bytes  of quring_get_text(): NULL is allowed
+ * Returns     0; ENULL; ETYPE; ERANGE; ELOSSY; of text and bytes also ENOMEM
+ * Failed      `*value` is as it was; quring_result_error() names the column, its type and the value
+ * Valid       text and bytes, converted or not: until the release
  */
 int quring_get_bool(const quring_result *result, uint64_t row, uint32_t column, bool *value);
 int quring_get_int32(const quring_result *result, uint64_t row, uint32_t column, int32_t *value);
@@ -547,23 +630,22 @@ int quring_get_uuid(const quring_result *result, uint64_t row, uint32_t column, 
 int quring_get_date(const quring_result *result, uint64_t row, uint32_t column, int32_t *days);
 int quring_get_timestamp(const quring_result *result, uint64_t row, uint32_t column, int64_t *microseconds);
 int quring_get_timestamptz(const quring_result *result, uint64_t row, uint32_t column, int64_t *microseconds);
-/* Any type as its text in ISO style, NUL-terminated; `size_bytes` may be NULL. */
 int quring_get_text(const quring_result *result, uint64_t row, uint32_t column, const char **text, size_t *size_bytes);
-/* bytea and BLOB, or the bytes of a text. */
 int quring_get_bytes(const quring_result *result, uint64_t row, uint32_t column, const void **data, size_t *size_bytes);
 
-/* The text of the last accessor that failed on this result: column, type, value and why. "" when none has. */
+/* Returns the text of the last accessor that failed on this result: column, type, value and why. "" when none has. */
 const char *quring_result_error(const quring_result *result);
 
 /*
  * Notices and warnings that the server sent while it worked on this query, in order; also of one that failed. Kept are
  * the first 64, and 64 KiB of text; quring_notice_dropped_count() says how many more there were. A query that ran again
- * has those of its last run. They live until the release. Past 16 MiB of them before its reply a query ends with
- * QURING_LIMIT, and its connection is closed. SQLite sends none.
+ * has those of its last run. Past 16 MiB of them before its reply a query ends with QURING_LIMIT, and its connection is
+ * closed. SQLite sends none.
+ * Returns    quring_notice(): NULL out of range; `severity` is that of a notice
+ * Valid      until the release
  */
 uint32_t quring_notice_count(const quring_result *result);
 uint64_t quring_notice_dropped_count(const quring_result *result);
-/* NULL out of range; `severity` is that of a notice. */
 const quring_error *quring_notice(const quring_result *result, uint32_t index);
 
 /* ---- Statistics ------------------------------------------------------------------------------------------------- */
@@ -586,12 +668,12 @@ typedef struct quring_stats {
     uint64_t notice_count;      /* notices and warnings of PostgreSQL, whether a query was there to have them or not */
 } quring_stats;
 
+/* Fills `stats` with what the engine has counted since it was opened. */
 void quring_stats_get_sized(const quring_engine *engine, quring_stats *stats, size_t stats_bytes);
 static inline void quring_stats_get(const quring_engine *engine, quring_stats *stats) {
     quring_stats_get_sized(engine, stats, sizeof(quring_stats));
 }
 
-/* What the kernel offers and what the engine's ring uses. */
 typedef struct quring_ring_info {
     uint32_t sq_entry_count, cq_entry_count;
     uint32_t setup_flags;  /* IORING_SETUP_* in use */
@@ -599,6 +681,7 @@ typedef struct quring_ring_info {
     const char *setup;     /* the rung of the set-up ladder in words: "SINGLE_ISSUER|DEFER_TASKRUN|…" */
 } quring_ring_info;
 
+/* Fills `info` with what the kernel offers and what the engine's ring uses. */
 void quring_ring_info_get_sized(const quring_engine *engine, quring_ring_info *info, size_t info_bytes);
 static inline void quring_ring_info_get(const quring_engine *engine, quring_ring_info *info) {
     quring_ring_info_get_sized(engine, info, sizeof(quring_ring_info));
