@@ -8,7 +8,8 @@
  *   result      its rows            columns   their description, shared by all results of a statement
  *   error       why it failed       notice    what else the server had to say of it
  *   names       QURING_E*, statuses and types in words
- *   statement   SQL texts by content; statement_class: what kind of statement they are; statement_scan: their tokens
+ *   statement   SQL texts by content; statement_class: what kind of statement they are; statement_scan: their tokens, as
+ *               PostgreSQL or SQLite reads them
  *   result_get  the public accessors of a result's values; result_cell: where a value stands
  *   backend     what the engine asks of PostgreSQL and SQLite alike
  */

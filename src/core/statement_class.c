@@ -130,7 +130,7 @@ static enum statement_class classify(const char *sql, size_t length) {
     enum statement_class class = classify_as(&scan);
     if (!scan.disputed)
         return class;
-    struct scan again = {.at = sql, .end = sql + length, .like_sqlite = true};
+    struct scan again = {.at = sql, .end = sql + length, .dialect = SCAN_SQLITE};
     enum statement_class other = classify_as(&again);
     return class == STATEMENT_PLAIN || class == STATEMENT_EMPTY ? other : class;
 }

@@ -16,7 +16,7 @@ static bool scan_sees(const struct scan *s, const char *text) {
 static void scan_line_comment(struct scan *s) {
     while (s->at < s->end && *s->at != '\n') {
         s->disputed |= *s->at == '\r';
-        if (*s->at == '\r' && !s->like_sqlite)
+        if (*s->at == '\r' && s->dialect == SCAN_POSTGRESQL)
             return;
         s->at++;
     }
@@ -31,8 +31,9 @@ static void scan_block_comment(struct scan *s) {
             s->at += 2;
         } else if (scan_sees(s, "/*")) {
             s->disputed = true;
-            depth += !s->like_sqlite;
-            s->at += s->like_sqlite ? 1 : 2; /* SQLite sees an end in the characters of "/ * /" */
+            bool nests = s->dialect == SCAN_POSTGRESQL;
+            depth += nests;
+            s->at += nests ? 2 : 1; /* SQLite sees an end in the characters of "/ * /" */
         } else {
             s->at++;
         }
@@ -87,7 +88,7 @@ static bool scan_continues(struct scan *s) {
         else
             return false;
     }
-    if (!line || ahead.at == ahead.end || ahead.like_sqlite)
+    if (!line || ahead.at == ahead.end || ahead.dialect == SCAN_SQLITE)
         return false;
     s->at = ahead.at;
     return true;
@@ -98,6 +99,12 @@ static void scan_string(struct scan *s, struct token *token, bool backslashes) {
     scan_quoted(s, backslashes);
     for (; scan_continues(s); token->continued = true)
         scan_quoted(s, backslashes);
+}
+
+/* […]: nothing stands for a ']' in it. */
+static void scan_bracketed(struct scan *s) {
+    const char *close = memchr(s->at, ']', scan_left(s));
+    s->at = close ? close + 1 : s->end;
 }
 
 static bool scan_is_letter(char c) {
@@ -129,7 +136,7 @@ static void scan_word(struct scan *s, struct token *token) {
     while (s->at < s->end && scan_is_word(*s->at))
         s->at++;
     bool quoted = s->at < s->end && *s->at == '\'' && s->at - token->at == 1;
-    if (quoted && (*token->at | 0x20) == 'e')
+    if (quoted && s->dialect == SCAN_POSTGRESQL && (*token->at | 0x20) == 'e')
         scan_string(s, token, true);
 }
 
@@ -139,15 +146,19 @@ struct token scan_next(struct scan *s) {
     if (s->at == s->end)
         return token;
     char c = *s->at;
+    bool sqlite = s->dialect == SCAN_SQLITE;
     token.kind = c == '(' ? TOKEN_OPEN : c == ')' ? TOKEN_CLOSE : c == ';' ? TOKEN_SEMICOLON : TOKEN_OTHER;
     if (scan_is_letter(c)) {
         scan_word(s, &token);
     } else if (c == '\'') {
         scan_string(s, &token, s->backslashes);
-    } else if (c == '"') {
+    } else if (c == '"' || (c == '`' && sqlite)) {
         token.kind = TOKEN_NAME;
         scan_quoted(s, false);
-    } else if (c == '$') {
+    } else if (c == '[' && sqlite) {
+        token.kind = TOKEN_NAME;
+        scan_bracketed(s);
+    } else if (c == '$' && !sqlite) {
         scan_dollar_quoted(s, &token);
     } else {
         s->at++;
@@ -156,12 +167,17 @@ struct token scan_next(struct scan *s) {
     return token;
 }
 
+void scan_skip_blank(struct scan *s) {
+    for (scan_space(s); s->at < s->end && *s->at == ';'; scan_space(s))
+        s->at++;
+}
+
 /* Not strcasecmp(), for which BEGIN is not begin in Turkey. */
 bool token_is(const struct token *token, const char *word) {
     if (token->kind != TOKEN_WORD || token->length != strlen(word))
         return false;
     for (size_t i = 0; i < token->length; i++)
-        if ((token->at[i] | 0x20) != word[i])
+        if ((token->at[i] | 0x20) != (word[i] | 0x20))
             return false;
     return true;
 }

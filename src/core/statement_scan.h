@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SQL texts as tokens: words, quoted things, brackets. For statement_class.c, which looks at words and at what literals
- * hold, and for nothing else: no numbers, no operators.
+ * SQL texts as tokens: words, quoted things, brackets. The library has no other scanner: statement_class.c and SQLite's
+ * lite/text.c look at words and at what literals hold, so numbers and operators are no tokens of their own.
  *
  * Whether a backslash in '…' escapes is a setting of the server's (standard_conforming_strings), and PostgreSQL and SQLite
- * disagree on where comments end (nesting; whether a carriage return ends a line). A reader says which of these it
- * assumes, and is told when the text has a place where they differ.
+ * disagree on where comments end (nesting; whether a carriage return ends a line) and on what quotes. A reader says which
+ * of these it assumes, and is told when the text has a comment that they end differently.
  */
 #ifndef QURING_CORE_STATEMENT_SCAN_H
 #define QURING_CORE_STATEMENT_SCAN_H
@@ -13,13 +13,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+enum scan_dialect {
+    SCAN_POSTGRESQL,
+    SCAN_SQLITE /* comments do not nest, only a newline ends a line; […] and `…` are names; no E'…' and no $tag$…$tag$ */
+};
+
 struct scan {
     const char *at;
     const char *end;
-    bool like_sqlite; /* comments do not nest, and only a newline ends a line */
+    enum scan_dialect dialect;
     bool backslashes; /* they escape in '…' as they do in E'…' */
     /* found on the way */
-    bool disputed;  /* PostgreSQL and SQLite may read this text differently */
+    bool disputed;  /* PostgreSQL and SQLite may end a comment at different places */
     bool backslash; /* a literal without E has one */
 };
 
@@ -27,7 +32,7 @@ enum token_kind {
     TOKEN_END,
     TOKEN_WORD,
     TOKEN_STRING, /* '…', E'…', $tag$…$tag$, with all that continues it */
-    TOKEN_NAME,   /* "…" */
+    TOKEN_NAME,   /* "…"; SQLite: […] and `…` */
     TOKEN_OPEN,
     TOKEN_CLOSE,
     TOKEN_SEMICOLON,
@@ -43,7 +48,10 @@ struct token {
 
 struct token scan_next(struct scan *scan);
 
-/* `word` is in lower case letters. */
+/* Moves past white space, comments and semicolons. */
+void scan_skip_blank(struct scan *scan);
+
+/* In any case, in every locale. `word` is of letters. */
 bool token_is(const struct token *token, const char *word);
 /* `words` end with NULL. */
 bool token_is_any(const struct token *token, const char *const *words);
