@@ -5,6 +5,7 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -240,6 +241,25 @@ Test(json, knows_json_when_it_sees_it) {
     cr_assert(cli_json_is_number("-12.5e3", 7));
     cr_assert_not(cli_json_is_number("Infinity", 8));
     cr_assert_not(cli_json_is_number("1 ", 2));
+}
+
+/* Parsers of JSON refuse or change these, and PostgreSQL's json and jsonb have them. */
+Test(json, values_that_no_c_type_holds_are_printed_as_they_are) {
+    static const char *const values[] = {
+        "1e400",
+        "-12345678901234567890123456789012345678901234567890.10",
+        "[1e-400, 1E+2, -0, 0.30]",
+        "{\"\\u0000\": \"\\u0000\"}",
+        "\"\\ud800\"",
+        "\"\\udc00\\ud800\"",
+        "{\"b\": 1, \"a\": 2, \"b\": 3}",
+    };
+    char wanted[256];
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        struct source s = {NAMES("j"), 1, CELLS(cell(CLI_CELL_JSON, values[i]))};
+        snprintf(wanted, sizeof wanted, "[\n{\"j\": %s}\n]\n", values[i]);
+        expect(JSON, &s, 1, wanted);
+    }
 }
 
 Test(json, deep_nesting_takes_no_stack) {

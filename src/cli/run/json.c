@@ -10,6 +10,13 @@
 
 /* ---- Is it JSON? ------------------------------------------------------------------------------------------------- */
 
+/*
+ * A value of JSON is printed as the database wrote it, so its text is only checked against RFC 8259's grammar. A parser
+ * refuses what its own types cannot hold, though PostgreSQL has it and the grammar allows it: numbers past a double's
+ * range (1e400), "\u0000" in a key, a surrogate without its other half. It also builds the document in memory, at twenty
+ * times the size of its text, where this check takes a fixed amount.
+ */
+
 struct scan {
     const char *at, *end;
 };
