@@ -14,7 +14,7 @@ bool cli_client_url_is_sqlite(const char *url) {
     return strncasecmp(url, "sqlite:", 7) == 0;
 }
 
-static int open_failed(const struct cli_client *client, const char *command, int error) {
+static int client_open_failed(const struct cli_client *client, const char *command, int error) {
     const char *said = quring_errmsg(client->engine);
     if (!*said)
         said = quring_strerror(error);
@@ -35,7 +35,7 @@ int cli_client_open(struct cli_client *client, const char *command, const char *
     }
     error = quring_db_open(client->engine, url, db_options, &client->db);
     if (error < 0) {
-        int status = open_failed(client, command, error);
+        int status = client_open_failed(client, command, error);
         client->db = NULL;
         cli_client_close(client);
         return status;
@@ -54,8 +54,8 @@ void cli_client_close(struct cli_client *client) {
 
 /* ---- One statement ----------------------------------------------------------------------------------------------- */
 
-/* Whether the statement that is out will end by what the server does. */
-static bool cancel_at_server(struct cli_client *client) {
+/* Returns whether the statement that is out will end by what the server does. */
+static bool client_cancel_at_server(struct cli_client *client) {
     quring_stats stats;
     switch ((enum cli_cancel_state)client->cancel.state) {
     case CLI_CANCEL_ASKED: /* the answer is on its way, unless there is no connection yet */
@@ -87,14 +87,26 @@ int cli_client_query(struct cli_client *client, const quring_query *query, qurin
             cli_cancel_take(&client->cancel, client->db, done);
             quring_release(client->engine, done->id);
         }
-        if (cli_stop_wanted() && !cancel_at_server(client))
+        if (cli_stop_wanted() && !client_cancel_at_server(client))
             quring_cancel(client->engine, id);
     }
     return error;
 }
 
-/* The status of a statement that cli_client_query() brought to an end, which it releases. */
-static int take_end(struct cli_client *client, const quring_done *done, int status) {
+/* Runs a statement without parameters. CLI_EXIT_OK: *done is to be released; else an exit status, after a message. */
+static int client_run(struct cli_client *client, const char *sql, quring_done *done) {
+    int error = cli_client_query(client, &(quring_query){.db = client->db, .sql = sql}, done);
+    if (error == QURING_ESHUTDOWN)
+        return cli_stop_status();
+    if (error < 0) {
+        cli_refusal_show(NULL, client->engine, error, NULL);
+        return CLI_EXIT_FAILED;
+    }
+    return CLI_EXIT_OK;
+}
+
+/* Releases what client_run() brought to an end. `status` is the caller's, for all that was not cancelled. */
+static int client_release(struct cli_client *client, const quring_done *done, int status) {
     if (done->status == QURING_CANCELLED)
         status = cli_stop_status();
     quring_release(client->engine, done->id);
@@ -103,30 +115,22 @@ static int take_end(struct cli_client *client, const quring_done *done, int stat
 
 int cli_client_execute(struct cli_client *client, const char *sql) {
     quring_done done;
-    int error = cli_client_query(client, &(quring_query){.db = client->db, .sql = sql}, &done);
-    if (error == QURING_ESHUTDOWN)
-        return cli_stop_status();
-    if (error < 0) {
-        cli_refusal_show(NULL, client->engine, error, NULL);
-        return CLI_EXIT_FAILED;
-    }
-    int status = done.status == QURING_OK ? CLI_EXIT_OK : CLI_EXIT_FAILED;
-    if (status != CLI_EXIT_OK && done.status != QURING_CANCELLED)
+    int status = client_run(client, sql, &done);
+    if (status != CLI_EXIT_OK)
+        return status;
+    if (done.status != QURING_OK)
+        status = CLI_EXIT_FAILED;
+    if (done.status != QURING_OK && done.status != QURING_CANCELLED)
         cli_failure_say(NULL, &done);
-    return take_end(client, &done, status);
+    return client_release(client, &done, status);
 }
 
 int cli_client_number(struct cli_client *client, const char *sql, int64_t *number, char sqlstate[6]) {
     quring_done done;
     sqlstate[0] = 0;
-    int error = cli_client_query(client, &(quring_query){.db = client->db, .sql = sql}, &done);
-    if (error == QURING_ESHUTDOWN)
-        return cli_stop_status();
-    if (error < 0) {
-        cli_refusal_show(NULL, client->engine, error, NULL);
-        return CLI_EXIT_FAILED;
-    }
-    int status = CLI_EXIT_OK;
+    int status = client_run(client, sql, &done);
+    if (status != CLI_EXIT_OK)
+        return status;
     if (done.status != QURING_OK) {
         memcpy(sqlstate, done.error->sqlstate, 6);
         if (strcmp(sqlstate, "42P01") != 0 && done.status != QURING_CANCELLED)
@@ -136,5 +140,5 @@ int cli_client_number(struct cli_client *client, const char *sql, int64_t *numbe
         cli_error("%s: %s", sql, quring_result_error(done.result));
         status = CLI_EXIT_FAILED;
     }
-    return take_end(client, &done, status);
+    return client_release(client, &done, status);
 }
