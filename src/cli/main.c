@@ -25,7 +25,7 @@ static const char HELP[] =
     "URL: postgresql://user@host/db, sqlite:///file.db. Exit status: 0; 1 when a query failed; 2 for\n"
     "wrong usage.\n";
 
-static int print(const char *format, const char *text) {
+static int main_print(const char *format, const char *text) {
     struct cli_out out;
     cli_out_init(&out, STDOUT_FILENO);
     cli_out_format(&out, format, text);
@@ -36,7 +36,7 @@ static int print(const char *format, const char *text) {
  * A standard descriptor that is closed would be given to the next file or socket that is opened, a database's perhaps.
  * What takes its place lets nothing be read, or written.
  */
-static bool fill_descriptors(void) {
+static bool main_fill_descriptors(void) {
     for (int fd = 0; fd <= STDERR_FILENO; fd++)
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd)
             return false;
@@ -49,7 +49,7 @@ int main(int argc, char **argv) {
         int (*run)(int argc, char **argv);
     } commands[] = {{"run", cli_run}, {"bench", cli_bench}, {"probe", cli_probe}};
 
-    if (!fill_descriptors())
+    if (!main_fill_descriptors())
         return CLI_EXIT_FAILED;
     cli_text_locale();
     cli_secret_learn(argc, argv);
@@ -58,9 +58,9 @@ int main(int argc, char **argv) {
         if (strcmp(command, commands[i].name) == 0)
             return commands[i].run(argc - 1, argv + 1);
     if (strcmp(command, "--help") == 0 || strcmp(command, "-h") == 0 || strcmp(command, "help") == 0)
-        return print("%s", HELP);
+        return main_print("%s", HELP);
     if (strcmp(command, "--version") == 0 || strcmp(command, "-V") == 0)
-        return print("quring %s\n", quring_version());
+        return main_print("quring %s\n", quring_version());
     if (!*command)
         cli_error("give a command: run, bench or probe; quring --help explains them");
     else

@@ -51,7 +51,7 @@ static int read_number(const char *path, const char *key) {
     return number;
 }
 
-static void look(struct probe *probe) {
+static void probe_look(struct probe *probe) {
     uname(&probe->system);
     getrlimit(RLIMIT_MEMLOCK, &probe->memlock);
     getrlimit(RLIMIT_NOFILE, &probe->files);
@@ -225,7 +225,7 @@ int cli_probe(int argc, char **argv) {
     }
     if (optind < argc)
         return cli_wrong("probe", "%s: it takes no arguments but --json", argv[optind]);
-    look(&probe);
+    probe_look(&probe);
     cli_out_init(&out, STDOUT_FILENO);
     if (json)
         put_json(&out, &probe);

@@ -75,7 +75,7 @@ struct bench {
 
 enum { OPTION_COMMIT = 256, OPTION_SYNC, OPTION_JSON };
 
-static int take_number(struct bench *b, int option) {
+static int bench_take_number(struct bench *b, int option) {
     static const double YEAR_SECONDS = 31536000;
     bool ok;
     switch (option) {
@@ -105,7 +105,7 @@ static int take_number(struct bench *b, int option) {
     return ok ? CLI_EXIT_OK : CLI_EXIT_USAGE;
 }
 
-static int take_option(struct bench *b, int option) {
+static int bench_take_option(struct bench *b, int option) {
     switch (option) {
     case 'b':
     case 'f':
@@ -126,11 +126,11 @@ static int take_option(struct bench *b, int option) {
     case '?':
         return CLI_EXIT_USAGE;
     default:
-        return take_number(b, option);
+        return bench_take_number(b, option);
     }
 }
 
-static int parse(struct bench *b, int argc, char **argv) {
+static int bench_parse(struct bench *b, int argc, char **argv) {
     static const struct option table[] = {
         {"builtin", required_argument, NULL, 'b'},
         {"file", required_argument, NULL, 'f'},
@@ -150,7 +150,7 @@ static int parse(struct bench *b, int argc, char **argv) {
     };
     int option, status = CLI_EXIT_OK;
     while (status == CLI_EXIT_OK && (option = cli_option_next(argc, argv, ":b:f:is:c:d:T:n:R:P:h", table)) != -1)
-        status = take_option(b, option);
+        status = bench_take_option(b, option);
     if (status != CLI_EXIT_OK)
         return status;
     if (optind + 1 < argc)
@@ -160,7 +160,7 @@ static int parse(struct bench *b, int argc, char **argv) {
 }
 
 /* Fills in defaults and looks for what does not go together. */
-static int settle_options(struct bench *b) {
+static int bench_settle_options(struct bench *b) {
     b->embedded = !b->url;
     b->init |= b->embedded;
     b->sqlite = b->embedded || cli_client_url_is_sqlite(b->url);
@@ -184,7 +184,7 @@ static int settle_options(struct bench *b) {
 
 /* ---- Steps ------------------------------------------------------------------------------------------------------- */
 
-static int open_url(struct bench *b, const char *url) {
+static int bench_open_url(struct bench *b, const char *url) {
     uint32_t connections = (uint32_t)b->connections;
     quring_options options = {
         .query_count = (uint32_t)(b->connections * b->depth) + 16,
@@ -202,21 +202,21 @@ static int open_url(struct bench *b, const char *url) {
 }
 
 /* Making tables may mean to make the file, too. */
-static int open_client(struct bench *b, const char *url) {
+static int bench_open(struct bench *b, const char *url) {
     char *creating = NULL;
     if (!b->init || !b->sqlite || strchr(url, '?'))
-        return open_url(b, url);
+        return bench_open_url(b, url);
     if (asprintf(&creating, "%s?mode=rwc", url) < 0) {
         cli_error("memory ran out");
         return CLI_EXIT_FAILED;
     }
-    int status = open_url(b, creating);
+    int status = bench_open_url(b, creating);
     free(creating);
     return status;
 }
 
 /* Connecting takes time that is no query's: waits, within reason, until all connections are up. */
-static void warm_up(struct bench *b) {
+static void bench_warm_up(struct bench *b) {
     quring_stats stats = {0};
     for (int ms = 0; ms < WARM_UP_MS && !b->sqlite && !cli_stop_wanted(); ms++) {
         quring_run(b->client.engine, 0, 0);
@@ -230,7 +230,7 @@ static void warm_up(struct bench *b) {
                   b->connections);
 }
 
-static int prepare(struct bench *b) {
+static int bench_prepare(struct bench *b) {
     int64_t scale = (int64_t)b->scale;
     int status = CLI_EXIT_OK;
     if (b->init)
@@ -244,11 +244,11 @@ static int prepare(struct bench *b) {
     if (status == CLI_EXIT_OK)
         status = cli_workload_prepare(&b->workload, b->client.db);
     if (status == CLI_EXIT_OK)
-        warm_up(b);
+        bench_warm_up(b);
     return status;
 }
 
-static int measure(struct bench *b) {
+static int bench_measure(struct bench *b) {
     bool live = b->progress == 0 && isatty(STDERR_FILENO);
     struct cli_report report = {
         .backend = quring_db_backend(b->client.db),
@@ -290,9 +290,9 @@ static int measure(struct bench *b) {
     return status;
 }
 
-static int bench(struct bench *b) {
+static int bench_run(struct bench *b) {
     char url[PATH_MAX + 16];
-    int status = settle_options(b);
+    int status = bench_settle_options(b);
     if (status != CLI_EXIT_OK)
         return status;
     cli_stop_catch();
@@ -301,13 +301,13 @@ static int bench(struct bench *b) {
             return CLI_EXIT_FAILED;
         b->url = url;
     }
-    status = open_client(b, b->url);
+    status = bench_open(b, b->url);
     if (status == CLI_EXIT_OK) {
-        status = prepare(b);
+        status = bench_prepare(b);
         if (status == CLI_EXIT_OK && cli_stop_wanted())
             status = cli_stop_status();
         if (status == CLI_EXIT_OK)
-            status = measure(b);
+            status = bench_measure(b);
         cli_workload_free(&b->workload); /* its statements belong to the database */
         cli_client_close(&b->client);
     }
@@ -323,9 +323,9 @@ int cli_bench(int argc, char **argv) {
     }
     b->scale = 1;
     cli_out_init(&b->out, STDOUT_FILENO);
-    int status = parse(b, argc, argv);
+    int status = bench_parse(b, argc, argv);
     if (status == CLI_EXIT_OK)
-        status = bench(b);
+        status = bench_run(b);
     cli_workload_free(&b->workload);
     status = cli_out_finish(&b->out, status < 0 ? CLI_EXIT_OK : status);
     free(b);

@@ -27,7 +27,7 @@ enum { NESTING_MAX = 100 };
 
 static bool parse_sum(struct parser *p);
 
-__attribute__((format(printf, 2, 3))) static bool fail(struct parser *p, const char *format, ...) {
+__attribute__((format(printf, 2, 3))) static bool parse_fail(struct parser *p, const char *format, ...) {
     va_list args;
     va_start(args, format);
     vsnprintf(p->why, p->why_size, format, args);
@@ -35,14 +35,14 @@ __attribute__((format(printf, 2, 3))) static bool fail(struct parser *p, const c
     return false;
 }
 
-static bool peek(struct parser *p, char c) {
+static bool parse_peek(struct parser *p, char c) {
     while (p->at < p->end && (*p->at == ' ' || (*p->at >= '\t' && *p->at <= '\r')))
         p->at++;
     return p->at < p->end && *p->at == c;
 }
 
-static bool accept(struct parser *p, char c) {
-    if (!peek(p, c))
+static bool parse_accept(struct parser *p, char c) {
+    if (!parse_peek(p, c))
         return false;
     p->at++;
     return true;
@@ -50,11 +50,11 @@ static bool accept(struct parser *p, char c) {
 
 /* ---- Code -------------------------------------------------------------------------------------------------------- */
 
-static bool emit(struct parser *p, struct cli_op op) {
+static bool parse_emit(struct parser *p, struct cli_op op) {
     struct cli_expr *expr = p->expr;
     p->depth += 1 - cli_op_arity(op.code);
     if (p->depth > CLI_EXPR_DEPTH || expr->count == CLI_EXPR_OPS)
-        return fail(p, "this expression is too long");
+        return parse_fail(p, "this expression is too long");
     expr->ops[expr->count++] = op;
     return true;
 }
@@ -73,14 +73,14 @@ static bool emit_operator(struct parser *p, enum cli_op_code code) {
     for (unsigned i = 0; i < arity; i++) {
         const struct cli_op *op = &expr->ops[expr->count - arity + i];
         if (op->code != CLI_OP_PUSH)
-            return emit(p, (struct cli_op){.code = code});
+            return parse_emit(p, (struct cli_op){.code = code});
         v[i] = op->value;
     }
     const char *error = cli_op_apply(code, v, &unused);
     if (error)
-        return fail(p, "%s", error);
+        return parse_fail(p, "%s", error);
     if (is_random(code) && code != CLI_OP_RANDOM)
-        return emit(p, (struct cli_op){.code = code});
+        return parse_emit(p, (struct cli_op){.code = code});
     struct cli_op op = {.code = CLI_OP_PUSH, .value = v[0]};
     if (code == CLI_OP_RANDOM) { /* applying it rounded the bounds, if they were not whole */
         const struct cli_op *bounds = &expr->ops[expr->count - 2];
@@ -92,7 +92,7 @@ static bool emit_operator(struct parser *p, enum cli_op_code code) {
     }
     expr->count -= arity;
     p->depth -= arity;
-    return emit(p, op);
+    return parse_emit(p, op);
 }
 
 /* ---- Grammar ----------------------------------------------------------------------------------------------------- */
@@ -105,7 +105,7 @@ static bool parse_number(struct parser *p) {
         size += 1 + sign + strspn(p->at + size + 1 + sign, "0123456789");
     }
     if (size == 0 || size >= sizeof digits || cli_name_size(p->at + size, 1))
-        return fail(p, "\"%.20s\" is no number", p->at);
+        return parse_fail(p, "\"%.20s\" is no number", p->at);
     memcpy(digits, p->at, size);
     digits[size] = 0;
     struct cli_op op = {.code = CLI_OP_PUSH};
@@ -117,20 +117,20 @@ static bool parse_number(struct parser *p) {
         op.value.real = strtod(digits, &end);
     }
     if (*end || errno)
-        return fail(p, "%s is no number, or out of range", digits);
+        return parse_fail(p, "%s is no number, or out of range", digits);
     p->at += size;
-    return emit(p, op);
+    return parse_emit(p, op);
 }
 
 static bool parse_variable(struct parser *p) {
     size_t size = cli_name_size(p->at, (size_t)(p->end - p->at));
     int found = size ? cli_variables_find(p->variables, p->at, size) : -1;
     if (found < 0)
-        return fail(p, ":%.*s is not set; \\set it first", (int)(size < 40 ? size : 40), p->at);
+        return parse_fail(p, ":%.*s is not set; \\set it first", (int)(size < 40 ? size : 40), p->at);
     p->at += size;
     if (p->variables->variable[found].constant)
-        return emit(p, (struct cli_op){.code = CLI_OP_PUSH, .value = p->variables->variable[found].value});
-    return emit(p, (struct cli_op){.code = CLI_OP_VARIABLE, .variable = (uint32_t)found});
+        return parse_emit(p, (struct cli_op){.code = CLI_OP_PUSH, .value = p->variables->variable[found].value});
+    return parse_emit(p, (struct cli_op){.code = CLI_OP_VARIABLE, .variable = (uint32_t)found});
 }
 
 static const struct function {
@@ -168,39 +168,40 @@ static bool parse_function(struct parser *p) {
     size_t size = cli_name_size(p->at, (size_t)(p->end - p->at));
     const char *name = p->at;
     p->at += size;
-    if (!accept(p, '('))
-        return fail(p, "%.*s: variables are written :name", (int)(size < 40 ? size : 40), name);
-    if (size == 2 && strncasecmp(name, "pi", 2) == 0 && accept(p, ')'))
-        return emit(p,
-                    (struct cli_op){.code = CLI_OP_PUSH, .value = {.is_real = true, .real = 3.14159265358979323846}});
+    if (!parse_accept(p, '('))
+        return parse_fail(p, "%.*s: variables are written :name", (int)(size < 40 ? size : 40), name);
+    if (size == 2 && strncasecmp(name, "pi", 2) == 0 && parse_accept(p, ')'))
+        return parse_emit(
+            p, (struct cli_op){.code = CLI_OP_PUSH, .value = {.is_real = true, .real = 3.14159265358979323846}});
     const struct function *function = find_function(name, size);
     if (!function)
-        return fail(p, "there is no function %.*s()", (int)(size < 40 ? size : 40), name);
+        return parse_fail(p, "there is no function %.*s()", (int)(size < 40 ? size : 40), name);
     unsigned arity = cli_op_arity(function->code), count = 0;
-    if (!peek(p, ')')) {
+    if (!parse_peek(p, ')')) {
         do {
             if (!parse_sum(p))
                 return false;
             count++;
             if (function->any_number && count > 1 && !emit_operator(p, function->code))
                 return false;
-        } while (accept(p, ','));
+        } while (parse_accept(p, ','));
     }
-    if (!accept(p, ')'))
-        return fail(p, "%s() lacks its )", function->name);
+    if (!parse_accept(p, ')'))
+        return parse_fail(p, "%s() lacks its )", function->name);
     if (function->any_number ? count == 0 : count != arity)
-        return fail(p, "%s() takes %s%u argument%s, not %u", function->name, function->any_number ? "at least " : "",
-                    function->any_number ? 1 : arity, arity == 1 || function->any_number ? "" : "s", count);
+        return parse_fail(p, "%s() takes %s%u argument%s, not %u", function->name,
+                          function->any_number ? "at least " : "", function->any_number ? 1 : arity,
+                          arity == 1 || function->any_number ? "" : "s", count);
     return function->any_number || emit_operator(p, function->code);
 }
 
 static bool parse_primary(struct parser *p) {
-    if (accept(p, '('))
-        return parse_sum(p) && (accept(p, ')') || fail(p, "a ) is missing"));
-    if (accept(p, ':'))
+    if (parse_accept(p, '('))
+        return parse_sum(p) && (parse_accept(p, ')') || parse_fail(p, "a ) is missing"));
+    if (parse_accept(p, ':'))
         return parse_variable(p);
     if (p->at == p->end)
-        return fail(p, "the expression ends too soon");
+        return parse_fail(p, "the expression ends too soon");
     if (cli_name_starts(*p->at))
         return parse_function(p);
     return parse_number(p);
@@ -209,11 +210,11 @@ static bool parse_primary(struct parser *p) {
 static bool parse_unary(struct parser *p) {
     bool negate = false;
     if (++p->nesting > NESTING_MAX)
-        return fail(p, "this expression is nested too deeply");
+        return parse_fail(p, "this expression is nested too deeply");
     for (;;) {
-        if (accept(p, '-'))
+        if (parse_accept(p, '-'))
             negate = !negate;
-        else if (!accept(p, '+'))
+        else if (!parse_accept(p, '+'))
             break;
     }
     bool ok = parse_primary(p) && (!negate || emit_operator(p, CLI_OP_NEGATE));
@@ -226,11 +227,11 @@ static bool parse_product(struct parser *p) {
         return false;
     for (;;) {
         enum cli_op_code code;
-        if (accept(p, '*'))
+        if (parse_accept(p, '*'))
             code = CLI_OP_MULTIPLY;
-        else if (accept(p, '/'))
+        else if (parse_accept(p, '/'))
             code = CLI_OP_DIVIDE;
-        else if (accept(p, '%'))
+        else if (parse_accept(p, '%'))
             code = CLI_OP_MODULO;
         else
             return true;
@@ -244,9 +245,9 @@ static bool parse_sum(struct parser *p) {
         return false;
     for (;;) {
         enum cli_op_code code;
-        if (accept(p, '+'))
+        if (parse_accept(p, '+'))
             code = CLI_OP_ADD;
-        else if (accept(p, '-'))
+        else if (parse_accept(p, '-'))
             code = CLI_OP_SUBTRACT;
         else
             return true;
@@ -265,10 +266,10 @@ bool cli_expr_parse(struct cli_expr *expr, const char *text, size_t size, const 
         p.at = copy;
         p.end = copy + strlen(copy);
         ok = parse_sum(&p);
-        if (ok && (peek(&p, 0), p.at < p.end))
-            ok = fail(&p, "\"%.20s\": an operator was expected here (+ - * / %%)", p.at);
+        if (ok && (parse_peek(&p, 0), p.at < p.end))
+            ok = parse_fail(&p, "\"%.20s\": an operator was expected here (+ - * / %%)", p.at);
     } else {
-        fail(&p, "memory ran out");
+        parse_fail(&p, "memory ran out");
     }
     free(copy);
     if (!ok)

@@ -30,7 +30,7 @@ uint64_t cli_histogram_least(uint32_t index) {
 }
 
 /* Of whole numbers, so that a bucket of one value is that value. */
-static double middle(uint32_t index) {
+static double bucket_middle(uint32_t index) {
     double least = (double)cli_histogram_least(index), next = (double)cli_histogram_least(index + 1);
     return next - least <= 1 ? least : (least + next - 1) / 2;
 }
@@ -45,7 +45,7 @@ double cli_histogram_quantile(const struct cli_histogram *h, double q) {
     for (uint32_t i = 0; i < CLI_HISTOGRAM_BUCKETS; i++) {
         seen += h->bucket[i];
         if (seen >= rank)
-            return fmin(middle(i), (double)h->max);
+            return fmin(bucket_middle(i), (double)h->max);
     }
     return (double)h->max;
 }
@@ -57,7 +57,7 @@ double cli_histogram_mean(const struct cli_histogram *h) {
 uint64_t cli_histogram_between(const struct cli_histogram *h, double from, double to) {
     uint64_t count = 0;
     for (uint32_t i = 0; i < CLI_HISTOGRAM_BUCKETS; i++)
-        if (h->bucket[i] && middle(i) >= from && middle(i) < to)
+        if (h->bucket[i] && bucket_middle(i) >= from && bucket_middle(i) < to)
             count += h->bucket[i];
     return count;
 }

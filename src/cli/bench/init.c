@@ -80,7 +80,7 @@ static const struct table {
                    " select i, (i - 1) / $3 + 1, 0, printf('%84s', '') from n"},
 };
 
-static int execute_all(struct cli_client *client, const char *const *statements) {
+static int init_execute_all(struct cli_client *client, const char *const *statements) {
     int status = CLI_EXIT_OK;
     for (; *statements && status == CLI_EXIT_OK; statements++)
         status = cli_client_execute(client, *statements);
@@ -99,7 +99,7 @@ struct filling {
     uint32_t inflight;
 };
 
-static int submit_chunk(struct filling *f) {
+static int init_submit_chunk(struct filling *f) {
     uint64_t last = f->next + f->chunk_rows - 1;
     if (last > f->row_count)
         last = f->row_count;
@@ -121,7 +121,7 @@ static int submit_chunk(struct filling *f) {
     return CLI_EXIT_OK;
 }
 
-static int settle_chunk(struct filling *f, const quring_done *done) {
+static int init_end_chunk(struct filling *f, const quring_done *done) {
     f->inflight--;
     f->done_rows += done->user_data;
     if (done->status != QURING_OK) {
@@ -134,7 +134,7 @@ static int settle_chunk(struct filling *f, const quring_done *done) {
     return CLI_EXIT_OK;
 }
 
-static int fill(struct cli_client *client, const struct table *table, bool sqlite, uint32_t scale) {
+static int init_fill(struct cli_client *client, const struct table *table, bool sqlite, uint32_t scale) {
     struct filling f = {
         .client = client,
         .table = table,
@@ -150,7 +150,7 @@ static int fill(struct cli_client *client, const struct table *table, bool sqlit
         if (cli_stop_wanted())
             return cli_stop_status(); /* closing the engine ends what is out */
         while (status == CLI_EXIT_OK && f.inflight < FILLING_MAX && f.next <= f.row_count)
-            status = submit_chunk(&f);
+            status = init_submit_chunk(&f);
         if (f.inflight == 0)
             break; /* nothing could be submitted, and there is nothing to wait for */
         int error = quring_run(client->engine, 1, QURING_FOREVER);
@@ -159,7 +159,7 @@ static int fill(struct cli_client *client, const struct table *table, bool sqlit
             return CLI_EXIT_FAILED;
         }
         while (quring_reap(client->engine, &done, 1) == 1) {
-            int settled = settle_chunk(&f, &done);
+            int settled = init_end_chunk(&f, &done);
             status = status == CLI_EXIT_OK ? settled : status;
             quring_release(client->engine, done.id);
         }
@@ -172,13 +172,13 @@ int cli_init_tables(struct cli_client *client, bool sqlite, uint32_t scale) {
     bool terminal = isatty(STDERR_FILENO);
 
     clock_gettime(CLOCK_MONOTONIC, &from);
-    int status = execute_all(client, sqlite ? MAKE_SQLITE : MAKE_POSTGRESQL);
+    int status = init_execute_all(client, sqlite ? MAKE_SQLITE : MAKE_POSTGRESQL);
     for (size_t i = 0; i < sizeof tables / sizeof *tables && status == CLI_EXIT_OK; i++)
-        status = fill(client, &tables[i], sqlite, scale);
+        status = init_fill(client, &tables[i], sqlite, scale);
     if (terminal)
         fprintf(stderr, "\r\033[K");
     if (status == CLI_EXIT_OK && !sqlite)
-        status = execute_all(client, FINISH_POSTGRESQL);
+        status = init_execute_all(client, FINISH_POSTGRESQL);
     if (status != CLI_EXIT_OK && cli_stop_wanted())
         cli_error("stopped before the tables were filled");
     clock_gettime(CLOCK_MONOTONIC, &to);
@@ -191,7 +191,7 @@ int cli_init_tables(struct cli_client *client, bool sqlite, uint32_t scale) {
 
 /* ---- Looking ----------------------------------------------------------------------------------------------------- */
 
-static int look(struct cli_client *client, const char *sql, const char *what, int64_t *number) {
+static int init_look_up(struct cli_client *client, const char *sql, const char *what, int64_t *number) {
     char sqlstate[6];
     int status = cli_client_number(client, sql, number, sqlstate);
     if (status == CLI_EXIT_FAILED && strcmp(sqlstate, "42P01") == 0)
@@ -201,13 +201,13 @@ static int look(struct cli_client *client, const char *sql, const char *what, in
 
 int cli_init_look(struct cli_client *client, bool sqlite, bool tpcb, int64_t *scale) {
     int64_t ignored;
-    int status = look(client, "select count(*) from (select aid from pgbench_accounts limit 1) as one",
-                      "table pgbench_accounts", &ignored);
+    int status = init_look_up(client, "select count(*) from (select aid from pgbench_accounts limit 1) as one",
+                              "table pgbench_accounts", &ignored);
     if (status == CLI_EXIT_OK)
-        status = look(client, "select count(*) from pgbench_branches", "table pgbench_branches", scale);
+        status = init_look_up(client, "select count(*) from pgbench_branches", "table pgbench_branches", scale);
     if (status == CLI_EXIT_OK && tpcb && sqlite)
-        status = look(client, "select count(*) from (select aid from quring_tpcb limit 1) as one",
-                      "view quring_tpcb (pgbench's transaction as one statement)", &ignored);
+        status = init_look_up(client, "select count(*) from (select aid from quring_tpcb limit 1) as one",
+                              "view quring_tpcb (pgbench's transaction as one statement)", &ignored);
     if (status == CLI_EXIT_OK && (*scale < 1 || *scale > CLI_SCALE_MAX)) {
         cli_error("pgbench_branches has %" PRId64 " rows: run with -i first, which makes pgbench's tables", *scale);
         status = CLI_EXIT_FAILED;

@@ -47,7 +47,7 @@ static uint64_t now_ns(void) {
     return (uint64_t)ts.tv_sec * SECOND_NS + (uint64_t)ts.tv_nsec;
 }
 
-static void stop_issuing(struct loop *loop, uint64_t now) {
+static void load_stop_issuing(struct loop *loop, uint64_t now) {
     if (!loop->issuing)
         return;
     loop->issuing = false;
@@ -58,14 +58,14 @@ static void stop_issuing(struct loop *loop, uint64_t now) {
 
 /* ---- Starting queries -------------------------------------------------------------------------------------------- */
 
-static void fail(struct loop *loop, const struct slot *slot, const struct cli_command *command, const char *why) {
+static void load_fail(struct loop *loop, const struct slot *slot, const struct cli_command *command, const char *why) {
     if (!loop->failed)
         cli_error("%s:%" PRIu64 ": %s", slot->source->name, command->line, why);
     loop->failed = true;
-    stop_issuing(loop, loop->last_ns);
+    load_stop_issuing(loop, loop->last_ns);
 }
 
-static void submit(struct loop *loop, uint32_t index, const struct cli_command *command) {
+static void load_submit(struct loop *loop, uint32_t index, const struct cli_command *command) {
     const struct cli_value *values = loop->values + (size_t)index * loop->stride;
     quring_param params[CLI_SCRIPT_PARAM_MAX];
 
@@ -89,7 +89,7 @@ static void submit(struct loop *loop, uint32_t index, const struct cli_command *
     if (__builtin_expect(error < 0, 0)) {
         const char *said = quring_errmsg(loop->engine);
         loop->idle[loop->idle_count++] = index;
-        fail(loop, &loop->slots[index], command, *said ? said : quring_strerror(error));
+        load_fail(loop, &loop->slots[index], command, *said ? said : quring_strerror(error));
         return;
     }
     loop->inflight++;
@@ -97,7 +97,7 @@ static void submit(struct loop *loop, uint32_t index, const struct cli_command *
 }
 
 /* Carries out a slot's script from `command` on, up to and including the next statement. False: there is none left. */
-static bool advance(struct loop *loop, uint32_t index, uint32_t command, uint64_t start_ns) {
+static bool load_advance(struct loop *loop, uint32_t index, uint32_t command, uint64_t start_ns) {
     struct slot *slot = &loop->slots[index];
     const struct cli_script *script = &slot->source->script;
     struct cli_value *values = loop->values + (size_t)index * loop->stride;
@@ -107,19 +107,19 @@ static bool advance(struct loop *loop, uint32_t index, uint32_t command, uint64_
         if (c->sql) {
             slot->start_ns = start_ns;
             slot->command = command;
-            submit(loop, index, c);
+            load_submit(loop, index, c);
             return true;
         }
         const char *why = cli_expr_eval(&c->expr, values, &loop->random, &values[c->variable]);
         if (__builtin_expect(why != NULL, 0)) {
-            fail(loop, slot, c, why);
+            load_fail(loop, slot, c, why);
             return false;
         }
     }
     return false;
 }
 
-static const struct cli_source *choose(struct loop *loop) {
+static const struct cli_source *load_choose_source(struct loop *loop) {
     const struct cli_workload *workload = loop->load->workload;
     if (workload->count == 1)
         return &workload->sources[0];
@@ -130,13 +130,13 @@ static const struct cli_source *choose(struct loop *loop) {
     return &workload->sources[i];
 }
 
-static void begin(struct loop *loop, uint32_t index, uint64_t start_ns) {
-    loop->slots[index].source = choose(loop);
-    if (!advance(loop, index, 0, start_ns)) /* only when it failed: a script has a statement */
+static void load_begin(struct loop *loop, uint32_t index, uint64_t start_ns) {
+    loop->slots[index].source = load_choose_source(loop);
+    if (!load_advance(loop, index, 0, start_ns)) /* only when it failed: a script has a statement */
         loop->idle[loop->idle_count++] = index;
 }
 
-static void begin_due(struct loop *loop, uint64_t now) {
+static void load_begin_due(struct loop *loop, uint64_t now) {
     double rate = loop->load->options.rate;
     while (loop->idle_count > 0 && loop->issuing && loop->issued < loop->limit) {
         uint64_t start = now;
@@ -151,13 +151,13 @@ static void begin_due(struct loop *loop, uint64_t now) {
             if (lag > loop->figures->lag_max_ns)
                 loop->figures->lag_max_ns = lag;
         }
-        begin(loop, loop->idle[--loop->idle_count], start);
+        load_begin(loop, loop->idle[--loop->idle_count], start);
     }
 }
 
 /* ---- Ending queries ---------------------------------------------------------------------------------------------- */
 
-static void count_failure(struct cli_load_figures *figures, const quring_done *done) {
+static void load_count_failure(struct cli_load_figures *figures, const quring_done *done) {
     const char *name = *done->error->sqlstate ? done->error->sqlstate : quring_status_name(done->status);
     struct cli_failure_kind *kind = figures->failures, *last = kind + CLI_FAILURE_KINDS - 1;
     while (kind < last && kind->count > 0 && strcmp(kind->name, name) != 0)
@@ -166,12 +166,12 @@ static void count_failure(struct cli_load_figures *figures, const quring_done *d
     kind->count++;
 }
 
-static void note_error(struct loop *loop, const quring_done *done, uint64_t now) {
+static void load_note_error(struct loop *loop, const quring_done *done, uint64_t now) {
     if (done->status == QURING_SHUTDOWN && !loop->issuing) {
         loop->figures->unfinished_count++;
         return;
     }
-    count_failure(loop->figures, done);
+    load_count_failure(loop->figures, done);
     if (loop->figures->error_count++ == 0) {
         const struct slot *slot = &loop->slots[done->user_data];
         char where[256];
@@ -182,11 +182,11 @@ static void note_error(struct loop *loop, const quring_done *done, uint64_t now)
     uint64_t succeeded = loop->figures->latency.count + loop->interval->count;
     if (loop->figures->error_count == HOPELESS_ERRORS && succeeded == 0) {
         cli_error("stopped: the first %d queries failed, all of them", HOPELESS_ERRORS);
-        stop_issuing(loop, now);
+        load_stop_issuing(loop, now);
     }
 }
 
-static void settle(struct loop *loop, const quring_done *done, uint64_t now) {
+static void load_end_query(struct loop *loop, const quring_done *done, uint64_t now) {
     uint32_t index = (uint32_t)done->user_data;
     const struct slot *slot = &loop->slots[index];
     bool ok = done->status == QURING_OK;
@@ -194,14 +194,14 @@ static void settle(struct loop *loop, const quring_done *done, uint64_t now) {
     if (__builtin_expect(ok, 1))
         cli_histogram_add(loop->interval, now > slot->start_ns ? now - slot->start_ns : 0);
     else
-        note_error(loop, done, now);
+        load_note_error(loop, done, now);
     quring_release(loop->engine, done->id);
     loop->inflight--;
     if (ok && loop->issuing && loop->issued < loop->limit) {
-        if (slot->command + 1 < slot->source->script.command_count && advance(loop, index, slot->command + 1, now))
+        if (slot->command + 1 < slot->source->script.command_count && load_advance(loop, index, slot->command + 1, now))
             return;
         if (loop->load->options.rate == 0 && loop->issuing) {
-            begin(loop, index, now);
+            load_begin(loop, index, now);
             return;
         }
     }
@@ -210,7 +210,7 @@ static void settle(struct loop *loop, const quring_done *done, uint64_t now) {
 
 /* ---- The loop ---------------------------------------------------------------------------------------------------- */
 
-static void tick(struct loop *loop, uint64_t now) {
+static void load_tick(struct loop *loop, uint64_t now) {
     struct cli_load *load = loop->load;
     if (now < loop->tick_ns)
         return;
@@ -222,7 +222,7 @@ static void tick(struct loop *loop, uint64_t now) {
 }
 
 /* How long nothing can happen but completions. */
-static uint64_t patience(const struct loop *loop, uint64_t now) {
+static uint64_t load_wait_ns(const struct loop *loop, uint64_t now) {
     uint64_t until = loop->tick_ns;
     uint64_t end = loop->issuing ? loop->end_ns : loop->drain_ns;
     if (end < until)
@@ -236,8 +236,8 @@ static uint64_t patience(const struct loop *loop, uint64_t now) {
 }
 
 /* Nothing is in flight, so quring_run() would not wait; a signal can come just before this sleep, so it is short. */
-static void nap(const struct loop *loop, uint64_t now) {
-    uint64_t ns = patience(loop, now);
+static void load_nap(const struct loop *loop, uint64_t now) {
+    uint64_t ns = load_wait_ns(loop, now);
     if (ns > NAP_MAX_NS)
         ns = NAP_MAX_NS;
     nanosleep(&(struct timespec){.tv_nsec = (long)ns}, NULL);
@@ -249,16 +249,16 @@ static void loop_run(struct loop *loop) {
 
     for (;;) {
         if (cli_stop_wanted() || now >= loop->end_ns || loop->issued >= loop->limit)
-            stop_issuing(loop, now);
-        begin_due(loop, now);
+            load_stop_issuing(loop, now);
+        load_begin_due(loop, now);
         if (loop->inflight == 0) {
             if (!loop->issuing)
                 return;
-            nap(loop, now);
+            load_nap(loop, now);
         } else {
             if (!loop->issuing && now >= loop->drain_ns)
                 quring_shutdown(loop->engine, 0);
-            int error = quring_run(loop->engine, 1, patience(loop, now));
+            int error = quring_run(loop->engine, 1, load_wait_ns(loop, now));
             if (error < 0) {
                 const char *said = quring_errmsg(loop->engine);
                 cli_error("%s", *said ? said : quring_strerror(error));
@@ -270,10 +270,10 @@ static void loop_run(struct loop *loop) {
         int count;
         while ((count = quring_reap(loop->engine, done, BATCH)) > 0) {
             for (int i = 0; i < count; i++)
-                settle(loop, &done[i], now);
+                load_end_query(loop, &done[i], now);
             loop->last_ns = now;
         }
-        tick(loop, now);
+        load_tick(loop, now);
     }
 }
 
@@ -284,7 +284,7 @@ static double seconds_of(struct timeval time) {
 }
 
 /* Adds, or with sign -1 takes away, what has been used so far. */
-static void count_use(struct loop *loop, int sign) {
+static void load_count_use(struct loop *loop, int sign) {
     struct cli_load_figures *figures = loop->figures;
     struct rusage usage;
     quring_stats stats;
@@ -298,7 +298,7 @@ static void count_use(struct loop *loop, int sign) {
     figures->received_bytes += (uint64_t)sign * stats.received_bytes;
 }
 
-static bool allocate(struct loop *loop, uint32_t count) {
+static bool load_allocate(struct loop *loop, uint32_t count) {
     const struct cli_workload *workload = loop->load->workload;
     for (uint32_t i = 0; i < workload->count; i++)
         if (workload->sources[i].script.variables.count > loop->stride)
@@ -317,7 +317,7 @@ static bool allocate(struct loop *loop, uint32_t count) {
     return true;
 }
 
-static void start_clock(struct loop *loop) {
+static void load_start_clock(struct loop *loop) {
     const struct cli_load_options *options = &loop->load->options;
     loop->limit = options->query_limit ? options->query_limit : UINT64_MAX;
     loop->start_ns = loop->last_ns = now_ns();
@@ -335,11 +335,11 @@ int cli_load_run(struct cli_load *load) {
     int status = CLI_EXIT_FAILED;
 
     load->figures = (struct cli_load_figures){0};
-    if (allocate(&loop, load->options.slot_count)) {
-        count_use(&loop, -1);
-        start_clock(&loop);
+    if (load_allocate(&loop, load->options.slot_count)) {
+        load_count_use(&loop, -1);
+        load_start_clock(&loop);
         loop_run(&loop);
-        count_use(&loop, 1);
+        load_count_use(&loop, 1);
         load->figures.seconds = (double)(loop.last_ns - loop.start_ns) / 1e9;
         cli_histogram_merge(&load->figures.latency, loop.interval);
         if (!loop.failed && load->figures.error_count == 0)

@@ -4,7 +4,7 @@
 #include <math.h>
 
 /* `share` in [0, 1) of the way from low to high. */
-static int64_t place(int64_t low, int64_t high, double share) {
+static int64_t random_place(int64_t low, int64_t high, double share) {
     uint64_t span = (uint64_t)high - (uint64_t)low;
     double steps = floor(share * ((double)span + 1));
     uint64_t step = steps <= 0 ? 0 : steps >= 0x1p64 ? UINT64_MAX : (uint64_t)steps;
@@ -17,12 +17,12 @@ int64_t cli_random_gaussian(struct cli_random *r, int64_t low, int64_t high, dou
     do
         deviation = sqrt(-2 * log(cli_random_real(r))) * sin(2 * M_PI * cli_random_real(r));
     while (deviation < -parameter || deviation >= parameter);
-    return place(low, high, (deviation + parameter) / (2 * parameter));
+    return random_place(low, high, (deviation + parameter) / (2 * parameter));
 }
 
 int64_t cli_random_exponential(struct cli_random *r, int64_t low, int64_t high, double parameter) {
     double cut = exp(-parameter);
-    return place(low, high, -log(cut + (1 - cut) * cli_random_real(r)) / parameter);
+    return random_place(low, high, -log(cut + (1 - cut) * cli_random_real(r)) / parameter);
 }
 
 /* Rejection after Devroye, "Non-Uniform Random Variate Generation", p. 550, as in pgbench. */

@@ -35,7 +35,7 @@ void cli_report_put_count(struct cli_out *out, double count) {
     }
 }
 
-static double per(double amount, double count) {
+static double report_per(double amount, double count) {
     return count > 0 ? amount / count : 0;
 }
 
@@ -67,7 +67,7 @@ void cli_report_progress(void *arg, const struct cli_load *load, const struct cl
 
     cli_out_init(&line, CLI_OUT_MEMORY);
     cli_out_format(&line, "%6.1f s  ", seconds);
-    cli_report_put_count(&line, per((double)interval->count, seconds - report->last_seconds));
+    cli_report_put_count(&line, report_per((double)interval->count, seconds - report->last_seconds));
     cli_out_text(&line, " queries/s");
     size_t short_size = line.size;
     cli_out_text(&line, "   p50 ");
@@ -157,7 +157,8 @@ void cli_report_put_drawing(struct cli_out *out, const struct cli_histogram *lat
         size_t width = cli_text_safe(NULL, label.data ? label.data : "", label.size, 0);
         cli_out_repeat(out, " ", width < 14 ? 14 - width : 0);
         cli_out_bytes(out, label.data, label.size);
-        cli_out_format(out, " %s%5.1f %% ", utf8 ? "│" : "|", 100 * per((double)counts[i], (double)latency->count));
+        cli_out_format(out, " %s%5.1f %% ", utf8 ? "│" : "|",
+                       100 * report_per((double)counts[i], (double)latency->count));
         put_drawing_bar(out, (double)counts[i] / (double)greatest, utf8);
         cli_out_char(out, '\n');
         cli_out_free(&label);
@@ -197,16 +198,17 @@ static void put_costs(struct cli_out *out, const struct cli_load_figures *figure
     double count = (double)figures->latency.count, user = figures->cpu_user_seconds,
            system = figures->cpu_system_seconds;
     cli_out_text(out, "client CPU   ");
-    cli_report_put_time(out, per(1e9 * (user + system), count), utf8);
+    cli_report_put_time(out, report_per(1e9 * (user + system), count), utf8);
     cli_out_text(out, " a query: ");
-    cli_report_put_time(out, per(1e9 * user, count), utf8);
+    cli_report_put_time(out, report_per(1e9 * user, count), utf8);
     cli_out_text(out, " user, ");
-    cli_report_put_time(out, per(1e9 * system, count), utf8);
+    cli_report_put_time(out, report_per(1e9 * system, count), utf8);
     cli_out_text(out, " system\nio_uring     ");
-    cli_out_format(out, "%.4f enters a query\n", per((double)figures->enter_count, count));
+    cli_out_format(out, "%.4f enters a query\n", report_per((double)figures->enter_count, count));
     if (figures->sent_bytes > 0)
         cli_out_format(out, "network      %.0f bytes sent, %.0f received a query\n",
-                       per((double)figures->sent_bytes, count), per((double)figures->received_bytes, count));
+                       report_per((double)figures->sent_bytes, count),
+                       report_per((double)figures->received_bytes, count));
 }
 
 void cli_report_summary(struct cli_out *out, const struct cli_report *report, const struct cli_load_figures *figures,
@@ -222,7 +224,7 @@ void cli_report_summary(struct cli_out *out, const struct cli_report *report, co
                    strcmp(report->backend, "sqlite") == 0 ? "SQLite" : "PostgreSQL", report->connections,
                    strcmp(report->backend, "sqlite") == 0 ? "readers" : "connections", report->depth, report->commit);
     cli_out_text(out, "throughput   ");
-    cli_report_put_count(out, per(count, figures->seconds));
+    cli_report_put_count(out, report_per(count, figures->seconds));
     cli_out_text(out, " queries/s (");
     cli_report_put_count(out, count);
     cli_out_format(out, " in %.2f s, %" PRIu64 " failed)\n", figures->seconds, figures->error_count);
@@ -233,7 +235,7 @@ void cli_report_summary(struct cli_out *out, const struct cli_report *report, co
     put_latency(out, figures, utf8);
     if (report->rate > 0) {
         cli_out_format(out, "schedule     %g queries/s wanted; started late by ", report->rate);
-        cli_report_put_time(out, per(figures->lag_sum_ns, (double)figures->lag_count), utf8);
+        cli_report_put_time(out, report_per(figures->lag_sum_ns, (double)figures->lag_count), utf8);
         cli_out_text(out, " on average, ");
         cli_report_put_time(out, (double)figures->lag_max_ns, utf8);
         cli_out_text(out, " at most\n");
@@ -259,15 +261,16 @@ void cli_report_json(struct cli_out *out, const struct cli_report *report, const
     cli_out_format(out, ", \"connections\": %" PRIu32 ", \"depth\": %" PRIu32 ", \"commit\": \"%s\"",
                    report->connections, report->depth, report->commit);
     cli_out_format(out, ", \"seconds\": %.6f, \"queries\": %" PRIu64 ", \"errors\": %" PRIu64 ", \"qps\": %.1f",
-                   figures->seconds, latency->count, figures->error_count, per(count, figures->seconds));
+                   figures->seconds, latency->count, figures->error_count, report_per(count, figures->seconds));
     cli_out_format(out, ", \"latency_us\": {\"mean\": %.3f, \"p50\": %.3f, \"p90\": %.3f, \"p99\": %.3f",
                    cli_histogram_mean(latency) / 1e3, cli_histogram_quantile(latency, 0.5) / 1e3,
                    cli_histogram_quantile(latency, 0.9) / 1e3, cli_histogram_quantile(latency, 0.99) / 1e3);
     cli_out_format(out, ", \"p999\": %.3f, \"max\": %.3f}", cli_histogram_quantile(latency, 0.999) / 1e3,
                    (double)latency->max / 1e3);
     cli_out_format(out, ", \"cpu_us_per_query\": {\"user\": %.4f, \"system\": %.4f}",
-                   per(1e6 * figures->cpu_user_seconds, count), per(1e6 * figures->cpu_system_seconds, count));
-    cli_out_format(out, ", \"enters_per_query\": %.6f", per((double)figures->enter_count, count));
+                   report_per(1e6 * figures->cpu_user_seconds, count),
+                   report_per(1e6 * figures->cpu_system_seconds, count));
+    cli_out_format(out, ", \"enters_per_query\": %.6f", report_per((double)figures->enter_count, count));
     cli_out_format(out, ", \"bytes_per_query\": {\"sent\": %.2f, \"received\": %.2f}}\n",
-                   per((double)figures->sent_bytes, count), per((double)figures->received_bytes, count));
+                   report_per((double)figures->sent_bytes, count), report_per((double)figures->received_bytes, count));
 }

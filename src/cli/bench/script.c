@@ -10,8 +10,8 @@
 #include <string.h>
 #include <strings.h>
 
-__attribute__((format(printf, 3, 4))) static bool fail(struct cli_script *script, uint64_t line, const char *format,
-                                                       ...) {
+__attribute__((format(printf, 3, 4))) static bool script_fail(struct cli_script *script, uint64_t line,
+                                                              const char *format, ...) {
     va_list args;
     va_start(args, format);
     vsnprintf(script->why, sizeof script->why, format, args);
@@ -24,7 +24,7 @@ static struct cli_command *add_command(struct cli_script *script, uint64_t line)
     size_t size = (script->command_count + 1) * sizeof *script->commands;
     struct cli_command *commands = realloc(script->commands, size);
     if (!commands) {
-        fail(script, line, "memory ran out");
+        script_fail(script, line, "memory ran out");
         return NULL;
     }
     script->commands = commands;
@@ -40,16 +40,16 @@ static bool parse_set(struct cli_script *script, const char *text, const char *e
     text += strspn(text, " \t");
     size_t size = cli_name_size(text, (size_t)(end - text));
     if (size == 0 || (text + size < end && !strchr(" \t\r", text[size])))
-        return fail(script, line, "\\set takes a name and an expression, as in \\set aid random(1, 100)");
+        return script_fail(script, line, "\\set takes a name and an expression, as in \\set aid random(1, 100)");
     struct cli_command *command = add_command(script, line);
     if (!command)
         return false;
     if (!cli_expr_parse(&command->expr, text + size, (size_t)(end - text) - size, &script->variables, why, sizeof why))
-        return fail(script, line, "\\set %.*s: %s", (int)(size < 40 ? size : 40), text, why);
+        return script_fail(script, line, "\\set %.*s: %s", (int)(size < 40 ? size : 40), text, why);
     int variable = cli_variables_add(&script->variables, text, size);
     if (variable < 0)
-        return fail(script, line, "more than %d variables, or a name of more than %d bytes", CLI_VARIABLE_MAX,
-                    CLI_NAME_BYTES - 1);
+        return script_fail(script, line, "more than %d variables, or a name of more than %d bytes", CLI_VARIABLE_MAX,
+                           CLI_NAME_BYTES - 1);
     script->variables.variable[variable].constant = false; /* :scale can be set, too */
     command->variable = (uint8_t)variable;
     return true;
@@ -65,10 +65,10 @@ static bool parse_backslash(struct cli_script *script, const struct cli_statemen
         return parse_set(script, name + 3, end, line->line);
     for (int i = 0; known[i]; i++)
         if (strlen(known[i]) == size && memcmp(known[i], name, size) == 0)
-            return fail(script, line->line, "\\%s is not supported: quring bench takes \\set and SQL statements",
-                        known[i]);
-    return fail(script, line->line, "there is no command \\%.*s; quring bench takes \\set and SQL statements",
-                (int)(size < 40 ? size : 40), name);
+            return script_fail(script, line->line, "\\%s is not supported: quring bench takes \\set and SQL statements",
+                               known[i]);
+    return script_fail(script, line->line, "there is no command \\%.*s; quring bench takes \\set and SQL statements",
+                       (int)(size < 40 ? size : 40), name);
 }
 
 /* ---- Statements -------------------------------------------------------------------------------------------------- */
@@ -79,15 +79,15 @@ static bool put_param(struct cli_script *script, struct cli_command *command, co
     const char *name = statement->text + at;
     int variable = cli_variables_find(&script->variables, name, size);
     if (variable < 0)
-        return fail(script, cli_statement_line(statement, at), ":%.*s is not set; \\set it first",
-                    (int)(size < 40 ? size : 40), name);
+        return script_fail(script, cli_statement_line(statement, at), ":%.*s is not set; \\set it first",
+                           (int)(size < 40 ? size : 40), name);
     if (script->variables.variable[variable].constant) {
         cli_out_format(sql, "%lld", (long long)script->variables.variable[variable].value.integer);
         return true;
     }
     if (command->param_count == CLI_SCRIPT_PARAM_MAX)
-        return fail(script, cli_statement_line(statement, at), "more than %d variables in one statement",
-                    CLI_SCRIPT_PARAM_MAX);
+        return script_fail(script, cli_statement_line(statement, at), "more than %d variables in one statement",
+                           CLI_SCRIPT_PARAM_MAX);
     command->params[command->param_count++] = (uint8_t)variable;
     cli_out_format(sql, "$%u", command->param_count);
     return true;
@@ -100,8 +100,8 @@ static bool put_sql(struct cli_script *script, struct cli_command *command, cons
     for (size_t i = 0; i < statement->size; i++) {
         unsigned found = cli_lexer_step(&lexer, (unsigned char)statement->text[i]);
         if (found & CLI_LEX_FOUND_BACKSLASH)
-            return fail(script, cli_statement_line(statement, i),
-                        "a backslash inside a statement; does the one before it end with ;?");
+            return script_fail(script, cli_statement_line(statement, i),
+                               "a backslash inside a statement; does the one before it end with ;?");
         size_t size = cli_name_size(statement->text + i + 1, statement->size - i - 1);
         bool cast = i > 0 && statement->text[i - 1] == ':';
         if (!(found & CLI_LEX_FOUND_COLON) || cast || size == 0) {
@@ -113,7 +113,7 @@ static bool put_sql(struct cli_script *script, struct cli_command *command, cons
         i += size;
     }
     cli_out_char(sql, 0);
-    return !sql->error || fail(script, statement->line, "memory ran out");
+    return !sql->error || script_fail(script, statement->line, "memory ran out");
 }
 
 /* What would change a connection that is shared with other queries in flight. */
@@ -128,18 +128,19 @@ static bool check_first_word(struct cli_script *script, const struct cli_stateme
         found = cli_lexer_step(&lexer, i < statement->size ? (unsigned char)statement->text[i] : ' ');
     for (int i = 0; words[i] && (found & CLI_LEX_FOUND_WORD); i++)
         if (cli_lexer_word_is(&lexer, words[i]))
-            return fail(script, statement->line,
-                        "%s: transactions need connections of their own, and quring bench shares pipelined ones; put "
-                        "the statements into one (WITH …, or a function)",
-                        words[i]);
+            return script_fail(
+                script, statement->line,
+                "%s: transactions need connections of their own, and quring bench shares pipelined ones; put "
+                "the statements into one (WITH …, or a function)",
+                words[i]);
     return true;
 }
 
 static bool parse_statement(struct cli_script *script, const struct cli_statement *statement, bool sqlite) {
     struct cli_out sql;
     if (statement->param_max > 0)
-        return fail(script, statement->line, "$%u has no value in a script; write :name, and \\set name before",
-                    statement->param_max);
+        return script_fail(script, statement->line, "$%u has no value in a script; write :name, and \\set name before",
+                           statement->param_max);
     if (!check_first_word(script, statement, sqlite))
         return false;
     struct cli_command *command = add_command(script, statement->line);
@@ -167,10 +168,10 @@ static bool parse_all(struct cli_script *script, struct cli_splitter *splitter, 
                 return false;
             break;
         case CLI_SPLIT_END:
-            return script->statement_count > 0 || fail(script, 1, "there is no SQL statement in this script");
+            return script->statement_count > 0 || script_fail(script, 1, "there is no SQL statement in this script");
         case CLI_SPLIT_MORE:
         case CLI_SPLIT_ERROR:
-            return fail(script, splitter->line, "%s", splitter->error ? splitter->error : "it ends too soon");
+            return script_fail(script, splitter->line, "%s", splitter->error ? splitter->error : "it ends too soon");
         }
     }
 }

@@ -5,7 +5,7 @@ static const char ASK[] = "select pid, backend_start from pg_stat_get_activity(p
 static const char SEND[] = "select pg_cancel_backend(pid) from pg_stat_get_activity($1::int4)"
                            " where backend_start = $2::timestamptz";
 
-static void move(struct cli_cancel *cancel, enum cli_cancel_state state, quring_id id, const char *why) {
+static void cancel_move(struct cli_cancel *cancel, enum cli_cancel_state state, quring_id id, const char *why) {
     cancel->state = (uint8_t)state;
     cancel->id = id;
     cancel->why = why;
@@ -14,38 +14,39 @@ static void move(struct cli_cancel *cancel, enum cli_cancel_state state, quring_
 void cli_cancel_ask(struct cli_cancel *cancel, quring_engine *engine, quring_db *db) {
     quring_id id;
     if (quring_submit(engine, &(quring_query){.db = db, .sql = ASK}, &id) == 0)
-        move(cancel, CLI_CANCEL_ASKED, id, NULL);
+        cancel_move(cancel, CLI_CANCEL_ASKED, id, NULL);
 }
 
-static void take_answer(struct cli_cancel *cancel, const quring_db *db, const quring_done *done) {
+static void cancel_take_answer(struct cli_cancel *cancel, const quring_db *db, const quring_done *done) {
     if (done->status != QURING_OK || quring_get_int64(done->result, 0, 0, &cancel->pid) < 0 ||
         quring_get_timestamptz(done->result, 0, 1, &cancel->started_us) < 0)
-        move(cancel, CLI_CANCEL_FAILED, 0, "it does not tell which process that is");
+        cancel_move(cancel, CLI_CANCEL_FAILED, 0, "it does not tell which process that is");
     else if ((uint64_t)cancel->pid != quring_db_server_pid(db))
-        move(cancel, CLI_CANCEL_FAILED, 0, "a pooler stands between, which can give that process to others");
+        cancel_move(cancel, CLI_CANCEL_FAILED, 0, "a pooler stands between, which can give that process to others");
     else
-        move(cancel, CLI_CANCEL_KNOWN, 0, NULL);
+        cancel_move(cancel, CLI_CANCEL_KNOWN, 0, NULL);
 }
 
-static void take_outcome(struct cli_cancel *cancel, const quring_done *done) {
+static void cancel_take_outcome(struct cli_cancel *cancel, const quring_done *done) {
     bool delivered = false;
     if (done->status != QURING_OK)
-        move(cancel, CLI_CANCEL_FAILED, 0, "it refused to cancel it, or could not be reached");
+        cancel_move(cancel, CLI_CANCEL_FAILED, 0, "it refused to cancel it, or could not be reached");
     else if (quring_row_count(done->result) == 0)
-        move(cancel, CLI_CANCEL_FAILED, 0, "a second connection reached another server, or the process has ended");
+        cancel_move(cancel, CLI_CANCEL_FAILED, 0,
+                    "a second connection reached another server, or the process has ended");
     else if (quring_get_bool(done->result, 0, 0, &delivered) < 0 || !delivered)
-        move(cancel, CLI_CANCEL_FAILED, 0, "it could not signal the process");
+        cancel_move(cancel, CLI_CANCEL_FAILED, 0, "it could not signal the process");
     else
-        move(cancel, CLI_CANCEL_DELIVERED, 0, NULL);
+        cancel_move(cancel, CLI_CANCEL_DELIVERED, 0, NULL);
 }
 
 bool cli_cancel_take(struct cli_cancel *cancel, const quring_db *db, const quring_done *done) {
     if (cancel->id == 0 || done->id != cancel->id)
         return false;
     if (cancel->state == CLI_CANCEL_ASKED)
-        take_answer(cancel, db, done);
+        cancel_take_answer(cancel, db, done);
     else
-        take_outcome(cancel, done);
+        cancel_take_outcome(cancel, done);
     return true;
 }
 
@@ -61,9 +62,9 @@ void cli_cancel_send(struct cli_cancel *cancel, quring_engine *engine, const cha
         error = quring_submit(engine, &query, &id);
     }
     if (error < 0)
-        move(cancel, CLI_CANCEL_FAILED, 0, "a second connection could not be opened");
+        cancel_move(cancel, CLI_CANCEL_FAILED, 0, "a second connection could not be opened");
     else
-        move(cancel, CLI_CANCEL_SENT, id, NULL);
+        cancel_move(cancel, CLI_CANCEL_SENT, id, NULL);
 }
 
 void cli_cancel_close(struct cli_cancel *cancel) {

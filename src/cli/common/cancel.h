@@ -24,7 +24,7 @@ enum cli_cancel_state {
 };
 
 struct cli_cancel {
-    uint8_t state; /* enum cli_cancel_state, moved by move() in cancel.c */
+    uint8_t state; /* enum cli_cancel_state, moved by cancel_move() */
     quring_id id;  /* of the query of its own that is out */
     int64_t pid, started_us;
     quring_db *other; /* the second connection, once one is needed */

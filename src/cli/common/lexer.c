@@ -29,15 +29,15 @@ const char *cli_lexer_unfinished(const struct cli_lexer *lexer) {
     }
 }
 
-static bool is_space(unsigned char c) {
+static bool lexer_is_space(unsigned char c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-static bool is_digit(unsigned char c) {
+static bool lexer_is_digit(unsigned char c) {
     return c >= '0' && c <= '9';
 }
 
-static bool is_word_start(unsigned char c) {
+static bool lexer_is_word_start(unsigned char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c >= 0x80;
 }
 
@@ -92,7 +92,7 @@ static unsigned found_punctuation(unsigned char c) {
 static unsigned step_code(struct cli_lexer *lexer, unsigned char c, bool after_e) {
     unsigned found = 0;
     lexer->state = CLI_LEX_CODE;
-    if (is_space(c))
+    if (lexer_is_space(c))
         return 0;
     if (c == '-' || c == '/') { /* perhaps a comment, which does not part the pieces of a string */
         lexer->state = c == '-' ? CLI_LEX_DASH : CLI_LEX_SLASH;
@@ -100,11 +100,11 @@ static unsigned step_code(struct cli_lexer *lexer, unsigned char c, bool after_e
     }
     if (c == '\'' || c == '"' || (lexer->sqlite && (c == '`' || c == '['))) {
         found = begin_quoted(lexer, c, after_e);
-    } else if (is_word_start(c)) {
+    } else if (lexer_is_word_start(c)) {
         lexer->state = CLI_LEX_WORD;
         lexer->word_size = 0;
         word_put(lexer, c);
-    } else if (is_digit(c)) {
+    } else if (lexer_is_digit(c)) {
         lexer->state = CLI_LEX_NUMBER;
         found = CLI_LEX_FOUND_TOKEN;
     } else if (c == '$') {
@@ -118,7 +118,7 @@ static unsigned step_code(struct cli_lexer *lexer, unsigned char c, bool after_e
 }
 
 static unsigned step_word(struct cli_lexer *lexer, unsigned char c) {
-    if (is_word_start(c) || is_digit(c) || c == '$') {
+    if (lexer_is_word_start(c) || lexer_is_digit(c) || c == '$') {
         word_put(lexer, c);
         return 0;
     }
@@ -126,7 +126,7 @@ static unsigned step_word(struct cli_lexer *lexer, unsigned char c) {
 }
 
 static unsigned step_number(struct cli_lexer *lexer, unsigned char c) {
-    if (is_word_start(c) || is_digit(c) || c == '.')
+    if (lexer_is_word_start(c) || lexer_is_digit(c) || c == '.')
         return CLI_LEX_FOUND_TOKEN;
     return step_code(lexer, c, false);
 }
@@ -148,12 +148,12 @@ static unsigned step_comment_start(struct cli_lexer *lexer, unsigned char c) {
 }
 
 static unsigned step_dollar(struct cli_lexer *lexer, unsigned char c) {
-    if (is_digit(c)) {
+    if (lexer_is_digit(c)) {
         lexer->state = CLI_LEX_PARAM;
         lexer->param = 0;
         return cli_lexer_step(lexer, c);
     }
-    if (lexer->sqlite || (c != '$' && !is_word_start(c)))
+    if (lexer->sqlite || (c != '$' && !lexer_is_word_start(c)))
         return step_code(lexer, c, false);
     lexer->state = CLI_LEX_DOLLAR_TAG;
     lexer->tag_hash = HASH_START;
@@ -162,7 +162,7 @@ static unsigned step_dollar(struct cli_lexer *lexer, unsigned char c) {
 }
 
 static unsigned step_param(struct cli_lexer *lexer, unsigned char c) {
-    if (!is_digit(c))
+    if (!lexer_is_digit(c))
         return step_code(lexer, c, false);
     if (lexer->param <= 1000000) /* far over what a statement may have, and no overflow */
         lexer->param = lexer->param * 10 + (c - '0');
@@ -172,7 +172,7 @@ static unsigned step_param(struct cli_lexer *lexer, unsigned char c) {
 }
 
 static unsigned step_dollar_tag(struct cli_lexer *lexer, unsigned char c) {
-    if (is_word_start(c) || is_digit(c)) {
+    if (lexer_is_word_start(c) || lexer_is_digit(c)) {
         lexer->tag_hash = hash_put(lexer->tag_hash, c);
         lexer->tag_size++;
         return CLI_LEX_FOUND_TOKEN;
@@ -191,7 +191,7 @@ static void step_dollar_string(struct cli_lexer *lexer, unsigned char c) {
         lexer->tag_open = true; /* what ended one tag in vain may begin another */
         lexer->end_hash = HASH_START;
         lexer->end_size = 0;
-    } else if (is_word_start(c) || is_digit(c)) {
+    } else if (lexer_is_word_start(c) || lexer_is_digit(c)) {
         lexer->end_hash = hash_put(lexer->end_hash, c);
         lexer->end_size++;
     } else {

@@ -20,7 +20,7 @@ void cli_error_wipes_line(bool wipes) {
 }
 
 /* Formats first and escapes afterwards: what is put in may come from a server. */
-__attribute__((format(printf, 2, 0))) static void say(const char *prefix, const char *format, va_list args) {
+__attribute__((format(printf, 2, 0))) static void options_say(const char *prefix, const char *format, va_list args) {
     struct cli_out message, line;
 
     cli_out_init(&message, CLI_OUT_MEMORY);
@@ -42,14 +42,14 @@ __attribute__((format(printf, 2, 0))) static void say(const char *prefix, const 
 void cli_say(const char *prefix, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    say(prefix, format, args);
+    options_say(prefix, format, args);
     va_end(args);
 }
 
 void cli_error(const char *format, ...) {
     va_list args;
     va_start(args, format);
-    say("quring: ", format, args);
+    options_say("quring: ", format, args);
     va_end(args);
 }
 
@@ -61,7 +61,7 @@ int cli_wrong(const char *command, const char *format, ...) {
     cli_out_format(&prefix, "quring %s: ", command);
     cli_out_char(&prefix, '\0');
     va_start(args, format);
-    say(prefix.data ? prefix.data : "quring: ", format, args);
+    options_say(prefix.data ? prefix.data : "quring: ", format, args);
     va_end(args);
     cli_out_free(&prefix);
     return CLI_EXIT_USAGE;

@@ -21,20 +21,20 @@ void cli_out_free(struct cli_out *out) {
     *out = (struct cli_out){.fd = CLI_OUT_MEMORY};
 }
 
-static bool is_stopped(const struct cli_out *out) {
+static bool out_is_stopped(const struct cli_out *out) {
     return out->stopped && out->stopped();
 }
 
 /* Before a write that makes room for more: what fits the buffer is written all the same, by cli_out_flush(). */
-static void check_stopped(struct cli_out *out) {
-    if (is_stopped(out) && !out->error)
+static void out_check_stopped(struct cli_out *out) {
+    if (out_is_stopped(out) && !out->error)
         out->error = EINTR;
 }
 
 static void out_write(struct cli_out *out, const char *bytes, size_t size) {
     while (size > 0 && !out->error) {
         ssize_t written = write(out->fd, bytes, size);
-        if (written < 0 && (errno != EINTR || is_stopped(out)))
+        if (written < 0 && (errno != EINTR || out_is_stopped(out)))
             out->error = errno;
         if (written > 0) {
             bytes += written;
@@ -58,7 +58,7 @@ static bool out_reserve(struct cli_out *out, size_t size) {
     if (size <= out->capacity - out->size)
         return true;
     if (out->fd != CLI_OUT_MEMORY && out->size > 0) {
-        check_stopped(out);
+        out_check_stopped(out);
         cli_out_flush(out);
         return out_reserve(out, size);
     }
@@ -77,7 +77,7 @@ static bool out_reserve(struct cli_out *out, size_t size) {
 
 void cli_out_bytes(struct cli_out *out, const char *bytes, size_t size) {
     if (size > CLI_OUT_BUFFER_BYTES && out->fd != CLI_OUT_MEMORY) { /* a copy would gain nothing */
-        check_stopped(out);
+        out_check_stopped(out);
         cli_out_flush(out);
         out_write(out, bytes, size);
     } else if (size > 0 && out_reserve(out, size)) {

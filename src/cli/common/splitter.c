@@ -31,7 +31,7 @@ void cli_splitter_free(struct cli_splitter *s) {
 
 /* ---- Input ------------------------------------------------------------------------------------------------------ */
 
-static void begin_statement(struct cli_splitter *s) {
+static void splitter_begin_statement(struct cli_splitter *s) {
     s->start = s->scan;
     s->text_line = s->line;
     s->first_line = 0;
@@ -42,7 +42,7 @@ static void begin_statement(struct cli_splitter *s) {
     cli_lexer_init(&s->lexer, s->lexer.sqlite);
 }
 
-static bool fail(struct cli_splitter *s, const char *error, uint64_t line) {
+static bool splitter_fail(struct cli_splitter *s, const char *error, uint64_t line) {
     if (!s->error) {
         s->error = error;
         s->line = line;
@@ -52,7 +52,7 @@ static bool fail(struct cli_splitter *s, const char *error, uint64_t line) {
 
 bool cli_splitter_feed(struct cli_splitter *s, const char *bytes, size_t size) {
     if (s->given)
-        begin_statement(s);
+        splitter_begin_statement(s);
     if (s->start > 0) {
         if (s->end > s->start)
             memmove(s->data, s->data + s->start, s->end - s->start);
@@ -61,13 +61,13 @@ bool cli_splitter_feed(struct cli_splitter *s, const char *bytes, size_t size) {
         s->start = 0;
     }
     if (size > s->limit_bytes || s->end > s->limit_bytes - size)
-        return fail(s, "this statement is too large", s->first_line ? s->first_line : s->line);
+        return splitter_fail(s, "this statement is too large", s->first_line ? s->first_line : s->line);
     size_t needed = s->end + size + 1; /* room for a NUL */
     if (needed > s->capacity) {
         size_t capacity = needed > 2 * s->capacity ? needed : 2 * s->capacity;
         char *data = realloc(s->data, capacity);
         if (!data)
-            return fail(s, "memory ran out", s->line);
+            return splitter_fail(s, "memory ran out", s->line);
         s->data = data;
         s->capacity = capacity;
     }
@@ -81,7 +81,7 @@ void cli_splitter_end(struct cli_splitter *s) {
 }
 
 /* A byte order mark is no SQL. False: too little came to tell. */
-static bool skip_mark(struct cli_splitter *s) {
+static bool splitter_skip_mark(struct cli_splitter *s) {
     static const char mark[] = "\xef\xbb\xbf";
     size_t size = s->end < 3 ? s->end : 3;
     if (size > 0 && memcmp(s->data, mark, size) == 0) {
@@ -104,7 +104,7 @@ uint64_t cli_statement_line(const struct cli_statement *statement, size_t at) {
 
 /* ---- Where a statement ends ------------------------------------------------------------------------------------- */
 
-static uint8_t head_after(const struct cli_splitter *s) {
+static uint8_t splitter_head_after(const struct cli_splitter *s) {
     const struct cli_lexer *lexer = &s->lexer;
     switch ((enum head)s->head) {
     case HEAD_START:
@@ -131,7 +131,7 @@ static uint8_t head_after(const struct cli_splitter *s) {
     }
 }
 
-static void on_word(struct cli_splitter *s) {
+static void splitter_on_word(struct cli_splitter *s) {
     const struct cli_lexer *lexer = &s->lexer;
     if (s->head == HEAD_TRIGGER) {
         bool alone = s->body == BODY_AFTER_SEMICOLON && cli_lexer_word_is(lexer, "end");
@@ -145,11 +145,11 @@ static void on_word(struct cli_splitter *s) {
             s->nesting--;
         s->body = cli_lexer_word_is(lexer, "begin") ? BODY_BEGIN_SEEN : BODY_NONE;
     } else {
-        s->head = head_after(s);
+        s->head = splitter_head_after(s);
     }
 }
 
-static void on_token(struct cli_splitter *s, unsigned found) {
+static void splitter_on_token(struct cli_splitter *s, unsigned found) {
     if (s->head < HEAD_TRIGGER)
         s->head = HEAD_OTHER;
     s->body = BODY_NONE;
@@ -162,7 +162,7 @@ static void on_token(struct cli_splitter *s, unsigned found) {
 }
 
 /* Whether this ';' ends the statement. */
-static bool on_semicolon(struct cli_splitter *s) {
+static bool splitter_on_semicolon(struct cli_splitter *s) {
     if (s->head == HEAD_TRIGGER) {
         if (s->body == BODY_AFTER_END)
             return true;
@@ -176,12 +176,12 @@ static bool on_semicolon(struct cli_splitter *s) {
 /* ---- Statements ------------------------------------------------------------------------------------------------- */
 
 /* The body of PREPARE or of a routine is only stored: its $1 is for EXECUTE, or is the routine's first argument. */
-static bool holds_own_params(const struct cli_splitter *s) {
+static bool splitter_holds_own_params(const struct cli_splitter *s) {
     return s->head == HEAD_PREPARE || s->head == HEAD_ROUTINE;
 }
 
 /* data[start..end) without white space at its end, NUL-terminated. False: there is no word in it. */
-static bool give(struct cli_splitter *s, size_t end, struct cli_statement *statement) {
+static bool splitter_give(struct cli_splitter *s, size_t end, struct cli_statement *statement) {
     if (s->first_line == 0)
         return false;
     while (end > s->start && strchr(" \t\n\v\f\r", s->data[end - 1]))
@@ -193,17 +193,17 @@ static bool give(struct cli_splitter *s, size_t end, struct cli_statement *state
         .size = end - s->start,
         .line = s->first_line,
         .text_line = s->text_line,
-        .param_max = holds_own_params(s) ? 0 : s->lexer.param_max,
+        .param_max = splitter_holds_own_params(s) ? 0 : s->lexer.param_max,
     };
     return true;
 }
 
 /* A line that begins with a backslash; a backslash at its end joins the next one to it. */
-static enum cli_split take_command(struct cli_splitter *s, struct cli_statement *statement) {
+static enum cli_split splitter_take_command(struct cli_splitter *s, struct cli_statement *statement) {
     for (; s->scan < s->end; s->scan++) {
         char c = s->data[s->scan];
         if (c == 0)
-            return fail(s, "a NUL byte: this is no text in UTF-8", s->line), CLI_SPLIT_ERROR;
+            return splitter_fail(s, "a NUL byte: this is no text in UTF-8", s->line), CLI_SPLIT_ERROR;
         if (c != '\n')
             continue;
         s->line++;
@@ -214,37 +214,37 @@ static enum cli_split take_command(struct cli_splitter *s, struct cli_statement 
             memset(s->data + before, ' ', s->scan + 1 - before);
             continue;
         }
-        give(s, s->scan, statement);
+        splitter_give(s, s->scan, statement);
         s->scan++;
         return CLI_SPLIT_COMMAND;
     }
     if (!s->ended)
         return CLI_SPLIT_MORE;
-    give(s, s->end, statement);
+    splitter_give(s, s->end, statement);
     return CLI_SPLIT_COMMAND;
 }
 
-static enum cli_split finish(struct cli_splitter *s, struct cli_statement *statement) {
+static enum cli_split splitter_finish(struct cli_splitter *s, struct cli_statement *statement) {
     unsigned found = cli_lexer_step(&s->lexer, ' '); /* ends the last word */
     const char *unfinished = cli_lexer_unfinished(&s->lexer);
     if (unfinished)
-        return fail(s, unfinished, s->open_line), CLI_SPLIT_ERROR;
+        return splitter_fail(s, unfinished, s->open_line), CLI_SPLIT_ERROR;
     if ((found & (CLI_LEX_FOUND_WORD | CLI_LEX_FOUND_TOKEN)) && s->first_line == 0)
         s->first_line = s->line;
-    return give(s, s->end, statement) ? CLI_SPLIT_STATEMENT : CLI_SPLIT_END;
+    return splitter_give(s, s->end, statement) ? CLI_SPLIT_STATEMENT : CLI_SPLIT_END;
 }
 
 /* Takes note of a byte's meaning. True when it is the ';' that ends the statement. */
-static bool note(struct cli_splitter *s, unsigned found) {
+static bool splitter_note(struct cli_splitter *s, unsigned found) {
     if (found & CLI_LEX_FOUND_WORD)
-        on_word(s);
+        splitter_on_word(s);
     if (found & CLI_LEX_FOUND_TOKEN)
-        on_token(s, found);
-    return (found & CLI_LEX_FOUND_SEMICOLON) && on_semicolon(s);
+        splitter_on_token(s, found);
+    return (found & CLI_LEX_FOUND_SEMICOLON) && splitter_on_semicolon(s);
 }
 
 /* Before the first word: what may be dropped is, so that a long run of comments takes no memory. */
-static void drop_leading(struct cli_splitter *s) {
+static void splitter_drop_leading(struct cli_splitter *s) {
     uint8_t state = s->lexer.state;
     if (state == CLI_LEX_BLOCK_COMMENT)
         s->keep_comment = true;
@@ -256,18 +256,18 @@ static void drop_leading(struct cli_splitter *s) {
 
 enum cli_split cli_splitter_next(struct cli_splitter *s, struct cli_statement *statement) {
     if (s->given)
-        begin_statement(s);
+        splitter_begin_statement(s);
     if (s->error)
         return CLI_SPLIT_ERROR;
-    if (!s->began && !skip_mark(s))
+    if (!s->began && !splitter_skip_mark(s))
         return CLI_SPLIT_MORE;
     if (s->in_command)
-        return take_command(s, statement);
+        return splitter_take_command(s, statement);
 
     while (s->scan < s->end) {
         unsigned char c = (unsigned char)s->data[s->scan];
         if (c == 0)
-            return fail(s, "a NUL byte: this is no text in UTF-8", s->line), CLI_SPLIT_ERROR;
+            return splitter_fail(s, "a NUL byte: this is no text in UTF-8", s->line), CLI_SPLIT_ERROR;
         bool was_code = cli_lexer_in_code(&s->lexer), was_plain = s->lexer.state == CLI_LEX_CODE;
         unsigned found = cli_lexer_step(&s->lexer, c);
         if (was_code && !cli_lexer_in_code(&s->lexer))
@@ -276,20 +276,20 @@ enum cli_split cli_splitter_next(struct cli_splitter *s, struct cli_statement *s
             s->start = s->scan;
             s->text_line = s->first_line = s->line;
             s->in_command = true;
-            return take_command(s, statement);
+            return splitter_take_command(s, statement);
         }
         if (s->first_line == 0 && ((found & ~(unsigned)CLI_LEX_FOUND_SEMICOLON) || s->lexer.state == CLI_LEX_WORD))
             s->first_line = s->line;
-        bool ends = note(s, found);
+        bool ends = splitter_note(s, found);
         s->scan++;
         s->line += c == '\n';
         if (ends) {
-            if (give(s, s->scan - 1, statement))
+            if (splitter_give(s, s->scan - 1, statement))
                 return CLI_SPLIT_STATEMENT;
-            begin_statement(s);
+            splitter_begin_statement(s);
         } else if (s->first_line == 0) {
-            drop_leading(s);
+            splitter_drop_leading(s);
         }
     }
-    return s->ended ? finish(s, statement) : CLI_SPLIT_MORE;
+    return s->ended ? splitter_finish(s, statement) : CLI_SPLIT_MORE;
 }

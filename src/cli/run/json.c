@@ -21,11 +21,11 @@ struct scan {
     const char *at, *end;
 };
 
-static bool is_digit(const struct scan *s) {
+static bool scan_is_digit(const struct scan *s) {
     return s->at < s->end && *s->at >= '0' && *s->at <= '9';
 }
 
-static bool accept(struct scan *s, char c) {
+static bool scan_accept(struct scan *s, char c) {
     if (s->at == s->end || *s->at != c)
         return false;
     s->at++;
@@ -33,22 +33,22 @@ static bool accept(struct scan *s, char c) {
 }
 
 static bool scan_digits(struct scan *s) {
-    if (!is_digit(s))
+    if (!scan_is_digit(s))
         return false;
-    while (is_digit(s))
+    while (scan_is_digit(s))
         s->at++;
     return true;
 }
 
 static bool scan_number(struct scan *s) {
-    accept(s, '-');
-    if (!accept(s, '0') && !scan_digits(s))
+    scan_accept(s, '-');
+    if (!scan_accept(s, '0') && !scan_digits(s))
         return false;
-    if (accept(s, '.') && !scan_digits(s))
+    if (scan_accept(s, '.') && !scan_digits(s))
         return false;
-    if (accept(s, 'e') || accept(s, 'E')) {
-        if (!accept(s, '+'))
-            accept(s, '-');
+    if (scan_accept(s, 'e') || scan_accept(s, 'E')) {
+        if (!scan_accept(s, '+'))
+            scan_accept(s, '-');
         return scan_digits(s);
     }
     return true;
@@ -67,7 +67,7 @@ static bool scan_escape(struct scan *s) {
 }
 
 static bool scan_string(struct scan *s) {
-    if (!accept(s, '"'))
+    if (!scan_accept(s, '"'))
         return false;
     while (s->at < s->end && *s->at != '"') {
         uint32_t c;
@@ -78,7 +78,7 @@ static bool scan_string(struct scan *s) {
         if (c == '\\' && !scan_escape(s))
             return false;
     }
-    return accept(s, '"');
+    return scan_accept(s, '"');
 }
 
 static bool scan_word(struct scan *s, const char *word) {
@@ -117,16 +117,16 @@ enum { NESTING_MAX = 512 }; /* what is nested deeper is printed as a string: mos
 static bool scan_down(struct scan *s, char *closers, size_t *depth) {
     for (;;) {
         scan_space(s);
-        bool object = accept(s, '{');
-        if (!object && !accept(s, '['))
+        bool object = scan_accept(s, '{');
+        if (!object && !scan_accept(s, '['))
             return scan_scalar(s);
         if (*depth == NESTING_MAX)
             return false;
         scan_space(s);
-        if (accept(s, object ? '}' : ']'))
+        if (scan_accept(s, object ? '}' : ']'))
             return true;
         closers[(*depth)++] = object ? '}' : ']';
-        if (object && (!scan_string(s) || (scan_space(s), !accept(s, ':'))))
+        if (object && (!scan_string(s) || (scan_space(s), !scan_accept(s, ':'))))
             return false;
     }
 }
@@ -140,16 +140,16 @@ bool cli_json_is_value(const char *text, size_t size) {
         if (!scan_down(&s, closers, &depth))
             return false;
         scan_space(&s);
-        while (depth > 0 && accept(&s, closers[depth - 1])) {
+        while (depth > 0 && scan_accept(&s, closers[depth - 1])) {
             depth--;
             scan_space(&s);
         }
         if (depth == 0)
             return s.at == s.end;
-        if (!accept(&s, ','))
+        if (!scan_accept(&s, ','))
             return false;
         scan_space(&s);
-    } while (closers[depth - 1] == ']' || (scan_string(&s) && (scan_space(&s), accept(&s, ':'))));
+    } while (closers[depth - 1] == ']' || (scan_string(&s) && (scan_space(&s), scan_accept(&s, ':'))));
     return false;
 }
 

@@ -136,7 +136,7 @@ static void result_cell(const void *arg, uint64_t row, uint32_t column, struct c
     }
 }
 
-static void print_tag(struct run *run, const quring_result *result) {
+static void run_print_tag(struct run *run, const quring_result *result) {
     const char *command = quring_command(result);
     cli_text_safe(&run->out, command, strlen(command), 0);
     if (quring_affected_count(result) > 0 || strcmp(command, "INSERT") == 0 || strcmp(command, "UPDATE") == 0 ||
@@ -145,7 +145,7 @@ static void print_tag(struct run *run, const quring_result *result) {
     cli_out_char(&run->out, '\n');
 }
 
-static void print_result(struct run *run, const quring_result *result) {
+static void run_print_result(struct run *run, const quring_result *result) {
     char real[REAL_BYTES];
     struct cli_rows rows = {
         .source = &(struct source){.result = result, .real = real},
@@ -160,7 +160,7 @@ static void print_result(struct run *run, const quring_result *result) {
         if (has_rows)
             cli_print_table(&run->out, &rows, run->style);
         if (!has_rows || quring_affected_count(result) > 0)
-            print_tag(run, result);
+            run_print_tag(run, result);
         break;
     case CLI_FORMAT_CSV:
         if (has_rows && run->printed)
@@ -178,7 +178,7 @@ static void print_result(struct run *run, const quring_result *result) {
 
 /* ---- Statements -------------------------------------------------------------------------------------------------- */
 
-static const char *where(struct run *run, uint64_t line) {
+static const char *run_where(struct run *run, uint64_t line) {
     bool named = run->file && run->input != STDIN_FILENO;
     if (named)
         snprintf(run->where, sizeof run->where, "%.200s:%" PRIu64, run->file, line);
@@ -187,32 +187,32 @@ static const char *where(struct run *run, uint64_t line) {
     return run->where;
 }
 
-static int stopped(struct run *run, const struct cli_statement *statement, bool sent) {
+static int run_say_stopped(struct run *run, const struct cli_statement *statement, bool sent) {
     const char *why = run->client.cancel.why;
     if (!sent)
-        cli_error("%s: stopped; this statement was not sent", where(run, statement->line));
+        cli_error("%s: stopped; this statement was not sent", run_where(run, statement->line));
     else
-        cli_error("%s: stopped; whether this statement took effect is not known%s%s", where(run, statement->line),
+        cli_error("%s: stopped; whether this statement took effect is not known%s%s", run_where(run, statement->line),
                   why ? ": the server may go on with it, since " : "", why ? why : "");
     return cli_stop_status();
 }
 
 /* What became of a statement, for all to see. */
-static int settle(struct run *run, const struct cli_statement *statement, const quring_done *done) {
+static int run_show_outcome(struct run *run, const struct cli_statement *statement, const quring_done *done) {
     if (quring_notice_count(done->result) > 0 || done->status != QURING_OK)
         cli_out_flush(&run->out); /* on a terminal, what came before stands before */
     cli_notices_show(done->result);
     if (done->status == QURING_OK) {
-        print_result(run, done->result);
+        run_print_result(run, done->result);
         return CLI_EXIT_OK;
     }
     if (done->status == QURING_CANCELLED)
-        return stopped(run, statement, done->sent);
-    cli_failure_show(where(run, cli_failure_line(done, statement)), done, statement);
+        return run_say_stopped(run, statement, done->sent);
+    cli_failure_show(run_where(run, cli_failure_line(done, statement)), done, statement);
     return cli_stop_wanted() && strcmp(done->error->sqlstate, "57014") == 0 ? cli_stop_status() : CLI_EXIT_FAILED;
 }
 
-static int execute(struct run *run, const struct cli_statement *statement) {
+static int run_execute(struct run *run, const struct cli_statement *statement) {
     quring_done done;
     quring_query query = {
         .db = run->client.db,
@@ -221,20 +221,21 @@ static int execute(struct run *run, const struct cli_statement *statement) {
         .param_count = statement->param_max,
     };
     if (statement->param_max > run->param_count) {
-        cli_error("%s: the statement uses $%" PRIu32 ", and %" PRIu32 " --param %s given", where(run, statement->line),
-                  statement->param_max, run->param_count, run->param_count == 1 ? "was" : "were");
+        cli_error("%s: the statement uses $%" PRIu32 ", and %" PRIu32 " --param %s given",
+                  run_where(run, statement->line), statement->param_max, run->param_count,
+                  run->param_count == 1 ? "was" : "were");
         return CLI_EXIT_FAILED;
     }
     if (!run->sqlite && run->client.cancel.state == CLI_CANCEL_OFF)
         cli_cancel_ask(&run->client.cancel, run->client.engine, run->client.db);
     int error = cli_client_query(&run->client, &query, &done);
     if (error == QURING_ESHUTDOWN && cli_stop_wanted())
-        return stopped(run, statement, false);
+        return run_say_stopped(run, statement, false);
     if (error < 0) {
-        cli_refusal_show(where(run, statement->line), run->client.engine, error, statement);
+        cli_refusal_show(run_where(run, statement->line), run->client.engine, error, statement);
         return CLI_EXIT_FAILED;
     }
-    int status = settle(run, statement, &done);
+    int status = run_show_outcome(run, statement, &done);
     quring_release(run->client.engine, done.id);
     if (run->out.error)
         return run->out.error == EINTR ? cli_stop_status() : CLI_EXIT_FAILED;
@@ -242,7 +243,7 @@ static int execute(struct run *run, const struct cli_statement *statement) {
 }
 
 /* Returns CLI_EXIT_OK when there is something new to look at, be it the end. */
-static int read_more(struct run *run) {
+static int run_read_more(struct run *run) {
     char bytes[READ_BYTES];
     if (run->input < 0) {
         cli_splitter_end(&run->splitter);
@@ -272,17 +273,17 @@ static int run_all(struct run *run) {
     while (status == CLI_EXIT_OK) {
         switch (cli_splitter_next(&run->splitter, &statement)) {
         case CLI_SPLIT_MORE:
-            status = read_more(run);
+            status = run_read_more(run);
             break;
         case CLI_SPLIT_STATEMENT:
-            status = execute(run, &statement);
+            status = run_execute(run, &statement);
             break;
         case CLI_SPLIT_COMMAND:
             cli_error("%s: %.*s: backslash commands are psql's own; quring run takes SQL only",
-                      where(run, statement.line), (int)strcspn(statement.text, " \t"), statement.text);
+                      run_where(run, statement.line), (int)strcspn(statement.text, " \t"), statement.text);
             return CLI_EXIT_FAILED;
         case CLI_SPLIT_ERROR:
-            cli_error("%s: %s", where(run, run->splitter.line), run->splitter.error);
+            cli_error("%s: %s", run_where(run, run->splitter.line), run->splitter.error);
             return CLI_EXIT_FAILED;
         case CLI_SPLIT_END:
             return CLI_EXIT_OK;
@@ -292,7 +293,7 @@ static int run_all(struct run *run) {
 }
 
 /* With -c all is known before anything runs: too few values, or some that no statement takes, are a mistake. */
-static int check_params(struct run *run) {
+static int run_check_params(struct run *run) {
     struct cli_splitter splitter;
     struct cli_statement statement;
     uint32_t used = 0;
@@ -321,7 +322,7 @@ static int check_params(struct run *run) {
 
 enum { OPTION_PARAM = 256, OPTION_FORMAT };
 
-static int take_option(struct run *run, int option, int *format) {
+static int run_take_option(struct run *run, int option, int *format) {
     static const char *const formats[] = {"table", "csv", "json", NULL};
     switch (option) {
     case 'c':
@@ -346,7 +347,7 @@ static int take_option(struct run *run, int option, int *format) {
 }
 
 /* Returns -1 when all is done already. */
-static int parse(struct run *run, int argc, char **argv, const char **url) {
+static int run_parse(struct run *run, int argc, char **argv, const char **url) {
     static const struct option table[] = {
         {"command", required_argument, NULL, 'c'},
         {"file", required_argument, NULL, 'f'},
@@ -357,7 +358,7 @@ static int parse(struct run *run, int argc, char **argv, const char **url) {
     };
     int format = -1, option, status = CLI_EXIT_OK;
     while (status == CLI_EXIT_OK && (option = cli_option_next(argc, argv, ":c:f:h", table)) != -1)
-        status = take_option(run, option, &format);
+        status = run_take_option(run, option, &format);
     if (status != CLI_EXIT_OK)
         return status;
     if (optind == argc)
@@ -373,7 +374,7 @@ static int parse(struct run *run, int argc, char **argv, const char **url) {
     return CLI_EXIT_OK;
 }
 
-static int open_input(struct run *run) {
+static int run_open_input(struct run *run) {
     run->input = run->command ? -1 : STDIN_FILENO;
     if (run->file && strcmp(run->file, "-") != 0) {
         run->input = open(run->file, O_RDONLY | O_CLOEXEC);
@@ -398,7 +399,7 @@ static int run_on(struct run *run, const char *url) {
         .result_bytes = (uint64_t)1 << 34, /* rows are held until they are printed: as much as the memory takes */
         .message_bytes = 0x3fffffff,
     };
-    int status = open_input(run);
+    int status = run_open_input(run);
     if (status != CLI_EXIT_OK)
         return status;
     cli_stop_catch();
@@ -409,7 +410,7 @@ static int run_on(struct run *run, const char *url) {
     cli_splitter_init(&run->splitter, run->sqlite, 0);
     if (run->command) {
         cli_splitter_feed(&run->splitter, run->command, strlen(run->command));
-        status = check_params(run);
+        status = run_check_params(run);
     }
     if (status == CLI_EXIT_OK)
         status = run_all(run);
@@ -427,7 +428,7 @@ int cli_run(int argc, char **argv) {
     run.out.stopped = cli_stop_wanted;
     run.params = calloc((size_t)argc, sizeof *run.params); /* there are fewer --param than words */
     if (run.params) {
-        status = parse(&run, argc, argv, &url);
+        status = run_parse(&run, argc, argv, &url);
         if (status == CLI_EXIT_OK)
             status = run_on(&run, url);
     } else {

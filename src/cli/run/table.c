@@ -12,7 +12,7 @@ struct column {
     bool right; /* all of its values are numbers */
 };
 
-static struct cli_cell get(const struct cli_rows *rows, uint64_t row, uint32_t column) {
+static struct cli_cell table_get_cell(const struct cli_rows *rows, uint64_t row, uint32_t column) {
     struct cli_cell cell = {.kind = CLI_CELL_NULL};
     rows->cell(rows->source, row, column, &cell);
     if (cell.kind == CLI_CELL_NULL)
@@ -20,12 +20,12 @@ static struct cli_cell get(const struct cli_rows *rows, uint64_t row, uint32_t c
     return cell;
 }
 
-static struct column measure(const struct cli_rows *rows, uint32_t column) {
+static struct column table_measure(const struct cli_rows *rows, uint32_t column) {
     const char *name = rows->name(rows->source, column);
     struct column c = {.width = cli_text_safe(NULL, name, strlen(name), 0)};
     bool texts = false;
     for (uint64_t row = 0; row < rows->row_count; row++) {
-        struct cli_cell cell = get(rows, row, column);
+        struct cli_cell cell = table_get_cell(rows, row, column);
         size_t width = cli_text_safe(NULL, cell.text, cell.size, 0);
         if (width > c.width)
             c.width = width;
@@ -36,7 +36,7 @@ static struct column measure(const struct cli_rows *rows, uint32_t column) {
     return c;
 }
 
-static void put_cell(struct cli_out *out, const struct cli_cell *cell, struct column c, bool last, bool color) {
+static void table_put_cell(struct cli_out *out, const struct cli_cell *cell, struct column c, bool last, bool color) {
     size_t width = c.right || !last ? cli_text_safe(NULL, cell->text, cell->size, 0) : c.width;
     bool dim = color && cell->kind == CLI_CELL_NULL;
     if (c.right)
@@ -50,12 +50,13 @@ static void put_cell(struct cli_out *out, const struct cli_cell *cell, struct co
         cli_out_repeat(out, " ", c.width - width);
 }
 
-static void put_header(struct cli_out *out, const struct cli_rows *rows, const struct column *columns, bool utf8) {
+static void table_put_header(struct cli_out *out, const struct cli_rows *rows, const struct column *columns,
+                             bool utf8) {
     for (uint32_t i = 0; i < rows->column_count; i++) {
         const char *name = rows->name(rows->source, i);
         struct cli_cell cell = {.kind = CLI_CELL_TEXT, .text = name, .size = strlen(name)};
         cli_out_text(out, i == 0 ? " " : utf8 ? " │ " : " | ");
-        put_cell(out, &cell, columns[i], i + 1 == rows->column_count, false);
+        table_put_cell(out, &cell, columns[i], i + 1 == rows->column_count, false);
     }
     cli_out_char(out, '\n');
     for (uint32_t i = 0; i < rows->column_count; i++) {
@@ -73,13 +74,13 @@ void cli_print_table(struct cli_out *out, const struct cli_rows *rows, struct cl
         return;
     }
     for (uint32_t i = 0; i < rows->column_count; i++)
-        columns[i] = measure(rows, i);
-    put_header(out, rows, columns, style.utf8);
+        columns[i] = table_measure(rows, i);
+    table_put_header(out, rows, columns, style.utf8);
     for (uint64_t row = 0; row < rows->row_count && !out->error; row++) {
         for (uint32_t i = 0; i < rows->column_count; i++) {
-            struct cli_cell cell = get(rows, row, i);
+            struct cli_cell cell = table_get_cell(rows, row, i);
             cli_out_text(out, i == 0 ? " " : style.utf8 ? " │ " : " | ");
-            put_cell(out, &cell, columns[i], i + 1 == rows->column_count, style.color);
+            table_put_cell(out, &cell, columns[i], i + 1 == rows->column_count, style.color);
         }
         cli_out_char(out, '\n');
     }
