@@ -82,14 +82,14 @@ static void put_word(struct buf *out, char *word) {
         return;
     }
     char *text = word + 2;
-    for (char *at = text; (at = strchr(at, '_'));)
-        *at = ' ';
     switch (word[0]) {
     case 'E':
     case 'F':
         put_error(out, word[0], text);
         break;
     case 'C':
+        for (char *at = text; (at = strchr(at, '_'));)
+            *at = ' ';
         reply_tag(out, text);
         break;
     case 'Z':

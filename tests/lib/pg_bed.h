@@ -76,7 +76,7 @@ struct pg_bed_server *pg_bed_server_of(struct pg_bed *bed, const struct pg_conn 
 
 /*
  * It says these messages, and the connection hears them. A word is a run of letters as in reply_script(), or one letter
- * and its text, where _ is a blank: E:40001 (an error of that SQLSTATE), F:57P01 (FATAL), C:INSERT_0_1 (a tag), Z:T
+ * and its text: E:40001 (an error of that SQLSTATE), F:57P01 (FATAL), C:INSERT_0_1 (a tag, where _ is a blank), Z:T
  * (a transaction's status), t:0 (so many parameters), S:TimeZone=UTC, N:9 (a notice of so many bytes), D:9 (a row of
  * two values, the first of so many bytes).
  */
