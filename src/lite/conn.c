@@ -21,6 +21,7 @@ static const char *const control_sql[LITE_CONTROL_COUNT] = {
 };
 
 bool lite_conn_init(struct lite_conn *conn, const struct lite_config *config, enum lite_role role) {
+    PRE(config->closing && config->statement_count > 0);
     *conn = (struct lite_conn){.config = config, .role = role};
     conn->watch.closing = config->closing;
     conn->watch.step_count = WATCH_STEPS;
@@ -49,6 +50,7 @@ static uint32_t error_position(struct lite_conn *conn, const struct quring_state
 }
 
 void lite_conn_error(struct lite_conn *conn, int code, const struct quring_statement *text, struct query_error *error) {
+    PRE(code != SQLITE_OK);
     if (!conn->handle) {
         lite_error_set(error, code, sqlite3_errstr(code), NULL, 0);
         return;
@@ -70,6 +72,7 @@ void lite_conn_error(struct lite_conn *conn, int code, const struct quring_state
 /* ---- Opening ---- */
 
 int lite_execute(sqlite3 *handle, const char *sql) {
+    PRE(handle);
     return sqlite3_exec(handle, sql, NULL, NULL, NULL);
 }
 
@@ -213,11 +216,13 @@ void lite_conn_close(struct lite_conn *conn) {
 }
 
 bool lite_conn_file_is_gone(struct lite_conn *conn) {
+    PRE(conn->handle && conn->config->path);
     int moved = 0;
     return sqlite3_file_control(conn->handle, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved;
 }
 
 int lite_conn_control(struct lite_conn *conn, enum lite_control control) {
+    PRE(conn->control[control]);
     sqlite3_step(conn->control[control]);
     return sqlite3_reset(conn->control[control]);
 }

@@ -42,6 +42,7 @@ static const struct setting limits[] = {
 };
 
 int lite_harden(sqlite3 *handle, enum lite_role role) {
+    PRE(handle);
     sqlite3_extended_result_codes(handle, 1);
     for (size_t i = 0; i < sizeof switches / sizeof *switches; i++) {
         int code = sqlite3_db_config(handle, switches[i].option, switches[i].value, NULL);

@@ -40,6 +40,7 @@ static void post_init(struct lite_post *post, struct lite_lane *lane, void (*run
 }
 
 bool lite_lane_init(struct lite_lane *lane, struct lite_db *db, enum lite_role role) {
+    PRE(db->base.options.depth > 0);
     *lane = (struct lite_lane){.db = db, .queue = role == LITE_READER ? &db->reads : &db->writes};
     for (int i = 0; i < 2; i++)
         post_init(&lane->reactor.jobs[i], lane, lite_lane_serve, lite_news_arrived);
@@ -59,6 +60,7 @@ bool lite_lane_init(struct lite_lane *lane, struct lite_db *db, enum lite_role r
 }
 
 void lite_lane_free(struct lite_lane *lane) {
+    PRE(lane->shared.phase == LANE_IDLE);
     free(lane->own.taken);
     lite_conn_free(&lane->conn);
 }
@@ -408,6 +410,7 @@ static void lane_work(struct lite_lane *lane) {
 void lite_lane_serve(struct job *job) {
     struct lite_post *post = base_container_of(job, struct lite_post, job);
     struct lite_lane *lane = post->lane;
+    PRE(lane->shared.phase == LANE_CALLED);
     lane_open_conn(lane);
     while (lane_take(lane)) { /* the end of the job reports too: so what came before it, only if there is more */
         report(lane);
@@ -419,6 +422,7 @@ void lite_lane_serve(struct job *job) {
 void lite_lane_shut(struct job *job) {
     struct lite_post *post = base_container_of(job, struct lite_post, job);
     struct lite_lane *lane = post->lane;
+    PRE(lane->shared.phase == LANE_IDLE);
     if (lane->conn.handle)
         lane_close_conn(lane);
     load_news(lane, post);

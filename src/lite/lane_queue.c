@@ -11,6 +11,7 @@ bool lane_queue_init(struct lane_queue *queue) {
 }
 
 void lane_queue_free(struct lane_queue *queue) {
+    PRE(queue->head == queue->tail);
     free(queue->ring);
     pthread_mutex_destroy(&queue->lock);
 }
@@ -46,6 +47,7 @@ bool lane_queue_put(struct lane_queue *queue, struct query *query) {
 }
 
 uint32_t lane_queue_take(struct lane_queue *queue, struct query **taken, uint32_t count) {
+    PRE(count > 0);
     uint32_t n = 0;
     if (base_unlikely(lane_queue_barred(queue)))
         return 0;

@@ -327,6 +327,7 @@ static void take_news(struct lite_post *post) {
 /* What a stuck lane gave back is in the queue again, or reads may begin again: the next advance() wakes another lane. */
 void lite_news_arrived(struct job *job) {
     struct lite_post *post = base_container_of(job, struct lite_post, job);
+    PRE(atomic_load_explicit(&post->in_use, memory_order_relaxed));
     take_news(post);
     db_due(&post->lane->db->base);
     atomic_store_explicit(&post->in_use, false, memory_order_release);
@@ -349,6 +350,7 @@ static void interrupt_again(struct timer *timer) {
 }
 
 static void lite_abandon(struct query *query, quring_status status) {
+    PRE(query->state == QUERY_RUNNING && status != QURING_OK);
     struct lite_db *lite = lite_of(query->queue->db);
     struct lane_queue *queue = lane_queue_of(lite, query);
     lane_queue_lock(queue);
@@ -404,6 +406,7 @@ static void drop_queue(struct lite_db *lite, struct lane_queue *queue) {
 void lite_lane_is_shut(struct job *job) {
     struct lite_post *post = base_container_of(job, struct lite_post, job);
     struct lite_db *lite = post->lane->db;
+    PRE(lite->state == LITE_CLOSING && lite->open_lane_count > 0);
     take_news(post);
     lite->open_lane_count--;
     if (lite->open_lane_count == 1 && lite->lane_count > 1)
@@ -418,6 +421,7 @@ void lite_lane_is_shut(struct job *job) {
 }
 
 static void lite_destroy(struct quring_db *db) {
+    PRE(db->closed);
     lite_free(lite_of(db));
 }
 

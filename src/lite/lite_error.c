@@ -122,6 +122,7 @@ static const char *state_of_message(const char *message) {
 }
 
 const char *lite_sqlstate(int code, const char *message) {
+    PRE(code != SQLITE_OK && message);
     const char *sqlstate = state_of_code(code);
     if (!sqlstate)
         sqlstate = state_of_code(code & 0xff);

@@ -143,5 +143,6 @@ static int authorize(void *argument, int action, const char *first, const char *
 }
 
 int lite_rules_install(struct lite_conn *conn) {
+    PRE(conn->handle);
     return sqlite3_set_authorizer(conn->handle, authorize, conn);
 }

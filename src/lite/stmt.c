@@ -165,6 +165,7 @@ static struct columns *describe(sqlite3_stmt *handle, uint32_t count) {
 }
 
 bool lite_stmt_refresh_columns(struct lite_stmt *stmt) {
+    PRE(stmt->handle);
     uint32_t count = (uint32_t)sqlite3_column_count(stmt->handle);
     struct columns *columns = count ? describe(stmt->handle, count) : NULL;
     if (count && !columns)

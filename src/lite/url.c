@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lite/url.h"
 
+#include "base/assert.h"
 #include "quring/quring.h"
 
 #include <errno.h>
@@ -120,6 +121,7 @@ static int parse_parameters(const char *at, struct lite_url *parsed, const struc
 }
 
 char *lite_url_immutable(const char *path) {
+    PRE(*path == '/');
     static const char scheme_text[] = "file:", parameter[] = "?immutable=1";
     char *uri = malloc(sizeof scheme_text + 3 * strlen(path) + sizeof parameter);
     if (!uri)
@@ -173,6 +175,7 @@ static int parse_path(const char *at, size_t length, struct lite_url *parsed, co
 }
 
 int lite_url_parse(const char *url, struct lite_url *parsed, char *message, size_t message_bytes) {
+    PRE(message_bytes > 0);
     struct complaint why = {message, message_bytes};
     *parsed = (struct lite_url){.mode = LITE_READ_WRITE};
     const char *at = url + sizeof scheme - 1;

@@ -48,6 +48,7 @@ static int mode_after(sqlite3 *handle, const char *pragma, bool *is_wal) {
 }
 
 int lite_wal_look(struct lite_conn *conn) {
+    PRE(conn->handle && conn->config->path);
     bool is_wal;
     int code = mode_after(conn->handle, "pragma journal_mode", &is_wal);
     if (code != SQLITE_OK)
@@ -104,6 +105,7 @@ static bool is_empty(const char *path) {
 }
 
 void lite_wal_enter(struct lite_conn *conn) {
+    PRE(conn->wal == LITE_WAL_WANTED);
     if (lite_conn_in_transaction(conn) || is_empty(conn->config->path))
         return;
     if (conn->hold_reads)

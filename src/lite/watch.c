@@ -65,6 +65,7 @@ static int watch_busy(void *argument, int n) {
 }
 
 void lite_watch_install(struct lite_watch *watch, sqlite3 *handle) {
+    PRE(handle && watch->closing && watch->step_count > 0);
     sqlite3_progress_handler(handle, watch->step_count, watch_progress, watch);
     sqlite3_busy_handler(handle, watch_busy, watch);
 }
@@ -95,6 +96,7 @@ void lite_watch_end(struct lite_watch *watch, struct query *query, sqlite3 *hand
 }
 
 bool lite_conn_interrupt(struct lite_conn *conn, struct query *query) {
+    PRE(query);
     struct lite_watch *watch = &conn->watch;
     uintptr_t at_work = (uintptr_t)query;
     if ((atomic_load(&watch->at_work) & ~INTERRUPTED) != at_work)

@@ -166,6 +166,7 @@ static void run_exclusive(struct lite_lane *lane) {
 }
 
 void lite_lane_write(struct lite_lane *lane) {
+    PRE(lane->conn.handle && lane->conn.role != LITE_READER);
     while (lane->own.next < lane->own.taken_count) {
         if (lane->conn.role == LITE_EXCLUSIVE)
             run_exclusive(lane);

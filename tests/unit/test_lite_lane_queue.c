@@ -18,6 +18,9 @@ static void setup(void) {
 }
 
 static void teardown(void) {
+    struct query *rest;
+    while (lane_queue_take(&queue, &rest, 1))
+        lane_queue_let_go(&queue, 1);
     lane_queue_free(&queue);
 }
 
