@@ -33,8 +33,9 @@ static int main_print(const char *format, const char *text) {
 }
 
 /*
- * A standard descriptor that is closed would be given to the next file or socket that is opened, a database's perhaps.
- * What takes its place lets nothing be read, or written.
+ * The kernel gives the lowest free descriptor to whatever is opened next: with standard output closed, that could be a
+ * database file, and the tool would print into it. /dev/null is opened in the place of each that is closed, in the
+ * direction in which the tool never uses it, so that reading and writing fail as they would have.
  */
 static bool main_fill_descriptors(void) {
     for (int fd = 0; fd <= STDERR_FILENO; fd++)

@@ -20,7 +20,7 @@ static const char HELP[] =
     "Sets up an io_uring as an engine does, and tells what it got. Exit status: 0; 1 when no ring can\n"
     "be had, with the reason and the remedy; 2 for wrong usage.\n";
 
-/* IORING_FEAT_*, by bit. Names rather than <linux/io_uring.h>, which may be older than the kernel. */
+/* The names of IORING_FEAT_*, by bit. <linux/io_uring.h> has no names to print, and may be older than the kernel. */
 static const char *const FEATURES[] = {
     "SINGLE_MMAP", "NODROP",          "SUBMIT_STABLE",   "RW_CUR_POS",     "CUR_PERSONALITY", "FAST_POLL",
     "POLL_32BITS", "SQPOLL_NONFIXED", "EXT_ARG",         "NATIVE_WORKERS", "RSRC_TAGS",       "CQE_SKIP",
@@ -38,7 +38,7 @@ struct probe {
     quring_engine *engine;
 };
 
-/* The number after `key` in a file of the kernel's; -1 without one. */
+/* Returns the number that follows `key` at the start of a line of a file in /proc; -1 when there is none. */
 static int read_number(const char *path, const char *key) {
     char line[256];
     int number = -1;
@@ -81,7 +81,7 @@ static void put_limit(struct cli_out *out, const char *name, struct rlimit limit
 
 enum { INDENT = 13, WIDTH = 98 }; /* where texts begin and end */
 
-/* Words, in lines under one another. */
+/* Writes words in lines of WIDTH, each after the first indented to stand under it. */
 static void put_wrapped(struct cli_out *out, const char *text) {
     size_t column = INDENT;
     while (*text) {
@@ -131,7 +131,7 @@ static const char *explain_sysctl(int disabled) {
     }
 }
 
-/* What quring_strerror() cannot know: which of several obstacles it is. */
+/* quring_strerror() names every obstacle that there can be; the settings of this machine tell which of them it is. */
 static const char *explain_obstacle(const struct probe *probe) {
     if (probe->error == QURING_EFORBIDDEN && probe->disabled > 0)
         return "The setting below forbids it. As root: sysctl -w kernel.io_uring_disabled=0, and to keep it so: a file "

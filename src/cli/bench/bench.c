@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* `quring bench`: what is asked for, and the steps to it. */
+/* `quring bench`: its options, and its steps: open, fill, prepare, measure, report. */
 #include "cli/bench/init.h"
 #include "cli/bench/load.h"
 #include "cli/bench/report.h"
@@ -201,7 +201,7 @@ static int bench_open_url(struct bench *b, const char *url) {
     return cli_client_open(&b->client, "bench", url, &options, &db_options);
 }
 
-/* Making tables may mean to make the file, too. */
+/* Opens the database. With -i the file is made, too, unless the URL says something about its mode. */
 static int bench_open(struct bench *b, const char *url) {
     char *creating = NULL;
     if (!b->init || !b->sqlite || strchr(url, '?'))
@@ -215,7 +215,7 @@ static int bench_open(struct bench *b, const char *url) {
     return status;
 }
 
-/* Connecting takes time that is no query's: waits, within reason, until all connections are up. */
+/* Waits until all connections are up, WARM_UP_MS at most: the time that connecting takes is no query's latency. */
 static void bench_warm_up(struct bench *b) {
     quring_stats stats = {0};
     for (int ms = 0; ms < WARM_UP_MS && !b->sqlite && !cli_stop_wanted(); ms++) {

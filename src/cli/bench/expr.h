@@ -23,7 +23,7 @@ struct cli_value {
     };
 };
 
-/* Names that a script may use. One is set by \set, or a constant from the start. */
+/* The names that a script may use. Each is set by \set, or is a constant from the start. */
 enum { CLI_VARIABLE_MAX = 64, CLI_NAME_BYTES = 64 };
 
 struct cli_variables {
@@ -40,7 +40,7 @@ int cli_variables_find(const struct cli_variables *variables, const char *name, 
 /* The same, adding it if need be; -1 when there is no room or the name is too long. */
 int cli_variables_add(struct cli_variables *variables, const char *name, size_t size);
 bool cli_name_starts(char c);
-/* How many bytes of a name are at `text`. */
+/* Returns how many bytes the name at `text` has; 0 when none begins there. */
 size_t cli_name_size(const char *text, size_t size);
 
 enum cli_op_code {
@@ -87,7 +87,7 @@ bool cli_expr_parse(struct cli_expr *expr, const char *text, size_t size, const 
                     char *why, size_t why_size);
 void cli_expr_free(struct cli_expr *expr);
 
-/* NULL, or why it has no value: "division by zero". */
+/* Writes the value and returns NULL; or returns why there is none: "division by zero". */
 const char *cli_expr_eval(const struct cli_expr *expr, const struct cli_value *variables, struct cli_random *random,
                           struct cli_value *value);
 

@@ -29,7 +29,7 @@ uint64_t cli_histogram_least(uint32_t index) {
     return high << shift;
 }
 
-/* Of whole numbers, so that a bucket of one value is that value. */
+/* Returns the middle of the whole numbers in a bucket, so that a bucket of one value stands for that value. */
 static double bucket_middle(uint32_t index) {
     double least = (double)cli_histogram_least(index), next = (double)cli_histogram_least(index + 1);
     return next - least <= 1 ? least : (least + next - 1) / 2;

@@ -42,7 +42,7 @@ uint64_t cli_histogram_least(uint32_t index);
 double cli_histogram_quantile(const struct cli_histogram *h, double q);
 double cli_histogram_mean(const struct cli_histogram *h);
 
-/* How many values lie in [from, to), as far as whole buckets tell: a bucket counts where its middle lies. */
+/* Returns how many values lie in [from, to). A bucket counts as a whole, by its middle. */
 uint64_t cli_histogram_between(const struct cli_histogram *h, double from, double to);
 
 #endif

@@ -10,7 +10,7 @@ enum { CLI_SCALE_MAX = 20000, CLI_ACCOUNTS = 100000 /* and 10 tellers and one br
 /* Replaces pgbench's tables, as `pgbench -i` does. On SQLite also the view quring_tpcb and its trigger. */
 int cli_init_tables(struct cli_client *client, bool sqlite, uint32_t scale);
 
-/* The scale of the tables that are there. `tpcb`: on SQLite, that view is needed too. */
+/* Reads the scale of the tables that are there. With `tpcb` on SQLite, that view must be there as well. */
 int cli_init_look(struct cli_client *client, bool sqlite, bool tpcb, int64_t *scale);
 
 #endif

@@ -96,7 +96,7 @@ static void load_submit(struct loop *loop, uint32_t index, const struct cli_comm
     loop->issued++;
 }
 
-/* Carries out a slot's script from `command` on, up to and including the next statement. False: there is none left. */
+/* Runs a slot's script from `command` on, up to and including the next statement; false when there is none left. */
 static bool load_advance(struct loop *loop, uint32_t index, uint32_t command, uint64_t start_ns) {
     struct slot *slot = &loop->slots[index];
     const struct cli_script *script = &slot->source->script;
@@ -221,7 +221,7 @@ static void load_tick(struct loop *loop, uint64_t now) {
     loop->tick_ns += step * ((now - loop->tick_ns) / step + 1);
 }
 
-/* How long nothing can happen but completions. */
+/* Returns how long the loop may wait: until the next query is due, the next line of progress, or the end. */
 static uint64_t load_wait_ns(const struct loop *loop, uint64_t now) {
     uint64_t until = loop->tick_ns;
     uint64_t end = loop->issuing ? loop->end_ns : loop->drain_ns;
@@ -235,7 +235,7 @@ static uint64_t load_wait_ns(const struct loop *loop, uint64_t now) {
     return until == UINT64_MAX ? QURING_FOREVER : until > now ? until - now : 0;
 }
 
-/* Nothing is in flight, so quring_run() would not wait; a signal can come just before this sleep, so it is short. */
+/* Sleeps where quring_run() would not wait, with nothing in flight: shortly, since a signal just before it ends no sleep. */
 static void load_nap(const struct loop *loop, uint64_t now) {
     uint64_t ns = load_wait_ns(loop, now);
     if (ns > NAP_MAX_NS)

@@ -17,7 +17,7 @@
 
 enum { CLI_FAILURE_KINDS = 12 };
 
-/* How often queries failed in one way: an SQLSTATE, or the status where there is none. */
+/* One way in which queries failed, and how often. `name` is an SQLSTATE, or the status where there is none. */
 struct cli_failure_kind {
     char name[16];
     uint64_t count;

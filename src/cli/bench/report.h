@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What `quring bench` says: while it runs, and at the end. */
+/* The output of `quring bench`, while it runs and at the end. */
 #ifndef QURING_CLI_BENCH_REPORT_H
 #define QURING_CLI_BENCH_REPORT_H
 
@@ -18,15 +18,15 @@ struct cli_report {
     double last_seconds;    /* of the last progress */
 };
 
-/* For struct cli_load: writes to standard error. `arg` is a struct cli_report. */
+/* Writes a line of progress to standard error: on_progress of struct cli_load, with a struct cli_report as `arg`. */
 void cli_report_progress(void *arg, const struct cli_load *load, const struct cli_histogram *interval, double seconds);
-/* Takes the live line away. */
+/* Wipes the live line. */
 void cli_report_progress_end(const struct cli_report *report);
 
-/* For people, with a drawing of the latencies. */
+/* Writes the figures for people, with a drawing of the latencies. */
 void cli_report_summary(struct cli_out *out, const struct cli_report *report, const struct cli_load_figures *figures,
                         bool utf8);
-/* One JSON object. */
+/* Writes the figures as one JSON object on one line. */
 void cli_report_json(struct cli_out *out, const struct cli_report *report, const struct cli_load_figures *figures);
 
 /* "1.23 ms": three digits and a unit. */

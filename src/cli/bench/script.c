@@ -116,7 +116,10 @@ static bool put_sql(struct cli_script *script, struct cli_command *command, cons
     return !sql->error || script_fail(script, statement->line, "memory ran out");
 }
 
-/* What would change a connection that is shared with other queries in flight. */
+/*
+ * Refuses statements that change a connection's state by their first word. The library refuses them as well, but only
+ * when the benchmark runs, and without the advice.
+ */
 static bool check_first_word(struct cli_script *script, const struct cli_statement *statement, bool sqlite) {
     static const char *const words[] = {"abort",   "begin",    "commit",    "copy",  "end",      "listen", "lock",
                                         "release", "rollback", "savepoint", "start", "unlisten", NULL};

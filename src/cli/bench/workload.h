@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What `quring bench` runs: pgbench scripts, of which three are built in, each as often as its weight says. */
+/* The work of `quring bench`: pgbench scripts, of which three are built in. Each runs as often as its weight says. */
 #ifndef QURING_CLI_BENCH_WORKLOAD_H
 #define QURING_CLI_BENCH_WORKLOAD_H
 
@@ -25,12 +25,15 @@ struct cli_workload {
     uint64_t weight_total;
 };
 
-/* These return an enum cli_exit; all but CLI_EXIT_OK after a message. */
+/*
+ * Adding a script by its "name" or "name@weight", parsing all of them, and preparing their statements, in this order.
+ * Each returns an enum cli_exit; all but CLI_EXIT_OK after a message. Parsing may be done again, with another scale.
+ */
 int cli_workload_add(struct cli_workload *workload, const char *spec, bool builtin);
 int cli_workload_parse(struct cli_workload *workload, bool sqlite, int64_t scale);
 int cli_workload_prepare(struct cli_workload *workload, quring_db *db);
 
-/* Whether any of it is built in, and so needs pgbench's tables; `name` may be NULL. */
+/* Returns whether a built-in script, which needs pgbench's tables, is among them: that of this name; NULL: any. */
 bool cli_workload_has_builtin(const struct cli_workload *workload, const char *name);
 /* The names with their weights: "select", "a.sql@3,b.sql". */
 void cli_workload_put_name(const struct cli_workload *workload, struct cli_out *out);

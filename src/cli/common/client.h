@@ -14,12 +14,15 @@ struct cli_client {
     struct cli_cancel cancel;
 };
 
-/* Returns CLI_EXIT_OK; or another exit status after a message, and all is closed. */
+/*
+ * Opens an engine and one database on it. `url` must stay until the close, which cancelling needs it for. `command` is
+ * named in messages. Returns CLI_EXIT_OK; or another exit status after a message, with everything closed.
+ */
 int cli_client_open(struct cli_client *client, const char *command, const char *url, const quring_options *options,
                     const quring_db_options *db_options);
 void cli_client_close(struct cli_client *client);
 
-/* Whether this URL is SQLite's, as far as its text tells. */
+/* Returns whether a URL has SQLite's scheme, in letters of either case, as the library takes it. Nothing is opened. */
 bool cli_client_url_is_sqlite(const char *url);
 
 /*
@@ -28,20 +31,23 @@ bool cli_client_url_is_sqlite(const char *url);
  * Returns 0, however it ended; the QURING_E* that refused it; or QURING_ESHUTDOWN when the user wanted to stop before.
  */
 int cli_client_query(struct cli_client *client, const quring_query *query, quring_done *done);
-/* The same for text without parameters or rows. Returns CLI_EXIT_OK, or another exit status after a message. */
+/* Runs a statement without parameters and drops its rows. Returns CLI_EXIT_OK, or another exit status after a message. */
 int cli_client_execute(struct cli_client *client, const char *sql);
-/* Reads one number. `sqlstate` becomes that of a failure, or "". Of 42P01 (no such table) the caller is to tell. */
+/*
+ * Reads the number in the first row and column. `sqlstate` becomes that of a failure, or "". Returns as the call above,
+ * but without a message for 42P01 (there is no such table), which is for the caller to explain.
+ */
 int cli_client_number(struct cli_client *client, const char *sql, int64_t *number, char sqlstate[6]);
 
-/* The notices and warnings of a query, on standard error, as psql shows them. */
+/* Shows the notices and warnings of a query on standard error, as psql does. */
 void cli_notices_show(const quring_result *result);
-/* Why a query failed, on standard error: "where: message (SQLSTATE …)", detail and hint. */
+/* Says on standard error why a query failed: "where: message (SQLSTATE …)", detail and hint. `where` may be NULL. */
 void cli_failure_say(const char *where, const quring_done *done);
 /* The same for a statement of a text: with its lines, and a caret where the database says it went wrong. */
 void cli_failure_show(const char *where, const quring_done *done, const struct cli_statement *statement);
-/* The line that an error is on: that of its position or, where the database names none, of the statement's first word. */
+/* Returns the line of an error's position or, where the database names none, of the statement's first word. */
 uint64_t cli_failure_line(const quring_done *done, const struct cli_statement *statement);
-/* A statement that was refused before it was sent. */
+/* Says why the library refused a statement. `where` and `statement` may be NULL; the text is shown if it is given. */
 void cli_refusal_show(const char *where, const quring_engine *engine, int error, const struct cli_statement *statement);
 
 #endif

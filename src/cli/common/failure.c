@@ -58,7 +58,7 @@ static bool next_line(const struct cli_statement *statement, struct line *line) 
     return true;
 }
 
-/* Where the n-th character begins, from 1; NULL past the end. */
+/* Returns the place of the n-th character, counted from 1 as PostgreSQL counts; past the end of the text, its end. */
 static const char *find_character(const struct cli_statement *statement, uint32_t position) {
     size_t at = 0;
     for (uint32_t n = 1; n < position && at < statement->size; n++) {
@@ -66,10 +66,10 @@ static const char *find_character(const struct cli_statement *statement, uint32_
         size_t length = cli_utf8_decode(statement->text + at, statement->size - at, &c);
         at += length ? length : 1;
     }
-    return at <= statement->size ? statement->text + at : NULL;
+    return statement->text + at;
 }
 
-/* `size` bytes of SQL on one line: white space of any kind as one space each. Returns its columns. */
+/* Writes SQL of one line, each tab as one space, so that a caret can stand under any place. Returns the columns. */
 static size_t put_code(struct cli_out *out, const char *text, size_t size) {
     size_t columns = 0;
     for (size_t at = 0; at < size;) {

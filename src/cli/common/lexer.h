@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What each byte of SQL text is, by the rules of PostgreSQL or SQLite: code, quoted, or comment. It takes one byte at a
+ * Tells code, quoted text and comments apart in SQL, by the rules of PostgreSQL or SQLite. The lexer takes one byte at a
  * time and looks ahead at none, so that text may come in any pieces, and keeps no text but the start of a word.
  *
  *   PostgreSQL   '…'  E'…\'…'  "…"  $$…$$  $tag$…$tag$  -- …  and nested comments
@@ -33,7 +33,7 @@ enum cli_lex_state {
     CLI_LEX_DOLLAR_STRING
 };
 
-/* What a step found, as bits. */
+/* The findings of a step, as bits. */
 enum {
     CLI_LEX_FOUND_WORD = 1,      /* a word ended just before this byte: `word` */
     CLI_LEX_FOUND_TOKEN = 2,     /* this byte belongs to something that is neither word, comment nor white space */
@@ -63,16 +63,16 @@ struct cli_lexer {
 
 void cli_lexer_init(struct cli_lexer *lexer, bool sqlite);
 
-/* Takes one byte and returns what it found. At the end of the text a space serves as the last byte. */
+/* Takes one byte and returns findings. At the end of the text a space as the last byte ends a word that is open. */
 unsigned cli_lexer_step(struct cli_lexer *lexer, unsigned char c);
 
-/* Whether the last word is this one (lower case, at most CLI_LEX_WORD_BYTES). */
+/* Returns whether the last word is this one, which is given in lower case and has at most CLI_LEX_WORD_BYTES. */
 bool cli_lexer_word_is(const struct cli_lexer *lexer, const char *word);
 
-/* NULL, or what has begun and not ended, as a sentence: "a quoted string begins here and never ends". */
+/* Returns a message about a quote or comment that is open, "a quoted string begins here and never ends"; else NULL. */
 const char *cli_lexer_unfinished(const struct cli_lexer *lexer);
 
-/* Whether text can be cut here without cutting a quoted piece or a comment. */
+/* Returns whether text can be cut here without cutting a quoted piece or a comment in two. */
 static inline bool cli_lexer_in_code(const struct cli_lexer *lexer) {
     return lexer->state < CLI_LEX_LINE_COMMENT;
 }

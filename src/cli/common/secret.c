@@ -12,7 +12,10 @@ void cli_secret_learn(int argc, char **argv) {
     arguments = argv;
 }
 
-/* text[0..secret) tells the password from other text, text[secret..end) is it, and text[end..size) belongs to the piece. */
+/*
+ * A piece of an argument that holds a password, text[secret..end). The bytes before and behind it are there to find: the
+ * password alone may be a word that occurs elsewhere in a message.
+ */
 struct piece {
     const char *text;
     size_t secret, end, size;
@@ -48,7 +51,10 @@ static void hide_user(struct cli_out *message, const char *argument) {
     hide_piece(message, &piece);
 }
 
-/* Where the value at `text` ends: at its quote, or at the next "name="; so one that was not quoted gives nothing away. */
+/*
+ * Returns the end of the value at `text`: its closing quote, or the next "name=". A password with spaces that was not
+ * quoted is a mistake that libpq reports with the rest of it as a word of its own, so all of that counts as password.
+ */
 static const char *value_end(const char *text) {
     if (*text == '\'') {
         for (text++; *text && *text != '\''; text++)

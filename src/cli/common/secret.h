@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Passwords among the command's own arguments: whatever quotes an argument, no message repeats them. */
+/*
+ * Passwords among the command's own arguments. Messages of the library, libpq and the server quote URLs and conninfo
+ * strings, and end up in logs: no message of the tool repeats a password.
+ */
 #ifndef QURING_CLI_COMMON_SECRET_H
 #define QURING_CLI_COMMON_SECRET_H
 
 #include "cli/common/out.h"
 
-/* The arguments to look at, which must stay. */
+/* Keeps the arguments to look for passwords in; argv must stay. */
 void cli_secret_learn(int argc, char **argv);
 
 /*

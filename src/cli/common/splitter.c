@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the first words of a statement have said: the way to a statement that may contain others. */
+/* The kind of a statement as far as its first words tell: some kinds contain ';' or placeholders of their own. */
 enum head {
     HEAD_START,
     HEAD_EXPLAIN,
@@ -15,7 +15,10 @@ enum head {
     HEAD_OTHER
 };
 
-/* TRIGGER: it ends only at the ';' after an END that stands alone after a ';'. That is sqlite3_complete()'s rule. */
+/*
+ * The position in the body of a statement that contains others. CREATE TRIGGER ends only at the ';' after an END that
+ * stands alone after a ';': the rule of sqlite3_complete(), which needs no knowledge of CASE … END.
+ */
 enum body { BODY_NONE, BODY_BEGIN_SEEN, BODY_AFTER_SEMICOLON, BODY_AFTER_END };
 
 void cli_splitter_init(struct cli_splitter *s, bool sqlite, size_t limit_bytes) {
@@ -80,7 +83,7 @@ void cli_splitter_end(struct cli_splitter *s) {
     s->ended = true;
 }
 
-/* A byte order mark is no SQL. False: too little came to tell. */
+/* Skips a byte order mark, which is no SQL. Returns false when more input is needed to tell whether there is one. */
 static bool splitter_skip_mark(struct cli_splitter *s) {
     static const char mark[] = "\xef\xbb\xbf";
     size_t size = s->end < 3 ? s->end : 3;
@@ -161,7 +164,7 @@ static void splitter_on_token(struct cli_splitter *s, unsigned found) {
         s->parens--;
 }
 
-/* Whether this ';' ends the statement. */
+/* Returns whether this ';' ends the statement. */
 static bool splitter_on_semicolon(struct cli_splitter *s) {
     if (s->head == HEAD_TRIGGER) {
         if (s->body == BODY_AFTER_END)
@@ -180,7 +183,7 @@ static bool splitter_holds_own_params(const struct cli_splitter *s) {
     return s->head == HEAD_PREPARE || s->head == HEAD_ROUTINE;
 }
 
-/* data[start..end) without white space at its end, NUL-terminated. False: there is no word in it. */
+/* Hands out data[start..end) without white space at its end, NUL-terminated; false when there is no word in it. */
 static bool splitter_give(struct cli_splitter *s, size_t end, struct cli_statement *statement) {
     if (s->first_line == 0)
         return false;
@@ -198,7 +201,7 @@ static bool splitter_give(struct cli_splitter *s, size_t end, struct cli_stateme
     return true;
 }
 
-/* A line that begins with a backslash; a backslash at its end joins the next one to it. */
+/* Hands out a line that begins with a backslash. A backslash at its end joins the next line to it, as in pgbench. */
 static enum cli_split splitter_take_command(struct cli_splitter *s, struct cli_statement *statement) {
     for (; s->scan < s->end; s->scan++) {
         char c = s->data[s->scan];
@@ -234,7 +237,7 @@ static enum cli_split splitter_finish(struct cli_splitter *s, struct cli_stateme
     return splitter_give(s, s->end, statement) ? CLI_SPLIT_STATEMENT : CLI_SPLIT_END;
 }
 
-/* Takes note of a byte's meaning. True when it is the ';' that ends the statement. */
+/* Follows the statement by what the lexer found in a byte. Returns true at the ';' that ends the statement. */
 static bool splitter_note(struct cli_splitter *s, unsigned found) {
     if (found & CLI_LEX_FOUND_WORD)
         splitter_on_word(s);
@@ -243,7 +246,7 @@ static bool splitter_note(struct cli_splitter *s, unsigned found) {
     return (found & CLI_LEX_FOUND_SEMICOLON) && splitter_on_semicolon(s);
 }
 
-/* Before the first word: what may be dropped is, so that a long run of comments takes no memory. */
+/* Drops white space and line comments before the first word, so that a long run of comments takes no memory. */
 static void splitter_drop_leading(struct cli_splitter *s) {
     uint8_t state = s->lexer.state;
     if (state == CLI_LEX_BLOCK_COMMENT)

@@ -66,10 +66,15 @@ struct cli_splitter {
 void cli_splitter_init(struct cli_splitter *s, bool sqlite, size_t limit_bytes);
 void cli_splitter_free(struct cli_splitter *s);
 
-/* Adds input, which is copied. False: no memory, or past the limit; cli_splitter_next() then gives the error. */
+/*
+ * Adds input, which is copied. Returns false when memory ran out or the statement is past the limit: cli_splitter_next()
+ * then gives the error, so the caller need not look.
+ */
 bool cli_splitter_feed(struct cli_splitter *s, const char *bytes, size_t size);
+/* Says that no input follows: a last statement needs no ';'. */
 void cli_splitter_end(struct cli_splitter *s);
 
+/* Gives the next statement or command; `statement` is written for these two only. */
 enum cli_split cli_splitter_next(struct cli_splitter *s, struct cli_statement *statement);
 
 #endif

@@ -15,7 +15,7 @@
 static volatile sig_atomic_t stop_signal;
 static _Atomic(quring_engine *) stop_engine;
 
-/* All that cli_temporary_remove() touches is written before it is of use, so that a signal handler may call it. */
+/* The signal handler reads these in cli_temporary_remove(): they are complete before folder_exists is set. */
 enum { FILE_COUNT = 4 };
 static char files[FILE_COUNT][PATH_MAX];
 static char folder[PATH_MAX];

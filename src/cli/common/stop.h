@@ -8,20 +8,21 @@
 
 #include "quring/quring.h"
 
-/* From now on signals are only noted. Closed pipes show as EPIPE. */
+/* Catches the signals: the first is noted, for cli_stop_wanted(), and wakes the engine. Closed pipes show as EPIPE. */
 void cli_stop_catch(void);
 
+/* Returns whether a signal came. Loops ask it before they wait. */
 bool cli_stop_wanted(void);
 
-/* The exit status of a command that has nothing to show for it: 130 after Ctrl-C. */
+/* Returns the exit status of a command that has nothing to show for it: 130 after Ctrl-C. */
 int cli_stop_status(void);
 
-/* The engine that a signal wakes. NULL before it is closed. */
+/* Names the engine that a signal wakes. It must be NULL again before that engine is closed. */
 void cli_stop_wakes(quring_engine *engine);
 
 /*
- * A fresh directory under $TMPDIR or /tmp, and the URL of a database in it. Returns 0, or -1 after a message.
- * cli_temporary_remove() takes both away; a second Ctrl-C does so too.
+ * Makes a directory under $TMPDIR or /tmp, and writes the URL of a database in it. Returns 0, or -1 after a message.
+ * cli_temporary_remove() removes directory and database, and may be called without one; a second Ctrl-C does so too.
  */
 int cli_temporary_make(char *url, size_t size);
 void cli_temporary_remove(void);

@@ -9,18 +9,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Takes the user's locale; where that is not UTF-8, widths come from C.UTF-8 and drawing falls back to ASCII. */
+/*
+ * Takes the user's locale; where that is not UTF-8, widths come from C.UTF-8 and drawing falls back to ASCII. Widths are
+ * those of wcwidth(): terminals use the same data, and it tells characters that are not assigned, which have no width.
+ */
 void cli_text_locale(void);
-/* Whether the user's locale says that the terminal shows UTF-8. */
+/* Returns whether the user's locale says that the terminal shows UTF-8. */
 bool cli_text_is_utf8(void);
 
-/* The bytes of the well-formed character at `text`, 0 when it is none (overlong, surrogate, cut short). */
+/*
+ * Returns how many bytes the character at `text` takes, 0 when they are ill-formed (overlong, surrogate, cut short). It
+ * does not depend on the locale, as mbrtowc() does: JSON is UTF-8 in all of them.
+ */
 size_t cli_utf8_decode(const char *text, size_t size, uint32_t *character);
 
 /*
- * Whether a terminal may be given this character as it is: false for those that move its cursor, change its state, or
- * change the order in which their neighbours show (control characters of ASCII and Unicode, line and paragraph
- * separators, bidirectional and deprecated format controls). All that the command prints goes by this answer.
+ * Returns whether a terminal may be given this character as it is. False for those that move its cursor, change its
+ * state, or change the order in which their neighbours show: control characters of ASCII and Unicode, line and paragraph
+ * separators, bidirectional and deprecated format controls. Every printer of the tool asks here, so that they agree.
  */
 bool cli_character_is_safe(uint32_t character);
 

@@ -111,7 +111,7 @@ static bool scan_scalar(struct scan *s) {
     }
 }
 
-enum { NESTING_MAX = 512 }; /* what is nested deeper is printed as a string: most readers would refuse it too */
+enum { NESTING_MAX = 512 }; /* a value nested deeper is printed as a string: most readers would refuse it, too */
 
 /* Opens containers until a scalar, or an empty container, has been read. */
 static bool scan_down(struct scan *s, char *closers, size_t *depth) {

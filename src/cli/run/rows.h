@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Printing rows: as an aligned table, CSV or JSON. The printers ask for cells one by one and know nothing of where they
- * come from, so tests feed them arrays.
+ * Printers of rows: as an aligned table, CSV or JSON. They ask for cells one by one and do not know quring_result, so that
+ * tests can feed them arrays.
  */
 #ifndef QURING_CLI_RUN_ROWS_H
 #define QURING_CLI_RUN_ROWS_H
@@ -57,7 +57,7 @@ void cli_print_csv(struct cli_out *out, const struct cli_rows *rows, bool termin
  */
 void cli_print_json(struct cli_out *out, const struct cli_rows *rows);
 
-/* Whether the text is exactly one JSON value, or a JSON number. */
+/* Return whether the text is exactly one JSON value, nested at most 512 deep, or one JSON number. */
 bool cli_json_is_value(const char *text, size_t size);
 bool cli_json_is_number(const char *text, size_t size);
 

@@ -91,7 +91,7 @@ static const char *result_name(const void *source, uint32_t column) {
     return quring_column_name(((const struct source *)source)->result, column);
 }
 
-/* A column of SQLite has no type, so its values must show theirs: 1.0 is no integer. */
+/* Appends ".0" to a real that looks like an integer: a column of SQLite has no type, so its values must show theirs. */
 static void mark_real(const struct source *source, struct cli_cell *cell) {
     if (cell->size + sizeof ".0" > REAL_BYTES || strspn(cell->text, "-0123456789") != cell->size)
         return;
@@ -197,7 +197,7 @@ static int run_say_stopped(struct run *run, const struct cli_statement *statemen
     return cli_stop_status();
 }
 
-/* What became of a statement, for all to see. */
+/* Shows the notices of a statement, and its rows or why it has none. Returns the exit status that it asks for. */
 static int run_show_outcome(struct run *run, const struct cli_statement *statement, const quring_done *done) {
     if (quring_notice_count(done->result) > 0 || done->status != QURING_OK)
         cli_out_flush(&run->out); /* on a terminal, what came before stands before */
@@ -292,7 +292,10 @@ static int run_all(struct run *run) {
     return status;
 }
 
-/* With -c all is known before anything runs: too few values, or some that no statement takes, are a mistake. */
+/*
+ * Checks the values against the placeholders of all statements. With -c these are known before anything runs, so too few
+ * values, or some that no statement takes, are wrong usage; with input that is read as it comes they fail when met.
+ */
 static int run_check_params(struct run *run) {
     struct cli_splitter splitter;
     struct cli_statement statement;
