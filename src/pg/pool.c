@@ -205,7 +205,10 @@ static uint32_t conn_load(const struct pg_conn *conn) {
     return decided || base_likely(!is_held_up(conn)) ? load : load | PG_LOAD_HELD_UP;
 }
 
-/* Gives a run of queries to the least loaded connection, up to the load of the next one. False: none takes any. */
+/*
+ * Gives a run of queries to the least loaded connection: up to the load of the next one, or half of its share of those that
+ * wait, so that many are spread in few rounds and the last of them one by one. False: no connection takes any.
+ */
 static bool pool_admit_run(struct pg_pool *pool) {
     uint32_t least = 0;
     uint32_t second = PG_LOAD_HELD_UP + pool->db->options.depth;
@@ -221,6 +224,9 @@ static bool pool_admit_run(struct pg_pool *pool) {
         return false;
     struct pg_conn *conn = &pool->conns[least];
     uint32_t count = second > pool->loads[least] ? second - pool->loads[least] : 1u;
+    uint32_t share = pool->db->queue.waiting_count / (2 * pool->conn_count);
+    if (count < share)
+        count = share;
     uint32_t held = pool->loads[least] & PG_LOAD_HELD_UP; /* which no query more that is sent changes */
     struct query *query;
     while (count-- && pool->loads[least] != PG_LOAD_NONE && (query = queue_take(&pool->db->queue))) {
