@@ -54,13 +54,7 @@ bool buf_grow(struct buf *b, size_t size) {
     return true;
 }
 
-void buf_reset(struct buf *b, size_t keep_bytes) {
-    b->start = b->end = 0;
-    b->failed = false;
-    buf_shrink(b, keep_bytes);
-}
-
-void buf_shrink(struct buf *b, size_t keep_bytes) {
+void buf_give_back(struct buf *b, size_t keep_bytes) {
     size_t used = buf_size(b);
     size_t target = used > keep_bytes ? used : keep_bytes;
     if (b->capacity <= target)

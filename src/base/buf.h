@@ -35,14 +35,24 @@ void buf_free(struct buf *b);
 /* Makes room for `size` more bytes: moves the readable bytes to the front, else reallocates. False marks it failed. */
 bool buf_grow(struct buf *b, size_t size);
 
-/* Empties the buffer; memory above `keep_bytes` goes back to the allocator. */
-void buf_reset(struct buf *b, size_t keep_bytes);
+/* The slow half of buf_shrink(). */
+void buf_give_back(struct buf *b, size_t keep_bytes);
 
 /*
  * Gives back memory above what is readable and `keep_bytes`. An empty buffer of twice that or more goes back as a whole, and
  * a smaller one stays as it is: the stub of a large block would lie in the way of the next large one for ever.
  */
-void buf_shrink(struct buf *b, size_t keep_bytes);
+static inline void buf_shrink(struct buf *b, size_t keep_bytes) {
+    if (base_unlikely(b->capacity > keep_bytes))
+        buf_give_back(b, keep_bytes);
+}
+
+/* Empties the buffer, and shrinks it. */
+static inline void buf_reset(struct buf *b, size_t keep_bytes) {
+    b->start = b->end = 0;
+    b->failed = false;
+    buf_shrink(b, keep_bytes);
+}
 
 static inline size_t buf_size(const struct buf *b) {
     return b->end - b->start;

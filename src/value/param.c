@@ -190,6 +190,8 @@ static bool text_array_flatten(uint8_t *at, const quring_param *param) {
 static bool params_size(const quring_param *params, uint32_t count, uint64_t limit, uint64_t *total) {
     uint64_t sum = (uint64_t)count * sizeof *params;
     for (uint32_t i = 0; i < count && sum <= limit; i++) {
+        if (base_likely(!param_points(params[i].type)))
+            continue;
         uint64_t size = param_bytes(&params[i], limit);
         if (size > limit)
             return false;
