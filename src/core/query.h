@@ -50,8 +50,8 @@ struct query {
     size_t charged_bytes;                                   /* against inflight_bytes */
     _Alignas(8) unsigned char backend[QUERY_BACKEND_BYTES]; /* what a backend keeps of it while RUNNING */
     struct buf store;
-    struct query_error error;
     struct quring_result result;
+    struct query_error error; /* behind what every query touches */
 };
 
 /* For each state the set of states that may follow it, as bits. */
