@@ -214,7 +214,13 @@ static size_t conn_consume(struct pg_conn *conn, struct buf *in) {
     size_t size = buf_size(in), used = 0;
     struct wire_event event;
     for (;;) {
-        size_t taken = wire_session_next(&conn->session, bytes + used, size - used, &event);
+        size_t taken = wire_session_take_answer(&conn->session, bytes + used, size - used, &event);
+        if (base_likely(taken)) {
+            used += taken;
+            pg_reply_answer(conn, &event);
+            continue;
+        }
+        taken = wire_session_next(&conn->session, bytes + used, size - used, &event);
         used += taken;
         bool asynchronous =
             event.kind == WIRE_NOTICE || event.kind == WIRE_PARAMETER_STATUS || event.kind == WIRE_NOTIFICATION;

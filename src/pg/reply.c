@@ -273,3 +273,12 @@ void pg_reply_ready(struct pg_conn *conn, const struct wire_event *ready) {
     if (base_unlikely(outcome == GROUP_OPEN))
         pg_conn_break(conn, QURING_IN_DOUBT, "25001", "a query left a transaction open on a shared connection");
 }
+
+void pg_reply_answer(struct pg_conn *conn, const struct wire_event *event) {
+    struct pg_request *request = pg_conn_request(conn, event->request);
+    PRE(request->kind == PG_REQUEST_BOUND && !request->ops);
+    pg_reply_row(request, event);
+    pg_reply_complete(conn, request, event);
+    if (event->kind == WIRE_READY)
+        pg_reply_ready(conn, event);
+}

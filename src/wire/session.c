@@ -14,7 +14,11 @@
  *      any at all   --D, N, S, A over the limit--> PASSING --its last byte--> the phase before
  *      any of these --E over the limit-----------> PASSING --its last byte--> SKIP
  *
- * N, S and A may stand anywhere but at the end. Invariants:
+ * N, S and A may stand anywhere but at the end. A whole usual answer takes all of its steps at once:
+ *
+ *      BIND --2 D C (Z)--> the next request
+ *
+ * Invariants:
  *   - first <= head <= next; requests[head .. next) hold what was encoded, and none before head is looked at again
  *   - IDLE if and only if head == next, as long as the session has not ended and is not PASSING
  *   - in SKIP head is the request that failed, whose group's sync point is at head or after it
@@ -427,6 +431,63 @@ size_t wire_session_next(struct wire_session *session, const uint8_t *bytes, siz
         cursor_take(&in, frame.size);
     }
     return size - cursor_left(&in);
+}
+
+/* Each message of a whole answer but its row is always the same. */
+static const char answer_begin[] = "2\0\0\0\4";
+static const char answer_complete[] = "C\0\0\0\x0dSELECT 1\0";
+static const char answer_ready[] = "Z\0\0\0\5I";
+enum {
+    ANSWER_BEGIN_BYTES = sizeof answer_begin - 1,
+    ANSWER_COMPLETE_BYTES = sizeof answer_complete - 1,
+    ANSWER_READY_BYTES = sizeof answer_ready - 1
+};
+
+/* The size of the whole answer that the bytes begin with, and its row; 0 when they begin with anything else. */
+static size_t session_find_answer(const struct wire_session *session, bool synced, const uint8_t *bytes, size_t size,
+                                  struct wire_frame *row) {
+    if (size < ANSWER_BEGIN_BYTES || memcmp(bytes, answer_begin, ANSWER_BEGIN_BYTES) != 0)
+        return 0;
+    struct cursor rest = cursor_over(bytes + ANSWER_BEGIN_BYTES, size - ANSWER_BEGIN_BYTES);
+    if (wire_frame_look(rest, session->message_limit_bytes, row) != WIRE_FRAME_WHOLE || row->type != WIRE_MSG_DATA_ROW)
+        return 0;
+    cursor_take(&rest, row->size);
+    const uint8_t *complete = cursor_take(&rest, ANSWER_COMPLETE_BYTES);
+    const uint8_t *ready = cursor_take(&rest, synced ? ANSWER_READY_BYTES : 0);
+    if (!ready || memcmp(complete, answer_complete, ANSWER_COMPLETE_BYTES) != 0 ||
+        session->message_limit_bytes < ANSWER_COMPLETE_BYTES ||
+        (synced && memcmp(ready, answer_ready, ANSWER_READY_BYTES) != 0) ||
+        !wire_decode_row(row->body, session->column_count))
+        return 0;
+    return size - cursor_left(&rest);
+}
+
+size_t wire_session_take_answer(struct wire_session *session, const uint8_t *bytes, size_t size,
+                                struct wire_event *event) {
+    if (session->phase != BIND)
+        return 0;
+    uint8_t steps = wire_session_request(session, session->head)->steps;
+    bool synced = steps & WIRE_SYNC;
+    struct wire_frame row;
+    if ((steps | WIRE_SYNC) != (WIRE_BIND | WIRE_FETCH | WIRE_SYNC))
+        return 0;
+    size_t taken = session_find_answer(session, synced, bytes, size, &row);
+    if (taken == 0)
+        return 0;
+    event->kind = WIRE_COMPLETE;
+    event->request = session->head;
+    event->body = row.body.at;
+    event->size = cursor_left(&row.body);
+    event->tag = (const char *)row.body.end + WIRE_HEADER_BYTES;
+    event->tag_length = strlen("SELECT 1");
+    if (synced) {
+        event->kind = WIRE_READY;
+        event->transaction = 'I';
+        event->first = session->first;
+        session->first = session->head + 1;
+    }
+    session_set_head(session, session->head + 1);
+    return taken;
 }
 
 void wire_session_begin(struct wire_session *session, struct buf *out) {

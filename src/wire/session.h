@@ -137,6 +137,18 @@ bool wire_session_end(struct wire_session *session, int32_t column_count);
  */
 size_t wire_session_next(struct wire_session *session, const uint8_t *bytes, size_t size, struct wire_event *event);
 
+/*
+ * The shortcut for a point query. Where the bytes begin with the whole reply to a request of Bind, Execute and perhaps Sync,
+ *
+ *      BindComplete    one DataRow    CommandComplete "SELECT 1"    ReadyForQuery with status I, after Sync
+ *
+ * and wire_session_next() would make WIRE_ROW, WIRE_COMPLETE and, after Sync, WIRE_READY of them, it consumes them all and
+ * returns how many they are; the event has the members of each, and the kind of the last. In all other cases it returns 0
+ * and nothing has happened: that includes a reply that is not whole yet, or is a violation.
+ */
+size_t wire_session_take_answer(struct wire_session *session, const uint8_t *bytes, size_t size,
+                                struct wire_event *event);
+
 static inline struct wire_request *wire_session_request(const struct wire_session *session, uint64_t ordinal) {
     return &session->requests[ordinal & (session->capacity - 1)];
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A whole session: what is asked and what comes, in turns. The same turns are fed whole, byte by byte and in pieces
- * of odd sizes, and must mean the same. lib/wire_feed.c holds every single answer against the session's promises.
+ * of odd sizes, and must mean the same; the first and the last way take whole answers at once, the second never does.
+ * lib/wire_feed.c holds every single reply against the session's promises.
  *
  *      turn: u8 requests (of which 2 bits count)    { u8 steps   u8 columns + 1 }*    u16 size, little endian    bytes
  */
@@ -57,6 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             wire_feed_open(&feeds[way], REQUESTS_MAX, LIMIT, ROOM);
         else
             wire_feed_restart(&feeds[way]);
+        feeds[way].takes_answers = way != 1;
     }
     struct cursor in = cursor_over(data, size);
     while (!in.failed && cursor_left(&in) > 0) {

@@ -111,27 +111,55 @@ static void check_event(struct span whole, const struct wire_event *event) {
     }
 }
 
+/* Checks and logs a whole answer as the events that it stands for. */
+static void feed_answer(struct wire_feed *feed, struct span whole, struct wire_event *event) {
+    bool synced = event->kind == WIRE_READY;
+    PRE(synced || event->kind == WIRE_COMPLETE);
+    for (int kind = 0; kind < (synced ? 3 : 2); kind++) {
+        event->kind = (enum wire_event_kind[]){WIRE_ROW, WIRE_COMPLETE, WIRE_READY}[kind];
+        check_event(whole, event);
+        wire_event_print(&feed->log, event);
+    }
+    feed->answer_count++;
+}
+
+static void feed_answers(struct wire_feed *feed, struct span *left) {
+    struct wire_event event;
+    for (;;) {
+        memset(&event, 0xa5, sizeof event);
+        size_t used = wire_session_take_answer(&feed->session, left->at, (size_t)(left->end - left->at), &event);
+        PRE(used <= (size_t)(left->end - left->at));
+        if (!used)
+            return;
+        feed_answer(feed, (struct span){left->at, left->at + used}, &event);
+        left->at += used;
+        feed->consumed += used;
+    }
+}
+
 void wire_feed_bytes(struct wire_feed *feed, const void *bytes, size_t size) {
     buf_put(&feed->pending, bytes, size);
-    size_t left = buf_size(&feed->pending);
-    const uint8_t *at = guard_place(&feed->guard, buf_head(&feed->pending), left);
+    const uint8_t *at = guard_place(&feed->guard, buf_head(&feed->pending), buf_size(&feed->pending));
+    struct span left = {at, at + buf_size(&feed->pending)};
     struct wire_event event;
     memset(&event, 0xa5, sizeof event); /* a field that is read but was not written shows */
     do {
-        size_t used = wire_session_next(&feed->session, at, left, &event);
-        PRE(used <= left);
+        if (feed->takes_answers)
+            feed_answers(feed, &left);
+        size_t used = wire_session_next(&feed->session, left.at, (size_t)(left.end - left.at), &event);
+        PRE(used <= (size_t)(left.end - left.at));
         PRE(used > 0 || event.kind == WIRE_NEED_MORE || event.kind == WIRE_VIOLATION);
-        check_event((struct span){at, at + used}, &event);
-        at += used;
-        left -= used;
+        check_event((struct span){left.at, left.at + used}, &event);
+        left.at += used;
         feed->consumed += used;
         if (event.kind != WIRE_NEED_MORE && (event.kind != WIRE_VIOLATION || feed->last != WIRE_VIOLATION))
             wire_event_print(&feed->log, &event);
     } while (event.kind != WIRE_NEED_MORE && event.kind != WIRE_VIOLATION);
-    PRE(event.kind == WIRE_VIOLATION || event.size == 0 || event.size > left);
+    size_t rest = (size_t)(left.end - left.at);
+    PRE(event.kind == WIRE_VIOLATION || event.size == 0 || event.size > rest);
     feed->last = event.kind;
     feed->wanted = event.kind == WIRE_NEED_MORE ? event.size : 0;
-    buf_consume(&feed->pending, buf_size(&feed->pending) - left);
+    buf_consume(&feed->pending, buf_size(&feed->pending) - rest);
 }
 
 const char *wire_feed_log(struct wire_feed *feed) {

@@ -18,6 +18,8 @@ struct wire_feed {
     struct guard guard;
     struct buf pending;
     struct buf log;
+    bool takes_answers;        /* by wire_session_take_answer(), which must make no difference */
+    size_t answer_count;       /* that it took */
     size_t consumed;           /* in all */
     size_t wanted;             /* the size of the last WIRE_NEED_MORE */
     enum wire_event_kind last; /* WIRE_NEED_MORE, or WIRE_VIOLATION */
