@@ -274,11 +274,22 @@ void pg_reply_ready(struct pg_conn *conn, const struct wire_event *ready) {
         pg_conn_break(conn, QURING_IN_DOUBT, "25001", "a query left a transaction open on a shared connection");
 }
 
+/* Does what the functions of its events do, where nothing but the usual can be. */
 void pg_reply_answer(struct pg_conn *conn, const struct wire_event *event) {
     struct pg_request *request = pg_conn_request(conn, event->request);
     PRE(request->kind == PG_REQUEST_BOUND && !request->ops);
     pg_reply_row(request, event);
-    pg_reply_complete(conn, request, event);
-    if (event->kind == WIRE_READY)
+    request->outcome = PG_COMPLETED;
+    if (base_likely(request->query != NULL))
+        result_put_command(&request->query->result, "SELECT", strlen("SELECT"));
+    if (event->kind != WIRE_READY)
+        return;
+    if (event->first != event->request) {
         pg_reply_ready(conn, event);
+        return;
+    }
+    reply_finish(request, GROUP_DONE);
+    pg_request_drop(request);
+    conn->settled = event->request + 1;
+    conn->async_bytes = 0;
 }

@@ -85,11 +85,3 @@ void pg_request_settle(struct pg_conn *conn, struct pg_request *request) {
     if (request->plan_refused && request->kind != PG_REQUEST_UNNAMED)
         pg_prepared_refuse(place, request->statement);
 }
-
-void pg_request_drop(struct pg_request *request) {
-    pg_description_drop(request->description);
-    request->description = NULL;
-    if (request->statement)
-        statement_drop(request->statement);
-    request->statement = NULL;
-}

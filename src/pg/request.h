@@ -76,7 +76,14 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_requ
 void pg_request_settle(struct pg_conn *conn, struct pg_request *request);
 
 /* Lets go of what a request holds, but for its query. */
-void pg_request_drop(struct pg_request *request);
+static inline void pg_request_drop(struct pg_request *request) {
+    if (base_unlikely(request->description != NULL))
+        pg_description_drop(request->description);
+    request->description = NULL;
+    if (request->statement)
+        statement_drop(request->statement);
+    request->statement = NULL;
+}
 
 /* ---- What the replies to a user's query mean (reply.c) ---- */
 
