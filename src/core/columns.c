@@ -23,7 +23,8 @@ struct columns *columns_new(uint32_t count, size_t names_bytes) {
 }
 
 struct columns *columns_hold(struct columns *columns) {
-    atomic_fetch_add_explicit(&columns->references, 1, memory_order_relaxed);
+    unsigned before = atomic_fetch_add_explicit(&columns->references, 1, memory_order_relaxed);
+    PRE(before > 0);
     return columns;
 }
 

@@ -29,6 +29,7 @@ size_t error_text_length(const char *text) {
 }
 
 char *error_text_copy(char *to, const char *text, size_t length) {
+    PRE(length <= ERROR_TEXT_BYTES_MAX);
     memcpy(to, text, length);
     to[length] = 0;
     utf8_mend(to, length);

@@ -50,6 +50,7 @@ void notices_omit(struct notices **at) {
 }
 
 void notices_add(struct notices **at, const quring_error *view) {
+    PRE(view->severity && view->message && view->detail && view->hint);
     struct notices *notices = notices_at(at);
     if (!notices)
         return;

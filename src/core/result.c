@@ -66,12 +66,14 @@ void result_discard(struct quring_result *result) {
 }
 
 void result_change_columns(struct quring_result *result, struct columns *columns) {
+    PRE(columns);
     columns_drop(result->columns);
     result->columns = columns_hold(columns);
     result->large_columns = columns->bytes > RESULT_KEEP_BYTES;
 }
 
 bool result_append_offset(struct quring_result *result, uint64_t offset) {
+    PRE(offset <= result->rows.end);
     uint8_t *at = buf_extend(&result->offsets, sizeof offset);
     if (at)
         memcpy(at, &offset, sizeof offset);
@@ -129,6 +131,8 @@ bool result_row_tagged_float8(struct quring_result *result, double value) {
 }
 
 bool result_row_tagged(struct quring_result *result, quring_type type, const void *bytes, size_t size) {
+    PRE(type == QURING_TEXT || type == QURING_BYTES);
+    PRE(bytes || size == 0);
     uint8_t *at = size < INT32_MAX ? buf_extend(&result->rows, 4 + 1 + size) : NULL;
     if (!at)
         return result_row_drop(result);

@@ -98,6 +98,7 @@ int result_cell_find(const quring_result *shared, uint64_t row, uint32_t column,
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
 char *result_scratch(const quring_result *shared, size_t size) {
+    PRE(size > 0);
     struct quring_result *result = result_own(shared);
     struct result_block *block = result->blocks;
     if (!block || size > block->capacity - block->used) {
@@ -120,6 +121,7 @@ char *result_scratch(const quring_result *shared, size_t size) {
 /* ---- Failures ---------------------------------------------------------------------------------------------------- */
 
 int result_cell_fail(const quring_result *result, uint64_t row, uint32_t column, const char *wanted, int code) {
+    PRE(code < 0 && wanted);
     result_own(result)->failure =
         (struct result_failure){.code = code, .column = column, .row = row, .wanted = wanted, .text = NULL};
     return code;

@@ -284,6 +284,7 @@ static enum statement_effect effect_of(struct scan *s, const struct token *verb)
 /* ---- All of it ---- */
 
 struct statement_traits statement_traits(const char *sql, size_t length) {
+    PRE(sql || length == 0);
     static const char *const plain[] = {"select", "values", "table", "with", "insert",
                                         "update", "delete", "merge", NULL};
     static const char *const described_anew[] = {"fetch", "move", "execute", "show", "explain", "call", NULL};

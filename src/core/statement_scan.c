@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/statement_scan.h"
 
+#include "base/assert.h"
+
 #include <stdint.h>
 #include <string.h>
 
@@ -141,6 +143,7 @@ static void scan_word(struct scan *s, struct token *token) {
 }
 
 struct token scan_next(struct scan *s) {
+    PRE(s->at <= s->end);
     scan_space(s);
     struct token token = {.kind = TOKEN_END, .at = s->at};
     if (s->at == s->end)
@@ -168,6 +171,7 @@ struct token scan_next(struct scan *s) {
 }
 
 void scan_skip_blank(struct scan *s) {
+    PRE(s->at <= s->end);
     for (scan_space(s); s->at < s->end && *s->at == ';'; scan_space(s))
         s->at++;
 }

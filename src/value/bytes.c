@@ -3,6 +3,7 @@
 #include "value/convert.h"
 
 size_t value_print_hex(char *out, const uint8_t *bytes, size_t size) {
+    PRE(size <= (SIZE_MAX - 2) / 2);
     static const char digits[] = "0123456789abcdef";
     *out++ = '\\';
     *out++ = 'x';

@@ -7,7 +7,7 @@ enum { JSONB_VERSION = 1, UUID_BYTEA_TEXT_BYTES = 4 * 16 /* the longest text of 
 
 /* ---- Binary: false for a length that the type does not have, and for any other type ------------------------------- */
 
-static inline bool load_integer(const struct value_cell *cell, int64_t *value) {
+static inline bool cell_load_integer(const struct value_cell *cell, int64_t *value) {
     switch (cell->type) {
     case QURING_INT8:
         if (cell->size != 8)
@@ -34,7 +34,7 @@ static inline bool load_integer(const struct value_cell *cell, int64_t *value) {
     }
 }
 
-static bool load_real(const struct value_cell *cell, double *value) {
+static bool cell_load_real(const struct value_cell *cell, double *value) {
     if (cell->type == QURING_FLOAT8 && cell->size == 8) {
         uint64_t bits = bytes_load_u64(cell->bytes);
         memcpy(value, &bits, sizeof bits);
@@ -50,7 +50,7 @@ static bool load_real(const struct value_cell *cell, double *value) {
     return false;
 }
 
-static bool load_moment(const struct value_cell *cell, struct value_moment *moment) {
+static bool cell_load_moment(const struct value_cell *cell, struct value_moment *moment) {
     struct value_moment found = {.kind = MOMENT_FINITE, .has_zone = cell->type == QURING_TIMESTAMPTZ};
     if (cell->type == QURING_DATE && cell->size == 4) {
         int32_t days = (int32_t)bytes_load_u32(cell->bytes);
@@ -98,7 +98,7 @@ static bool cell_has_decimal(const struct value_cell *cell) {
 
 static int real_of_float(const struct value_cell *cell, double *value) {
     if (cell->binary)
-        return load_real(cell, value) ? 0 : QURING_ETYPE;
+        return cell_load_real(cell, value) ? 0 : QURING_ETYPE;
     if (cell->type == QURING_FLOAT4)
         return value_parse_float4((const char *)cell->bytes, cell->size, value);
     return value_parse_float8((const char *)cell->bytes, cell->size, value);
@@ -143,12 +143,13 @@ static int integer_of_other(const struct value_cell *cell, int64_t *value) {
 }
 
 int value_cell_integer(const struct value_cell *cell, int64_t *value) {
-    if (base_likely(cell->binary && load_integer(cell, value)))
+    if (base_likely(cell->binary && cell_load_integer(cell, value)))
         return 0;
     return integer_of_other(cell, value);
 }
 
 int value_cell_real(const struct value_cell *cell, double *value) {
+    PRE(cell->bytes);
     const char *text;
     size_t size;
     int64_t integer;
@@ -164,6 +165,7 @@ int value_cell_real(const struct value_cell *cell, double *value) {
 }
 
 int value_cell_bool(const struct value_cell *cell, bool *value) {
+    PRE(cell->bytes);
     const char *text;
     size_t size;
     int64_t integer;
@@ -184,12 +186,13 @@ int value_cell_bool(const struct value_cell *cell, bool *value) {
 /* ---- All other types --------------------------------------------------------------------------------------------- */
 
 int value_cell_moment(const struct value_cell *cell, struct value_moment *moment) {
+    PRE(cell->bytes);
     switch (cell->type) {
     case QURING_DATE:
     case QURING_TIMESTAMP:
     case QURING_TIMESTAMPTZ:
         if (cell->binary)
-            return load_moment(cell, moment) ? 0 : QURING_ETYPE;
+            return cell_load_moment(cell, moment) ? 0 : QURING_ETYPE;
         break;
     case QURING_TEXT:
     case QURING_OTHER:
@@ -220,6 +223,7 @@ static int uuid_of_bytea_text(const struct value_cell *cell, uint8_t uuid[16]) {
 }
 
 int value_cell_uuid(const struct value_cell *cell, uint8_t uuid[16]) {
+    PRE(cell->bytes);
     switch (cell->type) {
     case QURING_BYTES:
         return cell->binary ? uuid_of_bytes(cell->bytes, cell->size, uuid) : uuid_of_bytea_text(cell, uuid);
@@ -239,6 +243,7 @@ int value_cell_uuid(const struct value_cell *cell, uint8_t uuid[16]) {
 /* ---- Texts ------------------------------------------------------------------------------------------------------- */
 
 bool value_cell_text(const struct value_cell *cell, const char **text, size_t *size) {
+    PRE(cell->bytes);
     const char *own = (const char *)cell->bytes;
     if (!cell->binary || cell->type == QURING_TEXT || cell->type == QURING_JSON) {
         *text = own;
@@ -253,20 +258,21 @@ bool value_cell_text(const struct value_cell *cell, const char **text, size_t *s
 }
 
 size_t value_cell_print(const struct value_cell *cell, char out[static VALUE_PRINT_BYTES]) {
+    PRE(cell->bytes);
     int64_t integer;
     double real;
     struct value_moment moment;
     if (!cell->binary)
         return 0;
-    if (load_integer(cell, &integer)) {
+    if (cell_load_integer(cell, &integer)) {
         if (cell->type != QURING_BOOL)
             return value_print_integer(out, integer);
         out[0] = integer ? 't' : 'f';
         return 1;
     }
-    if (load_real(cell, &real))
+    if (cell_load_real(cell, &real))
         return cell->type == QURING_FLOAT4 ? value_print_float4(out, (float)real) : value_print_float8(out, real);
-    if (load_moment(cell, &moment)) {
+    if (cell_load_moment(cell, &moment)) {
         if (moment.kind != MOMENT_FINITE)
             return value_print_infinity(out, moment.kind == MOMENT_MINUS_INFINITE);
         if (cell->type == QURING_DATE)

@@ -100,6 +100,7 @@ static bool number_parse(const char *text, size_t size, struct number *n) {
 }
 
 int value_parse_integer(const char *text, size_t size, int64_t *value) {
+    PRE(text || size == 0);
     struct number n;
     if (!number_parse(text, size, &n))
         return QURING_ETYPE;

@@ -233,6 +233,7 @@ void value_text_array_next(const void **at, const char **text, size_t *size) {
     const uint8_t *element = *at;
     uint32_t length = bytes_load_u32(element);
     bool null = length == UINT32_MAX;
+    PRE(null || length <= INT32_MAX); /* the array is a copy of value_copy_params() */
     *text = null ? NULL : (const char *)element + 4;
     *size = null ? 0 : length;
     *at = element + 4 + *size;

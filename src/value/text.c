@@ -127,6 +127,7 @@ static void put_array(struct buf *out, const quring_param *param, bool json) {
 }
 
 void value_put_json_array(struct buf *out, const quring_param *param) {
+    PRE(param->type >= QURING_INT4_ARRAY && param->type <= QURING_UUID_ARRAY);
     put_array(out, param, true);
 }
 

@@ -16,6 +16,15 @@ static int64_t floor_divide(int64_t a, int64_t b) {
     return a / b - (a % b < 0);
 }
 
+static bool time_in_day(int64_t day_us) {
+    return day_us >= 0 && day_us < VALUE_DAY_US;
+}
+
+/* The days of every type, and of all years of seven digits, which are the most that a text is read with. */
+static bool time_in_calendar(int64_t days) {
+    return days > 2 * (int64_t)INT32_MIN && days < 2 * (int64_t)INT32_MAX;
+}
+
 static int64_t days_of_civil(int64_t year, int month, int day) {
     int64_t y = year - (month <= 2);
     int64_t era = floor_divide(y, 400);
@@ -78,6 +87,7 @@ size_t value_print_infinity(char *out, bool negative) {
 }
 
 size_t value_print_date(char *out, int64_t days_since_1970) {
+    PRE(time_in_calendar(days_since_1970));
     char *at = out;
     if (print_civil(&at, days_since_1970))
         at = stpcpy(at, " BC");
@@ -85,6 +95,8 @@ size_t value_print_date(char *out, int64_t days_since_1970) {
 }
 
 size_t value_print_timestamp(char *out, int64_t day, int64_t day_us, bool zone) {
+    PRE(time_in_calendar(day));
+    PRE(time_in_day(day_us));
     char *at = out;
     bool before_christ = print_civil(&at, day);
     int64_t seconds = day_us / SECOND_US, fraction = day_us % SECOND_US;
@@ -252,6 +264,7 @@ int value_parse_moment(const char *text, size_t size, struct value_moment *momen
 }
 
 int value_moment_us(const struct value_moment *moment, int64_t *us) {
+    PRE(moment->kind != MOMENT_FINITE || time_in_day(moment->day_us));
     if (moment->kind != MOMENT_FINITE) {
         *us = moment->kind == MOMENT_INFINITE ? QURING_INFINITY : QURING_MINUS_INFINITY;
         return 0;
@@ -264,6 +277,7 @@ int value_moment_us(const struct value_moment *moment, int64_t *us) {
 }
 
 int value_moment_days(const struct value_moment *moment, int32_t *days) {
+    PRE(moment->kind != MOMENT_FINITE || time_in_day(moment->day_us));
     if (moment->kind != MOMENT_FINITE) {
         *days = moment->kind == MOMENT_INFINITE ? INT32_MAX : INT32_MIN;
         return 0;
