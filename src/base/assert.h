@@ -10,6 +10,7 @@
 #define base_likely(x) __builtin_expect(!!(x), 1)
 #define base_unlikely(x) __builtin_expect(!!(x), 0)
 
+/* What a caller owes, and what a function owes. A broken one ends the process, since going on would corrupt memory. */
 #define PRE(condition) ((void)(base_likely(condition) || (base_contract_broken(#condition, __FILE__, __LINE__), 0)))
 #define POST(condition) PRE(condition)
 #define UNREACHABLE(why) base_contract_broken(why, __FILE__, __LINE__)
@@ -19,6 +20,7 @@ _Noreturn static inline void base_contract_broken(const char *what, const char *
     abort();
 }
 
+/* The structure that `pointer` is the `member` of. */
 #define base_container_of(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 
 #endif

@@ -42,6 +42,7 @@ bool buf_grow(struct buf *b, size_t size) {
     size_t needed = used + size;
     if (needed <= b->capacity)
         return true;
+    /* Growth by half keeps the cost of appending constant and wastes about a third at most. */
     size_t capacity = b->capacity + (b->capacity / 2 > BUF_CAPACITY_MIN ? b->capacity / 2 : BUF_CAPACITY_MIN);
     if (capacity > b->limit)
         capacity = b->limit;
@@ -62,7 +63,7 @@ void buf_give_back(struct buf *b, size_t keep_bytes) {
     if (used == 0) {
         b->start = b->end = 0;
         if (b->capacity / 2 < target)
-            return; /* it may have grown so for what is just as large as may be kept */
+            return; /* growth by half may have led here from a size that may be kept */
         free(b->data);
         b->data = NULL;
         b->capacity = 0;
@@ -83,7 +84,7 @@ void buf_printf(struct buf *b, const char *format, ...) {
     va_copy(again, args);
     int length = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    /* One byte more for the NUL that vsnprintf() insists on; it is not committed. */
+    /* vsnprintf() writes a NUL behind the text: it is reserved for and not committed. */
     uint8_t *at = length < 0 ? NULL : buf_reserve(b, (size_t)length + 1);
     if (at) {
         vsnprintf((char *)at, (size_t)length + 1, format, again);

@@ -29,10 +29,16 @@ struct buf {
     bool failed;
 };
 
+/* An empty buffer owns no memory, so buf_init() can't fail. */
 void buf_init(struct buf *b, size_t limit_bytes);
+
+/* Gives the memory back; the buffer is empty, keeps its limit, and can be written again. */
 void buf_free(struct buf *b);
 
-/* Makes room for `size` more bytes: moves the readable bytes to the front, else reallocates. False marks it failed. */
+/*
+ * Makes room for `size` more bytes: moves the readable bytes to the front, and reallocates if that is not enough. False,
+ * with the buffer failed: the limit is reached, or memory ran out.
+ */
 bool buf_grow(struct buf *b, size_t size);
 
 /* The slow half of buf_shrink(). */
@@ -54,19 +60,21 @@ static inline void buf_reset(struct buf *b, size_t keep_bytes) {
     buf_shrink(b, keep_bytes);
 }
 
+/* The number of readable bytes. */
 static inline size_t buf_size(const struct buf *b) {
     return b->end - b->start;
 }
 
+/* The first readable byte. An empty buffer's data may be NULL, and NULL + 0 is undefined. */
 static inline uint8_t *buf_head(const struct buf *b) {
-    return b->start ? b->data + b->start : b->data; /* an empty buffer's data may be NULL, and NULL + 0 is undefined */
+    return b->start ? b->data + b->start : b->data;
 }
 
 static inline bool buf_failed(const struct buf *b) {
     return b->failed;
 }
 
-/* For a writer that finds that what it writes is not allowed to be: as if there were no room. */
+/* Fails the buffer as if there were no room: for a writer whose input turns out to be invalid half way. */
 static inline void buf_fail(struct buf *b) {
     b->failed = true;
 }
@@ -80,6 +88,7 @@ static inline uint8_t *buf_reserve(struct buf *b, size_t size) {
     return b->end ? b->data + b->end : b->data;
 }
 
+/* Makes the first `size` bytes of what was reserved readable. */
 static inline void buf_commit(struct buf *b, size_t size) {
     PRE(size <= b->capacity - b->end);
     b->end += size;
@@ -93,6 +102,7 @@ static inline uint8_t *buf_extend(struct buf *b, size_t size) {
     return at;
 }
 
+/* Drops the first `size` readable bytes. An emptied buffer starts at the front again, which saves buf_grow() a move. */
 static inline void buf_consume(struct buf *b, size_t size) {
     PRE(size <= buf_size(b));
     b->start += size;
@@ -105,12 +115,14 @@ static inline size_t buf_mark(const struct buf *b) {
     return buf_size(b);
 }
 
+/* Drops what was written since the mark, and the failure with it: what stands before the mark is whole. */
 static inline void buf_truncate(struct buf *b, size_t mark) {
     PRE(mark <= buf_size(b));
     b->end = b->start + mark;
     b->failed = false;
 }
 
+/* Puts append at the end, integers in big-endian order. */
 static inline void buf_put(struct buf *b, const void *bytes, size_t size) {
     uint8_t *at = buf_extend(b, size);
     if (at && size)

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Access goes through memcpy(), since an unaligned pointer is undefined; compilers make one instruction of it. */
 static inline uint16_t bytes_load_u16(const void *at) {
     uint16_t v;
     memcpy(&v, at, sizeof v);

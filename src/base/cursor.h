@@ -20,16 +20,21 @@ struct cursor {
     bool failed;
 };
 
+/* A cursor over bytes that stay in place as long as it is used; `bytes` may be NULL when `size` is 0. */
 static inline struct cursor cursor_over(const void *bytes, size_t size) {
     const uint8_t *at = bytes;
     return (struct cursor){.at = at, .end = size ? at + size : at, .failed = false};
 }
 
+/* The number of bytes that were not taken yet. */
 static inline size_t cursor_left(const struct cursor *c) {
     return (size_t)(c->end - c->at);
 }
 
-/* The next `size` bytes, or NULL once the cursor has failed. */
+/*
+ * The next `size` bytes, or NULL once the cursor has failed. The check subtracts: at + size could wrap for a size that a
+ * hostile peer chose.
+ */
 static inline const uint8_t *cursor_take(struct cursor *c, size_t size) {
     if (__builtin_expect(c->failed || size > cursor_left(c), 0)) {
         c->failed = true;
@@ -41,6 +46,7 @@ static inline const uint8_t *cursor_take(struct cursor *c, size_t size) {
     return taken;
 }
 
+/* Big-endian integers; 0 once the cursor has failed. */
 static inline uint8_t cursor_u8(struct cursor *c) {
     const uint8_t *p = cursor_take(c, 1);
     return p ? *p : 0;

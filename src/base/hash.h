@@ -7,11 +7,13 @@
 #include <stdint.h>
 #include <string.h>
 
+/* The high and the low half of the product: every bit of the result depends on every bit of both factors. */
 static inline uint64_t hash_mix(uint64_t a, uint64_t b) {
     __extension__ unsigned __int128 product = (unsigned __int128)a * b;
     return (uint64_t)product ^ (uint64_t)(product >> 64);
 }
 
+/* Up to 8 bytes as one word. */
 static inline uint64_t hash_tail(const uint8_t *at, size_t size) {
     uint64_t word = 0;
     if (size)
@@ -21,8 +23,9 @@ static inline uint64_t hash_tail(const uint8_t *at, size_t size) {
 
 static inline uint64_t hash_bytes(const void *bytes, size_t size, uint64_t seed) {
     const uint8_t *at = bytes;
+    /* The constants are wyhash's. */
     const uint64_t k0 = 0xa0761d6478bd642fu, k1 = 0xe7037ed1a0b428dbu;
-    /* Text meets only secrets: a text that could make one factor 0 would wipe out all that was mixed in before. */
+    /* Text is mixed with secrets alone: one that could make a factor 0 would wipe out all that was mixed in before. */
     const uint64_t secret = hash_mix(seed ^ k0, k1);
     uint64_t h = seed ^ k0;
     size_t left = size;

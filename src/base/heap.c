@@ -28,6 +28,7 @@ static void heap_place(struct heap *h, size_t at, struct heap_node *node) {
     node->index = at + 1;
 }
 
+/* Sifting moves a hole and places the node once at its end: half the stores of swapping. */
 static void heap_sift_up(struct heap *h, size_t at, struct heap_node *node) {
     while (at > 0) {
         size_t parent = (at - 1) / 2;

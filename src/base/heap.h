@@ -18,6 +18,7 @@ struct heap {
     size_t capacity;
 };
 
+/* Frees the array; the nodes are the embedder's. */
 void heap_free(struct heap *h);
 
 /* Makes room for `capacity` nodes, so that later pushes up to that number can't fail. */

@@ -30,6 +30,7 @@ static inline void list_insert_after(struct list *at, struct list *node) {
     at->next = node;
 }
 
+/* A node that is pushed must be in no list. */
 static inline void list_push_back(struct list *l, struct list *node) {
     list_insert_after(l->prev, node);
 }
@@ -44,6 +45,7 @@ static inline void list_remove(struct list *node) {
     list_init(node);
 }
 
+/* NULL when the list is empty. */
 static inline struct list *list_first(const struct list *l) {
     return list_empty(l) ? NULL : l->next;
 }

@@ -10,7 +10,7 @@
 
 _Thread_local uint64_t owner_here = OWNER_NOBODY;
 
-/* A thread's id is given to another only when it has ended, and time has passed by then. */
+/* The kernel gives a thread's id to another only after the first has ended, and time has passed by then. */
 uint64_t owner_claim(void) {
     struct timespec now;
     while (owner_here <= OWNER_NOBODY) {

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Whose a thing is that belongs to one thread of one process, told by comparing two numbers and without a system call.
- * A thread's number is never another's, also not a later thread's. A mark lies in memory that reads 0 in a child process,
- * however that was forked.
+ * An object that belongs to one thread of one process carries a mark; whether the caller is that thread is told by
+ * comparing two numbers, without a system call. No two threads have the same number, nor has a later thread that of an
+ * earlier one. A mark lies in memory that the kernel clears in a child process (MADV_WIPEONFORK), so a child is told apart
+ * however it was forked: pthread_atfork() would miss clone().
  */
 #ifndef QURING_BASE_OWNER_H
 #define QURING_BASE_OWNER_H
@@ -30,7 +31,7 @@ static inline bool owner_mark_is_here(const struct owner_mark *mark) {
     return mark->thread == owner_here;
 }
 
-/* On any thread: whether this is the process that made it. */
+/* Whether this is the process that made the mark. On any thread. */
 static inline bool owner_mark_in_process(const struct owner_mark *mark) {
     return mark->thread != 0;
 }

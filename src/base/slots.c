@@ -21,6 +21,7 @@ bool slots_init(struct slots *s, uint32_t count, size_t object_bytes, uint32_t t
         return false;
     }
     memset(s->objects, 0, s->object_bytes * count);
+    /* The lowest index is on top, so that a program with few queries stays within few pages. */
     for (uint32_t i = 0; i < count; i++) {
         s->tokens[i] = i;
         s->free_stack[i] = count - 1 - i;

@@ -30,6 +30,8 @@ struct slots {
 
 /* Zeroed objects of `object_bytes` each, 64-byte aligned; tokens below 2^token_bits. False when memory ran out. */
 bool slots_init(struct slots *s, uint32_t count, size_t object_bytes, uint32_t token_bits);
+
+/* Frees the table; also after a slots_init() that failed. */
 void slots_free(struct slots *s);
 
 /* Takes a slot; NULL when all are taken. The object keeps what its last owner left in it. */
@@ -38,6 +40,7 @@ void *slots_take(struct slots *s, uint64_t *token);
 /* Gives the object of a live token back. */
 void slots_give(struct slots *s, uint64_t token);
 
+/* The index in a token, which may be stale or no token at all. */
 static inline uint64_t slots_index(const struct slots *s, uint64_t token) {
     return token & (s->step - 1);
 }
@@ -55,6 +58,7 @@ static inline void *slots_at(const struct slots *s, uint32_t index) {
     return s->objects + index * s->object_bytes;
 }
 
+/* How many slots are taken. */
 static inline uint32_t slots_taken(const struct slots *s) {
     return s->count - s->free_count;
 }

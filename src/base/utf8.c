@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* How long a character is by its first byte; 0: none begins with it. */
+/* The length that a character's first byte announces; 0: no character begins with this byte. */
 static size_t length_by_lead(uint8_t lead) {
     if (lead < 0x80)
         return 1;
@@ -13,14 +13,14 @@ static size_t length_by_lead(uint8_t lead) {
     return lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
 }
 
-/* Whether the second byte may follow the first: it is there that overlong forms and what is no code point show. */
+/* Overlong forms, surrogates and code points over U+10FFFF all show in the range of the second byte. */
 static int second_fits(uint8_t lead, uint8_t second) {
     uint8_t from = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
     uint8_t to = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
     return second >= from && second <= to;
 }
 
-/* The length of the valid character at the text's beginning; 0: there is none. */
+/* The length of the valid character that `text` begins with; 0: it begins with none. */
 static size_t valid_length(const uint8_t *text, size_t size) {
     size_t length = length_by_lead(text[0]);
     if (length < 2)
