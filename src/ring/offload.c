@@ -21,6 +21,7 @@ struct worker {
 
 /* ---- The way back: a stack that any thread pushes on and the reactor takes whole ---- */
 
+/* Many threads may push; the eventfd is written by the one that takes `asleep` down, so once a sleep. */
 void offload_finish(struct ring *ring, struct job *job) {
     struct job *top = atomic_load_explicit(&ring->finished, memory_order_relaxed);
     do
@@ -34,6 +35,7 @@ bool offload_waiting(const struct ring *ring) {
     return ring->inline_first || atomic_load(&ring->finished);
 }
 
+/* A simulation runs jobs on the reactor's thread, in order, so that a seed gives the same run every time. */
 static void run_inline(struct ring *ring) {
     struct job *job;
     while ((job = ring->inline_first)) {
@@ -47,6 +49,7 @@ static void run_inline(struct ring *ring) {
 
 void offload_collect(struct ring *ring) {
     run_inline(ring);
+    /* The stack is newest first; done() is called in the order in which jobs finished. */
     struct job *newest = atomic_exchange(&ring->finished, NULL);
     struct job *oldest = NULL;
     while (newest) {
@@ -86,7 +89,10 @@ static void *worker_main(void *argument) {
     return NULL;
 }
 
-/* Signals are the application's: a thread takes none but those of its own faults, which the application's handler sees. */
+/*
+ * Signals belong to the application, whose threads expect to handle them. Faults stay unblocked: they are raised on the
+ * thread that caused them, and the application's handler has to see them.
+ */
 int offload_thread(pthread_t *thread, const char *name, void *(*entry)(void *), void *argument) {
     static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL};
     sigset_t blocked, before;
@@ -145,7 +151,7 @@ void worker_post(struct worker *worker, struct job *job) {
     *worker->last = job;
     worker->last = &job->next;
     pthread_mutex_unlock(&worker->mutex);
-    if (was_empty)
+    if (was_empty) /* else the worker is awake, or was signalled for the first */
         pthread_cond_signal(&worker->posted);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Blocking work on threads. A worker is one thread that runs its jobs in the order they were posted; so whatever only one
+ * Blocking work on threads. A worker is one thread that runs its jobs in the order they were posted, so data that only one
  * worker touches needs no lock. A job has two halves: run() on the worker, then done() on the reactor's thread, in a turn.
  * A worker may post partial results before its job is finished by giving them a job of their own (worker_report()).
  *

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is asked of a kernel. port_uring.c asks Linux; port_sim.c answers from a seed, for tests.
+ * The kernel as the ring sees it: port_uring.c is Linux, port_sim.c a simulation that answers from a seed, for tests.
  *
  * Operations are named by the caller's token, which comes back in exactly one event. Memory named by an operation belongs
  * to the kernel from push() until that event.
@@ -46,7 +46,7 @@ struct port_methods {
     /* Takes up to `capacity` events that are there; never blocks. */
     uint32_t (*collect)(struct port *port, struct port_event *events, uint32_t capacity);
 
-    /* Monotonic time. */
+    /* Monotonic time; in a simulation the simulated one. */
     uint64_t (*now_ns)(struct port *port);
 
     /* Gives the socket these few bytes if it takes them at once, while no send is in flight on it. */

@@ -135,7 +135,7 @@ static bool step(struct sim *sim, uint64_t until_ns) {
 /* Lets things happen until `wait_count` events are ready or it is `until_ns`. False: it came to the latter. */
 static bool pass_time(struct sim *sim, uint32_t wait_count, uint64_t until_ns) {
     while (step(sim, sim->now_ns))
-        ; /* what is due is done, however little is asked for */
+        ; /* everything that is due happens, even when nothing is waited for */
     while (sim->ready_count < wait_count) {
         if (step(sim, until_ns))
             continue;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A socket's two ends. Whatever changes what an operation could do calls rouse(), which gives the operation a time at
- * which to look; an operation that finds nothing to do then stays in flight until it is roused again.
+ * A socket's two ends. Code that changes what an operation could do calls rouse(), which sets the time at which the
+ * operation looks again; an operation that finds nothing to do then stays in flight until the next rouse().
  */
 #include "ring/port_sim_internal.h"
 

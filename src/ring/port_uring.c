@@ -70,19 +70,24 @@ static struct port_uring *port_uring_of(struct port *port) {
 
 /* ---- Operations ---- */
 
-/* Makes what was prepared visible to the kernel; returns how many entries it has not consumed yet. */
+/*
+ * Makes the prepared entries visible to the kernel, and returns how many it has not consumed. This is liburing's
+ * __io_uring_flush_sq(), which is not exported. Its io_uring_submit_and_wait_timeout() would do the rest as well, but it
+ * returns the number of submitted entries also when a signal ended the wait, and quring_run() has to return then.
+ */
 static unsigned uring_publish(struct io_uring *ring) {
     struct io_uring_sq *sq = &ring->sq;
     if (sq->sqe_head != sq->sqe_tail) {
         sq->sqe_head = sq->sqe_tail;
-        io_uring_smp_store_release(sq->ktail, sq->sqe_tail);
+        io_uring_smp_store_release(sq->ktail,
+                                   sq->sqe_tail); /* the entries are written before the kernel sees the tail */
     }
     return sq->sqe_tail - io_uring_smp_load_acquire(sq->khead);
 }
 
 /*
- * What entering collects need not show on event_fd any more. It must be read before: what comes after the kernel has run
- * deferred completions, and before we look at the queue, would be lost otherwise.
+ * Makes event_fd unreadable again, since the events that it announced are about to be collected. It is read before the
+ * kernel is entered: an event that comes between the enter and the look at the queue would be lost otherwise.
  */
 static void uring_reset_event_fd(const struct port_uring *u) {
     uint64_t count;
@@ -100,8 +105,8 @@ static uint64_t uring_now_ns(struct port *port) {
 }
 
 /*
- * The kernel does not tell what ended the wait when it submitted something: neither enough events nor the time, so a
- * signal.
+ * When it has submitted entries, the kernel returns their number and does not tell what ended the wait. If it was neither
+ * enough events nor the timeout, it was a signal.
  */
 static bool uring_was_interrupted(struct port_uring *u, uint32_t wait_count, uint64_t from_ns, uint64_t timeout_ns) {
     return wait_count && io_uring_cq_ready(&u->ring) < wait_count &&
@@ -129,7 +134,10 @@ static int uring_enter(struct port *port, uint32_t wait_count, uint64_t timeout_
     /* EBUSY and EAGAIN: the kernel wants its events collected before it takes more, which comes next anyway. */
     if (result >= 0 || result == -EBUSY || result == -EAGAIN)
         return 0;
-    /* A registered descriptor means nothing to any other thread; without one the kernel says EEXIST by itself. */
+    /*
+     * A registered descriptor is valid on the thread that registered it alone, so on another thread the kernel answers
+     * EINVAL or EBADF. Without a registered one it answers EEXIST by itself, for a ring with SINGLE_ISSUER.
+     */
     bool registered = u->enter_flags & IORING_ENTER_REGISTERED_RING;
     return registered && (result == -EINVAL || result == -EBADF) ? -EEXIST : result;
 }
@@ -210,8 +218,8 @@ static void uring_close(struct port *port, int fd) {
 }
 
 /*
- * Not the ring's own descriptor: with DEFER_TASKRUN nobody who polls that is woken by completions that wait to be run,
- * while a registered eventfd is.
+ * A registered eventfd, and not the ring's own descriptor: with DEFER_TASKRUN, completions whose task work waits to be run
+ * wake no poller of the latter.
  */
 static int uring_watch(struct port *port) {
     struct port_uring *u = port_uring_of(port);

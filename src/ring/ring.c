@@ -58,7 +58,7 @@ int ring_open(const struct ring_options *options, struct ring **out, char *messa
     return 0;
 }
 
-/* The read on the eventfd is in the kernel's hands until an event ends it. */
+/* The read on the eventfd writes to wake_bytes, so its event must be collected before the ring's memory is freed. */
 static void wake_disarm(struct ring *ring) {
     ring_wake(ring);
     for (int i = 0; ring->wake_armed && i < 1000; i++) {
@@ -110,14 +110,15 @@ uint64_t ring_now_ns(const struct ring *ring) {
 
 /* ---- Waking ---- */
 
+/* The write fails only when the counter is full, and then the descriptor is readable already. */
 static void eventfd_raise(int fd) {
     uint64_t one = 1;
-    ssize_t n = write(fd, &one, sizeof one); /* fails only when the counter is full, which wakes too */
+    ssize_t n = write(fd, &one, sizeof one);
     (void)n;
 }
 
 /*
- * A foreign loop is woken outright. The completion of the read on wake_fd would be signalled too, but once only: Linux
+ * A write to a foreign loop's descriptor wakes that loop. The completion of the read on wake_fd would be signalled too, but once only: Linux
  * (6.18 at least) puts off a registered eventfd's signal that another eventfd causes, and never does so a second time.
  */
 void ring_interrupt(struct ring *ring) {
@@ -134,12 +135,14 @@ void ring_wake(struct ring *ring) {
     ring_interrupt(ring);
 }
 
+/* The first load is cheap, and spares the exchange's locked instruction in every turn. */
 bool ring_take_wake(struct ring *ring) {
     if (!atomic_load_explicit(&ring->wake_asked, memory_order_relaxed))
         return false;
     return atomic_exchange(&ring->wake_asked, false);
 }
 
+/* In a simulation no other thread exists that could wake the reactor. */
 static void wake_arm(struct ring *ring) {
     if (ring->wake_armed || ring->port->inline_jobs)
         return;
@@ -167,6 +170,7 @@ uint64_t ring_next_timer_ns(const struct ring *ring) {
     return first ? first->key : UINT64_MAX;
 }
 
+/* A timer is out of the heap when it fires, so its handler may set it again. */
 static void timers_fire(struct ring *ring) {
     struct heap_node *first;
     while ((first = heap_first(&ring->timers)) && first->key <= ring->now_ns) {
@@ -185,12 +189,13 @@ static void ring_emit(struct ring *ring) {
     wake_arm(ring);
     struct list todo;
     list_init(&todo);
-    list_append_all(&todo, &ring->dirty); /* what becomes dirty meanwhile waits for the next turn */
+    list_append_all(&todo, &ring->dirty); /* a socket that becomes dirty meanwhile waits for the next turn */
     struct list *node;
     while ((node = list_pop_front(&todo)))
         socket_emit(list_entry(node, struct socket, dirty));
 }
 
+/* A stale token is counted and dropped: its slot was given back, and no event of an open socket bears it. */
 static void ring_dispatch(struct ring *ring, const struct port_event *event) {
     ring->counters.completions++;
     if (event->token == WAKE_TOKEN) {
@@ -205,7 +210,7 @@ static void ring_dispatch(struct ring *ring, const struct port_event *event) {
     socket_event(*slot, (enum port_kind)(event->token & 0xff), event);
 }
 
-/* Takes what has come so far, and not what its handlers cause: a busy peer can't keep a turn from ending. */
+/* Collects a bounded number of events, so that a peer that goes on talking can't keep a turn from ending. */
 static uint32_t ring_collect(struct ring *ring) {
     struct port_event events[EVENT_BATCH];
     uint32_t total = 0, count;
@@ -230,7 +235,10 @@ static uint64_t ring_wait_limit_ns(const struct ring *ring, uint64_t timeout_ns)
     return until_timer < timeout_ns ? until_timer : timeout_ns;
 }
 
-/* Looks for completions without sleeping, until one or a job asks for a turn; all others are ends of sends. */
+/*
+ * Polls for completions until one of them, or a finished job, wants a turn. Completions that want none are ends of sends,
+ * which the next sleep need not wait for any more.
+ */
 static int ring_spin(struct ring *ring, uint64_t spin_ns) {
     uint64_t from = ring->now_ns;
     do {
@@ -245,11 +253,14 @@ static int ring_spin(struct ring *ring, uint64_t spin_ns) {
     return 0;
 }
 
-/* Sleeps until something comes. */
+/* Sleeps until an event that is not the end of a send, a finished job, a wake, or the timeout. */
 static int ring_block(struct ring *ring, uint64_t timeout_ns) {
     if (ring->sends_pushed && timeout_ns > SEND_GUARD_NS)
         timeout_ns = SEND_GUARD_NS;
-    /* Announce the sleep, then look once more: a job that finished before the flag was up would not wake us. */
+    /*
+     * The flag goes up before the last look at `finished`, and offload_finish() pushes before it looks at the flag, both
+     * sequentially consistent: one of the two sees the other, so a job never finishes unseen before a sleep.
+     */
     atomic_store(&ring->asleep, true);
     bool ready = timeout_ns == 0 || offload_waiting(ring) || atomic_load(&ring->wake_asked);
     int error = ring->port->methods->enter(ring->port, ready ? 0 : ring->sends_pushed + 1, timeout_ns);
@@ -258,7 +269,7 @@ static int ring_block(struct ring *ring, uint64_t timeout_ns) {
 }
 
 static int ring_wait(struct ring *ring, uint64_t timeout_ns) {
-    if (ring_wants_turn(ring)) /* also when the kernel took an operation not yet: nothing would end the wait for it */
+    if (ring_wants_turn(ring)) /* among others for an operation that the kernel refused for now: no event would come */
         timeout_ns = 0;
     if (!ring->spin_ns || !timeout_ns)
         return ring_block(ring, timeout_ns);
@@ -273,8 +284,8 @@ static int ring_wait(struct ring *ring, uint64_t timeout_ns) {
 }
 
 /*
- * A receive may have to be armed before it tells what is there, and tells of one thing only: of bytes, then of the end
- * behind them. So this looks until nothing more comes.
+ * One receive reports one thing: bytes, and only the next one the end of the connection behind them. So this arms and
+ * collects until nothing more comes.
  */
 int ring_look(struct ring *ring, bool idle) {
     struct port *port = ring->port;
@@ -294,8 +305,8 @@ int ring_look(struct ring *ring, bool idle) {
 
 int ring_turn(struct ring *ring, uint64_t timeout_ns) {
     ring_emit(ring);
-    if (timeout_ns &&
-        (ring->spin_ns || heap_first(&ring->timers))) /* the program had its own time since the last turn */
+    /* The program has spent time of its own since the last turn: a wait that is measured starts from a fresh clock. */
+    if (timeout_ns && (ring->spin_ns || heap_first(&ring->timers)))
         ring->now_ns = ring->port->methods->now_ns(ring->port);
     int error = ring_wait(ring, ring_wait_limit_ns(ring, timeout_ns));
     if (error && error != -ETIME && error != -EINTR)
@@ -303,7 +314,8 @@ int ring_turn(struct ring *ring, uint64_t timeout_ns) {
     ring->now_ns = ring->port->methods->now_ns(ring->port);
     ring_collect(ring);
     timers_fire(ring);
-    if (atomic_load_explicit(&ring->foreign_fd, memory_order_relaxed) >= 0) { /* the caller may sleep elsewhere now */
+    /* A foreign loop may sleep as soon as this returns, so jobs that finish from here on have to wake it. */
+    if (atomic_load_explicit(&ring->foreign_fd, memory_order_relaxed) >= 0) {
         atomic_store(&ring->asleep, true);
         if (offload_waiting(ring))
             ring_interrupt(ring);
@@ -324,6 +336,7 @@ int ring_poll_fd(struct ring *ring) {
 }
 
 bool ring_wants_turn(const struct ring *ring) {
+    /* While the read on wake_fd is not armed, nothing would end a sleep when another thread wakes the ring. */
     bool can_wake = ring->wake_armed || ring->port->inline_jobs;
     return ring->turn_wanted || !list_empty(&ring->dirty) || !can_wake;
 }

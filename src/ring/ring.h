@@ -47,10 +47,10 @@ void ring_close(struct ring *ring);
 int ring_turn(struct ring *ring, uint64_t timeout_ns);
 
 /*
- * For a program that is back from elsewhere, before it appends anything new: collects what arrived at the sockets
- * meanwhile, so that an end or a message that nobody asked for is not met by a request. Never sleeps. `idle`: nothing is
- * awaited on any socket; else nothing is done when the last turn ended a moment ago. 0 or a negative errno that ends the
- * ring's life.
+ * Collects what has arrived at the sockets while the program was elsewhere. To be called before new requests are appended,
+ * so that none is sent on a connection that has ended meanwhile, or whose unread bytes would be taken for its reply. Never
+ * sleeps. `idle`: no reply is awaited on any socket; else it does nothing within AWAY_NS of the last turn, since the turns
+ * of a busy loop look often enough. 0 or a negative errno that ends the ring's life.
  */
 int ring_look(struct ring *ring, bool idle);
 
@@ -58,19 +58,21 @@ int ring_look(struct ring *ring, bool idle);
 bool ring_sockets_take(struct ring *ring, uint32_t count);
 void ring_sockets_give(struct ring *ring, uint32_t count);
 
-/* Read once a turn. */
+/* The clock as the last turn or look read it, so that all handlers of a turn see one time. */
 uint64_t ring_now_ns(const struct ring *ring);
 
 /* When ring_turn() should be called at the latest, for a timer: UINT64_MAX for never. */
 uint64_t ring_next_timer_ns(const struct ring *ring);
 
-/* For a foreign loop that sleeps between turns: the descriptor that shows completions and jobs from now on; QURING_E*. */
+/* The descriptor on which a foreign loop sleeps between turns: it shows completions and jobs from now on. Or a QURING_E*. */
 int ring_poll_fd(struct ring *ring);
-/* Whether that loop must call ring_turn() before it sleeps: the last turn left something for the next one to emit. */
+
+/* Whether a foreign loop must call ring_turn() before it sleeps: the last turn left something for the next one to emit. */
 bool ring_wants_turn(const struct ring *ring);
 
 /* Ends a wait, from any thread or signal handler. */
 void ring_wake(struct ring *ring);
+
 /* Whether ring_wake() ended a wait since the last call. */
 bool ring_take_wake(struct ring *ring);
 

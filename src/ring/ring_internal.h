@@ -18,7 +18,7 @@ struct ring {
     uint32_t reserved_count; /* of sockets, set aside for their owners */
     struct list dirty;       /* sockets with something to do in the next emit */
     uint32_t sends_pushed;   /* in this emit */
-    bool turn_wanted; /* a handler ran since this emit began, and its owner may have to act before the next sleep */
+    bool turn_wanted; /* a handler ran since the last emit began, and its owner may have to act before the next sleep */
     struct heap timers;
     struct ring_counters counters;
     /* waking */
@@ -33,7 +33,7 @@ struct ring {
     struct job *inline_first, **inline_last; /* with port->inline_jobs: posted, not run */
 };
 
-/* A token of an operation: that of its socket's slot, and in the lowest byte the kind of operation. */
+/* An operation's token is that of its socket's slot, shifted by one byte for the kind of operation. */
 enum { RING_SLOT_BITS = 64 - 8 };
 
 static inline uint64_t ring_op_token(uint64_t slot_token, enum port_kind kind) {
@@ -52,6 +52,7 @@ void socket_emit(struct socket *socket);
 void socket_event(struct socket *socket, enum port_kind kind, const struct port_event *event);
 
 /* offload.c */
+/* Starts a thread that takes no signals of the application. 0 or QURING_ESYSTEM. */
 int offload_thread(pthread_t *thread, const char *name, void *(*entry)(void *), void *argument);
 void offload_post_inline(struct ring *ring, struct job *job);
 void offload_finish(struct ring *ring, struct job *job); /* any thread */

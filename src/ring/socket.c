@@ -15,6 +15,7 @@ enum {
 
 /* ---- State ---- */
 
+/* Has the next emit visit the socket. */
 static void socket_mark(struct socket *socket) {
     if (list_empty(&socket->dirty))
         list_push_back(&socket->ring->dirty, &socket->dirty);
@@ -85,7 +86,7 @@ static void socket_finish_close(struct socket *socket) {
 
 /* ---- Sending ---- */
 
-/* The kernel did not take an operation: that passes when it takes none for now; the next emit tries again. */
+/* The kernel refused an operation. EBUSY and EAGAIN pass, so the next emit tries again; other errors end the socket. */
 static void socket_refused(struct socket *socket, int error) {
     if (error == -EBUSY || error == -EAGAIN)
         socket_mark(socket);
@@ -110,6 +111,7 @@ static void socket_push_send(struct socket *socket) {
     socket->ring->counters.sends++;
 }
 
+/* Swapping the two buffers hands everything that was appended to the kernel without a copy. */
 static void socket_start_send(struct socket *socket) {
     if (buf_size(&socket->flight) == 0) {
         struct buf empty = socket->flight;
@@ -128,11 +130,11 @@ static void socket_sent(struct socket *socket, int32_t result) {
         socket->ring->counters.sent_bytes += (uint64_t)result;
         buf_consume(&socket->flight, (size_t)result);
         if (result > OUT_KEEP_BYTES)
-            socket->ring->turn_wanted = true; /* its owner may have held back because of this backlog */
+            socket->ring->turn_wanted = true; /* the owner may have held queries back because of this backlog */
         if (buf_size(&socket->flight) == 0)
             buf_reset(&socket->flight, OUT_KEEP_BYTES);
     } else if (result < 0 && result != -EINTR && result != -EAGAIN && socket->state == SOCKET_OPEN) {
-        /* What the peer said before it went is still to be read: the receive ends the socket. */
+        /* The peer's last words may still wait to be read, so the receive, and not this send, reports the loss. */
         socket->ring->port->methods->shutdown(socket->ring->port, socket->fd);
         return;
     }
@@ -142,7 +144,10 @@ static void socket_sent(struct socket *socket, int32_t result) {
 
 /* ---- Receiving ---- */
 
-/* Makes room for the next receive. False: the message that is under way does not fit the limit, or no memory. */
+/*
+ * Makes room for the next receive: for the whole of a message that is under way, and for more while receives fill what they
+ * are given. False: the message does not fit the limit, or memory ran out.
+ */
 static bool socket_reserve_in(struct socket *socket) {
     struct buf *in = &socket->in;
     size_t have = buf_size(in);
@@ -157,6 +162,7 @@ static bool socket_reserve_in(struct socket *socket) {
     return buf_reserve(in, want) != NULL;
 }
 
+/* A buffer that grew for a burst shrinks after a run of small receives, so that idle connections hold little memory. */
 static void socket_shrink_in(struct socket *socket) {
     struct buf *in = &socket->in;
     if (buf_size(in) || in->capacity <= IN_BYTES)
@@ -203,6 +209,7 @@ static void socket_received(struct socket *socket, const struct port_event *even
         return;
     }
     uint32_t size = (uint32_t)event->result;
+    /* A receive that filled its room has probably left bytes behind, even where the kernel does not say so. */
     socket->filled = size == socket->receive_bytes;
     if (socket->filled)
         socket->more_data = true;
@@ -214,7 +221,7 @@ static void socket_received(struct socket *socket, const struct port_event *even
     socket->events->received(socket);
 }
 
-/* ---- What the ring calls ---- */
+/* ---- Calls from the ring ---- */
 
 void socket_emit(struct socket *socket) {
     if (socket->state == SOCKET_OPEN && !socket->sending)

@@ -16,11 +16,11 @@
 #include "ring/ring.h"
 
 struct socket_events {
-    /* Bytes came into `in`; consume what makes whole messages. socket_expect() if a large one is under way. */
+    /* Bytes came into `in`: the owner consumes whole messages, and calls socket_expect() if a large one is under way. */
     void (*received)(struct socket *socket);
-    /* The peer ended it (error 0) or it failed (errno). Called at most once; the socket is DRAINING by then. */
+    /* The peer ended the connection (error 0) or it failed (errno). At most once; the socket is DRAINING by then. */
     void (*lost)(struct socket *socket, int error);
-    /* Nothing of it is left in the kernel, `accepted_bytes` is final; the owner may free it. */
+    /* No operation of the socket is left in the kernel, and `accepted_bytes` is final. The owner may free it. */
     void (*closed)(struct socket *socket);
 };
 
@@ -61,7 +61,7 @@ static inline uint64_t socket_position(const struct socket *socket) {
     return socket->appended_bytes + buf_size(&socket->out);
 }
 
-/* Appended, not yet accepted by the kernel. */
+/* The number of bytes that were appended and that the kernel has not accepted yet. */
 static inline size_t socket_backlog_bytes(const struct socket *socket) {
     return (size_t)(socket_position(socket) - socket->accepted_bytes);
 }
@@ -72,12 +72,12 @@ static inline void socket_expect(struct socket *socket, size_t message_bytes) {
 }
 
 /*
- * Just before socket_close(): a few bytes that the peer gets if its socket takes them at once. They are left out when not
- * all that was appended has gone, for they would stand within a message.
+ * Sends a few last bytes before socket_close(), if the kernel takes them at once. They are left out while anything that was
+ * appended has not gone, since they would land in the middle of a message.
  */
 void socket_send_now(struct socket *socket, const void *bytes, size_t size);
 
-/* Ends it from our side: closed() follows, in a later turn; lost() does not. What was appended may not go out. */
+/* Ends the connection from our side. closed() follows in a later turn, lost() does not. Appended bytes may not go out. */
 void socket_close(struct socket *socket);
 
 /* Frees the buffers of a socket that is CLOSED or was never opened. */

@@ -12,12 +12,13 @@ static struct task *task_of(struct job *job) {
     return base_container_of(job, struct task, job);
 }
 
+/* The end of run() and task_detach() race for the task on two threads; the one that moves it first decides. */
 static bool task_move(struct task *task, int to) {
     int from = TASK_RUNNING;
     return atomic_compare_exchange_strong(&task->state, &from, to);
 }
 
-/* Once it is FINISHED the ring can't be closed before the job came back, for its owner waits for that. */
+/* The ring outlives a FINISHED task's way back, because the task's owner closes the ring only after done(). */
 static void *task_main(void *argument) {
     struct task *task = argument;
     task->run(task);
@@ -28,7 +29,7 @@ static void *task_main(void *argument) {
     return NULL;
 }
 
-/* The thread has nothing left to do but to end; until it has, it may still look at the ring. */
+/* The thread is about to end, but may still look at the ring until it has, so done() waits for it. */
 static void task_collect(struct job *job) {
     struct task *task = task_of(job);
     pthread_join(task->thread, NULL);
@@ -59,9 +60,9 @@ int task_start(struct ring *ring, const char *name, struct task *task) {
 }
 
 /*
- * The shared object that holds this library, where one does, stays loaded from here on: a detached thread still returns
- * into its code, perhaps after the program has closed the engine and unloaded the object. Where that can't be had, nothing
- * else can be done about it, so a failure is no error.
+ * Keeps the shared object that holds this library, if one does, loaded from here on: a detached thread still returns into
+ * its code, perhaps after the program has closed the engine and unloaded the object. Nothing else could be done if dlopen()
+ * failed, so a failure is no error.
  */
 static void keep_loaded(void) {
     Dl_info info;
