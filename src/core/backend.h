@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the engine asks of a backend. All calls come on the reactor's thread, none from within another, and none blocks
- * except `destroy`.
+ * The contract between the engine and a backend. All calls come on the reactor's thread, none from within another, and none
+ * blocks except `destroy`.
  */
 #ifndef QURING_CORE_BACKEND_H
 #define QURING_CORE_BACKEND_H
@@ -10,39 +10,40 @@
 
 struct backend {
     const char *name;
-    size_t db_bytes; /* of its own handle, which begins with struct quring_db */
+    size_t db_bytes; /* the size of the backend's own handle, which begins with struct quring_db */
 
-    /* Whether this URL is the backend's. */
+    /* Whether this URL belongs to the backend; checks no more than the form. */
     bool (*accepts)(const char *url);
 
     /*
-     * Checks the URL, and begins whatever it does in the background. All of `db` is zero but for db_init(), hub, engine,
-     * backend, and options with defaults where the engine knows them. A QURING_E* with hub_error() set: nothing of it is left,
-     * and the engine frees the memory.
+     * Checks the URL, and begins to connect in the background. The engine has zeroed `db`, called db_init(), and set hub,
+     * engine, backend, and options, with defaults where it knows them. After a QURING_E*, with hub_error() set, the backend
+     * has left nothing behind, and the engine frees the memory.
      */
     int (*open)(struct quring_db *db, const char *url);
 
     /*
-     * In a turn that it is due in (db_due), before the ring goes to the kernel: takes queries from the queues on db->ready as far as depth and
-     * bytes allow (queue_take), encodes or batches them, and hands what is ready to the ring.
+     * Called in each turn for which the database is due (db_due), before the ring enters the kernel. Takes queries from the
+     * queues on db->ready as far as depth and bytes allow (queue_take), encodes or batches them, and hands them to the ring
+     * or to a worker.
      */
     void (*advance)(struct quring_db *db);
 
     /*
-     * The engine gives this RUNNING query up: `status` is TIMEOUT, CANCELLED or SHUTDOWN. The backend finishes it with
-     * query_fail(), and keeps what it needs to consume and drop a late reply. When another thread works on it, it is
-     * interrupted, and finished in a later turn, when that thread has let go of it; until then it may be abandoned again,
+     * The engine gives up this RUNNING query: `status` is TIMEOUT, CANCELLED or SHUTDOWN. The backend finishes it with
+     * query_fail(), and keeps what it needs to consume and drop a late reply. A query that another thread works on is
+     * interrupted, and finished in a later turn, once that thread has let go of it; until then it may be abandoned again,
      * and the first status holds.
      */
     void (*abandon)(struct query *query, quring_status status);
 
     /*
-     * Begins to let go of everything: closes connections, interrupts lanes. What is still RUNNING ends with SHUTDOWN.
-     * Sets db->closed once nothing of it is left in the ring or on a lane, maybe turns later.
+     * Begins to close connections and to interrupt lanes. Queries that are still RUNNING end with SHUTDOWN. Sets db->closed
+     * once nothing of the handle is left in the ring or on another thread, which may be turns later.
      */
     void (*close)(struct quring_db *db);
 
-    /* Lets go of what a handle has whose `closed` is set; its memory is the engine's. */
+    /* Frees what a handle owns whose `closed` is set. The handle's own memory is the engine's. */
     void (*destroy)(struct quring_db *db);
 };
 

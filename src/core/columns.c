@@ -31,6 +31,7 @@ struct columns *columns_hold(struct columns *columns) {
 void columns_drop(struct columns *columns) {
     if (!columns)
         return;
+    /* Acquire and release: the thread that frees sees all that others did with the columns before they dropped them. */
     unsigned before = atomic_fetch_sub_explicit(&columns->references, 1, memory_order_acq_rel);
     PRE(before > 0);
     if (before == 1)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The description of a result's columns: immutable once published, shared by every result of a statement, and counted
- * atomically because SQLite's lanes make them on their own threads.
+ * The description of a result's columns: immutable once published, and shared by every result of a statement. References
+ * are counted atomically, because SQLite's lanes hold and drop descriptions on their own threads.
  */
 #ifndef QURING_CORE_COLUMNS_H
 #define QURING_CORE_COLUMNS_H

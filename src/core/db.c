@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The words that engine and backends share; this layer knows neither sockets nor SQLite.
+ * The structures that the engine shares with its backends; this layer knows neither sockets nor SQLite.
  *
  *   db          the hub and the database handle
  *   queue       queries that wait, and how they come back from a backend
  *   query       one submitted query and its state
  *   result      its rows            columns   their description, shared by all results of a statement
- *   error       why it failed       notice    what else the server had to say of it
+ *   error       why it failed       notice    notices and warnings of the server
  *   names       QURING_E*, statuses and types in words
  *   statement   SQL texts by content; statement_class: what kind of statement they are; statement_scan: their tokens, as
  *               PostgreSQL or SQLite reads them
  *   result_get  the public accessors of a result's values; result_cell: where a value stands
- *   backend     what the engine asks of PostgreSQL and SQLite alike
+ *   backend     the contract of a backend
  */
 #include "core/db.h"
 

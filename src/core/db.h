@@ -13,7 +13,7 @@
 struct ring;
 struct backend;
 
-/* What happened to the queries and connections of one database. */
+/* The counters of one database. Each counts its own, so that the engine's statistics are sums and no layer shares one. */
 struct db_counters {
     uint64_t submitted_count;
     uint64_t done_count[QURING_SHUTDOWN + 1]; /* by quring_status */
@@ -32,9 +32,9 @@ struct hub {
     struct list done; /* queries in DONE, oldest first */
     uint32_t done_count;
     struct list databases;
-    struct list due;           /* databases whose backend has something to do in the next turn: see db_due() */
-    size_t unsent_bytes;       /* of given-up requests that lie in send buffers still: count against inflight_bytes */
-    struct db_counters closed; /* of databases that are gone */
+    struct list due;           /* databases whose backend advances in the next turn: see db_due() */
+    size_t unsent_bytes;       /* of requests that were given up and still lie in send buffers: count in inflight_bytes */
+    struct db_counters closed; /* sums over databases that were closed */
     char message[512];         /* quring_errmsg() */
 };
 
@@ -55,19 +55,19 @@ struct quring_db {
     quring_db_options options; /* defaults filled in */
 };
 
-/* Of zeroed memory; hub, engine, backend and options are the caller's to set. */
+/* Makes a handle of zeroed memory; hub, engine, backend and options are for the caller to set. */
 void db_init(struct quring_db *db);
 
 /*
- * Has the backend advance in the next turn, and in none after it that nobody asks for. A queue asks when a query waits in it;
- * a backend, for what else it has begun and for as long as it can't finish it.
+ * Has the backend advance in the next turn, and in that one only. A queue calls this when a query waits in it; a backend
+ * calls it in every turn in which it can't yet finish something else that it has begun.
  */
 static inline void db_due(struct quring_db *db) {
     if (list_empty(&db->due))
         list_push_back(&db->hub->due, &db->due);
 }
 
-/* Queries in WAITING. */
+/* How many queries of the handle are WAITING. Visits only queues in which one is. */
 uint32_t db_waiting_count(const struct quring_db *db);
 
 /* Sets quring_errmsg() and returns `error`. */

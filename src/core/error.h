@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Why a query failed: owned by its slot, bounded, and never NULL in any part. */
+/* The error of a query. Owned by the query's slot; its texts are bounded, and none of them is ever NULL. */
 #ifndef QURING_CORE_ERROR_H
 #define QURING_CORE_ERROR_H
 
@@ -18,6 +18,7 @@ struct query_error {
 
 /* The length of a text once cut at ERROR_TEXT_BYTES_MAX, never within a UTF-8 character. */
 size_t error_text_length(const char *text);
+
 /* Copies that much of it and a NUL, as UTF-8. Returns where the next one may begin. */
 char *error_text_copy(char *to, const char *text, size_t length);
 
@@ -25,6 +26,7 @@ void error_init(struct query_error *error);
 void error_free(struct query_error *error);
 void error_reset(struct query_error *error);
 
+/* Most queries do not fail, so clearing their error costs one comparison. */
 static inline void error_clear(struct query_error *error) {
     if (base_unlikely(error->set))
         error_reset(error);

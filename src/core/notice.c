@@ -18,6 +18,7 @@ struct notices {
     struct notice *notice[NOTICE_COUNT_MAX];
 };
 
+/* One allocation for the notice and its texts. NULL: over `room`, or no memory. */
 static struct notice *notice_copy(const quring_error *from, size_t room, size_t *size) {
     const char *texts[] = {from->severity, from->message, from->detail, from->hint};
     size_t lengths[4];
@@ -55,7 +56,8 @@ void notices_add(struct notices **at, const quring_error *view) {
     if (!notices)
         return;
     size_t size;
-    bool closed = notices->count == NOTICE_COUNT_MAX || notices->dropped_count; /* what is kept has no gaps */
+    /* After one was dropped none is kept, so that the kept ones are the first without a gap. */
+    bool closed = notices->count == NOTICE_COUNT_MAX || notices->dropped_count;
     struct notice *notice = closed ? NULL : notice_copy(view, NOTICE_BYTES_MAX - notices->bytes, &size);
     if (!notice) {
         notices->dropped_count++;
@@ -71,7 +73,7 @@ void notices_free(struct notices *notices) {
     free(notices);
 }
 
-/* ---- What a result says of them ---- */
+/* ---- The public functions ---- */
 
 uint32_t quring_notice_count(const quring_result *result) {
     return result->notices ? result->notices->count : 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the server had to say about a query beside its rows: NOTICE, WARNING and their like. A result without any has no
- * list; one that has keeps the first of them within fixed bounds and counts the others.
+ * Notices and warnings that the server sent while it worked on a query. A result without any has no list; one that has
+ * keeps the first of them within fixed bounds and counts the others, since a server may send any number.
  */
 #ifndef QURING_CORE_NOTICE_H
 #define QURING_CORE_NOTICE_H
@@ -14,10 +14,12 @@ enum { NOTICE_COUNT_MAX = 64, NOTICE_BYTES_MAX = 64 * 1024 };
 
 struct notices;
 
-/* Keeps a copy of the notice, whose view must not be NULL in any part, or counts it as dropped. */
+/* Keeps a copy of the notice, of which no text is NULL, or counts it as dropped. */
 void notices_add(struct notices **notices, const quring_error *notice);
-/* Counts one that nobody read as dropped. */
+
+/* Counts a notice as dropped that was too long to be read. */
 void notices_omit(struct notices **notices);
+
 /* NULL is allowed. */
 void notices_free(struct notices *notices);
 

@@ -37,7 +37,7 @@ struct query {
     uint8_t state;    /* enum query_state */
     uint8_t status;   /* quring_status, from DONE on */
     uint8_t commit;   /* quring_commit_mode, never DEFAULT */
-    bool retried;     /* its stale plan was repaired once */
+    bool retried;     /* it runs again since its plan was stale, and a second time is one too many */
     bool by_handle;   /* submitted by a handle of quring_prepare() */
     bool sent;        /* a byte of it may have reached the database, and it is not proved to have been undone */
     uint32_t param_count;

@@ -12,6 +12,7 @@ void queue_init(struct queue *queue, struct quring_db *db) {
     list_init(&queue->ready);
 }
 
+/* The first query to wait puts its queue on the list of queues that a turn visits; the last one to go takes it off. */
 static inline void queue_joined(struct queue *queue) {
     if (queue->waiting_count++)
         return;
@@ -53,7 +54,7 @@ void queue_put_back(struct query *query) {
     queue->db->running_count--;
 }
 
-/* Some failures tell by themselves; for those that the engine gives, the backend kept count. */
+/* Most statuses imply the answer; for those that the engine gives in the middle of a query, the backend kept it in `sent`. */
 static bool query_was_sent(const struct query *query, quring_status status) {
     switch (status) {
     case QURING_OK:
@@ -87,7 +88,7 @@ void query_finish(struct query *query, quring_status status) {
     if (base_unlikely(status != QURING_OK))
         result_discard(&query->result);
 
-    /* The text's table belongs to the handle, which may be gone before the query is released. */
+    /* The statement's table belongs to the handle, which may be closed before the query is released. */
     statement_drop(query->statement);
     query->statement = NULL;
     list_remove(&query->link);

@@ -25,25 +25,26 @@ struct queue {
 
 void queue_init(struct queue *queue, struct quring_db *db);
 
-/* Lets a query wait behind all others; `query->queue` is set. */
+/* Puts a query behind all others of query->queue. */
 void queue_put(struct query *query);
 
 /* Takes the oldest waiting query for running; NULL when none waits. */
 struct query *queue_take(struct queue *queue);
 
-/* Ends all that wait; `message` is for each of them. */
+/* Ends every waiting query of the queue with this status and error. */
 void queue_fail(struct queue *queue, quring_status status, const char *sqlstate, const char *message);
 
-/* Puts a running query before all others: no byte of it was sent, or all of it was undone. */
+/* Puts a running query before all others, because no byte of it was sent, or all of its effects were undone. */
 void queue_put_back(struct query *query);
 
 /*
- * The one way for a query to end, from WAITING or RUNNING. Its error must be set, its result too when the status is OK;
- * any other status empties it. Drops its statement, and counts it in the hub's done_count and in the database's counters.
+ * The one way for a query to end, from WAITING or RUNNING. The caller has set its result if the status is OK, and its error
+ * if not; any status but OK empties the result. Drops the statement, and counts the query in the hub's done_count and in
+ * the database's counters.
  */
 void query_finish(struct query *query, quring_status status);
 
-/* The same, with error text; `sqlstate` as in error_set(). */
+/* Sets the error and finishes the query; `sqlstate` as in error_set(). */
 __attribute__((format(printf, 4, 5))) void query_fail(struct query *query, quring_status status, const char *sqlstate,
                                                       const char *format, ...);
 

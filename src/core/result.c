@@ -86,7 +86,7 @@ bool result_is_full(const struct quring_result *result, size_t size) {
            offsets->end + sizeof(uint64_t) > offsets->limit;
 }
 
-/* Drops the unfinished row; the buffer stays failed, so that nothing of the row can be added any more. */
+/* Drops the unfinished row. The buffer is left failed, so the row's remaining cells are not added either. */
 static bool result_row_drop(struct quring_result *result) {
     result->rows.end = result->row_start;
     result->rows.failed = true;
@@ -156,7 +156,7 @@ void result_tidy_command(struct quring_result *result) {
     utf8_tidy(result->command);
 }
 
-/* ---- What a result says of itself -------------------------------------------------------------------------------- */
+/* ---- The public functions about a whole result ------------------------------------------------------------------- */
 
 uint64_t quring_row_count(const quring_result *result) {
     return result->row_count;

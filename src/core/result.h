@@ -28,7 +28,7 @@ enum result_format { RESULT_TEXT, RESULT_BINARY, RESULT_TAGGED };
 
 enum { RESULT_KEEP_BYTES = 4096, RESULT_COMMAND_BYTES = 64 }; /* PostgreSQL makes its tags in as many */
 
-/* A run of converted texts: never moved, so that what was handed out stays where it is. */
+/* A run of converted texts. Blocks are never moved, because pointers into them were handed to the caller. */
 struct result_block {
     struct result_block *next;
     size_t used;
@@ -36,7 +36,7 @@ struct result_block {
     char bytes[];
 };
 
-/* What the last accessor that failed complained of; its text is made only when asked for. */
+/* The last accessor that failed. Its text is made only when asked for, since callers may probe values by failing. */
 struct result_failure {
     int code; /* QURING_E*; 0: none has failed */
     uint32_t column;
@@ -46,8 +46,8 @@ struct result_failure {
 };
 
 struct quring_result {
-    struct columns *columns; /* held; stays from one query to the next until another statement needs others, … */
-    bool large_columns;      /* … or not, for they take more than a slot may keep */
+    struct columns *columns; /* held; stays for the next query, which is often of the same statement */
+    bool large_columns;      /* `columns` takes more memory than a free slot may keep */
     bool has_columns;        /* whether `columns` describes the present query */
     uint8_t format;          /* enum result_format */
     uint64_t row_count;
@@ -58,8 +58,8 @@ struct quring_result {
     size_t row_start;   /* of the row between result_row_begin() and result_row_end() */
     char command[RESULT_COMMAND_BYTES];
     struct notices *notices; /* NULL while there are none; stay when the query fails */
-    /* What follows serves the accessors and is theirs to change. */
-    uint64_t seen_row; /* position memory: the cell accessed last, so that a walk costs O(1) a cell */
+    /* The accessors change the members from here on, also of a const result. */
+    uint64_t seen_row; /* the cell that was accessed last: from there a walk in order finds the next in O(1) */
     uint32_t seen_column;
     size_t seen_offset; /* of that cell's length */
     struct result_block *blocks;
@@ -74,7 +74,10 @@ void result_init(struct quring_result *result);
 /* Gives all memory back. */
 void result_free(struct quring_result *result);
 
+/* Frees the notices; of a query that runs again, those of its earlier run. */
 void result_drop_notices(struct quring_result *result);
+
+/* The slow parts of the inline functions below. */
 void result_trim(struct quring_result *result);
 void result_change_columns(struct quring_result *result, struct columns *columns);
 bool result_append_offset(struct quring_result *result, uint64_t offset);
@@ -112,10 +115,10 @@ static inline void result_end(struct quring_result *result) {
         result_trim(result);
 }
 
-/* Leaves nothing of the query in its result but memory: for a query that failed. */
+/* Empties the result of a query that failed; notices stay. */
 void result_discard(struct quring_result *result);
 
-/* Takes a reference of its own to `columns`, unless it holds it already. */
+/* Holds `columns`. A result keeps them from query to query, so that the usual case is one comparison. */
 static inline void result_set_columns(struct quring_result *result, struct columns *columns,
                                       enum result_format format) {
     if (base_unlikely(result->columns != columns))
@@ -124,7 +127,7 @@ static inline void result_set_columns(struct quring_result *result, struct colum
     result->format = (uint8_t)format;
 }
 
-/* Appends one row in the layout above, without its 0; the caller checked it. False: past a limit, or out of memory. */
+/* Appends a row that the caller has checked, in the layout above without its last 0. False: over a limit, or no memory. */
 static inline bool result_append_row(struct quring_result *result, const uint8_t *body, size_t size) {
     if (base_unlikely(result->row_count >= result->row_limit))
         return false;
@@ -140,7 +143,7 @@ static inline bool result_append_row(struct quring_result *result, const uint8_t
 
 /*
  * Why a row of `size` bytes had no place: true for a limit of the query's, false when memory ran out. The table of offsets
- * counts too: it is what fills first with rows of less than eight bytes.
+ * counts too, because with rows of less than eight bytes it fills first.
  */
 bool result_is_full(const struct quring_result *result, size_t size);
 
@@ -163,7 +166,10 @@ static inline size_t result_put_command(struct quring_result *result, const char
     return size;
 }
 
-/* A server's words. What is left of a longer one before them is looked at too, which changes nothing. */
+/*
+ * The words of a server, mended if they are not ASCII. The check reads eight bytes at a time and so also the end of an
+ * earlier, longer command behind them; that costs at most a superfluous mending.
+ */
 static inline void result_set_command(struct quring_result *result, const char *words, size_t length) {
     _Static_assert(RESULT_COMMAND_BYTES % 8 == 0, "it is looked at by eight bytes");
     size_t size = result_put_command(result, words, length);

@@ -27,7 +27,7 @@ struct statement_table {
     void (*drop_backend)(void *backend);
 };
 
-/* Differs from one process and table to the next, without asking the system for anything. */
+/* A seed that differs from one process and table to the next, out of the random bytes that the kernel gave at exec. */
 static uint64_t statement_seed(const struct statement_table *table) {
     uint64_t random = 0;
     const void *kernel_random = (const void *)getauxval(AT_RANDOM);
@@ -77,7 +77,7 @@ static void statement_free(struct quring_statement *statement) {
     free(statement);
 }
 
-/* The table goes: the statement is freed too, or lives on without it while something refers to it. */
+/* Takes a statement out of a table that is being freed: it is freed too, or lives on until its last reference. */
 static void statement_leave(struct quring_statement *statement) {
     if (statement->references == 0) {
         statement_free(statement);
@@ -108,7 +108,7 @@ static struct quring_statement **statement_bucket(struct statement_table *table,
     return &table->buckets[hash & table->bucket_mask];
 }
 
-/* Gives the index of the entry that was unused for longest back to the stack. */
+/* Frees the statement that was unused for longest, and its index with it. */
 static void statement_evict(struct statement_table *table) {
     struct list *node = list_first(&table->idle);
     if (!node)

@@ -28,7 +28,10 @@ enum statement_class {
     STATEMENT_EMPTY        /* nothing but white space, comments and semicolons */
 };
 
-/* On what PostgreSQL saw when it parsed earlier statements on the same connection. Matters in an exclusive handle. */
+/*
+ * What a statement does to plans that were made earlier on the same connection. Only an exclusive handle, where settings and
+ * open transactions are the caller's, has to know.
+ */
 enum statement_effect {
     EFFECT_NONE,      /* SELECT, INSERT, BEGIN, SAVEPOINT, … */
     EFFECT_CHANGES,   /* SET, ALTER, DO, … */
@@ -42,9 +45,11 @@ enum statement_effect {
 struct statement_traits {
     uint8_t class;  /* enum statement_class */
     uint8_t effect; /* enum statement_effect */
-    bool groupable; /* may share a transaction: can't end it, and its neighbours see nothing of it but its rows */
-    bool reusable;  /* its plan and description hold for later uses: no utility statement with rows, whose description
-                       PostgreSQL does not check again, and no 'now' that it turned into a constant */
+    /* It may share a transaction: it can't end one, and its neighbours see nothing of it but its rows. */
+    bool groupable;
+    /* Its plan and description hold for later uses. False for utility statements with rows, whose description PostgreSQL
+       does not check again, and for literals such as 'now', which it turns into constants when it parses. */
+    bool reusable;
 };
 
 enum { STATEMENT_UNCACHED = UINT32_MAX };
@@ -59,7 +64,7 @@ struct quring_statement {
     uint32_t index;      /* below the table's capacity, or STATEMENT_UNCACHED: prepared for one execution only */
     uint32_t references; /* queries and handles */
     struct statement_traits traits;
-    uint8_t hint;  /* for the backend; 0 at first */
+    uint8_t route; /* where the backend sends it; 0: not looked at yet */
     void *backend; /* for the backend; NULL at first; freed through the table's drop_backend */
     size_t length;
     char sql[]; /* NUL-terminated */
@@ -72,19 +77,21 @@ struct statement_table *statement_table_new(uint32_t capacity, size_t text_limit
                                             void (*drop_backend)(void *backend));
 
 /*
- * Frees the table and all that nothing refers to. What is still referenced loses its backend's part now and is freed with
- * its last reference, so that handles may outlive their database. NULL is allowed.
+ * Frees the table and its unreferenced statements. A statement that is still referenced loses its backend's part now and is
+ * freed with its last reference, so that handles of quring_prepare() may outlive their database. NULL is allowed.
  */
 void statement_table_free(struct statement_table *table);
 
 /* The statement of this text, with a reference added. NULL: out of memory. */
 struct quring_statement *statement_find(struct statement_table *table, const char *sql, size_t length);
 
+/* References are counted without atomics: only the reactor's thread holds and drops them. */
 static inline struct quring_statement *statement_hold(struct quring_statement *statement) {
     statement->references++;
     return statement;
 }
 
+/* For statement_drop(): keeps an unreferenced statement for its next use if it is cached, and frees it if not. */
 void statement_retire(struct quring_statement *statement);
 
 static inline void statement_drop(struct quring_statement *statement) {
@@ -93,6 +100,7 @@ static inline void statement_drop(struct quring_statement *statement) {
         statement_retire(statement);
 }
 
+/* Reads the whole text, so it is called once per statement of a table. */
 struct statement_traits statement_traits(const char *sql, size_t length);
 
 /* Why a handle does not take statements of this class, and what to do; NULL: it takes them. Static. */

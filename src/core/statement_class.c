@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What kind of statement a text is, by its words: a guard, not a parser. Where a text can be read in more than one way,
- * it is, and what is stricter holds:
+ * What kind of statement a text is, by its words: a guard, not a parser. A text that can be read in more than one way is
+ * read in each of them, and the stricter result holds:
  *
  *   class      PostgreSQL's reading and SQLite's, where comments end differently
  *   the rest   PostgreSQL's with backslashes that escape in '…', and with such that do not
  *
- * Of a text that it cannot follow the class is PLAIN, for the database has the last word; it is not groupable.
+ * A text that it can't follow is PLAIN, because the database has the last word, and not groupable.
  */
 #include "core/statement.h"
 #include "core/statement_scan.h"
@@ -78,7 +78,7 @@ static bool token_spells(const struct token *token, const char *word) {
     return *word == 0;
 }
 
-/* SET [SESSION | LOCAL] client_encoding { TO | = } … | SET NAMES …; all results are read as UTF-8. */
+/* SET [SESSION | LOCAL] client_encoding { TO | = } … | SET NAMES …. Refused, because all results are read as UTF-8. */
 static enum statement_class classify_set(struct scan *s) {
     struct token token = scan_next(s);
     if (token_is(&token, "session") || token_is(&token, "local"))
@@ -135,9 +135,9 @@ static enum statement_class classify(const char *sql, size_t length) {
     return class == STATEMENT_PLAIN || class == STATEMENT_EMPTY ? other : class;
 }
 
-/* ---- What stands further inside ---- */
+/* ---- The body: words and literals behind the first ---- */
 
-/* What one reading of a whole text found. */
+/* The findings of one reading of a whole text. */
 struct body {
     bool into;      /* INTO, but not of INSERT or MERGE: SELECT INTO makes a table */
     bool temporary; /* SELECT INTO TEMP, or the schema pg_temp */
@@ -150,7 +150,7 @@ static bool is_letter(char c) {
     return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
 }
 
-/* What a literal's escapes, or an array's and a row's quotes within it, are made with. */
+/* Characters that may stand inside a word of a literal: escapes, and the quotes of an array's or a row's elements. */
 static bool is_escape(char c) {
     return c == '\\' || c == '"';
 }
@@ -216,7 +216,10 @@ static void read_body(struct scan *s, struct body *body) {
     }
 }
 
-/* Anywhere in the text, whatever is a literal there; `part` is in lower case and has its first '_' at `underscore`. */
+/*
+ * Whether `part` stands anywhere in the text, literals and comments included. It is in lower case, with its first '_' at
+ * `underscore`: searching for that rare letter by memchr() is what makes this cheap.
+ */
 static bool text_mentions(const char *sql, size_t length, const char *part, size_t underscore) {
     size_t part_length = strlen(part);
     const char *end = sql + length, *at = sql;
@@ -235,8 +238,8 @@ static bool text_mentions(const char *sql, size_t length, const char *part, size
 }
 
 /*
- * Names a function that does not undo what it did with its transaction, so that it would do it again where a member of a
- * group runs again: locks of the session, replication slots, whose changes are gone once they were read, and origins.
+ * Whether the text names a function whose effect no rollback undoes, so that a member of a group that runs again would have
+ * it twice: locks of the session, replication slots, whose changes are gone once they were read, and origins.
  */
 static bool works_outside(const char *sql, size_t length) {
     return text_mentions(sql, length, "pg_advisory", 2) || text_mentions(sql, length, "pg_try_advisory", 2) ||
@@ -244,7 +247,7 @@ static bool works_outside(const char *sql, size_t length) {
            text_mentions(sql, length, "replication_origin", 11);
 }
 
-/* ---- What it does to what was prepared ---- */
+/* ---- The effect on plans that were made earlier ---- */
 
 static enum statement_effect effect_of_rollback(struct scan *s) {
     struct token token = scan_next(s);

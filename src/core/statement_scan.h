@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SQL texts as tokens: words, quoted things, brackets. The library has no other scanner: statement_class.c and SQLite's
- * lite/text.c look at words and at what literals hold, so numbers and operators are no tokens of their own.
+ * SQL texts as tokens: words, quoted strings and names, parentheses. The library has no other scanner: statement_class.c and
+ * SQLite's lite/text.c look at words and at the contents of literals, so numbers and operators are no tokens of their own.
  *
  * Whether a backslash in '…' escapes is a setting of the server's (standard_conforming_strings), and PostgreSQL and SQLite
  * disagree on where comments end (nesting; whether a carriage return ends a line) and on what quotes. A reader says which

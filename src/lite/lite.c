@@ -178,9 +178,9 @@ static uint32_t *count_of(struct lite_db *lite, struct query *query) {
 }
 
 static uint8_t route_of(const struct lite_db *lite, struct quring_statement *statement) {
-    if (base_unlikely(!statement->hint))
-        statement->hint = lite_text_route(statement->sql, statement->length);
-    uint8_t route = statement->hint;
+    if (base_unlikely(!statement->route))
+        statement->route = lite_text_route(statement->sql, statement->length);
+    uint8_t route = statement->route;
     if (lite->lane_count == 1 && route & LITE_TO_READER)
         route = LITE_TO_WRITER;
     return route;
@@ -223,8 +223,8 @@ static void admit(struct lite_db *lite) {
 static void move_to_writer(struct lite_db *lite, struct query *query) {
     lite->reads_count--;
     struct quring_statement *statement = query->statement;
-    statement->hint = LITE_TO_WRITER | (lite_text_route(statement->sql, statement->length) & LITE_ALONE);
-    lite_query(query)->route = statement->hint;
+    statement->route = LITE_TO_WRITER | (lite_text_route(statement->sql, statement->length) & LITE_ALONE);
+    lite_query(query)->route = statement->route;
     if (atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed)) {
         finish(query);
         return;

@@ -59,7 +59,7 @@ Test(statement, least_recently_used_is_evicted) {
     uint32_t index = a->index;
     uint64_t serial = a->serial;
     a->backend = malloc(1);
-    a->hint = 9;
+    a->route = 9;
     statement_drop(a);
     statement_drop(b);
     find(table, "b");
@@ -69,7 +69,7 @@ Test(statement, least_recently_used_is_evicted) {
     cr_assert_eq(c->index, index, "the place is reused");
     cr_assert_neq(c->serial, serial, "and says that it is another's");
     cr_assert_null(c->backend);
-    cr_assert_eq(c->hint, 0);
+    cr_assert_eq(c->route, 0);
     cr_assert_eq(find(table, "b"), b);
     struct quring_statement *again = find(table, "a");
     cr_assert_eq(again->index, STATEMENT_UNCACHED, "both places are in use");

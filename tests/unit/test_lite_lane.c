@@ -138,7 +138,7 @@ Test(lane, a_write_that_did_not_look_like_one_moves_once) {
     must("create table t(a)");
     uint64_t before = bed.db->counters.prepare_count;
     struct query *first = bed_query(&bed, "insert into t values(1)", NULL, 0);
-    first->statement->hint = LITE_TO_READER;
+    first->statement->route = LITE_TO_READER;
     bed_submit(&bed, first);
     bed_drain(&bed);
     bed_check(first, QURING_OK, "", "");
