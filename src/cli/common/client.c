@@ -93,16 +93,16 @@ int cli_client_query(struct cli_client *client, const quring_query *query, qurin
     return error;
 }
 
-/* Runs a statement without parameters. CLI_EXIT_OK: *done is to be released; else an exit status, after a message. */
-static int client_run(struct cli_client *client, const char *sql, quring_done *done) {
+/*
+ * Runs a statement without parameters. Returns true with *done, which is to be released; or false with the exit status
+ * of a statement that did not begin, after a message.
+ */
+static bool client_run(struct cli_client *client, const char *sql, quring_done *done, int *status) {
     int error = cli_client_query(client, &(quring_query){.db = client->db, .sql = sql}, done);
-    if (error == QURING_ESHUTDOWN)
-        return cli_stop_status();
-    if (error < 0) {
+    *status = error == QURING_ESHUTDOWN ? cli_stop_status() : CLI_EXIT_FAILED;
+    if (error < 0 && error != QURING_ESHUTDOWN)
         cli_refusal_show(NULL, client->engine, error, NULL);
-        return CLI_EXIT_FAILED;
-    }
-    return CLI_EXIT_OK;
+    return error >= 0;
 }
 
 /* Releases what client_run() brought to an end. `status` is the caller's, for all that was not cancelled. */
@@ -115,11 +115,10 @@ static int client_release(struct cli_client *client, const quring_done *done, in
 
 int cli_client_execute(struct cli_client *client, const char *sql) {
     quring_done done;
-    int status = client_run(client, sql, &done);
-    if (status != CLI_EXIT_OK)
+    int status;
+    if (!client_run(client, sql, &done, &status))
         return status;
-    if (done.status != QURING_OK)
-        status = CLI_EXIT_FAILED;
+    status = done.status == QURING_OK ? CLI_EXIT_OK : CLI_EXIT_FAILED;
     if (done.status != QURING_OK && done.status != QURING_CANCELLED)
         cli_failure_say(NULL, &done);
     return client_release(client, &done, status);
@@ -127,10 +126,11 @@ int cli_client_execute(struct cli_client *client, const char *sql) {
 
 int cli_client_number(struct cli_client *client, const char *sql, int64_t *number, char sqlstate[6]) {
     quring_done done;
+    int status;
     sqlstate[0] = 0;
-    int status = client_run(client, sql, &done);
-    if (status != CLI_EXIT_OK)
+    if (!client_run(client, sql, &done, &status))
         return status;
+    status = CLI_EXIT_OK;
     if (done.status != QURING_OK) {
         memcpy(sqlstate, done.error->sqlstate, 6);
         if (strcmp(sqlstate, "42P01") != 0 && done.status != QURING_CANCELLED)
