@@ -168,7 +168,7 @@ static int get_as_bytes(const quring_result *result, const struct value_cell *ce
 
 int quring_get_bytes(const quring_result *result, uint64_t row, uint32_t column, const void **data,
                      size_t *size_bytes) {
-    struct span span;
+    struct span span = {0};
     int code = get(result, row, column, "bytea", get_as_bytes, &span);
     if (code)
         return code;
@@ -242,7 +242,7 @@ static int get_as_text(const quring_result *result, const struct value_cell *cel
 }
 
 int quring_get_text(const quring_result *result, uint64_t row, uint32_t column, const char **text, size_t *size_bytes) {
-    struct span span;
+    struct span span = {0};
     int code = get(result, row, column, "text", get_as_text, &span);
     if (code)
         return code;
