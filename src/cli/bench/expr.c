@@ -226,7 +226,9 @@ const char *cli_expr_eval(const struct cli_expr *expr, const struct cli_value *v
             top++;
         }
     }
-    *value = stack[0];
+    /* Member by member: what was stored so can't be loaded at once before it has left the CPU's store buffer. */
+    value->is_real = stack[0].is_real;
+    value->integer = stack[0].integer;
     return error;
 }
 
