@@ -167,16 +167,15 @@ static inline size_t result_put_command(struct quring_result *result, const char
 }
 
 /*
- * The words of a server, mended if they are not ASCII. The check reads eight bytes at a time and so also the end of an
- * earlier, longer command behind them; that costs at most a superfluous mending.
+ * The words of a server, mended if they are not ASCII. The check reads them where they came from: eight bytes of the copy
+ * could not be loaded at once before the shorter stores have left the CPU's store buffer.
  */
 static inline void result_set_command(struct quring_result *result, const char *words, size_t length) {
-    _Static_assert(RESULT_COMMAND_BYTES % 8 == 0, "it is looked at by eight bytes");
     size_t size = result_put_command(result, words, length);
-    uint64_t bits = 0;
-    for (size_t i = 0; i < size; i += 8)
-        bits |= bytes_load_u64(result->command + i);
-    if (base_unlikely(bits & 0x8080808080808080u))
+    uint8_t bits = 0;
+    for (size_t i = 0; i < size; i++)
+        bits |= (uint8_t)words[i];
+    if (base_unlikely(bits & 0x80))
         result_tidy_command(result);
 }
 
