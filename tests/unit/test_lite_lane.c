@@ -370,6 +370,34 @@ Test(lane, a_long_read_gives_its_neighbours_away) {
     cr_assert_eq(lite()->reads.held_count, lane(1)->own.let_go_count + lane(2)->own.let_go_count);
 }
 
+static sqlite3 *locking;
+
+static void look_and_unlock(struct lite_watch *watch) {
+    lane_pause(watch);
+    pauses++;
+    cr_assert_eq(lane(1)->shared.phase, LANE_LATE);
+    cr_assert_not(lite_lane_holds(lane(1)));
+    cr_assert_not(lite_lane_attends(lane(1)));
+    sqlite3_exec(locking, "rollback", NULL, NULL, NULL);
+}
+
+Test(lane, a_reader_that_a_lock_keeps_from_opening_leaves_the_queue_to_others) {
+    sqlite3_open(bed_path(&bed, "a.db"), &locking);
+    sqlite3_exec(locking, "create table t(a)", NULL, NULL, NULL); /* in no WAL: a lock keeps all others out */
+    open_file(&(quring_db_options){.connection_count = 2});
+    struct query *query = submit("select count(*) from t");
+    bed_turn(&bed); /* the writer opens */
+    cr_assert_eq(lite()->state, LITE_OPEN);
+    sqlite3_exec(locking, "begin exclusive", NULL, NULL, NULL);
+    lane_pause = lane(1)->conn.watch.pause;
+    lane(1)->conn.watch.pause = look_and_unlock;
+    bed_drain(&bed);
+    cr_assert_gt(pauses, 0);
+    cr_assert_eq(bed_int(query, 0, 0), 0);
+    cr_assert_eq(lane(1)->shared.phase, LANE_IDLE);
+    sqlite3_close(locking);
+}
+
 /* Every step is looked at, also those of BEGIN and COMMIT, and the statement before was a long one. */
 Test(lane, no_run_is_given_away_between_its_queries) {
     open_file(&(quring_db_options){.connection_count = 2});
