@@ -2,8 +2,8 @@
 /*
  * The public functions that need an engine: they check who calls, then the arguments, and call it.
  *
- * On another thread, or in a child process, nothing of the engine is written, nor asked of the kernel: the ring, the
- * sockets and the eventfd of a child are its parent's too.
+ * On another thread, or in a child process, they write nothing of the engine and ask nothing of the kernel, because the
+ * ring, the sockets and the eventfd that a child inherits are its parent's too.
  */
 #include "engine/engine.h"
 
@@ -14,7 +14,7 @@
 
 /* ---- Structs of programs that were compiled with another version of the header ---- */
 
-/* Copies what both know. False: members that this library does not know are in use. */
+/* Copies the members that both versions know. False: a member is set that this library does not know. */
 static bool struct_take(void *ours, size_t our_bytes, const void *theirs, size_t their_bytes) {
     memset(ours, 0, our_bytes);
     memcpy(ours, theirs, their_bytes < our_bytes ? their_bytes : our_bytes);
@@ -24,22 +24,24 @@ static bool struct_take(void *ours, size_t our_bytes, const void *theirs, size_t
     return true;
 }
 
+/* Fills the caller's struct; its members that this library does not know become zero. */
 static void struct_give(void *theirs, size_t their_bytes, const void *ours, size_t our_bytes) {
     memcpy(theirs, ours, their_bytes < our_bytes ? their_bytes : our_bytes);
     if (their_bytes > our_bytes)
         memset((uint8_t *)theirs + our_bytes, 0, their_bytes - our_bytes);
 }
 
-/* ---- Whose call it is, and what was wrong with it ---- */
+/* ---- The caller, and what was wrong with the call ---- */
 
-/* Of quring_engine_open(), which leaves no engine to ask. */
+/* The message of a quring_engine_open() that failed, which leaves no engine to keep it. */
 static _Thread_local char open_message[512];
 
+/* Any thread but the one that opened the engine, and any thread of a child process. */
 static bool is_foreign(const quring_engine *engine) {
     return base_unlikely(!owner_mark_is_here(engine->owner));
 }
 
-/* What calls on an engine begin with. */
+/* The check that every call on an engine begins with. */
 static int refuse_caller(const quring_engine *engine) {
     if (base_unlikely(!engine))
         return QURING_EINVAL;
@@ -50,7 +52,7 @@ static int refuse(quring_engine *engine, int error, const char *why) {
     return hub_error(&engine->hub, error, "%s", why);
 }
 
-/* Calls that find errors far below, where not each has words, start with none. */
+/* For calls whose errors arise far below, where not each sets a message: the last one's must not remain. */
 static void forget_message(quring_engine *engine) {
     engine->hub.message[0] = 0;
 }
@@ -172,6 +174,7 @@ void quring_statement_release(quring_statement *statement) {
 
 /* ---- Queries ---- */
 
+/* Checks what a program can get wrong, so that the layers below may assert it. */
 static int submit(quring_engine *engine, const quring_query *query, quring_id *id) {
     if (base_unlikely(!query->db))
         return refuse(engine, QURING_EINVAL, "the query has no db");
@@ -195,7 +198,7 @@ int quring_submit_sized(quring_engine *engine, const quring_query *query, size_t
         return error;
     if (base_unlikely(!query))
         return refuse(engine, QURING_EINVAL, "query is NULL");
-    quring_query known;
+    quring_query known; /* a program with this version's header needs no copy */
     if (base_unlikely(query_bytes != sizeof *query)) {
         if (!struct_take(&known, sizeof known, query, query_bytes))
             return refuse(engine, QURING_EINVAL, unknown_member);

@@ -4,6 +4,7 @@
 #include "lite/backend.h"
 #include "pg/backend.h"
 
+/* A URL goes to the first backend that accepts it. */
 static const struct backend *const backends[] = {&pg_backend, &lite_backend};
 
 const struct backend *engine_backend_of(const char *url) {

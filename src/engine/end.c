@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* How queries end before their time: by their deadlines, cancelled, with their database or with the engine. */
+/* Ends of queries that their backend did not bring about: deadlines, cancelling, closing a database or the engine. */
 #include "engine/engine.h"
 
 #include <errno.h>
 #include <time.h>
 
-enum { REFUSALS_MAX = 1000 }; /* of the kernel to go on, while the engine closes */
+enum { REFUSALS_MAX = 1000 }; /* so often may the kernel refuse a turn while the engine closes */
 
 /* ---- Deadlines ---- */
 
+/* One timer of the ring serves all deadlines: it is set for the earliest. */
 static void deadline_arm(quring_engine *engine) {
     const struct heap_node *first = heap_first(&engine->deadlines);
     if (!first)
@@ -17,6 +18,7 @@ static void deadline_arm(quring_engine *engine) {
         (void)timer_set(engine->hub.ring, &engine->deadline_timer, first->key);
 }
 
+/* 57014 is PostgreSQL's query_canceled, which its own timeouts give as well. */
 static void query_end_early(struct query *query, quring_status status, const char *what) {
     if (query->state == QUERY_WAITING)
         query_fail(query, status, "57014", "%s before it was sent", what);
@@ -52,7 +54,7 @@ int engine_cancel(quring_engine *engine, quring_id id) {
 
 /* ---- Databases ---- */
 
-/* Ends what the database was asked for: the waiting at once, the running by way of the backend. */
+/* Ends the database's queries: those that wait at once, and with `running_too` the others by way of their backend. */
 static void db_end_queries(quring_engine *engine, struct quring_db *db, bool running_too) {
     list_for_each_safe(node, &db->ready)
         queue_fail(list_entry(node, struct queue, ready), QURING_SHUTDOWN, "57P01",
@@ -90,11 +92,11 @@ static void engine_end_queries(quring_engine *engine, bool running_too) {
 }
 
 /*
- * A turn on the way out, where there is nobody to tell that the kernel refused it. False: it has refused so often, a
- * millisecond apart, that it does so for good.
+ * A turn while the engine shuts down or closes, where nobody could be told that the kernel refused it. A refusal may pass
+ * (ENOMEM), so it is tried again after a millisecond. False: it was refused so often that the kernel refuses for good.
  */
 static bool engine_last_turn(quring_engine *engine, uint64_t timeout_ns, uint32_t *refusals) {
-    engine->owes_wake |= ring_take_wake(engine->hub.ring); /* it would keep every turn from sleeping */
+    engine->owes_wake |= ring_take_wake(engine->hub.ring); /* a wake that is left would keep every turn from sleeping */
     int error = ring_turn(engine->hub.ring, timeout_ns);
     if (error == 0 || error == -EINTR)
         return true;
@@ -102,11 +104,11 @@ static bool engine_last_turn(quring_engine *engine, uint64_t timeout_ns, uint32_
     return ++*refusals < REFUSALS_MAX;
 }
 
-/* Turns until nothing runs, or the time has come. */
+/* Makes turns until no query runs, or it is `until`. */
 static void engine_drain(quring_engine *engine, uint64_t until) {
     uint32_t refusals = 0;
     while (engine_running_count(engine) && engine_now_ns(engine) < until) {
-        engine_end_queries(engine, false); /* what was put back in line, for it had not been sent */
+        engine_end_queries(engine, false); /* queries that were put back unsent, when their connection was lost */
         uint64_t now = engine_now_ns(engine);
         engine_advance(engine);
         if (now < until && !engine_last_turn(engine, until - now, &refusals))
@@ -120,8 +122,9 @@ int engine_shutdown(quring_engine *engine, uint64_t grace_ns) {
     engine_end_queries(engine, false);
     engine_drain(engine, now + grace_ns < now ? UINT64_MAX : now + grace_ns);
     engine_end_queries(engine, true);
-    /* A lane gives an interrupted query back when its present step ends. */
+    /* Interrupted queries of SQLite come back when the present step of their lane ends, so there is no limit to wait for. */
     engine_drain(engine, UINT64_MAX);
+    /* A wake that one of these turns took was meant for the program's next quring_run(). */
     if (engine->owes_wake)
         ring_wake(engine->hub.ring);
     engine->owes_wake = false;
@@ -139,7 +142,7 @@ void engine_close(quring_engine *engine) {
         if (list_empty(&engine->hub.databases))
             break;
         if (!engine_last_turn(engine, UINT64_MAX, &refusals))
-            return; /* the kernel may still write to our memory: leave it alone */
+            return; /* the kernel may still write to our buffers, so they are leaked rather than freed */
     }
     timer_clear(engine->hub.ring, &engine->deadline_timer);
     ring_close(engine->hub.ring);

@@ -14,7 +14,7 @@ uint64_t engine_now_ns(const quring_engine *engine) {
 
 /* ---- Run ---- */
 
-/* Its handle is the caller's no more. */
+/* The caller gave the handle up with quring_db_close(), so its memory is the engine's. */
 static void engine_free_closed(struct quring_db *db) {
     PRE(db->closing && db->running_count == 0 && list_empty(&db->ready));
     list_remove(&db->link);
@@ -24,6 +24,7 @@ static void engine_free_closed(struct quring_db *db) {
     free(db);
 }
 
+/* A database that becomes due while another advances is due in the next turn, so that this one ends. */
 void engine_advance(quring_engine *engine) {
     struct list due, *node;
     list_init(&due);
@@ -38,16 +39,16 @@ void engine_advance(quring_engine *engine) {
     }
 }
 
-/* All that is pending counts as enough, if that is anything: with nothing out, the program waits for something else. */
+/* Once all pending queries are done, waiting for more of them would never end. With none pending the program waits for a wake. */
 static bool engine_has_enough(const quring_engine *engine, uint32_t min_count) {
     uint32_t done = engine->hub.done_count;
     return done >= min_count || (done > 0 && done == engine->pending_count);
 }
 
 /*
- * Before the first queries of a run are sent. What lies in the socket of a connection with nothing out would be taken for
- * the answer to the next query. With nothing out at all it is looked for, however short a time it may have been there;
- * while other queries are out, the turns for these look at idle connections as well.
+ * Reads what arrived meanwhile before the first queries of a run are sent: bytes that lie unread in the socket of an idle
+ * connection would be taken for the answer to its next query. With nothing out at all it always looks; while other queries
+ * are out, the turns for these collect from idle connections as well.
  */
 static int engine_look(quring_engine *engine) {
     uint32_t waiting = 0;
@@ -63,7 +64,7 @@ static int engine_turn(quring_engine *engine, uint32_t min_count, uint64_t timeo
 }
 
 static int engine_turn_error(quring_engine *engine, int error) {
-    if (error == -EEXIST) /* in the kernel's eyes, at least */
+    if (error == -EEXIST) /* the kernel knows the ring's thread by itself, and refuses any other */
         return hub_error(&engine->hub, QURING_EFORKED, "this engine was opened by another process");
     return hub_error(&engine->hub, QURING_ESYSTEM, "io_uring_enter: %s", strerror(-error));
 }
@@ -101,6 +102,7 @@ int engine_reap(quring_engine *engine, quring_done *done, uint32_t capacity) {
     while (count < capacity && (node = list_pop_front(&engine->hub.done))) {
         struct query *query = list_entry(node, struct query, link);
         query_move(query, QUERY_REAPED);
+        /* Backends end queries without knowing of deadlines, so a deadline leaves the heap only here. */
         heap_remove(&engine->deadlines, &query->deadline);
         done[count++] = (quring_done){.id = query->id,
                                       .user_data = query->user_data,

@@ -39,7 +39,7 @@ struct quring_engine {
     struct owner_mark *owner; /* the thread and process that opened it */
 };
 
-/* What follows is for the engine's own thread alone: api.c sees to it. */
+/* The functions from here on run on the engine's own thread alone; api.c refuses all others. */
 
 int engine_open(const quring_options *options, quring_engine **engine, char *message, size_t message_bytes);
 void engine_close(quring_engine *engine);
@@ -54,24 +54,27 @@ int engine_cancel(quring_engine *engine, quring_id id);
 int engine_shutdown(quring_engine *engine, uint64_t grace_ns);
 void engine_stats(const quring_engine *engine, quring_stats *stats);
 
-enum { ENGINE_MESSAGE_BYTES_MAX = 0x3ffffffe }; /* that PostgreSQL takes */
+enum { ENGINE_MESSAGE_BYTES_MAX = 0x3ffffffe }; /* the longest message that PostgreSQL takes */
 
 /* open.c: frees what engine_open() made, but for the ring. */
 void engine_free(quring_engine *engine);
 
-/* submit.c: QURING_ESTALE, and why. */
+/* submit.c: sets the error of an id that names no query, and returns QURING_ESTALE. */
 int engine_refuse_stale(quring_engine *engine);
 
-/* engine.c */
+/* engine.c: the clock now; between turns the ring's own time is stale. */
 uint64_t engine_now_ns(const quring_engine *engine);
-void engine_advance(
-    quring_engine *engine); /* the first half of a turn: every backend's, and of closed handles the end */
 
-/* end.c */
+/* engine.c: the first half of a turn. Backends of due databases advance, and closed handles are freed. */
+void engine_advance(quring_engine *engine);
+
+/* end.c: a query's deadline, from now. The heap has room for all queries, so this can't fail. */
 void engine_deadline_set(quring_engine *engine, struct query *query, uint64_t timeout_ns);
-void engine_deadline_fire(struct timer *timer); /* ends the queries whose deadline has passed */
 
-/* backends.c: the backend whose URL this is; NULL: nobody's. */
+/* end.c: ends the queries whose deadline has passed. */
+void engine_deadline_fire(struct timer *timer);
+
+/* backends.c: the backend that the URL belongs to; NULL: none. */
 const struct backend *engine_backend_of(const char *url);
 
 /* For tests: the next engine_open() of this thread runs on that port instead of Linux. */

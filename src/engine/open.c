@@ -40,7 +40,7 @@ static int options_fill(quring_options *options, char *message, size_t message_b
     return QURING_EINVAL;
 }
 
-/* No message is longer than ENGINE_MESSAGE_BYTES_MAX, so what alone is longer need not be copied to be refused. */
+/* The limit of a query's copied parameters. A longer query would be refused anyway, so no memory is spent on its copy. */
 static size_t params_limit_bytes(const quring_options *options) {
     uint64_t limit = options->inflight_bytes;
     return limit < ENGINE_MESSAGE_BYTES_MAX - QUERY_KEEP_BYTES ? (size_t)limit + QUERY_KEEP_BYTES
@@ -107,7 +107,7 @@ int engine_open(const quring_options *options, quring_engine **out, char *messag
 
 /* ---- Databases ---- */
 
-/* Says which option is out of its range, or which two contradict each other. */
+/* Refuses options that are out of their range or contradict each other, and names them. */
 static int db_options_check(struct hub *hub, const quring_db_options *options) {
     const struct {
         const char *name;
@@ -153,7 +153,7 @@ static void db_options_fill(quring_db_options *options) {
         options->result_row_count = UINT64_MAX;
     if (!options->message_bytes)
         options->message_bytes = 64 << 20;
-    /* Sums with the clock must not wrap: QURING_FOREVER is 146 years. */
+    /* Waits are added to the clock, and the sum must not wrap: QURING_FOREVER becomes 146 years. */
     uint64_t *const waits[] = {&options->connect_timeout_ns, &options->reconnect_wait_ns, &options->busy_timeout_ns};
     for (size_t i = 0; i < sizeof waits / sizeof *waits; i++)
         if (*waits[i] > WAIT_MAX_NS)
@@ -184,7 +184,7 @@ int engine_db_open(quring_engine *engine, const char *url, const quring_db_optio
     error = backend->open(db, url);
     if (error) {
         free(db);
-        utf8_tidy(engine->hub.message); /* it may hold parts of the URL */
+        utf8_tidy(engine->hub.message); /* the message may quote a URL in any encoding */
         return error;
     }
     list_push_back(&engine->hub.databases, &db->link);

@@ -9,7 +9,7 @@ static int refuse_closed(quring_engine *engine) {
                      engine->shutting_down ? "the engine was shut down" : "the database handle was closed");
 }
 
-/* The statement of a text, held; NULL with `error` set. `sql_bytes` 0: up to its NUL. */
+/* The statement of a text, held. `sql_bytes` 0: the text ends with a NUL. NULL: refused, and `*error` is set. */
 static struct quring_statement *find_text(struct quring_db *db, const char *sql, size_t sql_bytes, int *error) {
     struct hub *hub = db->hub;
     size_t length = sql_bytes ? sql_bytes : strlen(sql);
@@ -28,6 +28,7 @@ static struct quring_statement *find_text(struct quring_db *db, const char *sql,
     return statement;
 }
 
+/* An exclusive handle takes statements that change the state of its one connection; others refuse them. */
 static int statement_allowed(quring_engine *engine, const struct quring_db *db,
                              const struct quring_statement *statement) {
     if (base_likely(statement->traits.class == STATEMENT_PLAIN))
@@ -61,6 +62,7 @@ int engine_prepare(struct quring_db *db, const char *sql, struct quring_statemen
     return error;
 }
 
+/* Either the query alone is over inflight_bytes, and never fits, or it fits once others are released. */
 static int refuse_charge(quring_engine *engine, size_t bytes) {
     uint64_t limit = engine->options.inflight_bytes;
     if (bytes > limit)
@@ -71,7 +73,7 @@ static int refuse_charge(quring_engine *engine, size_t bytes) {
                      engine->charged_bytes, engine->hub.unsent_bytes, bytes, (unsigned long long)limit);
 }
 
-/* Copies the parameters and charges the query against the limits. */
+/* Copies the parameters, and checks what the query takes against inflight_bytes. */
 static int copy_input(quring_engine *engine, struct query *query, const quring_query *q) {
     query->params = NULL;
     query->param_count = q->param_count;
@@ -87,13 +89,14 @@ static int copy_input(quring_engine *engine, struct query *query, const quring_q
                              ENGINE_MESSAGE_BYTES_MAX);
     }
     query->charged_bytes = buf_size(&query->store) + query->statement->length;
-    /* No sum of bytes that are all in memory wraps. */
+    /* All of these bytes are in memory at once, so their sum does not wrap. */
     uint64_t used = engine->charged_bytes + engine->hub.unsent_bytes;
     return base_likely(used + query->charged_bytes <= engine->options.inflight_bytes)
                ? 0
                : refuse_charge(engine, query->charged_bytes);
 }
 
+/* Keeps a little memory of the slot, so that the next query of usual size allocates nothing. */
 static void query_reset(struct query *query) {
     buf_reset(&query->store, QUERY_KEEP_BYTES);
     if (query->statement)
@@ -122,6 +125,7 @@ int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
     engine->charged_bytes += query->charged_bytes;
     query->id = token;
     query->user_data = q->user_data;
+    /* An exclusive handle is always EACH: a member of a group that ran again would fall behind later queries. */
     query->commit = (uint8_t)(q->commit && !db->queue.bound ? q->commit : db->options.commit);
     query->retried = query->sent = false;
     query->by_handle = q->statement != NULL;

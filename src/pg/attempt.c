@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Attempts to connect. Each has a thread of its own, and no more than PG_ATTEMPTS_MAX of a pool are under way.
- * libpq keeps to the deadline by itself, unless it is inside a call that does not return: a name look-up, or the key
- * derivation that a server asked for. Then the attempt is detached a little later: its thread ends alone, with all
- * that it has made. While PG_DETACHED_MAX of those go on no new attempt begins.
+ * Attempts to connect. Each has a thread of its own, and no more than PG_ATTEMPTS_MAX of a pool are under way. An attempt
+ * keeps to its deadline unless its thread is inside a call that does not return: a name look-up, or the key derivation that
+ * a server asked for. Such an attempt is detached a little later, and its thread frees all that it has made. While
+ * PG_DETACHED_MAX threads are left like this no new attempt begins, so that a dead name server can't collect threads.
  */
 #include "pg/conn.h"
 #include "pg/tls.h"
@@ -14,8 +14,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static const uint64_t LATE_NS = 100000000;  /* past its deadline, before it is detached */
-static const uint64_t CLOSE_NS = 300000000; /* after its handle was closed */
+static const uint64_t LATE_NS = 100000000;  /* an attempt is detached so long after its deadline */
+static const uint64_t CLOSE_NS = 300000000; /* … and so long after its handle was closed */
 
 /* ---- Detached attempts ---- */
 
@@ -36,7 +36,7 @@ static void attempt_free(struct pg_connect *connect) {
     free(connect);
 }
 
-/* Closes a connection that nobody wants any more; `port` NULL: on the attempt's own thread. */
+/* Closes a connection that is not wanted any more. `port` NULL: on the attempt's own thread, where the ring is out of reach. */
 static void attempt_discard(struct pg_connect *connect, struct port *port) {
     struct buf out;
     if (connect->fd < 0)
@@ -53,7 +53,7 @@ static void attempt_discard(struct pg_connect *connect, struct port *port) {
     pg_tls_close(connect->tls);
 }
 
-/* On its own thread: what it reached nobody wants any more. */
+/* The end of a detached attempt, on its own thread. */
 static void attempt_detached(struct task *task) {
     struct pg_connect *connect = base_container_of(task, struct pg_connect, task);
     attempt_discard(connect, NULL);
@@ -138,7 +138,7 @@ void pg_attempt_start(struct pg_conn *conn) {
     struct ring *ring = pg_conn_ring(conn);
     timer_clear(ring, &conn->timer);
     if (attempts->count == PG_ATTEMPTS_MAX)
-        return; /* the end of one of those plans anew */
+        return; /* the end of one of those under way plans the next */
     if (atomic_load(&attempts->detached->count) >= PG_DETACHED_MAX) {
         attempt_postpone(conn, "08001",
                          "earlier attempts to connect have outlived their time, and no new one begins before one "

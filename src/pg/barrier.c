@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The first exchange on a connection that was taken over from libpq, and the only one before queries:
+ * The first exchange on a connection that was taken over from libpq, before any query:
  *
- *   - a nonce comes back, or what libpq had read ahead is lost and the replies are not ours
- *   - the process that answers is the one that libpq was connected to, or a pooler stands between, and the next transaction
- *     may be another process's: then nothing is prepared by name (options.prepared_statements)
- *   - where no pooler would pass it on to others, dates in text keep their ISO style and floating-point numbers get all their
- *     digits, so that a statement's first execution (text) and later ones (binary) give the same. Both are set even where
- *     they are so already, for a value that the session has set outlives a reload of the server's configuration
+ *   - a nonce must come back. If it does not, libpq had read ahead, and the replies are not to our requests
+ *   - the process that answers is compared with the one that libpq was connected to. If they differ, a pooler stands between,
+ *     the next transaction may be another process's, and nothing is prepared by name (options.prepared_statements)
+ *   - unless a pooler would pass the settings on to its other clients, dates in text keep their ISO style and floating-point
+ *     numbers get all their digits, so that a statement's first execution (text) and later ones (binary) give the same.
+ *     Both are set even where they are so already, because a value set in the session outlives a reload of the server's
+ *     configuration
  *
- * In words that PostgreSQL's kin know too, each parameter with its type.
+ * The statement uses only words that relatives of PostgreSQL know too, and gives each parameter its type.
  */
 #include "pg/conn.h"
 #include "value/value.h"
@@ -34,7 +35,7 @@ static quring_param pid_param(const struct pg_conn *conn, char text[NUMBER_BYTES
     return quring_text_sized(text, (size_t)length);
 }
 
-/* The row's next value is this text. */
+/* Takes the row's next value. True: it is the expected text. */
 static bool barrier_takes_text(struct cursor *row, const quring_param *expected) {
     int32_t size = cursor_i32(row);
     const uint8_t *bytes = size >= 0 ? cursor_take(row, (size_t)size) : NULL;
@@ -42,7 +43,7 @@ static bool barrier_takes_text(struct cursor *row, const quring_param *expected)
            memcmp(bytes, expected->value.bytes.data, (size_t)size) == 0;
 }
 
-/* Its form was checked. One row alone is right. */
+/* The session has checked the row's form. A second row is not ours, so it takes the nonce back. */
 static void barrier_row(struct pg_conn *conn, const struct wire_event *event) {
     char nonce[NUMBER_BYTES], pid[NUMBER_BYTES];
     const quring_param expected[PARAMS] = {nonce_param(conn, nonce), pid_param(conn, pid)};
@@ -57,7 +58,7 @@ static void barrier_take_up(struct pg_conn *conn) {
     conn->prepared.unnamed = options->prepared_statements == QURING_PREPARED_NEVER ||
                              (conn->barrier.pooled && options->prepared_statements != QURING_PREPARED_ALWAYS);
     if (conn->barrier.pooled)
-        conn->config->db->server_pid = 0; /* it is the pooler's own number */
+        conn->config->db->server_pid = 0; /* the pooler made this number up */
     conn->text_only = pg_conn_is_bound(conn) || conn->barrier.pooled;
     timer_clear(pg_conn_ring(conn), &conn->timer);
     pg_conn_move(conn, PG_CONN_READY);

@@ -14,7 +14,7 @@ enum {
     TERMINATE_BYTES = 4096,
     OUT_LIMIT_BYTES = WIRE_SEND_BYTES_MAX + (16 << 20),
     PLAIN_KEEP_BYTES = 64 * 1024,
-    ASYNC_BYTES_MAX = 16 << 20 /* of notices and their like for one request: more has no end */
+    ASYNC_BYTES_MAX = 16 << 20 /* of asynchronous messages before one reply: a server that sends more may never end */
 };
 
 /* ---- State ---- */
@@ -40,7 +40,7 @@ void pg_conn_set_reason(struct pg_conn *conn, quring_status status, const char *
     utf8_tidy(reason->message);
 }
 
-/* What was out on it ends when the socket is closed: see conn_closed(). */
+/* Requests that are out end when the socket is closed, because only then it is known how much of them was sent. */
 void pg_conn_break(struct pg_conn *conn, quring_status status, const char *sqlstate, const char *message) {
     if (conn->state == PG_CONN_DRAINING)
         return;
@@ -71,7 +71,7 @@ static bool on_describe(struct pg_request *request, const struct wire_event *eve
 
 /* ---- Events ---- */
 
-/* A lawful message that is longer than the caller's limit, and can't be passed over; only its query is to blame. */
+/* A valid message over message_bytes that can't be skipped. Its query ends with LIMIT; others that were sent are in doubt. */
 static void on_message_over_limit(struct pg_conn *conn, struct pg_request *request, const struct wire_event *event) {
     char message[PG_MESSAGE_BYTES];
     snprintf(message, sizeof message, "%s (message_bytes)", event->violation);
@@ -89,7 +89,10 @@ static void on_notice(struct pg_conn *conn, const struct wire_event *event) {
         pg_reply_notice(query, &event->error);
 }
 
-/* A setting has another value, whichever way it was set: by a function, too. False: the connection takes nothing more. */
+/*
+ * The server reports a setting whichever way it was changed, a function included. Plans of a bound connection may depend on
+ * it; a client_encoding other than UTF8 ends the connection. False: the connection takes nothing more.
+ */
 static bool on_parameter_status(struct pg_conn *conn, const struct wire_event *status) {
     if (strcmp(status->name, "client_encoding") != 0 || strcmp(status->value, "UTF8") == 0) {
         if (pg_conn_is_bound(conn))
@@ -100,7 +103,10 @@ static bool on_parameter_status(struct pg_conn *conn, const struct wire_event *s
     return false;
 }
 
-/* Nobody asked for these. While a request is out there is a bound to them, for they keep its reply from coming. */
+/*
+ * Messages that the server may send at any time. While a request is out their bytes are bounded, because a server that goes
+ * on sending them keeps the reply away for ever.
+ */
 static bool on_asynchronous(struct pg_conn *conn, const struct wire_event *event, size_t bytes) {
     if (event->kind == WIRE_NOTICE || (event->kind == WIRE_SKIPPED && event->type == WIRE_MSG_NOTICE_RESPONSE))
         on_notice(conn, event);
@@ -132,7 +138,7 @@ static void on_error(struct pg_conn *conn, struct pg_request *request, const str
         pg_reply_error(request, event);
 }
 
-/* A message over the caller's limit was passed over: it costs its own query the answer, and nobody else. */
+/* A message over message_bytes was skipped: its own query loses the answer, and the connection goes on. */
 static bool on_skipped(struct pg_conn *conn, struct pg_request *request, const struct wire_event *event) {
     if (event->type == WIRE_MSG_ERROR_RESPONSE) {
         char message[PG_MESSAGE_BYTES];
@@ -208,7 +214,7 @@ static struct pg_conn *conn_of(struct socket *socket) {
     return base_container_of(socket, struct pg_conn, socket);
 }
 
-/* Consumes the events that `in` holds; tells how long the message is that it ends in. */
+/* Consumes the whole messages in `in`; returns the size of the message that it ends in the middle of, or 0. */
 static size_t conn_consume(struct pg_conn *conn, struct buf *in) {
     const uint8_t *bytes = buf_head(in);
     size_t size = buf_size(in), used = 0;
@@ -265,7 +271,7 @@ static void conn_end_request(struct pg_conn *conn, struct pg_request *request) {
     const struct pg_reason *reason = &conn->reason;
     bool sent = request->first_byte < conn->socket.accepted_bytes;
     if (query && !sent && !pg_conn_is_bound(conn) && !conn->config->db->closing)
-        return; /* goes back in line */
+        return; /* goes back to its queue */
     request->query = NULL;
     if (!query)
         return;
@@ -340,7 +346,7 @@ void pg_put_terminate(struct pg_tls *tls, struct buf *out) {
     buf_free(&plain);
 }
 
-/* What stands behind requests that are still out makes the server end once it has carried these out. */
+/* Terminate behind requests that are still out makes the server end the session once it has carried these out. */
 static void conn_send_terminate(struct pg_conn *conn) {
     struct buf out;
     if (socket_backlog_bytes(&conn->socket))
@@ -381,7 +387,7 @@ void pg_conn_free(struct pg_conn *conn) {
 
 /* ---- Queries ---- */
 
-/* Without Sync none of the group's members would ever end. */
+/* The group's members end at the ReadyForQuery that answers this Sync. */
 bool pg_conn_sync(struct pg_conn *conn) {
     if (!conn->group_open)
         return true;
@@ -418,7 +424,10 @@ void pg_conn_send(struct pg_conn *conn, struct query *query) {
     conn->group_open = !alone;
 }
 
-/* Its bytes stay in the send buffer until the server reads them, and the caller does not pay for them any more. */
+/*
+ * The bytes of a query that was given up stay in the send buffer until the server reads them. The caller may release the
+ * query before that, so they are charged to the hub, or a server that reads nothing would let memory grow without bound.
+ */
 static void conn_charge_unsent(struct pg_conn *conn, struct query *query) {
     uint64_t ordinal = pg_query(query)->request, end = socket_position(&conn->socket);
     size_t size = query->charged_bytes;

@@ -24,13 +24,13 @@
 
 enum pg_conn_state { PG_CONN_DOWN, PG_CONN_CONNECTING, PG_CONN_BARRIER, PG_CONN_READY, PG_CONN_DRAINING };
 
-/* What a connection tells its owner, which may start attempts from within. */
+/* The reports of a connection to its owner, which may start attempts from within. */
 struct pg_conn_events {
     void (*up)(struct pg_conn *conn);            /* it is READY */
     void (*lost)(struct pg_conn *conn);          /* it was READY */
-    void (*down)(struct pg_conn *conn);          /* it is DOWN; why stands in it */
-    void (*attempt_ended)(struct pg_conn *conn); /* with a socket: another attempt may begin */
-    void (*postponed)(struct pg_conn *conn);     /* its attempt could not begin; why stands in it */
+    void (*down)(struct pg_conn *conn);          /* it is DOWN, for conn->reason */
+    void (*attempt_ended)(struct pg_conn *conn); /* it has a socket, and another connection's attempt may begin */
+    void (*postponed)(struct pg_conn *conn);     /* its attempt could not begin, for conn->reason */
 };
 
 /* Why a connection is down, or will be. */
@@ -63,7 +63,7 @@ struct pg_conn {
     uint8_t state;              /* enum pg_conn_state */
     bool was_up;                /* it reached READY before it went down */
     bool group_open;            /* the last request has no Sync yet */
-    bool text_only;             /* results are in text: settings that say how may change */
+    bool text_only;             /* results are in text, because the settings that shape it may change */
     struct pg_connect *connect; /* the attempt, while CONNECTING */
     struct socket socket;
     struct pg_tls *tls; /* NULL on a plain connection; else the protocol's bytes are in the next two */
@@ -74,7 +74,7 @@ struct pg_conn {
     uint64_t settled; /* ordinal of the first request whose sync point has not come */
     struct pg_prepared_table prepared;
     struct pg_barrier barrier;
-    uint64_t async_bytes; /* of notices and their like since the last sync point, while requests are out */
+    uint64_t async_bytes; /* of asynchronous messages since the last sync point, while requests are out */
     struct {
         size_t bytes;   /* charged to the hub for requests that were given up … */
         uint64_t until; /* … until the kernel has taken what was appended up to here */
@@ -92,18 +92,21 @@ void pg_conn_free(struct pg_conn *conn);
 /* CONNECTING -> BARRIER, with what the attempt made. False: no memory, and it stays the caller's. */
 bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect, uint64_t nonce);
 
-/* Towards DOWN, from any state, without another attempt. */
+/* Begins to close the connection, from any state. It goes DOWN in this turn or a later one, and makes no other attempt. */
 void pg_conn_close(struct pg_conn *conn);
 
 /* CONNECTING -> DOWN */
 void pg_conn_failed(struct pg_conn *conn, const char *sqlstate, const char *message);
 
-/* Ends the connection from our side. What was out on it ends with its socket. */
+/*
+ * Ends the connection from our side: READY or BARRIER -> DRAINING. Requests that are out end with `status` once the socket
+ * is closed, unless no byte of them was sent. Does nothing if it is DRAINING already: the first reason holds.
+ */
 void pg_conn_break(struct pg_conn *conn, quring_status status, const char *sqlstate, const char *message);
 
 void pg_conn_set_reason(struct pg_conn *conn, quring_status status, const char *sqlstate, const char *message);
 
-/* Along the diagram. */
+/* The one function that changes a connection's state, along the diagram above. */
 void pg_conn_move(struct pg_conn *conn, enum pg_conn_state to);
 
 /* Terminate, and under TLS close_notify: what a server is told before its connection is closed. Initialises `out`. */
@@ -123,10 +126,10 @@ void pg_conn_abandon(struct pg_conn *conn, struct query *query, quring_status st
 /* Takes back what was charged for requests that were given up, once their bytes are gone. False: not yet. */
 bool pg_conn_credit_unsent(struct pg_conn *conn);
 
-/* Of a connection: when to try again, or to give up (attempt.c). */
+/* The handler of pg_conn.timer (attempt.c). */
 void pg_attempt_timer(struct timer *timer);
 
-/* Its source is its alone: what is sent here may rely on what was sent before. */
+/* No other connection serves its source, so a request may rely on the state that earlier ones left on the connection. */
 static inline bool pg_conn_is_bound(const struct pg_conn *conn) {
     return conn->source->bound != NULL;
 }
@@ -144,7 +147,7 @@ static inline struct pg_request *pg_conn_request(const struct pg_conn *conn, uin
     return &conn->requests[ordinal & conn->request_mask];
 }
 
-/* What is kept of a RUNNING query. */
+/* The backend's part of a RUNNING query. */
 struct pg_query {
     struct pg_conn *conn;
     uint64_t request; /* its ordinal on that connection */

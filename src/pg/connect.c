@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libpq connects: URIs, service and password files, host lists, SCRAM. On a thread, for name look-up and key derivation can
- * block for seconds. Then the socket is taken from it: a duplicate of the descriptor becomes ours, /dev/null goes under
- * libpq's own, and PQfinish() frees its 37 KB while the link lives on.
+ * libpq connects: URIs, service and password files, host lists, SCRAM. It does so on a thread, because name look-up and key
+ * derivation can block for seconds. Then the socket is taken from it: a duplicate of the descriptor becomes ours, /dev/null
+ * takes the place of libpq's own, and PQfinish() frees its 37 KB while the connection lives on.
  */
 #include "pg/connect.h"
 #include "base/utf8.h"
@@ -48,8 +48,8 @@ static void connect_fail(struct pg_connect *connect, const char *sqlstate, const
 }
 
 /*
- * libpq keeps the server's SQLSTATE to itself, but PQERRORS_VERBOSE puts it into the text: "FATAL:  28P01: password …".
- * Takes it out of there, and cuts the LOCATION line.
+ * libpq has no call for the SQLSTATE of a failed connection, but PQERRORS_VERBOSE puts it into the text: "FATAL:  28P01:
+ * password …". This takes it out of there, and cuts the LOCATION line.
  */
 static void connect_fail_with_libpq(struct pg_connect *connect, PGconn *conn) {
     char text[PG_MESSAGE_BYTES];
@@ -64,7 +64,7 @@ static void connect_fail_with_libpq(struct pg_connect *connect, PGconn *conn) {
             continue;
         memcpy(sqlstate, code, 5);
         memmove(code, code + 7, strlen(code + 7) + 1);
-        break; /* what looks like one further on may be the server's own words */
+        break; /* five such letters further on may be words of the server's message */
     }
     connect_fail(connect, sqlstate, text);
 }
@@ -89,7 +89,7 @@ static bool connect_wait_socket(struct pg_connect *connect, PGconn *conn, Postgr
     }
 }
 
-/* The same, and says so when it fails. */
+/* Waits as above, and sets the error on failure. */
 static bool connect_wait(struct pg_connect *connect, PGconn *conn, PostgresPollingStatusType wants, uint64_t until) {
     if (connect_wait_socket(connect, conn, wants, until))
         return true;
@@ -100,7 +100,7 @@ static bool connect_wait(struct pg_connect *connect, PGconn *conn, PostgresPolli
 }
 
 static PGconn *connect_start(const struct pg_connect *connect) {
-    /* The expanded dbname comes before what must hold whatever it says. */
+    /* dbname is expanded to all that the URL says; of two equal keywords the later one wins, so the last two always hold. */
     static const char *const keywords[] = {"fallback_application_name", "dbname", "client_encoding", "gssencmode",
                                            NULL};
     const char *const values[] = {"quring", connect->conninfo, "UTF8", "disable", NULL};
@@ -120,7 +120,7 @@ static bool connect_until(struct pg_connect *connect, PGconn *conn, uint64_t unt
     return false;
 }
 
-/* Settings that our codecs rely on. Only what the server reports otherwise costs a round trip. */
+/* The codecs rely on these settings. A round trip is spent only if the server reports another value. */
 static bool connect_set_datestyle(struct pg_connect *connect, PGconn *conn, uint64_t until) {
     const char *datestyle = PQparameterStatus(conn, "DateStyle");
     const char *integer = PQparameterStatus(conn, "integer_datetimes");
@@ -152,7 +152,7 @@ static bool connect_take_socket(struct pg_connect *connect, PGconn *conn) {
     int fd = fcntl(PQsocket(conn), F_DUPFD_CLOEXEC, 0);
     int null = fd < 0 ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
     bool taken = null >= 0 && dup3(null, PQsocket(conn), O_CLOEXEC) >= 0;
-    /* A request that the kernel hands to a worker could end with EAGAIN on a non-blocking socket. */
+    /* On a non-blocking socket an operation that io_uring hands to its own workers could end with EAGAIN. */
     taken = taken && fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK) == 0;
     if (null >= 0)
         close(null);
@@ -182,8 +182,8 @@ static bool connect_take_tls(struct pg_connect *connect, PGconn *conn) {
 }
 
 /*
- * exit() does not wait for an attempt that was detached, so nothing that its thread works with may be freed by then, as
- * OpenSSL would in a handler of exit() that its first use in a process installs. What it has goes with the process.
+ * exit() does not wait for the thread of a detached attempt, which works with OpenSSL. So OpenSSL must not install the
+ * atexit() handler that frees it, which its first use in a process does by default.
  */
 void pg_connect_prepare(void) {
     (void)OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);

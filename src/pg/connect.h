@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One attempt to connect, on a thread of its own: libpq connects and authenticates, and gives the socket away (connect.c).
- * When it begins, how long it may take and when it is left to itself, the reactor decides (attempt.c).
+ * The reactor decides when an attempt begins, how long it may take, and when it is detached (attempt.c).
  */
 #ifndef QURING_PG_CONNECT_H
 #define QURING_PG_CONNECT_H
@@ -19,7 +19,7 @@ struct pg_tls;
 
 enum { PG_MESSAGE_BYTES = 512, PG_ATTEMPTS_MAX = 2, PG_DETACHED_MAX = 2 };
 
-/* How many detached attempts are inside libpq still: counted where these find it after their handle is gone. */
+/* The number of detached attempts that still run. Shared and counted by reference, since these may outlive the handle. */
 struct pg_detached {
     atomic_uint references;
     atomic_uint count;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the server inferred of a statement: its parameters' types and its columns. Shared by all connections that agree. */
+/* A statement's parameter types and columns, as a server inferred them. Connections whose servers agree share one. */
 #ifndef QURING_PG_DESCRIPTION_H
 #define QURING_PG_DESCRIPTION_H
 
@@ -28,11 +28,11 @@ enum {
 }; /* kept: of one, and of a handle's together */
 
 struct pg_description *pg_description_new(const struct wire_parameters *parameters);
-/* Takes the columns of a RowDescription; NULL of NoData. False: no memory. */
+/* Sets the columns that a RowDescription names; NULL for NoData. False: no memory. */
 bool pg_description_set_columns(struct pg_description *description, const struct wire_columns *columns);
 struct pg_description *pg_description_hold(struct pg_description *description);
 void pg_description_drop(struct pg_description *description); /* NULL is allowed */
-/* Counts it in `kept_bytes` until it is freed. False: it is too large, or PG_DESCRIPTION_KEPT_BYTES are there. */
+/* Counts its bytes in `kept_bytes` until it is freed. False: it is too large, or would go over PG_DESCRIPTION_KEPT_BYTES. */
 bool pg_description_keep(struct pg_description *description, uint64_t *kept_bytes);
 bool pg_description_equal(const struct pg_description *a, const struct pg_description *b);
 

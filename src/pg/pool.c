@@ -7,7 +7,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { BACKLOG_BYTES = 4 << 20 }; /* a connection with more than this to send takes no more queries */
+enum { BACKLOG_BYTES = 4 << 20 }; /* a connection takes no more queries while it has more than this to send */
 
 static const uint64_t BACKOFF_NS = 50000000, BACKOFF_MAX_NS = 2000000000;
 
@@ -41,7 +41,7 @@ static void pool_fail_waiting(struct pg_pool *pool, const struct pg_conn *why) {
     queue_fail(&pool->db->queue, QURING_NOT_SENT, why->reason.sqlstate, why->reason.message);
 }
 
-/* Refusals that another attempt does not change: authorisation (28), no such database (3D), no privilege (42501). */
+/* Errors that another attempt would only repeat: authorisation (28), no such database (3D), no privilege (42501). */
 static bool is_permanent(const char *sqlstate) {
     return strncmp(sqlstate, "28", 2) == 0 || strncmp(sqlstate, "3D", 2) == 0 || strcmp(sqlstate, "42501") == 0;
 }
@@ -49,7 +49,7 @@ static bool is_permanent(const char *sqlstate) {
 static void outage_fired(struct timer *timer) {
     struct pg_pool *pool = base_container_of(timer, struct pg_pool, outage);
     if (pool->ready_count) {
-        pool_move(pool, PG_POOL_UP); /* before any query could be given to it */
+        pool_move(pool, PG_POOL_UP); /* a connection came up, but no turn has given it queries yet */
         return;
     }
     pool_move(pool, PG_POOL_TRYING);
@@ -57,7 +57,7 @@ static void outage_fired(struct timer *timer) {
         pool_fail_waiting(pool, pool->last_down);
 }
 
-/* With no connection, waiting queries end at once, or once they have waited long enough. */
+/* A connection is down for `why`. If none is up, queries end now or wait, by the pool's state. */
 static void pool_end_or_wait(struct pg_pool *pool, const struct pg_conn *why) {
     if (pool->ready_count)
         return;
@@ -87,7 +87,7 @@ static bool is_trying(const struct pg_conn *conn) {
     return is_attempting(conn) || heap_contains(&conn->timer.node);
 }
 
-/* A bound connection went, and with it what its queries rely on: no other takes its place. */
+/* A bound connection was lost, and with it the state that its queries rely on, so it is not replaced. */
 static bool is_lost(const struct pg_conn *conn) {
     return conn->state == PG_CONN_DOWN && conn->was_up && pg_conn_is_bound(conn);
 }
@@ -129,7 +129,7 @@ static void pool_plan_attempts(struct pg_pool *pool) {
     }
 }
 
-/* ---- What connections report ---- */
+/* ---- Reports of connections ---- */
 
 static void conn_up(struct pg_conn *conn) {
     struct pg_pool *pool = pool_of(conn);
@@ -160,7 +160,7 @@ static void conn_down(struct pg_conn *conn) {
     conn->attempts++;
     db->server_pid = 0;
     if (is_lost(conn))
-        return; /* the rest of a transaction must not run outside it: pool_pool_admit_bound() ends what comes */
+        return; /* the rest of a transaction must not run outside it: pool_admit_bound() ends what comes */
     pool_end_or_wait(pool, conn);
     conn->was_up = false;
     pool_plan_attempts(pool);
@@ -194,7 +194,7 @@ static uint32_t conn_room(const struct pg_conn *conn) {
     return (uint32_t)load;
 }
 
-/* The server works on a request that nobody waits for any more, and all that is sent now waits behind it. */
+/* The server still works on a request that was given up, and any query sent here would wait behind it. */
 static bool is_held_up(const struct pg_conn *conn) {
     return wire_session_outstanding(&conn->session) && !pg_conn_request(conn, conn->session.head)->query;
 }

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The connections to one server: which of them try to connect and when, how long queries wait for one, and which one a
- * query is given to.
+ * The connections to one server. The pool decides which of them try to connect and when, how long queries wait for one, and
+ * which one a query is given to.
  *
  *      TRYING --a connection can be given queries--> UP --the last is lost--> OUTAGE --reconnect_wait_ns--> TRYING
  *                                                    ^                          |
  *                                                    +--a connection can be ----+
  *
- *   TRYING   there never was a connection, or queries have waited long enough for another: a failed attempt ends them
- *   UP       or not yet: the first failure after the loss of the last one begins the outage
- *   OUTAGE   the server was there, and queries wait for it
+ *   TRYING   no connection was ever made, or queries have waited long enough for one: a failed attempt ends those that wait
+ *   UP       connections are up, or the last was just lost: the next one that is reported down begins the outage
+ *   OUTAGE   the server was there and is not, and queries wait for it up to reconnect_wait_ns
  *
  * While none is up, one connection alone tries, so a server that is down or starting is asked by one, not by all; its
  * success starts the others. Failed attempts back off exponentially, with jitter. A server that refuses us for good

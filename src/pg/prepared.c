@@ -41,7 +41,7 @@ void pg_prepared_begin(struct pg_prepared_table *table, uint64_t nonce) {
 void pg_prepared_end(struct pg_prepared_table *table) {
     for (uint32_t i = 0; i < table->place_count; i++) {
         if (table->places[i].state == PG_PREPARED_ABSENT)
-            continue; /* writing would make the page resident */
+            continue; /* a write would make an untouched page of the table resident */
         if (table->places[i].state == PG_PREPARED_READY)
             pg_description_drop(table->places[i].description);
         table->places[i] = (struct pg_prepared){.state = PG_PREPARED_ABSENT};
@@ -67,9 +67,9 @@ struct pg_prepared *pg_prepared_of(struct pg_prepared_table *table, const struct
 }
 
 /*
- * On a bound connection a plan from before a SET, an ALTER and their like is not used, for what PostgreSQL saw when it
- * parsed may have changed: a schema, a time zone in a constant. One that the caller prepared by hand is, as long as it
- * is there.
+ * On a bound connection a plan from before a SET, an ALTER and their like is not used, because its parse may have depended
+ * on what they changed: the schema of a name, the time zone of a constant. A statement that the caller submits by handle is
+ * an exception, as PREPARE is in PostgreSQL, as long as the server has it.
  */
 static bool is_of_current_epoch(const struct pg_prepared_table *table, const struct pg_prepared *place,
                                 const struct query *query) {
@@ -78,7 +78,7 @@ static bool is_of_current_epoch(const struct pg_prepared_table *table, const str
     return query->by_handle && (int32_t)(place->plan_epoch - table->forgotten_epoch) >= 0;
 }
 
-/* A query that runs again because its plan was stale trusts no other query's plan either. */
+/* A query that runs again because its plan was stale is parsed anew, also if another query has made a new plan meanwhile. */
 bool pg_prepared_is_usable(const struct pg_prepared_table *table, const struct pg_prepared *place,
                            const struct query *query) {
     return place->state == PG_PREPARED_READY && place->serial == query->statement->serial && !query->retried &&
@@ -101,8 +101,8 @@ uint64_t pg_prepared_claim(struct pg_prepared_table *table, struct pg_prepared *
 }
 
 /*
- * The database handle keeps the newest inference of a text, so that connections that agree share one. NULL: this one is too
- * large to be kept.
+ * The statement keeps its newest description, so that connections whose servers agree share one. NULL: it is too large to be
+ * kept.
  */
 static struct pg_description *share_description(struct quring_statement *statement, struct pg_description *description,
                                                 uint64_t *kept_bytes) {
@@ -117,7 +117,10 @@ static struct pg_description *share_description(struct quring_statement *stateme
     return pg_description_hold(description);
 }
 
-/* What has no description is stale. So is what was to be closed, when that may have been skipped. */
+/*
+ * A statement that was not described is stale, since results could not be read. So is one that was to be closed by a request
+ * that failed: the server may have skipped the Close.
+ */
 void pg_prepared_settle(struct pg_prepared *place, struct quring_statement *statement,
                         struct pg_description *description, uint64_t *kept_bytes) {
     PRE(place->state == PG_PREPARED_PENDING);
@@ -141,9 +144,9 @@ void pg_prepared_outdate(struct pg_prepared_table *table) {
 }
 
 /*
- * A transaction's end changes what was seen inside it if anything was changed there. When it began is not looked at, for
- * COMMIT AND CHAIN begins one, too, and BEGIN may be a warning: what was changed before it counts as well, until the first
- * end.
+ * The end of a transaction takes back, or publishes, what was changed inside it, so plans made there are outdated if
+ * anything was. The beginning is not tracked, because COMMIT AND CHAIN begins one as well and BEGIN may be a mere warning:
+ * changes from before count too, until the first end.
  */
 void pg_prepared_take_effect(struct pg_prepared_table *table, enum statement_effect effect) {
     switch (effect) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is prepared on one connection: which statement has which name there, and whether it may be used still.
+ * The prepared statements of one connection: their names on the server, and whether they may still be used.
  *
- * Of the statement with a given index a connection holds:
+ * The place of a statement's index moves along:
  *
  *      ABSENT, READY --Parse sent--> PENDING --described, sync point--> READY
  *                                       |-----too large to keep------> READY, stale
@@ -11,7 +11,7 @@
  *      READY --refused: its plan is to blame--> READY, stale
  *      any   --connection lost--> ABSENT
  *
- * Stale (serial 0, or another text's): closed by the request that takes its place.
+ * A stale statement (serial 0, or another text's) is closed by the request that takes its place.
  */
 #ifndef QURING_PG_PREPARED_H
 #define QURING_PG_PREPARED_H
@@ -52,22 +52,22 @@ bool pg_prepared_init(struct pg_prepared_table *table, uint32_t place_count);
 void pg_prepared_free(struct pg_prepared_table *table);
 
 /*
- * On a new connection. Names on the server are "quring_", ten digits of the connection's nonce, and a number that is used
+ * Begins a new connection. Names on the server are "quring_", ten digits of the connection's nonce, and a number that is used
  * once in its life. So a name means the same on every connection, or nothing: behind a pooler that hands one client's
  * statements to another, a wrong one does not exist, or exists already; it never is another statement.
  */
 void pg_prepared_begin(struct pg_prepared_table *table, uint64_t nonce);
 
-/* Its end: nothing is prepared any more. */
+/* Ends a connection: all places are ABSENT. */
 void pg_prepared_end(struct pg_prepared_table *table);
 
 /* Valid until the next call. */
 const char *pg_prepared_name(struct pg_prepared_table *table, uint64_t number);
 
-/* Where a statement's place is; NULL: it is parsed for each use. */
+/* The place of a statement; NULL: the statement is parsed for each use. */
 struct pg_prepared *pg_prepared_of(struct pg_prepared_table *table, const struct quring_statement *statement);
 
-/* Whether a query may Bind to what is there, on a connection that `table` belongs to. */
+/* Whether a query may Bind to the prepared statement in this place of the table. */
 bool pg_prepared_is_usable(const struct pg_prepared_table *table, const struct pg_prepared *place,
                            const struct query *query);
 
@@ -87,13 +87,13 @@ uint64_t pg_prepared_claim(struct pg_prepared_table *table, struct pg_prepared *
 void pg_prepared_settle(struct pg_prepared *place, struct quring_statement *statement,
                         struct pg_description *description, uint64_t *kept_bytes);
 
-/* The server refused its plan: the next request for it closes it and parses anew. */
+/* Makes a statement stale whose plan the server refused: the next request for it closes it and parses anew. */
 void pg_prepared_refuse(struct pg_prepared *place, const struct quring_statement *statement);
 
-/* On a bound connection: something changed that Parse sees, so plans from before are not used any more. */
+/* On a bound connection: begins a new epoch, because something has changed that a parse depends on. */
 void pg_prepared_outdate(struct pg_prepared_table *table);
 
-/* The same, and more, as the statement's text tells. */
+/* On a bound connection: a statement with this effect was sent, which may begin a new epoch. */
 void pg_prepared_take_effect(struct pg_prepared_table *table, enum statement_effect effect);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the server's replies mean for their queries: whether they ended well, failed, or run again with their group. */
+/* The server's replies to users' queries, and the outcome of a group at its sync point: done, failed, or to be run again. */
 #include "pg/conn.h"
 
 #include <string.h>
@@ -23,7 +23,7 @@ static bool tag_changes(const char *tag, size_t words) {
     return (words == 6 && tag[0] != 'S') || (words == 5 && tag[0] == 'M');
 }
 
-/* By its first four letters: of a statement that can't have ended its transaction. */
+/* Whether the tag is one of a statement that can't have ended its transaction. Four letters, as one number, tell. */
 static bool tag_is_plain(const struct wire_event *event) {
     if (event->tag_length < 4)
         return false;
@@ -42,7 +42,7 @@ static bool tag_is_plain(const struct wire_event *event) {
     }
 }
 
-/* COMMIT of a transaction that had failed is carried out, and says ROLLBACK. */
+/* PostgreSQL answers COMMIT of a failed transaction with the tag ROLLBACK and no error, and a caller must not see OK. */
 static void check_commit(struct pg_request *request, const struct wire_event *event) {
     bool rolled_back = event->tag_length == 8 && memcmp(event->tag, "ROLLBACK", 8) == 0;
     if (!rolled_back || request->statement->traits.effect != EFFECT_COMMITS)
@@ -53,7 +53,7 @@ static void check_commit(struct pg_request *request, const struct wire_event *ev
                   "the transaction was rolled back, not committed: a statement in it had failed", NULL, NULL, 0);
 }
 
-/* A server says otherwise at Bind, in an error. */
+/* A server refuses a wrong count of parameters at Bind, so one that carries the statement out breaks the protocol. */
 static bool took_its_parameters(struct pg_conn *conn, const struct pg_request *request) {
     if (base_likely(!request->described || request->description->param_count == request->param_count))
         return true;
@@ -90,9 +90,10 @@ static bool is_class(const struct wire_error *error, const char *class) {
 }
 
 /*
- * Whether a fresh Parse may do better. At Bind even a statement described in this very request may have gone stale since:
- * ALTER TABLE. One that was kept has the parameters' types of its Parse: these may be gone (XX000), or take this value no
- * more (22), or the column takes them no more (42). A constant of a type that is gone shows only when it runs.
+ * Whether a fresh parse may succeed. An ALTER TABLE may have changed the result's type since the parse (0A000), even between
+ * Parse and Bind of one request, and the server may have forgotten the statement (26000). A kept statement has the parameter
+ * types of its parse: a type may have been dropped (XX000), may refuse this value (22), or may not fit the column (42). A
+ * constant of a dropped type fails only during execution.
  */
 static bool is_stale(const struct pg_request *request, const struct wire_event *event) {
     const struct wire_error *error = &event->error;
@@ -139,13 +140,13 @@ void pg_reply_notice(struct query *query, const struct wire_error *notice) {
 /* ---- Sync points ---- */
 
 /*
- * What became of the requests up to one Sync, which were one transaction unless a statement among them ended it. Only
- * statements that can't may share one (statement_traits), so:
+ * The outcome of the requests up to one Sync. They were one transaction, unless a statement among them ended it; only
+ * statements that can't end one share it (statement_traits), so:
  *
  *   DONE      each ended as its own reply said
  *   UNDONE    one of several failed: the transaction was rolled back, and nothing took effect
  *
- * or it can't be told:
+ * or nobody can tell:
  *
  *   UNKNOWN   the server says so: 40003, 08007
  *   ENDED     a reply's tag is of a statement that may have ended the transaction in the middle of its group
@@ -169,8 +170,8 @@ void pg_query_restart(struct query *query) {
 }
 
 /*
- * Whether this member runs again: its plan was stale before anything ran, or all of its group was undone and it was not
- * to blame. On a bound connection it may not fall behind those that were sent after it.
+ * A member runs again if its plan was stale before anything of it ran, or if its group was undone through no fault of its
+ * own. Not on a bound connection that has later requests out, because there it would fall behind them.
  */
 static bool must_rerun(const struct pg_conn *conn, const struct wire_event *ready, enum group_outcome outcome,
                        const struct pg_request *request) {
@@ -186,12 +187,12 @@ static void reply_finish_in_doubt(struct query *query, const struct pg_request *
     if (request->outcome == PG_FAILED_AT_COMMIT || request->outcome == PG_FAILED_IN_DOUBT)
         query_finish(query, QURING_IN_DOUBT);
     else if (pg_request_failed(request))
-        query_finish(query, QURING_SERVER_ERROR); /* whatever became of the others */
+        query_finish(query, QURING_SERVER_ERROR); /* its own failure is certain, though the others' fate is not */
     else
         query_fail(query, QURING_IN_DOUBT, doubts[outcome][0], "%s", doubts[outcome][1]);
 }
 
-/* In the words that SQLite's queries have, too. Notices end the connection, and their query with it. */
+/* The texts are those of SQLite's queries. Too many notices do not come here: they end the connection. */
 static void reply_finish_over_limit(struct query *query, enum pg_limit limit) {
     const quring_db_options *options = &query->queue->db->options;
     if (limit == PG_LIMIT_MEMORY)
@@ -242,7 +243,7 @@ static enum group_outcome settle_members(struct pg_conn *conn, const struct wire
     return base_unlikely(open) ? GROUP_OPEN : outcome;
 }
 
-/* Backwards, for each goes to the front of the line. */
+/* Each query goes to the front of its queue, so they go in backwards to keep their order. */
 static void rerun_members(struct pg_conn *conn, const struct wire_event *ready) {
     for (uint64_t r = ready->request + 1; r-- > ready->first;) {
         struct query *query = pg_conn_request(conn, r)->query;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What was encoded on a connection and whose sync point has not come: mostly a user's query. What quring asks for itself
- * (the barrier) says in a table of operations what its replies mean; a user's query has none, and is dealt with in reply.c.
+ * A request was encoded on a connection, and its sync point has not come. Most are users' queries, whose replies reply.c
+ * handles directly, since that is the hot path. An internal request (the barrier) has a table of operations for its replies.
  */
 #ifndef QURING_PG_REQUEST_H
 #define QURING_PG_REQUEST_H
@@ -18,7 +18,7 @@ struct pg_request_ops {
     void (*ready)(struct pg_conn *conn, const struct wire_event *event); /* its sync point */
 };
 
-/* How a query's statement is asked for. */
+/* How a request names its statement. */
 enum pg_request_kind {
     PG_REQUEST_BOUND,  /* Bind of a READY statement */
     PG_REQUEST_NAMED,  /* Parse under a name, which becomes READY */
@@ -33,13 +33,13 @@ enum pg_outcome {
     PG_RUNNING,
     PG_COMPLETED,
     PG_FAILED,
-    PG_FAILED_STALE,       /* before its Bind: its plan may be to blame, and nothing of it ran */
-    PG_FAILED_IN_CONFLICT, /* chosen to resolve a conflict or a deadlock that its group may have run into */
-    PG_FAILED_AT_COMMIT,   /* after it had been carried out */
+    PG_FAILED_STALE,       /* before or at its Bind, perhaps because of its plan: nothing of it ran */
+    PG_FAILED_IN_CONFLICT, /* a serialisation failure or a deadlock, which a neighbour in its group may have caused */
+    PG_FAILED_AT_COMMIT,   /* an error after its CommandComplete: the commit failed */
     PG_FAILED_IN_DOUBT     /* the server can't tell whether it took effect */
 };
 
-/* What there was too much of for a query, whose rows were dropped. */
+/* The limit that a query went over; its rows were dropped. */
 enum pg_limit {
     PG_LIMIT_NONE,
     PG_LIMIT_RESULT_BYTES,
@@ -50,7 +50,7 @@ enum pg_limit {
 };
 
 struct pg_request {
-    struct query *query;                /* NULL once abandoned, and of what quring asks for itself */
+    struct query *query;                /* NULL once abandoned, and in internal requests */
     const struct pg_request_ops *ops;   /* NULL: a user's query */
     struct quring_statement *statement; /* held; NULL when it has ops */
     struct pg_description *description; /* held: what a Describe in this request said so far */
@@ -72,10 +72,10 @@ static inline bool pg_request_failed(const struct pg_request *request) {
 /* Appends the query's messages and fills its request. False, with everything undone: it does not fit one message. */
 bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_request *request, bool sync);
 
-/* At the sync point of one that is NAMED or whose plan was refused: what becomes of the statement it prepared or used. */
+/* At the sync point of a request that is NAMED or whose plan was refused: settles the place of its statement. */
 void pg_request_settle(struct pg_conn *conn, struct pg_request *request);
 
-/* Lets go of what a request holds, but for its query. */
+/* Drops the references of a request; its query is not one of them. */
 static inline void pg_request_drop(struct pg_request *request) {
     if (base_unlikely(request->description != NULL))
         pg_description_drop(request->description);
@@ -85,7 +85,7 @@ static inline void pg_request_drop(struct pg_request *request) {
     request->statement = NULL;
 }
 
-/* ---- What the replies to a user's query mean (reply.c) ---- */
+/* ---- Replies to a user's query (reply.c) ---- */
 
 void pg_reply_row(struct pg_request *request, const struct wire_event *event);
 void pg_reply_complete(struct pg_conn *conn, struct pg_request *request, const struct wire_event *event);

@@ -16,7 +16,7 @@ struct pg_tls {
     BIO *in, *out;  /* ssl's: ciphertext from and to the ring */
 };
 
-/* Bytes that OpenSSL, or the kernel, holds already would be lost to us. */
+/* The session can't be taken over if OpenSSL or the kernel already holds bytes of it, which would be lost. */
 static const char *tls_refusal(SSL *ssl) {
     if (!ssl)
         return "the TLS library of libpq is not OpenSSL";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a connection string may say here. libpq reads it; what libpq repeats of one that it can't read, or reads otherwise
- * than was meant, may be a part of a password, so no message quotes any of it.
+ * Checks of connection strings, which libpq reads. Text that libpq quotes from a string that it can't read, or that it
+ * reads otherwise than was meant, may be a part of a password, so no message repeats any of it.
  */
 #include "pg/url.h"
 

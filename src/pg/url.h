@@ -8,8 +8,9 @@
 bool pg_url_accepts(const char *url);
 
 /*
- * Refuses what libpq can't read and what can't be had here; `message` says why and quotes nothing. Takes over the URL's
- * connect_timeout, of which libpq takes no notice when it connects step by step, unless one is set. 0 or a QURING_E*.
+ * Refuses strings that libpq can't read or that ask for features that do not work here; `message` gives the reason and
+ * quotes nothing. Sets connect_timeout_ns, if it is 0, from the string, because libpq ignores that setting when it connects
+ * step by step. 0 or a QURING_E*.
  */
 int pg_url_check(const char *url, uint64_t *connect_timeout_ns, char *message, size_t size);
 
