@@ -31,6 +31,8 @@ const uint8_t lite_lane_moves[LANE_STUCK + 1] = {
     [LANE_STUCK] = 1 << LANE_WORKING | 1 << LANE_IDLE,
 };
 
+static void lane_serve(struct job *job);
+static void lane_shut(struct job *job);
 static void lane_pause(struct lite_watch *watch);
 static void hold_reads(struct lite_conn *conn, bool hold);
 
@@ -43,10 +45,10 @@ bool lite_lane_init(struct lite_lane *lane, struct lite_db *db, enum lite_role r
     PRE(db->base.options.depth > 0);
     *lane = (struct lite_lane){.db = db, .queue = role == LITE_READER ? &db->reads : &db->writes};
     for (int i = 0; i < 2; i++)
-        post_init(&lane->reactor.jobs[i], lane, lite_lane_serve, lite_news_arrived);
+        post_init(&lane->reactor.jobs[i], lane, lane_serve, lite_news_arrived);
     for (int i = 0; i < LITE_REPORTS; i++)
         post_init(&lane->own.reports[i], lane, NULL, lite_news_arrived);
-    post_init(&lane->reactor.closer, lane, lite_lane_shut, lite_lane_is_shut);
+    post_init(&lane->reactor.closer, lane, lane_shut, lite_lane_is_shut);
     lite_chain_init(&lane->own.finished);
     lite_chain_init(&lane->own.moved);
     lane->own.next_checkpoint = CHECKPOINT_FRAMES;
@@ -407,7 +409,8 @@ static void lane_work(struct lite_lane *lane) {
     lane->own.news.query_ns = query_ns < UINT32_MAX ? (uint32_t)query_ns : UINT32_MAX;
 }
 
-void lite_lane_serve(struct job *job) {
+/* A job of the reactor: serves the queue until it is empty. */
+static void lane_serve(struct job *job) {
     struct lite_post *post = base_container_of(job, struct lite_post, job);
     struct lite_lane *lane = post->lane;
     PRE(lane->shared.phase == LANE_CALLED);
@@ -419,7 +422,8 @@ void lite_lane_serve(struct job *job) {
     load_news(lane, post);
 }
 
-void lite_lane_shut(struct job *job) {
+/* The last job: closes the connection. */
+static void lane_shut(struct job *job) {
     struct lite_post *post = base_container_of(job, struct lite_post, job);
     struct lite_lane *lane = post->lane;
     PRE(lane->shared.phase == LANE_IDLE);

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/* Lanes, and what passes between them and the reactor. */
+#ifndef QURING_LITE_LANE_H
+#define QURING_LITE_LANE_H
+
+#include "lite/conn.h"
+#include "lite/lane_queue.h"
+#include "ring/offload.h"
+
+struct lite_db;
+struct lite_lane;
+
+enum {
+    LITE_REPORTS = 8,
+    LITE_REPORT_EVERY = 64 /* finished queries are handed back at the latest when there are as many */
+};
+
+/* Queries handed from a lane to the reactor, chained by lite_query()->next, oldest first. */
+struct lite_chain {
+    struct query *first;
+    struct query **end;
+    uint32_t count;
+};
+
+static inline void lite_chain_init(struct lite_chain *chain) {
+    *chain = (struct lite_chain){.end = &chain->first};
+}
+
+static inline void lite_chain_add(struct lite_chain *chain, struct query *query) {
+    lite_query(query)->next = NULL;
+    *chain->end = query;
+    chain->end = &lite_query(query)->next;
+    chain->count++;
+}
+
+/* What a lane has to say at one time. */
+struct lite_news {
+    struct query *finished; /* with query->status as their outcome */
+    struct query *moved;    /* by a reader, for the writer */
+    uint32_t count;         /* of both */
+    uint32_t prepare_count;
+    uint32_t open_count, open_failure_count, close_count;
+    uint32_t call_count; /* others should look after the queue: a statement takes long, or reads were held back */
+    uint32_t query_ns;   /* what one query cost, of the last run of them; 0: not known */
+};
+
+/* News on its way: as a report while the lane works, or with the end of its job. */
+struct lite_post {
+    struct job job;
+    struct lite_lane *lane;
+    struct lite_news news;
+    atomic_bool in_use;
+};
+
+/*
+ * What a lane is doing, as far as others have to know it:
+ *
+ *      IDLE --posted--> CALLED --took queries--> WORKING --a statement takes long--> STUCK
+ *                         |                       ^   ^                                |
+ *                         |                       |   +----it ended, or took queries---+
+ *                         +--opening waits--> LATE
+ *
+ *      CALLED, LATE, WORKING, STUCK --the queue is empty, or barred--> IDLE
+ *
+ *   IDLE      does not look at its queue: the reactor posts a job once there is something
+ *   CALLED    opens its connection if it has none, and will look at the queue
+ *   LATE      the same, but a lock keeps it from opening: other lanes should look after the queue
+ *   WORKING   has taken queries, and will look at the queue after them
+ *   STUCK     the same, but one of them takes long and the others were given back: other lanes should look after the queue
+ */
+enum lane_phase { LANE_IDLE, LANE_CALLED, LANE_LATE, LANE_WORKING, LANE_STUCK };
+
+/* For each phase the set of phases that may follow it, as bits. */
+extern const uint8_t lite_lane_moves[LANE_STUCK + 1];
+
+/*
+ * One thread with one connection. Each field stands with who may touch it:
+ *
+ *   own       the lane's thread alone, from its first job on. A report in use is the reactor's until it has come back.
+ *   shared    whoever holds the lock of `queue`. The reactor changes the phase of an idle lane only, so in a job the thread
+ *             reads it without the lock.
+ *   reactor   the reactor's thread alone. The thread works on the job that was posted to it.
+ *
+ * A lane that finds its queue empty is IDLE in the same moment, so whoever puts a query there afterwards knows that it has to
+ * be posted. The reactor touches `conn` only to interrupt it, see watch.c.
+ */
+struct lite_lane {
+    struct lite_db *db;
+    struct lane_queue *queue;
+    struct worker *thread;
+
+    struct {
+        enum lane_phase phase;          /* moved by lite_lane_move() alone */
+        atomic_bool may_hold_abandoned; /* set without the lock, too: one of the queries at hand may be abandoned */
+    } shared;
+
+    struct {
+        struct lite_post jobs[2];
+        struct lite_post closer;
+    } reactor;
+
+    struct lite_conn conn;
+
+    struct {
+        uint32_t file_number; /* of the file that is open: see lite_db */
+        bool lost;            /* its connection is gone, and with it what the caller had set there */
+        /* The run of queries at hand: taken[0 … next) were begun, the rest not; NULLs are gone already. */
+        struct query **taken;
+        uint32_t taken_count;
+        uint32_t next;
+        uint32_t let_go_count; /* no longer held, to be told to the queue under its lock */
+        uint64_t reported_ns;
+        uint64_t checked_ns; /* when a reader last looked whether its file still has the name */
+        uint32_t next_checkpoint, next_restart, checkpointed_frames; /* in frames of the WAL */
+        struct lite_chain finished, moved;
+        struct lite_news news; /* that no post has carried yet, but for the chains */
+        struct lite_post reports[LITE_REPORTS];
+        uint32_t next_report;
+    } own;
+};
+
+/* Moves a lane along the diagram, under the lock of its queue; any other move is a broken contract. */
+static inline void lite_lane_move(struct lite_lane *lane, enum lane_phase to) {
+    PRE(lite_lane_moves[lane->shared.phase] >> to & 1);
+    lane->shared.phase = to;
+}
+
+/* Whether the lane will look at its queue soon, so that no other has to. */
+static inline bool lite_lane_attends(const struct lite_lane *lane) {
+    return lane->shared.phase == LANE_CALLED || lane->shared.phase == LANE_WORKING;
+}
+
+/* Whether the lane has taken queries that it has not worked off. */
+static inline bool lite_lane_holds(const struct lite_lane *lane) {
+    return lane->shared.phase == LANE_WORKING || lane->shared.phase == LANE_STUCK;
+}
+
+bool lite_lane_init(struct lite_lane *lane, struct lite_db *db, enum lite_role role);
+void lite_lane_free(struct lite_lane *lane);
+
+/* ---- Between lane.c and write.c, on the lane's thread ---- */
+
+/* Runs the next query at hand. Outside a transaction of our own, whose end its outcome would have to wait for. */
+void lite_lane_run_next(struct lite_lane *lane);
+
+/* Runs a query unless it was abandoned: its outcome is in query->status then. False: it has to move to the writer. */
+bool lite_lane_run(struct lite_lane *lane, struct query *query);
+
+/* Between two queries at hand: takes out those that nobody waits for any more. */
+void lite_lane_drop_abandoned(struct lite_lane *lane);
+
+/*
+ * The same, and gives what is finished to the reactor when that is due, and, to be called between transactions,
+ * checkpoints.
+ */
+void lite_lane_tend(struct lite_lane *lane);
+
+/* Works off the queries at hand: a writer's, an exclusive lane's. */
+void lite_lane_write(struct lite_lane *lane);
+
+#endif
