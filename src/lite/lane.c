@@ -41,14 +41,15 @@ static void post_init(struct lite_post *post, struct lite_lane *lane, void (*run
     *post = (struct lite_post){.job = {.run = run, .done = done}, .lane = lane};
 }
 
-bool lite_lane_init(struct lite_lane *lane, struct lite_db *db, enum lite_role role) {
+bool lite_lane_init(struct lite_lane *lane, struct lite_db *db, enum lite_role role,
+                    const struct lite_lane_events *events) {
     PRE(db->base.options.depth > 0);
     *lane = (struct lite_lane){.db = db, .queue = role == LITE_READER ? &db->reads : &db->writes};
     for (int i = 0; i < 2; i++)
-        post_init(&lane->reactor.jobs[i], lane, lane_serve, lite_news_arrived);
+        post_init(&lane->reactor.jobs[i], lane, lane_serve, events->news);
     for (int i = 0; i < LITE_REPORTS; i++)
-        post_init(&lane->own.reports[i], lane, NULL, lite_news_arrived);
-    post_init(&lane->reactor.closer, lane, lane_shut, lite_lane_is_shut);
+        post_init(&lane->own.reports[i], lane, NULL, events->news);
+    post_init(&lane->reactor.closer, lane, lane_shut, events->shut);
     lite_chain_init(&lane->own.finished);
     lite_chain_init(&lane->own.moved);
     lane->own.next_checkpoint = CHECKPOINT_FRAMES;

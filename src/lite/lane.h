@@ -135,7 +135,15 @@ static inline bool lite_lane_holds(const struct lite_lane *lane) {
     return lane->shared.phase == LANE_WORKING || lane->shared.phase == LANE_STUCK;
 }
 
-bool lite_lane_init(struct lite_lane *lane, struct lite_db *db, enum lite_role role);
+/* What the handle does with a lane's posts, on the reactor's thread; each gets a struct lite_post's job. */
+struct lite_lane_events {
+    void (*news)(struct job *job); /* a report, or the end of a job that served the queue */
+    void (*shut)(struct job *job); /* the connection is closed, and no job follows */
+};
+
+/* False: out of memory. Starts no thread, and opens nothing yet. */
+bool lite_lane_init(struct lite_lane *lane, struct lite_db *db, enum lite_role role,
+                    const struct lite_lane_events *events);
 void lite_lane_free(struct lite_lane *lane);
 
 /* ---- Between lane.c and write.c, on the lane's thread ---- */

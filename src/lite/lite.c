@@ -48,6 +48,10 @@ static const uint64_t WAKE_NS = 50000;
 static const uint64_t INTERRUPT_NS = 5000000;
 
 static void interrupt_again(struct timer *timer);
+static void lane_news_arrived(struct job *job);
+static void lane_shut_arrived(struct job *job);
+
+static const struct lite_lane_events lane_events = {.news = lane_news_arrived, .shut = lane_shut_arrived};
 
 /* For each state the set of states that may follow it, as bits. */
 static const uint8_t state_moves[LITE_CLOSING + 1] = {
@@ -92,7 +96,7 @@ static int open_lanes(struct lite_db *lite) {
     for (uint32_t i = 0; i < count; i++) {
         enum lite_role role = lite->base.queue.bound ? LITE_EXCLUSIVE : i == 0 ? LITE_WRITER : LITE_READER;
         struct lite_lane *lane = &lite->lanes[lite->lane_count++];
-        if (!lite_lane_init(lane, lite, role))
+        if (!lite_lane_init(lane, lite, role, &lane_events))
             return QURING_ENOMEM;
         int error = worker_open(lite->base.hub->ring, i == 0 ? "quring-write" : "quring-read", &lane->thread);
         if (error)
@@ -325,7 +329,7 @@ static void take_news(struct lite_post *post) {
 }
 
 /* What a stuck lane gave back is in the queue again, or reads may begin again: the next advance() wakes another lane. */
-void lite_news_arrived(struct job *job) {
+static void lane_news_arrived(struct job *job) {
     struct lite_post *post = base_container_of(job, struct lite_post, job);
     PRE(atomic_load_explicit(&post->in_use, memory_order_relaxed));
     take_news(post);
@@ -403,7 +407,7 @@ static void drop_queue(struct lite_db *lite, struct lane_queue *queue) {
     lane_queue_unlock(queue);
 }
 
-void lite_lane_is_shut(struct job *job) {
+static void lane_shut_arrived(struct job *job) {
     struct lite_post *post = base_container_of(job, struct lite_post, job);
     struct lite_db *lite = post->lane->db;
     PRE(lite->state == LITE_CLOSING && lite->open_lane_count > 0);

@@ -41,9 +41,4 @@ struct lite_db {
     struct timer interrupt;   /* set while a statement of an abandoned query may not have ended yet */
 };
 
-/* ---- The reactor's side (lite.c): the done() halves ---- */
-
-void lite_news_arrived(struct job *job);
-void lite_lane_is_shut(struct job *job);
-
 #endif
