@@ -17,7 +17,7 @@
  * A file has one writer lane, the only connection that writes or checkpoints, and options.connection_count readers, in
  * WAL mode from its first write on. A database in memory and an exclusive handle have one lane, which does everything.
  * Which statements write is what SQLite says (sqlite3_stmt_readonly): a reader that meets one sends it on, and the
- * statement's hint remembers.
+ * statement's route remembers.
  *
  * Invariants
  *   A RUNNING query is in exactly one of: a lane queue, a lane's hands, a post on its way back. Only in the first case
