@@ -7,7 +7,7 @@
  * Statement names are our own; a server refuses these messages above 10000 bytes. The bound is over 8192, since GCC copies
  * what is known to be at most that long by "rep movs", which takes longer to begin than to copy a name.
  */
-enum { NAME_BYTES_MAX = 9000 };
+enum { NAME_BYTES_MAX = 9000, EXECUTE_BYTES = 10 };
 
 /* Adds a step to the request that is being encoded; returns where its message goes. */
 static struct buf *draft_add(struct wire_draft *draft, enum wire_steps step) {
@@ -109,10 +109,62 @@ void wire_session_put_results(struct wire_session *session, const uint16_t *form
 }
 
 void wire_session_put_execute(struct wire_session *session) {
-    static const uint8_t message[10] = {'E', 0, 0, 0, 9, 0, 0, 0, 0, 0};
+    static const uint8_t message[EXECUTE_BYTES] = {'E', 0, 0, 0, 9, 0, 0, 0, 0, 0};
     uint8_t *at = buf_extend(draft_add(&session->draft, WIRE_FETCH), sizeof message);
     if (at)
         memcpy(at, message, sizeof message);
+}
+
+bool wire_template_make(struct wire_template *template, const char *statement_name, uint16_t param_count,
+                        const uint16_t *formats, uint16_t format_count) {
+    struct wire_session session = {.request_count_max = 1, .draft = {.steps = WIRE_STEPS_END}};
+    struct buf out;
+    buf_init(&out, sizeof template->bind + sizeof template->execute);
+    wire_session_begin(&session, &out);
+    wire_session_put_bind(&session, statement_name, param_count);
+    size_t bind_bytes = buf_size(&out);
+    wire_session_put_results(&session, formats, format_count);
+    wire_session_put_execute(&session);
+    size_t execute_bytes = buf_size(&out) - bind_bytes;
+    bool fits = !buf_failed(&out) && bind_bytes <= sizeof template->bind && execute_bytes <= sizeof template->execute;
+    if (fits) {
+        *template = (struct wire_template){
+            .param_count = param_count, .bind_bytes = (uint8_t)bind_bytes, .execute_bytes = (uint8_t)execute_bytes};
+        memcpy(template->bind, buf_head(&out), bind_bytes);
+        memcpy(template->execute, buf_head(&out) + bind_bytes, execute_bytes);
+    }
+    buf_free(&out);
+    return fits;
+}
+
+/* Copies of a size that the compiler knows are a few moves: more is copied than is used. */
+void wire_session_put_bind_copy(struct wire_session *session, const struct wire_template *template) {
+    struct wire_draft *draft = &session->draft;
+    struct buf *out = draft_add(draft, WIRE_BIND);
+    draft->bind = buf_mark(out);
+    draft->bind_formats = draft->bind + template->bind_bytes - 2 - (size_t)2 * template->param_count;
+    uint8_t *at = buf_reserve(out, sizeof template->bind);
+    if (!at)
+        return;
+    memcpy(at, template->bind, sizeof template->bind);
+    buf_commit(out, template->bind_bytes);
+}
+
+void wire_session_put_execute_copy(struct wire_session *session, const struct wire_template *template) {
+    struct wire_draft *draft = &session->draft;
+    PRE(draft->steps & WIRE_BIND);
+    struct buf *out = draft_add(draft, WIRE_FETCH);
+    uint8_t *at = buf_reserve(out, sizeof template->execute);
+    if (!at)
+        return;
+    memcpy(at, template->execute, sizeof template->execute);
+    buf_commit(out, template->execute_bytes);
+    size_t length = buf_mark(out) - EXECUTE_BYTES - draft->bind - 1;
+    if (length > WIRE_SEND_BYTES_MAX) {
+        buf_fail(out);
+        return;
+    }
+    bytes_store_u32(buf_head(out) + draft->bind + 1, (uint32_t)length);
 }
 
 static void put_bare_message(struct buf *out, char letter) {

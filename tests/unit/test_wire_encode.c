@@ -246,6 +246,81 @@ Test(encode, a_bind_at_the_limit_is_made_and_one_over_it_fails) {
     }
 }
 
+/* ---- Templates ---- */
+
+static void put_values(struct buf *to, uint16_t count) {
+    for (uint16_t i = 0; i < count; i++) {
+        buf_put_u32(to, i);
+        buf_put(to, "nine bytes", i);
+        wire_session_put_format(&session, i, i & 1);
+    }
+}
+
+/* No request was begun, and none is out. */
+static void restart(void) {
+    wire_session_free(&session);
+    cr_assert(wire_session_init(&session, REQUESTS_MAX, LIMIT));
+}
+
+static void assert_copy_is_the_same(const char *name, uint16_t params, uint16_t format_count) {
+    static const uint16_t formats[] = {1, 0, 1, 1, 0, 0, 1, 1, 0, 1, 0, 1, 1, 0, 0, 1, 1, 0, 1, 0};
+    struct wire_template template;
+    bool fits = wire_template_make(&template, name, params, formats, format_count);
+    cr_assert_eq(fits, strlen(name) + 11 + (size_t)2 * params <= WIRE_TEMPLATE_BIND_BYTES &&
+                           12 + (size_t)2 * format_count <= WIRE_TEMPLATE_EXECUTE_BYTES);
+    if (!fits)
+        return;
+    struct buf generic;
+    restart();
+    buf_init(&generic, SIZE_MAX);
+    wire_session_begin(&session, &generic);
+    wire_session_put_bind(&session, name, params);
+    put_values(&generic, params);
+    wire_session_put_results(&session, formats, format_count);
+    wire_session_put_execute(&session);
+    cr_assert(wire_session_end(&session, 2));
+    buf_reset(&out, SIZE_MAX);
+    wire_session_begin(&session, &out);
+    wire_session_put_bind_copy(&session, &template);
+    put_values(&out, params);
+    wire_session_put_execute_copy(&session, &template);
+    cr_assert(wire_session_end(&session, 2));
+    cr_assert_eq(buf_size(&out), buf_size(&generic));
+    cr_assert_eq(memcmp(buf_head(&out), buf_head(&generic), buf_size(&out)), 0);
+    cr_assert_eq(wire_session_request(&session, session.next - 1)->steps, WIRE_BIND | WIRE_FETCH);
+    buf_free(&generic);
+}
+
+Test(encode, a_copy_of_a_template_is_the_same_as_what_it_was_made_of) {
+    static const char *const names[] = {"", "q1", "quring_0123456789abcdef0123456789",
+                                        "a name that is longer than any"};
+    for (size_t name = 0; name < sizeof names / sizeof *names; name++)
+        for (uint16_t params = 0; params < 30; params++)
+            for (uint16_t formats = 0; formats < 20; formats++)
+                assert_copy_is_the_same(names[name], params, formats);
+}
+
+Test(encode, a_copy_without_room_is_taken_back) {
+    struct wire_template template;
+    cr_assert(wire_template_make(&template, "q1", 1, NULL, 0));
+    size_t most = template.bind_bytes + 5 + sizeof template.execute;
+    for (size_t room = 5; room < 5 + most; room++) {
+        struct buf small;
+        restart();
+        buf_init(&small, room);
+        buf_put(&small, "S\0\0\0\4", 5);
+        wire_session_begin(&session, &small);
+        wire_session_put_bind_copy(&session, &template);
+        buf_put_u32(&small, 1);
+        buf_put_u8(&small, 'x');
+        wire_session_put_format(&session, 0, 1);
+        wire_session_put_execute_copy(&session, &template);
+        assert_taken_back(&small, 0);
+        cr_assert_eq(buf_size(&small), 5, "room %zu", room);
+        buf_free(&small);
+    }
+}
+
 /* ---- Bytes and steps ---- */
 
 static void put_step(enum wire_steps step) {
