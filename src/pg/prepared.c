@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "pg/prepared.h"
 
+#include "wire/encode.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,12 +40,20 @@ void pg_prepared_begin(struct pg_prepared_table *table, uint64_t nonce) {
     table->name_number = table->name_count = 0;
 }
 
+/* Lets go of what a READY place holds. */
+static void prepared_drop(struct pg_prepared *place) {
+    PRE(place->state == PG_PREPARED_READY);
+    pg_description_drop(place->description);
+    free(place->bind);
+    place->bind = NULL;
+}
+
 void pg_prepared_end(struct pg_prepared_table *table) {
     for (uint32_t i = 0; i < table->place_count; i++) {
         if (table->places[i].state == PG_PREPARED_ABSENT)
             continue; /* a write would make an untouched page of the table resident */
         if (table->places[i].state == PG_PREPARED_READY)
-            pg_description_drop(table->places[i].description);
+            prepared_drop(&table->places[i]);
         table->places[i] = (struct pg_prepared){.state = PG_PREPARED_ABSENT};
     }
 }
@@ -90,7 +100,7 @@ uint64_t pg_prepared_claim(struct pg_prepared_table *table, struct pg_prepared *
     uint64_t replaces = 0;
     if (place->state == PG_PREPARED_READY) {
         replaces = place->name;
-        pg_description_drop(place->description);
+        prepared_drop(place);
     }
     prepared_move(place, PG_PREPARED_PENDING);
     place->serial = statement->serial;
@@ -131,6 +141,18 @@ void pg_prepared_settle(struct pg_prepared *place, struct quring_statement *stat
         place->serial = 0;
     if (!description)
         place->name = replaced;
+}
+
+void pg_prepared_make_bind(struct pg_prepared_table *table, struct pg_prepared *place, bool text_only) {
+    PRE(place->state == PG_PREPARED_READY && place->description && !place->bind);
+    const struct pg_description *description = place->description;
+    struct wire_template made;
+    if (!wire_template_make(&made, pg_prepared_name(table, place->name), description->param_count,
+                            text_only ? NULL : description->formats, text_only ? 0 : description->format_count))
+        return;
+    place->bind = malloc(sizeof made);
+    if (place->bind)
+        *place->bind = made;
 }
 
 void pg_prepared_refuse(struct pg_prepared *place, const struct quring_statement *statement) {

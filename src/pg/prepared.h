@@ -19,6 +19,8 @@
 #include "core/query.h"
 #include "pg/description.h"
 
+struct wire_template;
+
 enum pg_prepared_state { PG_PREPARED_ABSENT, PG_PREPARED_PENDING, PG_PREPARED_READY };
 
 struct pg_prepared {
@@ -27,9 +29,10 @@ struct pg_prepared {
         struct pg_description *description; /* held, while READY; may be NULL when it is stale */
         uint64_t replaces;                  /* the name that this one's request closes, while PENDING; 0: none */
     };
-    uint64_t name;       /* on the server: see pg_prepared_begin() */
-    uint32_t plan_epoch; /* the connection's when it was parsed */
-    uint8_t state;       /* enum pg_prepared_state */
+    struct wire_template *bind; /* owned, while READY: of its requests; NULL: none, and each is encoded anew */
+    uint64_t name;              /* on the server: see pg_prepared_begin() */
+    uint32_t plan_epoch;        /* the connection's when it was parsed */
+    uint8_t state;              /* enum pg_prepared_state */
 };
 
 enum { PG_NAME_PREFIX_BYTES = 17, PG_NAME_BYTES = PG_NAME_PREFIX_BYTES + 16 + 1 };
@@ -86,6 +89,9 @@ uint64_t pg_prepared_claim(struct pg_prepared_table *table, struct pg_prepared *
  */
 void pg_prepared_settle(struct pg_prepared *place, struct quring_statement *statement,
                         struct pg_description *description, uint64_t *kept_bytes);
+
+/* Makes the template for requests of a READY statement with a description. `text_only`: all its results are text. */
+void pg_prepared_make_bind(struct pg_prepared_table *table, struct pg_prepared *place, bool text_only);
 
 /* Makes a statement stale whose plan the server refused: the next request for it closes it and parses anew. */
 void pg_prepared_refuse(struct pg_prepared *place, const struct quring_statement *statement);

@@ -1,31 +1,43 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A query as messages. A statement that this connection has READY takes Bind, Execute, Sync: parameters in the types the
- * server inferred, results in binary where there is a codec. One that it has not takes Parse, Describe, Bind, Execute,
- * Sync in one flight, parameters and results as text since the types are not known yet; at its sync point it becomes
- * READY. Queries for a statement that is PENDING use the unnamed statement, so a failing Parse harms none but its own.
+ * server inferred, results in binary where there is a codec, and all that is the same each time copied from a template.
+ * One that it has not takes Parse, Describe, Bind, Execute, Sync in one flight, parameters and results as text since the
+ * types are not known yet; at its sync point it becomes READY. Queries for a statement that is PENDING use the unnamed
+ * statement, so a failing Parse harms none but its own.
  */
 #include "pg/conn.h"
 #include "value/value.h"
+
+/* `description` NULL: as text. */
+static void put_params(struct pg_conn *conn, const struct query *query, const struct pg_description *description) {
+    struct buf *out = pg_conn_out(conn);
+    for (uint32_t i = 0; i < query->param_count; i++) {
+        uint32_t oid = description && i < description->param_count ? description->param_oids[i] : 0;
+        wire_session_put_format(&conn->session, (uint16_t)i, value_put_param(out, &query->params[i], oid));
+    }
+}
 
 /* `description` NULL: parameters and results as text. */
 static void put_bind(struct pg_conn *conn, const char *name, const struct query *query,
                      const struct pg_description *description) {
     struct wire_session *session = &conn->session;
-    struct buf *out = pg_conn_out(conn);
-    uint32_t count = query->param_count;
-    wire_session_put_bind(session, name, (uint16_t)count);
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t oid = description && i < description->param_count ? description->param_oids[i] : 0;
-        wire_session_put_format(session, (uint16_t)i, value_put_param(out, &query->params[i], oid));
-    }
     bool binary = description && !conn->text_only;
+    wire_session_put_bind(session, name, (uint16_t)query->param_count);
+    put_params(conn, query, description);
     wire_session_put_results(session, binary ? description->formats : NULL, binary ? description->format_count : 0);
     wire_session_put_execute(session);
 }
 
 static void put_bound(struct pg_conn *conn, struct query *query, const struct pg_prepared *prepared) {
-    put_bind(conn, pg_prepared_name(&conn->prepared, prepared->name), query, prepared->description);
+    const struct wire_template *template = prepared->bind;
+    if (base_likely(template && template->param_count == query->param_count)) {
+        wire_session_put_bind_copy(&conn->session, template);
+        put_params(conn, query, prepared->description);
+        wire_session_put_execute_copy(&conn->session, template);
+    } else {
+        put_bind(conn, pg_prepared_name(&conn->prepared, prepared->name), query, prepared->description);
+    }
     if (prepared->description->columns)
         result_set_columns(&query->result, prepared->description->columns,
                            conn->text_only ? RESULT_TEXT : RESULT_BINARY);
@@ -81,6 +93,8 @@ void pg_request_settle(struct pg_conn *conn, struct pg_request *request) {
         PRE(place->name == request->name);
         pg_prepared_settle(place, request->statement, request->described ? request->description : NULL,
                            conn->config->kept_bytes);
+        if (place->state == PG_PREPARED_READY && place->description)
+            pg_prepared_make_bind(&conn->prepared, place, conn->text_only);
     }
     if (request->plan_refused && request->kind != PG_REQUEST_UNNAMED)
         pg_prepared_refuse(place, request->statement);
