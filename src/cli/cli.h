@@ -17,10 +17,11 @@
  *     report.c     how it went; histogram.c has the latencies
  *
  *   common/      what both use, and main.c and probe.c
- *     options.c    getopt_long with messages that say what to do; numbers
- *     secret.c     passwords in arguments, which no message repeats
  *     out.c        buffered output that notices a full disk and a closed pipe
  *     text.c       UTF-8, display width, and untrusted text made harmless for a terminal
+ *     secret.c     passwords in arguments, which no message repeats
+ *     say.c        messages on standard error
+ *     options.c    getopt_long with messages that say what to do; numbers
  *     stop.c       Ctrl-C, SIGTERM and SIGHUP; the temporary database's files
  *     client.c     engine and database: opening, one statement at a time
  *     cancel.c     cancelling that statement at the server

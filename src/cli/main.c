@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/cli.h"
-#include "cli/common/options.h"
 #include "cli/common/out.h"
 #include "cli/common/secret.h"
 #include "cli/common/text.h"
 
+#include "cli/common/say.h"
 #include "quring/quring.h"
 
 #include <fcntl.h>
@@ -29,7 +29,7 @@ static int main_print(const char *format, const char *text) {
     struct cli_out out;
     cli_out_init(&out, STDOUT_FILENO);
     cli_out_format(&out, format, text);
-    return cli_out_finish(&out, CLI_EXIT_OK);
+    return cli_finish(&out, CLI_EXIT_OK);
 }
 
 /*

@@ -5,6 +5,7 @@
 #include "cli/common/out.h"
 #include "cli/common/text.h"
 
+#include "cli/common/say.h"
 #include "quring/quring.h"
 
 #include <inttypes.h>
@@ -220,7 +221,7 @@ int cli_probe(int argc, char **argv) {
         if (option == 'h') {
             cli_out_init(&out, STDOUT_FILENO);
             cli_out_text(&out, HELP);
-            return cli_out_finish(&out, CLI_EXIT_OK);
+            return cli_finish(&out, CLI_EXIT_OK);
         }
     }
     if (optind < argc)
@@ -232,5 +233,5 @@ int cli_probe(int argc, char **argv) {
     else
         put_text(&out, &probe);
     quring_engine_close(probe.engine);
-    return cli_out_finish(&out, probe.error < 0 ? CLI_EXIT_FAILED : CLI_EXIT_OK);
+    return cli_finish(&out, probe.error < 0 ? CLI_EXIT_FAILED : CLI_EXIT_OK);
 }

@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "cli/common/client.h"
 #include "cli/common/options.h"
+#include "cli/common/say.h"
 #include "cli/common/stop.h"
 #include "cli/common/text.h"
 
@@ -327,7 +328,7 @@ int cli_bench(int argc, char **argv) {
     if (status == CLI_EXIT_OK)
         status = bench_run(b);
     cli_workload_free(&b->workload);
-    status = cli_out_finish(&b->out, status < 0 ? CLI_EXIT_OK : status);
+    status = cli_finish(&b->out, status < 0 ? CLI_EXIT_OK : status);
     free(b);
     return status;
 }

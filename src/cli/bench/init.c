@@ -2,7 +2,8 @@
 #include "cli/bench/init.h"
 
 #include "cli/cli.h"
-#include "cli/common/options.h"
+#include "cli/common/failure.h"
+#include "cli/common/say.h"
 #include "cli/common/stop.h"
 
 #include <inttypes.h>

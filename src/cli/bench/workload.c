@@ -2,7 +2,7 @@
 #include "cli/bench/workload.h"
 
 #include "cli/cli.h"
-#include "cli/common/options.h"
+#include "cli/common/say.h"
 
 #include <errno.h>
 #include <inttypes.h>

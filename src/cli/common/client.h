@@ -4,7 +4,6 @@
 #define QURING_CLI_COMMON_CLIENT_H
 
 #include "cli/common/cancel.h"
-#include "cli/common/splitter.h"
 #include "quring/quring.h"
 
 struct cli_client {
@@ -38,16 +37,5 @@ int cli_client_execute(struct cli_client *client, const char *sql);
  * but without a message for 42P01 (there is no such table), which is for the caller to explain.
  */
 int cli_client_number(struct cli_client *client, const char *sql, int64_t *number, char sqlstate[6]);
-
-/* Shows the notices and warnings of a query on standard error, as psql does. */
-void cli_notices_show(const quring_result *result);
-/* Says on standard error why a query failed: "where: message (SQLSTATE …)", detail and hint. `where` may be NULL. */
-void cli_failure_say(const char *where, const quring_done *done);
-/* The same for a statement of a text: with its lines, and a caret where the database says it went wrong. */
-void cli_failure_show(const char *where, const quring_done *done, const struct cli_statement *statement);
-/* Returns the line of an error's position or, where the database names none, of the statement's first word. */
-uint64_t cli_failure_line(const quring_done *done, const struct cli_statement *statement);
-/* Says why the library refused a statement. `where` and `statement` may be NULL; the text is shown if it is given. */
-void cli_refusal_show(const char *where, const quring_engine *engine, int error, const struct cli_statement *statement);
 
 #endif

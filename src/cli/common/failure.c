@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Why a query failed, as text for people on standard error. */
-#include "cli/common/client.h"
-#include "cli/common/options.h"
+#include "cli/common/failure.h"
+
 #include "cli/common/out.h"
+#include "cli/common/say.h"
 #include "cli/common/text.h"
 
 #include <inttypes.h>

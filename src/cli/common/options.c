@@ -1,71 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/common/options.h"
 
-#include "cli/cli.h"
-#include "cli/common/secret.h"
-#include "cli/common/text.h"
+#include "cli/common/out.h"
+#include "cli/common/say.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-static bool wipes_line;
-
-void cli_error_wipes_line(bool wipes) {
-    wipes_line = wipes;
-}
-
-/* Formats first and escapes afterwards: what is put in may come from a server. */
-__attribute__((format(printf, 2, 0))) static void options_say(const char *prefix, const char *format, va_list args) {
-    struct cli_out message, line;
-
-    cli_out_init(&message, CLI_OUT_MEMORY);
-    cli_out_init(&line, STDERR_FILENO);
-    cli_out_vformat(&message, format, args);
-    cli_secret_hide(&message);
-    while (message.size > 0 && message.data[message.size - 1] == '\n') /* libpq's messages end with one */
-        message.size--;
-    if (wipes_line)
-        cli_out_text(&line, "\r\033[K");
-    cli_out_text(&line, prefix);
-    cli_text_safe(&line, message.data, message.size, CLI_TEXT_KEEP_LINES);
-    cli_out_char(&line, '\n');
-    cli_out_flush(&line);
-    cli_out_free(&message);
-    cli_out_free(&line);
-}
-
-void cli_say(const char *prefix, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    options_say(prefix, format, args);
-    va_end(args);
-}
-
-void cli_error(const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    options_say("quring: ", format, args);
-    va_end(args);
-}
-
-int cli_wrong(const char *command, const char *format, ...) {
-    struct cli_out prefix;
-    va_list args;
-
-    cli_out_init(&prefix, CLI_OUT_MEMORY);
-    cli_out_format(&prefix, "quring %s: ", command);
-    cli_out_char(&prefix, '\0');
-    va_start(args, format);
-    options_say(prefix.data ? prefix.data : "quring: ", format, args);
-    va_end(args);
-    cli_out_free(&prefix);
-    return CLI_EXIT_USAGE;
-}
 
 int cli_option_next(int argc, char **argv, const char *letters, const struct option *table) {
     int at = optind;

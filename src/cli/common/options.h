@@ -1,20 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* getopt_long with messages that say what to do, and all that the command says on standard error. */
+/* getopt_long with messages that say what to do, and the values of options. */
 #ifndef QURING_CLI_COMMON_OPTIONS_H
 #define QURING_CLI_COMMON_OPTIONS_H
 
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-/* "PREFIX…" on standard error, made safe for a terminal, without passwords; line feeds stay. */
-void cli_say(const char *prefix, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* The same as "quring: …". */
-void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* From now on messages first wipe the terminal's line, on which a live line stands. */
-void cli_error_wipes_line(bool wipes);
-/* The same for wrong usage, as "quring COMMAND: …". Returns CLI_EXIT_USAGE. */
-int cli_wrong(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* getopt_long() itself; '?' means that the message has been given. `letters` starts with ':'. */
 int cli_option_next(int argc, char **argv, const char *letters, const struct option *table);

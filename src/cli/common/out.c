@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/common/out.h"
 
-#include "cli/cli.h"
-#include "cli/common/options.h"
-
 #include <errno.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -119,19 +115,4 @@ void cli_out_format(struct cli_out *out, const char *format, ...) {
     va_start(args, format);
     cli_out_vformat(out, format, args);
     va_end(args);
-}
-
-int cli_out_finish(struct cli_out *out, int status) {
-    if (cli_out_flush(out) == 0 && out->fd != CLI_OUT_MEMORY && close(out->fd) != 0 && errno != EINTR)
-        out->error = errno; /* NFS and quotas speak up only here */
-    if (out->error == EPIPE) {
-        signal(SIGPIPE, SIG_DFL);
-        raise(SIGPIPE);
-    }
-    if (out->error && out->error != EINTR) {
-        cli_error("cannot write the output: %s", strerror(out->error));
-        status = CLI_EXIT_FAILED;
-    }
-    cli_out_free(out);
-    return status;
 }

@@ -34,11 +34,4 @@ void cli_out_repeat(struct cli_out *out, const char *text, size_t count);
 void cli_out_format(struct cli_out *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void cli_out_vformat(struct cli_out *out, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
 
-/*
- * Flushes standard output and gives the command's exit status: `status` when all was written. A pipe whose reader left
- * ends the process quietly, by SIGPIPE, as it would any other tool; output that was stopped gives `status`; other failures
- * are told, and give CLI_EXIT_FAILED.
- */
-int cli_out_finish(struct cli_out *out, int status);
-
 #endif

@@ -2,7 +2,7 @@
 #include "cli/common/stop.h"
 
 #include "cli/cli.h"
-#include "cli/common/options.h"
+#include "cli/common/say.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -2,8 +2,10 @@
 /* `quring run`: statements from an argument, a file or a pipe, one after the other on one connection. */
 #include "cli/cli.h"
 #include "cli/common/client.h"
+#include "cli/common/failure.h"
 #include "cli/common/options.h"
 #include "cli/common/out.h"
+#include "cli/common/say.h"
 #include "cli/common/splitter.h"
 #include "cli/common/stop.h"
 #include "cli/common/text.h"
@@ -440,5 +442,5 @@ int cli_run(int argc, char **argv) {
     free(run.params);
     if (run.input > STDIN_FILENO)
         close(run.input);
-    return cli_out_finish(&run.out, status < 0 ? CLI_EXIT_OK : status);
+    return cli_finish(&run.out, status < 0 ? CLI_EXIT_OK : status);
 }
