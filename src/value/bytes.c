@@ -26,6 +26,7 @@ size_t value_print_uuid(char *out, const uint8_t uuid[16]) {
     return VALUE_UUID_TEXT_BYTES;
 }
 
+/* The digit's value, -1 for any other character. */
 static int hex_digit(char c) {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -35,7 +36,7 @@ static int hex_digit(char c) {
 
 /* As PostgreSQL's uuid_in(): braces around it, and a hyphen after each two bytes, may be there or not. */
 int value_parse_uuid(const char *text, size_t size, uint8_t uuid[16]) {
-    uint8_t parsed[16];
+    uint8_t parsed[16]; /* the caller's is written on success alone */
     value_trim(&text, &size);
     if (size >= 2 && *text == '{' && text[size - 1] == '}') {
         text++;
@@ -98,6 +99,7 @@ static int parse_escaped(const char *text, size_t size, uint8_t *out, size_t *ou
 }
 
 int value_parse_bytes(const char *text, size_t size, uint8_t *out, size_t *out_size) {
+    /* The escape format writes a backslash as two, so that a text in it never begins with \x. */
     if (size >= 2 && text[0] == '\\' && text[1] == 'x')
         return parse_hex(text + 2, size - 2, out, out_size);
     return parse_escaped(text, size, out, out_size);

@@ -5,7 +5,7 @@
 
 enum { JSONB_VERSION = 1, UUID_BYTEA_TEXT_BYTES = 4 * 16 /* the longest text of 16 bytes: each one as \ooo */ };
 
-/* ---- Binary: false for a length that the type does not have, and for any other type ------------------------------- */
+/* ---- Binary: false for a length that the type does not have, and for any other type ------------------------------ */
 
 static inline bool cell_load_integer(const struct value_cell *cell, int64_t *value) {
     switch (cell->type) {
@@ -104,6 +104,7 @@ static int real_of_float(const struct value_cell *cell, double *value) {
     return value_parse_float8((const char *)cell->bytes, cell->size, value);
 }
 
+/* (double)INT64_MAX is 2^63, which no int64_t holds: converting that back is undefined, so it is caught before. */
 static int real_of_integer(int64_t integer, double *value) {
     double real = (double)integer;
     if (real >= 0x1p63 || (int64_t)real != integer)
@@ -112,6 +113,7 @@ static int real_of_integer(int64_t integer, double *value) {
     return 0;
 }
 
+/* The comparison is false for NaN too. Both bounds are floats; INT64_MAX itself is not. */
 static int integer_of_real(double real, int64_t *value) {
     if (!(real >= -0x1p63 && real < 0x1p63))
         return QURING_ERANGE;
@@ -201,6 +203,7 @@ int value_cell_moment(const struct value_cell *cell, struct value_moment *moment
         return QURING_ETYPE;
     }
     int code = value_parse_moment((const char *)cell->bytes, cell->size, moment);
+    /* A type without a zone has none in binary either, whatever its text looks like. */
     if (code == 0 && (cell->type == QURING_DATE || cell->type == QURING_TIMESTAMP))
         moment->has_zone = false;
     return code;
@@ -213,6 +216,7 @@ static int uuid_of_bytes(const uint8_t *bytes, size_t size, uint8_t uuid[16]) {
     return 0;
 }
 
+/* A bytea on a statement's first execution. A longer text than any of 16 bytes needs no look. */
 static int uuid_of_bytea_text(const struct value_cell *cell, uint8_t uuid[16]) {
     uint8_t bytes[UUID_BYTEA_TEXT_BYTES];
     size_t size;

@@ -16,8 +16,8 @@
  *   text other        as numeric                PG's   if its text says so        PG's   its text
  *   json jsonb        as numeric                PG's                                     its text
  *
- * A decimal converts to a real when the float, printed with as many digits, gives it back: 0.1 does, 0.1234567890123456789
- * doesn't. Any type has a text.
+ * A decimal converts to a real when the float, printed with as many digits, gives it back: 0.1 does,
+ * 0.1234567890123456789 doesn't. Any type has a text.
  *
  * Neither the length nor the contents are trusted: a malformed value is ETYPE.
  */

@@ -21,7 +21,10 @@ enum {
 #define VALUE_DAY_US INT64_C(86400000000)
 #define VALUE_EPOCH_US (VALUE_EPOCH_DAYS * VALUE_DAY_US)
 
-/* Each writes a value's text and returns its length; no NUL need follow. Floats: shortest, laid out as PostgreSQL does. */
+/*
+ * Each writes a value's text, exactly as PostgreSQL prints it, and returns its length. No NUL follows. `out` has room
+ * for VALUE_PRINT_BYTES, but for value_print_hex(). A float's text is the shortest that reads back as the same float.
+ */
 size_t value_print_integer(char *out, int64_t value);
 size_t value_print_float8(char *out, double value);
 size_t value_print_float4(char *out, float value);
@@ -32,7 +35,7 @@ size_t value_print_date(char *out, int64_t days_since_1970);
 size_t value_print_timestamp(char *out, int64_t day, int64_t day_us, bool zone);
 size_t value_print_infinity(char *out, bool negative);
 
-/* Splits microseconds since 1970 + `epoch_days` into day and rest. */
+/* Splits microseconds since the day `epoch_days` after 1970-01-01 into days since 1970 and the rest of the day. */
 void value_split_us(int64_t us, int64_t epoch_days, int64_t *day, int64_t *day_us);
 
 /*
@@ -40,9 +43,9 @@ void value_split_us(int64_t us, int64_t epoch_days, int64_t *day, int64_t *day_u
  * such text, ERANGE for what does not fit, ELOSSY for what would lose digits.
  */
 int value_parse_integer(const char *text, size_t size, int64_t *value);
-/* Lossless means: printed with as many digits as the text has, the float gives the text's number again. */
+/* ELOSSY unless the float, printed with as many digits as the text has, is the text's number again. */
 int value_parse_decimal(const char *text, size_t size, double *value);
-/* The nearest float, as PostgreSQL's own text of a float asks for. */
+/* The nearest float: PostgreSQL's text of a float stands for no other, so no digit of it is lost. */
 int value_parse_float8(const char *text, size_t size, double *value);
 int value_parse_float4(const char *text, size_t size, double *value);
 int value_parse_bool(const char *text, size_t size, bool *value);
@@ -66,7 +69,7 @@ int value_parse_moment(const char *text, size_t size, struct value_moment *momen
 int value_moment_us(const struct value_moment *moment, int64_t *us);
 int value_moment_days(const struct value_moment *moment, int32_t *days);
 
-/* A text without the white space around it. */
+/* Narrows a text to what stands between its white space, which is isspace()'s of the C locale. */
 static inline void value_trim(const char **text, size_t *size) {
     while (*size && (**text == ' ' || (**text >= '\t' && **text <= '\r')))
         (*text)++, (*size)--;
@@ -74,7 +77,7 @@ static inline void value_trim(const char **text, size_t *size) {
         (*size)--;
 }
 
-/* Whether a text is `word`, which is in lower case letters, in any case. */
+/* Compares without regard to case. `word` is in lower case letters; tolower() would follow the locale. */
 static inline bool value_is_word(const char *text, size_t size, const char *word) {
     for (size_t i = 0; i < size; i++)
         if (!word[i] || (text[i] | 0x20) != word[i])

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Parameters for the type that the server inferred: binary where the value fits that type exactly, else text, so that the
- * server itself converts it or says what is wrong with it.
+ * Parameters for the type that the server inferred: binary where the value fits that type exactly, else text, so that
+ * the server itself converts it or says what is wrong with it.
  */
 #include "value/convert.h"
 #include "value/oids.h"
@@ -13,6 +13,7 @@ enum { ARRAY_HEADER_BYTES = 20, ARRAY_EMPTY_BYTES = 12 };
 
 enum { FORMAT_TEXT = 0, FORMAT_BINARY = 1 };
 
+/* A length in the protocol is an i32: a longer value fails the buffer, as one does that finds no room. */
 static uint16_t put_sized_text(struct buf *out, const void *bytes, size_t size, uint16_t format) {
     uint8_t *at = size <= INT32_MAX ? buf_extend(out, 4 + size) : NULL;
     if (!at) {
@@ -58,6 +59,7 @@ static uint16_t put_binary_u64(struct buf *out, uint64_t value) {
     return FORMAT_BINARY;
 }
 
+/* An integer out of the type's range goes as text: the server then says "out of range for type integer" itself. */
 static uint16_t put_param_integer(struct buf *out, const quring_param *param, uint32_t oid) {
     int64_t value = param->value.integer;
     if (oid == OID_INT8)
@@ -75,6 +77,7 @@ static uint16_t put_param_integer(struct buf *out, const quring_param *param, ui
     return put_as_text(out, param);
 }
 
+/* A float8 that a float4 column would round goes as text, for the server to round or refuse. NaN equals nothing. */
 static uint16_t put_param_real(struct buf *out, const quring_param *param, uint32_t oid) {
     double value = param->value.real;
     if (oid == OID_FLOAT8) {
@@ -91,7 +94,7 @@ static uint16_t put_param_real(struct buf *out, const quring_param *param, uint3
     return put_as_text(out, param);
 }
 
-/* PostgreSQL's infinities are the same sentinels, on its own epoch; a finite value that would become one goes as text. */
+/* PostgreSQL's infinities are the same numbers on its own epoch; a finite value that would become one goes as text. */
 static uint16_t put_param_date(struct buf *out, const quring_param *param, uint32_t oid) {
     int64_t days = param->value.integer;
     bool infinite = days == INT32_MAX || days == INT32_MIN;
@@ -112,6 +115,7 @@ static uint16_t put_param_timestamp(struct buf *out, const quring_param *param, 
 
 /* ---- Arrays: i32 dimensions, i32 has NULLs, i32 element type, then i32 length and i32 first index of the dimension */
 
+/* A binary array names its elements' type, and array_recv() refuses any but the one that the statement wants. */
 static uint32_t array_element_oid(uint32_t oid) {
     switch (oid) {
     case OID_INT4_ARRAY:
@@ -157,6 +161,7 @@ static int64_t array_integer(const quring_param *param, uint32_t i) {
                                             : ((const int64_t *)param->value.bytes.data)[i];
 }
 
+/* One element out of range makes the whole array go as text: an array has one format. */
 static uint16_t put_param_integers(struct buf *out, const quring_param *param, uint32_t oid) {
     bool wide = oid == OID_INT8_ARRAY;
     bool fits = wide || oid == OID_INT4_ARRAY;
@@ -189,6 +194,7 @@ static uint16_t put_param_uuids(struct buf *out, const quring_param *param, uint
     return FORMAT_BINARY;
 }
 
+/* The flat copy has the layout of the wire, lengths included, so it goes out as it is. */
 static uint16_t put_param_texts(struct buf *out, const quring_param *param, uint32_t oid) {
     if (oid != OID_TEXT_ARRAY && oid != OID_VARCHAR_ARRAY && oid != OID_BPCHAR_ARRAY && oid != OID_NAME_ARRAY)
         return put_as_text(out, param);

@@ -8,8 +8,8 @@
 
 enum {
     NUMBER_DIGITS_MAX = 800, /* a float8's exact decimal has at most 767 digits: with more, digits are lost for sure */
-    NUMBER_DIGITS_SAFE = 15, /* DBL_DIG: so many always survive */
-    NUMBER_EXPONENT_MAX = 1000000000
+    NUMBER_DIGITS_SAFE = 15, /* DBL_DIG: a float8 keeps any decimal of 15 digits */
+    NUMBER_EXPONENT_MAX = 1000000000 /* no float reaches this far, and sums of it and a text's length do not overflow */
 };
 
 /* 0.DDD… × 10^point: the digits lie between first and end, with a decimal point perhaps among them. */
@@ -49,6 +49,10 @@ static bool number_exponent(const char *at, const char *end, int64_t *exponent) 
     return true;
 }
 
+/*
+ * Leading and trailing zeros are not counted, so that 1.50 and 0015e-1 are the same two digits. `point` moves right
+ * with each digit before the decimal point, and left with each zero behind it that no other digit precedes.
+ */
 static bool number_digits(struct number *n, const char *at, const char *end) {
     size_t seen = 0, since_first = 0;
     bool fraction = false;
@@ -80,6 +84,7 @@ static bool number_digits(struct number *n, const char *at, const char *end) {
     return true;
 }
 
+/* Spaces, a sign, then a decimal or one of float8in()'s words. False: the text is no number. */
 static bool number_parse(const char *text, size_t size, struct number *n) {
     *n = (struct number){.kind = NUMBER_FINITE};
     value_trim(&text, &size);
@@ -108,7 +113,7 @@ int value_parse_integer(const char *text, size_t size, int64_t *value) {
         return QURING_ERANGE;
     if ((int64_t)n.count > n.point && n.count)
         return QURING_ELOSSY;
-    /* 19 digits fit an unsigned 64-bit integer. */
+    /* At most 19 digits are left, and any number of 19 digits fits an unsigned 64-bit integer. */
     uint64_t sum = 0;
     int64_t digits = 0;
     for (const char *at = n.first; n.count && at < n.end; at++)
@@ -133,7 +138,7 @@ static void number_text(const struct number *n, char *out, size_t room) {
     snprintf(out + size, room - size, "e%lld", (long long)(n->point - (int64_t)n->count));
 }
 
-/* Whether the number in a text is this one, whose digits are given without a decimal point. */
+/* Compares the number in a text, printed as d.ddde±xx, with one whose digits are given without a decimal point. */
 static bool number_is(const char *text, const struct number *n, const char *digits) {
     size_t i = 0;
     const char *at = text;
@@ -173,6 +178,10 @@ static void number_cut(const struct number *n, char *out, size_t room) {
     snprintf(out + size, room - size, "e%lld", (long long)(n->point - (int64_t)size));
 }
 
+/*
+ * strtod() and strtof() round correctly in glibc, so the digits are handed to them rather than multiplied here. A
+ * float4 is read by strtof(): rounding to a float8 first and then to a float4 could give a neighbour.
+ */
 static int number_to_float(const char *text, size_t size, bool single, bool exact, double *value) {
     struct number n;
     if (!number_parse(text, size, &n))
@@ -188,6 +197,7 @@ static int number_to_float(const char *text, size_t size, bool single, bool exac
         else
             number_text(&n, digits, sizeof digits);
         result = single ? (double)strtof(digits, NULL) : strtod(digits, NULL);
+        /* Zero is not among the numbers that come here, so either is out of range, as it is to PostgreSQL. */
         if (isinf(result) || result == 0)
             return QURING_ERANGE;
         bool safe = n.count <= NUMBER_DIGITS_SAFE && n.point > -290 && n.point < 290;

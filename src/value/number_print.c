@@ -5,9 +5,10 @@
  * A float's text is the shortest decimal that reads back as the same float, closest to it among those: digit for digit
  * what PostgreSQL prints (its Ryu, src/common/d2s.c), found by printing with more and more digits.
  *
- * Three points beyond the obvious: with DBL_DIG digits any normal float's short decimal is found, whereas subnormals must
- * start at one digit; at powers of two the gap below is half the gap above, so that the decimal above may read back when
- * the nearest does not; and PostgreSQL takes no decimal that lies exactly between two floats, though strtod() would.
+ * Three points beyond the obvious: with DBL_DIG digits any normal float's short decimal is found, whereas subnormals
+ * must start at one digit; at powers of two the gap below is half the gap above, so that the decimal above may read
+ * back when the nearest does not; and PostgreSQL takes no decimal that lies exactly between two floats, though strtod()
+ * would.
  */
 #include "value/convert.h"
 
@@ -16,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* The digits come out last first. The magnitude is unsigned because INT64_MIN has no positive counterpart. */
 size_t value_print_integer(char *out, int64_t value) {
     char digits[20];
     size_t count = 0, size = 0;
@@ -38,8 +40,8 @@ struct decimal {
 };
 
 struct float_kind {
-    int digits_min;         /* any decimal of so many digits survives */
-    int digits_max;         /* with so many, any float survives */
+    int digits_min;         /* any decimal of this many digits is kept by the float */
+    int digits_max;         /* any float is kept by a decimal of this many digits */
     int fixed_exponent_max; /* PostgreSQL writes 1e+15 from here on */
     double normal_min;
     double gap_exponent; /* from here on a float may have a decimal neighbour exactly half way */
@@ -64,6 +66,7 @@ static void decimal_text(const struct decimal *d, char text[40]) {
     snprintf(text, 40, "%.*se%d", d->count, d->digits, d->exponent - d->count + 1);
 }
 
+/* A float4's text must read back through strtof(): by way of a double it would be rounded twice. */
 static bool decimal_reads_as(const struct decimal *d, double value, bool single) {
     char text[40];
     decimal_text(d, text);
@@ -83,7 +86,7 @@ static void decimal_next(struct decimal *d) {
     d->exponent++;
 }
 
-/* Whether the decimal lies exactly half way between the float and a neighbour: a long double holds that point exactly. */
+/* A decimal half way between the float and a neighbour may read as either. A long double holds that point exactly. */
 static bool decimal_is_halfway(const struct decimal *d, double value, bool single, const struct float_kind *kind) {
     if (value < kind->gap_exponent || value > 0x1p140)
         return false;
@@ -129,6 +132,7 @@ static void decimal_shortest(double value, bool single, const struct float_kind 
         d->count--;
 }
 
+/* PostgreSQL's choice between 0.0001 and 1e-05, and between 100000 and 1e+06 (a float4's) or 1e+15 (a float8's). */
 static size_t decimal_lay_out(char *out, const struct decimal *d, const struct float_kind *kind) {
     char *at = out;
     if (d->exponent < -4 || d->exponent >= kind->fixed_exponent_max) {
@@ -166,6 +170,7 @@ static size_t print_float(char *out, double value, bool single) {
     if (isinf(value)) {
         at = stpcpy(at, "Infinity");
     } else if (value < (single ? 1e6 : 1e15) && value == (double)(int64_t)value) {
+        /* Floats are less than 1 apart here, so each digit of an integer counts, and none takes an exponent. */
         at += value_print_integer(at, (int64_t)value);
     } else {
         struct decimal d;

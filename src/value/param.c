@@ -98,6 +98,7 @@ quring_param quring_uuid_array(const uint8_t (*values)[16], uint32_t count) {
     return param_of_bytes(QURING_UUID_ARRAY, values, count * sizeof *values, count);
 }
 
+/* Constructors cannot fail, and a caller may fill a quring_param by hand, so a query checks its parameters. */
 bool value_param_valid(const quring_param *param) {
     switch (param->type) {
     case QURING_NULL:
@@ -132,7 +133,7 @@ bool value_param_valid(const quring_param *param) {
 
 /* ---- Copies ------------------------------------------------------------------------------------------------------ */
 
-/* Whether the value is a pointer. */
+/* True where `value` is a pointer to what has to be copied, rather than the value itself. */
 static bool param_points(quring_type type) {
     const uint32_t pointing = 1u << QURING_NUMERIC | 1u << QURING_TEXT | 1u << QURING_BYTES | 1u << QURING_JSON |
                               1u << QURING_JSONB | 1u << QURING_INT4_ARRAY | 1u << QURING_INT8_ARRAY |
@@ -140,7 +141,7 @@ static bool param_points(quring_type type) {
     return pointing >> type & 1;
 }
 
-/* Stops where it is past the limit. */
+/* The size of the flat copy. The sum stops where it passes the limit, since what is longer is refused anyway. */
 static uint64_t text_array_bytes(const quring_param *param, uint64_t limit) {
     const char *const *texts = param->value.bytes.data;
     uint64_t size = 0;
@@ -149,7 +150,7 @@ static uint64_t text_array_bytes(const quring_param *param, uint64_t limit) {
     return size;
 }
 
-/* Of the copy of what a parameter points to; exact up to the limit. */
+/* The size of the copy of what a parameter points to. Past the limit it is some number past the limit. */
 static uint64_t param_bytes(const quring_param *param, uint64_t limit) {
     switch (param->type) {
     case QURING_NUMERIC:
@@ -201,6 +202,10 @@ static bool params_size(const quring_param *params, uint32_t count, uint64_t lim
     return sum <= limit;
 }
 
+/*
+ * One reservation holds the copies and, behind them, all that they point to: a buffer that grew in between would move
+ * what the first pointers point to. A limit of SIZE_MAX / 4 keeps all sums of sizes from overflowing.
+ */
 const quring_param *value_copy_params(struct buf *store, const quring_param *params, uint32_t count) {
     uint64_t limit = store->limit < SIZE_MAX / 4 ? store->limit : SIZE_MAX / 4;
     uint64_t total;

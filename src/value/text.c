@@ -38,7 +38,7 @@ static void put_date(struct buf *out, int64_t days) {
     char *at = text_room(out);
     if (!at)
         return;
-    if (days == INT32_MAX || days == INT32_MIN)
+    if (days == INT32_MAX || days == INT32_MIN) /* infinities, as quring.h has them */
         buf_commit(out, value_print_infinity(at, days < 0));
     else
         buf_commit(out, value_print_date(at, days));
@@ -59,7 +59,7 @@ static void put_timestamp(struct buf *out, int64_t us, bool zone) {
 
 /* ---- Arrays ------------------------------------------------------------------------------------------------------ */
 
-/* "…" as array_in() reads it. */
+/* In quotes, as array_in() undoes them, no element is taken for NULL, nor its commas and braces for the array's. */
 static void put_array_text(struct buf *out, const char *text, size_t size) {
     buf_put_u8(out, '"');
     for (size_t i = 0; i < size; i++) {
@@ -70,6 +70,7 @@ static void put_array_text(struct buf *out, const char *text, size_t size) {
     buf_put_u8(out, '"');
 }
 
+/* JSON escapes control characters; a NUL cannot come, since elements are C strings. */
 static void put_json_text(struct buf *out, const char *text, size_t size) {
     static const char digits[] = "0123456789abcdef";
     buf_put_u8(out, '"');

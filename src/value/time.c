@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Dates and times in ISO style, as PostgreSQL prints and reads them: the Gregorian calendar without beginning or end, years
- * of four digits or more, BC behind all else (1 BC is the year 0), a fraction without trailing zeros.
+ * Dates and times in ISO style, as PostgreSQL prints and reads them: the Gregorian calendar without beginning or end,
+ * years of four digits or more, BC behind all else (1 BC is the year 0), a fraction without trailing zeros.
  * Days and civil dates: Howard Hinnant, "chrono-compatible low-level date algorithms", with years that begin in March.
  */
 #include "value/convert.h"

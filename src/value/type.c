@@ -4,6 +4,7 @@
 
 #include "value/oids.h"
 
+/* The OIDs of built-in types are the same in every server; an extension's are not, so its types are QURING_OTHER. */
 quring_type value_type_of_oid(uint32_t oid) {
     switch (oid) {
     case OID_BOOL:

@@ -23,8 +23,8 @@
 quring_type value_type_of_oid(uint32_t oid);
 
 /*
- * Whether results of this type are asked for in binary. Not numeric, whose text is exact and what callers want; not arrays,
- * which are parameters only.
+ * Whether results of this type are asked for in binary. Not numeric, whose text is exact and what callers want; not
+ * arrays, which are parameters only.
  */
 static inline bool value_has_binary(quring_type type) {
     return type > QURING_NULL && type < QURING_INT4_ARRAY && type != QURING_NUMERIC;
@@ -38,8 +38,8 @@ static inline bool value_has_binary(quring_type type) {
 uint16_t value_put_param(struct buf *out, const quring_param *param, uint32_t oid);
 
 /*
- * Appends a parameter's text (not NUL-terminated). For arrays PostgreSQL's {…} syntax. Not for QURING_NULL. A text array
- * must be a copy of value_copy_params(), here and in all functions that append.
+ * Appends a parameter's text (not NUL-terminated). For arrays PostgreSQL's {…} syntax. Not for QURING_NULL. A text
+ * array must be a copy of value_copy_params(), here and in all functions that append.
  */
 void value_put_text(struct buf *out, const quring_param *param);
 
