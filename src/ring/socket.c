@@ -15,6 +15,18 @@ enum {
 
 /* ---- State ---- */
 
+/* The edges of the diagram in socket.h. */
+static void socket_move(struct socket *socket, enum socket_state to) {
+    static const uint8_t next[] = {
+        [SOCKET_UNUSED] = 1 << SOCKET_OPEN,
+        [SOCKET_OPEN] = 1 << SOCKET_DRAINING,
+        [SOCKET_DRAINING] = 1 << SOCKET_CLOSED,
+        [SOCKET_CLOSED] = 1 << SOCKET_UNUSED,
+    };
+    PRE(next[socket->state] >> to & 1);
+    socket->state = (uint8_t)to;
+}
+
 /* Has the next emit visit the socket. */
 static void socket_mark(struct socket *socket) {
     if (list_empty(&socket->dirty))
@@ -23,12 +35,13 @@ static void socket_mark(struct socket *socket) {
 
 int socket_open(struct socket *socket, struct ring *ring, int fd, const struct socket_events *events,
                 size_t in_limit_bytes, size_t out_limit_bytes) {
-    *socket = (struct socket){.ring = ring, .events = events, .fd = fd, .state = SOCKET_OPEN};
+    *socket = (struct socket){.ring = ring, .events = events, .fd = fd};
     list_init(&socket->dirty);
     struct socket **slot = slots_take(&ring->sockets, &socket->token);
     if (!slot)
         return QURING_EFULL;
     *slot = socket;
+    socket_move(socket, SOCKET_OPEN);
     buf_init(&socket->in, in_limit_bytes + IN_BYTES_BUSY);
     buf_init(&socket->out, out_limit_bytes);
     buf_init(&socket->flight, out_limit_bytes);
@@ -41,7 +54,8 @@ void socket_free(struct socket *socket) {
     buf_free(&socket->in);
     buf_free(&socket->out);
     buf_free(&socket->flight);
-    socket->state = SOCKET_UNUSED;
+    if (socket->state == SOCKET_CLOSED)
+        socket_move(socket, SOCKET_UNUSED);
 }
 
 void socket_dirty(struct socket *socket) {
@@ -50,7 +64,7 @@ void socket_dirty(struct socket *socket) {
 }
 
 static void socket_drain(struct socket *socket) {
-    socket->state = SOCKET_DRAINING;
+    socket_move(socket, SOCKET_DRAINING);
     socket->ring->port->methods->shutdown(socket->ring->port, socket->fd);
     socket_mark(socket);
 }
@@ -78,7 +92,7 @@ static void socket_finish_close(struct socket *socket) {
     struct ring *ring = socket->ring;
     ring->port->methods->close(ring->port, socket->fd);
     slots_give(&ring->sockets, socket->token);
-    socket->state = SOCKET_CLOSED;
+    socket_move(socket, SOCKET_CLOSED);
     socket->fd = -1;
     ring->turn_wanted = true;
     socket->events->closed(socket);

@@ -2,7 +2,9 @@
 /*
  * One connected socket.
  *
- *      OPEN --socket_close() or loss--> DRAINING --no operation left in the kernel--> CLOSED
+ *      UNUSED --socket_open()--> OPEN --socket_close() or loss--> DRAINING --no operation left in the kernel--> CLOSED
+ *         ^                                                                                                      |
+ *         +--------------------------------------------socket_free()---------------------------------------------+
  *
  * A receive is armed at all times while OPEN, whatever the sending side does: reads never wait for writes. At most one
  * send is in flight; what is appended meanwhile goes out with the next. Buffers belong to the kernel until their event,
