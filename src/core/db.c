@@ -48,6 +48,7 @@ uint32_t db_waiting_count(const struct quring_db *db) {
 }
 
 int hub_error(struct hub *hub, int error, const char *format, ...) {
+    PRE(error < 0);
     va_list args;
     va_start(args, format);
     vsnprintf(hub->message, sizeof hub->message, format, args);

@@ -7,6 +7,7 @@
 
 void queue_init(struct queue *queue, struct quring_db *db) {
     PRE(db);
+    PRE(db);
     *queue = (struct queue){.db = db};
     list_init(&queue->waiting);
     list_init(&queue->ready);
@@ -44,6 +45,7 @@ struct query *queue_take(struct queue *queue) {
 }
 
 void queue_put_back(struct query *query) {
+    PRE(query->state == QUERY_RUNNING);
     PRE(query->queue->db->running_count > 0);
     struct queue *queue = query->queue;
     query_move(query, QUERY_WAITING);
@@ -108,6 +110,7 @@ void query_fail(struct query *query, quring_status status, const char *sqlstate,
 }
 
 void queue_fail(struct queue *queue, quring_status status, const char *sqlstate, const char *message) {
+    PRE(status != QURING_OK);
     PRE(status != QURING_OK);
     struct list *node;
     while ((node = list_first(&queue->waiting)))

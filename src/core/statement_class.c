@@ -318,6 +318,7 @@ struct statement_traits statement_traits(const char *sql, size_t length) {
 }
 
 const char *statement_refusal(enum statement_class class, bool bound) {
+    PRE(class <= STATEMENT_EMPTY);
     switch (class) {
     case STATEMENT_COPY:
         return "COPY from STDIN or to STDOUT does not work through quring_submit(): use INSERT and SELECT";

@@ -144,6 +144,7 @@ static void scan_word(struct scan *s, struct token *token) {
 
 struct token scan_next(struct scan *s) {
     PRE(s->at <= s->end);
+    PRE(s->at <= s->end);
     scan_space(s);
     struct token token = {.kind = TOKEN_END, .at = s->at};
     if (s->at == s->end)

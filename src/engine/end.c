@@ -38,6 +38,7 @@ void engine_deadline_fire(struct timer *timer) {
 }
 
 void engine_deadline_set(quring_engine *engine, struct query *query, uint64_t timeout_ns) {
+    PRE(timeout_ns && !heap_contains(&query->deadline));
     uint64_t now = engine_now_ns(engine);
     uint64_t at = now + timeout_ns < now ? UINT64_MAX : now + timeout_ns;
     heap_push(&engine->deadlines, &query->deadline, at); /* reserved at open for every slot */
@@ -144,6 +145,7 @@ void engine_close(quring_engine *engine) {
         if (!engine_last_turn(engine, UINT64_MAX, &refusals))
             return; /* the kernel may still write to our buffers, so they are leaked rather than freed */
     }
+    PRE(engine->pending_count == engine->hub.done_count);
     timer_clear(engine->hub.ring, &engine->deadline_timer);
     ring_close(engine->hub.ring);
     engine_free(engine);

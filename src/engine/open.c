@@ -62,6 +62,7 @@ static bool queries_init(quring_engine *engine) {
 }
 
 void engine_free(quring_engine *engine) {
+    PRE(list_empty(&engine->hub.databases));
     for (uint32_t i = 0; i < engine->queries.count; i++) {
         struct query *query = slots_at(&engine->queries, i);
         buf_free(&query->store);
@@ -75,6 +76,7 @@ void engine_free(quring_engine *engine) {
 }
 
 int engine_open(const quring_options *options, quring_engine **out, char *message, size_t message_bytes) {
+    PRE(out && message_bytes);
     quring_engine *engine = calloc(1, sizeof *engine);
     struct port *port = next_port;
     next_port = NULL;
@@ -161,6 +163,7 @@ static void db_options_fill(quring_db_options *options) {
 }
 
 int engine_db_open(quring_engine *engine, const char *url, const quring_db_options *options, quring_db **out) {
+    PRE(url && out);
     if (engine->shutting_down)
         return hub_error(&engine->hub, QURING_ESHUTDOWN, "the engine was shut down");
     quring_db_options filled = options ? *options : (quring_db_options){0};
@@ -187,6 +190,7 @@ int engine_db_open(quring_engine *engine, const char *url, const quring_db_optio
         utf8_tidy(engine->hub.message); /* the message may quote a URL in any encoding */
         return error;
     }
+    PRE(db->statements);
     list_push_back(&engine->hub.databases, &db->link);
     *out = db;
     return 0;

@@ -52,6 +52,7 @@ static int find_statement(quring_engine *engine, const quring_query *q, struct q
 }
 
 int engine_prepare(struct quring_db *db, const char *sql, struct quring_statement **out) {
+    PRE(sql && out);
     quring_engine *engine = db->engine;
     if (engine->shutting_down || db->closing)
         return refuse_closed(engine);

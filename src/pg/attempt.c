@@ -134,6 +134,7 @@ static void attempt_postpone(struct pg_conn *conn, const char *sqlstate, const c
 }
 
 void pg_attempt_start(struct pg_conn *conn) {
+    PRE(conn->state == PG_CONN_DOWN && !conn->connect);
     struct pg_attempts *attempts = conn->config->attempts;
     struct ring *ring = pg_conn_ring(conn);
     timer_clear(ring, &conn->timer);
@@ -166,6 +167,7 @@ static void attempt_give_up(struct pg_conn *conn) {
 }
 
 void pg_attempt_end(struct pg_conn *conn) {
+    PRE(conn->state == PG_CONN_CONNECTING && conn->connect);
     struct ring *ring = pg_conn_ring(conn);
     atomic_store(&conn->connect->abort, true);
     if (!timer_set(ring, &conn->timer, ring_now_ns(ring) + CLOSE_NS))
@@ -174,6 +176,7 @@ void pg_attempt_end(struct pg_conn *conn) {
 
 void pg_attempt_timer(struct timer *timer) {
     struct pg_conn *conn = base_container_of(timer, struct pg_conn, timer);
+    PRE(conn->state != PG_CONN_READY && conn->state != PG_CONN_DRAINING);
     if (conn->state == PG_CONN_DOWN)
         pg_attempt_start(conn);
     else if (conn->state == PG_CONN_CONNECTING)

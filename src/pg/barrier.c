@@ -84,6 +84,7 @@ static void barrier_error(struct pg_conn *conn, const struct wire_event *event) 
 static const struct pg_request_ops operations = {.row = barrier_row, .error = barrier_error, .ready = barrier_ready};
 
 bool pg_barrier_encode(struct pg_conn *conn) {
+    PRE(conn->state == PG_CONN_BARRIER && conn->session.next == 0);
     struct buf *out = pg_conn_out(conn);
     char nonce[NUMBER_BYTES], pid[NUMBER_BYTES];
     const quring_param params[PARAMS] = {nonce_param(conn, nonce), pid_param(conn, pid)};

@@ -28,11 +28,12 @@ void pg_conn_move(struct pg_conn *conn, enum pg_conn_state to) {
         [PG_CONN_READY] = 1 << PG_CONN_DRAINING,
         [PG_CONN_DRAINING] = 1 << PG_CONN_DOWN,
     };
-    PRE(next[conn->state] >> to & 1);
+    PRE(conn->state <= PG_CONN_DRAINING && (next[conn->state] >> to & 1));
     conn->state = (uint8_t)to;
 }
 
 void pg_conn_set_reason(struct pg_conn *conn, quring_status status, const char *sqlstate, const char *message) {
+    PRE(status != QURING_OK);
     struct pg_reason *reason = &conn->reason;
     reason->status = status;
     memcpy(reason->sqlstate, sqlstate, sizeof reason->sqlstate);
@@ -309,12 +310,14 @@ static const struct socket_events conn_events = {.received = conn_received, .los
 /* ---- Connecting ---- */
 
 void pg_conn_failed(struct pg_conn *conn, const char *sqlstate, const char *message) {
+    PRE(conn->state == PG_CONN_CONNECTING && !conn->connect);
     pg_conn_set_reason(conn, QURING_NOT_SENT, sqlstate, message);
     pg_conn_move(conn, PG_CONN_DOWN);
     conn->events->down(conn);
 }
 
 bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect, uint64_t nonce) {
+    PRE(conn->state == PG_CONN_CONNECTING && connect->fd >= 0);
     struct quring_db *db = conn->config->db;
     if (!wire_session_init(&conn->session, db->options.depth, db->options.message_bytes))
         return false;
@@ -357,6 +360,7 @@ static void conn_send_terminate(struct pg_conn *conn) {
 }
 
 void pg_conn_close(struct pg_conn *conn) {
+    PRE(conn->config->db->closing);
     if (conn->state == PG_CONN_CONNECTING)
         pg_attempt_end(conn);
     else
@@ -369,6 +373,7 @@ void pg_conn_close(struct pg_conn *conn) {
 
 bool pg_conn_init(struct pg_conn *conn, const struct pg_conn_config *config, const struct pg_conn_events *events,
                   struct queue *source) {
+    PRE(config->db->options.depth);
     const quring_db_options *options = &config->db->options;
     uint64_t capacity = 1;
     while (capacity < options->depth)
@@ -381,6 +386,7 @@ bool pg_conn_init(struct pg_conn *conn, const struct pg_conn_config *config, con
 }
 
 void pg_conn_free(struct pg_conn *conn) {
+    PRE(conn->state == PG_CONN_DOWN && !conn->connect);
     free(conn->requests);
     pg_prepared_free(&conn->prepared);
 }
@@ -445,6 +451,7 @@ static void conn_charge_unsent(struct pg_conn *conn, struct query *query) {
 }
 
 bool pg_conn_credit_unsent(struct pg_conn *conn) {
+    PRE(conn->unsent.bytes <= conn->config->db->hub->unsent_bytes);
     if (conn->state != PG_CONN_DOWN && conn->socket.accepted_bytes < conn->unsent.until)
         return false;
     conn->config->db->hub->unsent_bytes -= conn->unsent.bytes;

@@ -38,6 +38,7 @@ static bool choose_formats(struct pg_description *description) {
 }
 
 bool pg_description_set_columns(struct pg_description *description, const struct wire_columns *described) {
+    PRE(!description->columns);
     if (!described)
         return true;
     struct wire_columns walk = *described;
@@ -63,12 +64,16 @@ bool pg_description_set_columns(struct pg_description *description, const struct
 }
 
 struct pg_description *pg_description_hold(struct pg_description *description) {
+    PRE(description->references > 0);
     description->references++;
     return description;
 }
 
 void pg_description_drop(struct pg_description *description) {
-    if (!description || --description->references)
+    if (!description)
+        return;
+    PRE(description->references > 0);
+    if (--description->references)
         return;
     if (description->kept_bytes)
         *description->kept_bytes -= description->bytes;

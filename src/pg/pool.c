@@ -29,7 +29,7 @@ static void pool_move(struct pg_pool *pool, enum pg_pool_state to) {
         [PG_POOL_OUTAGE] = 1 << PG_POOL_UP | 1 << PG_POOL_TRYING,
     };
     struct ring *ring = ring_of(pool);
-    PRE(next[pool->state] >> to & 1);
+    PRE(pool->state <= PG_POOL_OUTAGE && (next[pool->state] >> to & 1));
     pool->state = (uint8_t)to;
     if (to == PG_POOL_OUTAGE)
         (void)timer_set(ring, &pool->outage, ring_now_ns(ring) + pool->db->options.reconnect_wait_ns);
@@ -284,6 +284,7 @@ void pg_pool_advance(struct pg_pool *pool) {
 /* ---- Open and close ---- */
 
 void pg_pool_free(struct pg_pool *pool) {
+    PRE(!pool->conns || pg_pool_is_closed(pool));
     pg_detached_drop(pool->attempts.detached);
     for (uint32_t i = 0; pool->conns && i < pool->conn_count; i++)
         pg_conn_free(&pool->conns[i]);
@@ -316,6 +317,7 @@ static bool pool_init(struct pg_pool *pool, const char *url) {
 }
 
 int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, uint64_t *kept_bytes) {
+    PRE(db->options.connection_count && db->options.depth);
     *pool = (struct pg_pool){.db = db, .conn_count = db->options.connection_count};
     pool->config = (struct pg_conn_config){.db = db, .attempts = &pool->attempts, .kept_bytes = kept_bytes};
     pool->outage.fire = outage_fired;
@@ -334,6 +336,7 @@ int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, ui
 }
 
 void pg_pool_close(struct pg_pool *pool) {
+    PRE(pool->db->closing);
     timer_clear(ring_of(pool), &pool->outage);
     for (uint32_t i = 0; i < pool->conn_count; i++)
         pg_conn_close(&pool->conns[i]);

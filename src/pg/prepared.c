@@ -20,6 +20,7 @@ static void prepared_move(struct pg_prepared *place, enum pg_prepared_state to) 
 }
 
 bool pg_prepared_init(struct pg_prepared_table *table, uint32_t place_count) {
+    PRE(place_count);
     *table = (struct pg_prepared_table){.place_count = place_count};
     table->places = calloc(place_count, sizeof *table->places);
     return table->places != NULL;

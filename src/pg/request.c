@@ -90,7 +90,7 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_requ
 void pg_request_settle(struct pg_conn *conn, struct pg_request *request) {
     struct pg_prepared *place = pg_prepared_of(&conn->prepared, request->statement);
     if (request->kind == PG_REQUEST_NAMED) {
-        PRE(place->name == request->name);
+        PRE(place && place->name == request->name);
         pg_prepared_settle(place, request->statement, request->described ? request->description : NULL,
                            conn->config->kept_bytes);
         if (place->state == PG_PREPARED_READY && place->description)

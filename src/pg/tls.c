@@ -28,6 +28,7 @@ static const char *tls_refusal(SSL *ssl) {
 }
 
 struct pg_tls *pg_tls_open(PGconn *conn, const char **why) {
+    PRE(conn && why);
     SSL *ssl = PQsslStruct(conn, "OpenSSL");
     *why = tls_refusal(ssl);
     if (*why)

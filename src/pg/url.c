@@ -5,6 +5,8 @@
  */
 #include "pg/url.h"
 
+#include "base/assert.h"
+
 #include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,6 +99,7 @@ static int url_check_option(const PQconninfoOption *option, uint64_t *connect_ti
 }
 
 int pg_url_check(const char *url, uint64_t *connect_timeout_ns, char *message, size_t size) {
+    PRE(size);
     char *why = NULL;
     if (is_ambiguous(url))
         return url_refuse(
