@@ -8,7 +8,7 @@
  *   encode.c    a parameter for the type the server inferred: binary where it fits exactly, else text
  *   text.c      a parameter's text, arrays as {…} and as JSON
  *   cell.c      a value as a database gave it, and what it converts to
- *   convert.h   conversions they all use: number_{print,parse}.c, time.c, bytes.c
+ *   convert.h   conversions they all use: number_print.c, number_parse.c, time.c, bytes.c
  *   oids.h      PostgreSQL's types
  *
  * This layer knows neither queries nor results: core/result_get.c has the accessors of a result's values.
