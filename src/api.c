@@ -102,6 +102,7 @@ uint32_t quring_pending(const quring_engine *engine) {
     return refuse_caller(engine) ? 0 : engine->pending_count;
 }
 
+/* Any thread of the process may call this, so it looks at the process alone. */
 int quring_wake(quring_engine *engine) {
     if (!engine)
         return QURING_EINVAL;
@@ -119,7 +120,7 @@ int quring_fd(const quring_engine *engine) {
 uint64_t quring_timeout_ns(const quring_engine *engine) {
     if (refuse_caller(engine))
         return QURING_FOREVER;
-    if (ring_wants_turn(engine->hub.ring))
+    if (ring_wants_turn(engine->hub.ring)) /* work is left that no event of the kernel would announce */
         return 0;
     uint64_t at = ring_next_timer_ns(engine->hub.ring);
     if (at == UINT64_MAX)
@@ -167,6 +168,7 @@ int quring_prepare(quring_db *db, const char *sql, quring_statement **statement)
     return engine_prepare(db, sql, statement);
 }
 
+/* The statement remembers its thread, since its engine may be closed by now. */
 void quring_statement_release(quring_statement *statement) {
     if (statement && statement->owner == owner_here)
         statement_drop(statement);
@@ -221,7 +223,7 @@ int quring_reap_sized(quring_engine *engine, quring_done *done, size_t done_byte
     if (base_likely(done_bytes == sizeof *done))
         return engine_reap(engine, done, capacity);
     uint32_t count = 0;
-    quring_done known;
+    quring_done known; /* one at a time, for a program whose struct has another size */
     for (uint8_t *at = (uint8_t *)done; count < capacity && engine_reap(engine, &known, 1); at += done_bytes, count++)
         struct_give(at, done_bytes, &known, sizeof known);
     return (int)count;

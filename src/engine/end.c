@@ -26,6 +26,7 @@ static void query_end_early(struct query *query, quring_status status, const cha
         query->queue->db->backend->abandon(query, status);
 }
 
+/* The query leaves the heap first, so that a backend that is slow to end it is asked once. */
 void engine_deadline_fire(struct timer *timer) {
     quring_engine *engine = base_container_of(timer, quring_engine, deadline_timer);
     uint64_t now = ring_now_ns(engine->hub.ring);
@@ -62,6 +63,7 @@ static void db_end_queries(quring_engine *engine, struct quring_db *db, bool run
                    "the engine was shut down before this query was sent");
     if (!running_too || !db->running_count)
         return;
+    /* No list holds the running queries of a database: closing is rare, and a list would cost every query some stores. */
     for (uint32_t i = 0; i < engine->queries.count; i++) {
         struct query *query = slots_at(&engine->queries, i);
         if (query->state == QUERY_RUNNING && query->queue->db == db)
@@ -75,7 +77,7 @@ void engine_db_close(quring_db *db) {
     db->closing = true;
     db_end_queries(db->engine, db, true);
     db->backend->close(db);
-    db_due(db);
+    db_due(db); /* a turn frees the handle once its backend has closed */
 }
 
 /* ---- Shutdown and close ---- */
@@ -132,6 +134,7 @@ int engine_shutdown(quring_engine *engine, uint64_t grace_ns) {
     return (int)engine->hub.done_count;
 }
 
+/* Turns go on until every backend has nothing left in the ring, since the kernel writes to buffers until then. */
 void engine_close(quring_engine *engine) {
     if (!engine->shutting_down)
         (void)engine_shutdown(engine, 0);

@@ -58,6 +58,7 @@ static int engine_look(quring_engine *engine) {
     return waiting ? ring_look(engine->hub.ring, none_out) : 0;
 }
 
+/* The wait is left out once there is enough to reap: backends may have ended queries without the kernel. */
 static int engine_turn(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
     engine_advance(engine);
     return ring_turn(engine->hub.ring, engine_has_enough(engine, min_count) ? 0 : timeout_ns);
@@ -69,6 +70,10 @@ static int engine_turn_error(quring_engine *engine, int error) {
     return hub_error(&engine->hub, QURING_ESYSTEM, "io_uring_enter: %s", strerror(-error));
 }
 
+/*
+ * Turns until there is enough to reap, the time has passed, or a wake or a signal came. One turn is always made, so that a
+ * program that never waits makes progress as well.
+ */
 int engine_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
     uint64_t until = UINT64_MAX;
     if (timeout_ns && timeout_ns != QURING_FOREVER) {

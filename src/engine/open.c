@@ -16,6 +16,7 @@ enum {
 
 static const uint64_t WAIT_MAX_NS = (uint64_t)1 << 62;
 
+/* Tests hand the simulated kernel over beside the public API, which knows Linux alone. */
 static _Thread_local struct port *next_port;
 
 void engine_use_port(struct port *port) {
@@ -24,6 +25,7 @@ void engine_use_port(struct port *port) {
 
 /* ---- The engine ---- */
 
+/* Sets the defaults, and refuses what is over the limits. The message is the caller's, since no engine exists yet. */
 static int options_fill(quring_options *options, char *message, size_t message_bytes) {
     if (!options->query_count)
         options->query_count = QUERY_COUNT;
@@ -47,6 +49,7 @@ static size_t params_limit_bytes(const quring_options *options) {
                                                                : ENGINE_MESSAGE_BYTES_MAX;
 }
 
+/* All slots and the heap of deadlines are allocated here, so that a submit fails by limits and hardly ever by memory. */
 static bool queries_init(quring_engine *engine) {
     uint32_t count = engine->options.query_count;
     if (!slots_init(&engine->queries, count, sizeof(struct query), 64) || !heap_reserve(&engine->deadlines, count))
@@ -136,6 +139,7 @@ static int db_options_check(struct hub *hub, const quring_db_options *options) {
     return 0;
 }
 
+/* Defaults that both backends share; their own they set themselves, as the number of connections. */
 static void db_options_fill(quring_db_options *options) {
     if (options->exclusive)
         options->connection_count = 1;

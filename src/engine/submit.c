@@ -37,6 +37,7 @@ static int statement_allowed(quring_engine *engine, const struct quring_db *db,
     return why ? hub_error(&engine->hub, QURING_EUNSUPPORTED, "%s", why) : 0;
 }
 
+/* The statement of a query, held: by its handle, or by its text. */
 static int find_statement(quring_engine *engine, const quring_query *q, struct quring_statement **out) {
     int error = 0;
     struct quring_statement *statement =
@@ -109,6 +110,7 @@ int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
     struct quring_db *db = q->db;
     if (base_unlikely(engine->shutting_down || db->closing))
         return refuse_closed(engine);
+    /* The slot's token is the public id: once the slot is given back, the id names nothing any more. */
     uint64_t token;
     struct query *query = slots_take(&engine->queries, &token);
     if (base_unlikely(!query))
