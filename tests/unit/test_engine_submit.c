@@ -185,15 +185,14 @@ Test(engine_submit, engine_submit_takes_the_commit_mode_of_query_or_handle) {
         {true, QURING_COMMIT_DEFAULT, QURING_COMMIT_GROUP, QURING_COMMIT_EACH},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        setup();
         const quring_db_options options = {.exclusive = rows[i].exclusive, .commit = rows[i].handle};
         struct fake_db *handle = fake_open(engine, "fake:b", &options);
         const quring_query query = {.db = &handle->base, .sql = "select 1", .commit = rows[i].query};
         cr_assert_eq(engine_submit(engine, &query, NULL), 0);
         cr_assert_eq(waiting(handle)->commit, rows[i].expected, "row %zu", i);
         teardown();
+        setup();
     }
-    setup();
 }
 
 Test(engine_submit, engine_submit_takes_transactions_where_the_queue_is_bound) {
