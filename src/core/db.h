@@ -32,8 +32,8 @@ struct hub {
     struct list done; /* queries in DONE, oldest first */
     uint32_t done_count;
     struct list databases;
-    struct list due;           /* databases whose backend advances in the next turn: see db_due() */
-    size_t unsent_bytes;       /* of requests that were given up and still lie in send buffers: count in inflight_bytes */
+    struct list due;     /* databases whose backend advances in the next turn: see db_due() */
+    size_t unsent_bytes; /* of requests that were given up and still lie in send buffers: count in inflight_bytes */
     struct db_counters closed; /* sums over databases that were closed */
     char message[512];         /* quring_errmsg() */
 };
