@@ -249,9 +249,11 @@ Test(encode, a_bind_at_the_limit_is_made_and_one_over_it_fails) {
 /* ---- Templates ---- */
 
 static void put_values(struct buf *to, uint16_t count) {
+    static const char bytes[] = "as many bytes as there are parameters at most";
+    cr_assert_lt(count, sizeof bytes);
     for (uint16_t i = 0; i < count; i++) {
         buf_put_u32(to, i);
-        buf_put(to, "nine bytes", i);
+        buf_put(to, bytes, i);
         wire_session_put_format(&session, i, i & 1);
     }
 }
