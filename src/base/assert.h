@@ -10,9 +10,8 @@
 #define base_likely(x) __builtin_expect(!!(x), 1)
 #define base_unlikely(x) __builtin_expect(!!(x), 0)
 
-/* What a caller owes, and what a function owes. A broken one ends the process, since going on would corrupt memory. */
+/* What a function demands. A broken one ends the process, since going on would corrupt memory. */
 #define PRE(condition) ((void)(base_likely(condition) || (base_contract_broken(#condition, __FILE__, __LINE__), 0)))
-#define POST(condition) PRE(condition)
 #define UNREACHABLE(why) base_contract_broken(why, __FILE__, __LINE__)
 
 _Noreturn static inline void base_contract_broken(const char *what, const char *file, int line) {

@@ -7,7 +7,6 @@
 
 void queue_init(struct queue *queue, struct quring_db *db) {
     PRE(db);
-    PRE(db);
     *queue = (struct queue){.db = db};
     list_init(&queue->waiting);
     list_init(&queue->ready);
@@ -110,7 +109,6 @@ void query_fail(struct query *query, quring_status status, const char *sqlstate,
 }
 
 void queue_fail(struct queue *queue, quring_status status, const char *sqlstate, const char *message) {
-    PRE(status != QURING_OK);
     PRE(status != QURING_OK);
     struct list *node;
     while ((node = list_first(&queue->waiting)))
