@@ -48,7 +48,7 @@ typedef void (*pg_connector)(struct pg_connect *connect);
 
 /* What the attempts of one pool have in common. */
 struct pg_attempts {
-    const char *conninfo;
+    char *conninfo; /* owned */
     pg_connector connector;
     struct pg_detached *detached; /* held */
     uint32_t count;               /* under way, detached ones apart: at most PG_ATTEMPTS_MAX */

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "pg/pool.h"
 
-#include "pg/url.h"
-
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -236,7 +234,7 @@ static bool pool_admit_run(struct pg_pool *pool) {
     return true;
 }
 
-static void conn_flush(struct pg_conn *conn) {
+static void conn_sync_and_flush(struct pg_conn *conn) {
     if (buf_size(pg_conn_out(conn)) && pg_conn_sync(conn))
         pg_conn_flush(conn);
 }
@@ -247,7 +245,7 @@ static void pool_admit_bound(struct queue *queue, struct pg_conn *conn) {
         queue_fail(queue, QURING_NOT_SENT, conn->reason.sqlstate, conn->reason.message);
     while (conn_room(conn) != PG_LOAD_NONE && (query = queue_take(queue)))
         pg_conn_send(conn, query);
-    conn_flush(conn);
+    conn_sync_and_flush(conn);
 }
 
 static void pool_admit_shared(struct pg_pool *pool) {
@@ -258,7 +256,7 @@ static void pool_admit_shared(struct pg_pool *pool) {
     while (pool->db->queue.waiting_count && pool_admit_run(pool))
         ;
     for (uint32_t i = 0; i < pool->conn_count; i++)
-        conn_flush(&pool->conns[i]);
+        conn_sync_and_flush(&pool->conns[i]);
 }
 
 void pg_pool_admit(struct pg_pool *pool, struct queue *queue) {
@@ -288,10 +286,10 @@ void pg_pool_free(struct pg_pool *pool) {
     pg_detached_drop(pool->attempts.detached);
     for (uint32_t i = 0; pool->conns && i < pool->conn_count; i++)
         pg_conn_free(&pool->conns[i]);
-    ring_sockets_give(ring_of(pool), pool->socket_count);
+    ring_sockets_give(ring_of(pool), pool->conn_count);
     free(pool->conns);
     free(pool->loads);
-    free(pool->conninfo);
+    free(pool->attempts.conninfo);
 }
 
 static uint64_t pool_seed(const struct pg_pool *pool) {
@@ -301,14 +299,13 @@ static uint64_t pool_seed(const struct pg_pool *pool) {
 }
 
 static bool pool_init(struct pg_pool *pool, const char *url) {
-    pool->conninfo = strdup(url);
     pool->conns = calloc(pool->conn_count, sizeof *pool->conns);
     pool->loads = calloc(pool->conn_count, sizeof *pool->loads);
-    pool->attempts = (struct pg_attempts){.conninfo = pool->conninfo,
+    pool->attempts = (struct pg_attempts){.conninfo = strdup(url),
                                           .connector = pg_current_connector(),
                                           .detached = pg_detached_new(),
                                           .rng = {.state = pool_seed(pool)}};
-    if (!pool->attempts.detached || !pool->conninfo || !pool->conns || !pool->loads)
+    if (!pool->attempts.detached || !pool->attempts.conninfo || !pool->conns || !pool->loads)
         return false;
     for (uint32_t i = 0; i < pool->conn_count; i++)
         if (!pg_conn_init(&pool->conns[i], &pool->config, &conn_events, &pool->db->queue))
@@ -324,7 +321,6 @@ int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, ui
     if (!ring_sockets_take(ring_of(pool), pool->conn_count))
         return hub_error(db->hub, QURING_EFULL, "connection_count %u: the engine's own limit of sockets leaves fewer",
                          pool->conn_count);
-    pool->socket_count = pool->conn_count;
     if (!pool_init(pool, url)) {
         pg_pool_free(pool);
         return hub_error(db->hub, QURING_ENOMEM, "no memory for the database handle");

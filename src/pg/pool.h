@@ -26,13 +26,11 @@ struct pg_pool {
     struct quring_db *db;
     struct pg_conn_config config;
     struct pg_attempts attempts;
-    char *conninfo;
     struct pg_conn *conns;
-    uint32_t conn_count;
-    uint32_t socket_count; /* set aside in the ring */
-    uint32_t ready_count;  /* in PG_CONN_READY */
-    uint32_t *loads;       /* requests out on each connection, | PG_LOAD_HELD_UP; PG_LOAD_NONE while it takes none */
-    uint8_t state;         /* enum pg_pool_state */
+    uint32_t conn_count;  /* as many sockets are set aside in the ring */
+    uint32_t ready_count; /* in PG_CONN_READY */
+    uint32_t *loads;      /* requests out on each connection, | PG_LOAD_HELD_UP; PG_LOAD_NONE while it takes none */
+    uint8_t state;        /* enum pg_pool_state */
     const struct pg_conn *last_down;
     struct timer outage; /* set in OUTAGE: when queries have waited long enough */
 };

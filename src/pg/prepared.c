@@ -37,8 +37,7 @@ void pg_prepared_begin(struct pg_prepared_table *table, uint64_t nonce) {
     memcpy(table->name, prefix, sizeof prefix - 1);
     for (int i = 0; i < 10; i++)
         *at++ = digits[nonce >> 5 * i & 31];
-    memcpy(at, "0", 2);
-    table->name_number = table->name_count = 0;
+    table->name_count = 0;
 }
 
 /* Lets go of what a READY place holds. */
@@ -60,9 +59,6 @@ void pg_prepared_end(struct pg_prepared_table *table) {
 }
 
 const char *pg_prepared_name(struct pg_prepared_table *table, uint64_t number) {
-    if (base_likely(number == table->name_number))
-        return table->name;
-    table->name_number = number;
     char *at = table->name + PG_NAME_PREFIX_BYTES;
     int shift = number ? (63 - __builtin_clzll(number)) & ~3 : 0;
     for (; shift >= 0; shift -= 4)

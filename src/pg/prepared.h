@@ -42,7 +42,6 @@ struct pg_prepared_table {
     uint32_t place_count;
     bool unnamed;             /* nothing is prepared by name: options.prepared_statements, or a pooler */
     char name[PG_NAME_BYTES]; /* begins with what all names of this connection begin with */
-    uint64_t name_number;     /* which of them `name` is at present */
     uint64_t name_count;      /* given out on this connection */
     /* of a bound connection, as told by the texts of what was sent, and by ParameterStatus */
     uint32_t plan_epoch;      /* counts what may change what Parse sees: plans of earlier epochs are not used */
