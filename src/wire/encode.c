@@ -83,12 +83,21 @@ void wire_session_put_bind(struct wire_session *session, const char *statement_n
     uint8_t *at = buf_extend(out, formats + codes + 2);
     if (!at)
         return;
-    at = put_header(at, 'B', 0); /* wire_session_put_results() knows the length */
+    at = put_header(at, 'B', 0); /* put_bind_length() follows */
     *at++ = 0;
     at = put_name(at, statement_name, name_length);
     bytes_store_u16(at, param_count);
     memset(at + 2, 0, codes);
     bytes_store_u16(at + 2 + codes, param_count);
+}
+
+/* The Bind ends at `end`, a mark of the buffer: its length is known. */
+static void put_bind_length(const struct wire_draft *draft, size_t end) {
+    size_t length = end - draft->bind - 1;
+    if (length > WIRE_SEND_BYTES_MAX)
+        buf_fail(draft->out);
+    else
+        bytes_store_u32(buf_head(draft->out) + draft->bind + 1, (uint32_t)length);
 }
 
 void wire_session_put_results(struct wire_session *session, const uint16_t *formats, uint16_t format_count) {
@@ -100,12 +109,7 @@ void wire_session_put_results(struct wire_session *session, const uint16_t *form
     bytes_store_u16(at, format_count);
     for (uint16_t i = 0; i < format_count; i++)
         bytes_store_u16(at + 2 + (size_t)2 * i, formats[i]);
-    size_t length = buf_mark(draft->out) - draft->bind - 1;
-    if (length > WIRE_SEND_BYTES_MAX) {
-        buf_fail(draft->out);
-        return;
-    }
-    bytes_store_u32(buf_head(draft->out) + draft->bind + 1, (uint32_t)length);
+    put_bind_length(draft, buf_mark(draft->out));
 }
 
 void wire_session_put_execute(struct wire_session *session) {
@@ -159,12 +163,7 @@ void wire_session_put_execute_copy(struct wire_session *session, const struct wi
         return;
     memcpy(at, template->execute, sizeof template->execute);
     buf_commit(out, template->execute_bytes);
-    size_t length = buf_mark(out) - EXECUTE_BYTES - draft->bind - 1;
-    if (length > WIRE_SEND_BYTES_MAX) {
-        buf_fail(out);
-        return;
-    }
-    bytes_store_u32(buf_head(out) + draft->bind + 1, (uint32_t)length);
+    put_bind_length(draft, buf_mark(out) - EXECUTE_BYTES);
 }
 
 static void put_bare_message(struct buf *out, char letter) {

@@ -25,7 +25,7 @@
 
 enum { WIRE_SEND_BYTES_MAX = 0x3fffffff - 1, WIRE_PARAMS_MAX = 65535 };
 
-/* Of a prepared statement. Names are NUL-terminated, of at most 255 bytes; "" is the unnamed statement. */
+/* Of a prepared statement. Names are NUL-terminated, of at most 9000 bytes; "" is the unnamed statement. */
 void wire_session_put_close(struct wire_session *session, const char *name);
 
 /* `sql` has no NUL in it. The server infers the types of all parameters. */
