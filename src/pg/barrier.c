@@ -25,12 +25,12 @@ static const char barrier_sql[] =
 
 enum { NUMBER_BYTES = 24, PARAMS = 2 };
 
-static quring_param nonce_param(const struct pg_conn *conn, char text[NUMBER_BYTES]) {
+static quring_param barrier_nonce_param(const struct pg_conn *conn, char text[NUMBER_BYTES]) {
     int length = snprintf(text, NUMBER_BYTES, "%016llx", (unsigned long long)conn->barrier.nonce);
     return quring_text_sized(text, (size_t)length);
 }
 
-static quring_param pid_param(const struct pg_conn *conn, char text[NUMBER_BYTES]) {
+static quring_param barrier_pid_param(const struct pg_conn *conn, char text[NUMBER_BYTES]) {
     int length = snprintf(text, NUMBER_BYTES, "%d", conn->barrier.server_pid);
     return quring_text_sized(text, (size_t)length);
 }
@@ -46,7 +46,7 @@ static bool barrier_takes_text(struct cursor *row, const quring_param *expected)
 /* The session has checked the row's form. A second row is not ours, so it takes the nonce back. */
 static void barrier_row(struct pg_conn *conn, const struct wire_event *event) {
     char nonce[NUMBER_BYTES], pid[NUMBER_BYTES];
-    const quring_param expected[PARAMS] = {nonce_param(conn, nonce), pid_param(conn, pid)};
+    const quring_param expected[PARAMS] = {barrier_nonce_param(conn, nonce), barrier_pid_param(conn, pid)};
     struct cursor row = cursor_over(event->body, event->size);
     conn->barrier.nonce_seen =
         conn->barrier.row_count++ == 0 && cursor_u16(&row) == 3 && barrier_takes_text(&row, &expected[0]);
@@ -81,16 +81,17 @@ static void barrier_error(struct pg_conn *conn, const struct wire_event *event) 
     pg_conn_break(conn, QURING_NOT_SENT, event->error.sqlstate, event->error.message);
 }
 
-static const struct pg_request_ops operations = {.row = barrier_row, .error = barrier_error, .ready = barrier_ready};
+static const struct pg_request_ops barrier_operations = {
+    .row = barrier_row, .error = barrier_error, .ready = barrier_ready};
 
 bool pg_barrier_encode(struct pg_conn *conn) {
     PRE(conn->state == PG_CONN_BARRIER && conn->session.next == 0);
     struct buf *out = pg_conn_out(conn);
     char nonce[NUMBER_BYTES], pid[NUMBER_BYTES];
-    const quring_param params[PARAMS] = {nonce_param(conn, nonce), pid_param(conn, pid)};
+    const quring_param params[PARAMS] = {barrier_nonce_param(conn, nonce), barrier_pid_param(conn, pid)};
     struct wire_session *session = &conn->session;
-    *pg_conn_request(conn, session->next) =
-        (struct pg_request){.ops = &operations, .param_count = PARAMS, .first_byte = socket_position(&conn->socket)};
+    *pg_conn_request(conn, session->next) = (struct pg_request){
+        .ops = &barrier_operations, .param_count = PARAMS, .first_byte = socket_position(&conn->socket)};
     wire_session_begin(session, out);
     wire_session_put_parse(session, "", barrier_sql, sizeof barrier_sql - 1);
     wire_session_put_describe(session, "");

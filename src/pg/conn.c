@@ -56,7 +56,7 @@ void pg_conn_break(struct pg_conn *conn, quring_status status, const char *sqlst
 
 /* ---- Replies ---- */
 
-static bool on_describe(struct pg_request *request, const struct wire_event *event) {
+static bool conn_on_describe(struct pg_request *request, const struct wire_event *event) {
     if (event->kind == WIRE_PARAMETERS) {
         request->description = pg_description_new(&event->parameters);
         return request->description != NULL;
@@ -73,14 +73,15 @@ static bool on_describe(struct pg_request *request, const struct wire_event *eve
 /* ---- Events ---- */
 
 /* A valid message over message_bytes that can't be skipped. Its query ends with LIMIT; others that were sent are in doubt. */
-static void on_message_over_limit(struct pg_conn *conn, struct pg_request *request, const struct wire_event *event) {
+static void conn_on_message_over_limit(struct pg_conn *conn, struct pg_request *request,
+                                       const struct wire_event *event) {
     char message[PG_MESSAGE_BYTES];
     snprintf(message, sizeof message, "%s (message_bytes)", event->violation);
     request->limit = PG_LIMIT_MESSAGE_BYTES;
     pg_conn_break(conn, QURING_IN_DOUBT, "54000", message);
 }
 
-static void on_notice(struct pg_conn *conn, const struct wire_event *event) {
+static void conn_on_notice(struct pg_conn *conn, const struct wire_event *event) {
     conn->config->db->counters.notice_count++;
     bool asked = wire_session_outstanding(&conn->session) != 0;
     struct query *query = asked ? pg_conn_request(conn, event->request)->query : NULL;
@@ -94,7 +95,7 @@ static void on_notice(struct pg_conn *conn, const struct wire_event *event) {
  * The server reports a setting whichever way it was changed, a function included. Plans of a bound connection may depend on
  * it; a client_encoding other than UTF8 ends the connection. False: the connection takes nothing more.
  */
-static bool on_parameter_status(struct pg_conn *conn, const struct wire_event *status) {
+static bool conn_on_parameter_status(struct pg_conn *conn, const struct wire_event *status) {
     if (strcmp(status->name, "client_encoding") != 0 || strcmp(status->value, "UTF8") == 0) {
         if (pg_conn_is_bound(conn))
             pg_prepared_outdate(&conn->prepared);
@@ -108,10 +109,10 @@ static bool on_parameter_status(struct pg_conn *conn, const struct wire_event *s
  * Messages that the server may send at any time. While a request is out their bytes are bounded, because a server that goes
  * on sending them keeps the reply away for ever.
  */
-static bool on_asynchronous(struct pg_conn *conn, const struct wire_event *event, size_t bytes) {
+static bool conn_on_asynchronous(struct pg_conn *conn, const struct wire_event *event, size_t bytes) {
     if (event->kind == WIRE_NOTICE || (event->kind == WIRE_SKIPPED && event->type == WIRE_MSG_NOTICE_RESPONSE))
-        on_notice(conn, event);
-    if (event->kind == WIRE_PARAMETER_STATUS && !on_parameter_status(conn, event))
+        conn_on_notice(conn, event);
+    if (event->kind == WIRE_PARAMETER_STATUS && !conn_on_parameter_status(conn, event))
         return false;
     if (!wire_session_outstanding(&conn->session))
         return true;
@@ -123,7 +124,7 @@ static bool on_asynchronous(struct pg_conn *conn, const struct wire_event *event
     return false;
 }
 
-static void on_barrier_violation(struct pg_conn *conn, const struct wire_event *event) {
+static void conn_on_barrier_violation(struct pg_conn *conn, const struct wire_event *event) {
     char message[PG_MESSAGE_BYTES];
     snprintf(message, sizeof message,
              "the server's first answer on the new connection was not what belongs there (%s): it had said more while "
@@ -132,7 +133,7 @@ static void on_barrier_violation(struct pg_conn *conn, const struct wire_event *
     pg_conn_break(conn, QURING_NOT_SENT, "08P01", message);
 }
 
-static void on_error(struct pg_conn *conn, struct pg_request *request, const struct wire_event *event) {
+static void conn_on_error(struct pg_conn *conn, struct pg_request *request, const struct wire_event *event) {
     if (request->ops)
         request->ops->error(conn, event);
     else
@@ -140,26 +141,26 @@ static void on_error(struct pg_conn *conn, struct pg_request *request, const str
 }
 
 /* A message over message_bytes was skipped: its own query loses the answer, and the connection goes on. */
-static bool on_skipped(struct pg_conn *conn, struct pg_request *request, const struct wire_event *event) {
+static bool conn_on_skipped(struct pg_conn *conn, struct pg_request *request, const struct wire_event *event) {
     if (event->type == WIRE_MSG_ERROR_RESPONSE) {
         char message[PG_MESSAGE_BYTES];
         snprintf(message, sizeof message, "the server's error has %zu bytes, over message_bytes, so it was left out",
                  event->size);
         struct wire_event error = {.bound = event->bound, .request = event->request};
         error.error = (struct wire_error){.sqlstate = "54000", .message = message, .detail = "", .hint = ""};
-        on_error(conn, request, &error);
+        conn_on_error(conn, request, &error);
     } else if (event->type == WIRE_MSG_DATA_ROW) {
         request->limit = PG_LIMIT_MESSAGE_BYTES;
         if (request->query)
             result_clear_rows(&request->query->result);
     } else {
-        return on_asynchronous(conn, event, event->size);
+        return conn_on_asynchronous(conn, event, event->size);
     }
     return conn->state != PG_CONN_DRAINING;
 }
 
 /* False: the connection takes nothing more. */
-static bool on_event(struct pg_conn *conn, const struct wire_event *event) {
+static bool conn_on_event(struct pg_conn *conn, const struct wire_event *event) {
     struct pg_request *request = pg_conn_request(conn, event->request);
     switch (event->kind) {
     case WIRE_ROW:
@@ -179,12 +180,12 @@ static bool on_event(struct pg_conn *conn, const struct wire_event *event) {
         return conn->state != PG_CONN_DRAINING;
     case WIRE_PARAMETERS:
     case WIRE_COLUMNS:
-        if (on_describe(request, event))
+        if (conn_on_describe(request, event))
             return true;
         pg_conn_break(conn, QURING_IN_DOUBT, "53200", "out of memory while reading a statement's description");
         return false;
     case WIRE_ERROR:
-        on_error(conn, request, event);
+        conn_on_error(conn, request, event);
         return conn->state != PG_CONN_DRAINING;
     case WIRE_FATAL:
         pg_conn_break(conn, QURING_IN_DOUBT, event->error.sqlstate, event->error.message);
@@ -193,12 +194,12 @@ static bool on_event(struct pg_conn *conn, const struct wire_event *event) {
         pg_conn_break(conn, QURING_IN_DOUBT, "0A000", "a query began a COPY, which can't be carried out here");
         return false;
     case WIRE_SKIPPED:
-        return on_skipped(conn, request, event);
+        return conn_on_skipped(conn, request, event);
     case WIRE_VIOLATION:
         if (conn->state == PG_CONN_BARRIER)
-            on_barrier_violation(conn, event);
+            conn_on_barrier_violation(conn, event);
         else if (event->over_limit)
-            on_message_over_limit(conn, request, event);
+            conn_on_message_over_limit(conn, request, event);
         else
             pg_conn_break(conn, QURING_PROTOCOL, "08P01", event->violation);
         return false;
@@ -232,7 +233,7 @@ static size_t conn_consume(struct pg_conn *conn, struct buf *in) {
         bool asynchronous =
             event.kind == WIRE_NOTICE || event.kind == WIRE_PARAMETER_STATUS || event.kind == WIRE_NOTIFICATION;
         if (event.kind == WIRE_NEED_MORE ||
-            !(asynchronous ? on_asynchronous(conn, &event, taken) : on_event(conn, &event)))
+            !(asynchronous ? conn_on_asynchronous(conn, &event, taken) : conn_on_event(conn, &event)))
             break;
     }
     buf_consume(in, used);

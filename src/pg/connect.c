@@ -31,7 +31,7 @@ pg_connector pg_current_connector(void) {
     return connector_in_use ? connector_in_use : pg_connect_run;
 }
 
-static uint64_t clock_ns(void) {
+static uint64_t connect_clock_ns(void) {
     struct timespec ts;
     clock_gettime(CLOCK_MONOTONIC, &ts);
     return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
@@ -69,7 +69,7 @@ static void connect_fail_with_libpq(struct pg_connect *connect, PGconn *conn) {
     connect_fail(connect, sqlstate, text);
 }
 
-static void ignore_notice(void *arg, const PGresult *notice) {
+static void connect_ignore_notice(void *arg, const PGresult *notice) {
     (void)arg;
     (void)notice;
 }
@@ -78,7 +78,7 @@ static void ignore_notice(void *arg, const PGresult *notice) {
 static bool connect_wait_socket(struct pg_connect *connect, PGconn *conn, PostgresPollingStatusType wants,
                                 uint64_t until) {
     for (;;) {
-        uint64_t now = clock_ns();
+        uint64_t now = connect_clock_ns();
         if (now >= until || atomic_load(&connect->abort))
             return false;
         uint64_t left_ms = (until - now) / 1000000 + 1;
@@ -200,7 +200,7 @@ void pg_connect_run(struct pg_connect *connect) {
         return;
     }
     PQsetErrorVerbosity(conn, PQERRORS_VERBOSE);
-    PQsetNoticeReceiver(conn, ignore_notice, NULL);
+    PQsetNoticeReceiver(conn, connect_ignore_notice, NULL);
     bool taken = connect_until(connect, conn, until) && connect_set_datestyle(connect, conn, until) &&
                  connect_take_socket(connect, conn) && connect_take_tls(connect, conn);
     connect->server_pid = PQbackendPID(conn);

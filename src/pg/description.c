@@ -22,7 +22,7 @@ struct pg_description *pg_description_new(const struct wire_parameters *paramete
 }
 
 /* Bind's short forms: no code when every column is text, one when every column is binary. */
-static bool choose_formats(struct pg_description *description) {
+static bool description_choose_formats(struct pg_description *description) {
     uint32_t count = description->columns->count, binary = 0;
     for (uint32_t i = 0; i < count; i++)
         binary += value_has_binary((quring_type)description->columns->column[i].type);
@@ -60,7 +60,7 @@ bool pg_description_set_columns(struct pg_description *description, const struct
         names += column.name_length + 1;
     }
     utf8_mend(columns->names, described->names_bytes);
-    return choose_formats(description);
+    return description_choose_formats(description);
 }
 
 struct pg_description *pg_description_hold(struct pg_description *description) {

@@ -52,11 +52,11 @@ static void pg_abandon(struct query *query, quring_status status) {
 
 /* ---- Open and close ---- */
 
-static void drop_description(void *backend) {
+static void pg_drop_description(void *backend) {
     pg_description_drop(backend);
 }
 
-static int check_options(struct quring_db *base, const char *url) {
+static int pg_check_options(struct quring_db *base, const char *url) {
     quring_db_options *options = &base->options;
     char message[PG_MESSAGE_BYTES] = "";
     int error = pg_url_check(url, &options->connect_timeout_ns, message, sizeof message);
@@ -77,10 +77,10 @@ static int check_options(struct quring_db *base, const char *url) {
 static int pg_open(struct quring_db *base, const char *url) {
     struct pg_db *db = pg_db_of(base);
     pg_connect_prepare();
-    int error = check_options(base, url);
+    int error = pg_check_options(base, url);
     if (error)
         return error;
-    base->statements = statement_table_new(base->options.statement_count, STATEMENT_TEXT_BYTES, drop_description);
+    base->statements = statement_table_new(base->options.statement_count, STATEMENT_TEXT_BYTES, pg_drop_description);
     if (!base->statements)
         return hub_error(base->hub, QURING_ENOMEM, "no memory for the database handle");
     error = pg_pool_open(&db->pool, base, url, &db->kept_bytes);

@@ -13,7 +13,7 @@ static struct pg_pool *pool_of(const struct pg_conn *conn) {
     return base_container_of(conn->config, struct pg_pool, config);
 }
 
-static struct ring *ring_of(const struct pg_pool *pool) {
+static struct ring *pool_ring(const struct pg_pool *pool) {
     return pool->db->hub->ring;
 }
 
@@ -26,7 +26,7 @@ static void pool_move(struct pg_pool *pool, enum pg_pool_state to) {
         [PG_POOL_UP] = 1 << PG_POOL_OUTAGE,
         [PG_POOL_OUTAGE] = 1 << PG_POOL_UP | 1 << PG_POOL_TRYING,
     };
-    struct ring *ring = ring_of(pool);
+    struct ring *ring = pool_ring(pool);
     PRE(pool->state <= PG_POOL_OUTAGE && (next[pool->state] >> to & 1));
     pool->state = (uint8_t)to;
     if (to == PG_POOL_OUTAGE)
@@ -40,11 +40,11 @@ static void pool_fail_waiting(struct pg_pool *pool, const struct pg_conn *why) {
 }
 
 /* Errors that another attempt would only repeat: authorisation (28), no such database (3D), no privilege (42501). */
-static bool is_permanent(const char *sqlstate) {
+static bool pool_is_permanent(const char *sqlstate) {
     return strncmp(sqlstate, "28", 2) == 0 || strncmp(sqlstate, "3D", 2) == 0 || strcmp(sqlstate, "42501") == 0;
 }
 
-static void outage_fired(struct timer *timer) {
+static void pool_outage_fired(struct timer *timer) {
     struct pg_pool *pool = base_container_of(timer, struct pg_pool, outage);
     if (pool->ready_count) {
         pool_move(pool, PG_POOL_UP); /* a connection came up, but no turn has given it queries yet */
@@ -59,7 +59,7 @@ static void outage_fired(struct timer *timer) {
 static void pool_end_or_wait(struct pg_pool *pool, const struct pg_conn *why) {
     if (pool->ready_count)
         return;
-    if (pool->state == PG_POOL_TRYING || is_permanent(why->reason.sqlstate))
+    if (pool->state == PG_POOL_TRYING || pool_is_permanent(why->reason.sqlstate))
         pool_fail_waiting(pool, why);
     else if (pool->state == PG_POOL_UP)
         pool_move(pool, PG_POOL_OUTAGE);
@@ -67,7 +67,7 @@ static void pool_end_or_wait(struct pg_pool *pool, const struct pg_conn *why) {
 
 /* ---- Attempts ---- */
 
-static bool retry_later(struct pg_conn *conn) {
+static bool pool_retry_later(struct pg_conn *conn) {
     struct ring *ring = pg_conn_ring(conn);
     uint32_t doublings = conn->attempts < 6 ? conn->attempts : 6;
     uint64_t backoff = BACKOFF_NS << doublings;
@@ -77,16 +77,16 @@ static bool retry_later(struct pg_conn *conn) {
     return timer_set(ring, &conn->timer, ring_now_ns(ring) + jittered);
 }
 
-static bool is_attempting(const struct pg_conn *conn) {
+static bool pool_is_attempting(const struct pg_conn *conn) {
     return conn->state == PG_CONN_CONNECTING || conn->state == PG_CONN_BARRIER;
 }
 
-static bool is_trying(const struct pg_conn *conn) {
-    return is_attempting(conn) || heap_contains(&conn->timer.node);
+static bool pool_is_trying(const struct pg_conn *conn) {
+    return pool_is_attempting(conn) || heap_contains(&conn->timer.node);
 }
 
 /* A bound connection was lost, and with it the state that its queries rely on, so it is not replaced. */
-static bool is_lost(const struct pg_conn *conn) {
+static bool pool_is_lost(const struct pg_conn *conn) {
     return conn->state == PG_CONN_DOWN && conn->was_up && pg_conn_is_bound(conn);
 }
 
@@ -95,15 +95,15 @@ static void pool_leave_one_trying(struct pg_pool *pool) {
     struct pg_conn *kept = NULL;
     for (uint32_t i = 0; i < pool->conn_count; i++) {
         struct pg_conn *conn = &pool->conns[i];
-        bool attempting = is_attempting(conn);
-        if (attempting || (is_trying(conn) && (!kept || conn->timer.node.key < kept->timer.node.key)))
+        bool attempting = pool_is_attempting(conn);
+        if (attempting || (pool_is_trying(conn) && (!kept || conn->timer.node.key < kept->timer.node.key)))
             kept = conn;
         if (attempting)
             break;
     }
     for (uint32_t i = 0; i < pool->conn_count; i++)
         if (&pool->conns[i] != kept && pool->conns[i].state == PG_CONN_DOWN)
-            timer_clear(ring_of(pool), &pool->conns[i].timer);
+            timer_clear(pool_ring(pool), &pool->conns[i].timer);
 }
 
 /* Starts or schedules attempts: for every connection that is down if one is up, else for a single one. */
@@ -114,14 +114,14 @@ static void pool_plan_attempts(struct pg_pool *pool) {
         pool_leave_one_trying(pool);
     bool trying = false;
     for (uint32_t i = 0; i < pool->conn_count; i++)
-        trying |= is_trying(&pool->conns[i]);
+        trying |= pool_is_trying(&pool->conns[i]);
     for (uint32_t i = 0; i < pool->conn_count; i++) {
         struct pg_conn *conn = &pool->conns[i];
         if (pool->attempts.count == PG_ATTEMPTS_MAX)
             return;
-        if (conn->state != PG_CONN_DOWN || is_lost(conn) || is_trying(conn) || (trying && !pool->ready_count))
+        if (conn->state != PG_CONN_DOWN || pool_is_lost(conn) || pool_is_trying(conn) || (trying && !pool->ready_count))
             continue;
-        if (!conn->attempts || !retry_later(conn))
+        if (!conn->attempts || !pool_retry_later(conn))
             pg_attempt_start(conn);
         trying = true;
     }
@@ -129,7 +129,7 @@ static void pool_plan_attempts(struct pg_pool *pool) {
 
 /* ---- Reports of connections ---- */
 
-static void conn_up(struct pg_conn *conn) {
+static void pool_conn_up(struct pg_conn *conn) {
     struct pg_pool *pool = pool_of(conn);
     pool->ready_count++;
     pool->db->counters.connect_count++;
@@ -138,11 +138,11 @@ static void conn_up(struct pg_conn *conn) {
     pool_plan_attempts(pool);
 }
 
-static void conn_lost(struct pg_conn *conn) {
+static void pool_conn_lost(struct pg_conn *conn) {
     pool_of(conn)->ready_count--;
 }
 
-static void conn_down(struct pg_conn *conn) {
+static void pool_conn_down(struct pg_conn *conn) {
     struct pg_pool *pool = pool_of(conn);
     struct quring_db *db = pool->db;
     if (conn->was_up) {
@@ -157,34 +157,34 @@ static void conn_down(struct pg_conn *conn) {
         return;
     conn->attempts++;
     db->server_pid = 0;
-    if (is_lost(conn))
+    if (pool_is_lost(conn))
         return; /* the rest of a transaction must not run outside it: pool_admit_bound() ends what comes */
     pool_end_or_wait(pool, conn);
     conn->was_up = false;
     pool_plan_attempts(pool);
 }
 
-static void conn_attempt_ended(struct pg_conn *conn) {
+static void pool_conn_attempt_ended(struct pg_conn *conn) {
     pool_plan_attempts(pool_of(conn));
 }
 
-static void conn_postponed(struct pg_conn *conn) {
+static void pool_conn_postponed(struct pg_conn *conn) {
     struct pg_pool *pool = pool_of(conn);
     pool->last_down = conn;
     conn->attempts++;
     pool_end_or_wait(pool, conn);
-    (void)retry_later(conn);
+    (void)pool_retry_later(conn);
 }
 
-static const struct pg_conn_events conn_events = {.up = conn_up,
-                                                  .lost = conn_lost,
-                                                  .down = conn_down,
-                                                  .attempt_ended = conn_attempt_ended,
-                                                  .postponed = conn_postponed};
+static const struct pg_conn_events pool_conn_events = {.up = pool_conn_up,
+                                                       .lost = pool_conn_lost,
+                                                       .down = pool_conn_down,
+                                                       .attempt_ended = pool_conn_attempt_ended,
+                                                       .postponed = pool_conn_postponed};
 
 /* ---- Admission ---- */
 
-static uint32_t conn_room(const struct pg_conn *conn) {
+static uint32_t pool_conn_room(const struct pg_conn *conn) {
     uint64_t load = conn->session.next - conn->settled;
     if (conn->state != PG_CONN_READY || load >= conn->config->db->options.depth ||
         socket_backlog_bytes(&conn->socket) + buf_size(&conn->plain_out) > BACKLOG_BYTES)
@@ -193,14 +193,14 @@ static uint32_t conn_room(const struct pg_conn *conn) {
 }
 
 /* The server still works on a request that was given up, and any query sent here would wait behind it. */
-static bool is_held_up(const struct pg_conn *conn) {
+static bool pool_is_held_up(const struct pg_conn *conn) {
     return wire_session_outstanding(&conn->session) && !pg_conn_request(conn, conn->session.head)->query;
 }
 
-static uint32_t conn_load(const struct pg_conn *conn) {
-    uint32_t load = conn_room(conn);
+static uint32_t pool_conn_load(const struct pg_conn *conn) {
+    uint32_t load = pool_conn_room(conn);
     bool decided = load == 0 || load == PG_LOAD_NONE;
-    return decided || base_likely(!is_held_up(conn)) ? load : load | PG_LOAD_HELD_UP;
+    return decided || base_likely(!pool_is_held_up(conn)) ? load : load | PG_LOAD_HELD_UP;
 }
 
 /*
@@ -229,34 +229,34 @@ static bool pool_admit_run(struct pg_pool *pool) {
     struct query *query;
     while (count-- && pool->loads[least] != PG_LOAD_NONE && (query = queue_take(&pool->db->queue))) {
         pg_conn_send(conn, query);
-        pool->loads[least] = conn_room(conn) | held;
+        pool->loads[least] = pool_conn_room(conn) | held;
     }
     return true;
 }
 
-static void conn_sync_and_flush(struct pg_conn *conn) {
+static void pool_conn_sync_and_flush(struct pg_conn *conn) {
     if (buf_size(pg_conn_out(conn)) && pg_conn_sync(conn))
         pg_conn_flush(conn);
 }
 
 static void pool_admit_bound(struct queue *queue, struct pg_conn *conn) {
     struct query *query;
-    if (base_unlikely(is_lost(conn)))
+    if (base_unlikely(pool_is_lost(conn)))
         queue_fail(queue, QURING_NOT_SENT, conn->reason.sqlstate, conn->reason.message);
-    while (conn_room(conn) != PG_LOAD_NONE && (query = queue_take(queue)))
+    while (pool_conn_room(conn) != PG_LOAD_NONE && (query = queue_take(queue)))
         pg_conn_send(conn, query);
-    conn_sync_and_flush(conn);
+    pool_conn_sync_and_flush(conn);
 }
 
 static void pool_admit_shared(struct pg_pool *pool) {
     if (!pool->ready_count)
         return;
     for (uint32_t i = 0; i < pool->conn_count; i++)
-        pool->loads[i] = conn_load(&pool->conns[i]);
+        pool->loads[i] = pool_conn_load(&pool->conns[i]);
     while (pool->db->queue.waiting_count && pool_admit_run(pool))
         ;
     for (uint32_t i = 0; i < pool->conn_count; i++)
-        conn_sync_and_flush(&pool->conns[i]);
+        pool_conn_sync_and_flush(&pool->conns[i]);
 }
 
 void pg_pool_admit(struct pg_pool *pool, struct queue *queue) {
@@ -286,7 +286,7 @@ void pg_pool_free(struct pg_pool *pool) {
     pg_detached_drop(pool->attempts.detached);
     for (uint32_t i = 0; pool->conns && i < pool->conn_count; i++)
         pg_conn_free(&pool->conns[i]);
-    ring_sockets_give(ring_of(pool), pool->conn_count);
+    ring_sockets_give(pool_ring(pool), pool->conn_count);
     free(pool->conns);
     free(pool->loads);
     free(pool->attempts.conninfo);
@@ -308,7 +308,7 @@ static bool pool_init(struct pg_pool *pool, const char *url) {
     if (!pool->attempts.detached || !pool->attempts.conninfo || !pool->conns || !pool->loads)
         return false;
     for (uint32_t i = 0; i < pool->conn_count; i++)
-        if (!pg_conn_init(&pool->conns[i], &pool->config, &conn_events, &pool->db->queue))
+        if (!pg_conn_init(&pool->conns[i], &pool->config, &pool_conn_events, &pool->db->queue))
             return false;
     return true;
 }
@@ -317,8 +317,8 @@ int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, ui
     PRE(db->options.connection_count && db->options.depth);
     *pool = (struct pg_pool){.db = db, .conn_count = db->options.connection_count};
     pool->config = (struct pg_conn_config){.db = db, .attempts = &pool->attempts, .kept_bytes = kept_bytes};
-    pool->outage.fire = outage_fired;
-    if (!ring_sockets_take(ring_of(pool), pool->conn_count))
+    pool->outage.fire = pool_outage_fired;
+    if (!ring_sockets_take(pool_ring(pool), pool->conn_count))
         return hub_error(db->hub, QURING_EFULL, "connection_count %u: the engine's own limit of sockets leaves fewer",
                          pool->conn_count);
     if (!pool_init(pool, url)) {
@@ -333,7 +333,7 @@ int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, ui
 
 void pg_pool_close(struct pg_pool *pool) {
     PRE(pool->db->closing);
-    timer_clear(ring_of(pool), &pool->outage);
+    timer_clear(pool_ring(pool), &pool->outage);
     for (uint32_t i = 0; i < pool->conn_count; i++)
         pg_conn_close(&pool->conns[i]);
 }

@@ -78,8 +78,8 @@ struct pg_prepared *pg_prepared_of(struct pg_prepared_table *table, const struct
  * on what they changed: the schema of a name, the time zone of a constant. A statement that the caller submits by handle is
  * an exception, as PREPARE is in PostgreSQL, as long as the server has it.
  */
-static bool is_of_current_epoch(const struct pg_prepared_table *table, const struct pg_prepared *place,
-                                const struct query *query) {
+static bool prepared_is_of_current_epoch(const struct pg_prepared_table *table, const struct pg_prepared *place,
+                                         const struct query *query) {
     if (base_likely(place->plan_epoch == table->plan_epoch))
         return true;
     return query->by_handle && (int32_t)(place->plan_epoch - table->forgotten_epoch) >= 0;
@@ -89,7 +89,7 @@ static bool is_of_current_epoch(const struct pg_prepared_table *table, const str
 bool pg_prepared_is_usable(const struct pg_prepared_table *table, const struct pg_prepared *place,
                            const struct query *query) {
     return place->state == PG_PREPARED_READY && place->serial == query->statement->serial && !query->retried &&
-           is_of_current_epoch(table, place, query);
+           prepared_is_of_current_epoch(table, place, query);
 }
 
 uint64_t pg_prepared_claim(struct pg_prepared_table *table, struct pg_prepared *place,
@@ -111,8 +111,8 @@ uint64_t pg_prepared_claim(struct pg_prepared_table *table, struct pg_prepared *
  * The statement keeps its newest description, so that connections whose servers agree share one. NULL: it is too large to be
  * kept.
  */
-static struct pg_description *share_description(struct quring_statement *statement, struct pg_description *description,
-                                                uint64_t *kept_bytes) {
+static struct pg_description *prepared_share_description(struct quring_statement *statement,
+                                                         struct pg_description *description, uint64_t *kept_bytes) {
     struct pg_description *known = statement->backend;
     if (known && pg_description_equal(known, description))
         return pg_description_hold(known);
@@ -133,7 +133,7 @@ void pg_prepared_settle(struct pg_prepared *place, struct quring_statement *stat
     PRE(place->state == PG_PREPARED_PENDING);
     uint64_t replaced = place->replaces;
     prepared_move(place, description || replaced ? PG_PREPARED_READY : PG_PREPARED_ABSENT);
-    place->description = description ? share_description(statement, description, kept_bytes) : NULL;
+    place->description = description ? prepared_share_description(statement, description, kept_bytes) : NULL;
     if (!place->description)
         place->serial = 0;
     if (!description)

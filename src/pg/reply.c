@@ -19,12 +19,12 @@ void pg_reply_row(struct pg_request *request, const struct wire_event *event) {
 }
 
 /* INSERT, UPDATE, DELETE and MERGE; SELECT, FETCH, MOVE and COPY count rows too, but change none. */
-static bool tag_changes(const char *tag, size_t words) {
+static bool reply_tag_changes(const char *tag, size_t words) {
     return (words == 6 && tag[0] != 'S') || (words == 5 && tag[0] == 'M');
 }
 
 /* Whether the tag is one of a statement that can't have ended its transaction. Four letters, as one number, tell. */
-static bool tag_is_plain(const struct wire_event *event) {
+static bool reply_tag_is_plain(const struct wire_event *event) {
     if (event->tag_length < 4)
         return false;
     switch (bytes_load_u32((const uint8_t *)event->tag)) {
@@ -43,7 +43,7 @@ static bool tag_is_plain(const struct wire_event *event) {
 }
 
 /* PostgreSQL answers COMMIT of a failed transaction with the tag ROLLBACK and no error, and a caller must not see OK. */
-static void check_commit(struct pg_request *request, const struct wire_event *event) {
+static void reply_check_commit(struct pg_request *request, const struct wire_event *event) {
     bool rolled_back = event->tag_length == 8 && memcmp(event->tag, "ROLLBACK", 8) == 0;
     if (!rolled_back || request->statement->traits.effect != EFFECT_COMMITS)
         return;
@@ -54,7 +54,7 @@ static void check_commit(struct pg_request *request, const struct wire_event *ev
 }
 
 /* A server refuses a wrong count of parameters at Bind, so one that carries the statement out breaks the protocol. */
-static bool took_its_parameters(struct pg_conn *conn, const struct pg_request *request) {
+static bool reply_took_its_parameters(struct pg_conn *conn, const struct pg_request *request) {
     if (base_likely(!request->described || request->description->param_count == request->param_count))
         return true;
     pg_conn_break(conn, QURING_PROTOCOL, "08P01",
@@ -63,13 +63,13 @@ static bool took_its_parameters(struct pg_conn *conn, const struct pg_request *r
 }
 
 void pg_reply_complete(struct pg_conn *conn, struct pg_request *request, const struct wire_event *event) {
-    if (!took_its_parameters(conn, request))
+    if (!reply_took_its_parameters(conn, request))
         return;
     request->outcome = PG_COMPLETED;
-    if (base_unlikely(!tag_is_plain(event))) {
+    if (base_unlikely(!reply_tag_is_plain(event))) {
         request->may_have_ended = true;
         if (request->statement)
-            check_commit(request, event);
+            reply_check_commit(request, event);
     }
     if (!request->query)
         return;
@@ -77,15 +77,15 @@ void pg_reply_complete(struct pg_conn *conn, struct pg_request *request, const s
     size_t words;
     uint64_t rows = wire_tag_rows(event->tag, event->tag_length, &words);
     result_set_command(result, event->tag, words);
-    if (rows && tag_changes(event->tag, words))
+    if (rows && reply_tag_changes(event->tag, words))
         result->affected_count = rows;
 }
 
-static bool is_sqlstate(const struct wire_error *error, const char *sqlstate) {
+static bool reply_is_sqlstate(const struct wire_error *error, const char *sqlstate) {
     return strcmp(error->sqlstate, sqlstate) == 0;
 }
 
-static bool is_class(const struct wire_error *error, const char *class) {
+static bool reply_is_class(const struct wire_error *error, const char *class) {
     return strncmp(error->sqlstate, class, 2) == 0;
 }
 
@@ -95,31 +95,31 @@ static bool is_class(const struct wire_error *error, const char *class) {
  * types of its parse: a type may have been dropped (XX000), may refuse this value (22), or may not fit the column (42). A
  * constant of a dropped type fails only during execution.
  */
-static bool is_stale(const struct pg_request *request, const struct wire_event *event) {
+static bool reply_is_stale(const struct pg_request *request, const struct wire_event *event) {
     const struct wire_error *error = &event->error;
-    bool kept = request->kind == PG_REQUEST_BOUND, gone = is_sqlstate(error, "XX000");
+    bool kept = request->kind == PG_REQUEST_BOUND, gone = reply_is_sqlstate(error, "XX000");
     if (event->bound)
         return kept && gone;
-    if (is_sqlstate(error, "0A000") || is_sqlstate(error, "26000"))
+    if (reply_is_sqlstate(error, "0A000") || reply_is_sqlstate(error, "26000"))
         return kept || request->described;
-    return kept && (gone || is_class(error, "22") || is_class(error, "42"));
+    return kept && (gone || reply_is_class(error, "22") || reply_is_class(error, "42"));
 }
 
 static enum pg_outcome reply_failure(const struct pg_request *request, const struct wire_event *event) {
     const struct wire_error *error = &event->error;
-    if (is_sqlstate(error, "40003") ||
-        is_sqlstate(error, "08007")) /* statement completion, transaction resolution unknown */
+    if (reply_is_sqlstate(error, "40003") ||
+        reply_is_sqlstate(error, "08007")) /* statement completion, transaction resolution unknown */
         return PG_FAILED_IN_DOUBT;
     if (request->outcome == PG_COMPLETED)
         return PG_FAILED_AT_COMMIT;
-    if (is_sqlstate(error, "40001") || is_sqlstate(error, "40P01"))
+    if (reply_is_sqlstate(error, "40001") || reply_is_sqlstate(error, "40P01"))
         return PG_FAILED_IN_CONFLICT;
     return request->plan_refused && !event->bound ? PG_FAILED_STALE : PG_FAILED;
 }
 
 void pg_reply_error(struct pg_request *request, const struct wire_event *event) {
     const struct wire_error *error = &event->error;
-    request->plan_refused = is_stale(request, event);
+    request->plan_refused = reply_is_stale(request, event);
     request->outcome = (uint8_t)reply_failure(request, event);
     if (!request->query)
         return;
@@ -154,7 +154,7 @@ void pg_reply_notice(struct query *query, const struct wire_error *notice) {
  */
 enum group_outcome { GROUP_DONE, GROUP_UNDONE, GROUP_UNKNOWN, GROUP_ENDED, GROUP_OPEN };
 
-static const char *const doubts[][2] = {
+static const char *const reply_doubts[][2] = {
     [GROUP_UNKNOWN] = {"40003", "the server can't tell whether the transaction that this statement shared took effect"},
     [GROUP_ENDED] = {"40003", "another statement may have ended the transaction that this one shared"},
     [GROUP_OPEN] = {"25001", "a transaction was left open on a shared connection, and is rolled back with all in it "
@@ -173,8 +173,8 @@ void pg_query_restart(struct query *query) {
  * A member runs again if its plan was stale before anything of it ran, or if its group was undone through no fault of its
  * own. Not on a bound connection that has later requests out, because there it would fall behind them.
  */
-static bool must_rerun(const struct pg_conn *conn, const struct wire_event *ready, enum group_outcome outcome,
-                       const struct pg_request *request) {
+static bool reply_must_rerun(const struct pg_conn *conn, const struct wire_event *ready, enum group_outcome outcome,
+                             const struct pg_request *request) {
     if (!request->query || outcome >= GROUP_UNKNOWN)
         return false;
     if (request->outcome != PG_FAILED_STALE)
@@ -189,7 +189,7 @@ static void reply_finish_in_doubt(struct query *query, const struct pg_request *
     else if (pg_request_failed(request))
         query_finish(query, QURING_SERVER_ERROR); /* its own failure is certain, though the others' fate is not */
     else
-        query_fail(query, QURING_IN_DOUBT, doubts[outcome][0], "%s", doubts[outcome][1]);
+        query_fail(query, QURING_IN_DOUBT, reply_doubts[outcome][0], "%s", reply_doubts[outcome][1]);
 }
 
 /* The texts are those of SQLite's queries. Too many notices do not come here: they end the connection. */
@@ -223,7 +223,7 @@ static void reply_finish(struct pg_request *request, enum group_outcome outcome)
         reply_finish_over_limit(query, (enum pg_limit)request->limit);
 }
 
-static enum group_outcome settle_members(struct pg_conn *conn, const struct wire_event *ready) {
+static enum group_outcome reply_settle_members(struct pg_conn *conn, const struct wire_event *ready) {
     bool several = ready->request > ready->first;
     enum group_outcome outcome = GROUP_DONE;
     for (uint64_t r = ready->first; r <= ready->request; r++) {
@@ -244,7 +244,7 @@ static enum group_outcome settle_members(struct pg_conn *conn, const struct wire
 }
 
 /* Each query goes to the front of its queue, so they go in backwards to keep their order. */
-static void rerun_members(struct pg_conn *conn, const struct wire_event *ready) {
+static void reply_rerun_members(struct pg_conn *conn, const struct wire_event *ready) {
     for (uint64_t r = ready->request + 1; r-- > ready->first;) {
         struct query *query = pg_conn_request(conn, r)->query;
         if (!query)
@@ -256,19 +256,19 @@ static void rerun_members(struct pg_conn *conn, const struct wire_event *ready) 
 }
 
 void pg_reply_ready(struct pg_conn *conn, const struct wire_event *ready) {
-    enum group_outcome outcome = settle_members(conn, ready);
+    enum group_outcome outcome = reply_settle_members(conn, ready);
     bool again = false;
     for (uint64_t r = ready->first; r <= ready->request; r++) {
         struct pg_request *request = pg_conn_request(conn, r);
         bool well = outcome == GROUP_DONE && !request->plan_refused;
-        if (base_likely(well || !must_rerun(conn, ready, outcome, request)))
+        if (base_likely(well || !reply_must_rerun(conn, ready, outcome, request)))
             reply_finish(request, outcome);
         else
             again = true;
         pg_request_drop(request);
     }
     if (base_unlikely(again))
-        rerun_members(conn, ready);
+        reply_rerun_members(conn, ready);
     conn->settled = ready->request + 1;
     conn->async_bytes = 0;
     if (base_unlikely(outcome == GROUP_OPEN))

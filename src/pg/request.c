@@ -10,7 +10,8 @@
 #include "value/value.h"
 
 /* `description` NULL: as text. */
-static void put_params(struct pg_conn *conn, const struct query *query, const struct pg_description *description) {
+static void request_put_params(struct pg_conn *conn, const struct query *query,
+                               const struct pg_description *description) {
     struct buf *out = pg_conn_out(conn);
     for (uint32_t i = 0; i < query->param_count; i++) {
         uint32_t oid = description && i < description->param_count ? description->param_oids[i] : 0;
@@ -19,41 +20,41 @@ static void put_params(struct pg_conn *conn, const struct query *query, const st
 }
 
 /* `description` NULL: parameters and results as text. */
-static void put_bind(struct pg_conn *conn, const char *name, const struct query *query,
-                     const struct pg_description *description) {
+static void request_put_bind(struct pg_conn *conn, const char *name, const struct query *query,
+                             const struct pg_description *description) {
     struct wire_session *session = &conn->session;
     bool binary = description && !conn->text_only;
     wire_session_put_bind(session, name, (uint16_t)query->param_count);
-    put_params(conn, query, description);
+    request_put_params(conn, query, description);
     wire_session_put_results(session, binary ? description->formats : NULL, binary ? description->format_count : 0);
     wire_session_put_execute(session);
 }
 
-static void put_bound(struct pg_conn *conn, struct query *query, const struct pg_prepared *prepared) {
+static void request_put_bound(struct pg_conn *conn, struct query *query, const struct pg_prepared *prepared) {
     const struct wire_template *template = prepared->bind;
     if (base_likely(template && template->param_count == query->param_count)) {
         wire_session_put_bind_copy(&conn->session, template);
-        put_params(conn, query, prepared->description);
+        request_put_params(conn, query, prepared->description);
         wire_session_put_execute_copy(&conn->session, template);
     } else {
-        put_bind(conn, pg_prepared_name(&conn->prepared, prepared->name), query, prepared->description);
+        request_put_bind(conn, pg_prepared_name(&conn->prepared, prepared->name), query, prepared->description);
     }
     if (prepared->description->columns)
         result_set_columns(&query->result, prepared->description->columns,
                            conn->text_only ? RESULT_TEXT : RESULT_BINARY);
 }
 
-static void put_parsed(struct pg_conn *conn, const struct query *query, const char *name) {
+static void request_put_parsed(struct pg_conn *conn, const struct query *query, const char *name) {
     wire_session_put_parse(&conn->session, name, query->statement->sql, query->statement->length);
     wire_session_put_describe(&conn->session, name);
-    put_bind(conn, name, query, NULL);
+    request_put_bind(conn, name, query, NULL);
 }
 
 /* Closes what stood in the statement's place, then parses it under a new name. The place changes hands in pg_prepared_claim(). */
-static void put_named(struct pg_conn *conn, const struct query *query, const struct pg_prepared *prepared) {
+static void request_put_named(struct pg_conn *conn, const struct query *query, const struct pg_prepared *prepared) {
     if (prepared->state == PG_PREPARED_READY)
         wire_session_put_close(&conn->session, pg_prepared_name(&conn->prepared, prepared->name));
-    put_parsed(conn, query, pg_prepared_name(&conn->prepared, pg_prepared_next_name(&conn->prepared)));
+    request_put_parsed(conn, query, pg_prepared_name(&conn->prepared, pg_prepared_next_name(&conn->prepared)));
 }
 
 bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_request *request, bool sync) {
@@ -63,14 +64,14 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_requ
     wire_session_begin(&conn->session, pg_conn_out(conn)); /* admission keeps to the depth */
     if (prepared && pg_prepared_is_usable(&conn->prepared, prepared, query)) {
         request->kind = PG_REQUEST_BOUND;
-        put_bound(conn, query, prepared);
+        request_put_bound(conn, query, prepared);
         column_count = prepared->description->column_count;
     } else if (prepared && prepared->state != PG_PREPARED_PENDING) {
         request->kind = PG_REQUEST_NAMED;
-        put_named(conn, query, prepared);
+        request_put_named(conn, query, prepared);
     } else {
         request->kind = PG_REQUEST_UNNAMED;
-        put_parsed(conn, query, "");
+        request_put_parsed(conn, query, "");
     }
     if (sync)
         wire_session_put_sync(&conn->session);

@@ -13,20 +13,20 @@
 #include <string.h>
 #include <strings.h>
 
-static bool is_uri(const char *url) {
+static bool url_is_uri(const char *url) {
     return strncmp(url, "postgresql://", 13) == 0 || strncmp(url, "postgres://", 11) == 0;
 }
 
 bool pg_url_accepts(const char *url) {
-    if (is_uri(url))
+    if (url_is_uri(url))
         return true;
     const char *equals = strchr(url, '=');
     return equals && !memmem(url, (size_t)(equals - url), "://", 3);
 }
 
 /* An @, / or : of a password that is not written as %40, %2F, %3A makes libpq take the rest of it for host or database. */
-static bool is_ambiguous(const char *url) {
-    if (!is_uri(url))
+static bool url_is_ambiguous(const char *url) {
+    if (!url_is_uri(url))
         return false;
     const char *at = strstr(url, "://") + 3;
     size_t authority = strcspn(at, "/?"), all = strcspn(at, "?");
@@ -37,7 +37,7 @@ static bool is_ambiguous(const char *url) {
 }
 
 /* A list of numbers, or of nothing for the default. */
-static bool is_port_list(const char *ports) {
+static bool url_is_port_list(const char *ports) {
     for (const char *at = ports;; at++) {
         char *end;
         size_t digits = strspn(at, "0123456789");
@@ -50,7 +50,7 @@ static bool is_port_list(const char *ports) {
     }
 }
 
-static bool is_off(const char *value) {
+static bool url_is_off(const char *value) {
     static const char *const offs[] = {"0", "false", "off", "no"};
     for (size_t i = 0; i < sizeof offs / sizeof *offs; i++)
         if (strcasecmp(value, offs[i]) == 0)
@@ -73,25 +73,25 @@ static int url_unreadable(char *message, size_t size, const char *why) {
 }
 
 /* Settings that were set apart by ; or , or by & without ?, so that one took the rest; libpq and servers repeat its value. */
-static bool holds_password(const PQconninfoOption *option) {
+static bool url_holds_password(const PQconninfoOption *option) {
     bool may = strstr(option->keyword, "password") || strcmp(option->keyword, "options") == 0;
     return !may && (strcasestr(option->val, "password=") || strcasestr(option->val, "pwd="));
 }
 
 static int url_check_option(const PQconninfoOption *option, uint64_t *connect_timeout_ns, char *message, size_t size) {
     const char *value = option->val;
-    if (holds_password(option))
+    if (url_holds_password(option))
         return url_refuse(
             message, size, QURING_EURL,
             "a setting other than the password has a password in it: between settings stands a space, in a URL ? "
             "before the first and & before others");
-    if (strcmp(option->keyword, "port") == 0 && !is_port_list(value))
+    if (strcmp(option->keyword, "port") == 0 && !url_is_port_list(value))
         return url_refuse(
             message, size, QURING_EURL,
             "the port is no number from 1 to 65535 (in a password, write @ / : ? # % as %40 %2F %3A %3F %23 %25)");
     if (strcmp(option->keyword, "gssencmode") == 0 && strcmp(value, "require") == 0)
         return url_refuse(message, size, QURING_EUNSUPPORTED, "gssencmode=require: GSS encryption does not work here");
-    if (strcmp(option->keyword, "replication") == 0 && !is_off(value))
+    if (strcmp(option->keyword, "replication") == 0 && !url_is_off(value))
         return url_refuse(message, size, QURING_EUNSUPPORTED, "replication connections do not work here");
     if (strcmp(option->keyword, "connect_timeout") == 0 && !*connect_timeout_ns && atoi(value) > 0)
         *connect_timeout_ns = (uint64_t)atoi(value) * 1000000000u;
@@ -101,7 +101,7 @@ static int url_check_option(const PQconninfoOption *option, uint64_t *connect_ti
 int pg_url_check(const char *url, uint64_t *connect_timeout_ns, char *message, size_t size) {
     PRE(size);
     char *why = NULL;
-    if (is_ambiguous(url))
+    if (url_is_ambiguous(url))
         return url_refuse(
             message, size, QURING_EURL,
             "this URL has more than one @, or one behind a /: in a user name, a password or a database name "
