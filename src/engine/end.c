@@ -10,7 +10,7 @@ enum { REFUSALS_MAX = 1000 }; /* so often may the kernel refuse a turn while the
 /* ---- Deadlines ---- */
 
 /* One timer of the ring serves all deadlines: it is set for the earliest. */
-static void deadline_arm(quring_engine *engine) {
+static void end_arm_deadline(quring_engine *engine) {
     const struct heap_node *first = heap_first(&engine->deadlines);
     if (!first)
         timer_clear(engine->hub.ring, &engine->deadline_timer);
@@ -19,7 +19,7 @@ static void deadline_arm(quring_engine *engine) {
 }
 
 /* 57014 is PostgreSQL's query_canceled, which its own timeouts give as well. */
-static void query_end_early(struct query *query, quring_status status, const char *what) {
+static void end_query_early(struct query *query, quring_status status, const char *what) {
     if (query->state == QUERY_WAITING)
         query_fail(query, status, "57014", "%s before it was sent", what);
     else if (query->state == QUERY_RUNNING)
@@ -33,9 +33,9 @@ void engine_deadline_fire(struct timer *timer) {
     struct heap_node *first;
     while ((first = heap_first(&engine->deadlines)) && first->key <= now) {
         heap_remove(&engine->deadlines, first);
-        query_end_early(base_container_of(first, struct query, deadline), QURING_TIMEOUT, "its timeout passed");
+        end_query_early(base_container_of(first, struct query, deadline), QURING_TIMEOUT, "its timeout passed");
     }
-    deadline_arm(engine);
+    end_arm_deadline(engine);
 }
 
 void engine_deadline_set(quring_engine *engine, struct query *query, uint64_t timeout_ns) {
@@ -43,21 +43,21 @@ void engine_deadline_set(quring_engine *engine, struct query *query, uint64_t ti
     uint64_t now = engine_now_ns(engine);
     uint64_t at = now + timeout_ns < now ? UINT64_MAX : now + timeout_ns;
     heap_push(&engine->deadlines, &query->deadline, at); /* reserved at open for every slot */
-    deadline_arm(engine);
+    end_arm_deadline(engine);
 }
 
 int engine_cancel(quring_engine *engine, quring_id id) {
     struct query *query = slots_get(&engine->queries, id);
     if (!query)
         return engine_refuse_stale(engine);
-    query_end_early(query, QURING_CANCELLED, "cancelled");
+    end_query_early(query, QURING_CANCELLED, "cancelled");
     return 0;
 }
 
 /* ---- Databases ---- */
 
 /* Ends the database's queries: those that wait at once, and with `running_too` the others by way of their backend. */
-static void db_end_queries(quring_engine *engine, struct quring_db *db, bool running_too) {
+static void end_db_queries(quring_engine *engine, struct quring_db *db, bool running_too) {
     list_for_each_safe(node, &db->ready)
         queue_fail(list_entry(node, struct queue, ready), QURING_SHUTDOWN, "57P01",
                    "the engine was shut down before this query was sent");
@@ -75,30 +75,30 @@ void engine_db_close(quring_db *db) {
     if (db->closing)
         return;
     db->closing = true;
-    db_end_queries(db->engine, db, true);
+    end_db_queries(db->engine, db, true);
     db->backend->close(db);
     db_due(db); /* a turn frees the handle once its backend has closed */
 }
 
 /* ---- Shutdown and close ---- */
 
-static uint32_t engine_running_count(const quring_engine *engine) {
+static uint32_t end_running_count(const quring_engine *engine) {
     uint32_t count = 0;
     list_for_each(node, &engine->hub.databases)
         count += list_entry(node, struct quring_db, link)->running_count;
     return count;
 }
 
-static void engine_end_queries(quring_engine *engine, bool running_too) {
+static void end_queries(quring_engine *engine, bool running_too) {
     list_for_each(node, &engine->hub.databases)
-        db_end_queries(engine, list_entry(node, struct quring_db, link), running_too);
+        end_db_queries(engine, list_entry(node, struct quring_db, link), running_too);
 }
 
 /*
  * A turn while the engine shuts down or closes, where nobody could be told that the kernel refused it. A refusal may pass
  * (ENOMEM), so it is tried again after a millisecond. False: it was refused so often that the kernel refuses for good.
  */
-static bool engine_last_turn(quring_engine *engine, uint64_t timeout_ns, uint32_t *refusals) {
+static bool end_last_turn(quring_engine *engine, uint64_t timeout_ns, uint32_t *refusals) {
     engine->owes_wake |= ring_take_wake(engine->hub.ring); /* a wake that is left would keep every turn from sleeping */
     int error = ring_turn(engine->hub.ring, timeout_ns);
     if (error == 0 || error == -EINTR)
@@ -108,13 +108,13 @@ static bool engine_last_turn(quring_engine *engine, uint64_t timeout_ns, uint32_
 }
 
 /* Makes turns until no query runs, or it is `until`. */
-static void engine_drain(quring_engine *engine, uint64_t until) {
+static void end_drain(quring_engine *engine, uint64_t until) {
     uint32_t refusals = 0;
-    while (engine_running_count(engine) && engine_now_ns(engine) < until) {
-        engine_end_queries(engine, false); /* queries that were put back unsent, when their connection was lost */
+    while (end_running_count(engine) && engine_now_ns(engine) < until) {
+        end_queries(engine, false); /* queries that were put back unsent, when their connection was lost */
         uint64_t now = engine_now_ns(engine);
         engine_advance(engine);
-        if (now < until && !engine_last_turn(engine, until - now, &refusals))
+        if (now < until && !end_last_turn(engine, until - now, &refusals))
             break;
     }
 }
@@ -122,11 +122,11 @@ static void engine_drain(quring_engine *engine, uint64_t until) {
 int engine_shutdown(quring_engine *engine, uint64_t grace_ns) {
     engine->shutting_down = true;
     uint64_t now = engine_now_ns(engine);
-    engine_end_queries(engine, false);
-    engine_drain(engine, now + grace_ns < now ? UINT64_MAX : now + grace_ns);
-    engine_end_queries(engine, true);
+    end_queries(engine, false);
+    end_drain(engine, now + grace_ns < now ? UINT64_MAX : now + grace_ns);
+    end_queries(engine, true);
     /* Interrupted queries of SQLite come back when the present step of their lane ends, so there is no limit to wait for. */
-    engine_drain(engine, UINT64_MAX);
+    end_drain(engine, UINT64_MAX);
     /* A wake that one of these turns took was meant for the program's next quring_run(). */
     if (engine->owes_wake)
         ring_wake(engine->hub.ring);
@@ -145,7 +145,7 @@ void engine_close(quring_engine *engine) {
         engine_advance(engine);
         if (list_empty(&engine->hub.databases))
             break;
-        if (!engine_last_turn(engine, UINT64_MAX, &refusals))
+        if (!end_last_turn(engine, UINT64_MAX, &refusals))
             return; /* the kernel may still write to our buffers, so they are leaked rather than freed */
     }
     PRE(engine->pending_count == engine->hub.done_count);

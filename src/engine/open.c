@@ -26,7 +26,7 @@ void engine_use_port(struct port *port) {
 /* ---- The engine ---- */
 
 /* Sets the defaults, and refuses what is over the limits. The message is the caller's, since no engine exists yet. */
-static int options_fill(quring_options *options, char *message, size_t message_bytes) {
+static int open_fill_options(quring_options *options, char *message, size_t message_bytes) {
     if (!options->query_count)
         options->query_count = QUERY_COUNT;
     if (!options->connection_count)
@@ -43,21 +43,21 @@ static int options_fill(quring_options *options, char *message, size_t message_b
 }
 
 /* The limit of a query's copied parameters. A longer query would be refused anyway, so no memory is spent on its copy. */
-static size_t params_limit_bytes(const quring_options *options) {
+static size_t open_params_limit_bytes(const quring_options *options) {
     uint64_t limit = options->inflight_bytes;
     return limit < ENGINE_MESSAGE_BYTES_MAX - QUERY_KEEP_BYTES ? (size_t)limit + QUERY_KEEP_BYTES
                                                                : ENGINE_MESSAGE_BYTES_MAX;
 }
 
 /* All slots and the heap of deadlines are allocated here, so that a submit fails by limits and hardly ever by memory. */
-static bool queries_init(quring_engine *engine) {
+static bool open_queries(quring_engine *engine) {
     uint32_t count = engine->options.query_count;
     if (!slots_init(&engine->queries, count, sizeof(struct query), 64) || !heap_reserve(&engine->deadlines, count))
         return false;
     for (uint32_t i = 0; i < count; i++) {
         struct query *query = slots_at(&engine->queries, i);
         list_init(&query->link);
-        buf_init(&query->store, params_limit_bytes(&engine->options));
+        buf_init(&query->store, open_params_limit_bytes(&engine->options));
         error_init(&query->error);
         result_init(&query->result);
     }
@@ -92,8 +92,8 @@ int engine_open(const quring_options *options, quring_engine **out, char *messag
     list_init(&engine->hub.databases);
     list_init(&engine->hub.due);
     engine->deadline_timer.fire = engine_deadline_fire;
-    int error = engine->owner ? options_fill(&engine->options, message, message_bytes) : QURING_ENOMEM;
-    if (!error && !queries_init(engine))
+    int error = engine->owner ? open_fill_options(&engine->options, message, message_bytes) : QURING_ENOMEM;
+    if (!error && !open_queries(engine))
         error = QURING_ENOMEM;
     if (!error) {
         struct ring_options ring = {.socket_count = engine->options.connection_count,
@@ -113,7 +113,7 @@ int engine_open(const quring_options *options, quring_engine **out, char *messag
 /* ---- Databases ---- */
 
 /* Refuses options that are out of their range or contradict each other, and names them. */
-static int db_options_check(struct hub *hub, const quring_db_options *options) {
+static int open_check_db_options(struct hub *hub, const quring_db_options *options) {
     const struct {
         const char *name;
         uint64_t value, most;
@@ -140,7 +140,7 @@ static int db_options_check(struct hub *hub, const quring_db_options *options) {
 }
 
 /* Defaults that both backends share; their own they set themselves, as the number of connections. */
-static void db_options_fill(quring_db_options *options) {
+static void open_fill_db_options(quring_db_options *options) {
     if (options->exclusive)
         options->connection_count = 1;
     if (!options->commit)
@@ -171,10 +171,10 @@ int engine_db_open(quring_engine *engine, const char *url, const quring_db_optio
     if (engine->shutting_down)
         return hub_error(&engine->hub, QURING_ESHUTDOWN, "the engine was shut down");
     quring_db_options filled = options ? *options : (quring_db_options){0};
-    int error = db_options_check(&engine->hub, &filled);
+    int error = open_check_db_options(&engine->hub, &filled);
     if (error)
         return error;
-    db_options_fill(&filled);
+    open_fill_db_options(&filled);
     const struct backend *backend = engine_backend_of(url);
     if (!backend)
         return hub_error(&engine->hub, QURING_EURL,

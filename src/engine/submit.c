@@ -4,13 +4,13 @@
 
 #include <string.h>
 
-static int refuse_closed(quring_engine *engine) {
+static int submit_refuse_closed(quring_engine *engine) {
     return hub_error(&engine->hub, QURING_ESHUTDOWN, "%s",
                      engine->shutting_down ? "the engine was shut down" : "the database handle was closed");
 }
 
 /* The statement of a text, held. `sql_bytes` 0: the text ends with a NUL. NULL: refused, and `*error` is set. */
-static struct quring_statement *find_text(struct quring_db *db, const char *sql, size_t sql_bytes, int *error) {
+static struct quring_statement *submit_find_text(struct quring_db *db, const char *sql, size_t sql_bytes, int *error) {
     struct hub *hub = db->hub;
     size_t length = sql_bytes ? sql_bytes : strlen(sql);
     if (length > db->engine->options.inflight_bytes || length > ENGINE_MESSAGE_BYTES_MAX) {
@@ -29,8 +29,8 @@ static struct quring_statement *find_text(struct quring_db *db, const char *sql,
 }
 
 /* An exclusive handle takes statements that change the state of its one connection; others refuse them. */
-static int statement_allowed(quring_engine *engine, const struct quring_db *db,
-                             const struct quring_statement *statement) {
+static int submit_check_statement(quring_engine *engine, const struct quring_db *db,
+                                  const struct quring_statement *statement) {
     if (base_likely(statement->traits.class == STATEMENT_PLAIN))
         return 0;
     const char *why = statement_refusal((enum statement_class)statement->traits.class, db->queue.bound != NULL);
@@ -38,13 +38,13 @@ static int statement_allowed(quring_engine *engine, const struct quring_db *db,
 }
 
 /* The statement of a query, held: by its handle, or by its text. */
-static int find_statement(quring_engine *engine, const quring_query *q, struct quring_statement **out) {
+static int submit_find_statement(quring_engine *engine, const quring_query *q, struct quring_statement **out) {
     int error = 0;
     struct quring_statement *statement =
-        q->statement ? statement_hold(q->statement) : find_text(q->db, q->sql, q->sql_bytes, &error);
+        q->statement ? statement_hold(q->statement) : submit_find_text(q->db, q->sql, q->sql_bytes, &error);
     if (!statement)
         return error;
-    error = statement_allowed(engine, q->db, statement);
+    error = submit_check_statement(engine, q->db, statement);
     if (error)
         statement_drop(statement);
     else
@@ -56,16 +56,16 @@ int engine_prepare(struct quring_db *db, const char *sql, struct quring_statemen
     PRE(sql && out);
     quring_engine *engine = db->engine;
     if (engine->shutting_down || db->closing)
-        return refuse_closed(engine);
+        return submit_refuse_closed(engine);
     int error = 0;
-    struct quring_statement *statement = find_text(db, sql, 0, &error);
+    struct quring_statement *statement = submit_find_text(db, sql, 0, &error);
     if (statement)
         *out = statement;
     return error;
 }
 
 /* Either the query alone is over inflight_bytes, and never fits, or it fits once others are released. */
-static int refuse_charge(quring_engine *engine, size_t bytes) {
+static int submit_refuse_charge(quring_engine *engine, size_t bytes) {
     uint64_t limit = engine->options.inflight_bytes;
     if (bytes > limit)
         return hub_error(&engine->hub, QURING_ETOOBIG, "SQL and parameters have %zu bytes, over inflight_bytes", bytes);
@@ -76,7 +76,7 @@ static int refuse_charge(quring_engine *engine, size_t bytes) {
 }
 
 /* Copies the parameters, and checks what the query takes against inflight_bytes. */
-static int copy_input(quring_engine *engine, struct query *query, const quring_query *q) {
+static int submit_copy_input(quring_engine *engine, struct query *query, const quring_query *q) {
     query->params = NULL;
     query->param_count = q->param_count;
     if (q->param_count) {
@@ -95,11 +95,11 @@ static int copy_input(quring_engine *engine, struct query *query, const quring_q
     uint64_t used = engine->charged_bytes + engine->hub.unsent_bytes;
     return base_likely(used + query->charged_bytes <= engine->options.inflight_bytes)
                ? 0
-               : refuse_charge(engine, query->charged_bytes);
+               : submit_refuse_charge(engine, query->charged_bytes);
 }
 
 /* Keeps a little memory of the slot, so that the next query of usual size allocates nothing. */
-static void query_reset(struct query *query) {
+static void submit_undo(struct query *query) {
     buf_reset(&query->store, QUERY_KEEP_BYTES);
     if (query->statement)
         statement_drop(query->statement);
@@ -109,7 +109,7 @@ static void query_reset(struct query *query) {
 int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
     struct quring_db *db = q->db;
     if (base_unlikely(engine->shutting_down || db->closing))
-        return refuse_closed(engine);
+        return submit_refuse_closed(engine);
     /* The slot's token is the public id: once the slot is given back, the id names nothing any more. */
     uint64_t token;
     struct query *query = slots_take(&engine->queries, &token);
@@ -117,11 +117,11 @@ int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
         return hub_error(&engine->hub, QURING_EFULL, "query_count: %u queries are submitted and not yet released",
                          engine->options.query_count);
     query->queue = &db->queue;
-    int error = find_statement(engine, q, &query->statement);
+    int error = submit_find_statement(engine, q, &query->statement);
     if (!error)
-        error = copy_input(engine, query, q);
+        error = submit_copy_input(engine, query, q);
     if (error) {
-        query_reset(query);
+        submit_undo(query);
         slots_give(&engine->queries, token);
         return error;
     }
@@ -156,7 +156,7 @@ int engine_release(quring_engine *engine, quring_id id) {
     if (query->status != QURING_OK)
         error_clear(&query->error);
     result_end(&query->result);
-    query_reset(query);
+    submit_undo(query);
     engine->charged_bytes -= query->charged_bytes;
     query_move(query, QUERY_FREE);
     slots_give(&engine->queries, id);
