@@ -36,7 +36,7 @@ bool offload_waiting(const struct ring *ring) {
 }
 
 /* A simulation runs jobs on the reactor's thread, in order, so that a seed gives the same run every time. */
-static void run_inline(struct ring *ring) {
+static void offload_run_inline(struct ring *ring) {
     struct job *job;
     while ((job = ring->inline_first)) {
         ring->inline_first = job->next;
@@ -48,7 +48,7 @@ static void run_inline(struct ring *ring) {
 }
 
 void offload_collect(struct ring *ring) {
-    run_inline(ring);
+    offload_run_inline(ring);
     /* The stack is newest first; done() is called in the order in which jobs finished. */
     struct job *newest = atomic_exchange(&ring->finished, NULL);
     struct job *oldest = NULL;

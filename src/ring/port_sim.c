@@ -118,7 +118,7 @@ void sim_timer_clear(struct sim *sim, struct sim_timer *timer) {
 }
 
 /* Does the next thing that happens until `until_ns`; false when nothing does. */
-static bool step(struct sim *sim, uint64_t until_ns) {
+static bool sim_step(struct sim *sim, uint64_t until_ns) {
     struct heap_node *first = heap_first(&sim->timers);
     if (!first || first->key > until_ns)
         return false;
@@ -133,11 +133,11 @@ static bool step(struct sim *sim, uint64_t until_ns) {
 }
 
 /* Lets things happen until `wait_count` events are ready or it is `until_ns`. False: it came to the latter. */
-static bool pass_time(struct sim *sim, uint32_t wait_count, uint64_t until_ns) {
-    while (step(sim, sim->now_ns))
+static bool sim_pass_time(struct sim *sim, uint32_t wait_count, uint64_t until_ns) {
+    while (sim_step(sim, sim->now_ns))
         ; /* everything that is due happens, even when nothing is waited for */
     while (sim->ready_count < wait_count) {
-        if (step(sim, until_ns))
+        if (sim_step(sim, until_ns))
             continue;
         if (until_ns == UINT64_MAX)
             sim_fail(sim, "sleeps for ever, waiting for %u events with %u ready", wait_count, sim->ready_count);
@@ -147,29 +147,29 @@ static bool pass_time(struct sim *sim, uint32_t wait_count, uint64_t until_ns) {
     return true;
 }
 
-static uint64_t time_after(const struct sim *sim, uint64_t ns) {
+static uint64_t sim_time_after(const struct sim *sim, uint64_t ns) {
     return sim->now_ns + ns < sim->now_ns ? UINT64_MAX : sim->now_ns + ns;
 }
 
 bool sim_wait(struct sim *sim, uint64_t timeout_ns) {
-    return pass_time(sim, 1, time_after(sim, timeout_ns));
+    return sim_pass_time(sim, 1, sim_time_after(sim, timeout_ns));
 }
 
 void sim_settle(struct sim *sim) {
-    while (step(sim, UINT64_MAX))
+    while (sim_step(sim, UINT64_MAX))
         ;
 }
 
 /* ---- Operations ---- */
 
-static void pattern_fill(struct sim_op *op) {
+static void sim_pattern_fill(struct sim_op *op) {
     size_t head = op->size < PATTERN_HEAD ? op->size : PATTERN_HEAD;
     size_t tail = op->size < PATTERN_TAIL ? op->size : PATTERN_TAIL;
     memset(op->bytes, PATTERN, head);
     memset(op->bytes + op->size - tail, PATTERN, tail);
 }
 
-static void pattern_check(const struct sim_op *op) {
+static void sim_pattern_check(const struct sim_op *op) {
     size_t from = op->result > 0 ? (size_t)op->result : 0;
     for (size_t i = from; i < op->size; i++) {
         if (i == PATTERN_HEAD && op->size > PATTERN_HEAD + PATTERN_TAIL)
@@ -216,7 +216,7 @@ static int sim_push(struct port *port, const struct port_op *what) {
         buf_reset(&op->copy, SIZE_MAX);
         buf_put(&op->copy, op->bytes, op->size);
     } else {
-        pattern_fill(op);
+        sim_pattern_fill(op);
     }
     list_push_back(&sim->queued, &op->link);
     sim->queued_count++;
@@ -224,7 +224,7 @@ static int sim_push(struct port *port, const struct port_op *what) {
     return 0;
 }
 
-static void submit_queued(struct sim *sim) {
+static void sim_submit_queued(struct sim *sim) {
     struct list *node;
     while ((node = list_pop_front(&sim->queued))) {
         sim->queued_count--;
@@ -240,20 +240,20 @@ static int sim_enter(struct port *port, uint32_t wait_count, uint64_t timeout_ns
     int error = sim_take_fault(sim, SIM_ENTER);
     if (error && error != -EINTR && error != -ETIME)
         return error;
-    submit_queued(sim);
+    sim_submit_queued(sim);
     sim_trace(sim, "enter", -1, wait_count, (int64_t)timeout_ns);
     sim->now_ns += 1 + rng_below(&sim->rng, ENTER_NS);
     if (!error && sim_chance(sim, sim->options.interrupt))
         error = rng_next(&sim->rng) & 1 ? -EINTR : -ETIME;
     if (error) {
-        pass_time(sim, 0, sim->now_ns);
+        sim_pass_time(sim, 0, sim->now_ns);
         return error;
     }
-    return pass_time(sim, wait_count, time_after(sim, timeout_ns)) ? 0 : -ETIME;
+    return sim_pass_time(sim, wait_count, sim_time_after(sim, timeout_ns)) ? 0 : -ETIME;
 }
 
 /* Takes the n-th ready event: any of them, since each socket has one a direction at most. */
-static struct port_event take_ready(struct sim *sim, uint64_t n) {
+static struct port_event sim_take_ready(struct sim *sim, uint64_t n) {
     struct list *node = sim->ready.next;
     while (n--)
         node = node->next;
@@ -262,7 +262,7 @@ static struct port_event take_ready(struct sim *sim, uint64_t n) {
         if (memcmp(op->copy.data, op->bytes, op->size) != 0)
             sim_fail(sim, "the bytes of a send in flight on fd %d were changed", op->peer->fd);
     } else {
-        pattern_check(op);
+        sim_pattern_check(op);
     }
     list_remove(node);
     sim->ready_count--;
@@ -276,7 +276,7 @@ static uint32_t sim_collect(struct port *port, struct port_event *events, uint32
     if (count && sim_chance(sim, sim->options.withhold))
         count = (uint32_t)rng_below(&sim->rng, count);
     for (uint32_t i = 0; i < count; i++)
-        events[i] = take_ready(sim, rng_below(&sim->rng, sim->ready_count));
+        events[i] = sim_take_ready(sim, rng_below(&sim->rng, sim->ready_count));
     return count;
 }
 

@@ -64,7 +64,7 @@ static const struct rung {
     {IORING_SETUP_CQSIZE | IORING_SETUP_CLAMP, "CQSIZE|CLAMP"},                                      /* 5.6 */
 };
 
-static struct port_uring *port_uring_of(struct port *port) {
+static struct port_uring *uring_of(struct port *port) {
     return base_container_of(port, struct port_uring, port);
 }
 
@@ -114,7 +114,7 @@ static bool uring_was_interrupted(struct port_uring *u, uint32_t wait_count, uin
 }
 
 static int uring_enter(struct port *port, uint32_t wait_count, uint64_t timeout_ns) {
-    struct port_uring *u = port_uring_of(port);
+    struct port_uring *u = uring_of(port);
     uring_reset_event_fd(u);
     unsigned to_submit = uring_publish(&u->ring);
     struct __kernel_timespec ts = {0};
@@ -160,7 +160,7 @@ static void uring_check_ownership(const struct port_op *op) {
 }
 
 static int uring_push(struct port *port, const struct port_op *op) {
-    struct port_uring *u = port_uring_of(port);
+    struct port_uring *u = uring_of(port);
     uring_check_ownership(op);
     struct io_uring_sqe *sqe = io_uring_get_sqe(&u->ring);
     if (!sqe) {
@@ -188,7 +188,7 @@ static int uring_push(struct port *port, const struct port_op *op) {
 }
 
 static uint32_t uring_collect(struct port *port, struct port_event *events, uint32_t capacity) {
-    struct port_uring *u = port_uring_of(port);
+    struct port_uring *u = uring_of(port);
     uint32_t count = 0;
     unsigned head;
     struct io_uring_cqe *cqe;
@@ -222,7 +222,7 @@ static void uring_close(struct port *port, int fd) {
  * wake no poller of the latter.
  */
 static int uring_watch(struct port *port) {
-    struct port_uring *u = port_uring_of(port);
+    struct port_uring *u = uring_of(port);
     if (u->event_fd >= 0)
         return 0;
     int fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK); /* readable at first, for what has come already */
@@ -237,7 +237,7 @@ static int uring_watch(struct port *port) {
 }
 
 static void uring_destroy(struct port *port) {
-    struct port_uring *u = port_uring_of(port);
+    struct port_uring *u = uring_of(port);
     io_uring_queue_exit(&u->ring);
     if (u->event_fd >= 0)
         (void)close(u->event_fd);
@@ -258,14 +258,14 @@ static const struct port_methods uring_methods = {
 
 /* ---- Set-up ---- */
 
-static unsigned power_of_two_above(unsigned n, unsigned min, unsigned max) {
+static unsigned uring_power_of_two_above(unsigned n, unsigned min, unsigned max) {
     unsigned size = min;
     while (size < n && size < max)
         size *= 2;
     return size;
 }
 
-static int setup_error(int error) {
+static int uring_setup_error(int error) {
     switch (-error) {
     case EPERM:
     case EACCES:
@@ -284,7 +284,7 @@ static int setup_error(int error) {
 }
 
 /* Tries one rung, with smaller rings while memory is refused. */
-static int setup_rung(struct port_uring *u, unsigned flags, unsigned sq, unsigned cq) {
+static int uring_setup_rung(struct port_uring *u, unsigned flags, unsigned sq, unsigned cq) {
     for (;;) {
         struct io_uring_params params = {.flags = flags, .cq_entries = cq};
         int error = io_uring_queue_init_params(sq, &u->ring, &params);
@@ -299,13 +299,13 @@ static int setup_rung(struct port_uring *u, unsigned flags, unsigned sq, unsigne
     }
 }
 
-static int setup_ladder(struct port_uring *u, uint32_t socket_count, bool no_defer_taskrun) {
-    unsigned sq = power_of_two_above(2 * socket_count + 8, SQ_ENTRIES_MIN, SQ_ENTRIES_MAX);
-    unsigned cq = power_of_two_above(2 * socket_count + 256, 2 * SQ_ENTRIES_MIN, CQ_ENTRIES_MAX);
+static int uring_setup_ladder(struct port_uring *u, uint32_t socket_count, bool no_defer_taskrun) {
+    unsigned sq = uring_power_of_two_above(2 * socket_count + 8, SQ_ENTRIES_MIN, SQ_ENTRIES_MAX);
+    unsigned cq = uring_power_of_two_above(2 * socket_count + 256, 2 * SQ_ENTRIES_MIN, CQ_ENTRIES_MAX);
     cq = cq < 2 * sq ? 2 * sq : cq;
     int error = -EINVAL;
     for (size_t i = no_defer_taskrun ? 1 : 0; i < sizeof ladder / sizeof *ladder && error == -EINVAL; i++) {
-        error = setup_rung(u, ladder[i].flags, sq, cq);
+        error = uring_setup_rung(u, ladder[i].flags, sq, cq);
         u->port.info.setup_flags = ladder[i].flags;
         u->port.info.setup = ladder[i].words;
         /* POLL_FIRST came with COOP_TASKRUN, in 5.19. */
@@ -314,7 +314,7 @@ static int setup_ladder(struct port_uring *u, uint32_t socket_count, bool no_def
     return error;
 }
 
-static bool has_needed_features(struct port_uring *u) {
+static bool uring_has_needed_features(struct port_uring *u) {
     struct io_uring_probe *probe = io_uring_get_probe_ring(&u->ring);
     bool has = probe && io_uring_opcode_supported(probe, IORING_OP_RECV) &&
                io_uring_opcode_supported(probe, IORING_OP_SEND) && io_uring_opcode_supported(probe, IORING_OP_READ);
@@ -329,13 +329,13 @@ int port_uring_open(uint32_t socket_count, bool no_defer_taskrun, struct port **
         return QURING_ENOMEM;
     u->port.methods = &uring_methods;
     u->port.poll_fd = u->event_fd = -1;
-    int error = setup_ladder(u, socket_count, no_defer_taskrun);
+    int error = uring_setup_ladder(u, socket_count, no_defer_taskrun);
     if (error) {
         snprintf(message, message_bytes, "io_uring_setup: %s", strerror(-error));
         free(u);
-        return setup_error(error);
+        return uring_setup_error(error);
     }
-    if (!has_needed_features(u)) {
+    if (!uring_has_needed_features(u)) {
         snprintf(message, message_bytes, "this kernel's io_uring lacks EXT_ARG (Linux 5.11), NODROP, or recv and send");
         uring_destroy(&u->port);
         return QURING_ENORING;

@@ -64,7 +64,7 @@ int task_start(struct ring *ring, const char *name, struct task *task) {
  * its code, perhaps after the program has closed the engine and unloaded the object. Nothing else could be done if dlopen()
  * failed, so a failure is no error.
  */
-static void keep_loaded(void) {
+static void task_keep_loaded(void) {
     Dl_info info;
     struct link_map *object = NULL;
     if (dladdr1((void *)(uintptr_t)task_main, &info, (void **)&object, RTLD_DL_LINKMAP) && object && *object->l_name)
@@ -73,7 +73,7 @@ static void keep_loaded(void) {
 
 bool task_detach(struct task *task) {
     pthread_t thread = task->thread; /* once it is DETACHED, the task may be gone */
-    keep_loaded();
+    task_keep_loaded();
     if (!task_move(task, TASK_DETACHED))
         return false;
     pthread_detach(thread);
