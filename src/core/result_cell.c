@@ -21,7 +21,7 @@ static struct quring_result *result_own(const quring_result *result) {
 
 /* ---- Position ---------------------------------------------------------------------------------------------------- */
 
-static size_t row_start(const struct quring_result *result, uint64_t row) {
+static size_t cell_row_start(const struct quring_result *result, uint64_t row) {
     uint64_t offset = 0;
     if (row)
         memcpy(&offset, result->offsets.data + (row - 1) * sizeof offset, sizeof offset);
@@ -29,8 +29,8 @@ static size_t row_start(const struct quring_result *result, uint64_t row) {
 }
 
 /* Where the row's last value ends: its 0 stands there. */
-static size_t row_end(const struct quring_result *result, uint64_t row) {
-    return (row + 1 < result->row_count ? row_start(result, row + 1) : result->rows.end) - 1;
+static size_t cell_row_end(const struct quring_result *result, uint64_t row) {
+    return (row + 1 < result->row_count ? cell_row_start(result, row + 1) : result->rows.end) - 1;
 }
 
 /* Moves `*at` from one value's length to the next one's. */
@@ -65,11 +65,11 @@ int result_cell_find(const quring_result *shared, uint64_t row, uint32_t column,
     if (row >= result->row_count || !result->has_columns || column >= result->columns->count)
         return QURING_ERANGE;
     const uint8_t *data = result->rows.data;
-    size_t end = row_end(result, row);
+    size_t end = cell_row_end(result, row);
     size_t at = result->seen_offset;
     uint32_t seen = result->seen_column;
     if (row != result->seen_row || column < seen) {
-        at = row_start(result, row) + RESULT_ROW_HEADER_BYTES;
+        at = cell_row_start(result, row) + RESULT_ROW_HEADER_BYTES;
         seen = 0;
     }
     if (at > end)
@@ -152,7 +152,7 @@ static bool cell_excerpt(const struct value_cell *cell, char out[static 2 * VALU
     return false;
 }
 
-static const char *failure_words(int code) {
+static const char *cell_failure_words(int code) {
     switch (code) {
     case QURING_ERANGE:
         return "is out of range of";
@@ -165,7 +165,8 @@ static const char *failure_words(int code) {
     }
 }
 
-static void failure_format(const quring_result *result, const struct result_failure *failure, char *out, size_t room) {
+static void cell_format_failure(const quring_result *result, const struct result_failure *failure, char *out,
+                                size_t room) {
     unsigned long long row = failure->row, rows = quring_row_count(result);
     uint32_t columns = quring_column_count(result);
     if (failure->row >= rows || failure->column >= columns) {
@@ -186,7 +187,7 @@ static void failure_format(const quring_result *result, const struct result_fail
     cell.binary = cell.binary || code != 0;
     bool readable = cell_excerpt(&cell, excerpt) || cell.type == QURING_BYTES;
     snprintf(out, room, "column \"%.*s\" (%s), row %llu: %s%s %s %s", name_size, name, quring_type_name(cell.type), row,
-             readable && code == 0 ? "value " : "malformed value ", excerpt, failure_words(failure->code),
+             readable && code == 0 ? "value " : "malformed value ", excerpt, cell_failure_words(failure->code),
              failure->wanted);
 }
 
@@ -196,7 +197,7 @@ const char *quring_result_error(const quring_result *shared) {
         return "";
     if (!failure->text) {
         char text[CELL_FAILURE_BYTES];
-        failure_format(shared, failure, text, sizeof text);
+        cell_format_failure(shared, failure, text, sizeof text);
         utf8_tidy(text);
         size_t size = strlen(text) + 1;
         char *kept = result_scratch(shared, size);

@@ -10,8 +10,8 @@
 typedef int get_convert(const quring_result *result, const struct value_cell *cell, void *out);
 
 /* Always inlined, with `convert` a constant: no accessor makes a call through a pointer. */
-static inline __attribute__((always_inline)) int get(const quring_result *result, uint64_t row, uint32_t column,
-                                                     const char *wanted, get_convert *convert, void *out) {
+static inline __attribute__((always_inline)) int get_value(const quring_result *result, uint64_t row, uint32_t column,
+                                                           const char *wanted, get_convert *convert, void *out) {
     struct value_cell cell;
     int code = result_cell_find(result, row, column, &cell);
     if (base_likely(code == 0))
@@ -41,7 +41,7 @@ static int get_as_int64(const quring_result *result, const struct value_cell *ce
 }
 
 int quring_get_int64(const quring_result *result, uint64_t row, uint32_t column, int64_t *value) {
-    return get(result, row, column, "int8", get_as_int64, value);
+    return get_value(result, row, column, "int8", get_as_int64, value);
 }
 
 static int get_as_int32(const quring_result *result, const struct value_cell *cell, void *out) {
@@ -57,7 +57,7 @@ static int get_as_int32(const quring_result *result, const struct value_cell *ce
 }
 
 int quring_get_int32(const quring_result *result, uint64_t row, uint32_t column, int32_t *value) {
-    return get(result, row, column, "int4", get_as_int32, value);
+    return get_value(result, row, column, "int4", get_as_int32, value);
 }
 
 static int get_as_bool(const quring_result *result, const struct value_cell *cell, void *out) {
@@ -66,7 +66,7 @@ static int get_as_bool(const quring_result *result, const struct value_cell *cel
 }
 
 int quring_get_bool(const quring_result *result, uint64_t row, uint32_t column, bool *value) {
-    return get(result, row, column, "bool", get_as_bool, value);
+    return get_value(result, row, column, "bool", get_as_bool, value);
 }
 
 static int get_as_float64(const quring_result *result, const struct value_cell *cell, void *out) {
@@ -75,7 +75,7 @@ static int get_as_float64(const quring_result *result, const struct value_cell *
 }
 
 int quring_get_float64(const quring_result *result, uint64_t row, uint32_t column, double *value) {
-    return get(result, row, column, "float8", get_as_float64, value);
+    return get_value(result, row, column, "float8", get_as_float64, value);
 }
 
 /* ---- Dates, times and UUIDs -------------------------------------------------------------------------------------- */
@@ -88,7 +88,7 @@ static int get_as_date(const quring_result *result, const struct value_cell *cel
 }
 
 int quring_get_date(const quring_result *result, uint64_t row, uint32_t column, int32_t *days) {
-    return get(result, row, column, "date", get_as_date, days);
+    return get_value(result, row, column, "date", get_as_date, days);
 }
 
 static int get_as_timestamp(const quring_result *result, const struct value_cell *cell, void *out) {
@@ -99,7 +99,7 @@ static int get_as_timestamp(const quring_result *result, const struct value_cell
 }
 
 int quring_get_timestamp(const quring_result *result, uint64_t row, uint32_t column, int64_t *microseconds) {
-    return get(result, row, column, "timestamp without time zone", get_as_timestamp, microseconds);
+    return get_value(result, row, column, "timestamp without time zone", get_as_timestamp, microseconds);
 }
 
 /* A moment without a zone names no instant; to take it for UTC would be a guess. */
@@ -113,7 +113,7 @@ static int get_as_timestamptz(const quring_result *result, const struct value_ce
 }
 
 int quring_get_timestamptz(const quring_result *result, uint64_t row, uint32_t column, int64_t *microseconds) {
-    return get(result, row, column, "timestamp with time zone", get_as_timestamptz, microseconds);
+    return get_value(result, row, column, "timestamp with time zone", get_as_timestamptz, microseconds);
 }
 
 static int get_as_uuid(const quring_result *result, const struct value_cell *cell, void *out) {
@@ -122,7 +122,7 @@ static int get_as_uuid(const quring_result *result, const struct value_cell *cel
 }
 
 int quring_get_uuid(const quring_result *result, uint64_t row, uint32_t column, uint8_t value[16]) {
-    return get(result, row, column, "uuid", get_as_uuid, value);
+    return get_value(result, row, column, "uuid", get_as_uuid, value);
 }
 
 /* ---- Bytes and texts --------------------------------------------------------------------------------------------- */
@@ -132,7 +132,7 @@ struct span {
     size_t size;
 };
 
-static int span_of_bytea_text(const quring_result *result, const struct value_cell *cell, struct span *span) {
+static int get_span_of_bytea_text(const quring_result *result, const struct value_cell *cell, struct span *span) {
     char *out = result_scratch(result, cell->size + 1);
     size_t size;
     if (!out)
@@ -150,7 +150,7 @@ static int get_as_bytes(const quring_result *result, const struct value_cell *ce
     switch (cell->type) {
     case QURING_BYTES:
         if (!cell->binary)
-            return span_of_bytea_text(result, cell, span);
+            return get_span_of_bytea_text(result, cell, span);
         *span = (struct span){cell->bytes, cell->size};
         return 0;
     case QURING_TEXT:
@@ -169,7 +169,7 @@ static int get_as_bytes(const quring_result *result, const struct value_cell *ce
 int quring_get_bytes(const quring_result *result, uint64_t row, uint32_t column, const void **data,
                      size_t *size_bytes) {
     struct span span = {0};
-    int code = get(result, row, column, "bytea", get_as_bytes, &span);
+    int code = get_value(result, row, column, "bytea", get_as_bytes, &span);
     if (code)
         return code;
     *data = span.data;
@@ -179,7 +179,7 @@ int quring_get_bytes(const quring_result *result, uint64_t row, uint32_t column,
 }
 
 /* `size` bytes, NUL-terminated: where they are when a 0 follows them there, else copied. */
-static int text_terminated(const quring_result *result, const char *bytes, size_t size, struct span *span) {
+static int get_text_terminated(const quring_result *result, const char *bytes, size_t size, struct span *span) {
     if (bytes[size] == 0) {
         *span = (struct span){bytes, size};
         return 0;
@@ -193,7 +193,7 @@ static int text_terminated(const quring_result *result, const char *bytes, size_
     return 0;
 }
 
-static int text_of_hex(const quring_result *result, const uint8_t *bytes, size_t count, struct span *span) {
+static int get_text_of_hex(const quring_result *result, const uint8_t *bytes, size_t count, struct span *span) {
     char *out = result_scratch(result, 2 * count + 3);
     if (!out)
         return QURING_ENOMEM;
@@ -204,23 +204,23 @@ static int text_of_hex(const quring_result *result, const uint8_t *bytes, size_t
 }
 
 /* Texts of a server whose settings differ from ours: bytea_output = escape, and a TimeZone other than UTC. */
-static int text_of_foreign(const quring_result *result, const struct value_cell *cell, struct span *span) {
+static int get_text_of_foreign(const quring_result *result, const struct value_cell *cell, struct span *span) {
     const char *own = (const char *)cell->bytes;
     struct value_moment moment;
     struct span bytes;
     if (cell->type == QURING_BYTES && !(cell->size >= 2 && own[0] == '\\' && own[1] == 'x')) {
-        int code = span_of_bytea_text(result, cell, &bytes);
+        int code = get_span_of_bytea_text(result, cell, &bytes);
         if (code != QURING_ETYPE)
-            return code ? code : text_of_hex(result, bytes.data, bytes.size, span);
+            return code ? code : get_text_of_hex(result, bytes.data, bytes.size, span);
     }
     bool local = cell->type == QURING_TIMESTAMPTZ && !(cell->size >= 3 && memcmp(own + cell->size - 3, "+00", 3) == 0);
     if (local && value_parse_moment(own, cell->size, &moment) == 0 && moment.kind == MOMENT_FINITE && moment.has_zone) {
         char printed[VALUE_PRINT_BYTES + 1];
         size_t size = value_print_timestamp(printed, moment.day, moment.day_us, true);
         printed[size] = 1; /* not terminated: it has to be copied */
-        return text_terminated(result, printed, size, span);
+        return get_text_terminated(result, printed, size, span);
     }
-    return text_terminated(result, own, cell->size, span);
+    return get_text_terminated(result, own, cell->size, span);
 }
 
 static int get_as_text(const quring_result *result, const struct value_cell *cell, void *out) {
@@ -228,22 +228,22 @@ static int get_as_text(const quring_result *result, const struct value_cell *cel
     const char *text;
     size_t size;
     if (!cell->binary && (cell->type == QURING_BYTES || cell->type == QURING_TIMESTAMPTZ))
-        return text_of_foreign(result, cell, span);
+        return get_text_of_foreign(result, cell, span);
     if (value_cell_text(cell, &text, &size))
-        return text_terminated(result, text, size, span);
+        return get_text_terminated(result, text, size, span);
     if (cell->type == QURING_BYTES)
-        return text_of_hex(result, cell->bytes, cell->size, span);
+        return get_text_of_hex(result, cell->bytes, cell->size, span);
     char printed[VALUE_PRINT_BYTES + 1];
     size = value_cell_print(cell, printed);
     if (size == 0)
         return QURING_ETYPE;
     printed[size] = 1; /* not terminated: it has to be copied */
-    return text_terminated(result, printed, size, span);
+    return get_text_terminated(result, printed, size, span);
 }
 
 int quring_get_text(const quring_result *result, uint64_t row, uint32_t column, const char **text, size_t *size_bytes) {
     struct span span = {0};
-    int code = get(result, row, column, "text", get_as_text, &span);
+    int code = get_value(result, row, column, "text", get_as_text, &span);
     if (code)
         return code;
     *text = span.data;

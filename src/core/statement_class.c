@@ -15,7 +15,7 @@
 #include <string.h>
 
 /* The first token that is neither '(' nor ';'. */
-static struct token scan_first(struct scan *s, bool *anything) {
+static struct token class_first_token(struct scan *s, bool *anything) {
     struct token token;
     do {
         token = scan_next(s);
@@ -68,7 +68,7 @@ static enum statement_class classify_explain(struct scan *s) {
 }
 
 /* The letters and digits of a word or literal are those of `word`: 'UTF-8' is utf8. */
-static bool token_spells(const struct token *token, const char *word) {
+static bool class_token_spells(const struct token *token, const char *word) {
     for (size_t i = 0; i < token->length; i++) {
         char c = token->at[i];
         bool digit = c >= '0' && c <= '9', letter = (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
@@ -85,13 +85,13 @@ static enum statement_class classify_set(struct scan *s) {
         token = scan_next(s);
     bool names = token_is(&token, "names");
     bool quoted = token.kind == TOKEN_NAME || token.kind == TOKEN_WORD;
-    if (!names && !(quoted && token_spells(&token, "clientencoding")))
+    if (!names && !(quoted && class_token_spells(&token, "clientencoding")))
         return STATEMENT_SESSION;
     token = scan_next(s);
     if (!names)
         token = scan_next(s); /* past TO or = */
     bool same = token.kind == TOKEN_END || token.kind == TOKEN_SEMICOLON || token_is(&token, "default") ||
-                token_spells(&token, "utf8") || token_spells(&token, "unicode");
+                class_token_spells(&token, "utf8") || class_token_spells(&token, "unicode");
     return same ? STATEMENT_SESSION : STATEMENT_ENCODING;
 }
 
@@ -101,7 +101,7 @@ static enum statement_class classify_as(struct scan *s) {
     static const char *const session[] = {"unlisten", "attach",  "detach",     "declare", "fetch", "move", "close",
                                           "discard",  "execute", "deallocate", "load",    "reset", NULL};
     bool anything = false;
-    struct token token = scan_first(s, &anything);
+    struct token token = class_first_token(s, &anything);
     if (token.kind == TOKEN_END)
         return anything ? STATEMENT_PLAIN : STATEMENT_EMPTY;
     if (token_is_any(&token, transaction))
@@ -146,27 +146,27 @@ struct body {
     bool unicode;   /* U&'…' or U&"…", whose escapes are not looked into */
 };
 
-static bool is_letter(char c) {
+static bool class_is_letter(char c) {
     return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
 }
 
 /* Characters that may stand inside a word of a literal: escapes, and the quotes of an array's or a row's elements. */
-static bool is_escape(char c) {
+static bool class_is_escape(char c) {
     return c == '\\' || c == '"';
 }
 
 /* `at` begins with this word, escapes apart, and with no letter behind it. */
-static bool begins_with(const char *at, const char *end, const char *word) {
+static bool class_begins_with(const char *at, const char *end, const char *word) {
     for (; at < end && *word; at++) {
-        if (is_escape(*at))
+        if (class_is_escape(*at))
             continue;
         if ((*at | 0x20) != *word++)
             return false;
     }
-    return !*word && (at == end || !is_letter(*at));
+    return !*word && (at == end || !class_is_letter(*at));
 }
 
-static bool literal_folds(const struct token *token) {
+static bool class_literal_folds(const struct token *token) {
     static const char *const words[] = {"now", "today", "tomorrow", "yesterday"};
     const char *end = token->at + token->length;
     if (token->continued)
@@ -174,34 +174,35 @@ static bool literal_folds(const struct token *token) {
     for (const char *at = token->at; at < end; at++) {
         if (*at == '\\' && at + 1 < end && strchr("0123456789xuU+", at[1]))
             return true;
-        if (!is_letter(*at) || (at > token->at && is_letter(at[-1]) && !(at - 1 > token->at && is_escape(at[-2]))))
+        if (!class_is_letter(*at) ||
+            (at > token->at && class_is_letter(at[-1]) && !(at - 1 > token->at && class_is_escape(at[-2]))))
             continue;
         for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-            if (begins_with(at, end, words[i]))
+            if (class_begins_with(at, end, words[i]))
                 return true;
     }
     return false;
 }
 
-static bool is_temporary_schema(const struct token *token) {
+static bool class_is_temporary_schema(const struct token *token) {
     static const char schema[] = "pg_temp";
     size_t skip = token->kind == TOKEN_NAME, length = sizeof schema - 1;
     if ((token->kind != TOKEN_WORD && token->kind != TOKEN_NAME) || token->length < skip + length)
         return false;
     for (size_t i = 0; i < length; i++) {
         char c = token->at[skip + i];
-        if (is_letter(schema[i]) ? (c | 0x20) != schema[i] : c != schema[i])
+        if (class_is_letter(schema[i]) ? (c | 0x20) != schema[i] : c != schema[i])
             return false;
     }
     return true;
 }
 
-static void read_body(struct scan *s, struct body *body) {
+static void class_read_body(struct scan *s, struct body *body) {
     static const char *const locks[] = {"update", "no", "share", "key", NULL};
     struct token before = {.kind = TOKEN_END}, token;
     for (; (token = scan_next(s)).kind != TOKEN_END; before = token) {
         if (token.kind == TOKEN_STRING) {
-            body->folds |= literal_folds(&token);
+            body->folds |= class_literal_folds(&token);
         } else if (token_is(&before, "for")) {
             body->locks |= token_is_any(&token, locks);
         } else if (token_is(&token, "into") && !token_is(&before, "insert") && !token_is(&before, "merge")) {
@@ -212,7 +213,7 @@ static void read_body(struct scan *s, struct body *body) {
         } else if (token_is(&token, "u") && s->at < s->end && *s->at == '&') {
             body->unicode |= s->at + 1 < s->end && (s->at[1] == '\'' || s->at[1] == '"');
         }
-        body->temporary |= is_temporary_schema(&token);
+        body->temporary |= class_is_temporary_schema(&token);
     }
 }
 
@@ -220,7 +221,7 @@ static void read_body(struct scan *s, struct body *body) {
  * Whether `part` stands anywhere in the text, literals and comments included. It is in lower case, with its first '_' at
  * `underscore`: searching for that rare letter by memchr() is what makes this cheap.
  */
-static bool text_mentions(const char *sql, size_t length, const char *part, size_t underscore) {
+static bool class_text_mentions(const char *sql, size_t length, const char *part, size_t underscore) {
     size_t part_length = strlen(part);
     const char *end = sql + length, *at = sql;
     while ((at = memchr(at, '_', (size_t)(end - at)))) {
@@ -241,15 +242,17 @@ static bool text_mentions(const char *sql, size_t length, const char *part, size
  * Whether the text names a function whose effect no rollback undoes, so that a member of a group that runs again would have
  * it twice: locks of the session, replication slots, whose changes are gone once they were read, and origins.
  */
-static bool works_outside(const char *sql, size_t length) {
-    return text_mentions(sql, length, "pg_advisory", 2) || text_mentions(sql, length, "pg_try_advisory", 2) ||
-           text_mentions(sql, length, "pg_logical_", 2) || text_mentions(sql, length, "replication_slot", 11) ||
-           text_mentions(sql, length, "replication_origin", 11);
+static bool class_works_outside(const char *sql, size_t length) {
+    return class_text_mentions(sql, length, "pg_advisory", 2) ||
+           class_text_mentions(sql, length, "pg_try_advisory", 2) ||
+           class_text_mentions(sql, length, "pg_logical_", 2) ||
+           class_text_mentions(sql, length, "replication_slot", 11) ||
+           class_text_mentions(sql, length, "replication_origin", 11);
 }
 
 /* ---- The effect on plans that were made earlier ---- */
 
-static enum statement_effect effect_of_rollback(struct scan *s) {
+static enum statement_effect class_effect_of_rollback(struct scan *s) {
     struct token token = scan_next(s);
     if (token_is(&token, "work") || token_is(&token, "transaction"))
         token = scan_next(s);
@@ -257,7 +260,7 @@ static enum statement_effect effect_of_rollback(struct scan *s) {
 }
 
 /* DISCARD ALL, DEALLOCATE [PREPARE] ALL; DEALLOCATE of one touches only what the caller prepared under that name. */
-static enum statement_effect effect_of_all(struct scan *s, const struct token *verb) {
+static enum statement_effect class_effect_of_all(struct scan *s, const struct token *verb) {
     struct token token = scan_next(s);
     if (token_is(&token, "prepare"))
         token = scan_next(s);
@@ -266,7 +269,7 @@ static enum statement_effect effect_of_all(struct scan *s, const struct token *v
     return token_is(verb, "deallocate") ? EFFECT_NONE : EFFECT_CHANGES;
 }
 
-static enum statement_effect effect_of(struct scan *s, const struct token *verb) {
+static enum statement_effect class_effect_of(struct scan *s, const struct token *verb) {
     static const char *const nothing[] = {"begin",   "start",  "savepoint", "release",  "show",   "close",
                                           "declare", "notify", "lock",      "unlisten", "listen", NULL};
     if (verb->kind == TOKEN_END || token_is_any(verb, nothing))
@@ -274,9 +277,9 @@ static enum statement_effect effect_of(struct scan *s, const struct token *verb)
     if (token_is(verb, "commit") || token_is(verb, "end"))
         return EFFECT_COMMITS;
     if (token_is(verb, "rollback") || token_is(verb, "abort"))
-        return effect_of_rollback(s);
+        return class_effect_of_rollback(s);
     if (token_is(verb, "discard") || token_is(verb, "deallocate"))
-        return effect_of_all(s, verb);
+        return class_effect_of_all(s, verb);
     if (token_is(verb, "prepare")) {
         struct token token = scan_next(s);
         return token_is(&token, "transaction") ? EFFECT_COMMITS : EFFECT_NONE;
@@ -293,23 +296,23 @@ struct statement_traits statement_traits(const char *sql, size_t length) {
     static const char *const described_anew[] = {"fetch", "move", "execute", "show", "explain", "call", NULL};
     struct body body = {0};
     struct scan scan = {.at = sql, .end = sql + length};
-    read_body(&scan, &body);
+    class_read_body(&scan, &body);
     if (scan.backslash) {
         scan = (struct scan){.at = sql, .end = sql + length, .backslashes = true};
-        read_body(&scan, &body);
+        class_read_body(&scan, &body);
     }
     /* The view pg_settings has a rule that turns UPDATE into set_config(). */
-    bool anything = false, sets = body.unicode || text_mentions(sql, length, "set_config", 3) ||
-                                  text_mentions(sql, length, "pg_settings", 2);
+    bool anything = false, sets = body.unicode || class_text_mentions(sql, length, "set_config", 3) ||
+                                  class_text_mentions(sql, length, "pg_settings", 2);
     scan = (struct scan){.at = sql, .end = sql + length};
-    struct token verb = scan_first(&scan, &anything);
+    struct token verb = class_first_token(&scan, &anything);
     bool is_plain = token_is_any(&verb, plain) && !sets && !body.into;
     struct statement_traits traits = {
         .class = (uint8_t)classify(sql, length),
         .effect = (uint8_t)(is_plain ? EFFECT_NONE
                             : sets   ? EFFECT_CHANGES
-                                     : effect_of(&scan, &verb)),
-        .groupable = is_plain && !body.locks && !works_outside(sql, length),
+                                     : class_effect_of(&scan, &verb)),
+        .groupable = is_plain && !body.locks && !class_works_outside(sql, length),
         .reusable = !body.folds && !body.unicode && !token_is_any(&verb, described_anew),
     };
     if (traits.class == STATEMENT_PLAIN && body.temporary)
