@@ -27,7 +27,7 @@ size_t value_print_uuid(char *out, const uint8_t uuid[16]) {
 }
 
 /* The digit's value, -1 for any other character. */
-static int hex_digit(char c) {
+static int bytes_hex_digit(char c) {
     if (c >= '0' && c <= '9')
         return c - '0';
     char lower = (char)(c | 0x20);
@@ -44,8 +44,8 @@ int value_parse_uuid(const char *text, size_t size, uint8_t uuid[16]) {
     }
     size_t at = 0;
     for (int i = 0; i < 16; i++) {
-        int high = at + 2 <= size ? hex_digit(text[at]) : -1;
-        int low = at + 2 <= size ? hex_digit(text[at + 1]) : -1;
+        int high = at + 2 <= size ? bytes_hex_digit(text[at]) : -1;
+        int low = at + 2 <= size ? bytes_hex_digit(text[at + 1]) : -1;
         if (high < 0 || low < 0)
             return QURING_ETYPE;
         parsed[i] = (uint8_t)(high << 4 | low);
@@ -59,12 +59,12 @@ int value_parse_uuid(const char *text, size_t size, uint8_t uuid[16]) {
     return 0;
 }
 
-static int parse_hex(const char *text, size_t size, uint8_t *out, size_t *out_size) {
+static int bytes_parse_hex(const char *text, size_t size, uint8_t *out, size_t *out_size) {
     size_t count = 0;
     if (size % 2)
         return QURING_ETYPE;
     for (size_t at = 0; at < size; at += 2) {
-        int high = hex_digit(text[at]), low = hex_digit(text[at + 1]);
+        int high = bytes_hex_digit(text[at]), low = bytes_hex_digit(text[at + 1]);
         if (high < 0 || low < 0)
             return QURING_ETYPE;
         out[count++] = (uint8_t)(high << 4 | low);
@@ -73,12 +73,12 @@ static int parse_hex(const char *text, size_t size, uint8_t *out, size_t *out_si
     return 0;
 }
 
-static bool is_octal(char c, char max) {
+static bool bytes_is_octal(char c, char max) {
     return c >= '0' && c <= max;
 }
 
 /* bytea_output = escape: \\ is a backslash, \ooo a byte, any other character itself. */
-static int parse_escaped(const char *text, size_t size, uint8_t *out, size_t *out_size) {
+static int bytes_parse_escaped(const char *text, size_t size, uint8_t *out, size_t *out_size) {
     size_t count = 0;
     for (size_t at = 0; at < size;) {
         if (text[at] != '\\') {
@@ -86,8 +86,8 @@ static int parse_escaped(const char *text, size_t size, uint8_t *out, size_t *ou
         } else if (size - at >= 2 && text[at + 1] == '\\') {
             out[count++] = '\\';
             at += 2;
-        } else if (size - at >= 4 && is_octal(text[at + 1], '3') && is_octal(text[at + 2], '7') &&
-                   is_octal(text[at + 3], '7')) {
+        } else if (size - at >= 4 && bytes_is_octal(text[at + 1], '3') && bytes_is_octal(text[at + 2], '7') &&
+                   bytes_is_octal(text[at + 3], '7')) {
             out[count++] = (uint8_t)((text[at + 1] - '0') << 6 | (text[at + 2] - '0') << 3 | (text[at + 3] - '0'));
             at += 4;
         } else {
@@ -101,6 +101,6 @@ static int parse_escaped(const char *text, size_t size, uint8_t *out, size_t *ou
 int value_parse_bytes(const char *text, size_t size, uint8_t *out, size_t *out_size) {
     /* The escape format writes a backslash as two, so that a text in it never begins with \x. */
     if (size >= 2 && text[0] == '\\' && text[1] == 'x')
-        return parse_hex(text + 2, size - 2, out, out_size);
-    return parse_escaped(text, size, out, out_size);
+        return bytes_parse_hex(text + 2, size - 2, out, out_size);
+    return bytes_parse_escaped(text, size, out, out_size);
 }

@@ -96,7 +96,7 @@ static bool cell_has_decimal(const struct value_cell *cell) {
     }
 }
 
-static int real_of_float(const struct value_cell *cell, double *value) {
+static int cell_real_of_float(const struct value_cell *cell, double *value) {
     if (cell->binary)
         return cell_load_real(cell, value) ? 0 : QURING_ETYPE;
     if (cell->type == QURING_FLOAT4)
@@ -105,7 +105,7 @@ static int real_of_float(const struct value_cell *cell, double *value) {
 }
 
 /* (double)INT64_MAX is 2^63, which no int64_t holds: converting that back is undefined, so it is caught before. */
-static int real_of_integer(int64_t integer, double *value) {
+static int cell_real_of_integer(int64_t integer, double *value) {
     double real = (double)integer;
     if (real >= 0x1p63 || (int64_t)real != integer)
         return QURING_ELOSSY;
@@ -114,7 +114,7 @@ static int real_of_integer(int64_t integer, double *value) {
 }
 
 /* The comparison is false for NaN too. Both bounds are floats; INT64_MAX itself is not. */
-static int integer_of_real(double real, int64_t *value) {
+static int cell_integer_of_real(double real, int64_t *value) {
     if (!(real >= -0x1p63 && real < 0x1p63))
         return QURING_ERANGE;
     if (real != trunc(real))
@@ -124,14 +124,14 @@ static int integer_of_real(double real, int64_t *value) {
 }
 
 /* Everything but an integer in binary. */
-static int integer_of_other(const struct value_cell *cell, int64_t *value) {
+static int cell_integer_of_other(const struct value_cell *cell, int64_t *value) {
     const char *text;
     size_t size;
     double real;
     bool truth;
     if (cell->type == QURING_FLOAT4 || cell->type == QURING_FLOAT8) {
-        int code = real_of_float(cell, &real);
-        return code ? code : integer_of_real(real, value);
+        int code = cell_real_of_float(cell, &real);
+        return code ? code : cell_integer_of_real(real, value);
     }
     if (cell->type == QURING_BOOL && !cell->binary) {
         int code = value_parse_bool((const char *)cell->bytes, cell->size, &truth);
@@ -147,7 +147,7 @@ static int integer_of_other(const struct value_cell *cell, int64_t *value) {
 int value_cell_integer(const struct value_cell *cell, int64_t *value) {
     if (base_likely(cell->binary && cell_load_integer(cell, value)))
         return 0;
-    return integer_of_other(cell, value);
+    return cell_integer_of_other(cell, value);
 }
 
 int value_cell_real(const struct value_cell *cell, double *value) {
@@ -156,10 +156,10 @@ int value_cell_real(const struct value_cell *cell, double *value) {
     size_t size;
     int64_t integer;
     if (cell->type == QURING_FLOAT8 || cell->type == QURING_FLOAT4)
-        return real_of_float(cell, value);
+        return cell_real_of_float(cell, value);
     if (cell_is_integer(cell)) {
         int code = value_cell_integer(cell, &integer);
-        return code ? code : real_of_integer(integer, value);
+        return code ? code : cell_real_of_integer(integer, value);
     }
     if (cell_has_decimal(cell) && value_cell_text(cell, &text, &size))
         return value_parse_decimal(text, size, value);
@@ -209,7 +209,7 @@ int value_cell_moment(const struct value_cell *cell, struct value_moment *moment
     return code;
 }
 
-static int uuid_of_bytes(const uint8_t *bytes, size_t size, uint8_t uuid[16]) {
+static int cell_uuid_of_bytes(const uint8_t *bytes, size_t size, uint8_t uuid[16]) {
     if (size != 16)
         return QURING_ETYPE;
     memcpy(uuid, bytes, 16);
@@ -217,23 +217,23 @@ static int uuid_of_bytes(const uint8_t *bytes, size_t size, uint8_t uuid[16]) {
 }
 
 /* A bytea on a statement's first execution. A longer text than any of 16 bytes needs no look. */
-static int uuid_of_bytea_text(const struct value_cell *cell, uint8_t uuid[16]) {
+static int cell_uuid_of_bytea_text(const struct value_cell *cell, uint8_t uuid[16]) {
     uint8_t bytes[UUID_BYTEA_TEXT_BYTES];
     size_t size;
     if (cell->size > sizeof bytes)
         return QURING_ETYPE;
     int code = value_parse_bytes((const char *)cell->bytes, cell->size, bytes, &size);
-    return code ? code : uuid_of_bytes(bytes, size, uuid);
+    return code ? code : cell_uuid_of_bytes(bytes, size, uuid);
 }
 
 int value_cell_uuid(const struct value_cell *cell, uint8_t uuid[16]) {
     PRE(cell->bytes);
     switch (cell->type) {
     case QURING_BYTES:
-        return cell->binary ? uuid_of_bytes(cell->bytes, cell->size, uuid) : uuid_of_bytea_text(cell, uuid);
+        return cell->binary ? cell_uuid_of_bytes(cell->bytes, cell->size, uuid) : cell_uuid_of_bytea_text(cell, uuid);
     case QURING_UUID:
         if (cell->binary)
-            return uuid_of_bytes(cell->bytes, cell->size, uuid);
+            return cell_uuid_of_bytes(cell->bytes, cell->size, uuid);
         break;
     case QURING_TEXT:
     case QURING_OTHER:

@@ -14,7 +14,7 @@ enum { ARRAY_HEADER_BYTES = 20, ARRAY_EMPTY_BYTES = 12 };
 enum { FORMAT_TEXT = 0, FORMAT_BINARY = 1 };
 
 /* A length in the protocol is an i32: a longer value fails the buffer, as one does that finds no room. */
-static uint16_t put_sized_text(struct buf *out, const void *bytes, size_t size, uint16_t format) {
+static uint16_t encode_sized(struct buf *out, const void *bytes, size_t size, uint16_t format) {
     uint8_t *at = size <= INT32_MAX ? buf_extend(out, 4 + size) : NULL;
     if (!at) {
         out->failed = true;
@@ -27,7 +27,7 @@ static uint16_t put_sized_text(struct buf *out, const void *bytes, size_t size, 
 }
 
 /* As text, whose length is known only afterwards. */
-static uint16_t put_as_text(struct buf *out, const quring_param *param) {
+static uint16_t encode_as_text(struct buf *out, const quring_param *param) {
     size_t mark = buf_mark(out);
     buf_put_u32(out, 0);
     value_put_text(out, param);
@@ -41,7 +41,7 @@ static uint16_t put_as_text(struct buf *out, const quring_param *param) {
     return FORMAT_TEXT;
 }
 
-static uint16_t put_binary_u32(struct buf *out, uint32_t value) {
+static uint16_t encode_u32(struct buf *out, uint32_t value) {
     uint8_t *at = buf_extend(out, 8);
     if (at) {
         bytes_store_u32(at, 4);
@@ -50,7 +50,7 @@ static uint16_t put_binary_u32(struct buf *out, uint32_t value) {
     return FORMAT_BINARY;
 }
 
-static uint16_t put_binary_u64(struct buf *out, uint64_t value) {
+static uint16_t encode_u64(struct buf *out, uint64_t value) {
     uint8_t *at = buf_extend(out, 12);
     if (at) {
         bytes_store_u32(at, 8);
@@ -60,12 +60,12 @@ static uint16_t put_binary_u64(struct buf *out, uint64_t value) {
 }
 
 /* An integer out of the type's range goes as text: the server then says "out of range for type integer" itself. */
-static uint16_t put_param_integer(struct buf *out, const quring_param *param, uint32_t oid) {
+static uint16_t encode_integer(struct buf *out, const quring_param *param, uint32_t oid) {
     int64_t value = param->value.integer;
     if (oid == OID_INT8)
-        return put_binary_u64(out, (uint64_t)value);
+        return encode_u64(out, (uint64_t)value);
     if (oid == OID_INT4 && value == (int32_t)value)
-        return put_binary_u32(out, (uint32_t)value);
+        return encode_u32(out, (uint32_t)value);
     if (oid == OID_INT2 && value == (int16_t)value) {
         uint8_t *at = buf_extend(out, 6);
         if (at) {
@@ -74,49 +74,49 @@ static uint16_t put_param_integer(struct buf *out, const quring_param *param, ui
         }
         return FORMAT_BINARY;
     }
-    return put_as_text(out, param);
+    return encode_as_text(out, param);
 }
 
 /* A float8 that a float4 column would round goes as text, for the server to round or refuse. NaN equals nothing. */
-static uint16_t put_param_real(struct buf *out, const quring_param *param, uint32_t oid) {
+static uint16_t encode_real(struct buf *out, const quring_param *param, uint32_t oid) {
     double value = param->value.real;
     if (oid == OID_FLOAT8) {
         uint64_t bits;
         memcpy(&bits, &value, sizeof bits);
-        return put_binary_u64(out, bits);
+        return encode_u64(out, bits);
     }
     float single = (float)value;
     if (oid == OID_FLOAT4 && ((double)single == value || isnan(value))) {
         uint32_t bits;
         memcpy(&bits, &single, sizeof bits);
-        return put_binary_u32(out, bits);
+        return encode_u32(out, bits);
     }
-    return put_as_text(out, param);
+    return encode_as_text(out, param);
 }
 
 /* PostgreSQL's infinities are the same numbers on its own epoch; a finite value that would become one goes as text. */
-static uint16_t put_param_date(struct buf *out, const quring_param *param, uint32_t oid) {
+static uint16_t encode_date(struct buf *out, const quring_param *param, uint32_t oid) {
     int64_t days = param->value.integer;
     bool infinite = days == INT32_MAX || days == INT32_MIN;
     int64_t moved = infinite ? days : days - VALUE_EPOCH_DAYS;
     if (oid == OID_DATE && (infinite || moved > INT32_MIN))
-        return put_binary_u32(out, (uint32_t)(int32_t)moved);
-    return put_as_text(out, param);
+        return encode_u32(out, (uint32_t)(int32_t)moved);
+    return encode_as_text(out, param);
 }
 
-static uint16_t put_param_timestamp(struct buf *out, const quring_param *param, uint32_t oid, uint32_t own_oid) {
+static uint16_t encode_timestamp(struct buf *out, const quring_param *param, uint32_t oid, uint32_t own_oid) {
     int64_t us = param->value.integer;
     bool infinite = us == QURING_INFINITY || us == QURING_MINUS_INFINITY;
     bool fits = infinite || us > INT64_MIN + VALUE_EPOCH_US;
     if (oid == own_oid && fits)
-        return put_binary_u64(out, (uint64_t)(infinite ? us : us - VALUE_EPOCH_US));
-    return put_as_text(out, param);
+        return encode_u64(out, (uint64_t)(infinite ? us : us - VALUE_EPOCH_US));
+    return encode_as_text(out, param);
 }
 
 /* ---- Arrays: i32 dimensions, i32 has NULLs, i32 element type, then i32 length and i32 first index of the dimension */
 
 /* A binary array names its elements' type, and array_recv() refuses any but the one that the statement wants. */
-static uint32_t array_element_oid(uint32_t oid) {
+static uint32_t encode_element_oid(uint32_t oid) {
     switch (oid) {
     case OID_INT4_ARRAY:
         return OID_INT4;
@@ -138,7 +138,7 @@ static uint32_t array_element_oid(uint32_t oid) {
 }
 
 /* Room for the whole value, its length and header written; NULL when it can't be had, or there is nothing to follow. */
-static uint8_t *put_array_header(struct buf *out, uint32_t count, uint32_t element_oid, bool nulls, uint64_t bytes) {
+static uint8_t *encode_array_header(struct buf *out, uint32_t count, uint32_t element_oid, bool nulls, uint64_t bytes) {
     uint64_t size = count ? ARRAY_HEADER_BYTES + bytes : ARRAY_EMPTY_BYTES;
     uint8_t *at = size <= INT32_MAX ? buf_extend(out, 4 + (size_t)size) : NULL;
     if (!at) {
@@ -156,37 +156,37 @@ static uint8_t *put_array_header(struct buf *out, uint32_t count, uint32_t eleme
     return at + 4 + ARRAY_HEADER_BYTES;
 }
 
-static int64_t array_integer(const quring_param *param, uint32_t i) {
+static int64_t encode_array_integer(const quring_param *param, uint32_t i) {
     return param->type == QURING_INT4_ARRAY ? ((const int32_t *)param->value.bytes.data)[i]
                                             : ((const int64_t *)param->value.bytes.data)[i];
 }
 
 /* One element out of range makes the whole array go as text: an array has one format. */
-static uint16_t put_param_integers(struct buf *out, const quring_param *param, uint32_t oid) {
+static uint16_t encode_integers(struct buf *out, const quring_param *param, uint32_t oid) {
     bool wide = oid == OID_INT8_ARRAY;
     bool fits = wide || oid == OID_INT4_ARRAY;
     for (uint32_t i = 0; !wide && fits && i < param->count; i++)
-        fits = array_integer(param, i) == (int32_t)array_integer(param, i);
+        fits = encode_array_integer(param, i) == (int32_t)encode_array_integer(param, i);
     if (!fits)
-        return put_as_text(out, param);
+        return encode_as_text(out, param);
     uint32_t size = wide ? 8 : 4;
     uint8_t *at =
-        put_array_header(out, param->count, array_element_oid(oid), false, (uint64_t)param->count * (4 + size));
+        encode_array_header(out, param->count, encode_element_oid(oid), false, (uint64_t)param->count * (4 + size));
     for (uint32_t i = 0; at && i < param->count; i++, at += 4 + size) {
         bytes_store_u32(at, size);
         if (wide)
-            bytes_store_u64(at + 4, (uint64_t)array_integer(param, i));
+            bytes_store_u64(at + 4, (uint64_t)encode_array_integer(param, i));
         else
-            bytes_store_u32(at + 4, (uint32_t)array_integer(param, i));
+            bytes_store_u32(at + 4, (uint32_t)encode_array_integer(param, i));
     }
     return FORMAT_BINARY;
 }
 
-static uint16_t put_param_uuids(struct buf *out, const quring_param *param, uint32_t oid) {
+static uint16_t encode_uuids(struct buf *out, const quring_param *param, uint32_t oid) {
     if (oid != OID_UUID_ARRAY)
-        return put_as_text(out, param);
+        return encode_as_text(out, param);
     const uint8_t *uuid = param->value.bytes.data;
-    uint8_t *at = put_array_header(out, param->count, OID_UUID, false, (uint64_t)param->count * 20);
+    uint8_t *at = encode_array_header(out, param->count, OID_UUID, false, (uint64_t)param->count * 20);
     for (uint32_t i = 0; at && i < param->count; i++, at += 20, uuid += 16) {
         bytes_store_u32(at, 16);
         memcpy(at + 4, uuid, 16);
@@ -195,9 +195,9 @@ static uint16_t put_param_uuids(struct buf *out, const quring_param *param, uint
 }
 
 /* The flat copy has the layout of the wire, lengths included, so it goes out as it is. */
-static uint16_t put_param_texts(struct buf *out, const quring_param *param, uint32_t oid) {
+static uint16_t encode_texts(struct buf *out, const quring_param *param, uint32_t oid) {
     if (oid != OID_TEXT_ARRAY && oid != OID_VARCHAR_ARRAY && oid != OID_BPCHAR_ARRAY && oid != OID_NAME_ARRAY)
-        return put_as_text(out, param);
+        return encode_as_text(out, param);
     const void *walk = param->value.bytes.data;
     bool nulls = false;
     for (uint32_t i = 0; i < param->count; i++) {
@@ -207,7 +207,7 @@ static uint16_t put_param_texts(struct buf *out, const quring_param *param, uint
         nulls |= text == NULL;
     }
     size_t size = (size_t)((const uint8_t *)walk - (const uint8_t *)param->value.bytes.data);
-    uint8_t *at = put_array_header(out, param->count, array_element_oid(oid), nulls, size);
+    uint8_t *at = encode_array_header(out, param->count, encode_element_oid(oid), nulls, size);
     if (at)
         memcpy(at, param->value.bytes.data, size);
     return FORMAT_BINARY;
@@ -218,43 +218,43 @@ uint16_t value_put_param(struct buf *out, const quring_param *param, uint32_t oi
     case QURING_INT2:
     case QURING_INT4:
     case QURING_INT8:
-        return put_param_integer(out, param, oid);
+        return encode_integer(out, param, oid);
     case QURING_NUMERIC:
     case QURING_TEXT:
     case QURING_JSON:
     case QURING_JSONB:
-        return put_sized_text(out, param->value.bytes.data, param->value.bytes.size_bytes, FORMAT_TEXT);
+        return encode_sized(out, param->value.bytes.data, param->value.bytes.size_bytes, FORMAT_TEXT);
     case QURING_NULL:
         buf_put_u32(out, UINT32_MAX);
         return FORMAT_TEXT;
     case QURING_BOOL:
         if (oid != OID_BOOL)
-            return put_as_text(out, param);
-        return put_sized_text(out, param->value.integer ? "\1" : "", 1, FORMAT_BINARY);
+            return encode_as_text(out, param);
+        return encode_sized(out, param->value.integer ? "\1" : "", 1, FORMAT_BINARY);
     case QURING_FLOAT4:
     case QURING_FLOAT8:
-        return put_param_real(out, param, oid);
+        return encode_real(out, param, oid);
     case QURING_BYTES:
         if (oid != OID_BYTEA)
-            return put_as_text(out, param);
-        return put_sized_text(out, param->value.bytes.data, param->value.bytes.size_bytes, FORMAT_BINARY);
+            return encode_as_text(out, param);
+        return encode_sized(out, param->value.bytes.data, param->value.bytes.size_bytes, FORMAT_BINARY);
     case QURING_UUID:
         if (oid != OID_UUID)
-            return put_as_text(out, param);
-        return put_sized_text(out, param->value.uuid, sizeof param->value.uuid, FORMAT_BINARY);
+            return encode_as_text(out, param);
+        return encode_sized(out, param->value.uuid, sizeof param->value.uuid, FORMAT_BINARY);
     case QURING_DATE:
-        return put_param_date(out, param, oid);
+        return encode_date(out, param, oid);
     case QURING_TIMESTAMP:
-        return put_param_timestamp(out, param, oid, OID_TIMESTAMP);
+        return encode_timestamp(out, param, oid, OID_TIMESTAMP);
     case QURING_TIMESTAMPTZ:
-        return put_param_timestamp(out, param, oid, OID_TIMESTAMPTZ);
+        return encode_timestamp(out, param, oid, OID_TIMESTAMPTZ);
     case QURING_INT4_ARRAY:
     case QURING_INT8_ARRAY:
-        return put_param_integers(out, param, oid);
+        return encode_integers(out, param, oid);
     case QURING_TEXT_ARRAY:
-        return put_param_texts(out, param, oid);
+        return encode_texts(out, param, oid);
     case QURING_UUID_ARRAY:
-        return put_param_uuids(out, param, oid);
+        return encode_uuids(out, param, oid);
     case QURING_OTHER:
         break;
     }

@@ -158,7 +158,7 @@ static size_t decimal_lay_out(char *out, const struct decimal *d, const struct f
     return (size_t)(at - out);
 }
 
-static size_t print_float(char *out, double value, bool single) {
+static size_t number_print_float(char *out, double value, bool single) {
     const struct float_kind *kind = single ? &float4_kind : &float8_kind;
     char *at = out;
     if (isnan(value))
@@ -181,9 +181,9 @@ static size_t print_float(char *out, double value, bool single) {
 }
 
 size_t value_print_float8(char *out, double value) {
-    return print_float(out, value, false);
+    return number_print_float(out, value, false);
 }
 
 size_t value_print_float4(char *out, float value) {
-    return print_float(out, (double)value, true);
+    return number_print_float(out, (double)value, true);
 }

@@ -142,7 +142,7 @@ static bool param_points(quring_type type) {
 }
 
 /* The size of the flat copy. The sum stops where it passes the limit, since what is longer is refused anyway. */
-static uint64_t text_array_bytes(const quring_param *param, uint64_t limit) {
+static uint64_t param_text_array_bytes(const quring_param *param, uint64_t limit) {
     const char *const *texts = param->value.bytes.data;
     uint64_t size = 0;
     for (uint32_t i = 0; i < param->count && size <= limit; i++)
@@ -166,14 +166,14 @@ static uint64_t param_bytes(const quring_param *param, uint64_t limit) {
     case QURING_UUID_ARRAY:
         return (uint64_t)param->count * 16;
     case QURING_TEXT_ARRAY:
-        return text_array_bytes(param, limit);
+        return param_text_array_bytes(param, limit);
     default:
         return 0;
     }
 }
 
 /* False when a text is longer than the length can say; it would be refused anyway. */
-static bool text_array_flatten(uint8_t *at, const quring_param *param) {
+static bool param_text_array_flatten(uint8_t *at, const quring_param *param) {
     const char *const *texts = param->value.bytes.data;
     for (uint32_t i = 0; i < param->count; i++) {
         size_t size = texts[i] ? strlen(texts[i]) : 0;
@@ -222,7 +222,7 @@ const quring_param *value_copy_params(struct buf *store, const quring_param *par
         if (!param_points(params[i].type))
             continue;
         size_t size = (size_t)param_bytes(&params[i], limit);
-        if (params[i].type == QURING_TEXT_ARRAY && !text_array_flatten(at, &params[i]))
+        if (params[i].type == QURING_TEXT_ARRAY && !param_text_array_flatten(at, &params[i]))
             return NULL;
         if (params[i].type != QURING_TEXT_ARRAY && size)
             memcpy(at, params[i].value.bytes.data, size);

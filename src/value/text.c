@@ -8,25 +8,25 @@ static char *text_room(struct buf *out) {
     return (char *)buf_reserve(out, VALUE_PRINT_BYTES);
 }
 
-static void put_integer(struct buf *out, int64_t value) {
+static void text_put_integer(struct buf *out, int64_t value) {
     char *at = text_room(out);
     if (at)
         buf_commit(out, value_print_integer(at, value));
 }
 
-static void put_real(struct buf *out, double value) {
+static void text_put_real(struct buf *out, double value) {
     char *at = text_room(out);
     if (at)
         buf_commit(out, value_print_float8(at, value));
 }
 
-static void put_uuid(struct buf *out, const uint8_t uuid[16]) {
+static void text_put_uuid(struct buf *out, const uint8_t uuid[16]) {
     char *at = text_room(out);
     if (at)
         buf_commit(out, value_print_uuid(at, uuid));
 }
 
-static void put_hex(struct buf *out, const uint8_t *bytes, size_t size) {
+static void text_put_hex(struct buf *out, const uint8_t *bytes, size_t size) {
     char *at = size <= (SIZE_MAX - 2) / 2 ? (char *)buf_reserve(out, 2 + 2 * size) : NULL;
     if (at)
         buf_commit(out, value_print_hex(at, bytes, size));
@@ -34,7 +34,7 @@ static void put_hex(struct buf *out, const uint8_t *bytes, size_t size) {
         out->failed = true;
 }
 
-static void put_date(struct buf *out, int64_t days) {
+static void text_put_date(struct buf *out, int64_t days) {
     char *at = text_room(out);
     if (!at)
         return;
@@ -44,7 +44,7 @@ static void put_date(struct buf *out, int64_t days) {
         buf_commit(out, value_print_date(at, days));
 }
 
-static void put_timestamp(struct buf *out, int64_t us, bool zone) {
+static void text_put_timestamp(struct buf *out, int64_t us, bool zone) {
     char *at = text_room(out);
     if (!at)
         return;
@@ -60,7 +60,7 @@ static void put_timestamp(struct buf *out, int64_t us, bool zone) {
 /* ---- Arrays ------------------------------------------------------------------------------------------------------ */
 
 /* In quotes, as array_in() undoes them, no element is taken for NULL, nor its commas and braces for the array's. */
-static void put_array_text(struct buf *out, const char *text, size_t size) {
+static void text_put_array_text(struct buf *out, const char *text, size_t size) {
     buf_put_u8(out, '"');
     for (size_t i = 0; i < size; i++) {
         if (text[i] == '"' || text[i] == '\\')
@@ -71,7 +71,7 @@ static void put_array_text(struct buf *out, const char *text, size_t size) {
 }
 
 /* JSON escapes control characters; a NUL cannot come, since elements are C strings. */
-static void put_json_text(struct buf *out, const char *text, size_t size) {
+static void text_put_json_text(struct buf *out, const char *text, size_t size) {
     static const char digits[] = "0123456789abcdef";
     buf_put_u8(out, '"');
     for (size_t i = 0; i < size; i++) {
@@ -89,19 +89,19 @@ static void put_json_text(struct buf *out, const char *text, size_t size) {
 }
 
 /* One element at `*at`, which moves behind it. */
-static void put_element(struct buf *out, quring_type type, const void **at, bool json) {
+static void text_put_element(struct buf *out, quring_type type, const void **at, bool json) {
     const char *text = NULL;
     size_t size;
     if (type == QURING_INT4_ARRAY) {
-        put_integer(out, *(const int32_t *)*at);
+        text_put_integer(out, *(const int32_t *)*at);
         *at = (const char *)*at + sizeof(int32_t);
     } else if (type == QURING_INT8_ARRAY) {
-        put_integer(out, *(const int64_t *)*at);
+        text_put_integer(out, *(const int64_t *)*at);
         *at = (const char *)*at + sizeof(int64_t);
     } else if (type == QURING_UUID_ARRAY) {
         if (json)
             buf_put_u8(out, '"');
-        put_uuid(out, *at);
+        text_put_uuid(out, *at);
         if (json)
             buf_put_u8(out, '"');
         *at = (const char *)*at + 16;
@@ -110,26 +110,26 @@ static void put_element(struct buf *out, quring_type type, const void **at, bool
         if (!text)
             buf_put(out, json ? "null" : "NULL", 4);
         else if (json)
-            put_json_text(out, text, size);
+            text_put_json_text(out, text, size);
         else
-            put_array_text(out, text, size);
+            text_put_array_text(out, text, size);
     }
 }
 
-static void put_array(struct buf *out, const quring_param *param, bool json) {
+static void text_put_array(struct buf *out, const quring_param *param, bool json) {
     const void *at = param->value.bytes.data;
     buf_put_u8(out, json ? '[' : '{');
     for (uint32_t i = 0; i < param->count && !buf_failed(out); i++) {
         if (i)
             buf_put_u8(out, ',');
-        put_element(out, param->type, &at, json);
+        text_put_element(out, param->type, &at, json);
     }
     buf_put_u8(out, json ? ']' : '}');
 }
 
 void value_put_json_array(struct buf *out, const quring_param *param) {
     PRE(param->type >= QURING_INT4_ARRAY && param->type <= QURING_UUID_ARRAY);
-    put_array(out, param, true);
+    text_put_array(out, param, true);
 }
 
 void value_put_text(struct buf *out, const quring_param *param) {
@@ -140,11 +140,11 @@ void value_put_text(struct buf *out, const quring_param *param) {
     case QURING_INT2:
     case QURING_INT4:
     case QURING_INT8:
-        put_integer(out, param->value.integer);
+        text_put_integer(out, param->value.integer);
         return;
     case QURING_FLOAT4:
     case QURING_FLOAT8:
-        put_real(out, param->value.real);
+        text_put_real(out, param->value.real);
         return;
     case QURING_NUMERIC:
     case QURING_TEXT:
@@ -153,23 +153,23 @@ void value_put_text(struct buf *out, const quring_param *param) {
         buf_put(out, param->value.bytes.data, param->value.bytes.size_bytes);
         return;
     case QURING_BYTES:
-        put_hex(out, param->value.bytes.data, param->value.bytes.size_bytes);
+        text_put_hex(out, param->value.bytes.data, param->value.bytes.size_bytes);
         return;
     case QURING_UUID:
-        put_uuid(out, param->value.uuid);
+        text_put_uuid(out, param->value.uuid);
         return;
     case QURING_DATE:
-        put_date(out, param->value.integer);
+        text_put_date(out, param->value.integer);
         return;
     case QURING_TIMESTAMP:
     case QURING_TIMESTAMPTZ:
-        put_timestamp(out, param->value.integer, param->type == QURING_TIMESTAMPTZ);
+        text_put_timestamp(out, param->value.integer, param->type == QURING_TIMESTAMPTZ);
         return;
     case QURING_INT4_ARRAY:
     case QURING_INT8_ARRAY:
     case QURING_TEXT_ARRAY:
     case QURING_UUID_ARRAY:
-        put_array(out, param, false);
+        text_put_array(out, param, false);
         return;
     case QURING_NULL:
     case QURING_OTHER:

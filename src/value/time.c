@@ -12,7 +12,7 @@ enum { DAYS_PER_ERA = 146097, DAYS_TO_1970 = 719468 /* from 0000-03-01 */ };
 
 #define SECOND_US INT64_C(1000000)
 
-static int64_t floor_divide(int64_t a, int64_t b) {
+static int64_t time_floor_divide(int64_t a, int64_t b) {
     return a / b - (a % b < 0);
 }
 
@@ -25,18 +25,18 @@ static bool time_in_calendar(int64_t days) {
     return days > 2 * (int64_t)INT32_MIN && days < 2 * (int64_t)INT32_MAX;
 }
 
-static int64_t days_of_civil(int64_t year, int month, int day) {
+static int64_t time_days_of_civil(int64_t year, int month, int day) {
     int64_t y = year - (month <= 2);
-    int64_t era = floor_divide(y, 400);
+    int64_t era = time_floor_divide(y, 400);
     int64_t year_of_era = y - era * 400;
     int64_t day_of_year = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
     int64_t day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
     return era * DAYS_PER_ERA + day_of_era - DAYS_TO_1970;
 }
 
-static void civil_of_days(int64_t days, int64_t *year, int *month, int *day) {
+static void time_civil_of_days(int64_t days, int64_t *year, int *month, int *day) {
     int64_t z = days + DAYS_TO_1970;
-    int64_t era = floor_divide(z, DAYS_PER_ERA);
+    int64_t era = time_floor_divide(z, DAYS_PER_ERA);
     int64_t doe = z - era * DAYS_PER_ERA;
     int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
     int64_t doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
@@ -46,7 +46,7 @@ static void civil_of_days(int64_t days, int64_t *year, int *month, int *day) {
     *year = yoe + era * 400 + (*month <= 2);
 }
 
-static int days_in_month(int64_t year, int month) {
+static int time_days_in_month(int64_t year, int month) {
     static const uint8_t days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     bool leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     return days[month - 1] + (month == 2 && leap);
@@ -54,13 +54,13 @@ static int days_in_month(int64_t year, int month) {
 
 void value_split_us(int64_t us, int64_t epoch_days, int64_t *day, int64_t *day_us) {
     int64_t rest = us % VALUE_DAY_US;
-    *day = floor_divide(us, VALUE_DAY_US) + epoch_days;
+    *day = time_floor_divide(us, VALUE_DAY_US) + epoch_days;
     *day_us = rest < 0 ? rest + VALUE_DAY_US : rest;
 }
 
 /* ---- To text ----------------------------------------------------------------------------------------------------- */
 
-static char *print_padded(char *at, int64_t value, int digits) {
+static char *time_print_padded(char *at, int64_t value, int digits) {
     char text[24];
     size_t length = value_print_integer(text, value);
     for (int i = (int)length; i < digits; i++)
@@ -70,15 +70,15 @@ static char *print_padded(char *at, int64_t value, int digits) {
 }
 
 /* Returns whether " BC" has to follow. */
-static bool print_civil(char **at, int64_t days) {
+static bool time_print_civil(char **at, int64_t days) {
     int64_t year;
     int month, day;
-    civil_of_days(days, &year, &month, &day);
-    *at = print_padded(*at, year > 0 ? year : 1 - year, 4);
+    time_civil_of_days(days, &year, &month, &day);
+    *at = time_print_padded(*at, year > 0 ? year : 1 - year, 4);
     *(*at)++ = '-';
-    *at = print_padded(*at, month, 2);
+    *at = time_print_padded(*at, month, 2);
     *(*at)++ = '-';
-    *at = print_padded(*at, day, 2);
+    *at = time_print_padded(*at, day, 2);
     return year <= 0;
 }
 
@@ -89,7 +89,7 @@ size_t value_print_infinity(char *out, bool negative) {
 size_t value_print_date(char *out, int64_t days_since_1970) {
     PRE(time_in_calendar(days_since_1970));
     char *at = out;
-    if (print_civil(&at, days_since_1970))
+    if (time_print_civil(&at, days_since_1970))
         at = stpcpy(at, " BC");
     return (size_t)(at - out);
 }
@@ -98,17 +98,17 @@ size_t value_print_timestamp(char *out, int64_t day, int64_t day_us, bool zone) 
     PRE(time_in_calendar(day));
     PRE(time_in_day(day_us));
     char *at = out;
-    bool before_christ = print_civil(&at, day);
+    bool before_christ = time_print_civil(&at, day);
     int64_t seconds = day_us / SECOND_US, fraction = day_us % SECOND_US;
     *at++ = ' ';
-    at = print_padded(at, seconds / 3600, 2);
+    at = time_print_padded(at, seconds / 3600, 2);
     *at++ = ':';
-    at = print_padded(at, seconds / 60 % 60, 2);
+    at = time_print_padded(at, seconds / 60 % 60, 2);
     *at++ = ':';
-    at = print_padded(at, seconds % 60, 2);
+    at = time_print_padded(at, seconds % 60, 2);
     if (fraction) {
         *at++ = '.';
-        at = print_padded(at, fraction, 6);
+        at = time_print_padded(at, fraction, 6);
         while (at[-1] == '0')
             at--;
     }
@@ -128,7 +128,7 @@ struct reader {
     bool lossy; /* it has more digits than microseconds */
 };
 
-static bool read_char(struct reader *r, char c) {
+static bool time_read_char(struct reader *r, char c) {
     if (r->at == r->end || *r->at != c)
         return false;
     r->at++;
@@ -136,7 +136,7 @@ static bool read_char(struct reader *r, char c) {
 }
 
 /* A number of `min` to `max` digits. */
-static int64_t read_digits(struct reader *r, int min, int max) {
+static int64_t time_read_digits(struct reader *r, int min, int max) {
     int64_t value = 0;
     int count = 0;
     for (; count < max && r->at < r->end && *r->at >= '0' && *r->at <= '9'; count++)
@@ -145,7 +145,7 @@ static int64_t read_digits(struct reader *r, int min, int max) {
     return value;
 }
 
-static int64_t read_fraction(struct reader *r) {
+static int64_t time_read_fraction(struct reader *r) {
     int64_t us = 0, unit = SECOND_US / 10;
     const char *start = r->at;
     for (; r->at < r->end && *r->at >= '0' && *r->at <= '9'; r->at++) {
@@ -157,26 +157,26 @@ static int64_t read_fraction(struct reader *r) {
     return us;
 }
 
-static int64_t read_date(struct reader *r, int64_t *year, int *month) {
-    *year = read_digits(r, 4, 7);
-    r->wrong |= !read_char(r, '-');
-    *month = (int)read_digits(r, 2, 2);
-    r->wrong |= !read_char(r, '-');
-    return read_digits(r, 2, 2);
+static int64_t time_read_date(struct reader *r, int64_t *year, int *month) {
+    *year = time_read_digits(r, 4, 7);
+    r->wrong |= !time_read_char(r, '-');
+    *month = (int)time_read_digits(r, 2, 2);
+    r->wrong |= !time_read_char(r, '-');
+    return time_read_digits(r, 2, 2);
 }
 
 /*
  * HH:MM[:SS[.ffffff]] in microseconds; 24:00 and a leap second's :60 run into the next day or minute, as PostgreSQL has
  * it.
  */
-static int64_t read_time(struct reader *r) {
-    int64_t hour = read_digits(r, 2, 2), second = 0, fraction = 0;
-    r->wrong |= !read_char(r, ':');
-    int64_t minute = read_digits(r, 2, 2);
-    if (read_char(r, ':')) {
-        second = read_digits(r, 2, 2);
-        if (read_char(r, '.'))
-            fraction = read_fraction(r);
+static int64_t time_read_time(struct reader *r) {
+    int64_t hour = time_read_digits(r, 2, 2), second = 0, fraction = 0;
+    r->wrong |= !time_read_char(r, ':');
+    int64_t minute = time_read_digits(r, 2, 2);
+    if (time_read_char(r, ':')) {
+        second = time_read_digits(r, 2, 2);
+        if (time_read_char(r, '.'))
+            fraction = time_read_fraction(r);
     }
     int64_t us = ((hour * 60 + minute) * 60 + second) * SECOND_US + fraction;
     r->wrong |= minute > 59 || second > 60 || us > VALUE_DAY_US || hour > 24;
@@ -184,24 +184,24 @@ static int64_t read_time(struct reader *r) {
 }
 
 /* Z, UTC, ±HH, ±HHMM, ±HH:MM, ±HH:MM:SS: seconds east of UTC. False: none there. */
-static bool read_zone(struct reader *r, int64_t *east) {
+static bool time_read_zone(struct reader *r, int64_t *east) {
     *east = 0;
-    if (read_char(r, 'Z') || read_char(r, 'z'))
+    if (time_read_char(r, 'Z') || time_read_char(r, 'z'))
         return true;
     if (r->end - r->at >= 3 && value_is_word(r->at, 3, "utc")) {
         r->at += 3;
         return true;
     }
     bool west = r->at < r->end && *r->at == '-';
-    if (!read_char(r, '+') && !read_char(r, '-'))
+    if (!time_read_char(r, '+') && !time_read_char(r, '-'))
         return false;
-    int64_t hour = read_digits(r, 2, 2), minute = 0, second = 0;
-    if (read_char(r, ':')) {
-        minute = read_digits(r, 2, 2);
-        if (read_char(r, ':'))
-            second = read_digits(r, 2, 2);
+    int64_t hour = time_read_digits(r, 2, 2), minute = 0, second = 0;
+    if (time_read_char(r, ':')) {
+        minute = time_read_digits(r, 2, 2);
+        if (time_read_char(r, ':'))
+            second = time_read_digits(r, 2, 2);
     } else if (r->at < r->end && *r->at >= '0' && *r->at <= '9') {
-        minute = read_digits(r, 2, 2);
+        minute = time_read_digits(r, 2, 2);
     }
     r->wrong |= hour > 15 || minute > 59 || second > 59;
     *east = (hour * 60 + minute) * 60 + second;
@@ -210,9 +210,9 @@ static bool read_zone(struct reader *r, int64_t *east) {
     return true;
 }
 
-static bool read_bc(struct reader *r) {
+static bool time_read_bc(struct reader *r) {
     const char *start = r->at;
-    while (read_char(r, ' '))
+    while (time_read_char(r, ' '))
         continue;
     if (r->at > start && r->end - r->at == 2 && value_is_word(r->at, 2, "bc")) {
         r->at += 2;
@@ -222,7 +222,7 @@ static bool read_bc(struct reader *r) {
     return false;
 }
 
-static int parse_infinity(const char *text, size_t size, struct value_moment *moment) {
+static int time_parse_infinity(const char *text, size_t size, struct value_moment *moment) {
     bool signed_text = size && (*text == '-' || *text == '+');
     if (!value_is_word(text + signed_text, size - signed_text, "infinity"))
         return QURING_ETYPE;
@@ -233,32 +233,32 @@ static int parse_infinity(const char *text, size_t size, struct value_moment *mo
 
 int value_parse_moment(const char *text, size_t size, struct value_moment *moment) {
     value_trim(&text, &size);
-    if (parse_infinity(text, size, moment) == 0)
+    if (time_parse_infinity(text, size, moment) == 0)
         return 0;
     struct reader r = {.at = text, .end = text + size};
     int64_t year, us = 0, east = 0;
     int month;
-    int64_t day = read_date(&r, &year, &month);
+    int64_t day = time_read_date(&r, &year, &month);
     struct value_moment result = {.kind = MOMENT_FINITE};
     if (!r.wrong && (r.end - r.at >= 6) &&
         (*r.at == 'T' || *r.at == 't' || (*r.at == ' ' && r.at[1] >= '0' && r.at[1] <= '9'))) {
         r.at++;
-        us = read_time(&r);
+        us = time_read_time(&r);
         const char *before = r.at;
-        (void)read_char(&r, ' ');
-        result.has_zone = read_zone(&r, &east);
+        (void)time_read_char(&r, ' ');
+        result.has_zone = time_read_zone(&r, &east);
         if (!result.has_zone)
             r.at = before;
     }
-    bool before_christ = read_bc(&r);
+    bool before_christ = time_read_bc(&r);
     if (r.wrong || r.at != r.end || year == 0 || month < 1 || month > 12 || day < 1)
         return QURING_ETYPE;
     year = before_christ ? 1 - year : year;
-    if (day > days_in_month(year, month))
+    if (day > time_days_in_month(year, month))
         return QURING_ETYPE;
     if (r.lossy)
         return QURING_ELOSSY;
-    value_split_us(us - east * SECOND_US, days_of_civil(year, month, (int)day), &result.day, &result.day_us);
+    value_split_us(us - east * SECOND_US, time_days_of_civil(year, month, (int)day), &result.day, &result.day_us);
     *moment = result;
     return 0;
 }
