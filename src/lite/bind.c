@@ -10,7 +10,7 @@
 enum { SCRATCH_KEEP_BYTES = 1 << 16 };
 
 /* SQLite takes a NULL address for SQL NULL, which an empty text or blob is not. */
-static const void *address(const quring_param *param) {
+static const void *bind_address(const quring_param *param) {
     return param->value.bytes.data ? param->value.bytes.data : "";
 }
 
@@ -25,7 +25,7 @@ static int bind_text_of(struct lite_conn *conn, sqlite3_stmt *handle, int index,
 }
 
 /* ISO 8601 as SQLite's date functions read it: they know +00:00, and not PostgreSQL's +00. */
-static void put_zoned_time(struct buf *out, const quring_param *param) {
+static void bind_put_zoned_time(struct buf *out, const quring_param *param) {
     value_put_text(out, param);
     size_t size = buf_size(out);
     if (size > 3 && memcmp(buf_head(out) + size - 3, "+00", 3) == 0)
@@ -37,20 +37,20 @@ static int bind_memory(struct lite_conn *conn, struct lite_stmt *stmt, int index
     stmt->bound_memory = true;
     switch (param->type) {
     case QURING_BYTES:
-        return sqlite3_bind_blob64(handle, index, address(param), param->value.bytes.size_bytes, SQLITE_STATIC);
+        return sqlite3_bind_blob64(handle, index, bind_address(param), param->value.bytes.size_bytes, SQLITE_STATIC);
     case QURING_UUID:
     case QURING_DATE:
     case QURING_TIMESTAMP:
         return bind_text_of(conn, handle, index, param, value_put_text);
     case QURING_TIMESTAMPTZ:
-        return bind_text_of(conn, handle, index, param, put_zoned_time);
+        return bind_text_of(conn, handle, index, param, bind_put_zoned_time);
     case QURING_INT4_ARRAY:
     case QURING_INT8_ARRAY:
     case QURING_TEXT_ARRAY:
     case QURING_UUID_ARRAY:
         return bind_text_of(conn, handle, index, param, value_put_json_array);
     default:
-        return sqlite3_bind_text64(handle, index, address(param), param->value.bytes.size_bytes, SQLITE_STATIC,
+        return sqlite3_bind_text64(handle, index, bind_address(param), param->value.bytes.size_bytes, SQLITE_STATIC,
                                    SQLITE_UTF8);
     }
 }
@@ -95,13 +95,13 @@ void lite_unbind(struct lite_conn *conn, struct lite_stmt *stmt) {
     buf_reset(&conn->scratch, SCRATCH_KEEP_BYTES);
 }
 
-static bool is_nan(const quring_param *param) {
+static bool bind_is_nan(const quring_param *param) {
     return (param->type == QURING_FLOAT8 || param->type == QURING_FLOAT4) && isnan(param->value.real);
 }
 
 static bool bind_failed(struct lite_conn *conn, struct query *query, uint32_t number, int code) {
     const quring_param *param = &query->params[number - 1];
-    if (is_nan(param)) {
+    if (bind_is_nan(param)) {
         error_format(&query->error, "22003", "parameter $%u is NaN, which SQLite would store as NULL", number);
         return false;
     }
@@ -118,7 +118,7 @@ bool lite_bind(struct lite_conn *conn, struct lite_stmt *stmt, struct query *que
     for (uint32_t i = 0; i < stmt->index_count; i++) {
         uint32_t number = stmt->numbers ? stmt->numbers[i] : i + 1;
         const quring_param *param = &query->params[number - 1];
-        int code = base_unlikely(is_nan(param)) ? SQLITE_MISMATCH : bind_one(conn, stmt, (int)i + 1, param);
+        int code = base_unlikely(bind_is_nan(param)) ? SQLITE_MISMATCH : bind_one(conn, stmt, (int)i + 1, param);
         if (base_unlikely(code != SQLITE_OK))
             return bind_failed(conn, query, number, code);
     }

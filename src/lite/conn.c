@@ -13,7 +13,7 @@
 
 enum { WATCH_STEPS = 1000 }; /* some 20 microseconds */
 
-static const char *const control_sql[LITE_CONTROL_COUNT] = {
+static const char *const conn_control_sql[LITE_CONTROL_COUNT] = {
     [LITE_BEGIN] = "begin",
     [LITE_BEGIN_IMMEDIATE] = "begin immediate",
     [LITE_COMMIT] = "commit",
@@ -42,7 +42,7 @@ void lite_conn_free(struct lite_conn *conn) {
 }
 
 /* SQLite counts bytes from where the text that it was given begins; blank text before that is ours. */
-static uint32_t error_position(struct lite_conn *conn, const struct quring_statement *text) {
+static uint32_t conn_error_position(struct lite_conn *conn, const struct quring_statement *text) {
     int offset = text ? sqlite3_error_offset(conn->handle) : -1;
     if (offset < 0)
         return 0;
@@ -66,7 +66,8 @@ void lite_conn_error(struct lite_conn *conn, int code, const struct quring_state
     char detail[128];
     if (has_cause)
         snprintf(detail, sizeof detail, "%s: %s", sqlite3_errstr(code), strerrordesc_np(cause));
-    lite_error_set(error, code, sqlite3_errmsg(conn->handle), has_cause ? detail : NULL, error_position(conn, text));
+    lite_error_set(error, code, sqlite3_errmsg(conn->handle), has_cause ? detail : NULL,
+                   conn_error_position(conn, text));
 }
 
 /* ---- Opening ---- */
@@ -80,7 +81,7 @@ int lite_execute(sqlite3 *handle, const char *sql) {
  * Nothing here changes the file. SQLite's cache is kept between statements as long as no other connection writes; its
  * default of 2 MB is small for a server: point reads on a table of 11 MB are 2.2 times as fast with 16 MB.
  */
-static int configure(struct lite_conn *conn) {
+static int conn_configure(struct lite_conn *conn) {
     static const char *const synchronous[] = {
         [QURING_DURABILITY_DEFAULT] = "pragma synchronous=full",  [QURING_DURABILITY_OFF] = "pragma synchronous=off",
         [QURING_DURABILITY_NORMAL] = "pragma synchronous=normal", [QURING_DURABILITY_FULL] = "pragma synchronous=full",
@@ -103,7 +104,7 @@ static int configure(struct lite_conn *conn) {
     return code == SQLITE_OK ? lite_wal_look(conn) : code;
 }
 
-static int count_wal_frames(void *argument, sqlite3 *handle, const char *database, int frame_count) {
+static int conn_count_wal_frames(void *argument, sqlite3 *handle, const char *database, int frame_count) {
     (void)handle;
     (void)database;
     struct lite_conn *conn = argument;
@@ -111,14 +112,15 @@ static int count_wal_frames(void *argument, sqlite3 *handle, const char *databas
     return SQLITE_OK;
 }
 
-static int prepare_controls(struct lite_conn *conn) {
+static int conn_prepare_controls(struct lite_conn *conn) {
     int code = SQLITE_OK;
     for (int i = 0; i < LITE_CONTROL_COUNT && code == SQLITE_OK; i++)
-        code = sqlite3_prepare_v3(conn->handle, control_sql[i], -1, SQLITE_PREPARE_PERSISTENT, &conn->control[i], NULL);
+        code = sqlite3_prepare_v3(conn->handle, conn_control_sql[i], -1, SQLITE_PREPARE_PERSISTENT, &conn->control[i],
+                                  NULL);
     return code;
 }
 
-static int open_file(struct lite_conn *conn, int flags) {
+static int conn_open_file(struct lite_conn *conn, int flags) {
     if (!conn->config->immutable)
         return sqlite3_open_v2(conn->config->path ? conn->config->path : ":memory:", &conn->handle, flags, NULL);
     char *uri = lite_url_immutable(conn->config->path);
@@ -129,7 +131,7 @@ static int open_file(struct lite_conn *conn, int flags) {
     return code;
 }
 
-static int open_handle(struct lite_conn *conn) {
+static int conn_open_handle(struct lite_conn *conn) {
     int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_PRIVATECACHE;
     if (conn->config->mode == LITE_READ_ONLY)
         flags |= SQLITE_OPEN_READONLY;
@@ -137,7 +139,7 @@ static int open_handle(struct lite_conn *conn) {
         flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
     else
         flags |= SQLITE_OPEN_READWRITE;
-    int code = open_file(conn, flags);
+    int code = conn_open_file(conn, flags);
     if (code == SQLITE_OK)
         code = lite_harden(conn->handle, conn->role);
     if (code != SQLITE_OK)
@@ -147,18 +149,18 @@ static int open_handle(struct lite_conn *conn) {
     conn->watch.taken_ns = from_ns ? from_ns : lite_now_ns();
     conn->watch.locked_since_ns = from_ns;
     lite_watch_install(&conn->watch, conn->handle);
-    code = configure(conn);
+    code = conn_configure(conn);
     if (code == SQLITE_OK)
-        code = prepare_controls(conn);
+        code = conn_prepare_controls(conn);
     if (code == SQLITE_OK)
         code = lite_rules_install(conn);
     if (code == SQLITE_OK && conn->role == LITE_WRITER) /* in place of SQLite's own automatic checkpoints */
-        sqlite3_wal_hook(conn->handle, count_wal_frames, conn);
+        sqlite3_wal_hook(conn->handle, conn_count_wal_frames, conn);
     return code;
 }
 
 /* What helps before the file is open is not what helps later. NULL: the code's usual hint. */
-static const char *open_hint(const struct lite_conn *conn, int code) {
+static const char *conn_open_hint(const struct lite_conn *conn, int code) {
     if ((code & 0xff) == SQLITE_CORRUPT)
         return "restore the file from a backup";
     static const char beside[] =
@@ -178,8 +180,8 @@ static const char *open_hint(const struct lite_conn *conn, int code) {
     return NULL;
 }
 
-static void note_open_error(struct lite_conn *conn, int code) {
-    const char *hint = conn->config->path ? open_hint(conn, code) : NULL;
+static void conn_note_open_error(struct lite_conn *conn, int code) {
+    const char *hint = conn->config->path ? conn_open_hint(conn, code) : NULL;
     if (!hint) {
         lite_conn_error(conn, code, NULL, &conn->open_error);
         return;
@@ -191,10 +193,10 @@ static void note_open_error(struct lite_conn *conn, int code) {
 
 bool lite_conn_open(struct lite_conn *conn) {
     PRE(!conn->handle);
-    int code = open_handle(conn);
+    int code = conn_open_handle(conn);
     if (code == SQLITE_OK)
         return true;
-    note_open_error(conn, code);
+    conn_note_open_error(conn, code);
     lite_conn_close(conn);
     return false;
 }

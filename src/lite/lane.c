@@ -34,10 +34,10 @@ const uint8_t lite_lane_moves[LANE_STUCK + 1] = {
 static void lane_serve(struct job *job);
 static void lane_shut(struct job *job);
 static void lane_pause(struct lite_watch *watch);
-static void hold_reads(struct lite_conn *conn, bool hold);
+static void lane_hold_reads(struct lite_conn *conn, bool hold);
 
-static void post_init(struct lite_post *post, struct lite_lane *lane, void (*run)(struct job *),
-                      void (*done)(struct job *)) {
+static void lane_post_init(struct lite_post *post, struct lite_lane *lane, void (*run)(struct job *),
+                           void (*done)(struct job *)) {
     *post = (struct lite_post){.job = {.run = run, .done = done}, .lane = lane};
 }
 
@@ -46,10 +46,10 @@ bool lite_lane_init(struct lite_lane *lane, struct lite_db *db, enum lite_role r
     PRE(db->base.options.depth > 0);
     *lane = (struct lite_lane){.db = db, .queue = role == LITE_READER ? &db->reads : &db->writes};
     for (int i = 0; i < 2; i++)
-        post_init(&lane->reactor.jobs[i], lane, lane_serve, events->news);
+        lane_post_init(&lane->reactor.jobs[i], lane, lane_serve, events->news);
     for (int i = 0; i < LITE_REPORTS; i++)
-        post_init(&lane->own.reports[i], lane, NULL, events->news);
-    post_init(&lane->reactor.closer, lane, lane_shut, events->shut);
+        lane_post_init(&lane->own.reports[i], lane, NULL, events->news);
+    lane_post_init(&lane->reactor.closer, lane, lane_shut, events->shut);
     lite_chain_init(&lane->own.finished);
     lite_chain_init(&lane->own.moved);
     lane->own.next_checkpoint = CHECKPOINT_FRAMES;
@@ -58,7 +58,7 @@ bool lite_lane_init(struct lite_lane *lane, struct lite_db *db, enum lite_role r
     bool ok = lite_conn_init(&lane->conn, &db->config, role);
     lane->conn.watch.pause = lane_pause;
     if (role == LITE_WRITER && db->url.path)
-        lane->conn.hold_reads = hold_reads;
+        lane->conn.hold_reads = lane_hold_reads;
     return ok && lane->own.taken;
 }
 
@@ -70,14 +70,14 @@ void lite_lane_free(struct lite_lane *lane) {
 
 /* ---- Handing back ---- */
 
-static bool has_news(const struct lite_lane *lane) {
+static bool lane_has_news(const struct lite_lane *lane) {
     const struct lite_news *news = &lane->own.news;
     return lane->own.finished.count || lane->own.moved.count || news->open_count || news->open_failure_count ||
            news->close_count || news->call_count;
 }
 
 /* Loads all that there is to say onto a post. */
-static void load_news(struct lite_lane *lane, struct lite_post *post) {
+static void lane_load_news(struct lite_lane *lane, struct lite_post *post) {
     lane->own.let_go_count += lane->own.finished.count + lane->own.moved.count;
     lane->own.news.finished = lane->own.finished.first;
     lane->own.news.moved = lane->own.moved.first;
@@ -91,13 +91,13 @@ static void load_news(struct lite_lane *lane, struct lite_post *post) {
 }
 
 /* Without a free report it is kept for the next: the reactor is behind, and would not take it sooner. */
-static void report(struct lite_lane *lane) {
+static void lane_report(struct lite_lane *lane) {
     struct lite_post *post = &lane->own.reports[lane->own.next_report];
-    if (!has_news(lane) || atomic_load_explicit(&post->in_use, memory_order_acquire))
+    if (!lane_has_news(lane) || atomic_load_explicit(&post->in_use, memory_order_acquire))
         return;
     lane->own.next_report = (lane->own.next_report + 1) % LITE_REPORTS;
     atomic_store_explicit(&post->in_use, true, memory_order_relaxed);
-    load_news(lane, post);
+    lane_load_news(lane, post);
     worker_report(lane->thread, &post->job);
 }
 
@@ -116,7 +116,7 @@ void lite_lane_drop_abandoned(struct lite_lane *lane) {
 }
 
 /* Under the lock nothing can be abandoned, so what goes back to the queue is alive. */
-static void give_back_rest(struct lite_lane *lane, enum lane_phase to) {
+static void lane_give_back_rest(struct lite_lane *lane, enum lane_phase to) {
     lane_queue_lock(lane->queue);
     lite_lane_move(lane, to);
     atomic_store_explicit(&lane->shared.may_hold_abandoned, true, memory_order_relaxed);
@@ -133,9 +133,9 @@ static void lane_pause(struct lite_watch *watch) {
     struct lite_lane *lane = base_container_of(conn, struct lite_lane, conn);
     bool others = conn->role == LITE_READER && lane->db->lane_count > 2;
     if (others && lite_lane_attends(lane))
-        give_back_rest(lane, lane->shared.phase == LANE_CALLED ? LANE_LATE : LANE_STUCK);
+        lane_give_back_rest(lane, lane->shared.phase == LANE_CALLED ? LANE_LATE : LANE_STUCK);
     lite_lane_drop_abandoned(lane);
-    report(lane);
+    lane_report(lane);
 }
 
 /* ---- Working off what was taken ---- */
@@ -158,12 +158,12 @@ void lite_lane_run_next(struct lite_lane *lane) {
 }
 
 /* The longer the log, the longer are the reads that are worth waiting for. */
-static uint64_t restart_wait_ns(uint32_t frames) {
+static uint64_t lane_restart_wait_ns(uint32_t frames) {
     uint64_t wait_ns = RESTART_WAIT_NS * (frames / WAL_FRAMES_MAX);
     return wait_ns < RESTART_WAIT_MAX_NS ? wait_ns : RESTART_WAIT_MAX_NS;
 }
 
-static void bar_reads(struct lite_lane *lane, bool barred) {
+static void lane_bar_reads(struct lite_lane *lane, bool barred) {
     struct lane_queue *reads = &lane->db->reads;
     lane_queue_lock(reads);
     lane_queue_bar(reads, barred);
@@ -171,7 +171,7 @@ static void bar_reads(struct lite_lane *lane, bool barred) {
     lane_queue_unlock(reads);
 }
 
-static bool reads_at_work(struct lite_lane *lane) {
+static bool lane_reads_at_work(struct lite_lane *lane) {
     struct lite_db *db = lane->db;
     bool at_work = false;
     lane_queue_lock(&db->reads);
@@ -185,15 +185,15 @@ static bool reads_at_work(struct lite_lane *lane) {
  * The change to WAL mode needs the file for itself. Reads of other programs are waited for as for any lock; those of this
  * handle take as long as they take, and no more of them begin.
  */
-static void hold_reads(struct lite_conn *conn, bool hold) {
+static void lane_hold_reads(struct lite_conn *conn, bool hold) {
     struct lite_lane *lane = base_container_of(conn, struct lite_lane, conn);
-    bar_reads(lane, hold);
-    while (hold && reads_at_work(lane) && !lite_watch_interrupted(&conn->watch)) {
+    lane_bar_reads(lane, hold);
+    while (hold && lane_reads_at_work(lane) && !lite_watch_interrupted(&conn->watch)) {
         lane_pause(&conn->watch);
         nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
     }
     if (!hold)
-        report(lane);
+        lane_report(lane);
 }
 
 /*
@@ -201,20 +201,20 @@ static void hold_reads(struct lite_conn *conn, bool hold) {
  * keep the log from starting over: once it is long, no read begins until those at work have ended, for a bounded time. A
  * read that takes longer than that, or one of another process, lets the log grow by a quarter before the next try.
  */
-static __attribute__((noinline)) void checkpoint(struct lite_lane *lane) {
+static __attribute__((noinline)) void lane_checkpoint(struct lite_lane *lane) {
     struct lite_conn *conn = &lane->conn;
     int frames = 0, copied = 0;
     uint32_t before = conn->wal_frame_count;
     bool restart = before >= lane->own.next_restart;
     if (restart)
-        bar_reads(lane, true);
-    conn->watch.wait_until_ns = lite_now_ns() + (restart ? restart_wait_ns(before) : 0);
+        lane_bar_reads(lane, true);
+    conn->watch.wait_until_ns = lite_now_ns() + (restart ? lane_restart_wait_ns(before) : 0);
     int mode = restart ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE;
     int code = sqlite3_wal_checkpoint_v2(conn->handle, "main", mode, &frames, &copied);
     conn->watch.wait_until_ns = conn->watch.locked_since_ns = 0;
     if (restart) {
-        bar_reads(lane, false);
-        report(lane); /* whoever waits for a read should not wait for the next write, too */
+        lane_bar_reads(lane, false);
+        lane_report(lane); /* whoever waits for a read should not wait for the next write, too */
     }
     if (restart && code != SQLITE_OK)
         lane->own.next_restart = before + before / 4;
@@ -223,7 +223,7 @@ static __attribute__((noinline)) void checkpoint(struct lite_lane *lane) {
     conn->wal_frame_count = 0; /* until the next commit counts them */
 }
 
-static bool checkpoint_due(struct lite_lane *lane) {
+static bool lane_checkpoint_due(struct lite_lane *lane) {
     uint32_t frames = lane->conn.wal_frame_count;
     if (frames < lane->own.checkpointed_frames) { /* the WAL has started over */
         lane->own.next_checkpoint = CHECKPOINT_FRAMES;
@@ -234,7 +234,7 @@ static bool checkpoint_due(struct lite_lane *lane) {
 }
 
 /* A clock costs as much as a twentieth of a read, and nothing beside a durable write. */
-static bool report_due(struct lite_lane *lane) {
+static bool lane_report_due(struct lite_lane *lane) {
     uint32_t count = lane->own.finished.count;
     bool slow = lane->conn.role != LITE_READER && lane->db->config.path;
     if (count >= LITE_REPORT_EVERY)
@@ -250,11 +250,11 @@ static bool report_due(struct lite_lane *lane) {
 
 void lite_lane_tend(struct lite_lane *lane) {
     lite_lane_drop_abandoned(lane);
-    if (report_due(lane))
-        report(lane);
-    if (lane->conn.wal_frame_count && checkpoint_due(lane)) {
-        report(lane);
-        checkpoint(lane);
+    if (lane_report_due(lane))
+        lane_report(lane);
+    if (lane->conn.wal_frame_count && lane_checkpoint_due(lane)) {
+        lane_report(lane);
+        lane_checkpoint(lane);
     }
 }
 
@@ -272,7 +272,7 @@ static void lane_read(struct lite_lane *lane) {
     bool shared = lane->own.taken_count > 1;
     while (lane->own.next < lane->own.taken_count) {
         if (base_unlikely(lane_queue_barred(lane->queue))) {
-            give_back_rest(lane, LANE_WORKING);
+            lane_give_back_rest(lane, LANE_WORKING);
             break;
         }
         if (shared && !lite_conn_in_transaction(conn))
@@ -331,7 +331,7 @@ static void lane_open_conn(struct lite_lane *lane) {
         lane->own.news.open_count++;
     else
         lane->own.news.open_failure_count++;
-    report(lane);
+    lane_report(lane);
 }
 
 static void lane_close_conn(struct lite_lane *lane) {
@@ -340,7 +340,7 @@ static void lane_close_conn(struct lite_lane *lane) {
 }
 
 /* Readers hear from the writer that the file lost its name, or find out by themselves where nothing is written. */
-static bool reader_file_is_gone(struct lite_lane *lane) {
+static bool lane_reader_file_is_gone(struct lite_lane *lane) {
     uint64_t now_ns = lane->conn.watch.taken_ns;
     if (base_unlikely(lane->own.file_number != atomic_load_explicit(&lane->db->file_number, memory_order_relaxed)))
         return true;
@@ -357,7 +357,7 @@ static bool reader_file_is_gone(struct lite_lane *lane) {
 static void lane_check_file(struct lite_lane *lane) {
     struct lite_conn *conn = &lane->conn;
     if (conn->role == LITE_READER) {
-        if (base_unlikely(reader_file_is_gone(lane))) {
+        if (base_unlikely(lane_reader_file_is_gone(lane))) {
             lane_close_conn(lane);
             lane_open_conn(lane);
         }
@@ -417,10 +417,10 @@ static void lane_serve(struct job *job) {
     PRE(lane->shared.phase == LANE_CALLED);
     lane_open_conn(lane);
     while (lane_take(lane)) { /* the end of the job reports too: so what came before it, only if there is more */
-        report(lane);
+        lane_report(lane);
         lane_work(lane);
     }
-    load_news(lane, post);
+    lane_load_news(lane, post);
 }
 
 /* The last job: closes the connection. */
@@ -430,5 +430,5 @@ static void lane_shut(struct job *job) {
     PRE(lane->shared.phase == LANE_IDLE);
     if (lane->conn.handle)
         lane_close_conn(lane);
-    load_news(lane, post);
+    lane_load_news(lane, post);
 }

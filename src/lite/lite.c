@@ -47,21 +47,21 @@ static const uint64_t WAKE_NS = 50000;
 /* From one interrupt of a statement that was given up to the next. */
 static const uint64_t INTERRUPT_NS = 5000000;
 
-static void interrupt_again(struct timer *timer);
-static void lane_news_arrived(struct job *job);
-static void lane_shut_arrived(struct job *job);
+static void lite_interrupt_again(struct timer *timer);
+static void lite_news_arrived(struct job *job);
+static void lite_shut_arrived(struct job *job);
 
-static const struct lite_lane_events lane_events = {.news = lane_news_arrived, .shut = lane_shut_arrived};
+static const struct lite_lane_events lane_events = {.news = lite_news_arrived, .shut = lite_shut_arrived};
 
 /* For each state the set of states that may follow it, as bits. */
-static const uint8_t state_moves[LITE_CLOSING + 1] = {
+static const uint8_t lite_moves[LITE_CLOSING + 1] = {
     [LITE_COLD] = 1 << LITE_OPENING | 1 << LITE_CLOSING,
     [LITE_OPENING] = 1 << LITE_OPEN | 1 << LITE_CLOSING,
     [LITE_OPEN] = 1 << LITE_COLD | 1 << LITE_CLOSING,
 };
 
 static void lite_move(struct lite_db *lite, enum lite_state to) {
-    PRE(state_moves[lite->state] >> to & 1);
+    PRE(lite_moves[lite->state] >> to & 1);
     lite->state = to;
 }
 
@@ -84,7 +84,7 @@ static void lite_free(struct lite_db *lite) {
     free(lite->url.path);
 }
 
-static int open_lanes(struct lite_db *lite) {
+static int lite_open_lanes(struct lite_db *lite) {
     const quring_db_options *options = &lite->base.options;
     bool alone = options->exclusive || !lite->url.path;
     uint32_t count = alone ? 1 : 1 + options->connection_count;
@@ -105,7 +105,7 @@ static int open_lanes(struct lite_db *lite) {
     return 0;
 }
 
-static int check_options(struct lite_db *lite) {
+static int lite_check_options(struct lite_db *lite) {
     quring_db_options *options = &lite->base.options;
     if (!options->connection_count)
         options->connection_count = READER_COUNT;
@@ -121,9 +121,9 @@ static int check_options(struct lite_db *lite) {
     return 0;
 }
 
-static int set_up(struct lite_db *lite, const char *url) {
+static int lite_set_up(struct lite_db *lite, const char *url) {
     struct hub *hub = lite->base.hub;
-    int error = check_options(lite);
+    int error = lite_check_options(lite);
     if (!error)
         error = lite_url_parse(url, &lite->url, hub->message, sizeof hub->message);
     if (error)
@@ -137,15 +137,15 @@ static int set_up(struct lite_db *lite, const char *url) {
                                         .closing = &lite->closing,
                                         .open_from_ns = &lite->open_from_ns};
     lite->base.statements = statement_table_new(lite->config.statement_count, STATEMENT_TEXT_MAX, NULL);
-    return lite->base.statements ? open_lanes(lite) : QURING_ENOMEM;
+    return lite->base.statements ? lite_open_lanes(lite) : QURING_ENOMEM;
 }
 
 static int lite_open(struct quring_db *db, const char *url) {
     struct lite_db *lite = lite_of(db);
-    lite->interrupt.fire = interrupt_again;
+    lite->interrupt.fire = lite_interrupt_again;
     if (!lane_queue_init(&lite->reads) || !lane_queue_init(&lite->writes))
         return QURING_ENOMEM;
-    int error = set_up(lite, url);
+    int error = lite_set_up(lite, url);
     if (error)
         lite_free(lite);
     return error;
@@ -153,7 +153,7 @@ static int lite_open(struct quring_db *db, const char *url) {
 
 /* ---- Ending queries ---- */
 
-static void finish_abandoned(struct query *query, quring_status status) {
+static void lite_finish_abandoned(struct query *query, quring_status status) {
     if (status == QURING_TIMEOUT)
         query_fail(query, status, "57014", "its timeout passed");
     else if (status == QURING_CANCELLED)
@@ -162,26 +162,26 @@ static void finish_abandoned(struct query *query, quring_status status) {
         query_fail(query, status, "57P01", "the database handle was closed");
 }
 
-static void finish(struct query *query) {
+static void lite_finish(struct query *query) {
     quring_status abandoned =
         (quring_status)atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed);
     if (base_unlikely(abandoned))
-        finish_abandoned(query, abandoned);
+        lite_finish_abandoned(query, abandoned);
     else
         query_finish(query, (quring_status)query->status);
 }
 
 /* ---- Routing ---- */
 
-static struct lane_queue *lane_queue_of(struct lite_db *lite, struct query *query) {
+static struct lane_queue *lite_queue_of(struct lite_db *lite, struct query *query) {
     return lite_query(query)->route & LITE_TO_READER ? &lite->reads : &lite->writes;
 }
 
-static uint32_t *count_of(struct lite_db *lite, struct query *query) {
+static uint32_t *lite_count_of(struct lite_db *lite, struct query *query) {
     return lite_query(query)->route & LITE_TO_READER ? &lite->reads_count : &lite->writes_count;
 }
 
-static uint8_t route_of(const struct lite_db *lite, struct quring_statement *statement) {
+static uint8_t lite_route_of(const struct lite_db *lite, struct quring_statement *statement) {
     if (base_unlikely(!statement->route))
         statement->route = lite_text_route(statement->sql, statement->length);
     uint8_t route = statement->route;
@@ -191,14 +191,14 @@ static uint8_t route_of(const struct lite_db *lite, struct quring_statement *sta
 }
 
 /* Puts a chain into one lane queue, under one lock. */
-static void enqueue(struct lite_db *lite, struct lane_queue *queue, struct lite_chain *chain) {
+static void lite_enqueue(struct lite_db *lite, struct lane_queue *queue, struct lite_chain *chain) {
     if (!chain->count)
         return;
     struct query *query, *next;
     lane_queue_lock(queue);
     for (query = chain->first; query && lane_queue_put(queue, query); query = next) {
         next = lite_query(query)->next;
-        ++*count_of(lite, query);
+        ++*lite_count_of(lite, query);
     }
     lane_queue_unlock(queue);
     for (; query; query = next) {
@@ -207,7 +207,7 @@ static void enqueue(struct lite_db *lite, struct lane_queue *queue, struct lite_
     }
 }
 
-static void admit(struct lite_db *lite) {
+static void lite_admit(struct lite_db *lite) {
     struct lite_chain reads, writes;
     if (lite->state == LITE_OPEN && !lite->writer_is_open)
         lite_move(lite, LITE_COLD);
@@ -215,33 +215,33 @@ static void admit(struct lite_db *lite) {
     lite_chain_init(&writes);
     struct query *query;
     while ((query = queue_take(&lite->base.queue))) {
-        lite_query(query)->route = route_of(lite, query->statement);
+        lite_query(query)->route = lite_route_of(lite, query->statement);
         atomic_store_explicit(&lite_query(query)->abandoned_as, 0, memory_order_relaxed);
         lite_chain_add(lite_query(query)->route & LITE_TO_READER ? &reads : &writes, query);
     }
-    enqueue(lite, &lite->reads, &reads);
-    enqueue(lite, &lite->writes, &writes);
+    lite_enqueue(lite, &lite->reads, &reads);
+    lite_enqueue(lite, &lite->writes, &writes);
 }
 
 /* A reader found that it writes. */
-static void move_to_writer(struct lite_db *lite, struct query *query) {
+static void lite_move_to_writer(struct lite_db *lite, struct query *query) {
     lite->reads_count--;
     struct quring_statement *statement = query->statement;
     statement->route = LITE_TO_WRITER | (lite_text_route(statement->sql, statement->length) & LITE_ALONE);
     lite_query(query)->route = statement->route;
     if (atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed)) {
-        finish(query);
+        lite_finish(query);
         return;
     }
     struct lite_chain chain;
     lite_chain_init(&chain);
     lite_chain_add(&chain, query);
-    enqueue(lite, &lite->writes, &chain);
+    lite_enqueue(lite, &lite->writes, &chain);
 }
 
 /* ---- Waking ---- */
 
-static struct lite_post *free_job(struct lite_lane *lane) {
+static struct lite_post *lite_unused_job(struct lite_lane *lane) {
     for (int i = 0; i < 2; i++)
         if (!atomic_load_explicit(&lane->reactor.jobs[i].in_use, memory_order_relaxed))
             return &lane->reactor.jobs[i];
@@ -249,8 +249,8 @@ static struct lite_post *free_job(struct lite_lane *lane) {
 }
 
 /* Has as many lanes at work as the queue is worth, and `at_least` so many. */
-static void wake(struct lane_queue *queue, struct lite_lane *lanes, uint32_t count, uint64_t query_ns,
-                 uint32_t at_least) {
+static void lite_wake(struct lane_queue *queue, struct lite_lane *lanes, uint32_t count, uint64_t query_ns,
+                      uint32_t at_least) {
     struct lite_post *posts[LITE_LANES_MAX];
     uint32_t post_count = 0, working = 0;
     lane_queue_lock(queue);
@@ -259,7 +259,7 @@ static void wake(struct lane_queue *queue, struct lite_lane *lanes, uint32_t cou
     for (uint32_t i = 0; i < count; i++)
         working += lite_lane_attends(&lanes[i]);
     for (uint32_t i = 0; i < count && working < wanted; i++) {
-        struct lite_post *post = lanes[i].shared.phase == LANE_IDLE ? free_job(&lanes[i]) : NULL;
+        struct lite_post *post = lanes[i].shared.phase == LANE_IDLE ? lite_unused_job(&lanes[i]) : NULL;
         if (!post)
             continue;
         lite_lane_move(&lanes[i], LANE_CALLED);
@@ -278,7 +278,7 @@ static void lite_advance(struct quring_db *db) {
     if (lite->state == LITE_CLOSING)
         return;
     if (!list_empty(&db->ready))
-        admit(lite);
+        lite_admit(lite);
     if (!lite->reads_count && !lite->writes_count)
         return;
     if (lite->state == LITE_COLD) {
@@ -286,14 +286,14 @@ static void lite_advance(struct quring_db *db) {
         atomic_store(&lite->open_from_ns, lite_now_ns());
     }
     if (lite->writes_count || lite->state == LITE_OPENING)
-        wake(&lite->writes, lite->lanes, 1, 0, lite->state == LITE_OPENING);
+        lite_wake(&lite->writes, lite->lanes, 1, 0, lite->state == LITE_OPENING);
     if (lite->state == LITE_OPEN && lite->reads_count)
-        wake(&lite->reads, lite->lanes + 1, lite->lane_count - 1, lite->read_ns, 0);
+        lite_wake(&lite->reads, lite->lanes + 1, lite->lane_count - 1, lite->read_ns, 0);
 }
 
 /* ---- News from lanes ---- */
 
-static void count_news(struct lite_db *lite, const struct lite_lane *lane, const struct lite_news *news) {
+static void lite_count_news(struct lite_db *lite, const struct lite_lane *lane, const struct lite_news *news) {
     struct db_counters *counters = &lite->base.counters;
     counters->prepare_count += news->prepare_count;
     counters->connect_count += news->open_count;
@@ -311,60 +311,60 @@ static void count_news(struct lite_db *lite, const struct lite_lane *lane, const
         lite->read_ns = (7 * lite->read_ns + news->query_ns) / 8;
 }
 
-static void take_news(struct lite_post *post) {
+static void lite_take_news(struct lite_post *post) {
     struct lite_lane *lane = post->lane;
     struct lite_db *lite = lane->db;
     struct query *query, *next;
-    count_news(lite, lane, &post->news);
+    lite_count_news(lite, lane, &post->news);
     for (query = post->news.moved; query; query = next) {
         next = lite_query(query)->next;
-        move_to_writer(lite, query);
+        lite_move_to_writer(lite, query);
     }
     for (query = post->news.finished; query; query = next) {
         next = lite_query(query)->next;
         __builtin_prefetch(next);
-        --*count_of(lite, query);
-        finish(query);
+        --*lite_count_of(lite, query);
+        lite_finish(query);
     }
 }
 
 /* What a stuck lane gave back is in the queue again, or reads may begin again: the next advance() wakes another lane. */
-static void lane_news_arrived(struct job *job) {
+static void lite_news_arrived(struct job *job) {
     struct lite_post *post = base_container_of(job, struct lite_post, job);
     PRE(atomic_load_explicit(&post->in_use, memory_order_relaxed));
-    take_news(post);
+    lite_take_news(post);
     db_due(&post->lane->db->base);
     atomic_store_explicit(&post->in_use, false, memory_order_release);
 }
 
 /* ---- Abandoning and closing ---- */
 
-static void interrupt_later(struct lite_db *lite) {
+static void lite_interrupt_later(struct lite_db *lite) {
     struct ring *ring = lite->base.hub->ring;
     (void)timer_set(ring, &lite->interrupt, ring_now_ns(ring) + INTERRUPT_NS);
 }
 
-static void interrupt_again(struct timer *timer) {
+static void lite_interrupt_again(struct timer *timer) {
     struct lite_db *lite = base_container_of(timer, struct lite_db, interrupt);
     bool at_work = false;
     for (uint32_t i = 0; i < lite->lane_count; i++)
         at_work |= lite_conn_interrupt_abandoned(&lite->lanes[i].conn);
     if (at_work)
-        interrupt_later(lite);
+        lite_interrupt_later(lite);
 }
 
 static void lite_abandon(struct query *query, quring_status status) {
     PRE(query->state == QUERY_RUNNING && status != QURING_OK);
     struct lite_db *lite = lite_of(query->queue->db);
-    struct lane_queue *queue = lane_queue_of(lite, query);
+    struct lane_queue *queue = lite_queue_of(lite, query);
     lane_queue_lock(queue);
     bool queued = lane_queue_withdraw(queue, query);
     if (!queued && !atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed))
         atomic_store(&lite_query(query)->abandoned_as, (unsigned char)status); /* before it is looked who is at it */
     lane_queue_unlock(queue);
     if (queued) {
-        --*count_of(lite, query);
-        finish_abandoned(query, status);
+        --*lite_count_of(lite, query);
+        lite_finish_abandoned(query, status);
         return;
     }
     bool at_work = false;
@@ -375,10 +375,10 @@ static void lite_abandon(struct query *query, quring_status status) {
         at_work |= lite_conn_interrupt(&lite->lanes[i].conn, query);
     }
     if (at_work)
-        interrupt_later(lite);
+        lite_interrupt_later(lite);
 }
 
-static void post_closer(struct lite_lane *lane) {
+static void lite_post_closer(struct lite_lane *lane) {
     worker_post(lane->thread, &lane->reactor.closer.job);
 }
 
@@ -390,34 +390,34 @@ static void lite_close(struct quring_db *db) {
     atomic_store(&lite->closing, true);
     lite->open_lane_count = lite->lane_count;
     for (uint32_t i = 1; i < lite->lane_count; i++)
-        post_closer(&lite->lanes[i]);
+        lite_post_closer(&lite->lanes[i]);
     if (lite->lane_count == 1)
-        post_closer(&lite->lanes[0]);
+        lite_post_closer(&lite->lanes[0]);
 }
 
 /* Nobody will take what is still queued. */
-static void drop_queue(struct lite_db *lite, struct lane_queue *queue) {
+static void lite_drop_queue(struct lite_db *lite, struct lane_queue *queue) {
     struct query *query;
     lane_queue_lock(queue);
     while (lane_queue_take(queue, &query, 1)) {
         lane_queue_let_go(queue, 1);
-        --*count_of(lite, query);
-        finish_abandoned(query, QURING_SHUTDOWN);
+        --*lite_count_of(lite, query);
+        lite_finish_abandoned(query, QURING_SHUTDOWN);
     }
     lane_queue_unlock(queue);
 }
 
-static void lane_shut_arrived(struct job *job) {
+static void lite_shut_arrived(struct job *job) {
     struct lite_post *post = base_container_of(job, struct lite_post, job);
     struct lite_db *lite = post->lane->db;
     PRE(lite->state == LITE_CLOSING && lite->open_lane_count > 0);
-    take_news(post);
+    lite_take_news(post);
     lite->open_lane_count--;
     if (lite->open_lane_count == 1 && lite->lane_count > 1)
-        post_closer(&lite->lanes[0]);
+        lite_post_closer(&lite->lanes[0]);
     if (lite->open_lane_count == 0) {
-        drop_queue(lite, &lite->reads);
-        drop_queue(lite, &lite->writes);
+        lite_drop_queue(lite, &lite->reads);
+        lite_drop_queue(lite, &lite->writes);
         timer_clear(lite->base.hub->ring, &lite->interrupt);
         lite->base.closed = true;
         db_due(&lite->base);

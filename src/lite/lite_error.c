@@ -107,14 +107,14 @@ static const struct message_state message_states[] = {
     {"not authorized*", "42501"},
 };
 
-static const char *state_of_code(int code) {
+static const char *sqlstate_of_code(int code) {
     for (size_t i = 0; i < sizeof states / sizeof *states; i++)
         if (states[i].code == code)
             return states[i].sqlstate;
     return NULL;
 }
 
-static const char *state_of_message(const char *message) {
+static const char *sqlstate_of_message(const char *message) {
     for (size_t i = 0; i < sizeof message_states / sizeof *message_states; i++)
         if (fnmatch(message_states[i].pattern, message, 0) == 0)
             return message_states[i].sqlstate;
@@ -123,10 +123,10 @@ static const char *state_of_message(const char *message) {
 
 const char *lite_sqlstate(int code, const char *message) {
     PRE(code != SQLITE_OK && message);
-    const char *sqlstate = state_of_code(code);
+    const char *sqlstate = sqlstate_of_code(code);
     if (!sqlstate)
-        sqlstate = state_of_code(code & 0xff);
-    return sqlstate ? sqlstate : state_of_message(message);
+        sqlstate = sqlstate_of_code(code & 0xff);
+    return sqlstate ? sqlstate : sqlstate_of_message(message);
 }
 
 const char *lite_hint(int code) {

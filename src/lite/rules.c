@@ -44,22 +44,22 @@ static const char *const lane_pragmas[] = {"query_only",
 static const char *const writer_pragmas[] = {"foreign_keys", "recursive_triggers", "ignore_check_constraints",
                                              "synchronous",  "secure_delete",      NULL};
 
-static bool is_any(const char *name, const char *const *names) {
+static bool rules_is_any(const char *name, const char *const *names) {
     for (; *names; names++)
         if (strcasecmp(name, *names) == 0)
             return true;
     return false;
 }
 
-static const char *pragma_refusal(const struct lite_conn *conn, const char *name, const char *value) {
+static const char *rules_pragma_refusal(const struct lite_conn *conn, const char *name, const char *value) {
     if (!value)
         return NULL;
-    if (is_any(name, library_pragmas))
+    if (rules_is_any(name, library_pragmas))
         return strcasecmp(name, "busy_timeout") == 0 ? "quring waits for locks itself: set options.busy_timeout_ns"
                                                      : "this PRAGMA changes the whole process";
     if (conn->role == LITE_EXCLUSIVE)
         return NULL;
-    if (is_any(name, lane_pragmas))
+    if (rules_is_any(name, lane_pragmas))
         return one_of_many;
     if (strcasecmp(name, "wal_autocheckpoint") == 0)
         return "the writer checkpoints by itself: run PRAGMA wal_checkpoint for one more, or open the database with "
@@ -74,11 +74,11 @@ static const char *pragma_refusal(const struct lite_conn *conn, const char *name
  * Whether a statement would make or change something in the schema "temp", which each connection has of its own, however
  * it is spelled. ALTER TABLE updates the (empty) table of temporary objects along with main's, and all may read.
  */
-static bool changes_temp(int action, const char *database) {
+static bool rules_changes_temp(int action, const char *database) {
     return database && strcmp(database, "temp") == 0 && action != SQLITE_READ && action != SQLITE_UPDATE;
 }
 
-static const char *shared_refusal(int action, const char *database) {
+static const char *rules_shared_refusal(int action, const char *database) {
     switch (action) {
     case SQLITE_TRANSACTION:
     case SQLITE_SAVEPOINT:
@@ -86,26 +86,26 @@ static const char *shared_refusal(int action, const char *database) {
     case SQLITE_DETACH:
         return one_of_many;
     default:
-        return changes_temp(action, database) ? one_of_many : NULL;
+        return rules_changes_temp(action, database) ? one_of_many : NULL;
     }
 }
 
-static const char *refusal(const struct lite_conn *conn, int action, const char *first, const char *second,
-                           const char *database) {
+static const char *rules_refusal(const struct lite_conn *conn, int action, const char *first, const char *second,
+                                 const char *database) {
     const char *why = NULL;
     if (action == SQLITE_FUNCTION && strcmp(second, "fts3_tokenizer") == 0)
         return "fts3_tokenizer() would run code at an address that SQL gives: name a tokenizer in CREATE VIRTUAL TABLE";
-    if (action == SQLITE_PRAGMA && (why = pragma_refusal(conn, first, second)))
+    if (action == SQLITE_PRAGMA && (why = rules_pragma_refusal(conn, first, second)))
         return why;
     bool reads = action == SQLITE_PRAGMA && !second;
-    return conn->role == LITE_EXCLUSIVE || reads ? NULL : shared_refusal(action, database);
+    return conn->role == LITE_EXCLUSIVE || reads ? NULL : rules_shared_refusal(action, database);
 }
 
 /*
  * Statements of SQLite's own, which run within one of the user's, may do all but one thing: VACUUM works on an attached
  * file, and with INTO that file stays.
  */
-static const char *inner_refusal(const struct lite_conn *conn, int action, const char *first) {
+static const char *rules_inner_refusal(const struct lite_conn *conn, int action, const char *first) {
     if (action == SQLITE_ATTACH && first && *first && conn->role != LITE_EXCLUSIVE)
         return "VACUUM INTO writes another file, and keeps all writes waiting: open the database with "
                "options.exclusive";
@@ -116,27 +116,27 @@ static const char *inner_refusal(const struct lite_conn *conn, int action, const
  * A PRAGMA that a text names works while it is prepared: on the writer, each time anew. Virtual tables (FTS3, FTS5, R-Tree)
  * prepare PRAGMAs of their own along with any SELECT; these only ask.
  */
-static void note_pragma(struct lite_conn *conn, const char *name, const char *value) {
+static void rules_note_pragma(struct lite_conn *conn, const char *name, const char *value) {
     struct lite_verdict *verdict = &conn->verdict;
     if (!verdict->is_pragma && !value)
         return;
     if (value && conn->role == LITE_EXCLUSIVE && strcasecmp(name, "journal_mode") == 0)
         lite_wal_move(conn, LITE_WAL_NOT_WANTED); /* the caller chooses, which a shared handle's can't */
-    if (value && conn->role == LITE_WRITER && is_any(name, writer_pragmas))
+    if (value && conn->role == LITE_WRITER && rules_is_any(name, writer_pragmas))
         conn->has_settings = true;
     verdict->pragma = true;
     verdict->to_writer |= conn->role == LITE_READER;
 }
 
-static int authorize(void *argument, int action, const char *first, const char *second, const char *database,
-                     const char *trigger) {
+static int rules_authorize(void *argument, int action, const char *first, const char *second, const char *database,
+                           const char *trigger) {
     (void)trigger;
     struct lite_conn *conn = argument;
     struct lite_verdict *verdict = &conn->verdict;
-    const char *why =
-        verdict->preparing ? refusal(conn, action, first, second, database) : inner_refusal(conn, action, first);
+    const char *why = verdict->preparing ? rules_refusal(conn, action, first, second, database)
+                                         : rules_inner_refusal(conn, action, first);
     if (verdict->preparing && action == SQLITE_PRAGMA)
-        note_pragma(conn, first, second);
+        rules_note_pragma(conn, first, second);
     if (why && !verdict->refusal)
         verdict->refusal = why;
     return why || verdict->to_writer ? SQLITE_DENY : SQLITE_OK;
@@ -144,5 +144,5 @@ static int authorize(void *argument, int action, const char *first, const char *
 
 int lite_rules_install(struct lite_conn *conn) {
     PRE(conn->handle);
-    return sqlite3_set_authorizer(conn->handle, authorize, conn);
+    return sqlite3_set_authorizer(conn->handle, rules_authorize, conn);
 }

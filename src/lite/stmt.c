@@ -19,7 +19,7 @@ void lite_stmt_close(struct lite_stmt *stmt) {
 /* ---- Preparing ---- */
 
 /* The n of "$n"; 0: it is something else. */
-static uint32_t dollar_number(const char *name) {
+static uint32_t stmt_dollar_number(const char *name) {
     uint64_t number = 0;
     const char *at = name + 1;
     if (*name != '$' || !*at)
@@ -32,7 +32,7 @@ static uint32_t dollar_number(const char *name) {
     return number <= UINT16_MAX ? (uint32_t)number : 0;
 }
 
-static bool refuse_name(struct query_error *error, const char *name) {
+static bool stmt_refuse_name(struct query_error *error, const char *name) {
     const char *cast = *name == '$' ? strstr(name, "::") : NULL;
     if (cast)
         error_format(error, "42601", "SQLite has no \"%s\": write cast(%.*s as %s)", name, (int)(cast - name), name,
@@ -43,7 +43,7 @@ static bool refuse_name(struct query_error *error, const char *name) {
 }
 
 /* Which $n stands at each index; an index without a name is a ? or ?n, whose n is the index. */
-static bool number_parameters(struct lite_stmt *stmt, struct query_error *error) {
+static bool stmt_number_parameters(struct lite_stmt *stmt, struct query_error *error) {
     int count = sqlite3_bind_parameter_count(stmt->handle);
     bool dollars = false, plain = false;
     stmt->index_count = stmt->param_count = (uint32_t)count;
@@ -60,9 +60,9 @@ static bool number_parameters(struct lite_stmt *stmt, struct query_error *error)
     for (int index = 1; index <= count; index++) {
         const char *name = sqlite3_bind_parameter_name(stmt->handle, index);
         bool dollar = name && *name != '?';
-        numbers[index - 1] = dollar ? dollar_number(name) : (uint32_t)index;
+        numbers[index - 1] = dollar ? stmt_dollar_number(name) : (uint32_t)index;
         if (numbers[index - 1] == 0)
-            return refuse_name(error, name);
+            return stmt_refuse_name(error, name);
         *(dollar ? &dollars : &plain) = true;
         same &= numbers[index - 1] == (uint32_t)index;
         highest = numbers[index - 1] > highest ? numbers[index - 1] : highest;
@@ -79,8 +79,8 @@ static bool number_parameters(struct lite_stmt *stmt, struct query_error *error)
     return true;
 }
 
-static int prepare_text(struct lite_conn *conn, const char *sql, size_t length, unsigned flags, sqlite3_stmt **handle,
-                        const char **tail) {
+static int stmt_prepare_text(struct lite_conn *conn, const char *sql, size_t length, unsigned flags,
+                             sqlite3_stmt **handle, const char **tail) {
     conn->verdict = (struct lite_verdict){.preparing = true, .is_pragma = lite_text_is_pragma(sql, length)};
     conn->prepare_count++;
     int code = sqlite3_prepare_v3(conn->handle, sql, (int)(length + 1), flags, handle, tail);
@@ -88,12 +88,12 @@ static int prepare_text(struct lite_conn *conn, const char *sql, size_t length, 
     return code;
 }
 
-static bool prepare(struct lite_conn *conn, struct lite_stmt *stmt, struct query *query, bool keep) {
+static bool stmt_prepare(struct lite_conn *conn, struct lite_stmt *stmt, struct query *query, bool keep) {
     const struct quring_statement *text = query->statement;
     size_t blank = lite_text_blank(text->sql, text->length); /* SQLite takes a lone ';' for a whole statement */
     const char *sql = text->sql + blank, *tail = sql, *end = text->sql + text->length;
     int code =
-        prepare_text(conn, sql, text->length - blank, keep ? SQLITE_PREPARE_PERSISTENT : 0, &stmt->handle, &tail);
+        stmt_prepare_text(conn, sql, text->length - blank, keep ? SQLITE_PREPARE_PERSISTENT : 0, &stmt->handle, &tail);
     stmt->command = lite_text_command(sql, text->length - blank);
     stmt->command_length = strlen(stmt->command);
     stmt->keep = keep && !conn->verdict.pragma;
@@ -114,12 +114,12 @@ static bool prepare(struct lite_conn *conn, struct lite_stmt *stmt, struct query
     stmt->reads_only = sqlite3_stmt_readonly(stmt->handle);
     stmt->changes_rows = strcmp(stmt->command, "INSERT") == 0 || strcmp(stmt->command, "UPDATE") == 0 ||
                          strcmp(stmt->command, "DELETE") == 0 || strcmp(stmt->command, "REPLACE") == 0;
-    return number_parameters(stmt, &query->error);
+    return stmt_number_parameters(stmt, &query->error);
 }
 
 static struct lite_stmt *stmt_make(struct lite_conn *conn, struct query *query, struct lite_stmt *stmt, bool keep) {
     lite_stmt_close(stmt);
-    if (!prepare(conn, stmt, query, keep)) {
+    if (!stmt_prepare(conn, stmt, query, keep)) {
         lite_stmt_close(stmt);
         return NULL;
     }
@@ -143,7 +143,7 @@ void lite_stmt_put(struct lite_stmt *stmt) {
 
 /* ---- Columns ---- */
 
-static struct columns *describe(sqlite3_stmt *handle, uint32_t count) {
+static struct columns *stmt_describe(sqlite3_stmt *handle, uint32_t count) {
     size_t names_bytes = 0;
     for (uint32_t i = 0; i < count; i++) {
         const char *name = sqlite3_column_name(handle, (int)i);
@@ -167,7 +167,7 @@ static struct columns *describe(sqlite3_stmt *handle, uint32_t count) {
 bool lite_stmt_refresh_columns(struct lite_stmt *stmt) {
     PRE(stmt->handle);
     uint32_t count = (uint32_t)sqlite3_column_count(stmt->handle);
-    struct columns *columns = count ? describe(stmt->handle, count) : NULL;
+    struct columns *columns = count ? stmt_describe(stmt->handle, count) : NULL;
     if (count && !columns)
         return false;
     if (columns && stmt->columns && columns_equal(columns, stmt->columns)) {

@@ -23,7 +23,7 @@ void lite_wal_move(struct lite_conn *conn, enum lite_wal to) {
 }
 
 /* Memory that is mapped there is not shared between machines: each would see a log of its own. */
-static bool on_network(const char *path) {
+static bool wal_on_network(const char *path) {
     static const uint32_t kinds[] = {NFS_SUPER_MAGIC, SMB_SUPER_MAGIC, CIFS_SUPER_MAGIC, SMB2_SUPER_MAGIC,
                                      V9FS_MAGIC,      AFS_SUPER_MAGIC, CEPH_SUPER_MAGIC};
     struct statfs status;
@@ -35,32 +35,32 @@ static bool on_network(const char *path) {
     return false;
 }
 
-static int note_mode(void *is_wal, int count, char **values, char **names) {
+static int wal_note_mode(void *is_wal, int count, char **values, char **names) {
     (void)names;
     *(bool *)is_wal = count == 1 && values[0] && strcmp(values[0], "wal") == 0;
     return 0;
 }
 
 /* "pragma journal_mode" answers with the mode that holds then. */
-static int mode_after(sqlite3 *handle, const char *pragma, bool *is_wal) {
+static int wal_mode_after(sqlite3 *handle, const char *pragma, bool *is_wal) {
     *is_wal = false;
-    return sqlite3_exec(handle, pragma, note_mode, is_wal, NULL);
+    return sqlite3_exec(handle, pragma, wal_note_mode, is_wal, NULL);
 }
 
 int lite_wal_look(struct lite_conn *conn) {
     PRE(conn->handle && conn->config->path);
     bool is_wal;
-    int code = mode_after(conn->handle, "pragma journal_mode", &is_wal);
+    int code = wal_mode_after(conn->handle, "pragma journal_mode", &is_wal);
     if (code != SQLITE_OK)
         return code;
     bool can =
-        conn->role != LITE_READER && !sqlite3_db_readonly(conn->handle, "main") && !on_network(conn->config->path);
+        conn->role != LITE_READER && !sqlite3_db_readonly(conn->handle, "main") && !wal_on_network(conn->config->path);
     lite_wal_move(conn, can && !is_wal ? LITE_WAL_WANTED : LITE_WAL_NOT_WANTED);
     return SQLITE_OK;
 }
 
 /* Another connection to the file, which waits for locks as this one does. NULL: it can't be opened. */
-static sqlite3 *open_another(struct lite_conn *conn) {
+static sqlite3 *wal_open_another(struct lite_conn *conn) {
     sqlite3 *handle;
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_PRIVATECACHE;
     if (sqlite3_open_v2(conn->config->path, &handle, flags, NULL) == SQLITE_OK) {
@@ -72,19 +72,19 @@ static sqlite3 *open_another(struct lite_conn *conn) {
 }
 
 /* With the lock for itself, a connection needs no shared memory: it can read such a file, and change it back. */
-static void leave(struct lite_conn *conn) {
+static void wal_leave(struct lite_conn *conn) {
     bool is_wal;
-    sqlite3 *handle = open_another(conn);
+    sqlite3 *handle = wal_open_another(conn);
     if (handle && lite_execute(handle, "pragma locking_mode=exclusive; pragma schema_version") == SQLITE_OK)
-        (void)mode_after(handle, "pragma journal_mode=delete", &is_wal);
+        (void)wal_mode_after(handle, "pragma journal_mode=delete", &is_wal);
     sqlite3_close(handle);
 }
 
 /* The change, and the first read after it, which is to be neither cut short nor felt by the connection at work. */
-static int enter(struct lite_conn *conn) {
+static int wal_enter(struct lite_conn *conn) {
     bool is_wal = false, works = true;
-    sqlite3 *handle = open_another(conn);
-    int code = handle ? mode_after(handle, "pragma journal_mode=wal", &is_wal) : SQLITE_CANTOPEN;
+    sqlite3 *handle = wal_open_another(conn);
+    int code = handle ? wal_mode_after(handle, "pragma journal_mode=wal", &is_wal) : SQLITE_CANTOPEN;
     const atomic_uchar *abandoned = conn->watch.abandoned;
     conn->watch.abandoned = NULL;
     if (code == SQLITE_OK && is_wal) {
@@ -93,24 +93,24 @@ static int enter(struct lite_conn *conn) {
     }
     sqlite3_close(handle);
     if (!works)
-        leave(conn);
+        wal_leave(conn);
     conn->watch.abandoned = abandoned;
     return code;
 }
 
 /* A new file gets its page size, encoding and the like with its first write, from the connection that was told them. */
-static bool is_empty(const char *path) {
+static bool wal_is_empty(const char *path) {
     struct stat status;
     return stat(path, &status) == 0 && status.st_size == 0;
 }
 
 void lite_wal_enter(struct lite_conn *conn) {
     PRE(conn->wal == LITE_WAL_WANTED);
-    if (lite_conn_in_transaction(conn) || is_empty(conn->config->path))
+    if (lite_conn_in_transaction(conn) || wal_is_empty(conn->config->path))
         return;
     if (conn->hold_reads)
         conn->hold_reads(conn, true);
-    int code = enter(conn) & 0xff;
+    int code = wal_enter(conn) & 0xff;
     if (conn->hold_reads)
         conn->hold_reads(conn, false);
     lite_wal_move(conn, code == SQLITE_BUSY || code == SQLITE_INTERRUPT ? LITE_WAL_LATER : LITE_WAL_NOT_WANTED);

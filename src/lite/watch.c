@@ -81,7 +81,7 @@ void lite_watch_begin(struct lite_watch *watch, struct query *query) {
 }
 
 /* SQLite forgets an interrupt with the next statement that begins, but a checkpoint is none. */
-static void end_interrupted(struct lite_watch *watch, sqlite3 *handle) {
+static void watch_end_interrupted(struct lite_watch *watch, sqlite3 *handle) {
     pthread_mutex_lock(&watch->interrupting);
     atomic_store(&watch->at_work, 0);
     pthread_mutex_unlock(&watch->interrupting);
@@ -92,7 +92,7 @@ void lite_watch_end(struct lite_watch *watch, struct query *query, sqlite3 *hand
     uintptr_t at_work = (uintptr_t)query;
     watch->abandoned = NULL;
     if (base_unlikely(!atomic_compare_exchange_strong(&watch->at_work, &at_work, 0)))
-        end_interrupted(watch, handle);
+        watch_end_interrupted(watch, handle);
 }
 
 bool lite_conn_interrupt(struct lite_conn *conn, struct query *query) {

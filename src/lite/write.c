@@ -31,14 +31,14 @@ static inline uint32_t group_end(const struct lite_group *group) {
 }
 
 /* Before a query is run again. */
-static void forget_outcome(struct query *query) {
+static void group_forget_outcome(struct query *query) {
     result_discard(&query->result);
     error_clear(&query->error);
     query->sent = false;
 }
 
 /* The file's mode can't be changed within a transaction, so until that was tried the first write is on its own. */
-static inline bool groupable(const struct lite_lane *lane, uint32_t at) {
+static inline bool group_may_take(const struct lite_lane *lane, uint32_t at) {
     struct query *query = at < lane->own.taken_count ? lane->own.taken[at] : NULL;
     return query && query->commit == QURING_COMMIT_GROUP && !(lite_query(query)->route & LITE_ALONE) &&
            lane->conn.wal != LITE_WAL_WANTED;
@@ -49,7 +49,7 @@ static inline bool groupable(const struct lite_lane *lane, uint32_t at) {
  * only where it foresees that a constraint or a function fails: other errors (text in an INTEGER PRIMARY KEY or a STRICT
  * table, what json_each() can't read, a sum that overflows, triggers too deep, a command to FTS) leave the rows before them.
  */
-static bool undone_by_itself(const struct query *query) {
+static bool group_member_is_undone(const struct query *query) {
     switch (query->error.view.backend_code) {
     case SQLITE_CONSTRAINT_CHECK:
     case SQLITE_CONSTRAINT_FOREIGNKEY:
@@ -65,14 +65,14 @@ static bool undone_by_itself(const struct query *query) {
 }
 
 /* Runs neighbours as long as they may join, and commits. False: the transaction is gone, or can't stand. */
-static bool group_run(struct lite_lane *lane, struct lite_group *group) {
-    while (groupable(lane, lane->own.next)) {
+static bool group_run_members(struct lite_lane *lane, struct lite_group *group) {
+    while (group_may_take(lane, lane->own.next)) {
         struct query *query = lane->own.taken[lane->own.next++];
         group->count++;
         (void)lite_lane_run(lane, query); /* the writer moves nothing */
         if (!lite_conn_in_transaction(&lane->conn))
             return false;
-        if (base_unlikely(query->status == QURING_SERVER_ERROR) && !undone_by_itself(query))
+        if (base_unlikely(query->status == QURING_SERVER_ERROR) && !group_member_is_undone(query))
             return false;
         lite_lane_drop_abandoned(lane);
     }
@@ -88,7 +88,7 @@ static void group_undo(struct lite_lane *lane, const struct lite_group *group) {
     if (lite_conn_in_transaction(&lane->conn))
         (void)lite_conn_control(&lane->conn, LITE_ROLLBACK);
     for (uint32_t i = group->first; i < group_end(group); i++)
-        forget_outcome(lane->own.taken[i]);
+        group_forget_outcome(lane->own.taken[i]);
 }
 
 /* Its members count as not begun again, so those whose callers gave up meanwhile are taken out. */
@@ -100,29 +100,29 @@ static void group_run_alone(struct lite_lane *lane, const struct lite_group *gro
     }
 }
 
-static void run_group(struct lite_lane *lane) {
+static void group_run(struct lite_lane *lane) {
     struct lite_group group = {.first = lane->own.next};
     bool began = lite_conn_control(&lane->conn, LITE_BEGIN_IMMEDIATE) == SQLITE_OK;
-    if (began && group_run(lane, &group)) {
+    if (began && group_run_members(lane, &group)) {
         lane->conn.watch.locked_since_ns = 0;
         group_finish(lane, &group);
         return;
     }
     group_undo(lane, &group);
-    while (!began && groupable(lane, group_end(&group))) /* all that would have joined */
+    while (!began && group_may_take(lane, group_end(&group))) /* all that would have joined */
         group.count++;
     group_run_alone(lane, &group);
 }
 
-static bool ends_transaction(const struct query *query) {
+static bool exclusive_ends_transaction(const struct query *query) {
     return lite_text_ends_transaction(query->statement->sql, query->statement->length);
 }
 
-static bool commits(const struct query *query) {
+static bool exclusive_commits(const struct query *query) {
     return strcmp(lite_text_command(query->statement->sql, query->statement->length), "COMMIT") == 0;
 }
 
-static void refuse(struct query *query, const char *sqlstate, const char *message, const char *hint) {
+static void exclusive_refuse(struct query *query, const char *sqlstate, const char *message, const char *hint) {
     error_set(&query->error, sqlstate, message, NULL, hint, 0);
     query->status = QURING_SERVER_ERROR;
 }
@@ -132,19 +132,19 @@ static void refuse(struct query *query, const char *sqlstate, const char *messag
  * CONFLICT ROLLBACK). What follows must not run as if each were alone: it is refused until the caller ends the
  * transaction. That is all right for ROLLBACK; who asks for COMMIT must learn that nothing was committed.
  */
-static bool refused_after_rollback(struct lite_lane *lane, struct query *query) {
+static bool exclusive_refuses(struct lite_lane *lane, struct query *query) {
     struct lite_conn *conn = &lane->conn;
     if (base_likely(!conn->rolled_back))
         return false;
-    if (!ends_transaction(query)) {
-        refuse(query, "25P02", "an earlier error rolled the transaction back: nothing runs until it is ended",
-               "end it with ROLLBACK");
+    if (!exclusive_ends_transaction(query)) {
+        exclusive_refuse(query, "25P02", "an earlier error rolled the transaction back: nothing runs until it is ended",
+                         "end it with ROLLBACK");
         return true;
     }
     conn->rolled_back = false;
-    if (commits(query)) {
-        refuse(query, "40000", "nothing was committed: an earlier error rolled the transaction back",
-               "begin it again, and run all of it");
+    if (exclusive_commits(query)) {
+        exclusive_refuse(query, "40000", "nothing was committed: an earlier error rolled the transaction back",
+                         "begin it again, and run all of it");
     } else {
         (void)result_put_command(&query->result, "ROLLBACK", 8);
         query->status = QURING_OK;
@@ -152,9 +152,9 @@ static bool refused_after_rollback(struct lite_lane *lane, struct query *query) 
     return true;
 }
 
-static void run_exclusive(struct lite_lane *lane) {
+static void exclusive_run(struct lite_lane *lane) {
     struct query *query = lane->own.taken[lane->own.next];
-    if (query && refused_after_rollback(lane, query)) {
+    if (query && exclusive_refuses(lane, query)) {
         lane->own.next++;
         lite_chain_add(&lane->own.finished, query);
         return;
@@ -162,16 +162,16 @@ static void run_exclusive(struct lite_lane *lane) {
     bool before = lite_conn_in_transaction(&lane->conn);
     lite_lane_run_next(lane);
     if (before && query && query->status != QURING_OK)
-        lane->conn.rolled_back = !lite_conn_in_transaction(&lane->conn) && !ends_transaction(query);
+        lane->conn.rolled_back = !lite_conn_in_transaction(&lane->conn) && !exclusive_ends_transaction(query);
 }
 
 void lite_lane_write(struct lite_lane *lane) {
     PRE(lane->conn.handle && lane->conn.role != LITE_READER);
     while (lane->own.next < lane->own.taken_count) {
         if (lane->conn.role == LITE_EXCLUSIVE)
-            run_exclusive(lane);
-        else if (groupable(lane, lane->own.next) && groupable(lane, lane->own.next + 1))
-            run_group(lane);
+            exclusive_run(lane);
+        else if (group_may_take(lane, lane->own.next) && group_may_take(lane, lane->own.next + 1))
+            group_run(lane);
         else
             lite_lane_run_next(lane);
         lite_lane_tend(lane);
