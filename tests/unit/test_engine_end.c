@@ -1,26 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* How queries end before their time: cancelled, with their database, or with the engine; and in which order all ends. */
-#include "lib/fake_backend.h"
+#include "lib/engine_fixture.h"
 
-static quring_engine *engine;
-static struct fake_db *a, *b;
-
-static void setup(void) {
-    engine = fake_engine_open(NULL);
-    a = fake_open(engine, "fake:a", NULL);
-    b = fake_open(engine, "fake:b", NULL);
-}
-
-static void teardown(void) {
-    if (engine)
-        fake_engine_close(engine);
-}
-
-TestSuite(engine_end, .init = setup, .fini = teardown);
-
-static void turn(void) {
-    cr_assert_geq(engine_run(engine, 0, 0), 0);
-}
+TestSuite(engine_end, .init = engine_setup, .fini = engine_teardown);
 
 /* ---- Cancelling ---- */
 
@@ -28,12 +10,12 @@ Test(engine_end, engine_cancel_ends_what_has_not_ended) {
     a->depth = 1;
     for (uint32_t i = 0; i < 3; i++)
         fake_ask(a, i);
-    turn();
+    engine_turn();
     cr_assert_eq(engine_cancel(engine, fake_id(1)), 0, "it waits");
     fake_assert_text(fake_log(), "", "the backend has not seen it");
     cr_assert_eq(engine_cancel(engine, fake_id(0)), 0, "it runs");
     fake_assert_text(fake_log(), "abandon 0 CANCELLED", "the backend ends it");
-    turn();
+    engine_turn();
     fake_end(a, 2, QURING_OK);
     cr_assert_eq(engine_cancel(engine, fake_id(2)), 0, "it is done");
     fake_assert_text(fake_log(), "", "and stays as it is");
@@ -49,11 +31,11 @@ Test(engine_end, engine_db_close_ends_its_queries_and_no_other) {
     fake_ask(a, 0);
     fake_ask(a, 1);
     fake_ask(b, 2);
-    turn();
+    engine_turn();
     engine_db_close(&a->base);
     engine_db_close(&a->base);
     fake_assert_text(fake_log(), "abandon 0 SHUTDOWN, close a", "once, and queries before connections");
-    turn();
+    engine_turn();
     fake_assert_text(fake_log(), "", "it is not gone yet");
     fake_end(b, 2, QURING_OK);
     fake_assert_text(fake_reaped(engine), "1 SHUTDOWN, 0 SHUTDOWN, 2 OK", "the other handle goes on");
@@ -64,13 +46,13 @@ Test(engine_end, engine_db_close_ends_its_queries_and_no_other) {
 Test(engine_end, engine_db_close_waits_for_lanes) {
     a->let_go_ns = 5 * FAKE_MS;
     fake_ask(a, 0);
-    turn();
+    engine_turn();
     engine_db_close(&a->base);
     fake_assert_text(fake_log(), "abandon 0 SHUTDOWN, close a", "it is interrupted");
-    turn();
+    engine_turn();
     cr_assert_eq(engine->hub.done_count, 0);
     cr_assert_eq(engine_run(engine, 1, QURING_FOREVER), 1);
-    turn();
+    engine_turn();
     fake_assert_text(fake_log(), "destroy a", "after its query");
 }
 
@@ -102,14 +84,13 @@ Test(engine_end, engine_shutdown_gives_what_runs_its_grace) {
         {"too little, on a lane", 50, 20, 10, "abandon 0 SHUTDOWN", "1 SHUTDOWN, 0 SHUTDOWN", 30},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        teardown();
-        setup();
+        engine_again();
         a->depth = 1;
         a->work_ns = rows[i].work_ms * FAKE_MS;
         a->let_go_ns = rows[i].let_go_ms * FAKE_MS;
         fake_ask(a, 0);
         fake_ask(a, 1);
-        turn();
+        engine_turn();
         uint64_t start = sim_now_ns(fake_sim());
         uint64_t grace = rows[i].grace_ms == UINT64_MAX ? UINT64_MAX : rows[i].grace_ms * FAKE_MS;
         cr_assert_eq(engine_shutdown(engine, grace), 2, "%s", rows[i].what);
@@ -132,7 +113,7 @@ Test(engine_end, engine_shutdown_ends_what_is_put_back_meanwhile) {
     b->work_ns = 10 * FAKE_MS;
     fake_ask(a, 0);
     fake_ask(b, 1);
-    turn();
+    engine_turn();
     cr_assert(timer_set(engine->hub.ring, &timer, sim_now_ns(fake_sim()) + 5 * FAKE_MS));
     uint64_t start = sim_now_ns(fake_sim());
     cr_assert_eq(engine_shutdown(engine, 50 * FAKE_MS), 2);
@@ -143,7 +124,7 @@ Test(engine_end, engine_shutdown_ends_what_is_put_back_meanwhile) {
 Test(engine_end, engine_shutdown_keeps_a_wake_for_the_programs_own_wait) {
     a->work_ns = 10 * FAKE_MS;
     fake_ask(a, 0);
-    turn();
+    engine_turn();
     ring_wake(engine->hub.ring);
     uint64_t start = sim_now_ns(fake_sim());
     engine_shutdown(engine, 100 * FAKE_MS);
@@ -160,7 +141,7 @@ Test(engine_end, engine_close_ends_queries_then_handles_then_the_ring) {
     a->close_ns = 5 * FAKE_MS;
     fake_ask(a, 0);
     fake_ask(b, 1);
-    turn();
+    engine_turn();
     fake_ask(b, 2);
     engine_close(engine);
     fake_assert_text(fake_log(), "abandon 0 SHUTDOWN, abandon 1 SHUTDOWN, close a, close b, destroy b, destroy a",
@@ -171,7 +152,7 @@ Test(engine_end, engine_close_ends_queries_then_handles_then_the_ring) {
 
 Test(engine_end, engine_close_after_a_shutdown_ends_handles_alone) {
     fake_ask(a, 0);
-    turn();
+    engine_turn();
     engine_shutdown(engine, 0);
     (void)fake_log();
     engine_close(engine);

@@ -1,25 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Turns: which databases are visited, when a run ends, what passes with time, and the order of completions. */
-#include "lib/fake_backend.h"
+#include "lib/engine_fixture.h"
 
-static quring_engine *engine;
-static struct fake_db *a, *b;
-
-static void setup(void) {
-    engine = fake_engine_open(NULL);
-    a = fake_open(engine, "fake:a", NULL);
-    b = fake_open(engine, "fake:b", NULL);
-}
-
-static void teardown(void) {
-    fake_engine_close(engine);
-}
-
-TestSuite(engine_run, .init = setup, .fini = teardown);
-
-static void turn(void) {
-    cr_assert_geq(engine_run(engine, 0, 0), 0);
-}
+TestSuite(engine_run, .init = engine_setup, .fini = engine_teardown);
 
 static void assert_visits(uint32_t of_a, uint32_t of_b, const char *what) {
     cr_assert(a->advance_count == of_a && b->advance_count == of_b, "%s: %u and %u", what, a->advance_count,
@@ -30,19 +13,19 @@ static void assert_visits(uint32_t of_a, uint32_t of_b, const char *what) {
 /* ---- The due list ---- */
 
 Test(engine_run, engine_advance_visits_what_is_due_and_no_other) {
-    turn();
+    engine_turn();
     assert_visits(0, 0, "nothing was asked for");
     fake_ask(a, 0);
-    turn();
+    engine_turn();
     assert_visits(1, 0, "a query waited");
-    turn();
+    engine_turn();
     assert_visits(0, 0, "it runs");
     fake_end(a, 0, QURING_OK);
-    turn();
+    engine_turn();
     assert_visits(0, 0, "it is done");
     db_due(&b->base);
     db_due(&b->base);
-    turn();
+    engine_turn();
     assert_visits(0, 1, "its backend asked for a turn, twice");
 }
 
@@ -51,23 +34,23 @@ Test(engine_run, engine_advance_comes_back_while_queries_wait) {
     for (uint32_t i = 0; i < 3; i++)
         fake_ask(a, i);
     for (int i = 0; i < 4; i++)
-        turn();
+        engine_turn();
     assert_visits(4, 0, "two wait for the first");
     fake_end(a, 0, QURING_OK);
-    turn();
+    engine_turn();
     fake_end(a, 1, QURING_OK);
-    turn();
+    engine_turn();
     assert_visits(2, 0, "one waits for the second");
-    turn();
+    engine_turn();
     assert_visits(0, 0, "none waits");
 }
 
 Test(engine_run, engine_advance_comes_back_for_what_was_put_back) {
     fake_ask(a, 0);
-    turn();
+    engine_turn();
     a->advance_count = 0;
     fake_put_back(a);
-    turn();
+    engine_turn();
     assert_visits(1, 0, "it waits again");
     cr_assert_eq(a->base.running_count, 1);
 }
@@ -77,7 +60,7 @@ Test(engine_run, engine_advance_frees_what_is_closed) {
     fake_ask(b, 0);
     engine_db_close(&a->base);
     fake_assert_text(fake_log(), "close a", "it is asked to let go");
-    turn();
+    engine_turn();
     fake_assert_text(fake_log(), "destroy a", "in the next turn");
     cr_assert_eq(b->advance_count, 1);
     cr_assert_eq(list_first(&engine->hub.databases), &b->base.link);
@@ -103,8 +86,7 @@ Test(engine_run, engine_run_ends_with_enough_completions_or_with_time) {
         {"for ever is long enough", 1, 3600000, UINT64_MAX, 1, 1, 3600000},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        teardown();
-        setup();
+        engine_again();
         a->work_ns = rows[i].work_ms * FAKE_MS;
         for (uint32_t n = 0; n < rows[i].asked; n++)
             fake_ask(a, n);
@@ -133,7 +115,7 @@ Test(engine_run, engine_reap_gives_the_oldest_first_up_to_its_capacity) {
     quring_done done[2];
     for (uint32_t i = 0; i < 3; i++)
         fake_ask(i == 1 ? b : a, i);
-    turn();
+    engine_turn();
     fake_end(a, 2, QURING_OK);
     fake_end(b, 1, QURING_SERVER_ERROR);
     fake_end(a, 0, QURING_OK);
@@ -151,14 +133,14 @@ Test(engine_run, engine_reap_gives_the_oldest_first_up_to_its_capacity) {
 Test(engine_run, engine_stats_sums_up_databases_that_are_gone_too) {
     quring_stats stats;
     fake_ask(a, 0);
-    turn();
+    engine_turn();
     fake_end(a, 0, QURING_OK);
     fake_ask(b, 1);
-    turn();
+    engine_turn();
     b->depth = 1;
     fake_ask(b, 2);
     engine_db_close(&a->base);
-    turn();
+    engine_turn();
     engine_stats(engine, &stats);
     cr_assert(stats.submitted_count == 3 && stats.done_count[QURING_OK] == 1);
     cr_assert(stats.waiting_count == 1 && stats.inflight_count == 1);
@@ -189,7 +171,7 @@ Test(engine_run, engine_deadline_leaves_what_has_ended) {
     quring_done done;
     fake_ask_until(a, 0, 10 * FAKE_MS);
     fake_ask_until(a, 1, 10 * FAKE_MS);
-    turn();
+    engine_turn();
     fake_end(a, 0, QURING_OK);
     fake_end(a, 1, QURING_OK);
     cr_assert_eq(engine_reap(engine, &done, 1), 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* One connection: its states and what its owner hears of them, what is sent, and what is left of it when it is lost. */
-#include "lib/pg_bed.h"
+#include "lib/pg_fixture.h"
 #include "value/value.h"
 
 #include <signal.h>
@@ -8,22 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static struct pg_bed bed;
-
-static void setup(void) {
-    pg_bed_begin(&bed, NULL);
-}
-
-static void teardown(void) {
-    pg_bed_end(&bed);
-}
-
-static void again(const quring_db_options *options) {
-    pg_bed_end(&bed);
-    pg_bed_begin(&bed, options);
-}
-
-TestSuite(pg_conn, .init = setup, .fini = teardown);
+TestSuite(pg_conn, .init = pg_setup, .fini = pg_teardown);
 
 #define ONE "select 1"
 
@@ -162,7 +147,7 @@ Test(pg_conn, pg_conn_events_tell_the_owner_of_each_move) {
         {PG_CONN_DOWN, "it is closed", we_close, PG_CONN_DOWN, ""},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        again(NULL);
+        pg_again(NULL);
         bring(rows[i].from);
         rows[i].happens();
         pg_bed_settle(&bed);
@@ -216,7 +201,7 @@ Test(pg_conn, pg_barrier_decides_on_names_and_formats) {
         {"a server, without names", QURING_PREPARED_NEVER, false, false, true, false, false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        again(&(quring_db_options){.prepared_statements = rows[i].option});
+        pg_again(&(quring_db_options){.prepared_statements = rows[i].option});
         pg_bed_make_conn(&bed, rows[i].bound);
         pg_attempt_start(&bed.conn);
         pg_bed_settle(&bed);
@@ -283,7 +268,7 @@ Test(pg_conn, pg_conn_send_ends_groups_with_sync) {
         {"g|g.", RUN ", " RUN ", Sync", false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        again(NULL);
+        pg_again(NULL);
         pg_bed_open_conn(&bed, false);
         prepare(ONE);
         (void)pg_bed_got(&bed, &bed.conn);
@@ -347,7 +332,7 @@ Test(pg_conn, pg_conn_breaks_for_what_it_can_not_go_on_with) {
         {"a reply that nobody asked for", "2DCZ 2", "OK", true},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        again(NULL);
+        pg_again(NULL);
         pg_bed_open_conn(&bed, false);
         prepare(ONE);
         struct query *query = send_off(ONE);
@@ -373,7 +358,7 @@ Test(pg_conn, pg_conn_breaks_for_notices_without_end) {
 
 Test(pg_conn, pg_conn_takes_a_setting_as_a_new_epoch_where_it_is_bound) {
     for (int bound = 0; bound < 2; bound++) {
-        again(NULL);
+        pg_again(NULL);
         pg_bed_open_conn(&bed, bound);
         uint32_t epoch = bed.conn.prepared.plan_epoch;
         pg_bed_say(&bed, &bed.conn, "S:TimeZone=UTC");
@@ -397,7 +382,7 @@ Test(pg_conn, pg_conn_lost_puts_back_in_line_what_was_not_sent) {
         {"given up, bound", true, false, true, "CANCELLED 57014", "CANCELLED 57014"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        again(NULL);
+        pg_again(NULL);
         pg_bed_open_conn(&bed, rows[i].bound);
         struct query *out = send_off(ONE), *encoded = send(ONE, false);
         bed.db.base.closing = rows[i].closing;

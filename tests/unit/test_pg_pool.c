@@ -1,28 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /* The connections to one server: which of them try and when, how long queries wait, and where they are sent. */
-#include "lib/pg_bed.h"
+#include "lib/pg_fixture.h"
 #include "ring/ring.h"
 
 #include <stdlib.h>
 
 enum { CONNS = 3, DEPTH = 4 };
 
-static struct pg_bed bed;
 static struct pg_pool *pool;
 
-static void teardown(void) {
-    pg_bed_end(&bed);
-}
-
-static void no_setup(void) {
-}
-
-TestSuite(pg_pool, .init = no_setup, .fini = teardown);
+TestSuite(pg_pool, .init = pg_setup, .fini = pg_teardown);
 
 #define ONE "select 1"
 
 static void open_pool(const quring_db_options *options) {
-    pg_bed_begin(&bed, options);
+    pg_again(options);
     pool = &bed.db.pool;
     int error = pg_pool_open(pool, &bed.db.base, "host=bed", &bed.db.kept_bytes);
     cr_assert_eq(error, 0, "%s", bed.hub.message);
@@ -174,8 +166,6 @@ Test(pg_pool, pg_pool_moves_and_what_waiting_queries_do) {
         rows[i].happens();
         cr_assert_eq(pool->state, rows[i].to, "from %d, %s: to %d", rows[i].from, rows[i].what, pool->state);
         pg_bed_assert_text(pg_bed_fate(query), rows[i].fate, rows[i].what);
-        if (i + 1 < sizeof rows / sizeof *rows)
-            pg_bed_end(&bed);
     }
 }
 
@@ -192,8 +182,6 @@ Test(pg_pool, pg_pool_ends_waiting_queries_by_refusals_for_good) {
         const struct query *query = pg_bed_ask(&bed, ONE);
         pg_bed_pass(&bed, 500 * PG_BED_MS);
         pg_bed_assert_text(pg_bed_fate(query), rows[i].fate, rows[i].sqlstate);
-        if (i + 1 < sizeof rows / sizeof *rows)
-            pg_bed_end(&bed);
     }
 }
 
@@ -334,8 +322,6 @@ Test(pg_pool, pg_pool_admit_gives_queries_to_the_least_loaded) {
         advance();
         pg_bed_assert_text(loads_now(), rows[i].after, rows[i].before);
         cr_assert_eq(bed.db.base.queue.waiting_count, rows[i].waiting, "%s", rows[i].before);
-        if (i + 1 < sizeof rows / sizeof *rows)
-            pg_bed_end(&bed);
     }
 }
 
@@ -433,7 +419,7 @@ Test(pg_pool, pg_pool_admit_sends_to_a_bound_connection_in_order_up_to_its_depth
 
 Test(pg_pool, pg_pool_open_takes_no_more_sockets_than_there_are) {
     quring_db_options options = {.connection_count = PG_BED_SERVERS + 1};
-    pg_bed_begin(&bed, &options);
+    pg_again(&options);
     cr_assert_eq(pg_pool_open(&bed.db.pool, &bed.db.base, "host=bed", &bed.db.kept_bytes), QURING_EFULL);
     cr_assert(strstr(bed.hub.message, "connection_count 65"), "%s", bed.hub.message);
     cr_assert(ring_sockets_take(bed.hub.ring, PG_BED_SERVERS), "none is set aside");

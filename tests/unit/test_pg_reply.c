@@ -1,17 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What becomes of queries by the replies to them: which ends how, which runs again, and what it costs the connection. */
-#include "lib/pg_bed.h"
+#include "lib/pg_fixture.h"
 
-static struct pg_bed bed;
-
-static void no_setup(void) {
-}
-
-static void teardown(void) {
-    pg_bed_end(&bed);
-}
-
-TestSuite(pg_reply, .init = no_setup, .fini = teardown);
+TestSuite(pg_reply, .init = pg_setup, .fini = pg_teardown);
 
 /*
  * The queries of a row, a letter each: r is prepared, n is new, p is being prepared, c commits, b rolls back. In capitals
@@ -86,7 +77,7 @@ static void assert_waiting(struct query *const queries[], uint32_t count, const 
 }
 
 static void open_conn(const quring_db_options *options, bool bound) {
-    pg_bed_begin(&bed, options);
+    pg_again(options);
     pg_bed_open_conn(&bed, bound);
     pg_conn_send(&bed.conn, pg_bed_take(&bed, text_of('r')));
     pg_conn_flush(&bed.conn);
@@ -111,8 +102,6 @@ static void play(const struct row *row, bool bound) {
 static void play_all(const struct row *rows, size_t count, bool bound) {
     for (size_t i = 0; i < count; i++) {
         play(&rows[i], bound);
-        if (i + 1 < count)
-            pg_bed_end(&bed);
     }
 }
 
@@ -279,8 +268,6 @@ Test(pg_reply, pg_reply_row_drops_what_goes_over_a_limit) {
         pg_bed_assert_text(pg_bed_fate(query), rows[i].fate, rows[i].what);
         cr_assert(strstr(query->error.view.message, rows[i].words), "%s: %s", rows[i].what, query->error.view.message);
         cr_assert_eq(bed.conn.state, PG_CONN_READY, "it costs its own query the answer, and nobody else");
-        if (i + 1 < sizeof rows / sizeof *rows)
-            pg_bed_end(&bed);
     }
 }
 

@@ -1,19 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* A query as protocol messages: what is encoded for it by what is prepared, and what is left when it does not fit. */
-#include "lib/pg_bed.h"
+#include "lib/pg_fixture.h"
 #include "value/value.h"
 
-static struct pg_bed bed;
-
-static void setup(void) {
-    pg_bed_begin(&bed, NULL);
-}
-
-static void teardown(void) {
-    pg_bed_end(&bed);
-}
-
-TestSuite(pg_request, .init = setup, .fini = teardown);
+TestSuite(pg_request, .init = pg_setup, .fini = pg_teardown);
 
 #define ONE "select $1"
 #define NONE "select 1"
@@ -87,8 +77,7 @@ static void assert_request(const struct pg_request *request, struct query *query
 Test(pg_request, pg_request_encode_writes_what_the_statement_needs) {
     for (size_t i = 0; i < sizeof encodings / sizeof *encodings; i++) {
         const struct encoding *row = &encodings[i];
-        pg_bed_end(&bed);
-        setup();
+        pg_again(NULL);
         pg_bed_open_conn(&bed, row->bound);
         bring(row->sql, row->before);
         struct query *query = pg_bed_query(&bed, row->sql);
@@ -135,8 +124,7 @@ Test(pg_request, pg_request_encode_prepares_nothing_where_names_mean_nothing) {
 /* A text has an effect where those that come after it are sent, and there alone. */
 Test(pg_request, pg_request_encode_takes_effects_on_a_bound_connection_alone) {
     for (int bound = 0; bound < 2; bound++) {
-        pg_bed_end(&bed);
-        setup();
+        pg_again(NULL);
         pg_bed_open_conn(&bed, bound);
         uint32_t epoch = bed.conn.prepared.plan_epoch;
         struct pg_request *request = pg_conn_request(&bed.conn, bed.conn.session.next);
@@ -177,8 +165,7 @@ static void encode_in_each_room(const struct encoding *row, struct query *query)
 Test(pg_request, pg_request_encode_is_undone_as_a_whole_where_it_does_not_fit) {
     for (size_t i = 0; i < sizeof encodings / sizeof *encodings; i++) {
         const struct encoding *row = &encodings[i];
-        pg_bed_end(&bed);
-        setup();
+        pg_again(NULL);
         pg_bed_open_conn(&bed, row->bound);
         bring(row->sql, row->before);
         encode_in_each_room(row, pg_bed_query(&bed, row->sql));
@@ -223,8 +210,7 @@ Test(pg_request, pg_request_settle_tells_what_becomes_of_its_statement) {
         {"without a name, and refused", 'P', true, true, PG_PREPARED_PENDING, false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        pg_bed_end(&bed);
-        setup();
+        pg_again(NULL);
         pg_bed_open_conn(&bed, false);
         bring(ONE, rows[i].before);
         struct query *query = pg_bed_query(&bed, ONE);
