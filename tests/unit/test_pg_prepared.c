@@ -2,9 +2,12 @@
 /* What is prepared on one connection: every edge of the diagram in prepared.h, its names, and what makes plans old. */
 #include "pg/prepared.h"
 
+#include "wire/encode.h"
+
 #include <criterion/criterion.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { PLACES = 2 };
 
@@ -205,6 +208,113 @@ Test(pg_prepared, pg_prepared_settle_keeps_no_more_descriptions_than_a_handle_ma
     bring('R');
     cr_assert(place->serial == statement->serial && place->description);
     kept_bytes = DESCRIBED;
+}
+
+/* ---- The template for requests ---- */
+
+enum { PARAMS = 2, FORMATS = 3, ROOM = 1000 };
+
+/* The place becomes READY with a description of PARAMS parameters and FORMATS columns, of which one is text. */
+static void settle_described(void) {
+    static const uint8_t oids[4 * PARAMS] = {0};
+    struct pg_description *description = pg_description_new(&(struct wire_parameters){PARAMS, oids});
+    description->formats = malloc(FORMATS * sizeof *description->formats);
+    memcpy(description->formats, (const uint16_t[FORMATS]){1, 0, 1}, FORMATS * sizeof *description->formats);
+    description->format_count = FORMATS;
+    parse(statement);
+    pg_prepared_settle(place, statement, description, &kept_bytes);
+    pg_description_drop(description);
+}
+
+struct values {
+    const char *text[PARAMS]; /* NULL is NULL */
+    uint16_t format[PARAMS];
+};
+
+static void put_values(struct wire_session *session, struct buf *out, const struct values *values) {
+    for (uint16_t i = 0; i < PARAMS; i++) {
+        size_t length = values->text[i] ? strlen(values->text[i]) : 0;
+        buf_put_u32(out, values->text[i] ? (uint32_t)length : UINT32_MAX);
+        buf_put(out, values->text[i], length);
+        wire_session_put_format(session, i, values->format[i]);
+    }
+}
+
+/* The request as the template of the place makes it, and as it is made without one. */
+static void put_request(struct buf *out, const struct values *values, bool copied, bool text_only) {
+    static const uint16_t formats[FORMATS] = {1, 0, 1};
+    struct wire_session session;
+    cr_assert(wire_session_init(&session, 1, ROOM));
+    buf_init(out, ROOM);
+    wire_session_begin(&session, out);
+    if (copied) {
+        wire_session_put_bind_copy(&session, place->bind);
+        put_values(&session, out, values);
+        wire_session_put_execute_copy(&session, place->bind);
+    } else {
+        wire_session_put_bind(&session, pg_prepared_name(&table, place->name), PARAMS);
+        put_values(&session, out, values);
+        wire_session_put_results(&session, formats, text_only ? 0 : FORMATS);
+        wire_session_put_execute(&session);
+    }
+    cr_assert(wire_session_end(&session, FORMATS));
+    wire_session_free(&session);
+}
+
+Test(pg_prepared, pg_prepared_make_bind_makes_requests_of_any_parameters) {
+    static const struct values rows[] = {
+        {{"1", "two"}, {0, 0}},   {{"", "a longer one, of 34 bytes in all"}, {0, 1}},
+        {{NULL, NULL}, {0, 0}},   {{"\1\2\3\4", NULL}, {1, 0}},
+        {{NULL, "last"}, {1, 1}}, {{"1", "two"}, {0, 0}},
+    };
+    for (int text_only = 0; text_only < 2; text_only++) {
+        settle_described();
+        pg_prepared_make_bind(&table, place, text_only);
+        cr_assert(place->bind && place->bind->param_count == PARAMS);
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+            struct buf copied, whole;
+            put_request(&copied, &rows[i], true, text_only);
+            put_request(&whole, &rows[i], false, text_only);
+            cr_assert_eq(buf_size(&copied), buf_size(&whole), "row %zu", i);
+            cr_assert_eq(memcmp(buf_head(&copied), buf_head(&whole), buf_size(&whole)), 0, "row %zu", i);
+            buf_free(&copied);
+            buf_free(&whole);
+        }
+        pg_prepared_end(&table);
+    }
+}
+
+Test(pg_prepared, pg_prepared_claim_and_end_drop_the_template) {
+    settle_described();
+    cr_assert_null(place->bind, "it is made when it is asked for");
+    pg_prepared_make_bind(&table, place, false);
+    pg_prepared_refuse(place, statement);
+    cr_assert(place->bind, "a stale statement keeps it until its place is claimed");
+    parse(statement);
+    cr_assert_null(place->bind);
+    settle(statement, NOT_DESCRIBED);
+    cr_assert(place->state == PG_PREPARED_READY && !place->bind, "what comes back without a description has none");
+    settle_described();
+    pg_prepared_make_bind(&table, place, false);
+    cr_assert(place->bind);
+    pg_prepared_end(&table);
+    cr_assert_null(place->bind);
+}
+
+Test(pg_prepared, pg_prepared_make_bind_makes_none_that_would_not_fit) {
+    struct pg_description *description = pg_description_new(&(struct wire_parameters){0});
+    description->param_count = WIRE_TEMPLATE_BIND_BYTES;
+    parse(statement);
+    pg_prepared_settle(place, statement, description, &kept_bytes);
+    pg_description_drop(description);
+    pg_prepared_make_bind(&table, place, false);
+    cr_assert(place->state == PG_PREPARED_READY && !place->bind);
+}
+
+Test(pg_prepared, pg_prepared_make_bind_twice_is_a_broken_contract, .signal = SIGABRT) {
+    settle_described();
+    pg_prepared_make_bind(&table, place, false);
+    pg_prepared_make_bind(&table, place, false);
 }
 
 /* ---- Names ---- */

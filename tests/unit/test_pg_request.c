@@ -110,6 +110,50 @@ Test(pg_request, pg_request_encode_gives_a_bound_one_its_columns) {
     pg_conn_request(&bed.conn, bed.conn.session.next - 2)->query = NULL;
 }
 
+static void encode_next(struct query *query) {
+    struct pg_request *request = pg_conn_request(&bed.conn, bed.conn.session.next);
+    cr_assert(pg_request_encode(&bed.conn, query, request, true));
+    request->query = NULL; /* it was never submitted */
+}
+
+/* The template was made when the statement was described. The bytes are the same without it. */
+Test(pg_request, pg_request_encode_copies_the_template_at_later_uses) {
+    static const quring_param values[] = {{.type = QURING_INT4, .value.integer = 8},
+                                          {.type = QURING_NULL},
+                                          {.type = QURING_INT8, .value.integer = INT64_MAX}};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        pg_again(NULL);
+        pg_bed_open_conn(&bed, false);
+        bring(ONE, 'R');
+        struct query *query = pg_bed_query(&bed, ONE);
+        struct pg_prepared *place = place_of(query);
+        struct wire_template *template = place->bind;
+        query->params = value_copy_params(&query->store, &values[i], 1);
+        cr_assert_not_null(template);
+        struct buf *out = pg_conn_out(&bed.conn);
+        encode_next(query);
+        size_t size = buf_size(out);
+        cr_assert_eq(place->bind, template, "it stays for the next use");
+        place->bind = NULL;
+        encode_next(query);
+        place->bind = template;
+        cr_assert_eq(buf_size(out), 2 * size, "row %zu", i);
+        cr_assert_eq(memcmp(buf_head(out), buf_head(out) + size, size), 0, "row %zu", i);
+        template->execute[1] ^= 1; /* the count of result formats, so that a copy shows */
+        encode_next(query);
+        cr_assert_neq(memcmp(buf_head(out), buf_head(out) + 2 * size, size), 0, "it is the template that is used");
+    }
+}
+
+Test(pg_request, pg_request_encode_without_the_template_where_counts_differ) {
+    pg_bed_open_conn(&bed, false);
+    bring(ONE, 'R');
+    struct query *query = pg_bed_query(&bed, ONE);
+    query->param_count = 0;
+    encode_next(query);
+    pg_bed_assert_text(pg_bed_encoded(&bed.conn), "Bind 1 () -> 1, Execute, Sync", "the server says what is wrong");
+}
+
 Test(pg_request, pg_request_encode_prepares_nothing_where_names_mean_nothing) {
     pg_bed_open_conn(&bed, false);
     bed.conn.prepared.unnamed = true;
@@ -198,16 +242,16 @@ Test(pg_request, pg_request_settle_tells_what_becomes_of_its_statement) {
         char before;
         bool described, refused;
         enum pg_prepared_state state;
-        bool stale;
+        bool stale, template;
     } rows[] = {
-        {"new, and described", '-', true, false, PG_PREPARED_READY, false},
-        {"new, and failed", '-', false, false, PG_PREPARED_ABSENT, true},
-        {"new, described, and stale by its Bind", '-', true, true, PG_PREPARED_READY, true},
-        {"known, and its plan is refused", 'R', false, true, PG_PREPARED_READY, true},
-        {"known, and all is well", 'R', false, false, PG_PREPARED_READY, false},
-        {"in the place of a stale one, and described", 'S', true, false, PG_PREPARED_READY, false},
-        {"in the place of a stale one, and failed", 'S', false, false, PG_PREPARED_READY, true},
-        {"without a name, and refused", 'P', true, true, PG_PREPARED_PENDING, false},
+        {"new, and described", '-', true, false, PG_PREPARED_READY, false, true},
+        {"new, and failed", '-', false, false, PG_PREPARED_ABSENT, true, false},
+        {"new, described, and stale by its Bind", '-', true, true, PG_PREPARED_READY, true, true},
+        {"known, and its plan is refused", 'R', false, true, PG_PREPARED_READY, true, true},
+        {"known, and all is well", 'R', false, false, PG_PREPARED_READY, false, true},
+        {"in the place of a stale one, and described", 'S', true, false, PG_PREPARED_READY, false, true},
+        {"in the place of a stale one, and failed", 'S', false, false, PG_PREPARED_READY, true, false},
+        {"without a name, and refused", 'P', true, true, PG_PREPARED_PENDING, false, false},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         pg_again(NULL);
@@ -223,6 +267,7 @@ Test(pg_request, pg_request_settle_tells_what_becomes_of_its_statement) {
         pg_request_settle(&bed.conn, request);
         cr_assert_eq(place_of(query)->state, rows[i].state, "%s", rows[i].what);
         cr_assert_eq(place_of(query)->serial, rows[i].stale ? 0 : query->statement->serial, "%s", rows[i].what);
+        cr_assert_eq(place_of(query)->bind != NULL, rows[i].template, "%s", rows[i].what);
         pg_request_drop(request);
         cr_assert(!request->description && !request->statement, "nothing is held any more");
     }
