@@ -60,36 +60,17 @@ void sim_conn_sent(struct sim_conn *conn) {
         sim_conn_flush(conn);
 }
 
-/* ---- Transactions ---- */
-
-static void rollback(struct sim_conn *conn) {
-    conn->member_count = 0;
-    conn->deferred[0] = 0;
-}
-
-static void commit(struct sim_conn *conn) {
-    for (uint32_t i = 0; i < conn->member_count; i++)
-        conn->server->ledger[conn->members[i]].committed++;
-    conn->member_count = 0;
-}
-
-static void join(struct sim_conn *conn, uint32_t index) {
-    if (conn->member_count == conn->member_room) {
-        conn->member_room = conn->member_room ? 2 * conn->member_room : 16;
-        conn->members = realloc(conn->members, conn->member_room * sizeof *conn->members);
-    }
-    conn->members[conn->member_count++] = index;
-}
+/* ---- Errors ---- */
 
 void sim_conn_error(struct sim_conn *conn, const char *sqlstate, const char *message) {
-    rollback(conn);
+    sim_tx_fail(conn);
     conn->skipping = true;
     reply_report(&conn->out, 'E', "ERROR", sqlstate, message, (const char *const[]){"Hread the manual", NULL});
     sim_conn_sent(conn);
 }
 
 void sim_conn_fatal(struct sim_conn *conn, const char *sqlstate) {
-    rollback(conn);
+    sim_tx_undo(conn);
     reply_report(&conn->out, 'E', "FATAL", sqlstate, "the server ends the connection", NULL);
     sim_conn_flush(conn);
     conn->over = true;
@@ -152,8 +133,10 @@ static void on_parse(struct sim_conn *conn, struct cursor *body) {
     statement->sync = conn->syncs;
     if (!sim_sql_read(statement, sql))
         sim_fail(sim_of(conn), "the server got SQL that is none of ours: %s", sql);
-    if (statement->verb == SIM_BAD) {
+    bool refused = sim_tx_refuses(conn, statement);
+    if (!refused && statement->verb == SIM_BAD)
         sim_conn_error(conn, statement->sqlstate, "an error of Parse");
+    if (refused || statement->verb == SIM_BAD) {
         free(statement);
         return;
     }
@@ -241,6 +224,8 @@ static void on_bind(struct sim_conn *conn, struct cursor *body) {
         sim_conn_error(conn, conn->server->barrier_error, "not today");
         return;
     }
+    if (sim_tx_refuses(conn, conn->bound))
+        return;
     if (conn->bound->verb != SIM_BARRIER && refuse_stale(conn, conn->bound))
         return;
     if (conn->bound->verb == SIM_REFUSE) {
@@ -257,11 +242,13 @@ static void on_execute(struct sim_conn *conn, struct cursor *body) {
     const char *portal = cursor_string(body, NULL);
     check(conn, !*portal && cursor_u32(body) == 0 && cursor_done(body), "Execute");
     check(conn, conn->bound != NULL, "Execute without a portal");
+    if (sim_tx_refuses(conn, conn->bound))
+        return;
     if (conn->bound->verb != SIM_BARRIER && sim_sql_param_count(conn->bound)) {
         check(conn, !conn->server->in_order || conn->index >= conn->server->last_index, "Execute out of order");
         conn->server->last_index = conn->index;
         conn->server->ledger[conn->index].executed++;
-        join(conn, conn->index);
+        sim_tx_join(conn, conn->index);
     }
     (void)sim_sql_execute(conn);
 }
@@ -293,19 +280,13 @@ static void on_sync(struct sim_conn *conn, struct cursor *body) {
         sim_conn_fatal(conn, conn->farewell[0] ? conn->farewell : "57P01");
         return;
     }
-    if (conn->deferred[0] && !conn->skipping) {
-        char sqlstate[6];
-        memcpy(sqlstate, conn->deferred, sizeof sqlstate);
-        sim_conn_error(conn, sqlstate, "an error of the commit");
-    }
+    sim_tx_sync(conn);
     conn->skipping = false;
-    if (conn->transaction == 'I')
-        commit(conn);
     if (killed) { /* committed, but nobody will know */
         sim_conn_fatal(conn, "57P01");
         return;
     }
-    reply_ready(&conn->out, conn->transaction);
+    reply_ready(&conn->out, sim_tx_status(conn));
     if (server->barrier_fatal && conn->bound && conn->bound->verb == SIM_BARRIER) {
         sim_conn_fatal(conn, server->barrier_fatal);
         return;
@@ -315,12 +296,18 @@ static void on_sync(struct sim_conn *conn, struct cursor *body) {
     sim_conn_flush(conn);
 }
 
+static void on_terminate(struct sim_conn *conn) {
+    conn->server->terminates++;
+    conn->over = true;
+    sim_tx_undo(conn);
+}
+
 static void on_message(struct sim_conn *conn, uint8_t type, struct cursor *body) {
     conn->server->messages++;
     if (type == 'S')
         on_sync(conn, body);
     else if (type == 'X')
-        conn->over = ++conn->server->terminates;
+        on_terminate(conn);
     else if (conn->skipping)
         check(conn, strchr("PBDEC", type), "its type");
     else if (type == 'P')
@@ -400,7 +387,7 @@ static void peer_ended(struct sim_peer *peer, bool reset) {
     conn->quiet = true;
     if (reset && rng_next(sim_rng(conn->server->sim)) & 1) {
         conn->over = true;
-        rollback(conn);
+        sim_tx_undo(conn);
     }
     work(conn);
 }
@@ -410,7 +397,6 @@ static const struct sim_peer_events peer_events = {peer_received, peer_writable,
 static void accept_conn(struct sim_server *server, int *fd) {
     struct sim_conn *conn = calloc(1, sizeof *conn);
     conn->server = server;
-    conn->transaction = 'I';
     conn->nap.fire = nap_over;
     buf_init(&conn->in, SIZE_MAX);
     buf_init(&conn->out, SIZE_MAX);
@@ -465,7 +451,7 @@ static void conn_free(struct sim_conn *conn) {
     sim_timer_clear(sim_of(conn), &conn->nap);
     buf_free(&conn->in);
     buf_free(&conn->out);
-    free(conn->members);
+    free(conn->tx.members);
     free(conn);
 }
 
@@ -482,7 +468,7 @@ void sim_server_kill(struct sim_server *server, bool reset) {
         if (conn->over || conn->quiet)
             continue;
         conn->over = true;
-        rollback(conn);
+        sim_tx_undo(conn);
         if (reset)
             sim_peer_reset(conn->peer);
         else

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A scripted PostgreSQL server on simulated sockets. It reads the frontend's messages with a strict parser of its own (any
- * flaw ends the test), keeps prepared statements per connection, runs implicit transactions between two Syncs, and keeps
- * a ledger of what it did for which query, so that a test can hold the engine's word against it.
+ * flaw ends the test), keeps prepared statements per connection, runs transactions, and keeps a ledger of what it did for
+ * which query, so that a test can hold the engine's word against it.
  *
- *   sim_server.c   connections, messages, transactions
+ *   sim_server.c   connections and messages
  *   sim_sql.c      the statements that it understands, and what it answers
+ *   sim_tx.c       transactions
  *
  * Every statement takes one int8 parameter, the query's identity, which comes back in its rows:
  *
@@ -19,7 +20,28 @@
  *      fatal S $1            FATAL S, and the end         farewell S $1          FATAL S after CommandComplete
  *      silent $1             never an answer              copy $1                begins a COPY
  *      hostile K $1          breaks the protocol, K of SIM_HOSTILE_COUNT ways
- *      discard all           no parameter: forgets what is prepared
+ *
+ * but for these, which take none:
+ *
+ *      discard all           forgets what is prepared
+ *      begin, start transaction, commit, end, rollback, savepoint N, rollback to N, release N
+ *
+ * A connection's transaction; what ran in it becomes visible in the ledger when it commits:
+ *
+ *      IMPLICIT --begin--> BLOCK --error--> FAILED --commit, rollback--> IMPLICIT
+ *          ^                |  ^               |
+ *          |                |  +--rollback to--+
+ *          +----------------+
+ *           commit, rollback
+ *
+ *      state      status   at an error                at Sync              at the connection's end
+ *      IMPLICIT   I        is undone                  commits              is undone
+ *      BLOCK      T        FAILED                     goes on              is undone
+ *      FAILED     E        goes on                    goes on              is undone
+ *
+ * In FAILED all statements but those of its arrows fail with 25P02, and commit is answered as rollback is. A commit that
+ * fails with a deferred error has undone its transaction. Outside a block commit and rollback end the implicit transaction
+ * with a warning, and savepoints are refused.
  */
 #ifndef QURING_TESTS_SIM_SERVER_H
 #define QURING_TESTS_SIM_SERVER_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What sim_server.c and sim_sql.c know of each other. */
+/* What the files of the simulated server know of each other. */
 #ifndef QURING_TESTS_SIM_SERVER_INTERNAL_H
 #define QURING_TESTS_SIM_SERVER_INTERNAL_H
 
@@ -30,7 +30,15 @@ enum sim_verb {
     SIM_HOSTILE,
     SIM_DISCARD,
     SIM_CALL,
-    SIM_TAG
+    SIM_TAG,
+    SIM_BEGIN,
+    SIM_START,
+    SIM_COMMIT,
+    SIM_END,
+    SIM_ROLLBACK,
+    SIM_SAVEPOINT,
+    SIM_ROLLBACK_TO,
+    SIM_RELEASE
 };
 
 struct sim_statement {
@@ -44,6 +52,25 @@ struct sim_statement {
     bool forgotten;
 };
 
+enum sim_tx_state { SIM_TX_IMPLICIT, SIM_TX_BLOCK, SIM_TX_FAILED };
+
+enum { SIM_SAVEPOINT_COUNT = 16 };
+
+struct sim_savepoint {
+    uint32_t name;
+    uint32_t member_count; /* as many were there when it was set */
+    char deferred[6];
+};
+
+struct sim_tx {
+    enum sim_tx_state state; /* moved by tx_move() alone */
+    uint32_t *members;       /* of the ledger, whose effect its commit makes visible */
+    uint32_t member_count, member_room;
+    struct sim_savepoint savepoints[SIM_SAVEPOINT_COUNT];
+    uint32_t savepoint_count;
+    char deferred[6]; /* the error that its commit fails with */
+};
+
 struct sim_conn {
     struct sim_server *server;
     struct list link;
@@ -55,8 +82,7 @@ struct sim_conn {
     bool skipping;                     /* up to the next Sync */
     bool napping, silent, over, quiet; /* quiet: its client is gone, but it works on */
     uint32_t flood_left;
-    char transaction;
-    char deferred[6]; /* the error that the next Sync fails with */
+    struct sim_tx tx;
     char farewell[6];
     /* the portal */
     struct sim_statement *bound;
@@ -65,9 +91,6 @@ struct sim_conn {
     char text[40]; /* of the barrier's parameter */
     uint16_t format_count;
     uint16_t formats[8];
-    /* of the present implicit transaction */
-    uint32_t *members;
-    uint32_t member_count, member_room;
 };
 
 /* sim_server.c */
@@ -76,6 +99,23 @@ void sim_conn_fatal(struct sim_conn *conn, const char *sqlstate);
 void sim_conn_sent(struct sim_conn *conn); /* after each message: maybe flush, maybe slip an asynchronous one in */
 void sim_conn_flush(struct sim_conn *conn);
 void sim_conn_nap(struct sim_conn *conn, uint64_t ns);
+
+/* sim_tx.c */
+char sim_tx_status(const struct sim_conn *conn); /* as ReadyForQuery has it */
+void sim_tx_join(struct sim_conn *conn, uint32_t index);
+/* After an error: an implicit transaction is undone, a block waits for its end. */
+void sim_tx_fail(struct sim_conn *conn);
+/* As at the end of a connection. */
+void sim_tx_undo(struct sim_conn *conn);
+/* Commits an implicit transaction. */
+void sim_tx_sync(struct sim_conn *conn);
+/* Undoes all but its last member. */
+void sim_tx_keep_last(struct sim_conn *conn);
+void sim_tx_begin(struct sim_conn *conn);
+/* True: with an error, since its block has failed. */
+bool sim_tx_refuses(struct sim_conn *conn, const struct sim_statement *statement);
+/* Answers BEGIN, COMMIT and their like. False: an error. */
+bool sim_tx_execute(struct sim_conn *conn, const struct sim_statement *statement);
 
 /* sim_sql.c */
 /* False: the text is none of ours. */

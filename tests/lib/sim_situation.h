@@ -10,22 +10,22 @@
 
 static struct world world;
 
-static void open_world(const quring_db_options *db) {
+static inline void open_world(const quring_db_options *db) {
     struct sim_options sim = {.seed = 1, .latency_ns = 10000};
     quring_options engine = {.query_count = 2000, .connection_count = 64};
     world_open(&world, &sim, &engine, db, 3000);
 }
 
-static void open_one(uint32_t depth) {
+static inline void open_one(uint32_t depth) {
     quring_db_options db = {.connection_count = 1, .depth = depth};
     open_world(&db);
 }
 
-static int ask(const char *verb, uint32_t number, const char *sqlstate) {
+static inline int ask(const char *verb, uint32_t number, const char *sqlstate) {
     return world_query(&world, verb, number, sqlstate);
 }
 
-static void expect(int index, quring_status status, const char *sqlstate) {
+static inline void expect(int index, quring_status status, const char *sqlstate) {
     world_expect(&world, index, status, sqlstate);
 }
 

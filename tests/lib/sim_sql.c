@@ -14,6 +14,7 @@ static const struct {
     const char *word;
     const char *arguments;
     uint8_t shape;
+    bool bare; /* it takes no parameter */
 } verbs[] = {
     [SIM_BARRIER] = {"select $1::text, pg_backend_pid()::text,", "", 4},
     [SIM_SELECT] = {"select id", "", 1},
@@ -35,9 +36,17 @@ static const struct {
     [SIM_SILENT] = {"silent", "", 1},
     [SIM_COPY] = {"copy", "", 0},
     [SIM_HOSTILE] = {"hostile", "n", 1},
-    [SIM_DISCARD] = {"discard all", "", 0},
+    [SIM_DISCARD] = {"discard all", "", 0, true},
     [SIM_CALL] = {"call", "", 0},
     [SIM_TAG] = {"tag", "", 0},
+    [SIM_BEGIN] = {"begin", "", 0, true},
+    [SIM_START] = {"start transaction", "", 0, true},
+    [SIM_COMMIT] = {"commit", "", 0, true},
+    [SIM_END] = {"end", "", 0, true},
+    [SIM_ROLLBACK] = {"rollback", "", 0, true},
+    [SIM_SAVEPOINT] = {"savepoint", "n", 0, true},
+    [SIM_ROLLBACK_TO] = {"rollback to", "n", 0, true},
+    [SIM_RELEASE] = {"release", "n", 0, true},
 };
 
 static const struct {
@@ -56,7 +65,7 @@ bool sim_sql_returns_rows(const struct sim_statement *statement) {
 }
 
 uint16_t sim_sql_param_count(const struct sim_statement *statement) {
-    return statement->verb == SIM_BARRIER ? 2 : statement->verb != SIM_DISCARD;
+    return statement->verb == SIM_BARRIER ? 2 : !verbs[statement->verb].bare;
 }
 
 static bool read_arguments(struct sim_statement *statement, const char *at, const char *arguments) {
@@ -75,11 +84,10 @@ static bool read_arguments(struct sim_statement *statement, const char *at, cons
     }
     if (statement->verb == SIM_BARRIER)
         return strstr(at, "$2::text") != NULL;
-    bool whole = statement->verb == SIM_DISCARD;
-    return strcmp(at, whole ? "" : " $1") == 0;
+    return strcmp(at, verbs[statement->verb].bare ? "" : " $1") == 0;
 }
 
-/* Verbs stand behind SELECT, so that their statements may share a transaction, but for INSERT, CALL and DISCARD. */
+/* Verbs stand behind SELECT, so that their statements may share a transaction, but for INSERT, CALL and bare ones. */
 bool sim_sql_read(struct sim_statement *statement, const char *sql) {
     if (strncmp(sql, "select ", 7) == 0 && strncmp(sql + 7, "id ", 3) != 0 && sql[7] != '$')
         sql += 7;
@@ -261,12 +269,15 @@ bool sim_sql_execute(struct sim_conn *conn) {
     case SIM_INSERT:
     case SIM_DEFER:
         if (statement->verb == SIM_DEFER)
-            memcpy(conn->deferred, statement->sqlstate, sizeof conn->deferred);
+            memcpy(conn->tx.deferred, statement->sqlstate, sizeof conn->tx.deferred);
         send_tag(conn, "INSERT 0 ", 1);
         return true;
-    case SIM_CALL: /* it rolls back what came before it in its transaction */
-        conn->members[0] = conn->members[conn->member_count - 1];
-        conn->member_count = 1;
+    case SIM_CALL: /* it rolls back what came before it in its transaction, which within a block it may not */
+        if (conn->tx.state != SIM_TX_IMPLICIT) {
+            sim_conn_error(conn, "2D000", "invalid transaction termination");
+            return false;
+        }
+        sim_tx_keep_last(conn);
         reply_tag(&conn->out, "CALL");
         sim_conn_sent(conn);
         return true;
@@ -307,13 +318,20 @@ bool sim_sql_execute(struct sim_conn *conn) {
         send_notices(conn, statement->number);
         break;
     case SIM_OPEN:
-        conn->transaction = 'T'; /* it has no effect but this one, which the connection's end undoes */
-        conn->server->ledger[conn->index].committed = 1;
-        conn->member_count--;
+        sim_tx_begin(conn);
         break;
     case SIM_FAREWELL:
         memcpy(conn->farewell, statement->sqlstate, sizeof conn->farewell);
         break;
+    case SIM_BEGIN:
+    case SIM_START:
+    case SIM_COMMIT:
+    case SIM_END:
+    case SIM_ROLLBACK:
+    case SIM_SAVEPOINT:
+    case SIM_ROLLBACK_TO:
+    case SIM_RELEASE:
+        return sim_tx_execute(conn, statement);
     default:
         break;
     }

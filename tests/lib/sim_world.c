@@ -109,34 +109,62 @@ static int submit(struct world *world, quring_query *query, bool by_handle, quri
     return error;
 }
 
+/* Statements without a parameter, and the commands of their tags. */
+static const char *const bare[][2] = {
+    {"discard all", "DISCARD ALL"}, {"begin", "BEGIN"},          {"start transaction", "START TRANSACTION"},
+    {"commit", "COMMIT"},           {"end", "COMMIT"},           {"rollback", "ROLLBACK"},
+    {"savepoint", "SAVEPOINT"},     {"rollback to", "ROLLBACK"}, {"release", "RELEASE"}};
+
+static bool is_one_of(const char *verb, const char *const *verbs) {
+    while (*verbs && strcmp(verb, *verbs) != 0)
+        verbs++;
+    return *verbs != NULL;
+}
+
+/* NULL: the verb takes a parameter. */
+static const char *bare_command(const char *verb) {
+    for (size_t i = 0; i < sizeof bare / sizeof *bare; i++)
+        if (strcmp(verb, bare[i][0]) == 0)
+            return bare[i][1];
+    return NULL;
+}
+
+static void ask_text(const struct ask *ask, char *sql, size_t sql_bytes) {
+    static const char *const counted[] = {"rows",    "big",       "sleep",       "notice",  "late",
+                                          "hostile", "savepoint", "rollback to", "release", NULL};
+    static const char *const writes[] = {"insert", "call", NULL};
+    char number[16] = "", sqlstate[8] = "";
+    if (is_one_of(ask->verb, counted))
+        snprintf(number, sizeof number, " %u", ask->number);
+    if (ask->sqlstate)
+        snprintf(sqlstate, sizeof sqlstate, " %s", ask->sqlstate);
+    bool is_bare = bare_command(ask->verb) != NULL;
+    snprintf(sql, sql_bytes, "%s%s%s%s%s", is_bare || is_one_of(ask->verb, writes) ? "" : "select ",
+             strcmp(ask->verb, "select") == 0 ? "id" : ask->verb, number, sqlstate, is_bare ? "" : " $1");
+}
+
 int world_ask(struct world *world, const struct ask *ask) {
     LAW(world->asked_count < world->query_count, "the test asks more than it said");
     uint32_t index = world->asked_count;
     struct asked *asked = &world->asked[index];
-    char sql[80], number[16] = "", sqlstate[8] = "";
-    bool wants_number = strstr("rows big sleep notice late hostile", ask->verb) != NULL;
-    if (wants_number)
-        snprintf(number, sizeof number, " %u", ask->number);
-    if (ask->sqlstate)
-        snprintf(sqlstate, sizeof sqlstate, " %s", ask->sqlstate);
-    bool bare = strcmp(ask->verb, "insert") == 0 || strcmp(ask->verb, "call") == 0;
-    snprintf(sql, sizeof sql, "%s%s%s%s $1", bare ? "" : "select ", strcmp(ask->verb, "select") == 0 ? "id" : ask->verb,
-             number, sqlstate);
+    char sql[80];
+    ask_text(ask, sql, sizeof sql);
     *asked =
         (struct asked){.verb = ask->verb,
                        .number = ask->number,
+                       .warning = ask->warns_with,
+                       .in_block = ask->in_block,
                        .grouped = ask->commit == QURING_COMMIT_GROUP || (!ask->commit && world->grouped_by_default)};
-    snprintf(asked->sqlstate, sizeof asked->sqlstate, "%s", ask->sqlstate ? ask->sqlstate : "");
+    const char *sqlstate = ask->fails_with ? ask->fails_with : ask->sqlstate;
+    snprintf(asked->sqlstate, sizeof asked->sqlstate, "%s", sqlstate ? sqlstate : "");
     quring_query query = {.db = world->db,
                           .sql = sql,
                           .params = QURING_PARAMS(quring_int64(sim_server_identity(&world->server, index))),
                           .user_data = index,
                           .commit = ask->commit,
                           .timeout_ns = ask->timeout_ns};
-    if (strcmp(ask->verb, "discard all") == 0) {
-        query.sql = ask->verb;
+    if (bare_command(ask->verb))
         query.param_count = 0;
-    }
     int error = submit(world, &query, ask->by_handle, &asked->id);
     if (error)
         return error;
@@ -173,10 +201,11 @@ static void check_text(const struct quring_result *result, uint64_t row, uint32_
 static void check_rows(const struct world *world, uint32_t index, const quring_result *result) {
     const struct asked *asked = &world->asked[index];
     int64_t identity = sim_server_identity(&world->server, index);
-    bool many = is_verb(asked, "rows"), insert = is_verb(asked, "insert");
+    bool many = is_verb(asked, "rows"), insert = is_verb(asked, "insert") || is_verb(asked, "defer");
     bool none = insert || is_verb(asked, "call") || is_verb(asked, "tag");
-    if (is_verb(asked, "discard all")) {
-        LAW(quring_column_count(result) == 0 && strcmp(quring_command(result), "DISCARD ALL") == 0, "DISCARD ALL");
+    const char *command = bare_command(asked->verb);
+    if (command) {
+        LAW(quring_column_count(result) == 0 && strcmp(quring_command(result), command) == 0, "%s", command);
         return;
     }
     uint64_t rows = none ? 0 : many ? asked->number : 1;
@@ -232,7 +261,8 @@ static void check_error(const struct world *world, uint32_t index, const quring_
         return;
     LAW(strcmp(sqlstate, asked->sqlstate) == 0, "query %u (%s): SQLSTATE %s, not %s", index, asked->verb, sqlstate,
         asked->sqlstate);
-    LAW(done->error->message[0] && (world->poor || strcmp(done->error->hint, "read the manual") == 0),
+    bool own_words = bare_command(asked->verb) && strcmp(sqlstate, "40000") == 0; /* the library's, not the server's */
+    LAW(done->error->message[0] && (world->poor || own_words || strcmp(done->error->hint, "read the manual") == 0),
         "the error's words are lost");
 }
 
@@ -240,7 +270,7 @@ static void check_error(const struct world *world, uint32_t index, const quring_
 static void check_notices(const struct world *world, const struct asked *asked, const quring_done *done) {
     uint32_t count = quring_notice_count(done->result);
     uint64_t all = count + quring_notice_dropped_count(done->result);
-    uint32_t wanted = is_verb(asked, "notice") && done->status == QURING_OK ? asked->number : 0;
+    uint32_t wanted = done->status != QURING_OK ? 0 : is_verb(asked, "notice") ? asked->number : asked->warning != NULL;
     LAW(count <= 64 && (count == all || count == 64 || world->poor), "%u of %" PRIu64 " notices", count, all);
     LAW(all >= wanted || world->poor, "%" PRIu64 " notices, not %u", all, wanted);
     LAW(all == wanted || done->status != QURING_OK || world->server.async, "%" PRIu64 " notices, not %u", all, wanted);
@@ -248,6 +278,7 @@ static void check_notices(const struct world *world, const struct asked *asked, 
         const quring_error *notice = quring_notice(done->result, i);
         bool said = strcmp(notice->severity, "NOTICE") == 0 && strcmp(notice->sqlstate, "00000") == 0;
         bool slipped = strcmp(notice->severity, "WARNING") == 0 && strcmp(notice->sqlstate, "01000") == 0;
+        slipped |= asked->warning && strcmp(notice->sqlstate, asked->warning) == 0;
         LAW((said || slipped) && notice->message[0] && !notice->detail[0] && !notice->hint[0], "a wrong notice");
     }
     LAW(quring_notice(done->result, count) == NULL, "a notice too many");
@@ -373,7 +404,7 @@ void world_check_ledger(struct world *world) {
         LAW(entry->committed <= 1, "query %u (%s) took effect %u times", i, status, entry->committed);
         LAW(asked->grouped || entry->executed <= 1, "query %u (%s) was executed %u times", i, status, entry->executed);
         LAW(entry->refused <= 2, "query %u (%s) was refused %u times", i, status, entry->refused);
-        if (asked->status == QURING_OK && strcmp(asked->verb, "discard all") != 0)
+        if (asked->status == QURING_OK && !asked->in_block && !bare_command(asked->verb))
             LAW(entry->committed == 1, "query %u is OK, but has no effect", i);
         if (asked->status == QURING_SERVER_ERROR || asked->status == QURING_NOT_SENT)
             LAW(entry->committed == 0, "query %u took effect, but ended with %s", i, status);

@@ -25,7 +25,9 @@ struct asked {
     const char *verb;
     uint32_t number;
     char sqlstate[6];
+    const char *warning; /* SQLSTATE of one that comes with it, or NULL */
     bool grouped, accepted, ended, released;
+    bool in_block;
     bool sent; /* as its completion said */
     uint8_t status;
     quring_id id;
@@ -71,6 +73,12 @@ struct ask {
     quring_commit_mode commit;
     uint64_t timeout_ns;
     bool by_handle; /* of quring_prepare() */
+    /* Within a transaction block: whether it takes effect is for the test to say. */
+    bool in_block;
+    /* The SQLSTATE that it ends with because of its block, and not by itself; NULL: by itself. */
+    const char *fails_with;
+    /* The SQLSTATE of a warning that comes with it; NULL: none. */
+    const char *warns_with;
 };
 int world_ask(struct world *world, const struct ask *ask);
 /* The same, and the test ends if it is not accepted. `sqlstate` may be NULL. */
