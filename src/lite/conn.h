@@ -3,7 +3,8 @@
  * One connection to SQLite and what is prepared on it. It belongs to one thread, so it is opened without SQLite's mutexes.
  * Nothing here knows of lanes: a connection can be driven directly, as the unit tests do.
  *
- *   conn.c    open, settings, close, transaction control
+ *   open.c    open, settings, close
+ *   conn.c    errors, transaction control
  *   wal.c     a file's way into WAL mode
  *   watch.c   what interrupts a statement that runs or waits for a lock
  *   harden.c  SQLite's switches and limits
@@ -138,7 +139,7 @@ bool lite_stmt_refresh_columns(struct lite_stmt *stmt);
 
 void lite_stmt_close(struct lite_stmt *stmt);
 
-/* ---- Connections (conn.c) ---- */
+/* ---- Connections (conn.c, open.c) ---- */
 
 enum lite_control {
     LITE_BEGIN, /* takes its snapshot with the first read */

@@ -6,7 +6,7 @@
  *   lane_queue.c  queries that wait for a lane; the only thing that both sides touch, under a lock
  *   lane.c        a lane's thread: takes queries, runs reads, hands back, checkpoints
  *   write.c       what the writer and exclusive lanes do instead: groups, and transactions that an error ended
- *   conn.h        one connection: conn.c, wal.c, watch.c, harden.c, rules.c, stmt.c, bind.c, exec.c
+ *   conn.h        one connection: open.c, conn.c, wal.c, watch.c, harden.c, rules.c, stmt.c, bind.c, exec.c
  *   url.c  text.c  lite_error.c    pure parts: URLs, first words of a statement, SQLSTATEs
  *
  *      advance() --route--> lane queue "reads"  --> reader lane 1 … n --+--> news --> query_finish()

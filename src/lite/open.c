@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A connection opened and closed: the one place that calls upon all the others (harden.c, watch.c, wal.c, rules.c, stmt.c),
+ * which therefore need not know of each other.
+ */
+#include "lite/conn.h"
+
+#include "lite/lite_error.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char *const open_control_sql[LITE_CONTROL_COUNT] = {
+    [LITE_BEGIN] = "begin",
+    [LITE_BEGIN_IMMEDIATE] = "begin immediate",
+    [LITE_COMMIT] = "commit",
+    [LITE_ROLLBACK] = "rollback",
+};
+
+/*
+ * Nothing here changes the file. SQLite's cache is kept between statements as long as no other connection writes; its
+ * default of 2 MB is small for a server: point reads on a table of 11 MB are 2.2 times as fast with 16 MB.
+ */
+static int open_configure(struct lite_conn *conn) {
+    static const char *const synchronous[] = {
+        [QURING_DURABILITY_DEFAULT] = "pragma synchronous=full",  [QURING_DURABILITY_OFF] = "pragma synchronous=off",
+        [QURING_DURABILITY_NORMAL] = "pragma synchronous=normal", [QURING_DURABILITY_FULL] = "pragma synchronous=full",
+        [QURING_DURABILITY_EXTRA] = "pragma synchronous=extra",
+    };
+    sqlite3 *handle = conn->handle;
+    int code = lite_execute(handle, "pragma cell_size_check=on; pragma mmap_size=0; pragma cache_size=-16384");
+    if (code == SQLITE_OK)
+        code = lite_execute(handle, synchronous[conn->config->durability]);
+    if (code != SQLITE_OK || !conn->config->path)
+        return code;
+    code = lite_execute(handle, "pragma schema_version"); /* the first look at the file: is it a database at all? */
+    if (code != SQLITE_OK)
+        return code;
+    if (conn->role == LITE_READER) {
+        code = sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        return code == SQLITE_OK ? lite_execute(handle, "pragma wal_autocheckpoint=0; pragma query_only=on") : code;
+    }
+    code = lite_execute(handle, "pragma journal_size_limit=67108864");
+    return code == SQLITE_OK ? lite_wal_look(conn) : code;
+}
+
+static int open_count_wal_frames(void *argument, sqlite3 *handle, const char *database, int frame_count) {
+    (void)handle;
+    (void)database;
+    struct lite_conn *conn = argument;
+    conn->wal_frame_count = (uint32_t)frame_count;
+    return SQLITE_OK;
+}
+
+static int open_prepare_controls(struct lite_conn *conn) {
+    int code = SQLITE_OK;
+    for (int i = 0; i < LITE_CONTROL_COUNT && code == SQLITE_OK; i++)
+        code = sqlite3_prepare_v3(conn->handle, open_control_sql[i], -1, SQLITE_PREPARE_PERSISTENT, &conn->control[i],
+                                  NULL);
+    return code;
+}
+
+static int open_file(struct lite_conn *conn, int flags) {
+    if (!conn->config->immutable)
+        return sqlite3_open_v2(conn->config->path ? conn->config->path : ":memory:", &conn->handle, flags, NULL);
+    char *uri = lite_url_immutable(conn->config->path);
+    if (!uri)
+        return SQLITE_NOMEM;
+    int code = sqlite3_open_v2(uri, &conn->handle, flags | SQLITE_OPEN_URI, NULL);
+    free(uri);
+    return code;
+}
+
+static int open_handle(struct lite_conn *conn) {
+    int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_PRIVATECACHE;
+    if (conn->config->mode == LITE_READ_ONLY)
+        flags |= SQLITE_OPEN_READONLY;
+    else if ((conn->config->mode == LITE_CREATE || !conn->config->path) && conn->role != LITE_READER)
+        flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+    else
+        flags |= SQLITE_OPEN_READWRITE;
+    int code = open_file(conn, flags);
+    if (code == SQLITE_OK)
+        code = lite_harden(conn->handle, conn->role);
+    if (code != SQLITE_OK)
+        return code;
+    conn->watch.abandoned = NULL;
+    uint64_t from_ns = conn->config->open_from_ns ? atomic_load(conn->config->open_from_ns) : 0;
+    conn->watch.taken_ns = from_ns ? from_ns : lite_now_ns();
+    conn->watch.locked_since_ns = from_ns;
+    lite_watch_install(&conn->watch, conn->handle);
+    code = open_configure(conn);
+    if (code == SQLITE_OK)
+        code = open_prepare_controls(conn);
+    if (code == SQLITE_OK)
+        code = lite_rules_install(conn);
+    if (code == SQLITE_OK && conn->role == LITE_WRITER) /* in place of SQLite's own automatic checkpoints */
+        sqlite3_wal_hook(conn->handle, open_count_wal_frames, conn);
+    return code;
+}
+
+/* What helps before the file is open is not what helps later. NULL: the code's usual hint. */
+static const char *open_hint(const struct lite_conn *conn, int code) {
+    if ((code & 0xff) == SQLITE_CORRUPT)
+        return "restore the file from a backup";
+    static const char beside[] =
+        "a file in WAL mode needs files beside it, and they can't be made there: on read-only media "
+        "add ?immutable=1 to the URL";
+    if (code == SQLITE_READONLY_DIRECTORY || code == SQLITE_READONLY_CANTINIT)
+        return beside;
+    if ((code & 0xff) != SQLITE_CANTOPEN)
+        return NULL;
+    struct stat status;
+    if (stat(conn->config->path, &status) == 0 && S_ISDIR(status.st_mode))
+        return "this is a directory: name a file in it";
+    if (access(conn->config->path, F_OK) != 0 && errno == ENOENT && conn->config->mode == LITE_READ_WRITE)
+        return "there is no such file: check the path, or add ?mode=rwc to the URL to create it";
+    if (access(conn->config->path, R_OK) == 0 && !conn->config->immutable)
+        return beside;
+    return NULL;
+}
+
+static void open_note_error(struct lite_conn *conn, int code) {
+    const char *hint = conn->config->path ? open_hint(conn, code) : NULL;
+    if (!hint) {
+        lite_conn_error(conn, code, NULL, &conn->open_error);
+        return;
+    }
+    const char *message = conn->handle ? sqlite3_errmsg(conn->handle) : sqlite3_errstr(code);
+    error_set(&conn->open_error, lite_sqlstate(code, message), message, NULL, hint, 0);
+    conn->open_error.view.backend_code = code;
+}
+
+bool lite_conn_open(struct lite_conn *conn) {
+    PRE(!conn->handle);
+    int code = open_handle(conn);
+    if (code == SQLITE_OK)
+        return true;
+    open_note_error(conn, code);
+    lite_conn_close(conn);
+    return false;
+}
+
+void lite_conn_close(struct lite_conn *conn) {
+    for (uint32_t i = 0; i < conn->config->statement_count; i++)
+        lite_stmt_close(&conn->cache[i]);
+    lite_stmt_close(&conn->once);
+    for (int i = 0; i < LITE_CONTROL_COUNT; i++) {
+        sqlite3_finalize(conn->control[i]);
+        conn->control[i] = NULL;
+    }
+    int code = sqlite3_close(conn->handle);
+    PRE(code == SQLITE_OK);
+    conn->handle = NULL;
+    conn->rolled_back = false;
+    lite_wal_move(conn, LITE_WAL_NOT_WANTED);
+    conn->wal_frame_count = 0;
+}
