@@ -141,12 +141,21 @@ struct lite_lane_events {
     void (*shut)(struct job *job); /* the connection is closed, and no job follows */
 };
 
-/* False: out of memory. Starts no thread, and opens nothing yet. */
+/* False: out of memory. Starts no thread, and opens nothing yet. (serve.c) */
 bool lite_lane_init(struct lite_lane *lane, struct lite_db *db, enum lite_role role,
                     const struct lite_lane_events *events);
 void lite_lane_free(struct lite_lane *lane);
 
-/* ---- Between lane.c and write.c, on the lane's thread ---- */
+/* ---- lane.c for serve.c and write.c ---- */
+
+/* All of lite_lane_init() but the posts: their jobs are serve.c's. */
+bool lite_lane_set_up(struct lite_lane *lane, struct lite_db *db, enum lite_role role);
+
+/* Moves all that there is to say to the reactor onto a post. */
+void lite_lane_load_news(struct lite_lane *lane, struct lite_post *post);
+
+/* Sends it now, if there is anything to say and a report to carry it; else it is kept for the next. */
+void lite_lane_report(struct lite_lane *lane);
 
 /* Runs the next query at hand. Outside a transaction of our own, whose end its outcome would have to wait for. */
 void lite_lane_run_next(struct lite_lane *lane);
@@ -163,7 +172,10 @@ void lite_lane_drop_abandoned(struct lite_lane *lane);
  */
 void lite_lane_tend(struct lite_lane *lane);
 
-/* Works off the queries at hand: a writer's, an exclusive lane's. */
+/* Works off the queries at hand: a reader's. */
+void lite_lane_read(struct lite_lane *lane);
+
+/* The same for a writer's and an exclusive lane's. (write.c) */
 void lite_lane_write(struct lite_lane *lane);
 
 #endif

@@ -4,7 +4,8 @@
  *
  *   lite.c        the database handle, on the reactor's thread: routing, waking lanes, completions, abandoning, closing
  *   lane_queue.c  queries that wait for a lane; the only thing that both sides touch, under a lock
- *   lane.c        a lane's thread: takes queries, runs reads, hands back, checkpoints
+ *   serve.c       a lane's thread: takes queries, and keeps its connection open and in order
+ *   lane.c        what a lane does with them: runs reads, hands back, checkpoints
  *   write.c       what the writer and exclusive lanes do instead: groups, and transactions that an error ended
  *   conn.h        one connection: open.c, conn.c, wal.c, watch.c, harden.c, rules.c, stmt.c, bind.c, exec.c
  *   url.c  text.c  lite_error.c    pure parts: URLs, first words of a statement, SQLSTATEs
@@ -31,9 +32,9 @@
  * ends with NOT_SENT, too, and all lanes open what has the name then; a lane on which the caller had set something is lost.
  * Readers look ten times a second, for themselves and the others, and go on with what has the name then.
  */
-#include "lite/lite.h"
-
 #include "lite/backend.h"
+#include "lite/db.h"
+#include "lite/lane.h"
 #include "lite/text.h"
 
 #include <stdlib.h>

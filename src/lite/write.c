@@ -15,8 +15,7 @@
  * ROLLBACK) end the whole transaction. In both cases nothing of it takes effect, no outcome was handed out, and every member
  * is run again by itself.
  */
-#include "lite/lite.h"
-
+#include "lite/lane.h"
 #include "lite/text.h"
 
 #include <string.h>

@@ -7,7 +7,8 @@
 #define QURING_TESTS_LITE_BED_H
 
 #include "lite/backend.h"
-#include "lite/lite.h"
+#include "lite/db.h"
+#include "lite/lane.h"
 
 #include <criterion/criterion.h>
 

@@ -18,7 +18,8 @@
 #include "base/rng.h"
 #include "engine/engine.h"
 #include "lib/seeds.h"
-#include "lite/lite.h"
+#include "lite/db.h"
+#include "lite/lane.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>

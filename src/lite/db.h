@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The database handle. The map is in lite.c. */
-#ifndef QURING_LITE_LITE_H
-#define QURING_LITE_LITE_H
+#ifndef QURING_LITE_DB_H
+#define QURING_LITE_DB_H
 
 #include "core/backend.h"
-#include "lite/lane.h"
+#include "lite/conn.h"
+#include "lite/lane_queue.h"
+#include "ring/ring.h"
+
+struct lite_lane;
 
 enum { LITE_LANES_MAX = 64 };
 

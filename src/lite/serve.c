@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A lane's thread: take a run of queries from its queue, work it off, hand back what is finished, until the queue is empty.
+ * Before each run the connection is brought into order: open, outside of any transaction, and to the file that has the name.
+ */
+#include "lite/db.h"
+#include "lite/lane.h"
+
+enum { MIN_SHARE = 8 };
+
+static const uint64_t CHECK_FILE_NS = 100000000; /* of readers; the writer looks before each run */
+
+/* A fair share of the queue, up to the depth. Nothing there: the lane is idle from here on. */
+static bool serve_take(struct lite_lane *lane) {
+    struct lane_queue *queue = lane->queue;
+    uint32_t lanes = lane->conn.role == LITE_READER ? lane->db->lane_count - 1 : 1;
+    lane_queue_lock(queue);
+    lane_queue_let_go(queue, lane->own.let_go_count);
+    uint32_t share = (lane_queue_count(queue) + lanes - 1) / lanes;
+    if (share < MIN_SHARE)
+        share = MIN_SHARE;
+    if (share > lane->db->base.options.depth)
+        share = lane->db->base.options.depth;
+    lane->own.taken_count = lane_queue_take(queue, lane->own.taken, share);
+    lite_lane_move(lane, lane->own.taken_count > 0 ? LANE_WORKING : LANE_IDLE);
+    lane_queue_unlock(queue);
+    lane->own.let_go_count = 0;
+    lane->own.next = 0;
+    return lane->own.taken_count > 0;
+}
+
+static void serve_open_conn(struct lite_lane *lane) {
+    if (lane->conn.handle || lane->own.lost || atomic_load(lane->db->config.closing))
+        return;
+    lane->own.file_number = atomic_load(&lane->db->file_number);
+    if (lite_conn_open(&lane->conn))
+        lane->own.news.open_count++;
+    else
+        lane->own.news.open_failure_count++;
+    lite_lane_report(lane);
+}
+
+static void serve_close_conn(struct lite_lane *lane) {
+    lite_conn_close(&lane->conn);
+    lane->own.news.close_count++;
+}
+
+/* Readers hear from the writer that the file lost its name, or find out by themselves where nothing is written. */
+static bool serve_reader_file_is_gone(struct lite_lane *lane) {
+    uint64_t now_ns = lane->conn.watch.taken_ns;
+    if (base_unlikely(lane->own.file_number != atomic_load_explicit(&lane->db->file_number, memory_order_relaxed)))
+        return true;
+    if (now_ns - lane->own.checked_ns < CHECK_FILE_NS)
+        return false;
+    lane->own.checked_ns = now_ns;
+    if (!lite_conn_file_is_gone(&lane->conn))
+        return false;
+    atomic_fetch_add(&lane->db->file_number, 1);
+    return true;
+}
+
+/* What is written into a file that has lost its name is gone with the last who has it open. */
+static void serve_check_file(struct lite_lane *lane) {
+    struct lite_conn *conn = &lane->conn;
+    if (conn->role == LITE_READER) {
+        if (base_unlikely(serve_reader_file_is_gone(lane))) {
+            serve_close_conn(lane);
+            serve_open_conn(lane);
+        }
+        return;
+    }
+    if (base_likely(!conn->config->path || !lite_conn_file_is_gone(conn)))
+        return;
+    lane->own.lost = conn->role == LITE_EXCLUSIVE || conn->has_settings;
+    serve_close_conn(lane);
+    error_set(&conn->open_error, "58P01", "the database's file was deleted or replaced while it was open", NULL,
+              lane->own.lost ? "open another handle: what was set on this one is gone"
+                             : "the next query opens the file of that name",
+              0);
+    conn->open_error.view.backend_code = SQLITE_READONLY_DBMOVED;
+    atomic_fetch_add(&lane->db->file_number, 1);
+}
+
+/* Nothing may be left of the run before: a reader that could not end its transaction would see an old snapshot for ever. */
+static void serve_settle(struct lite_lane *lane) {
+    struct lite_conn *conn = &lane->conn;
+    if (base_unlikely(conn->wal == LITE_WAL_LATER))
+        lite_wal_move(conn, LITE_WAL_WANTED);
+    if (conn->role == LITE_EXCLUSIVE || !conn->handle || !lite_conn_in_transaction(conn))
+        return;
+    if (lite_conn_control(conn, LITE_ROLLBACK) == SQLITE_OK || !conn->config->path)
+        return;
+    lane->own.lost = conn->has_settings;
+    serve_close_conn(lane);
+    if (lane->own.lost)
+        error_set(&conn->open_error, "58030", "the connection's transaction could not be ended, and it was closed",
+                  NULL, "open another handle: what PRAGMAs had set on this one is gone", 0);
+    serve_open_conn(lane);
+}
+
+static void serve_refuse(struct lite_lane *lane) {
+    const quring_error *why = &lane->conn.open_error.view;
+    bool closing = atomic_load(&lane->db->closing); /* then it was not even tried */
+    for (; lane->own.next < lane->own.taken_count; lane->own.next++) {
+        struct query *query = lane->own.taken[lane->own.next];
+        if (!query)
+            continue;
+        if (closing)
+            error_set(&query->error, "57P01", "the database handle was closed", NULL, NULL, 0);
+        else
+            error_set(&query->error, why->sqlstate, why->message, why->detail, why->hint, 0);
+        query->error.view.backend_code = closing ? 0 : why->backend_code;
+        query->status = closing ? QURING_SHUTDOWN : QURING_NOT_SENT;
+        lite_chain_add(&lane->own.finished, query);
+    }
+}
+
+static void serve_work(struct lite_lane *lane) {
+    uint64_t began_ns = lite_now_ns();
+    lane->conn.watch.taken_ns = lane->own.reported_ns = began_ns;
+    serve_settle(lane);
+    if (lane->conn.handle)
+        serve_check_file(lane);
+    if (!lane->conn.handle)
+        serve_refuse(lane);
+    else if (lane->conn.role == LITE_READER)
+        lite_lane_read(lane);
+    else
+        lite_lane_write(lane);
+    if (lane->own.next == 0) /* all of it was given back */
+        return;
+    uint64_t query_ns = (lite_now_ns() - began_ns) / lane->own.next;
+    lane->own.news.query_ns = query_ns < UINT32_MAX ? (uint32_t)query_ns : UINT32_MAX;
+}
+
+/* A job of the reactor: serves the queue until it is empty. */
+static void serve_queue(struct job *job) {
+    struct lite_post *post = base_container_of(job, struct lite_post, job);
+    struct lite_lane *lane = post->lane;
+    PRE(lane->shared.phase == LANE_CALLED);
+    serve_open_conn(lane);
+    while (serve_take(lane)) { /* the end of the job reports too: so what came before it, only if there is more */
+        lite_lane_report(lane);
+        serve_work(lane);
+    }
+    lite_lane_load_news(lane, post);
+}
+
+/* The last job: closes the connection. */
+static void serve_shut(struct job *job) {
+    struct lite_post *post = base_container_of(job, struct lite_post, job);
+    struct lite_lane *lane = post->lane;
+    PRE(lane->shared.phase == LANE_IDLE);
+    if (lane->conn.handle)
+        serve_close_conn(lane);
+    lite_lane_load_news(lane, post);
+}
+
+static void serve_post_init(struct lite_post *post, struct lite_lane *lane, void (*run)(struct job *),
+                            void (*done)(struct job *)) {
+    *post = (struct lite_post){.job = {.run = run, .done = done}, .lane = lane};
+}
+
+bool lite_lane_init(struct lite_lane *lane, struct lite_db *db, enum lite_role role,
+                    const struct lite_lane_events *events) {
+    PRE(db->base.options.depth > 0);
+    bool ok = lite_lane_set_up(lane, db, role);
+    for (int i = 0; i < 2; i++)
+        serve_post_init(&lane->reactor.jobs[i], lane, serve_queue, events->news);
+    for (int i = 0; i < LITE_REPORTS; i++)
+        serve_post_init(&lane->own.reports[i], lane, NULL, events->news);
+    serve_post_init(&lane->reactor.closer, lane, serve_shut, events->shut);
+    return ok;
+}
