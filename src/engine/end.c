@@ -1,58 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Ends of queries that their backend did not bring about: deadlines, cancelling, closing a database or the engine. */
+/* Closing a database, and shutting down or closing the engine: ends of queries that their backend did not bring about. */
 #include "engine/engine.h"
 
 #include <errno.h>
 #include <time.h>
 
 enum { REFUSALS_MAX = 1000 }; /* so often may the kernel refuse a turn while the engine closes */
-
-/* ---- Deadlines ---- */
-
-/* One timer of the ring serves all deadlines: it is set for the earliest. */
-static void end_arm_deadline(quring_engine *engine) {
-    const struct heap_node *first = heap_first(&engine->deadlines);
-    if (!first)
-        timer_clear(engine->hub.ring, &engine->deadline_timer);
-    else if (!heap_contains(&engine->deadline_timer.node) || engine->deadline_timer.node.key != first->key)
-        (void)timer_set(engine->hub.ring, &engine->deadline_timer, first->key);
-}
-
-/* 57014 is PostgreSQL's query_canceled, which its own timeouts give as well. */
-static void end_query_early(struct query *query, quring_status status, const char *what) {
-    if (query->state == QUERY_WAITING)
-        query_fail(query, status, "57014", "%s before it was sent", what);
-    else if (query->state == QUERY_RUNNING)
-        query->queue->db->backend->abandon(query, status);
-}
-
-/* The query leaves the heap first, so that a backend that is slow to end it is asked once. */
-void engine_deadline_fire(struct timer *timer) {
-    quring_engine *engine = base_container_of(timer, quring_engine, deadline_timer);
-    uint64_t now = ring_now_ns(engine->hub.ring);
-    struct heap_node *first;
-    while ((first = heap_first(&engine->deadlines)) && first->key <= now) {
-        heap_remove(&engine->deadlines, first);
-        end_query_early(base_container_of(first, struct query, deadline), QURING_TIMEOUT, "its timeout passed");
-    }
-    end_arm_deadline(engine);
-}
-
-void engine_deadline_set(quring_engine *engine, struct query *query, uint64_t timeout_ns) {
-    PRE(timeout_ns && !heap_contains(&query->deadline));
-    uint64_t now = engine_now_ns(engine);
-    uint64_t at = now + timeout_ns < now ? UINT64_MAX : now + timeout_ns;
-    heap_push(&engine->deadlines, &query->deadline, at); /* reserved at open for every slot */
-    end_arm_deadline(engine);
-}
-
-int engine_cancel(quring_engine *engine, quring_id id) {
-    struct query *query = slots_get(&engine->queries, id);
-    if (!query)
-        return engine_refuse_stale(engine);
-    end_query_early(query, QURING_CANCELLED, "cancelled");
-    return 0;
-}
 
 /* ---- Databases ---- */
 

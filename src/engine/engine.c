@@ -12,6 +12,10 @@ uint64_t engine_now_ns(const quring_engine *engine) {
     return port->methods->now_ns(port);
 }
 
+int engine_refuse_stale(quring_engine *engine) {
+    return hub_error(&engine->hub, QURING_ESTALE, "no query has this id: it was released, or never given out");
+}
+
 /* ---- Run ---- */
 
 /* The caller gave the handle up with quring_db_close(), so its memory is the engine's. */

@@ -4,8 +4,9 @@
  *
  *   open.c        options and their defaults; opening an engine and its databases
  *   submit.c      a query's slot: taken and filled within the limits, and given back
+ *   deadline.c    a query's deadline, and cancelling
+ *   end.c         shutting down, closing
  *   engine.c      turns, completions, statistics
- *   end.c         deadlines, cancelling, shutting down, closing
  *   backends.c    the one list of backends
  *
  *      quring_submit -> engine_submit     a slot, copies, the limits; onto its database's waiting list
@@ -59,7 +60,7 @@ enum { ENGINE_MESSAGE_BYTES_MAX = 0x3ffffffe }; /* the longest message that Post
 /* open.c: frees what engine_open() made, but for the ring. */
 void engine_free(quring_engine *engine);
 
-/* submit.c: sets the error of an id that names no query, and returns QURING_ESTALE. */
+/* engine.c: sets the error of an id that names no query, and returns QURING_ESTALE. */
 int engine_refuse_stale(quring_engine *engine);
 
 /* engine.c: the clock now; between turns the ring's own time is stale. */
@@ -68,10 +69,10 @@ uint64_t engine_now_ns(const quring_engine *engine);
 /* engine.c: the first half of a turn. Backends of due databases advance, and closed handles are freed. */
 void engine_advance(quring_engine *engine);
 
-/* end.c: a query's deadline, from now. The heap has room for all queries, so this can't fail. */
+/* deadline.c: a query's deadline, from now. The heap has room for all queries, so this can't fail. */
 void engine_deadline_set(quring_engine *engine, struct query *query, uint64_t timeout_ns);
 
-/* end.c: ends the queries whose deadline has passed. */
+/* deadline.c: ends the queries whose deadline has passed. */
 void engine_deadline_fire(struct timer *timer);
 
 /* backends.c: the backend that the URL belongs to; NULL: none. */

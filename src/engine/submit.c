@@ -143,10 +143,6 @@ int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
     return 0;
 }
 
-int engine_refuse_stale(quring_engine *engine) {
-    return hub_error(&engine->hub, QURING_ESTALE, "no query has this id: it was released, or never given out");
-}
-
 int engine_release(quring_engine *engine, quring_id id) {
     struct query *query = slots_get(&engine->queries, id);
     if (base_unlikely(!query))
