@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/notice.h"
 
+#include "base/assert.h"
 #include "core/error.h"
-#include "core/result.h"
 
 #include <stdlib.h>
 
@@ -73,16 +73,14 @@ void notices_free(struct notices *notices) {
     free(notices);
 }
 
-/* ---- The public functions ---- */
-
-uint32_t quring_notice_count(const quring_result *result) {
-    return result->notices ? result->notices->count : 0;
+uint32_t notices_count(const struct notices *notices) {
+    return notices ? notices->count : 0;
 }
 
-uint64_t quring_notice_dropped_count(const quring_result *result) {
-    return result->notices ? result->notices->dropped_count : 0;
+uint64_t notices_dropped_count(const struct notices *notices) {
+    return notices ? notices->dropped_count : 0;
 }
 
-const quring_error *quring_notice(const quring_result *result, uint32_t index) {
-    return index < quring_notice_count(result) ? &result->notices->notice[index]->view : NULL;
+const quring_error *notices_view(const struct notices *notices, uint32_t index) {
+    return index < notices_count(notices) ? &notices->notice[index]->view : NULL;
 }

@@ -198,3 +198,15 @@ int quring_column_index(const quring_result *result, const char *name) {
             return (int)i;
     return QURING_ERANGE;
 }
+
+uint32_t quring_notice_count(const quring_result *result) {
+    return notices_count(result->notices);
+}
+
+uint64_t quring_notice_dropped_count(const quring_result *result) {
+    return notices_dropped_count(result->notices);
+}
+
+const quring_error *quring_notice(const quring_result *result, uint32_t index) {
+    return notices_view(result->notices, index);
+}

@@ -16,41 +16,8 @@
 #define QURING_CORE_STATEMENT_H
 
 #include "base/list.h"
+#include "core/statement_class.h"
 #include "quring/quring.h"
-
-enum statement_class {
-    STATEMENT_PLAIN,
-    STATEMENT_TRANSACTION, /* BEGIN, COMMIT, SAVEPOINT, …: refused outside an exclusive handle */
-    STATEMENT_SESSION,     /* SET, CREATE TEMP TABLE, SELECT INTO TEMP, pg_temp, and SQLite's ATTACH: likewise */
-    STATEMENT_COPY,        /* COPY … FROM STDIN / TO STDOUT: refused */
-    STATEMENT_LISTEN,      /* refused */
-    STATEMENT_ENCODING,    /* SET client_encoding to anything but UTF8: refused */
-    STATEMENT_EMPTY        /* nothing but white space, comments and semicolons */
-};
-
-/*
- * What a statement does to plans that were made earlier on the same connection. Only an exclusive handle, where settings and
- * open transactions are the caller's, has to know.
- */
-enum statement_effect {
-    EFFECT_NONE,      /* SELECT, INSERT, BEGIN, SAVEPOINT, … */
-    EFFECT_CHANGES,   /* SET, ALTER, DO, … */
-    EFFECT_FORGETS,   /* DISCARD ALL, DEALLOCATE ALL: what was prepared is gone */
-    EFFECT_COMMITS,   /* COMMIT, END, PREPARE TRANSACTION: SET LOCAL ends */
-    EFFECT_ENDS,      /* ROLLBACK, ABORT: takes back what CHANGES in its transaction did */
-    EFFECT_GOES_BACK, /* ROLLBACK TO: likewise, and the transaction goes on */
-};
-
-/* What is known of a statement from its text alone. */
-struct statement_traits {
-    uint8_t class;  /* enum statement_class */
-    uint8_t effect; /* enum statement_effect */
-    /* It may share a transaction: it can't end one, and its neighbours see nothing of it but its rows. */
-    bool groupable;
-    /* Its plan and description hold for later uses. False for utility statements with rows, whose description PostgreSQL
-       does not check again, and for literals such as 'now', which it turns into constants when it parses. */
-    bool reusable;
-};
 
 enum { STATEMENT_UNCACHED = UINT32_MAX };
 
@@ -99,11 +66,5 @@ static inline void statement_drop(struct quring_statement *statement) {
     if (--statement->references == 0)
         statement_retire(statement);
 }
-
-/* Reads the whole text, so it is called once per statement of a table. */
-struct statement_traits statement_traits(const char *sql, size_t length);
-
-/* Why a handle does not take statements of this class, and what to do; NULL: it takes them. Static. */
-const char *statement_refusal(enum statement_class class, bool bound);
 
 #endif

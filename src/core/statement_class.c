@@ -8,10 +8,11 @@
  *
  * A text that it can't follow is PLAIN, because the database has the last word, and not groupable.
  */
-#include "core/statement.h"
+#include "core/statement_class.h"
+
+#include "base/assert.h"
 #include "core/statement_scan.h"
 
-#include <stdint.h>
 #include <string.h>
 
 /* The first token that is neither '(' nor ';'. */
