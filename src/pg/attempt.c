@@ -5,7 +5,9 @@
  * a server asked for. Such an attempt is detached a little later, and its thread frees all that it has made. While
  * PG_DETACHED_MAX threads are left like this no new attempt begins, so that a dead name server can't collect threads.
  */
-#include "pg/conn.h"
+#include "pg/attempt.h"
+
+#include "pg/barrier.h"
 #include "pg/tls.h"
 #include "ring/port.h"
 

@@ -12,8 +12,11 @@
  *
  * The statement uses only words that relatives of PostgreSQL know too, and gives each parameter its type.
  */
-#include "pg/conn.h"
+#include "pg/barrier.h"
+
+#include "pg/request.h"
 #include "value/value.h"
+#include "wire/encode.h"
 
 #include <stdio.h>
 #include <string.h>

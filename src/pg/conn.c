@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "pg/conn.h"
 
-#include "base/utf8.h"
+#include "pg/reply.h"
 #include "pg/tls.h"
 #include "ring/port.h"
+#include "wire/encode.h"
 #include "wire/frame.h"
 
 #include <stdio.h>
@@ -16,43 +17,6 @@ enum {
     PLAIN_KEEP_BYTES = 64 * 1024,
     ASYNC_BYTES_MAX = 16 << 20 /* of asynchronous messages before one reply: a server that sends more may never end */
 };
-
-/* ---- State ---- */
-
-/* The edges of the diagram at enum pg_conn_state. */
-void pg_conn_move(struct pg_conn *conn, enum pg_conn_state to) {
-    static const uint8_t next[] = {
-        [PG_CONN_DOWN] = 1 << PG_CONN_CONNECTING,
-        [PG_CONN_CONNECTING] = 1 << PG_CONN_BARRIER | 1 << PG_CONN_DOWN,
-        [PG_CONN_BARRIER] = 1 << PG_CONN_READY | 1 << PG_CONN_DRAINING,
-        [PG_CONN_READY] = 1 << PG_CONN_DRAINING,
-        [PG_CONN_DRAINING] = 1 << PG_CONN_DOWN,
-    };
-    PRE(conn->state <= PG_CONN_DRAINING && (next[conn->state] >> to & 1));
-    conn->state = (uint8_t)to;
-}
-
-void pg_conn_set_reason(struct pg_conn *conn, quring_status status, const char *sqlstate, const char *message) {
-    PRE(status != QURING_OK);
-    struct pg_reason *reason = &conn->reason;
-    reason->status = status;
-    memcpy(reason->sqlstate, sqlstate, sizeof reason->sqlstate);
-    snprintf(reason->message, sizeof reason->message, "%s", message);
-    utf8_tidy(reason->message);
-}
-
-/* Requests that are out end when the socket is closed, because only then it is known how much of them was sent. */
-void pg_conn_break(struct pg_conn *conn, quring_status status, const char *sqlstate, const char *message) {
-    if (conn->state == PG_CONN_DRAINING)
-        return;
-    pg_conn_set_reason(conn, status, sqlstate, message);
-    timer_clear(pg_conn_ring(conn), &conn->timer);
-    bool was_ready = conn->state == PG_CONN_READY;
-    pg_conn_move(conn, PG_CONN_DRAINING);
-    if (was_ready)
-        conn->events->lost(conn);
-    socket_close(&conn->socket);
-}
 
 /* ---- Replies ---- */
 
@@ -361,11 +325,8 @@ static void conn_send_terminate(struct pg_conn *conn) {
 }
 
 void pg_conn_close(struct pg_conn *conn) {
-    PRE(conn->config->db->closing);
-    if (conn->state == PG_CONN_CONNECTING)
-        pg_attempt_end(conn);
-    else
-        timer_clear(pg_conn_ring(conn), &conn->timer);
+    PRE(conn->config->db->closing && conn->state != PG_CONN_CONNECTING);
+    timer_clear(pg_conn_ring(conn), &conn->timer);
     if (conn->state != PG_CONN_BARRIER && conn->state != PG_CONN_READY)
         return;
     conn_send_terminate(conn);
@@ -380,7 +341,7 @@ bool pg_conn_init(struct pg_conn *conn, const struct pg_conn_config *config, con
     while (capacity < options->depth)
         capacity *= 2;
     *conn = (struct pg_conn){.config = config, .events = events, .source = source, .request_mask = capacity - 1};
-    conn->timer.fire = pg_attempt_timer;
+    conn->timer.fire = events->timer;
     conn->requests = calloc(capacity, sizeof *conn->requests);
     bool prepared = pg_prepared_init(&conn->prepared, options->statement_count);
     return conn->requests && prepared;

@@ -1,88 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * One connection: its states, what is out on it, what arrives, and what it leaves behind when it is lost.
- *
- *      DOWN --job posted--> CONNECTING --socket--> BARRIER --its answer--> READY
- *        ^  \                   |                     |                      |
- *        |   +-<--- failed -----+                     +------ lost, broken --+
- *        |   backoff                                  v
- *        +---------- nothing left in the kernel --- DRAINING
- *
- * A RUNNING query is in exactly one connection's requests, at its ordinal. Replies find their query by that ordinal, never
- * by guessing. A request whose query was abandoned stays, without its query, until its reply was consumed. Queries end
- * only at their sync point (ReadyForQuery) or with their connection.
- */
+/* What is sent on a connection, what arrives on it, and what it leaves behind when it is lost. */
 #ifndef QURING_PG_CONN_H
 #define QURING_PG_CONN_H
 
-#include "core/db.h"
+#include "pg/conn_state.h"
 #include "pg/connect.h"
-#include "pg/prepared.h"
-#include "pg/request.h"
-#include "ring/socket.h"
-#include "wire/encode.h"
-
-enum pg_conn_state { PG_CONN_DOWN, PG_CONN_CONNECTING, PG_CONN_BARRIER, PG_CONN_READY, PG_CONN_DRAINING };
-
-/* The reports of a connection to its owner, which may start attempts from within. */
-struct pg_conn_events {
-    void (*up)(struct pg_conn *conn);            /* it is READY */
-    void (*lost)(struct pg_conn *conn);          /* it was READY */
-    void (*down)(struct pg_conn *conn);          /* it is DOWN, for conn->reason */
-    void (*attempt_ended)(struct pg_conn *conn); /* it has a socket, and another connection's attempt may begin */
-    void (*postponed)(struct pg_conn *conn);     /* its attempt could not begin, for conn->reason */
-};
-
-/* Why a connection is down, or will be. */
-struct pg_reason {
-    quring_status status; /* of the queries that were out on it */
-    char sqlstate[6];
-    char message[PG_MESSAGE_BYTES];
-};
-
-/* The first exchange (barrier.c). */
-struct pg_barrier {
-    uint64_t nonce;
-    uint64_t row_count;
-    bool nonce_seen;
-    bool pooled;    /* the server's process is another than the one that libpq connected to */
-    int server_pid; /* as libpq was told */
-};
-
-/* What every connection of a pool is made with. */
-struct pg_conn_config {
-    struct quring_db *db;
-    struct pg_attempts *attempts;
-    uint64_t *kept_bytes; /* of descriptions that are kept */
-};
-
-struct pg_conn {
-    const struct pg_conn_config *config;
-    const struct pg_conn_events *events;
-    struct queue *source;       /* that it takes queries from */
-    uint8_t state;              /* enum pg_conn_state */
-    bool was_up;                /* it reached READY before it went down */
-    bool group_open;            /* the last request has no Sync yet */
-    bool text_only;             /* results are in text, because the settings that shape it may change */
-    struct pg_connect *connect; /* the attempt, while CONNECTING */
-    struct socket socket;
-    struct pg_tls *tls; /* NULL on a plain connection; else the protocol's bytes are in the next two */
-    struct buf plain_in, plain_out;
-    struct wire_session session;
-    struct pg_request *requests; /* ring of request_mask + 1, by ordinal */
-    uint64_t request_mask;
-    uint64_t settled; /* ordinal of the first request whose sync point has not come */
-    struct pg_prepared_table prepared;
-    struct pg_barrier barrier;
-    uint64_t async_bytes; /* of asynchronous messages since the last sync point, while requests are out */
-    struct {
-        size_t bytes;   /* charged to the hub for requests that were given up … */
-        uint64_t until; /* … until the kernel has taken what was appended up to here */
-    } unsent;
-    struct pg_reason reason;
-    struct timer timer; /* DOWN: when to try again; CONNECTING, BARRIER: when to give up */
-    uint32_t attempts;  /* failed in a row */
-};
 
 /* False: no memory. */
 bool pg_conn_init(struct pg_conn *conn, const struct pg_conn_config *config, const struct pg_conn_events *events,
@@ -92,22 +14,14 @@ void pg_conn_free(struct pg_conn *conn);
 /* CONNECTING -> BARRIER, with what the attempt made. False: no memory, and it stays the caller's. */
 bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect, uint64_t nonce);
 
-/* Begins to close the connection, from any state. It goes DOWN in this turn or a later one, and makes no other attempt. */
+/*
+ * Begins to close the connection, from any state but CONNECTING, which pg_attempt_end() ends. It goes DOWN in this turn or a
+ * later one, and makes no other attempt.
+ */
 void pg_conn_close(struct pg_conn *conn);
 
 /* CONNECTING -> DOWN */
 void pg_conn_failed(struct pg_conn *conn, const char *sqlstate, const char *message);
-
-/*
- * Ends the connection from our side: READY or BARRIER -> DRAINING. Requests that are out end with `status` once the socket
- * is closed, unless no byte of them was sent. Does nothing if it is DRAINING already: the first reason holds.
- */
-void pg_conn_break(struct pg_conn *conn, quring_status status, const char *sqlstate, const char *message);
-
-void pg_conn_set_reason(struct pg_conn *conn, quring_status status, const char *sqlstate, const char *message);
-
-/* The one function that changes a connection's state, along the diagram above. */
-void pg_conn_move(struct pg_conn *conn, enum pg_conn_state to);
 
 /* Terminate, and under TLS close_notify: what a server is told before its connection is closed. Initialises `out`. */
 void pg_put_terminate(struct pg_tls *tls, struct buf *out);
@@ -125,41 +39,5 @@ void pg_conn_abandon(struct pg_conn *conn, struct query *query, quring_status st
 
 /* Takes back what was charged for requests that were given up, once their bytes are gone. False: not yet. */
 bool pg_conn_credit_unsent(struct pg_conn *conn);
-
-/* The handler of pg_conn.timer (attempt.c). */
-void pg_attempt_timer(struct timer *timer);
-
-/* No other connection serves its source, so a request may rely on the state that earlier ones left on the connection. */
-static inline bool pg_conn_is_bound(const struct pg_conn *conn) {
-    return conn->source->bound != NULL;
-}
-
-static inline struct ring *pg_conn_ring(const struct pg_conn *conn) {
-    return conn->config->db->hub->ring;
-}
-
-/* Where requests are encoded. */
-static inline struct buf *pg_conn_out(struct pg_conn *conn) {
-    return conn->tls ? &conn->plain_out : socket_out(&conn->socket);
-}
-
-static inline struct pg_request *pg_conn_request(const struct pg_conn *conn, uint64_t ordinal) {
-    return &conn->requests[ordinal & conn->request_mask];
-}
-
-/* The backend's part of a RUNNING query. */
-struct pg_query {
-    struct pg_conn *conn;
-    uint64_t request; /* its ordinal on that connection */
-};
-_Static_assert(sizeof(struct pg_query) <= QUERY_BACKEND_BYTES, "it has its place in struct query");
-
-static inline struct pg_query *pg_query(struct query *query) {
-    return (struct pg_query *)query->backend;
-}
-
-/* ---- barrier.c ---- */
-
-bool pg_barrier_encode(struct pg_conn *conn); /* false: no memory */
 
 #endif

@@ -4,18 +4,20 @@
  *
  *   pg.c          the database handle: URL, options, the pool of its server
  *   pool.c        connections to one server: attempts, outages, admission of queries
- *   conn.c        one connection: its states, what arrives on it, what it leaves behind when it is lost
+ *   attempt.c     attempts to connect: when they begin, how long they may take, which are detached
+ *   conn.c        one connection: what is sent, what arrives on it, what it leaves behind when it is lost
  *   barrier.c     the first exchange on it
- *   request.c     a query as protocol messages
  *   reply.c       what replies mean for their queries
+ *   request.c     a query as protocol messages
+ *   conn_state.c  what a connection consists of, its states, and why it ends
  *   prepared.c    what is prepared on a connection, under which name
  *   description.c what the server inferred of a statement
- *   attempt.c     attempts to connect: when they begin, how long they may take, which are detached
  *   connect.c     a blocking job: libpq connects, authenticates, and gives the socket away
  *   url.c         connection strings, of which no message quotes anything
  *   tls.c         between the socket's bytes and the protocol's, on an encrypted connection
  *
- * Headers point down this list, and an owner hears from what it owns by a table of events (pg_conn_events).
+ * Headers and calls point down this list, and an owner hears from what it owns by tables: pg_conn_events of a connection,
+ * pg_request_ops of the barrier.
  */
 #include "pg/pg.h"
 

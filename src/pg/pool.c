@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "pg/pool.h"
 
+#include "pg/request.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -180,7 +182,8 @@ static const struct pg_conn_events pool_conn_events = {.up = pool_conn_up,
                                                        .lost = pool_conn_lost,
                                                        .down = pool_conn_down,
                                                        .attempt_ended = pool_conn_attempt_ended,
-                                                       .postponed = pool_conn_postponed};
+                                                       .postponed = pool_conn_postponed,
+                                                       .timer = pg_attempt_timer};
 
 /* ---- Admission ---- */
 
@@ -334,8 +337,13 @@ int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, ui
 void pg_pool_close(struct pg_pool *pool) {
     PRE(pool->db->closing);
     timer_clear(pool_ring(pool), &pool->outage);
-    for (uint32_t i = 0; i < pool->conn_count; i++)
-        pg_conn_close(&pool->conns[i]);
+    for (uint32_t i = 0; i < pool->conn_count; i++) {
+        struct pg_conn *conn = &pool->conns[i];
+        if (conn->state == PG_CONN_CONNECTING)
+            pg_attempt_end(conn);
+        else
+            pg_conn_close(conn);
+    }
 }
 
 bool pg_pool_is_closed(const struct pg_pool *pool) {

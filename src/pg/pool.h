@@ -18,7 +18,7 @@
 #ifndef QURING_PG_POOL_H
 #define QURING_PG_POOL_H
 
-#include "pg/conn.h"
+#include "pg/attempt.h"
 
 enum pg_pool_state { PG_POOL_TRYING, PG_POOL_UP, PG_POOL_OUTAGE };
 

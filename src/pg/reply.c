@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The server's replies to users' queries, and the outcome of a group at its sync point: done, failed, or to be run again. */
-#include "pg/conn.h"
+#include "pg/reply.h"
 
 #include <string.h>
 

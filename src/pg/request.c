@@ -6,8 +6,10 @@
  * types are not known yet; at its sync point it becomes READY. Queries for a statement that is PENDING use the unnamed
  * statement, so a failing Parse harms none but its own.
  */
-#include "pg/conn.h"
+#include "pg/request.h"
+
 #include "value/value.h"
+#include "wire/encode.h"
 
 /* `description` NULL: as text. */
 static void request_put_params(struct pg_conn *conn, const struct query *query,

@@ -6,11 +6,7 @@
 #ifndef QURING_PG_REQUEST_H
 #define QURING_PG_REQUEST_H
 
-#include "core/query.h"
-#include "pg/prepared.h"
-#include "wire/session.h"
-
-struct pg_conn;
+#include "pg/conn_state.h"
 
 struct pg_request_ops {
     void (*row)(struct pg_conn *conn, const struct wire_event *event);
@@ -65,6 +61,11 @@ struct pg_request {
     bool may_have_ended;  /* its command tag is one of a statement that may end a transaction */
 };
 
+/* The request at this ordinal. */
+static inline struct pg_request *pg_conn_request(const struct pg_conn *conn, uint64_t ordinal) {
+    return &conn->requests[ordinal & conn->request_mask];
+}
+
 static inline bool pg_request_failed(const struct pg_request *request) {
     return request->outcome >= PG_FAILED;
 }
@@ -84,19 +85,5 @@ static inline void pg_request_drop(struct pg_request *request) {
         statement_drop(request->statement);
     request->statement = NULL;
 }
-
-/* ---- Replies to a user's query (reply.c) ---- */
-
-void pg_reply_row(struct pg_request *request, const struct wire_event *event);
-void pg_reply_complete(struct pg_conn *conn, struct pg_request *request, const struct wire_event *event);
-void pg_reply_notice(struct query *query, const struct wire_error *notice);
-void pg_reply_error(struct pg_request *request, const struct wire_event *event);
-void pg_reply_ready(struct pg_conn *conn, const struct wire_event *event);
-
-/* A row, the command's end and, after Sync, the sync point: of wire_session_take_answer(). */
-void pg_reply_answer(struct pg_conn *conn, const struct wire_event *event);
-
-/* Back to the front of its queue, with nothing left of what it received. */
-void pg_query_restart(struct query *query);
 
 #endif

@@ -419,7 +419,8 @@ static const struct pg_conn_events note_events = {.up = note_up,
                                                   .lost = note_lost,
                                                   .down = note_down,
                                                   .attempt_ended = note_attempt_ended,
-                                                  .postponed = note_postponed};
+                                                  .postponed = note_postponed,
+                                                  .timer = pg_attempt_timer};
 
 const char *pg_bed_notes(struct pg_bed *bed) {
     static char notes[sizeof bed->notes];

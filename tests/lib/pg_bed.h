@@ -12,6 +12,7 @@
 #define QURING_TESTS_PG_BED_H
 
 #include "pg/pg.h"
+#include "pg/request.h"
 #include "ring/port_sim.h"
 
 #include <criterion/criterion.h>

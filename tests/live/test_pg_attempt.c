@@ -4,7 +4,7 @@
  * inside ends by itself, with what it made. Needs no server: one here speaks as much of the protocol as it takes.
  */
 #include "base/bytes.h"
-#include "pg/connect.h"
+#include "pg/attempt.h"
 #include "quring/quring.h"
 
 #include <arpa/inet.h>

@@ -16,7 +16,7 @@ TestSuite(pg_conn, .init = pg_setup, .fini = pg_teardown);
 
 enum { STATES = PG_CONN_DRAINING + 1 };
 
-/* The diagram in conn.h, as a table. */
+/* The diagram in conn_state.h, as a table. */
 static const bool allowed[STATES][STATES] = {
     [PG_CONN_DOWN] = {[PG_CONN_CONNECTING] = true},
     [PG_CONN_CONNECTING] = {[PG_CONN_BARRIER] = true, [PG_CONN_DOWN] = true},
@@ -108,7 +108,10 @@ static void we_break(void) {
 
 static void we_close(void) {
     bed.db.base.closing = true;
-    pg_conn_close(&bed.conn);
+    if (bed.conn.state == PG_CONN_CONNECTING)
+        pg_attempt_end(&bed.conn);
+    else
+        pg_conn_close(&bed.conn);
 }
 
 static void nothing(void) {

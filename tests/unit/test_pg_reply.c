@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What becomes of queries by the replies to them: which ends how, which runs again, and what it costs the connection. */
 #include "lib/pg_fixture.h"
+#include "pg/reply.h"
 
 TestSuite(pg_reply, .init = pg_setup, .fini = pg_teardown);
 

@@ -2,6 +2,7 @@
 /* A query as protocol messages: what is encoded for it by what is prepared, and what is left when it does not fit. */
 #include "lib/pg_fixture.h"
 #include "value/value.h"
+#include "wire/encode.h"
 
 TestSuite(pg_request, .init = pg_setup, .fini = pg_teardown);
 

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* The server's replies to users' queries. */
+#ifndef QURING_PG_REPLY_H
+#define QURING_PG_REPLY_H
+
+#include "pg/request.h"
+
+void pg_reply_row(struct pg_request *request, const struct wire_event *event);
+void pg_reply_complete(struct pg_conn *conn, struct pg_request *request, const struct wire_event *event);
+void pg_reply_notice(struct query *query, const struct wire_error *notice);
+void pg_reply_error(struct pg_request *request, const struct wire_event *event);
+void pg_reply_ready(struct pg_conn *conn, const struct wire_event *event);
+
+/* A row, the command's end and, after Sync, the sync point: of wire_session_take_answer(). */
+void pg_reply_answer(struct pg_conn *conn, const struct wire_event *event);
+
+/* Back to the front of its queue, with nothing left of what it received. */
+void pg_query_restart(struct query *query);
+
+#endif
