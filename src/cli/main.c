@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/cli.h"
 #include "cli/common/out.h"
+#include "cli/common/say.h"
 #include "cli/common/secret.h"
 #include "cli/common/text.h"
-
-#include "cli/common/say.h"
 #include "quring/quring.h"
 
 #include <fcntl.h>
@@ -52,6 +51,7 @@ int main(int argc, char **argv) {
 
     if (!main_fill_descriptors())
         return CLI_EXIT_FAILED;
+    /* Before any message: one decides what is escaped in it, the other keeps passwords out of it. */
     cli_text_locale();
     cli_secret_learn(argc, argv);
     const char *command = argc > 1 ? argv[1] : "";

@@ -3,9 +3,8 @@
 #include "cli/cli.h"
 #include "cli/common/options.h"
 #include "cli/common/out.h"
-#include "cli/common/text.h"
-
 #include "cli/common/say.h"
+#include "cli/common/text.h"
 #include "quring/quring.h"
 
 #include <inttypes.h>
@@ -33,7 +32,7 @@ struct probe {
     struct utsname system;
     struct rlimit memlock, files;
     int disabled; /* the sysctl kernel.io_uring_disabled; -1: this kernel has none */
-    int seccomp;  /* of this process: 0 none, 2 a filter; -1 unknown */
+    int seccomp;  /* of this process, as in proc(5): 0 none, 2 a filter; -1 unknown */
     int error;    /* of quring_engine_open() */
     quring_ring_info ring;
     quring_engine *engine;
@@ -52,6 +51,10 @@ static int read_number(const char *path, const char *key) {
     return number;
 }
 
+/*
+ * Opens a real engine, because neither the kernel's version nor its settings tell whether a ring can be had: distributions
+ * port features back, and the policy of a container shows only in what io_uring_setup(2) returns.
+ */
 static void probe_look(struct probe *probe) {
     uname(&probe->system);
     getrlimit(RLIMIT_MEMLOCK, &probe->memlock);
@@ -119,6 +122,7 @@ static void put_features(struct cli_out *out, uint32_t bits) {
     cli_out_free(&names);
 }
 
+/* The setting came with Linux 6.6 (Documentation/admin-guide/sysctl/kernel.rst). */
 static const char *explain_sysctl(int disabled) {
     switch (disabled) {
     case -1:
@@ -173,6 +177,7 @@ static void put_text(struct cli_out *out, const struct probe *probe) {
 
 /* ---- For programs ------------------------------------------------------------------------------------------------ */
 
+/* A limit that does not limit is null, since JSON has no infinity. */
 static void put_json_limit(struct cli_out *out, const char *name, struct rlimit limit) {
     cli_out_format(out, ", \"%s\": ", name);
     if (limit.rlim_cur == RLIM_INFINITY)

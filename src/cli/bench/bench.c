@@ -160,7 +160,7 @@ static int bench_parse(struct bench *b, int argc, char **argv) {
     return CLI_EXIT_OK;
 }
 
-/* Fills in defaults and looks for what does not go together. */
+/* Fills in the defaults, and refuses options that contradict each other. */
 static int bench_settle_options(struct bench *b) {
     b->embedded = !b->url;
     b->init |= b->embedded;
@@ -188,7 +188,7 @@ static int bench_settle_options(struct bench *b) {
 static int bench_open_url(struct bench *b, const char *url) {
     uint32_t connections = (uint32_t)b->connections;
     quring_options options = {
-        .query_count = (uint32_t)(b->connections * b->depth) + 16,
+        .query_count = (uint32_t)(b->connections * b->depth) + 16, /* -i fills with several in flight at any depth */
         .inflight_bytes = (uint64_t)1 << 30,
         .connection_count = connections,
     };
@@ -202,7 +202,10 @@ static int bench_open_url(struct bench *b, const char *url) {
     return cli_client_open(&b->client, "bench", url, &options, &db_options);
 }
 
-/* Opens the database. With -i the file is made, too, unless the URL says something about its mode. */
+/*
+ * Opens the database. With -i its file is made, too: the library opens only what exists. A URL with parameters is left as it
+ * is, since its user may have chosen a mode.
+ */
 static int bench_open(struct bench *b, const char *url) {
     char *creating = NULL;
     if (!b->init || !b->sqlite || strchr(url, '?'))
@@ -216,7 +219,10 @@ static int bench_open(struct bench *b, const char *url) {
     return status;
 }
 
-/* Waits until all connections are up, WARM_UP_MS at most: the time that connecting takes is no query's latency. */
+/*
+ * Waits until all connections are up, WARM_UP_MS at most: the time that connecting takes is no query's latency. A server
+ * that allows fewer connections is no failure, but the figures are then those of fewer, which must be said.
+ */
 static void bench_warm_up(struct bench *b) {
     quring_stats stats = {0};
     for (int ms = 0; ms < WARM_UP_MS && !b->sqlite && !cli_stop_wanted(); ms++) {
@@ -231,6 +237,7 @@ static void bench_warm_up(struct bench *b) {
                   b->connections);
 }
 
+/* The scale of existing tables is known only now, so the scripts are parsed again: :scale is a constant in them. */
 static int bench_prepare(struct bench *b) {
     int64_t scale = (int64_t)b->scale;
     int status = CLI_EXIT_OK;
@@ -239,7 +246,7 @@ static int bench_prepare(struct bench *b) {
     else if (cli_workload_has_builtin(&b->workload, NULL))
         status = cli_init_look(&b->client, b->sqlite, cli_workload_has_builtin(&b->workload, "tpcb"), &scale);
     else
-        status = cli_client_execute(&b->client, "select 1"); /* a server that is down says so here */
+        status = cli_client_execute(&b->client, "select 1"); /* a server that is down is reported here, and once */
     if (status == CLI_EXIT_OK && scale != (int64_t)b->scale)
         status = cli_workload_parse(&b->workload, b->sqlite, scale);
     if (status == CLI_EXIT_OK)
@@ -249,6 +256,7 @@ static int bench_prepare(struct bench *b) {
     return status;
 }
 
+/* The live line is for a person who waits: where standard error is a file or a pipe, lines come with -P alone. */
 static int bench_measure(struct bench *b) {
     bool live = b->progress == 0 && isatty(STDERR_FILENO);
     struct cli_report report = {

@@ -45,6 +45,7 @@ static double to_real(struct cli_value v) {
     return v.is_real ? v.real : (double)v.integer;
 }
 
+/* Rounds as pgbench's coerceToInt() does. Both bounds are exact doubles, and the upper one is the first out of range. */
 static bool to_integer(struct cli_value *v) {
     if (!v->is_real)
         return true;
@@ -120,7 +121,7 @@ static const char *apply_integer(enum cli_op_code code, struct cli_value *v) {
     default:
         if (b == 0)
             return "division by zero";
-        if (b == -1) /* INT64_MIN / -1 traps */
+        if (b == -1) /* x86 traps on INT64_MIN / -1, and on the remainder as well */
             overflow = code == CLI_OP_DIVIDE && __builtin_sub_overflow((int64_t)0, a, &result);
         else
             result = code == CLI_OP_DIVIDE ? a / b : a % b;
@@ -151,6 +152,7 @@ static const char *apply_unary(enum cli_op_code code, struct cli_value *v) {
     }
 }
 
+/* The bounds of parameters are pgbench's, so that a script that runs here runs there. */
 static const char *apply_random(enum cli_op_code code, struct cli_value *v, struct cli_random *random) {
     if (!to_integer(&v[0]) || !to_integer(&v[1]))
         return OUT_OF_RANGE;
@@ -203,10 +205,10 @@ const char *cli_op_apply(enum cli_op_code code, struct cli_value *v, struct cli_
 
 const char *cli_expr_eval(const struct cli_expr *expr, const struct cli_value *variables, struct cli_random *random,
                           struct cli_value *value) {
-    struct cli_value stack[CLI_EXPR_DEPTH + 1], *top = stack; /* the parser kept to the depth */
+    struct cli_value stack[CLI_EXPR_DEPTH + 1], *top = stack; /* the parser refuses what needs more */
     const char *error = NULL;
 
-    stack[0] = stack[1] = stack[2] = (struct cli_value){0}; /* for clang's analyzer, which cannot know that */
+    stack[0] = stack[1] = stack[2] = (struct cli_value){0}; /* clang's analyzer cannot see that operands come first */
 
     for (const struct cli_op *op = expr->ops; op < expr->ops + expr->count && !error; op++) {
         switch (op->code) {
@@ -226,7 +228,10 @@ const char *cli_expr_eval(const struct cli_expr *expr, const struct cli_value *v
             top++;
         }
     }
-    /* Member by member: what was stored so can't be loaded at once before it has left the CPU's store buffer. */
+    /*
+     * Copied by members, as it was stored: a wider load than the stores before it cannot be forwarded from the CPU's store
+     * buffer, and would wait for them to reach the cache.
+     */
     value->is_real = stack[0].is_real;
     value->integer = stack[0].integer;
     return error;

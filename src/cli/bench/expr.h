@@ -35,9 +35,9 @@ struct cli_variables {
     } variable[CLI_VARIABLE_MAX];
 };
 
-/* Returns the index, or -1. */
+/* Return the index of a name, or -1. */
 int cli_variables_find(const struct cli_variables *variables, const char *name, size_t size);
-/* The same, adding it if need be; -1 when there is no room or the name is too long. */
+/* Returns the index of a name that is added if need be; -1 when there is no room or the name is too long. */
 int cli_variables_add(struct cli_variables *variables, const char *name, size_t size);
 bool cli_name_starts(char c);
 /* Returns how many bytes the name at `text` has; 0 when none begins there. */
@@ -73,8 +73,8 @@ enum { CLI_EXPR_DEPTH = 32, CLI_EXPR_OPS = 256 };
 struct cli_op {
     enum cli_op_code code;
     uint32_t variable;
-    struct cli_value value; /* what is pushed; the lower bound of a range */
-    uint64_t span;
+    struct cli_value value; /* of PUSH; of RANDOM_RANGE the lower bound */
+    uint64_t span;          /* of RANDOM_RANGE: the upper bound less the lower, which no int64_t may hold */
 };
 
 struct cli_expr {
@@ -91,7 +91,10 @@ void cli_expr_free(struct cli_expr *expr);
 const char *cli_expr_eval(const struct cli_expr *expr, const struct cli_value *variables, struct cli_random *random,
                           struct cli_value *value);
 
-/* One operator on the values at the top of a stack, `arity` of them; the result takes their place. */
+/*
+ * Applies an operator to its operands, and puts the result in the place of the first. Returns NULL, or why there is none.
+ * cli_op_arity() says how many operands it takes.
+ */
 const char *cli_op_apply(enum cli_op_code code, struct cli_value *operands, struct cli_random *random);
 unsigned cli_op_arity(enum cli_op_code code);
 

@@ -8,6 +8,8 @@
 #include <string.h>
 
 /*
+ * Recursive descent over the operators that pgbench has for numbers ("pgbench Operators" in its documentation):
+ *
  *      sum     = product { ("+" | "-") product }
  *      product = unary { ("*" | "/" | "%") unary }
  *      unary   = { "-" | "+" } primary
@@ -23,7 +25,7 @@ struct parser {
     size_t why_size;
 };
 
-enum { NESTING_MAX = 100 };
+enum { NESTING_MAX = 100 }; /* of parentheses: no script can overflow the stack of this parser */
 
 static bool parse_sum(struct parser *p);
 
@@ -50,6 +52,7 @@ static bool parse_accept(struct parser *p, char c) {
 
 /* ---- Code -------------------------------------------------------------------------------------------------------- */
 
+/* The code has no jumps, so the depth of the stack is known here, and cli_expr_eval() need not check it. */
 static bool parse_emit(struct parser *p, struct cli_op op) {
     struct cli_expr *expr = p->expr;
     p->depth += 1 - cli_op_arity(op.code);
@@ -63,7 +66,10 @@ static bool is_random(enum cli_op_code code) {
     return code >= CLI_OP_RANDOM;
 }
 
-/* An operator on constants becomes its result; a random number between constants becomes one step. */
+/*
+ * An operator on constants becomes its result, which also reports a division by zero before anything runs. A random number
+ * between constants becomes one step, since nearly every script begins with one.
+ */
 static bool emit_operator(struct parser *p, enum cli_op_code code) {
     struct cli_expr *expr = p->expr;
     unsigned arity = cli_op_arity(code);
@@ -136,7 +142,7 @@ static bool parse_variable(struct parser *p) {
 static const struct function {
     const char *name;
     enum cli_op_code code;
-    bool any_number; /* of arguments, from one: taken two by two */
+    bool any_number; /* of arguments, from one: the operator joins each to the result of those before it */
 } functions[] = {
     {"abs", CLI_OP_ABS, false},
     {"double", CLI_OP_DOUBLE, false},
@@ -258,7 +264,7 @@ static bool parse_sum(struct parser *p) {
 
 bool cli_expr_parse(struct cli_expr *expr, const char *text, size_t size, const struct cli_variables *variables,
                     char *why, size_t why_size) {
-    char *copy = strndup(text, size); /* ends with a NUL, which nothing accepts */
+    char *copy = strndup(text, size); /* its NUL, which no rule accepts, keeps strspn() inside the text */
     *expr = (struct cli_expr){.ops = calloc(CLI_EXPR_OPS, sizeof *expr->ops)};
     struct parser p = {.variables = variables, .expr = expr, .why = why, .why_size = why_size};
     bool ok = copy && expr->ops;

@@ -45,7 +45,7 @@ double cli_histogram_quantile(const struct cli_histogram *h, double q) {
     for (uint32_t i = 0; i < CLI_HISTOGRAM_BUCKETS; i++) {
         seen += h->bucket[i];
         if (seen >= rank)
-            return fmin(bucket_middle(i), (double)h->max);
+            return fmin(bucket_middle(i), (double)h->max); /* no quantile exceeds the exact maximum */
     }
     return (double)h->max;
 }

@@ -17,6 +17,10 @@ struct cli_histogram {
     uint64_t bucket[CLI_HISTOGRAM_BUCKETS];
 };
 
+/*
+ * A value is cut to its leading CLI_HISTOGRAM_BITS + 1 bits, and `shift` is how many were cut. The first of those bits is
+ * always set, so the buckets of each shift follow those of the one before without a gap.
+ */
 static inline uint32_t cli_histogram_index(uint64_t value) {
     if (value < 1u << (CLI_HISTOGRAM_BITS + 1))
         return (uint32_t)value;
@@ -35,10 +39,10 @@ static inline void cli_histogram_add(struct cli_histogram *h, uint64_t value) {
 void cli_histogram_reset(struct cli_histogram *h);
 void cli_histogram_merge(struct cli_histogram *to, const struct cli_histogram *from);
 
-/* The least value of a bucket; of CLI_HISTOGRAM_BUCKETS: UINT64_MAX. */
+/* Returns the least value of a bucket; UINT64_MAX for the index past the last one. */
 uint64_t cli_histogram_least(uint32_t index);
 
-/* The value that a share `q` of all values, from 0 to 1, does not exceed; 0 when there are none. */
+/* Returns the value that a share `q` of all values, from 0 to 1, does not exceed; 0 when there are none. */
 double cli_histogram_quantile(const struct cli_histogram *h, double q);
 double cli_histogram_mean(const struct cli_histogram *h);
 

@@ -14,6 +14,7 @@
 
 enum { FILLING_MAX = 4 }; /* inserts in flight: PostgreSQL runs them side by side */
 
+/* The tables are pgbench's, column by column, so that each tool can run on those that the other one made. */
 static const char *const MAKE_POSTGRESQL[] = {
     "drop table if exists pgbench_accounts, pgbench_branches, pgbench_history, pgbench_tellers",
     "create table pgbench_history (tid int, bid int, aid int, delta int, mtime timestamp, filler char(22))",
@@ -23,6 +24,7 @@ static const char *const MAKE_POSTGRESQL[] = {
     NULL,
 };
 
+/* Indexes are built faster over rows that are there than row by row; pgbench makes its keys last, too. */
 static const char *const FINISH_POSTGRESQL[] = {
     "alter table pgbench_branches add primary key (bid)",
     "alter table pgbench_tellers add primary key (tid)",
@@ -44,6 +46,7 @@ static const char *const FINISH_POSTGRESQL[] = {
     " values (new.tid, new.bid, new.aid, new.delta, current_timestamp);"                                               \
     " end"
 
+/* Keys come first in SQLite: an INTEGER PRIMARY KEY is the table's own B-tree, and ALTER TABLE cannot add one. */
 static const char *const MAKE_SQLITE[] = {
     "drop view if exists quring_tpcb",
     "drop table if exists pgbench_accounts",
@@ -100,6 +103,10 @@ struct filling {
     uint32_t inflight;
 };
 
+/*
+ * An insert of many rows that the server makes itself costs next to no protocol, and runs on SQLite, too, which has no
+ * COPY. EACH, so that a chunk that fails does not undo others.
+ */
 static int init_submit_chunk(struct filling *f) {
     uint64_t last = f->next + f->chunk_rows - 1;
     if (last > f->row_count)
@@ -192,6 +199,7 @@ int cli_init_tables(struct cli_client *client, bool sqlite, uint32_t scale) {
 
 /* ---- Looking ----------------------------------------------------------------------------------------------------- */
 
+/* 42P01 is undefined_table, which the library gives for SQLite as well: the message can say what is to be done. */
 static int init_look_up(struct cli_client *client, const char *sql, const char *what, int64_t *number) {
     char sqlstate[6];
     int status = cli_client_number(client, sql, number, sqlstate);
@@ -200,6 +208,7 @@ static int init_look_up(struct cli_client *client, const char *sql, const char *
     return status;
 }
 
+/* Branches are counted because pgbench makes one for each unit of scale, and there are few of them. */
 int cli_init_look(struct cli_client *client, bool sqlite, bool tpcb, int64_t *scale) {
     int64_t ignored;
     int status = init_look_up(client, "select count(*) from (select aid from pgbench_accounts limit 1) as one",

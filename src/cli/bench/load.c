@@ -15,7 +15,11 @@
 #include <sys/resource.h>
 #include <time.h>
 
-enum { BATCH = 256, HOPELESS_ERRORS = 100 };
+enum {
+    BATCH = 256,
+    HOPELESS_ERRORS =
+        100 /* where these are all that came, a table is missing or a right, and the rest would fail, too */
+};
 
 static const uint64_t SECOND_NS = 1000000000, DRAIN_NS = 10000000000, NAP_MAX_NS = 50000000;
 
@@ -31,14 +35,18 @@ struct loop {
     struct cli_load_figures *figures;
     struct cli_histogram *interval;
     struct slot *slots;
-    struct cli_value *values; /* `stride` of them a slot */
+    struct cli_value *values; /* `stride` of them a slot: as many as the script with the most variables has */
     uint32_t stride;
-    uint32_t *idle;
+    uint32_t *idle; /* slots without a query, a stack: the slot that was used last is still in the cache */
     uint32_t idle_count, inflight;
     struct cli_random random;
     uint64_t limit, issued;
-    uint64_t start_ns, end_ns, last_ns, drain_ns, tick_ns;
-    double due_ns; /* open loop: when the next one is to start */
+    uint64_t start_ns;
+    uint64_t end_ns;   /* when no query is begun any more; UINT64_MAX: after `limit` of them */
+    uint64_t last_ns;  /* of the last completion, or the end: the figures are for the time up to here */
+    uint64_t drain_ns; /* when queries that are still out are given up */
+    uint64_t tick_ns;  /* of the next call of on_progress */
+    double due_ns;     /* open loop: when the next query is to start, from start_ns on; fractions add up */
     bool issuing, failed;
 };
 
@@ -48,6 +56,7 @@ static uint64_t now_ns(void) {
     return (uint64_t)ts.tv_sec * SECOND_NS + (uint64_t)ts.tv_nsec;
 }
 
+/* Queries that are out get DRAIN_NS to end, so that the last ones count and a server that hangs cannot hold the tool. */
 static void load_stop_issuing(struct loop *loop, uint64_t now) {
     if (!loop->issuing)
         return;
@@ -145,6 +154,7 @@ static void load_begin_due(struct loop *loop, uint64_t now) {
             if (loop->due_ns > (double)(now - loop->start_ns))
                 return;
             start = loop->start_ns + (uint64_t)loop->due_ns;
+            /* The gaps of a Poisson process are distributed exponentially, by inversion of a uniform number. */
             loop->due_ns += -log(cli_random_real(&loop->random)) * (double)SECOND_NS / rate;
             uint64_t lag = now - start;
             loop->figures->lag_sum_ns += (double)lag;
@@ -167,6 +177,7 @@ static void load_count_failure(struct cli_load_figures *figures, const quring_do
     kind->count++;
 }
 
+/* The first failure is shown in full, because its message says what to mend; the others are counted by kind. */
 static void load_note_error(struct loop *loop, const quring_done *done, uint64_t now) {
     if (done->status == QURING_SHUTDOWN && !loop->issuing) {
         loop->figures->unfinished_count++;
@@ -187,6 +198,7 @@ static void load_note_error(struct loop *loop, const quring_done *done, uint64_t
     }
 }
 
+/* A script goes on with its next statement at once. One whose statement failed is left, since the rest may build on it. */
 static void load_end_query(struct loop *loop, const quring_done *done, uint64_t now) {
     uint32_t index = (uint32_t)done->user_data;
     const struct slot *slot = &loop->slots[index];
@@ -211,6 +223,7 @@ static void load_end_query(struct loop *loop, const quring_done *done, uint64_t 
 
 /* ---- The loop ---------------------------------------------------------------------------------------------------- */
 
+/* Ticks that were missed are skipped: a late line of progress is not made up by several at once. */
 static void load_tick(struct loop *loop, uint64_t now) {
     struct cli_load *load = loop->load;
     if (now < loop->tick_ns)

@@ -3,8 +3,9 @@
  * The load generator. Every query in flight has a slot: the script it stands in, and that script's variables.
  *
  *   closed loop   every slot starts its next query when its last one ends: as fast as the database answers
- *   open loop     queries start by a schedule (a Poisson process), and latency counts from there, so that a database
- *                 that falls behind shows it; what finds no free slot waits, and its lag is reported
+ *   open loop     queries start by a schedule (a Poisson process), and latency counts from there. A query that finds no
+ *                 free slot waits, and its lag is reported. A closed loop submits less while the database is slow, and
+ *                 so leaves out the very queries that would have been slow ("coordinated omission")
  *
  * The clock is read once for a batch of completions, not once a query.
  */

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-/* `share` in [0, 1) of the way from low to high. */
+/* Returns the number at a `share`, in [0, 1), of the way from low to high. The sum is unsigned, for bounds of any distance. */
 static int64_t random_place(int64_t low, int64_t high, double share) {
     uint64_t span = (uint64_t)high - (uint64_t)low;
     double steps = floor(share * ((double)span + 1));
@@ -11,7 +11,7 @@ static int64_t random_place(int64_t low, int64_t high, double share) {
     return (int64_t)((uint64_t)low + (step > span ? span : step));
 }
 
-/* Box-Muller; what lies outside `parameter` standard deviations is drawn again. */
+/* The Box-Muller transform; a number beyond `parameter` standard deviations is drawn again. */
 int64_t cli_random_gaussian(struct cli_random *r, int64_t low, int64_t high, double parameter) {
     double deviation;
     do

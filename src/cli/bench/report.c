@@ -12,6 +12,7 @@
 
 /* ---- Numbers ----------------------------------------------------------------------------------------------------- */
 
+/* The bounds are those at which printf() rounds up: 999.6 ns are "1.00 us", not "1000 ns", and 9.996 are "10.0". */
 void cli_report_put_time(struct cli_out *out, double ns, bool utf8) {
     static const struct {
         double ns;
@@ -80,6 +81,7 @@ void cli_report_progress(void *arg, const struct cli_load *load, const struct cl
     report->last_seconds = seconds;
 
     ioctl(STDERR_FILENO, TIOCGWINSZ, &window);
+    /* A terminal that does not know its width has 0 columns: ioctl_tty(2). */
     size_t room = !report->live ? SIZE_MAX : window.ws_col ? window.ws_col : 80;
     size_t columns = line.data ? cli_text_safe(NULL, line.data, line.size, 0) : 0;
     if (columns >= room)
@@ -100,14 +102,17 @@ void cli_report_progress(void *arg, const struct cli_load *load, const struct cl
 void cli_report_progress_end(const struct cli_report *report) {
     static const char wipe[] = "\r\033[K";
     if (report->live && write(STDERR_FILENO, wipe, sizeof wipe - 1) < 0)
-        return; /* nothing to be done about it, and nothing lost */
+        return; /* a terminal that is gone shows no line either */
 }
 
 /* ---- The drawing ------------------------------------------------------------------------------------------------- */
 
 enum { ROWS_MAX = 12, BAR_CELLS = 40 };
 
-/* Bounds in equal steps of the logarithm, at round numbers: as fine as ROWS_MAX allows. */
+/*
+ * Chooses bounds in equal steps of the logarithm, because latencies spread over decades, at round numbers; the finest steps
+ * that take ROWS_MAX rows at most. Returns how many rows there are.
+ */
 static unsigned choose_bounds(double low, double high, double bounds[ROWS_MAX + 1]) {
     static const double steps[][10] = {
         {1, 1.25, 1.6, 2, 2.5, 3.2, 4, 5, 6.4, 8}, {1, 1.6, 2.5, 4, 6.4}, {1, 2, 5}, {1}, {0.1},
@@ -132,7 +137,7 @@ static unsigned choose_bounds(double low, double high, double bounds[ROWS_MAX + 
 
 static void put_drawing_bar(struct cli_out *out, double share, bool utf8) {
     static const char *const eighths[] = {"", "▏", "▎", "▍", "▌", "▋", "▊", "▉"};
-    unsigned parts = (unsigned)ceil(share * BAR_CELLS * 8 - 1e-9);
+    unsigned parts = (unsigned)ceil(share * BAR_CELLS * 8 - 1e-9); /* up: what is not empty shows */
     cli_out_repeat(out, utf8 ? "█" : "#", utf8 ? parts / 8 : (parts + 7) / 8);
     if (utf8)
         cli_out_text(out, eighths[parts % 8]);
@@ -143,10 +148,11 @@ void cli_report_put_drawing(struct cli_out *out, const struct cli_histogram *lat
     uint64_t counts[ROWS_MAX] = {0}, greatest = 1;
     if (latency->count == 0)
         return;
+    /* A single outlier would stretch the drawing over empty rows, so 2 in 1000 may lie beyond at either end. */
     double low = fmax(cli_histogram_quantile(latency, 0.002), 1), high = cli_histogram_quantile(latency, 0.998);
     unsigned rows = choose_bounds(low, high, bounds);
 
-    for (unsigned i = 0; i < rows; i++) { /* the first and the last row take what lies beyond */
+    for (unsigned i = 0; i < rows; i++) { /* the first and the last row count what lies beyond them, too */
         counts[i] = cli_histogram_between(latency, i == 0 ? 0 : bounds[i], i + 1 == rows ? INFINITY : bounds[i + 1]);
         greatest = counts[i] > greatest ? counts[i] : greatest;
     }

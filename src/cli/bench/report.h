@@ -13,9 +13,9 @@ struct cli_report {
     const char *commit;
     double rate;
     bool live;              /* a line that is overwritten, rather than one a call */
-    double total_seconds;   /* of the whole run, 0: */
-    uint64_t total_queries; /* … as many queries, or 0 */
-    double last_seconds;    /* of the last progress */
+    double total_seconds;   /* how long the run takes; 0: it ends with total_queries */
+    uint64_t total_queries; /* 0: it ends with total_seconds */
+    double last_seconds;    /* when the last line of progress was written */
 };
 
 /* Writes a line of progress to standard error: on_progress of struct cli_load, with a struct cli_report as `arg`. */

@@ -50,7 +50,7 @@ static bool parse_set(struct cli_script *script, const char *text, const char *e
     if (variable < 0)
         return script_fail(script, line, "more than %d variables, or a name of more than %d bytes", CLI_VARIABLE_MAX,
                            CLI_NAME_BYTES - 1);
-    script->variables.variable[variable].constant = false; /* :scale can be set, too */
+    script->variables.variable[variable].constant = false; /* a script may set :scale as well */
     command->variable = (uint8_t)variable;
     return true;
 }
@@ -73,7 +73,10 @@ static bool parse_backslash(struct cli_script *script, const struct cli_statemen
 
 /* ---- Statements -------------------------------------------------------------------------------------------------- */
 
-/* A ":name" whose name is at `at` becomes $n. Each gets its own $n, for the server may want each of another type. */
+/*
+ * A ":name" whose name is at `at` becomes $n, another one each time, because the server infers the type of each from where
+ * it stands. A constant is written out, so that the planner sees it as one.
+ */
 static bool put_param(struct cli_script *script, struct cli_command *command, const struct cli_statement *statement,
                       size_t at, size_t size, struct cli_out *sql) {
     const char *name = statement->text + at;
@@ -104,7 +107,7 @@ static bool put_sql(struct cli_script *script, struct cli_command *command, cons
                                "a backslash inside a statement; does the one before it end with ;?");
         size_t size = cli_name_size(statement->text + i + 1, statement->size - i - 1);
         bool cast = i > 0 && statement->text[i - 1] == ':';
-        if (!(found & CLI_LEX_FOUND_COLON) || cast || size == 0) {
+        if (!(found & CLI_LEX_FOUND_COLON) || cast || size == 0) { /* x::int is PostgreSQL's cast */
             cli_out_char(sql, statement->text[i]);
             continue;
         }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A pgbench script, parsed: \set commands and statements in which :name has become $n. What pgbench knows and this does
- * not (\sleep, \if, \startpipeline, transactions, …) is refused with its line, never ignored.
+ * A pgbench script, parsed: \set commands and statements in which :name has become $n. Commands that only pgbench has
+ * (\sleep, \if, \startpipeline, …) and transactions are refused with their line: without them the script would measure
+ * something else.
  */
 #ifndef QURING_CLI_BENCH_SCRIPT_H
 #define QURING_CLI_BENCH_SCRIPT_H

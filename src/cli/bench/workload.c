@@ -12,7 +12,7 @@
 
 enum { WEIGHT_MAX = 1000000 };
 
-/* pgbench's, on its tables. A statement that is several there is one here, for connections are shared: see tpcb. */
+/* pgbench's scripts, on its tables. A transaction there is one statement here (tpcb), because connections are shared. */
 static const char SELECT[] = "\\set aid random(1, 100000 * :scale)\n"
                              "select abalance from pgbench_accounts where aid = :aid;\n";
 

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/common/cancel.h"
 
+/*
+ * The function beneath pg_stat_activity, since the view joins two catalogs to it. A process number may be given to another
+ * backend once the first has ended, so the start time goes with it; and the look-up and the signal are one statement, so
+ * that next to no time passes between them. Both connections have the same role, which PostgreSQL asks for in either.
+ */
 static const char ASK[] = "select pid, backend_start from pg_stat_get_activity(pg_backend_pid())";
 static const char SEND[] = "select pg_cancel_backend(pid) from pg_stat_get_activity($1::int4)"
                            " where backend_start = $2::timestamptz";

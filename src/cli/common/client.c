@@ -46,7 +46,7 @@ int cli_client_open(struct cli_client *client, const char *command, const char *
 }
 
 void cli_client_close(struct cli_client *client) {
-    cli_stop_wakes(NULL);
+    cli_stop_wakes(NULL); /* first: a signal must not wake an engine that is being freed */
     cli_cancel_close(&client->cancel);
     quring_db_close(client->db);
     quring_engine_close(client->engine);
@@ -59,7 +59,7 @@ void cli_client_close(struct cli_client *client) {
 static bool client_cancel_at_server(struct cli_client *client) {
     quring_stats stats;
     switch ((enum cli_cancel_state)client->cancel.state) {
-    case CLI_CANCEL_ASKED: /* the answer is on its way, unless there is no connection yet */
+    case CLI_CANCEL_ASKED: /* the answer is on its way; without a connection there is none, and nothing to cancel */
         quring_stats_get(client->engine, &stats);
         return stats.connection_count > 0;
     case CLI_CANCEL_KNOWN:

@@ -22,6 +22,10 @@ static void say_line(const char *label, const char *text) {
         cli_say(label, "%s", text);
 }
 
+/*
+ * The SQLSTATE of a server says all about its error. Any other failure is named by its status, which alone tells whether
+ * the query may have taken effect.
+ */
 static void say_head(const char *where, const quring_done *done) {
     const quring_error *error = done->error;
     const char *message = *error->message ? error->message : quring_status_name(done->status);
@@ -92,7 +96,7 @@ static void put_line(struct cli_out *out, const struct line *line, const char *c
         from = caret - LINE_BYTES / 2;
     if (end - from > LINE_BYTES)
         end = from + LINE_BYTES;
-    while (from > line->text && (*from & 0xc0) == 0x80) /* not inside a character */
+    while (from > line->text && (*from & 0xc0) == 0x80) /* no character is cut: these bytes continue one */
         from--;
     while (end < line->text + line->size && (*end & 0xc0) == 0x80)
         end++;
@@ -158,7 +162,7 @@ uint64_t cli_failure_line(const quring_done *done, const struct cli_statement *s
 
 void cli_failure_show(const char *where, const quring_done *done, const struct cli_statement *statement) {
     say_head(where, done);
-    if (done->status != QURING_NOT_SENT) /* then it is not the statement's fault */
+    if (done->status != QURING_NOT_SENT) /* a connection that could not be had is not the statement's fault */
         show_text(statement, done->error->position);
     say_line("detail: ", done->error->detail);
     say_line("hint: ", done->error->hint);

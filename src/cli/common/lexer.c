@@ -15,8 +15,8 @@ bool cli_lexer_word_is(const struct cli_lexer *lexer, const char *word) {
 const char *cli_lexer_unfinished(const struct cli_lexer *lexer) {
     switch (lexer->state) {
     case CLI_LEX_BLOCK_COMMENT:
-        return lexer->sqlite ? NULL
-                             : "a comment begins here and never ends"; /* SQLite lets the end of the text end it */
+        /* In SQLite the end of the text ends a comment, too ("SQL Comment Syntax" in its documentation). */
+        return lexer->sqlite ? NULL : "a comment begins here and never ends";
     case CLI_LEX_STRING:
     case CLI_LEX_ESCAPE_STRING:
         return "a quoted string begins here and never ends";
@@ -55,6 +55,7 @@ static uint64_t hash_put(uint64_t hash, unsigned char c) {
 
 enum { HASH_START = 0x811c9dc5 };
 
+/* A string that continues another one (4.1.2.1) is of its kind: E'…' makes the escapes of the next piece count, too. */
 static void begin_string(struct cli_lexer *lexer, bool after_e) {
     bool escapes = !lexer->sqlite && (after_e || lexer->continues);
     lexer->state = escapes ? CLI_LEX_ESCAPE_STRING : CLI_LEX_STRING;
@@ -125,6 +126,7 @@ static unsigned step_word(struct cli_lexer *lexer, unsigned char c) {
     return CLI_LEX_FOUND_WORD | step_code(lexer, c, cli_lexer_word_is(lexer, "e"));
 }
 
+/* Letters that follow digits are part of the number, as in 1e5 and 0x1f: they begin no word. */
 static unsigned step_number(struct cli_lexer *lexer, unsigned char c) {
     if (lexer_is_word_start(c) || lexer_is_digit(c) || c == '.')
         return CLI_LEX_FOUND_TOKEN;
@@ -164,7 +166,7 @@ static unsigned step_dollar(struct cli_lexer *lexer, unsigned char c) {
 static unsigned step_param(struct cli_lexer *lexer, unsigned char c) {
     if (!lexer_is_digit(c))
         return step_code(lexer, c, false);
-    if (lexer->param <= 1000000) /* far over what a statement may have, and no overflow */
+    if (lexer->param <= 1000000) /* far above what a statement may have, and far below an overflow */
         lexer->param = lexer->param * 10 + (c - '0');
     if (lexer->param > lexer->param_max)
         lexer->param_max = lexer->param;
@@ -188,7 +190,7 @@ static void step_dollar_string(struct cli_lexer *lexer, unsigned char c) {
     if (c == '$') {
         if (lexer->tag_open && lexer->end_size == lexer->tag_size && lexer->end_hash == lexer->tag_hash)
             lexer->state = CLI_LEX_CODE;
-        lexer->tag_open = true; /* what ended one tag in vain may begin another */
+        lexer->tag_open = true; /* in $a$…$b$a$ the '$' that ends $b$ begins $a$ */
         lexer->end_hash = HASH_START;
         lexer->end_size = 0;
     } else if (lexer_is_word_start(c) || lexer_is_digit(c)) {
@@ -199,6 +201,7 @@ static void step_dollar_string(struct cli_lexer *lexer, unsigned char c) {
     }
 }
 
+/* PostgreSQL's comments nest, as the SQL standard has it; SQLite's and C's do not. */
 static void step_block_comment(struct cli_lexer *lexer, unsigned char c) {
     if (lexer->previous == '*' && c == '/') {
         lexer->depth--;
@@ -212,6 +215,7 @@ static void step_block_comment(struct cli_lexer *lexer, unsigned char c) {
         lexer->state = CLI_LEX_CODE;
 }
 
+/* The byte that a backslash escapes is forgotten, so that it neither ends the string nor escapes the next one. */
 static void step_escape_string(struct cli_lexer *lexer, unsigned char c) {
     if (lexer->previous == '\\') {
         c = 0;
@@ -240,7 +244,7 @@ unsigned cli_lexer_step(struct cli_lexer *lexer, unsigned char c) {
     case CLI_LEX_DOLLAR_TAG:
         return step_dollar_tag(lexer, c);
     case CLI_LEX_LINE_COMMENT:
-        if (c == '\n' || (c == '\r' && !lexer->sqlite))
+        if (c == '\n' || (c == '\r' && !lexer->sqlite)) /* psqlscan.l and tokenize.c differ in this */
             lexer->state = CLI_LEX_CODE;
         return 0;
     case CLI_LEX_BLOCK_COMMENT:

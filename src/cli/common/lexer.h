@@ -7,7 +7,8 @@
  *   SQLite       '…'  "…"  `…`  […]  -- …  and comments
  *
  * A doubled quote needs no rule: '' ends one string and begins the next, and the text is cut at neither.
- * Strings follow standard_conforming_strings = on, PostgreSQL's default since 9.1.
+ * Strings follow standard_conforming_strings = on, PostgreSQL's default since 9.1. The rules are those of PostgreSQL's
+ * documentation, 4.1 "Lexical Structure", and of SQLite's sqlite3GetToken().
  */
 #ifndef QURING_CLI_COMMON_LEXER_H
 #define QURING_CLI_COMMON_LEXER_H
@@ -50,7 +51,7 @@ struct cli_lexer {
     bool sqlite;
     uint8_t state;
     char quote;        /* what ends a NAME */
-    char previous;     /* the byte before, where it matters: in comments and escape strings */
+    char previous;     /* the byte before, in comments and escape strings; 0 where it has been used up */
     bool continues;    /* an escape string ended: a string that follows, at once or on a new line, goes on */
     uint8_t word_size; /* CLI_LEX_WORD_BYTES + 1: longer than any keyword */
     char word[CLI_LEX_WORD_BYTES]; /* the last word, in lower case */

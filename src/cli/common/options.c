@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* getopt_long() keeps its own messages to itself: they say what is wrong, and not what to do. */
 int cli_option_next(int argc, char **argv, const char *letters, const struct option *table) {
     int at = optind;
     opterr = 0;
@@ -35,6 +36,7 @@ bool cli_option_count(const char *command, const char *option, const char *text,
     char *end;
     errno = 0;
     unsigned long long number = strtoull(text, &end, 10);
+    /* A digit comes first, because strtoull() takes blanks and a sign as well, and makes a great number of -1. */
     if (!isdigit((unsigned char)text[0]) || *end || errno || number < min || number > max) {
         cli_wrong(command, "%s %s: give a whole number from %llu to %llu", option, text, (unsigned long long)min,
                   (unsigned long long)max);
@@ -47,6 +49,7 @@ bool cli_option_count(const char *command, const char *option, const char *text,
 bool cli_option_real(const char *command, const char *option, const char *text, double min, double max, double *value) {
     char *end;
     double number = strtod(text, &end);
+    /* strtod() takes more than is meant: "inf", "nan", and hexadecimal numbers. */
     bool decimal = (isdigit((unsigned char)text[0]) || text[0] == '.') && text[strspn(text, "0123456789.eE+-")] == 0;
     if (!decimal || end == text || *end || !isfinite(number) || number < min || number > max) {
         cli_wrong(command, "%s %s: give a number from %.10g to %.10g", option, text, min, max);

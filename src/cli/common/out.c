@@ -21,7 +21,10 @@ static bool out_is_stopped(const struct cli_out *out) {
     return out->stopped && out->stopped();
 }
 
-/* Before a write that makes room for more: what fits the buffer is written all the same, by cli_out_flush(). */
+/*
+ * A stop ends output where it overflows the buffer, and there alone: cli_out_flush() does not ask, so that the last lines
+ * before a stop are still shown.
+ */
 static void out_check_stopped(struct cli_out *out) {
     if (out_is_stopped(out) && !out->error)
         out->error = EINTR;
@@ -31,7 +34,7 @@ static void out_write(struct cli_out *out, const char *bytes, size_t size) {
     while (size > 0 && !out->error) {
         ssize_t written = write(out->fd, bytes, size);
         if (written < 0 && (errno != EINTR || out_is_stopped(out)))
-            out->error = errno;
+            out->error = errno; /* EINTR: a pipe whose reader has stalled would keep the command from stopping */
         if (written > 0) {
             bytes += written;
             size -= (size_t)written;

@@ -107,6 +107,7 @@ uint64_t cli_statement_line(const struct cli_statement *statement, size_t at) {
 
 /* ---- Where a statement ends ------------------------------------------------------------------------------------- */
 
+/* A statement is followed word by word only as long as it may become one whose ';' or placeholders are its own. */
 static uint8_t splitter_head_after(const struct cli_splitter *s) {
     const struct cli_lexer *lexer = &s->lexer;
     switch ((enum head)s->head) {
@@ -134,6 +135,10 @@ static uint8_t splitter_head_after(const struct cli_splitter *s) {
     }
 }
 
+/*
+ * A routine's parentheses hold its arguments, whose names and defaults are no part of its body: words in them do not
+ * count. CASE counts because it ends with END, as a block does, which would otherwise close BEGIN ATOMIC.
+ */
 static void splitter_on_word(struct cli_splitter *s) {
     const struct cli_lexer *lexer = &s->lexer;
     if (s->head == HEAD_TRIGGER) {
@@ -142,7 +147,7 @@ static void splitter_on_word(struct cli_splitter *s) {
     } else if (s->head == HEAD_ROUTINE && s->parens == 0) {
         if (s->nesting == 0 && s->body == BODY_BEGIN_SEEN && cli_lexer_word_is(lexer, "atomic"))
             s->nesting = 1;
-        else if (s->nesting > 0 && cli_lexer_word_is(lexer, "case")) /* CASE, too, ends with END */
+        else if (s->nesting > 0 && cli_lexer_word_is(lexer, "case"))
             s->nesting++;
         else if (s->nesting > 0 && cli_lexer_word_is(lexer, "end"))
             s->nesting--;

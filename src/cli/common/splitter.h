@@ -11,7 +11,8 @@
  * A ';' ends a statement, except inside quotes, comments, and what only looks like several statements:
  *   SQLite       CREATE TRIGGER … BEGIN …; …; END
  *   PostgreSQL   (…; …) as in CREATE RULE, and BEGIN ATOMIC …; …; END in CREATE FUNCTION or PROCEDURE
- * White space and line comments before a statement are dropped; block comments stay, for they may be planner hints.
+ * White space and line comments before a statement are dropped; block comments stay, because extensions such as
+ * pg_hint_plan read hints in them.
  */
 #ifndef QURING_CLI_COMMON_SPLITTER_H
 #define QURING_CLI_COMMON_SPLITTER_H

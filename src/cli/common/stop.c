@@ -21,6 +21,7 @@ static char files[FILE_COUNT][PATH_MAX];
 static char folder[PATH_MAX];
 static volatile sig_atomic_t folder_exists;
 
+/* All calls in here are safe in a signal handler: unlink(2), rmdir(2), _exit(2) and quring_wake(). */
 static void on_signal(int number) {
     int error = errno;
     if (stop_signal) {
@@ -35,10 +36,11 @@ static void on_signal(int number) {
 }
 
 void cli_stop_catch(void) {
-    struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART: reading from a terminal ends, too */
+    /* Without SA_RESTART, so that a read from a terminal or a pipe ends as well. */
+    struct sigaction action = {.sa_handler = on_signal};
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
-    if (signal(SIGHUP, SIG_IGN) != SIG_IGN) /* so it stays under nohup */
+    if (signal(SIGHUP, SIG_IGN) != SIG_IGN) /* nohup(1) has it ignored, and that must last */
         sigaction(SIGHUP, &action, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
@@ -48,7 +50,7 @@ bool cli_stop_wanted(void) {
 }
 
 int cli_stop_status(void) {
-    return 128 + stop_signal;
+    return 128 + stop_signal; /* as a shell gives for a command that the signal ended */
 }
 
 void cli_stop_wakes(quring_engine *engine) {
@@ -62,7 +64,7 @@ int cli_temporary_make(char *url, size_t size) {
 
     if (!parent || !*parent)
         parent = "/tmp";
-    bool found = realpath(parent, folder) != NULL;
+    bool found = realpath(parent, folder) != NULL; /* absolute, as sqlite:/// and a file name make it one */
     if (found && (strlen(folder) + sizeof name + 20 > sizeof folder || strlen(folder) + 60 > size)) {
         found = false;
         errno = ENAMETOOLONG;

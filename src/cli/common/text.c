@@ -19,6 +19,10 @@ bool cli_text_is_utf8(void) {
     return locale_is_utf8;
 }
 
+/*
+ * The table of RFC 3629: bytes 0xc0 and 0xc1 could only begin overlong forms, those from 0xf5 on only characters above
+ * U+10FFFF. An overlong form is refused because it would carry a control character past whoever looks for its one byte.
+ */
 size_t cli_utf8_decode(const char *text, size_t size, uint32_t *character) {
     static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
     const unsigned char *byte = (const unsigned char *)text;
@@ -63,14 +67,14 @@ static size_t put_escape(struct cli_out *out, const char *format, uint32_t value
     return (size_t)size;
 }
 
-/* One character that is no plain ASCII: returns its columns. */
+/* Writes one character that is not plain ASCII, and returns its columns. */
 static size_t put_character(struct cli_out *out, const char *text, size_t length, uint32_t c, unsigned flags) {
     if (c == '\n' || c == '\t') {
         if (!(flags & CLI_TEXT_KEEP_LINES))
             return put_escape(out, c == '\n' ? "\\n" : "\\t", c);
         if (out)
             cli_out_bytes(out, text, 1);
-        return c == '\t' ? 8 : 0;
+        return c == '\t' ? 8 : 0; /* at most: where the next tab stop is, is not known here */
     }
     if (c == '\r')
         return put_escape(out, "\\r", c);
@@ -114,10 +118,10 @@ static void put_json_escape(struct cli_out *out, uint32_t c) {
     else if (c >= 8 && c <= 13 && names[c - 8])
         cli_out_format(out, "\\%c", names[c - 8]);
     else
-        cli_out_format(out, "\\u%04x", c); /* none that is not safe needs two of them */
+        cli_out_format(out, "\\u%04x", c); /* unsafe characters are all below U+10000: none takes a surrogate pair */
 }
 
-/* The bytes from `at` on that JSON takes as they are, and that are safe. */
+/* Returns how many bytes from `at` on are safe and need no escape in JSON. */
 static size_t json_plain(const char *text, size_t size, size_t at, bool in_string) {
     size_t from = at;
     while (at < size) {
@@ -157,7 +161,7 @@ void cli_text_json_value(struct cli_out *out, const char *text, size_t size) {
             break;
         size_t length = cli_utf8_decode(text + at, size - at, &c);
         if (c < 0x20)
-            cli_out_char(out, ' '); /* white space between values: strings hold none of these */
+            cli_out_char(out, ' '); /* white space between tokens: RFC 8259 has these escaped in strings */
         else
             put_json_escape(out, c);
         at += length > 0 ? length : 1;

@@ -4,7 +4,10 @@
 
 #include <string.h>
 
-/* Spaces at either end are quoted too, for readers that strip them; and "\.", which would end a COPY. */
+/*
+ * RFC 4180 asks for quotes around commas, quotes and line ends. Spaces at either end are quoted because some readers strip
+ * them, and "\." because it would end the data of PostgreSQL's COPY FROM, which is why COPY TO quotes it as well.
+ */
 static bool needs_quotes(const char *text, size_t size) {
     if (size == 0 || text[0] == ' ' || text[size - 1] == ' ' || (size == 2 && memcmp(text, "\\.", 2) == 0))
         return true;
@@ -21,6 +24,7 @@ static void put_bytes(struct cli_out *out, const char *text, size_t size, bool t
         cli_out_bytes(out, text, size);
 }
 
+/* A quote is doubled: a piece of the text ends with each, and another one follows. */
 static void put_field(struct cli_out *out, const char *text, size_t size, bool terminal) {
     if (!needs_quotes(text, size)) {
         put_bytes(out, text, size, terminal);

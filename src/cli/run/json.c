@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Is it JSON? ------------------------------------------------------------------------------------------------- */
+/* ---- Checking ---------------------------------------------------------------------------------------------------- */
 
 /*
  * A value of JSON is printed as the database wrote it, so its text is only checked against RFC 8259's grammar. A parser
@@ -111,9 +111,12 @@ static bool scan_scalar(struct scan *s) {
     }
 }
 
-enum { NESTING_MAX = 512 }; /* a value nested deeper is printed as a string: most readers would refuse it, too */
+enum { NESTING_MAX = 512 }; /* a value that is nested deeper is printed as a string: many readers refuse it, too */
 
-/* Opens containers until a scalar, or an empty container, has been read. */
+/*
+ * Opens containers until a scalar, or an empty container, has been read. The brackets that are to close them are kept in
+ * an array rather than on the stack of a recursion, whose depth the sender of the value would choose.
+ */
 static bool scan_down(struct scan *s, char *closers, size_t *depth) {
     for (;;) {
         scan_space(s);
@@ -185,8 +188,8 @@ static void put_value(struct cli_out *out, const struct cli_cell *cell) {
 }
 
 /*
- * A column's key, as it stands between quotes. Keys are told apart in this form, for names whose ill-formed bytes differ
- * are printed alike.
+ * A column's key, as it stands between quotes. Keys are told apart in this form, because names that differ in ill-formed
+ * bytes alone are printed alike.
  */
 struct key {
     char *text;
@@ -208,9 +211,9 @@ static char *escape_name(const char *name) {
 }
 
 /*
- * Makes a key unlike those in the tree, and adds it: false when memory ran out. A suffix is never tried twice for a
- * name, and a key that is there can be in the way of one name only, so all columns together make as many attempts as
- * there are columns, twice at most.
+ * Makes a key unlike those in the tree, and adds it: false when memory ran out. No suffix is tried twice for a name, and
+ * an existing key can be in the way of one name only, so all columns together make at most twice as many attempts as
+ * there are columns.
  */
 static bool add_key(void **tree, struct key *key, const char *name) {
     *key = (struct key){.text = escape_name(name), .suffix = 1};

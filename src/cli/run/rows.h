@@ -42,17 +42,17 @@ struct cli_table_style {
 
 enum cli_format { CLI_FORMAT_TABLE, CLI_FORMAT_CSV, CLI_FORMAT_JSON };
 
-/* Columns as wide as their widest cell, numbers to the right, NULL for NULL, and the number of rows below. */
+/* Prints columns as wide as their widest cell, numbers to the right, NULL as NULL, and the number of rows below. */
 void cli_print_table(struct cli_out *out, const struct cli_rows *rows, struct cli_table_style style);
 
 /*
- * RFC 4180 with line feeds and a header: NULL is empty, an empty string is "". The bytes are those of the values, except
- * on a terminal, which gets safe characters.
+ * Prints RFC 4180 with line feeds and a header: NULL is empty, an empty string is "". The bytes are those of the values,
+ * except on a terminal, which gets safe characters.
  */
 void cli_print_csv(struct cli_out *out, const struct cli_rows *rows, bool terminal);
 
 /*
- * One array with an object per row, each on its own line. Numbers keep all their digits. Columns of one name get "_2",
+ * Prints one array with an object per row, each on its own line. Numbers keep all their digits. Columns of one name get "_2",
  * "_3" … appended, since an object with equal keys loses values in most readers.
  */
 void cli_print_json(struct cli_out *out, const struct cli_rows *rows);

@@ -189,6 +189,7 @@ static const char *run_where(struct run *run, uint64_t line) {
     return run->where;
 }
 
+/* A statement that was sent may have taken effect, and the exit status cannot tell: the message must. */
 static int run_say_stopped(struct run *run, const struct cli_statement *statement, bool sent) {
     const char *why = run->client.cancel.why;
     if (!sent)
@@ -211,6 +212,7 @@ static int run_show_outcome(struct run *run, const struct cli_statement *stateme
     if (done->status == QURING_CANCELLED)
         return run_say_stopped(run, statement, done->sent);
     cli_failure_show(run_where(run, cli_failure_line(done, statement)), done, statement);
+    /* 57014 is query_canceled: the server's own answer to the cancel that Ctrl-C asked for. */
     return cli_stop_wanted() && strcmp(done->error->sqlstate, "57014") == 0 ? cli_stop_status() : CLI_EXIT_FAILED;
 }
 
@@ -228,6 +230,7 @@ static int run_execute(struct run *run, const struct cli_statement *statement) {
                   run->param_count == 1 ? "was" : "were");
         return CLI_EXIT_FAILED;
     }
+    /* Once is enough: a run ends at the first failure, so the first statement's connection is that of all. */
     if (!run->sqlite && run->client.cancel.state == CLI_CANCEL_OFF)
         cli_cancel_ask(&run->client.cancel, run->client.engine, run->client.db);
     int error = cli_client_query(&run->client, &query, &done);
@@ -251,7 +254,7 @@ static int run_read_more(struct run *run) {
         cli_splitter_end(&run->splitter);
         return CLI_EXIT_OK;
     }
-    if (cli_out_flush(&run->out) < 0)
+    if (cli_out_flush(&run->out) < 0) /* whoever writes the input may wait for the rows of what it wrote before */
         return CLI_EXIT_FAILED;
     while (!cli_stop_wanted()) {
         ssize_t size = read(run->input, bytes, sizeof bytes);
@@ -351,7 +354,7 @@ static int run_take_option(struct run *run, int option, int *format) {
     }
 }
 
-/* Returns -1 when all is done already. */
+/* Returns CLI_EXIT_OK, or another exit status after a message; or -1 after --help, when nothing is left to do. */
 static int run_parse(struct run *run, int argc, char **argv, const char **url) {
     static const struct option table[] = {
         {"command", required_argument, NULL, 'c'},
@@ -375,10 +378,12 @@ static int run_parse(struct run *run, int argc, char **argv, const char **url) {
     run->format = format >= 0 ? (enum cli_format)format : run->terminal ? CLI_FORMAT_TABLE : CLI_FORMAT_CSV;
     const char *kind = getenv("TERM");
     run->style.utf8 = cli_text_is_utf8();
+    /* NO_COLOR: https://no-color.org. */
     run->style.color = run->terminal && kind && strcmp(kind, "dumb") != 0 && !getenv("NO_COLOR");
     return CLI_EXIT_OK;
 }
 
+/* A directory is refused here, since open(2) takes it: read(2) would fail, and by then the database would be open. */
 static int run_open_input(struct run *run) {
     run->input = run->command ? -1 : STDIN_FILENO;
     if (run->file && strcmp(run->file, "-") != 0) {
@@ -402,7 +407,7 @@ static int run_on(struct run *run, const char *url) {
     quring_db_options db_options = {
         .exclusive = true,
         .result_bytes = (uint64_t)1 << 34, /* rows are held until they are printed: as much as the memory takes */
-        .message_bytes = 0x3fffffff,
+        .message_bytes = 0x3fffffff,       /* MaxAllocSize: PostgreSQL builds no larger message */
     };
     int status = run_open_input(run);
     if (status != CLI_EXIT_OK)

@@ -20,6 +20,7 @@ static struct cli_cell table_get_cell(const struct cli_rows *rows, uint64_t row,
     return cell;
 }
 
+/* All rows are visited twice, since the widths are known only after the last one. The result is in memory as a whole. */
 static struct column table_measure(const struct cli_rows *rows, uint32_t column) {
     const char *name = rows->name(rows->source, column);
     struct column c = {.width = cli_text_safe(NULL, name, strlen(name), 0)};
@@ -37,6 +38,7 @@ static struct column table_measure(const struct cli_rows *rows, uint32_t column)
 }
 
 static void table_put_cell(struct cli_out *out, const struct cli_cell *cell, struct column c, bool last, bool color) {
+    /* The last column is not padded, so its width does not matter. */
     size_t width = c.right || !last ? cli_text_safe(NULL, cell->text, cell->size, 0) : c.width;
     bool dim = color && cell->kind == CLI_CELL_NULL;
     if (c.right)
