@@ -97,9 +97,8 @@ static void load_submit(struct loop *loop, uint32_t index, const struct cli_comm
     };
     int error = quring_submit(loop->engine, &query, NULL);
     if (__builtin_expect(error < 0, 0)) {
-        const char *said = quring_errmsg(loop->engine);
         loop->idle[loop->idle_count++] = index;
-        load_fail(loop, &loop->slots[index], command, *said ? said : quring_strerror(error));
+        load_fail(loop, &loop->slots[index], command, cli_refusal_text(loop->engine, error));
         return;
     }
     loop->inflight++;
@@ -274,8 +273,7 @@ static void loop_run(struct loop *loop) {
                 quring_shutdown(loop->engine, 0);
             int error = quring_run(loop->engine, 1, load_wait_ns(loop, now));
             if (error < 0) {
-                const char *said = quring_errmsg(loop->engine);
-                cli_error("%s", *said ? said : quring_strerror(error));
+                cli_refusal_show(NULL, loop->engine, error, NULL);
                 loop->failed = true;
                 return;
             }

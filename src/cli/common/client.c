@@ -16,9 +16,7 @@ bool cli_client_url_is_sqlite(const char *url) {
 }
 
 static int client_open_failed(const struct cli_client *client, const char *command, int error) {
-    const char *said = quring_errmsg(client->engine);
-    if (!*said)
-        said = quring_strerror(error);
+    const char *said = cli_refusal_text(client->engine, error);
     if (error == QURING_EURL || error == QURING_EINVAL)
         return cli_wrong(command, "%s", said);
     cli_error("%s", said);

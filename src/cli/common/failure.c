@@ -168,12 +168,14 @@ void cli_failure_show(const char *where, const quring_done *done, const struct c
     say_line("hint: ", done->error->hint);
 }
 
+const char *cli_refusal_text(const quring_engine *engine, int error) {
+    const char *said = quring_errmsg(engine);
+    return *said ? said : quring_strerror(error);
+}
+
 void cli_refusal_show(const char *where, const quring_engine *engine, int error,
                       const struct cli_statement *statement) {
-    const char *said = quring_errmsg(engine);
-    if (!*said)
-        said = quring_strerror(error);
-    cli_error("%s%s%s", where ? where : "", where ? ": " : "", said);
+    cli_error("%s%s%s", where ? where : "", where ? ": " : "", cli_refusal_text(engine, error));
     if (statement)
         show_text(statement, 0);
 }

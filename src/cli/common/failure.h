@@ -14,6 +14,8 @@ void cli_failure_say(const char *where, const quring_done *done);
 void cli_failure_show(const char *where, const quring_done *done, const struct cli_statement *statement);
 /* Returns the line of an error's position or, where the database names none, of the statement's first word. */
 uint64_t cli_failure_line(const quring_done *done, const struct cli_statement *statement);
+/* Returns why a call on this engine returned `error`: its own words, or the general ones. Valid until the next call. */
+const char *cli_refusal_text(const quring_engine *engine, int error);
 /* Says why the library refused a statement. `where` and `statement` may be NULL; the text is shown if it is given. */
 void cli_refusal_show(const char *where, const quring_engine *engine, int error, const struct cli_statement *statement);
 
