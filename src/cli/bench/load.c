@@ -21,7 +21,7 @@ enum {
         100 /* where these are all that came, a table is missing or a right, and the rest would fail, too */
 };
 
-static const uint64_t SECOND_NS = 1000000000, DRAIN_NS = 10000000000, NAP_MAX_NS = 50000000;
+static const uint64_t SECOND_NS = 1000000000, DRAIN_NS = 10000000000;
 
 struct slot {
     uint64_t start_ns;
@@ -248,14 +248,6 @@ static uint64_t load_wait_ns(const struct loop *loop, uint64_t now) {
     return until == UINT64_MAX ? QURING_FOREVER : until > now ? until - now : 0;
 }
 
-/* Sleeps where quring_run() would not wait, with nothing in flight: shortly, since a signal just before it ends no sleep. */
-static void load_nap(const struct loop *loop, uint64_t now) {
-    uint64_t ns = load_wait_ns(loop, now);
-    if (ns > NAP_MAX_NS)
-        ns = NAP_MAX_NS;
-    nanosleep(&(struct timespec){.tv_nsec = (long)ns}, NULL);
-}
-
 static void loop_run(struct loop *loop) {
     quring_done done[BATCH];
     uint64_t now = loop->start_ns;
@@ -264,19 +256,16 @@ static void loop_run(struct loop *loop) {
         if (cli_stop_wanted() || now >= loop->end_ns || loop->issued >= loop->limit)
             load_stop_issuing(loop, now);
         load_begin_due(loop, now);
-        if (loop->inflight == 0) {
-            if (!loop->issuing)
-                return;
-            load_nap(loop, now);
-        } else {
-            if (!loop->issuing && now >= loop->drain_ns)
-                quring_shutdown(loop->engine, 0);
-            int error = quring_run(loop->engine, 1, load_wait_ns(loop, now));
-            if (error < 0) {
-                cli_refusal_show(NULL, loop->engine, error, NULL);
-                loop->failed = true;
-                return;
-            }
+        if (loop->inflight == 0 && !loop->issuing)
+            return;
+        if (!loop->issuing && now >= loop->drain_ns)
+            quring_shutdown(loop->engine, 0);
+        /* Also with nothing in flight, in an open loop: a wake by a signal that comes just before is not lost in here. */
+        int error = quring_run(loop->engine, 1, load_wait_ns(loop, now));
+        if (error < 0) {
+            cli_refusal_show(NULL, loop->engine, error, NULL);
+            loop->failed = true;
+            return;
         }
         now = now_ns();
         int count;
