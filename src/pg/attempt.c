@@ -81,6 +81,14 @@ static void attempt_over(struct pg_conn *conn) {
     timer_clear(pg_conn_ring(conn), &conn->timer);
 }
 
+/* Once the handle is closing, that is the reason, whatever came of the attempt. */
+static void attempt_failed(struct pg_conn *conn, const char *sqlstate, const char *message) {
+    if (conn->config->db->closing)
+        pg_conn_failed(conn, "57P01", "the database handle was closed while connecting");
+    else
+        pg_conn_failed(conn, sqlstate, message);
+}
+
 static void attempt_begin_barrier(struct pg_conn *conn, uint64_t until_ns) {
     if (!pg_barrier_encode(conn) || !timer_set(pg_conn_ring(conn), &conn->timer, until_ns))
         pg_conn_break(conn, QURING_NOT_SENT, "53200", "out of memory");
@@ -95,10 +103,10 @@ static void attempt_done(struct task *task) {
     struct port *port = ring_port(pg_conn_ring(conn));
     attempt_over(conn);
     if (connect->fd < 0) {
-        pg_conn_failed(conn, connect->sqlstate, connect->message);
+        attempt_failed(conn, connect->sqlstate, connect->message);
     } else if (conn->config->db->closing || !pg_conn_hand_over(conn, connect, rng_next(&conn->config->attempts->rng))) {
         attempt_discard(connect, port);
-        pg_conn_failed(conn, "53200", "out of memory, or over the engine's connection_count");
+        attempt_failed(conn, "53200", "out of memory, or over the engine's connection_count");
     } else {
         attempt_begin_barrier(conn, connect->until_ns);
     }
@@ -165,7 +173,7 @@ static void attempt_give_up(struct pg_conn *conn) {
     if (!attempt_detach(conn->connect))
         return; /* it has just finished */
     attempt_over(conn);
-    pg_conn_failed(conn, "08001", "timeout expired while connecting (connect_timeout_ns)");
+    attempt_failed(conn, "08001", "timeout expired while connecting (connect_timeout_ns)");
 }
 
 void pg_attempt_end(struct pg_conn *conn) {

@@ -89,13 +89,11 @@ static bool connect_wait_socket(struct pg_connect *connect, PGconn *conn, Postgr
     }
 }
 
-/* Waits as above, and sets the error on failure. */
+/* Waits as above, and sets the error on failure. An attempt whose handle was closed has no reader for it. */
 static bool connect_wait(struct pg_connect *connect, PGconn *conn, PostgresPollingStatusType wants, uint64_t until) {
     if (connect_wait_socket(connect, conn, wants, until))
         return true;
-    connect_fail(connect, "08001",
-                 atomic_load(&connect->abort) ? "the database handle was closed while connecting"
-                                              : "timeout expired while connecting (connect_timeout_ns)");
+    connect_fail(connect, "08001", "timeout expired while connecting (connect_timeout_ns)");
     return false;
 }
 

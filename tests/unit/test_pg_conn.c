@@ -127,7 +127,7 @@ Test(pg_conn, pg_conn_events_tell_the_owner_of_each_move) {
     } rows[] = {
         {PG_CONN_CONNECTING, "the attempt fails", attempt_fails, PG_CONN_DOWN, "down 28P01"},
         {PG_CONN_CONNECTING, "the attempt gets a socket", nothing, PG_CONN_BARRIER, "attempt ended"},
-        {PG_CONN_CONNECTING, "it is closed", we_close, PG_CONN_DOWN, "down 53200"},
+        {PG_CONN_CONNECTING, "it is closed", we_close, PG_CONN_DOWN, "down 57P01"},
         {PG_CONN_BARRIER, "the right answer", server_answers, PG_CONN_READY, "up"},
         {PG_CONN_BARRIER, "another one's answer", another_answers, PG_CONN_DOWN, "down 08P01"},
         {PG_CONN_BARRIER, "an answer within a transaction", answer_in_transaction, PG_CONN_DOWN, "down 08P01"},
