@@ -18,6 +18,7 @@
 #include "core/db.h"
 #include "pg/connect.h"
 #include "pg/prepared.h"
+#include "ring/ring.h"
 #include "ring/socket.h"
 #include "wire/session.h"
 

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "ring/offload.h"
+
 #include "base/assert.h"
 #include "ring/ring_internal.h"
 

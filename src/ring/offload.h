@@ -10,7 +10,7 @@
 #ifndef QURING_RING_OFFLOAD_H
 #define QURING_RING_OFFLOAD_H
 
-#include "ring/ring.h"
+struct ring;
 
 struct job {
     struct job *next;

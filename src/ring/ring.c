@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
+#include "ring/ring.h"
+
+#include "ring/offload.h"
 #include "ring/ring_internal.h"
+#include "ring/socket.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -109,26 +113,6 @@ uint64_t ring_now_ns(const struct ring *ring) {
 }
 
 /* ---- Waking ---- */
-
-/* The write fails only when the counter is full, and then the descriptor is readable already. */
-static void eventfd_raise(int fd) {
-    uint64_t one = 1;
-    ssize_t n = write(fd, &one, sizeof one);
-    (void)n;
-}
-
-/*
- * A write to a foreign loop's descriptor wakes that loop. The completion of the read on wake_fd would be signalled too, but once only: Linux
- * (6.18 at least) puts off a registered eventfd's signal that another eventfd causes, and never does so a second time.
- */
-void ring_interrupt(struct ring *ring) {
-    int saved = errno;
-    eventfd_raise(ring->wake_fd);
-    int poll_fd = atomic_load_explicit(&ring->foreign_fd, memory_order_relaxed);
-    if (poll_fd >= 0)
-        eventfd_raise(poll_fd);
-    errno = saved;
-}
 
 void ring_wake(struct ring *ring) {
     atomic_store(&ring->wake_asked, true);

@@ -8,6 +8,9 @@
  *   offload.h, offload.c   workers of blocking jobs on threads, and their way back
  *   task.h, task.c         one blocking job on a thread of its own, which can be detached
  *
+ *   wake.c                 the end of the reactor's sleep, from another thread
+ *   ring_internal.h        struct ring, which all of these work on
+ *
  * A turn is emit (one send per dirty socket) -> submit and wait (one io_uring_enter) -> collect (events, finished jobs,
  * timers), and never nests: handlers called in collect may queue work for the next emit, and nothing else.
  */
@@ -18,6 +21,7 @@
 #include "base/list.h"
 #include "base/slots.h"
 #include "quring/quring.h"
+#include "ring/counters.h"
 
 #include <stdatomic.h>
 
@@ -30,10 +34,6 @@ struct ring_options {
     uint64_t spin_ns;
     bool no_defer_taskrun;
     struct port *port; /* simulation; NULL: Linux. Owned by the ring from then on */
-};
-
-struct ring_counters {
-    uint64_t completions, sends, receives, sent_bytes, received_bytes, jobs, stale;
 };
 
 struct ring;

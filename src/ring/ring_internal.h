@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* What ring.c, socket.c and offload.c know of each other. */
+/* What the files of the ring know of each other: struct ring, and their calls. */
 #ifndef QURING_RING_RING_INTERNAL_H
 #define QURING_RING_RING_INTERNAL_H
 
-#include "ring/offload.h"
+#include "base/heap.h"
+#include "base/list.h"
+#include "base/slots.h"
+#include "ring/counters.h"
 #include "ring/port.h"
-#include "ring/ring.h"
-#include "ring/socket.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
+
+struct job;
+struct socket;
 
 struct ring {
     struct port *port;
@@ -44,7 +49,7 @@ static inline uint64_t ring_slot_token(uint64_t op_token) {
     return op_token >> 8;
 }
 
-/* ring.c */
+/* wake.c */
 void ring_interrupt(struct ring *ring); /* any thread: makes a blocked wait return */
 
 /* socket.c */

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: MIT */
+#include "ring/socket.h"
+
 #include "ring/ring_internal.h"
 
 #include <errno.h>

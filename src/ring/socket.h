@@ -15,7 +15,9 @@
 
 #include "base/buf.h"
 #include "base/list.h"
-#include "ring/ring.h"
+
+struct ring;
+struct socket;
 
 struct socket_events {
     /* Bytes came into `in`: the owner consumes whole messages, and calls socket_expect() if a large one is under way. */

@@ -12,6 +12,8 @@
 #include "ring/offload.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
 
 struct task {
     struct job job;

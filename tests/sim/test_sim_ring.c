@@ -5,6 +5,7 @@
  */
 #include "lib/seeds.h"
 #include "ring/port_sim.h"
+#include "ring/ring.h"
 #include "ring/socket.h"
 
 #include <criterion/criterion.h>

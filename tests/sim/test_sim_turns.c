@@ -3,6 +3,7 @@
 #include "lib/seeds.h"
 #include "ring/offload.h"
 #include "ring/port_sim.h"
+#include "ring/ring.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -2,6 +2,7 @@
 /* Workers on threads, and waking the reactor: from other threads, from signal handlers, and inside a foreign loop. */
 #include "ring/offload.h"
 #include "ring/port.h"
+#include "ring/ring.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>

@@ -2,6 +2,7 @@
 /* The ring's sockets on Linux: small buffers, ends of every kind, close with operations in flight. test_sim_ring.c does the
  * same with chance over a simulated kernel. */
 #include "ring/port.h"
+#include "ring/ring.h"
 #include "ring/socket.h"
 
 #include <arpa/inet.h>

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "ring/ring.h"
 #include "ring/task.h"
 
 #include <criterion/criterion.h>

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* What a ring has counted since it was opened. */
+#ifndef QURING_RING_COUNTERS_H
+#define QURING_RING_COUNTERS_H
+
+#include <stdint.h>
+
+struct ring_counters {
+    uint64_t completions, sends, receives, sent_bytes, received_bytes, jobs, stale;
+};
+
+#endif
