@@ -35,18 +35,6 @@ bool wire_decode_columns(struct cursor body, struct wire_columns *columns) {
     return cursor_done(&walk.fields);
 }
 
-/* Once per row: one pass, one bounds check for each length and one for each value. */
-bool wire_decode_row(struct cursor body, int32_t column_count) {
-    if (cursor_u16(&body) != column_count)
-        return false;
-    for (int32_t i = 0; i < column_count; i++) {
-        int32_t length = cursor_i32(&body);
-        if (length >= 0 ? !cursor_take(&body, (size_t)length) : length != -1)
-            return false;
-    }
-    return cursor_done(&body);
-}
-
 bool wire_decode_tag(struct cursor body, const char **tag, size_t *length) {
     *tag = cursor_string(&body, length);
     return cursor_done(&body);
