@@ -203,6 +203,17 @@ static bool params_size(const quring_param *params, uint32_t count, uint64_t lim
 }
 
 /*
+ * The copy of a value that points nowhere, member by member, as callers store it: a wider load of what was just stored in
+ * parts waits until the stores have left the CPU's store buffer.
+ */
+static inline void param_copy_plain(quring_param *to, const quring_param *from) {
+    if (from->type == QURING_UUID)
+        memcpy(to->value.uuid, from->value.uuid, sizeof to->value.uuid);
+    else
+        to->value.integer = from->value.integer; /* or the bits of `real` */
+}
+
+/*
  * One reservation holds the copies and, behind them, all that they point to: a buffer that grew in between would move
  * what the first pointers point to. A limit of SIZE_MAX / 4 keeps all sums of sizes from overflowing.
  */
@@ -218,9 +229,13 @@ const quring_param *value_copy_params(struct buf *store, const quring_param *par
     quring_param *copies = (quring_param *)(void *)(room + pad);
     uint8_t *at = room + pad + (size_t)count * sizeof *params;
     for (uint32_t i = 0; i < count; i++) {
-        copies[i] = params[i];
-        if (!param_points(params[i].type))
+        copies[i].type = params[i].type;
+        copies[i].count = 0;
+        if (base_likely(!param_points(params[i].type))) {
+            param_copy_plain(&copies[i], &params[i]);
             continue;
+        }
+        copies[i].count = params[i].count;
         size_t size = (size_t)param_bytes(&params[i], limit);
         if (params[i].type == QURING_TEXT_ARRAY && !param_text_array_flatten(at, &params[i]))
             return NULL;
