@@ -48,13 +48,14 @@ void result_trim(struct quring_result *result) {
     result_drop_notices(result);
     result_clear_rows(result);
     buf_shrink(&result->rows, RESULT_KEEP_BYTES);
-    buf_shrink(&result->offsets, RESULT_KEEP_BYTES);
+    buf_reset(&result->offsets, RESULT_KEEP_BYTES);
     result_free_blocks(result, RESULT_KEEP_BYTES);
     result->failure.code = 0;
-    if (result->large_columns) {
+    result->is_large = false;
+    if (result->columns && result->columns->bytes > RESULT_KEEP_BYTES) {
         columns_drop(result->columns);
         result->columns = NULL;
-        result->large_columns = result->has_columns = false;
+        result->has_columns = false;
     }
 }
 
@@ -69,21 +70,36 @@ void result_change_columns(struct quring_result *result, struct columns *columns
     PRE(columns);
     columns_drop(result->columns);
     result->columns = columns_hold(columns);
-    result->large_columns = columns->bytes > RESULT_KEEP_BYTES;
+    result->is_large |= columns->bytes > RESULT_KEEP_BYTES;
 }
 
+/* The table of offsets may have a little more than the rows, so that a small limit is one of the rows alone. */
+static size_t result_offsets_limit(const struct quring_result *result) {
+    size_t limit = result->rows.limit;
+    return limit > SIZE_MAX - RESULT_KEEP_BYTES ? SIZE_MAX : limit + RESULT_KEEP_BYTES;
+}
+
+/* The second row begins the table: until then it is whatever an earlier query left. */
 bool result_append_offset(struct quring_result *result, uint64_t offset) {
-    PRE(offset <= result->rows.end);
-    uint8_t *at = buf_extend(&result->offsets, sizeof offset);
-    if (at)
-        memcpy(at, &offset, sizeof offset);
-    return at != NULL;
+    PRE(result->row_count > 0 && offset <= result->rows.end);
+    struct buf *offsets = &result->offsets;
+    if (result->row_count == 1) {
+        offsets->end = 0;
+        offsets->failed = false;
+        offsets->limit = result_offsets_limit(result);
+    }
+    uint8_t *at = buf_extend(offsets, sizeof offset);
+    if (!at)
+        return false;
+    memcpy(at, &offset, sizeof offset);
+    result->is_large |= offsets->capacity > RESULT_KEEP_BYTES;
+    return true;
 }
 
 bool result_is_full(const struct quring_result *result, size_t size) {
-    const struct buf *rows = &result->rows, *offsets = &result->offsets;
+    const struct buf *rows = &result->rows;
     return result->row_count >= result->row_limit || size >= rows->limit || rows->end >= rows->limit - size ||
-           offsets->end + sizeof(uint64_t) > offsets->limit;
+           result->row_count * sizeof(uint64_t) > result_offsets_limit(result);
 }
 
 /* Drops the unfinished row. The buffer is left failed, so the row's remaining cells are not added either. */

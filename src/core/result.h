@@ -45,25 +45,25 @@ struct result_failure {
     const char *text;   /* NULL until asked for */
 };
 
+/* The members that every query touches stand first and together: cache lines are what a query costs most. */
 struct quring_result {
     struct columns *columns; /* held; stays for the next query, which is often of the same statement */
-    bool large_columns;      /* `columns` takes more memory than a free slot may keep */
     bool has_columns;        /* whether `columns` describes the present query */
+    bool is_large;           /* `columns` or `offsets` may take more memory than a free slot may keep */
     uint8_t format;          /* enum result_format */
+    uint32_t seen_column;
+    uint64_t seen_row;  /* the cell that was accessed last: from there a walk in order finds the next in O(1) */
+    size_t seen_offset; /* of that cell's length */
     uint64_t row_count;
     uint64_t row_limit;
     uint64_t affected_count;
-    struct buf rows;    /* its limit is the query's result_bytes */
-    struct buf offsets; /* uint64_t per row but the first: where rows 1, 2, … start in `rows`; row 0 starts at 0 */
-    size_t row_start;   /* of the row between result_row_begin() and result_row_end() */
-    char command[RESULT_COMMAND_BYTES];
-    struct notices *notices; /* NULL while there are none; stay when the query fails */
-    /* The accessors change the members from here on, also of a const result. */
-    uint64_t seen_row; /* the cell that was accessed last: from there a walk in order finds the next in O(1) */
-    uint32_t seen_column;
-    size_t seen_offset; /* of that cell's length */
+    struct buf rows; /* its limit is the query's result_bytes */
     struct result_block *blocks;
+    struct notices *notices; /* NULL while there are none; stay when the query fails */
     struct result_failure failure;
+    char command[RESULT_COMMAND_BYTES];
+    struct buf offsets; /* uint64_t per row but the first: where rows 1, 2, … start in `rows`; stale with fewer rows */
+    size_t row_start;   /* of the row between result_row_begin() and result_row_end() */
 };
 
 enum { RESULT_ROW_HEADER_BYTES = 2 };
@@ -84,10 +84,9 @@ bool result_append_offset(struct quring_result *result, uint64_t offset);
 
 /* Drops the rows, as after an error in the middle of them. */
 static inline void result_clear_rows(struct quring_result *result) {
-    result->rows.end = result->offsets.end = 0;
-    result->rows.failed = result->offsets.failed = false;
+    result->rows.end = 0;
+    result->rows.failed = false;
     result->row_count = 0;
-    result->row_start = 0;
     result->seen_row = 0;
     result->seen_column = 0;
     result->seen_offset = RESULT_ROW_HEADER_BYTES;
@@ -99,7 +98,6 @@ static inline void result_begin(struct quring_result *result, uint64_t result_by
     if (base_unlikely(result->rows.capacity > result_bytes))
         buf_free(&result->rows);
     result->rows.limit = result_bytes;
-    result->offsets.limit = result_bytes > SIZE_MAX - RESULT_KEEP_BYTES ? SIZE_MAX : result_bytes + RESULT_KEEP_BYTES;
     result->row_limit = row_limit ? row_limit : UINT64_MAX;
     result->affected_count = 0;
     result->has_columns = false;
@@ -110,8 +108,8 @@ static inline void result_begin(struct quring_result *result, uint64_t result_by
 
 /* Ends a query: gives memory over RESULT_KEEP_BYTES back, large columns, and all converted texts. */
 static inline void result_end(struct quring_result *result) {
-    if (base_unlikely(result->rows.capacity > RESULT_KEEP_BYTES || result->offsets.capacity > RESULT_KEEP_BYTES ||
-                      result->blocks || result->notices || result->large_columns))
+    if (base_unlikely(result->rows.capacity > RESULT_KEEP_BYTES || result->blocks || result->notices ||
+                      result->is_large))
         result_trim(result);
 }
 
