@@ -32,7 +32,11 @@ static inline void list_insert_after(struct list *at, struct list *node) {
 
 /* A node that is pushed must be in no list. */
 static inline void list_push_back(struct list *l, struct list *node) {
-    list_insert_after(l->prev, node);
+    struct list *last = l->prev;
+    node->prev = last;
+    node->next = l;
+    last->next = node;
+    l->prev = node;
 }
 
 static inline void list_push_front(struct list *l, struct list *node) {
