@@ -211,6 +211,7 @@ static uint32_t pool_conn_load(const struct pg_conn *conn) {
  * wait, so that many are spread in few rounds and the last of them one by one. False: no connection takes any.
  */
 static bool pool_admit_run(struct pg_pool *pool) {
+    PRE(pool->db->queue.waiting_count > 0);
     uint32_t least = 0;
     uint32_t second = PG_LOAD_HELD_UP + pool->db->options.depth;
     for (uint32_t i = 1; i < pool->conn_count; i++) {
@@ -229,11 +230,10 @@ static bool pool_admit_run(struct pg_pool *pool) {
     if (count < share)
         count = share;
     uint32_t held = pool->loads[least] & PG_LOAD_HELD_UP; /* which no query more that is sent changes */
-    struct query *query;
-    while (count-- && pool->loads[least] != PG_LOAD_NONE && (query = queue_take(&pool->db->queue))) {
-        pg_conn_send(conn, query);
-        pool->loads[least] = pool_conn_room(conn) | held;
-    }
+    do
+        pg_conn_send(conn, queue_take(&pool->db->queue));
+    while (--count && pool->db->queue.waiting_count && pool_conn_room(conn) != PG_LOAD_NONE);
+    pool->loads[least] = pool_conn_room(conn) | held;
     return true;
 }
 
