@@ -205,6 +205,11 @@ const char *cli_op_apply(enum cli_op_code code, struct cli_value *v, struct cli_
 
 const char *cli_expr_eval(const struct cli_expr *expr, const struct cli_value *variables, struct cli_random *random,
                           struct cli_value *value) {
+    if (expr->count == 1 && expr->ops[0].code == CLI_OP_RANDOM_RANGE) { /* most are, and it needs no stack */
+        value->is_real = false;
+        value->integer = cli_random_range(random, expr->ops[0].value.integer, expr->ops[0].span);
+        return NULL;
+    }
     struct cli_value stack[CLI_EXPR_DEPTH + 1], *top = stack; /* the parser refuses what needs more */
     const char *error = NULL;
 
