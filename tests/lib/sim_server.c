@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/sim_server_internal.h"
 
-#include "base/cursor.h"
 #include "lib/replies.h"
 #include "pg/connect.h"
 
@@ -63,15 +62,15 @@ void sim_conn_sent(struct sim_conn *conn) {
 /* ---- Errors ---- */
 
 void sim_conn_error(struct sim_conn *conn, const char *sqlstate, const char *message) {
-    sim_tx_fail(conn);
-    conn->skipping = true;
     reply_report(&conn->out, 'E', "ERROR", sqlstate, message, (const char *const[]){"Hread the manual", NULL});
+    sim_tx_fail(conn); /* not before: the text may be a portal's */
+    conn->skipping = true;
     sim_conn_sent(conn);
 }
 
 void sim_conn_fatal(struct sim_conn *conn, const char *sqlstate) {
-    sim_tx_undo(conn);
     reply_report(&conn->out, 'E', "FATAL", sqlstate, "the server ends the connection", NULL);
+    sim_tx_undo(conn);
     sim_conn_flush(conn);
     conn->over = true;
     sim_peer_end(conn->peer);
@@ -79,12 +78,20 @@ void sim_conn_fatal(struct sim_conn *conn, const char *sqlstate) {
 
 /* ---- Messages ---- */
 
-static void check(struct sim_conn *conn, bool well, const char *what) {
+void sim_conn_check(struct sim_conn *conn, bool well, const char *what) {
     if (!well)
         sim_fail(sim_of(conn), "the server got a wrong message: %s", what);
 }
 
-static struct sim_statement *find(struct sim_conn *conn, const char *name) {
+bool sim_conn_may(struct sim_conn *conn, bool well, const char *sqlstate, const char *what) {
+    if (!conn->is_of_test)
+        sim_conn_check(conn, well, what);
+    else if (!well)
+        sim_conn_error(conn, sqlstate, what);
+    return well;
+}
+
+struct sim_statement *sim_conn_statement(struct sim_conn *conn, const char *name) {
     list_for_each(node, &conn->statements) {
         struct sim_statement *statement = list_entry(node, struct sim_statement, link);
         if (strcmp(statement->name, name) == 0)
@@ -93,9 +100,7 @@ static struct sim_statement *find(struct sim_conn *conn, const char *name) {
     return NULL;
 }
 
-static void forget(struct sim_conn *conn, struct sim_statement *statement) {
-    if (conn->bound == statement)
-        conn->bound = NULL;
+static void forget(struct sim_statement *statement) {
     list_remove(&statement->link);
     free(statement);
 }
@@ -118,14 +123,17 @@ static bool is_own_name(struct sim_conn *conn, const char *name) {
 static void on_parse(struct sim_conn *conn, struct cursor *body) {
     size_t length;
     const char *name = cursor_string(body, &length), *sql = cursor_string(body, NULL);
-    check(conn, cursor_u16(body) == 0 && cursor_done(body) && length < sizeof((struct sim_statement *)NULL)->name,
-          "Parse");
+    sim_conn_check(conn,
+                   cursor_u16(body) == 0 && cursor_done(body) && length < sizeof((struct sim_statement *)NULL)->name,
+                   "Parse");
     conn->server->parses++;
-    struct sim_statement *before = find(conn, name);
-    check(conn, !before || !*name, "Parse under a name that is taken");
-    check(conn, !*name || is_own_name(conn, name), "Parse under a name that is not this connection's alone");
+    struct sim_statement *before = sim_conn_statement(conn, name);
+    if (!sim_conn_may(conn, !before || !*name, "42P05", "Parse under a name that is taken"))
+        return;
+    sim_conn_check(conn, !*name || conn->is_of_test || is_own_name(conn, name),
+                   "Parse under a name that is not this connection's alone");
     if (before)
-        forget(conn, before);
+        forget(before);
     struct sim_statement *statement = calloc(1, sizeof *statement);
     list_init(&statement->link);
     memcpy(statement->name, name, length);
@@ -150,129 +158,41 @@ static void on_parse(struct sim_conn *conn, struct cursor *body) {
     sim_conn_sent(conn);
 }
 
-/* A count of format codes: none, one for all, or one each. */
-static uint16_t read_formats(struct sim_conn *conn, struct cursor *body, uint16_t *formats, uint16_t most) {
-    uint16_t count = cursor_u16(body);
-    check(conn, count <= most, "number of format codes");
-    for (uint16_t i = 0; i < count; i++) {
-        formats[i] = cursor_u16(body);
-        check(conn, formats[i] <= 1, "format code");
-    }
-    return count;
-}
-
-static void read_identity(struct sim_conn *conn, struct cursor *body, bool binary) {
-    int32_t size = cursor_i32(body);
-    check(conn, size > 0 && size < (int32_t)sizeof conn->text, "parameter");
-    const uint8_t *bytes = cursor_take(body, (size_t)size);
-    check(conn, bytes != NULL, "parameter past its message");
-    memcpy(conn->text, bytes, (size_t)size);
-    conn->text[size] = 0;
-    if (conn->bound->verb == SIM_BARRIER) {
-        check(conn, !binary, "binary barrier");
-        check(conn, cursor_i32(body) == 4 && memcmp(cursor_take(body, 4), "4711", 4) == 0,
-              "the process in the barrier");
-        if (conn->server->wrong_nonce)
-            conn->text[0] ^= 1;
-        return;
-    }
-    check(conn, !binary || size == 8, "binary int8");
-    conn->identity = binary ? (int64_t)bytes_load_u64(bytes) : strtoll(conn->text, NULL, 10);
-    conn->index = (uint32_t)conn->identity;
-    bool ours = (uint64_t)conn->identity >> 32 == conn->server->salt && conn->index < conn->server->query_count;
-    check(conn, ours, "an identity that nobody sent");
-}
-
-/* Whether Bind is refused for a plan that went stale; only statements of an earlier transaction can be. */
-static bool refuse_stale(struct sim_conn *conn, struct sim_statement *statement) {
-    struct sim_server *server = conn->server;
-    if (*statement->name && statement->sync != conn->syncs) {
-        if (sim_chance(server->sim, server->stale))
-            server->schema++;
-        if (sim_chance(server->sim, server->forget))
-            statement->forgotten = true;
-    }
-    bool changed = statement->schema != server->schema && sim_sql_returns_rows(statement) && *statement->name;
-    changed |= server->ever_stale && sim_sql_returns_rows(statement);
-    if (!statement->forgotten && !changed)
-        return false;
-    if (sim_sql_param_count(statement))
-        server->ledger[conn->index].refused++;
-    sim_conn_error(conn, statement->forgotten ? "26000" : "0A000",
-                   statement->forgotten ? "prepared statement does not exist"
-                                        : "cached plan must not change result type");
-    return true;
-}
-
-static void on_bind(struct sim_conn *conn, struct cursor *body) {
-    uint16_t formats[2] = {0};
-    const char *portal = cursor_string(body, NULL), *name = cursor_string(body, NULL);
-    conn->bound = find(conn, name);
-    check(conn, !*portal && conn->bound, "Bind of a statement that was never prepared");
-    uint16_t count = read_formats(conn, body, formats, 2);
-    uint16_t params = cursor_u16(body);
-    check(conn, params == sim_sql_param_count(conn->bound), "number of parameters");
-    if (params)
-        read_identity(conn, body, count && formats[0]);
-    conn->format_count = read_formats(conn, body, conn->formats, 8);
-    check(conn, cursor_done(body), "Bind");
-    if (conn->bound->verb == SIM_BARRIER && conn->server->mute) {
-        conn->silent = true;
-        return;
-    }
-    if (conn->bound->verb == SIM_BARRIER && conn->server->barrier_error) {
-        sim_conn_error(conn, conn->server->barrier_error, "not today");
-        return;
-    }
-    if (sim_tx_refuses(conn, conn->bound))
-        return;
-    if (conn->bound->verb != SIM_BARRIER && refuse_stale(conn, conn->bound))
-        return;
-    if (conn->bound->verb == SIM_REFUSE) {
-        sim_conn_error(conn, conn->bound->sqlstate, "an error of Bind");
-        return;
-    }
-    if (params && conn->bound->verb != SIM_BARRIER)
-        conn->server->ledger[conn->index].bound++;
-    reply_bare(&conn->out, '2');
-    sim_conn_sent(conn);
-}
-
-static void on_execute(struct sim_conn *conn, struct cursor *body) {
-    const char *portal = cursor_string(body, NULL);
-    check(conn, !*portal && cursor_u32(body) == 0 && cursor_done(body), "Execute");
-    check(conn, conn->bound != NULL, "Execute without a portal");
-    if (sim_tx_refuses(conn, conn->bound))
-        return;
-    if (conn->bound->verb != SIM_BARRIER && sim_sql_param_count(conn->bound)) {
-        check(conn, !conn->server->in_order || conn->index >= conn->server->last_index, "Execute out of order");
-        conn->server->last_index = conn->index;
-        conn->server->ledger[conn->index].executed++;
-        sim_tx_join(conn, conn->index);
-    }
-    (void)sim_sql_execute(conn);
-}
-
 static void on_describe(struct sim_conn *conn, struct cursor *body) {
     char kind = (char)cursor_u8(body);
-    const struct sim_statement *statement = find(conn, cursor_string(body, NULL));
-    check(conn, kind == 'S' && statement && cursor_done(body), "Describe");
-    sim_sql_describe(conn, statement);
+    const char *name = cursor_string(body, NULL);
+    sim_conn_check(conn, (kind == 'S' || (kind == 'P' && conn->is_of_test)) && cursor_done(body), "Describe");
+    const struct sim_portal *portal = kind == 'P' ? sim_portal_find(conn, name) : NULL;
+    const struct sim_statement *statement = kind == 'S' ? sim_conn_statement(conn, name) : NULL;
+    if (!sim_conn_may(conn, portal || statement, kind == 'P' ? "34000" : "26000", "Describe of what is not there"))
+        return;
+    const struct sim_statement *described = portal ? &portal->statement : statement;
+    if (sim_sql_returns_rows(described) && sim_tx_refuses(conn, described))
+        return;
+    if (!portal)
+        sim_sql_describe_parameters(conn, statement);
+    sim_sql_describe_columns(conn, described);
 }
 
 static void on_close(struct sim_conn *conn, struct cursor *body) {
     char kind = (char)cursor_u8(body);
-    struct sim_statement *statement = find(conn, cursor_string(body, NULL));
-    check(conn, kind == 'S' && cursor_done(body), "Close");
-    if (statement)
-        forget(conn, statement);
+    const char *name = cursor_string(body, NULL);
+    sim_conn_check(conn, (kind == 'S' || (kind == 'P' && conn->is_of_test)) && cursor_done(body), "Close");
+    struct sim_portal *portal = kind == 'P' ? sim_portal_find(conn, name) : NULL;
+    struct sim_statement *statement = kind == 'S' ? sim_conn_statement(conn, name) : NULL;
+    if (portal)
+        sim_portal_drop(portal);
+    if (statement) {
+        sim_portals_close(conn, statement);
+        forget(statement);
+    }
     reply_bare(&conn->out, '3');
     sim_conn_sent(conn);
 }
 
 static void on_sync(struct sim_conn *conn, struct cursor *body) {
     struct sim_server *server = conn->server;
-    check(conn, cursor_done(body), "Sync");
+    sim_conn_check(conn, cursor_done(body), "Sync");
     conn->syncs++;
     server->syncs++;
     bool killed = sim_chance(server->sim, server->kill);
@@ -287,12 +207,12 @@ static void on_sync(struct sim_conn *conn, struct cursor *body) {
         return;
     }
     reply_ready(&conn->out, sim_tx_status(conn));
-    if (server->barrier_fatal && conn->bound && conn->bound->verb == SIM_BARRIER) {
+    if (server->barrier_fatal && conn->last_verb == SIM_BARRIER) {
         sim_conn_fatal(conn, server->barrier_fatal);
         return;
     }
     sim_sql_after_ready(conn);
-    conn->bound = NULL;
+    conn->last_verb = SIM_SELECT;
     sim_conn_flush(conn);
 }
 
@@ -309,19 +229,21 @@ static void on_message(struct sim_conn *conn, uint8_t type, struct cursor *body)
     else if (type == 'X')
         on_terminate(conn);
     else if (conn->skipping)
-        check(conn, strchr("PBDEC", type), "its type");
+        sim_conn_check(conn, strchr("PBDECH", type), "its type");
     else if (type == 'P')
         on_parse(conn, body);
     else if (type == 'B')
-        on_bind(conn, body);
+        sim_portal_bind(conn, body);
     else if (type == 'D')
         on_describe(conn, body);
     else if (type == 'E')
-        on_execute(conn, body);
+        sim_portal_execute(conn, body);
     else if (type == 'C')
         on_close(conn, body);
+    else if (type == 'H' && conn->is_of_test && cursor_done(body))
+        sim_conn_flush(conn);
     else
-        check(conn, false, "its type");
+        sim_conn_check(conn, false, "its type");
 }
 
 static bool flood(struct sim_conn *conn) {
@@ -333,11 +255,33 @@ static bool flood(struct sim_conn *conn) {
     return true;
 }
 
+/* The first packet of a test's own client, which has no letter. False: it is not whole. */
+static bool on_startup(struct sim_conn *conn) {
+    enum { PROTOCOL_3 = 196608 };
+    uint8_t key_data[8];
+    size_t size = buf_size(&conn->in);
+    uint32_t length = size < 8 ? UINT32_MAX : bytes_load_u32(buf_head(&conn->in));
+    if (size < length)
+        return false;
+    sim_conn_check(conn, bytes_load_u32(buf_head(&conn->in) + 4) == PROTOCOL_3, "start-up packet");
+    buf_consume(&conn->in, length);
+    conn->starting = false;
+    bytes_store_u32(key_data, conn->pid);
+    bytes_store_u32(key_data + 4, conn->key);
+    reply_message(&conn->out, 'R', "\0\0\0", 4);
+    reply_message(&conn->out, 'K', key_data, sizeof key_data);
+    reply_ready(&conn->out, 'I');
+    sim_conn_flush(conn);
+    return true;
+}
+
 /* Works off what has come, until the output is full, something takes time, or it is over. */
 static void work(struct sim_conn *conn) {
     while (!conn->napping && !conn->silent && !conn->over && !sim_peer_backlog_bytes(conn->peer)) {
         if (!conn->quiet && flood(conn))
             continue;
+        if (conn->starting && !on_startup(conn))
+            return;
         size_t size = buf_size(&conn->in);
         const uint8_t *at = buf_head(&conn->in);
         if (size < 5)
@@ -355,9 +299,19 @@ static void work(struct sim_conn *conn) {
 
 /* ---- Connections ---- */
 
+void sim_conn_run(struct sim_conn *conn, struct sim_portal *portal, uint32_t limit) {
+    conn->running = portal;
+    conn->running_limit = limit;
+}
+
 static void nap_over(struct sim_timer *timer) {
     struct sim_conn *conn = base_container_of(timer, struct sim_conn, nap);
+    struct sim_portal *slept = conn->over || conn->silent || conn->flood_left ? NULL : conn->running;
     conn->napping = false;
+    if (slept) {
+        conn->running = NULL;
+        sim_sql_execute(conn, slept, conn->running_limit, true);
+    }
     work(conn);
 }
 
@@ -394,13 +348,17 @@ static void peer_ended(struct sim_peer *peer, bool reset) {
 
 static const struct sim_peer_events peer_events = {peer_received, peer_writable, peer_ended};
 
-static void accept_conn(struct sim_server *server, int *fd) {
+static struct sim_conn *accept_conn(struct sim_server *server, int *fd) {
     struct sim_conn *conn = calloc(1, sizeof *conn);
     conn->server = server;
     conn->nap.fire = nap_over;
     buf_init(&conn->in, SIZE_MAX);
     buf_init(&conn->out, SIZE_MAX);
     list_init(&conn->statements);
+    list_init(&conn->portals);
+    conn->last_verb = SIM_SELECT;
+    conn->pid = SIM_BACKEND_PID + server->backends++;
+    conn->key = server->salt ^ conn->pid * 2654435761u;
     list_push_back(&server->conns, &conn->link);
     *fd = sim_connect(server->sim, &peer_events, conn, &conn->peer);
     server->connects++;
@@ -409,6 +367,14 @@ static void accept_conn(struct sim_server *server, int *fd) {
                           server->cut_received ? server->cut_received : UINT64_MAX);
     server->cut_sent = server->cut_received = 0;
     sim_peer_write(conn->peer, server->stray, server->stray_bytes);
+    return conn;
+}
+
+int sim_server_connect(struct sim_server *server) {
+    int fd;
+    struct sim_conn *conn = accept_conn(server, &fd);
+    conn->starting = conn->is_of_test = true;
+    return fd;
 }
 
 static void take_connect(struct pg_connect *connect) {
@@ -416,14 +382,13 @@ static void take_connect(struct pg_connect *connect) {
     server->attempts++;
     connect->fd = -1;
     connect->tls = NULL;
-    connect->server_pid = SIM_BACKEND_PID;
     if (server->refusal && server->refusals_left) {
         server->refusals_left -= server->refusals_left != UINT32_MAX;
         snprintf(connect->sqlstate, sizeof connect->sqlstate, "%s", server->refusal);
         snprintf(connect->message, sizeof connect->message, "the simulated server refuses");
         return;
     }
-    accept_conn(server, &connect->fd);
+    connect->server_pid = (int)accept_conn(server, &connect->fd)->pid;
 }
 
 static void connector(struct pg_connect *connect) {
@@ -446,8 +411,9 @@ void sim_server_init(struct sim_server *server, struct sim *sim, uint32_t query_
 
 static void conn_free(struct sim_conn *conn) {
     struct list *node;
+    sim_portals_end(conn, 0);
     while ((node = list_first(&conn->statements)))
-        forget(conn, list_entry(node, struct sim_statement, link));
+        forget(list_entry(node, struct sim_statement, link));
     sim_timer_clear(sim_of(conn), &conn->nap);
     buf_free(&conn->in);
     buf_free(&conn->out);

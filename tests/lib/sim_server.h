@@ -7,6 +7,10 @@
  *   sim_server.c   connections and messages
  *   sim_sql.c      the statements that it understands, and what it answers
  *   sim_tx.c       transactions
+ *   sim_portal.c   portals
+ *
+ * The library's connections have been started by libpq, and any request that cannot be carried out ends the test. A test's
+ * own client (sim_client.h) starts its connections itself, and gets PostgreSQL's error.
  *
  * Every statement takes one int8 parameter, the query's identity, which comes back in its rows:
  *
@@ -42,6 +46,16 @@
  * In FAILED all statements but those of its arrows fail with 25P02, and commit is answered as rollback is. A commit that
  * fails with a deferred error has undone its transaction. Outside a block commit and rollback end the implicit transaction
  * with a warning, and savepoints are refused.
+ *
+ * A portal, which ends with its transaction, thus at Sync outside a block, and with the savepoint that it was bound behind:
+ *
+ *      none --Bind--> bound --Execute--> suspended --Execute--> done
+ *       ^               |                 |    ^                 |
+ *       |               |                 +----+ rows left       |
+ *       +---------------+-----------------+----------------------+ Close, Bind of the unnamed one, the end of either
+ *
+ * An Execute with a limit that is reached suspends it, also at its last row. Done, it gives no rows again, or 55000 where
+ * its statement returns none. Close of its statement ends it, as the documentation has it; PostgreSQL itself keeps it.
  */
 #ifndef QURING_TESTS_SIM_SERVER_H
 #define QURING_TESTS_SIM_SERVER_H
@@ -92,6 +106,7 @@ struct sim_server {
     bool in_order;             /* queries must be executed in the order in which they were asked */
     /* what it saw */
     uint32_t last_index;
+    uint32_t backends;
     uint64_t messages, syncs, parses, terminates;
     uint32_t prepared_most; /* on one connection at a time */
 };
@@ -101,6 +116,9 @@ void sim_server_free(struct sim_server *server);
 
 /* Databases that this thread opens next connect to it; NULL: to libpq's again. */
 void sim_server_use(struct sim_server *server);
+
+/* A socket to it for a test's own client (sim_client.h), which begins with a start-up packet. */
+int sim_server_connect(struct sim_server *server);
 
 /*
  * For tests that watch what the library itself does: called with true where it is entered or gone back to, with false

@@ -3,6 +3,7 @@
 #ifndef QURING_TESTS_SIM_SERVER_INTERNAL_H
 #define QURING_TESTS_SIM_SERVER_INTERNAL_H
 
+#include "base/cursor.h"
 #include "lib/sim_server.h"
 
 enum { SIM_BACKEND_PID = 4711 };
@@ -71,33 +72,54 @@ struct sim_tx {
     char deferred[6]; /* the error that its commit fails with */
 };
 
+struct sim_portal {
+    struct list link;
+    char name[24];                  /* "" for the unnamed one */
+    struct sim_statement statement; /* a copy */
+    uint32_t level;                 /* as many savepoints were set when it was bound */
+    uint32_t index;                 /* into the ledger */
+    int64_t identity;
+    char text[40]; /* of the barrier's parameter */
+    uint16_t format_count;
+    uint16_t formats[8];
+    uint32_t row; /* that comes next */
+    bool has_begun;
+};
+
 struct sim_conn {
     struct sim_server *server;
     struct list link;
     struct sim_peer *peer;
     struct sim_timer nap;
     struct buf in, out;
-    struct list statements;
+    struct list statements, portals;
+    uint32_t pid, key;
+    bool starting;   /* its first packet has not come */
+    bool is_of_test; /* the client is a test's own, which may ask for what is not there */
     uint64_t syncs;
     bool skipping;                     /* up to the next Sync */
     bool napping, silent, over, quiet; /* quiet: its client is gone, but it works on */
+    struct sim_portal *running;        /* whose Execute takes time */
+    uint32_t running_limit;
     uint32_t flood_left;
     struct sim_tx tx;
     char farewell[6];
-    /* the portal */
-    struct sim_statement *bound;
-    uint32_t index; /* into the ledger, of the query that is bound */
-    int64_t identity;
-    char text[40]; /* of the barrier's parameter */
-    uint16_t format_count;
-    uint16_t formats[8];
+    /* of the last Bind since the last Sync; SIM_SELECT before it */
+    enum sim_verb last_verb;
+    uint32_t last_number;
 };
 
 /* sim_server.c */
+void sim_conn_check(struct sim_conn *conn, bool well, const char *what); /* ends the test */
+/* False: with an error, since a test's own client may ask for what is not there; the library may not. */
+bool sim_conn_may(struct sim_conn *conn, bool well, const char *sqlstate, const char *what);
+struct sim_statement *sim_conn_statement(struct sim_conn *conn, const char *name);
 void sim_conn_error(struct sim_conn *conn, const char *sqlstate, const char *message);
 void sim_conn_fatal(struct sim_conn *conn, const char *sqlstate);
 void sim_conn_sent(struct sim_conn *conn); /* after each message: maybe flush, maybe slip an asynchronous one in */
 void sim_conn_flush(struct sim_conn *conn);
+/* An Execute that takes time has begun. */
+void sim_conn_run(struct sim_conn *conn, struct sim_portal *portal, uint32_t limit);
 void sim_conn_nap(struct sim_conn *conn, uint64_t ns);
 
 /* sim_tx.c */
@@ -114,16 +136,29 @@ void sim_tx_keep_last(struct sim_conn *conn);
 void sim_tx_begin(struct sim_conn *conn);
 /* True: with an error, since its block has failed. */
 bool sim_tx_refuses(struct sim_conn *conn, const struct sim_statement *statement);
-/* Answers BEGIN, COMMIT and their like. False: an error. */
-bool sim_tx_execute(struct sim_conn *conn, const struct sim_statement *statement);
+/* Answers BEGIN, COMMIT and their like. */
+void sim_tx_execute(struct sim_conn *conn, enum sim_verb verb, uint32_t savepoint);
+
+/* sim_portal.c */
+void sim_portal_bind(struct sim_conn *conn, struct cursor *body);
+void sim_portal_execute(struct sim_conn *conn, struct cursor *body);
+struct sim_portal *sim_portal_find(struct sim_conn *conn, const char *name);
+void sim_portal_drop(struct sim_portal *portal);
+/* Those of a statement. */
+void sim_portals_close(struct sim_conn *conn, const struct sim_statement *statement);
+/* Those of this level and above. */
+void sim_portals_end(struct sim_conn *conn, uint32_t level);
+/* No portal keeps a level above this one, since its savepoint was released. */
+void sim_portals_rise(struct sim_conn *conn, uint32_t level);
 
 /* sim_sql.c */
 /* False: the text is none of ours. */
 bool sim_sql_read(struct sim_statement *statement, const char *sql);
 uint16_t sim_sql_param_count(const struct sim_statement *statement);
-void sim_sql_describe(struct sim_conn *conn, const struct sim_statement *statement);
-/* Answers an Execute of the bound portal. False: an error, or the end. */
-bool sim_sql_execute(struct sim_conn *conn);
+void sim_sql_describe_parameters(struct sim_conn *conn, const struct sim_statement *statement);
+void sim_sql_describe_columns(struct sim_conn *conn, const struct sim_statement *statement);
+/* Answers an Execute, `again` of a portal that has begun. `limit` 0: all rows. The portal may be gone after it. */
+void sim_sql_execute(struct sim_conn *conn, struct sim_portal *portal, uint32_t limit, bool again);
 /* Breaks the protocol after the ReadyForQuery of a statement. */
 void sim_sql_after_ready(struct sim_conn *conn);
 bool sim_sql_returns_rows(const struct sim_statement *statement);

@@ -104,11 +104,14 @@ bool sim_sql_read(struct sim_statement *statement, const char *sql) {
 
 /* ---- Rows ---- */
 
-void sim_sql_describe(struct sim_conn *conn, const struct sim_statement *statement) {
+void sim_sql_describe_parameters(struct sim_conn *conn, const struct sim_statement *statement) {
     uint32_t oid = statement->verb == SIM_BARRIER ? OID_TEXT : OID_INT8;
     bool lie = conn->server->lies_of_params && statement->verb != SIM_BARRIER;
     reply_parameters(&conn->out, (uint16_t)(sim_sql_param_count(statement) + lie), (uint32_t[]){oid, oid});
     sim_conn_sent(conn);
+}
+
+void sim_sql_describe_columns(struct sim_conn *conn, const struct sim_statement *statement) {
     uint8_t shape = verbs[statement->verb].shape;
     if (shapes[shape].count)
         reply_columns(&conn->out, shapes[shape].count, shapes[shape].columns);
@@ -117,16 +120,17 @@ void sim_sql_describe(struct sim_conn *conn, const struct sim_statement *stateme
     sim_conn_sent(conn);
 }
 
-static bool is_binary(const struct sim_conn *conn, uint16_t column) {
-    if (conn->format_count == 0)
+static bool is_binary(const struct sim_portal *portal, uint16_t column) {
+    if (portal->format_count == 0)
         return false;
-    return conn->formats[conn->format_count == 1 ? 0 : column] == 1;
+    return portal->formats[portal->format_count == 1 ? 0 : column] == 1;
 }
 
-static void put_number(struct sim_conn *conn, struct buf *row, uint16_t column, int64_t value, uint32_t size) {
+static void put_number(const struct sim_portal *portal, struct buf *row, uint16_t column, int64_t value,
+                       uint32_t size) {
     char text[24];
     uint32_t length = (uint32_t)snprintf(text, sizeof text, "%" PRId64, value);
-    if (!is_binary(conn, column)) {
+    if (!is_binary(portal, column)) {
         buf_put_u32(row, length);
         buf_put(row, text, length);
         return;
@@ -139,38 +143,38 @@ static void put_number(struct sim_conn *conn, struct buf *row, uint16_t column, 
 }
 
 /* A text in which the query's identity comes back once more. */
-static void put_text(struct sim_conn *conn, struct buf *row, uint32_t size) {
+static void put_text(const struct sim_portal *portal, struct buf *row, uint32_t size) {
     char name[24];
-    size_t length = (size_t)snprintf(name, sizeof name, "%" PRId64 ".", conn->identity);
+    size_t length = (size_t)snprintf(name, sizeof name, "%" PRId64 ".", portal->identity);
     buf_put_u32(row, size);
     for (uint32_t i = 0; i < size; i++)
         buf_put_u8(row, (uint8_t)name[i % length]);
 }
 
-static void send_row(struct sim_conn *conn, uint32_t n) {
-    const struct sim_statement *statement = conn->bound;
+static void send_row(struct sim_conn *conn, const struct sim_portal *portal, uint32_t n) {
+    const struct sim_statement *statement = &portal->statement;
     uint8_t shape = verbs[statement->verb].shape;
     struct buf row;
     buf_init(&row, SIZE_MAX);
     buf_put_u16(&row, shapes[shape].count);
     if (statement->verb == SIM_BARRIER) {
         char pid[16];
-        snprintf(pid, sizeof pid, "%d", SIM_BACKEND_PID + conn->server->pooled);
+        snprintf(pid, sizeof pid, "%u", conn->pid + conn->server->pooled);
         for (int i = 0; i < 3; i++) {
-            const char *text = i == 0 ? conn->text : i == 1 ? pid : "";
+            const char *text = i == 0 ? portal->text : i == 1 ? pid : "";
             uint32_t length = (uint32_t)strlen(text);
             buf_put_u32(&row, length);
             buf_put(&row, text, length);
         }
     } else {
-        put_number(conn, &row, 0, conn->identity, 8);
+        put_number(portal, &row, 0, portal->identity, 8);
     }
     if (shape == 3)
-        put_number(conn, &row, 1, n, 4);
+        put_number(portal, &row, 1, n, 4);
     if (statement->verb == SIM_NULL)
         buf_put_u32(&row, UINT32_MAX);
     else if (shape == 2 || shape == 3)
-        put_text(conn, &row, shape == 2 ? statement->number : n % 50);
+        put_text(portal, &row, shape == 2 ? statement->number : n % 50);
     reply_message(&conn->out, 'D', row.data, buf_size(&row));
     buf_free(&row);
     sim_conn_sent(conn);
@@ -221,25 +225,26 @@ static void bad_message(struct sim_conn *conn, uint32_t kind) {
 }
 
 /* Kinds 0 to 24; 25 and up break it after ReadyForQuery. */
-static void hostile(struct sim_conn *conn, uint32_t kind) {
+static void hostile(struct sim_conn *conn, const struct sim_portal *portal) {
+    uint32_t kind = portal->statement.number;
     if (kind < 4)
         bad_row(conn, kind);
     else if (kind < 8)
         bad_bytes(conn, kind - 4);
     else if (kind < 23)
         bad_message(conn, kind - 8);
-    send_row(conn, 0);
+    send_row(conn, portal, 0);
     send_tag(conn, "SELECT ", 1);
     if (kind == 23)
-        send_row(conn, 0);
+        send_row(conn, portal, 0);
 }
 
 void sim_sql_after_ready(struct sim_conn *conn) {
-    if (!conn->bound || conn->bound->verb != SIM_HOSTILE)
+    if (conn->last_verb != SIM_HOSTILE)
         return;
-    if (conn->bound->number == 24)
+    if (conn->last_number == 24)
         reply_ready(&conn->out, 'I');
-    else if (conn->bound->number == 25)
+    else if (conn->last_number == 25)
         reply_report(&conn->out, 'E', "ERROR", "XX001", "an error out of nowhere", NULL);
 }
 
@@ -250,41 +255,69 @@ static void send_notices(struct sim_conn *conn, uint32_t count) {
         reply_report(&conn->out, 'N', "NOTICE", "00000", "for your information", NULL);
 }
 
-static bool execute_rows(struct sim_conn *conn, const struct sim_statement *statement) {
-    bool many = statement->verb == SIM_ROWS || statement->verb == SIM_LATE;
-    uint32_t count = many ? statement->number : 1;
-    for (uint32_t i = 0; i < count; i++)
-        send_row(conn, i);
-    if (statement->verb == SIM_LATE) {
+/* As PostgreSQL does, which does not look whether there are more, it suspends a portal once it has sent as many as asked. */
+static void execute_rows(struct sim_conn *conn, struct sim_portal *portal, uint32_t limit) {
+    const struct sim_statement *statement = &portal->statement;
+    uint32_t count = statement->verb == SIM_ROWS || statement->verb == SIM_LATE ? statement->number : 1;
+    uint32_t first = portal->row;
+    while (portal->row < count && (!limit || portal->row - first < limit))
+        send_row(conn, portal, portal->row++);
+    if (limit && portal->row - first == limit) {
+        reply_bare(&conn->out, 's');
+        sim_conn_sent(conn);
+    } else if (statement->verb == SIM_LATE) {
         sim_conn_error(conn, statement->sqlstate, "an error after rows");
-        return false;
+    } else {
+        send_tag(conn, "SELECT ", portal->row - first);
     }
-    send_tag(conn, "SELECT ", count);
-    return true;
 }
 
-bool sim_sql_execute(struct sim_conn *conn) {
-    const struct sim_statement *statement = conn->bound;
+static void send_call(struct sim_conn *conn) {
+    reply_tag(&conn->out, "CALL");
+    sim_conn_sent(conn);
+}
+
+/* Statements that return no rows. */
+static void execute_command(struct sim_conn *conn, const struct sim_statement *statement) {
     switch (statement->verb) {
-    case SIM_INSERT:
     case SIM_DEFER:
-        if (statement->verb == SIM_DEFER)
-            memcpy(conn->tx.deferred, statement->sqlstate, sizeof conn->tx.deferred);
+        memcpy(conn->tx.deferred, statement->sqlstate, sizeof conn->tx.deferred);
         send_tag(conn, "INSERT 0 ", 1);
-        return true;
+        break;
+    case SIM_INSERT:
+        send_tag(conn, "INSERT 0 ", 1);
+        break;
     case SIM_CALL: /* it rolls back what came before it in its transaction, which within a block it may not */
         if (conn->tx.state != SIM_TX_IMPLICIT) {
             sim_conn_error(conn, "2D000", "invalid transaction termination");
-            return false;
+            break;
         }
         sim_tx_keep_last(conn);
-        reply_tag(&conn->out, "CALL");
-        sim_conn_sent(conn);
-        return true;
+        send_call(conn);
+        break;
     case SIM_TAG:
-        reply_tag(&conn->out, "CALL");
+        send_call(conn);
+        break;
+    case SIM_COPY:
+        reply_copy(&conn->out, 'G', 1);
+        sim_conn_flush(conn);
+        conn->silent = true;
+        break;
+    case SIM_DISCARD:
+        list_for_each(node, &conn->statements)
+            list_entry(node, struct sim_statement, link)->forgotten = true;
+        reply_tag(&conn->out, "DISCARD ALL");
         sim_conn_sent(conn);
-        return true;
+        break;
+    default:
+        sim_tx_execute(conn, statement->verb, statement->number);
+    }
+}
+
+/* What a statement does before its first row. False: no row comes, or not yet. */
+static bool begin_rows(struct sim_conn *conn, struct sim_portal *portal, uint32_t limit) {
+    const struct sim_statement *statement = &portal->statement;
+    switch (statement->verb) {
     case SIM_ERROR:
         sim_conn_error(conn, statement->sqlstate, "an error of Execute");
         return false;
@@ -292,48 +325,37 @@ bool sim_sql_execute(struct sim_conn *conn) {
         sim_conn_fatal(conn, statement->sqlstate);
         return false;
     case SIM_SILENT:
-        conn->silent = true;
-        return false;
-    case SIM_COPY:
-        reply_copy(&conn->out, 'G', 1);
-        sim_conn_flush(conn);
+        sim_conn_run(conn, portal, limit);
         conn->silent = true;
         return false;
     case SIM_FLOOD:
+        sim_conn_run(conn, portal, limit);
         conn->flood_left = UINT32_MAX;
         return false;
-    case SIM_HOSTILE:
-        hostile(conn, statement->number);
-        return true;
-    case SIM_DISCARD:
-        list_for_each(node, &conn->statements)
-            list_entry(node, struct sim_statement, link)->forgotten = true;
-        reply_tag(&conn->out, "DISCARD ALL");
-        sim_conn_sent(conn);
-        return true;
     case SIM_SLEEP:
+        sim_conn_run(conn, portal, limit);
         sim_conn_nap(conn, (uint64_t)statement->number * 1000);
-        break;
+        return false;
+    case SIM_HOSTILE:
+        hostile(conn, portal);
+        return false;
     case SIM_NOTICE:
         send_notices(conn, statement->number);
-        break;
+        return true;
     case SIM_OPEN:
         sim_tx_begin(conn);
-        break;
+        return true;
     case SIM_FAREWELL:
         memcpy(conn->farewell, statement->sqlstate, sizeof conn->farewell);
-        break;
-    case SIM_BEGIN:
-    case SIM_START:
-    case SIM_COMMIT:
-    case SIM_END:
-    case SIM_ROLLBACK:
-    case SIM_SAVEPOINT:
-    case SIM_ROLLBACK_TO:
-    case SIM_RELEASE:
-        return sim_tx_execute(conn, statement);
+        return true;
     default:
-        break;
+        return true;
     }
-    return execute_rows(conn, statement);
+}
+
+void sim_sql_execute(struct sim_conn *conn, struct sim_portal *portal, uint32_t limit, bool again) {
+    if (!sim_sql_returns_rows(&portal->statement))
+        execute_command(conn, &portal->statement);
+    else if (again || begin_rows(conn, portal, limit))
+        execute_rows(conn, portal, limit);
 }

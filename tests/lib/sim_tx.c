@@ -34,6 +34,7 @@ void sim_tx_join(struct sim_conn *conn, uint32_t index) {
 
 static void tx_end(struct sim_conn *conn) {
     struct sim_tx *tx = &conn->tx;
+    sim_portals_end(conn, 0);
     tx->member_count = tx->savepoint_count = 0;
     tx->deferred[0] = 0;
     if (tx->state != SIM_TX_IMPLICIT)
@@ -123,6 +124,7 @@ static void savepoint_set(struct sim_conn *conn, uint32_t name) {
 static void savepoint_restore(struct sim_conn *conn, const struct sim_savepoint *savepoint) {
     struct sim_tx *tx = &conn->tx;
     tx->savepoint_count = (uint32_t)(savepoint - tx->savepoints) + 1;
+    sim_portals_end(conn, tx->savepoint_count);
     tx->member_count = savepoint->member_count;
     memcpy(tx->deferred, savepoint->deferred, sizeof tx->deferred);
     if (tx->state == SIM_TX_FAILED)
@@ -149,31 +151,30 @@ static bool tx_savepoint(struct sim_conn *conn, enum sim_verb verb, uint32_t nam
     if (verb == SIM_ROLLBACK_TO)
         savepoint_restore(conn, &tx->savepoints[at - 1]);
     else
-        tx->savepoint_count = at - 1;
+        sim_portals_rise(conn, tx->savepoint_count = at - 1);
     return true;
 }
 
-bool sim_tx_execute(struct sim_conn *conn, const struct sim_statement *statement) {
+void sim_tx_execute(struct sim_conn *conn, enum sim_verb verb, uint32_t savepoint) {
     const char *tag = "";
     bool well = true;
-    switch (statement->verb) {
+    switch (verb) {
     case SIM_BEGIN:
     case SIM_START:
         sim_tx_begin(conn);
-        tag = statement->verb == SIM_BEGIN ? "BEGIN" : "START TRANSACTION";
+        tag = verb == SIM_BEGIN ? "BEGIN" : "START TRANSACTION";
         break;
     case SIM_COMMIT:
     case SIM_END:
     case SIM_ROLLBACK:
-        well = tx_finish(conn, statement->verb != SIM_ROLLBACK, &tag);
+        well = tx_finish(conn, verb != SIM_ROLLBACK, &tag);
         break;
     default:
-        well = tx_savepoint(conn, statement->verb, statement->number);
-        tag = statement->verb == SIM_SAVEPOINT ? "SAVEPOINT" : statement->verb == SIM_RELEASE ? "RELEASE" : "ROLLBACK";
+        well = tx_savepoint(conn, verb, savepoint);
+        tag = verb == SIM_SAVEPOINT ? "SAVEPOINT" : verb == SIM_RELEASE ? "RELEASE" : "ROLLBACK";
     }
     if (!well)
-        return false;
+        return;
     reply_tag(&conn->out, tag);
     sim_conn_sent(conn);
-    return true;
 }
