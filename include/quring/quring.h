@@ -236,7 +236,7 @@ typedef struct quring_db_options {
     uint32_t depth;
     /* One connection, strictly in order, whose state (BEGIN, SET, temporary tables) is the caller's. Contradicts
        connection_count over 1 and GROUP.
-       A handle without it refuses statements that change such state, for they would reach only one of many connections.
+       A handle without it refuses statements that change such state: they would reach only one of many connections.
        It knows them by their words, so that set_config(…, false), UPDATE of pg_settings, advisory locks of the session,
        and what DO and functions do are not seen: leave these to exclusive handles.
        When an exclusive handle's connection is lost, its state is gone: all that is queued or submitted from then on ends
@@ -519,9 +519,9 @@ int quring_cancel(quring_engine *engine, quring_id id);
  *                 was cut off for its notices: then as IN_DOUBT
  *   PROTOCOL      as IN_DOUBT; and look what it is that answers there
  *
- * A look that finds the effect is proof; one that does not is none on PostgreSQL, for the server may still be at work: a
- * query that was given up, or whose connection was lost, can take effect seconds later. So make a write that may be submitted
- * again one that does no harm twice, as by a key of the program's own: insert … on conflict (key) do nothing.
+ * A look that finds the effect is proof. On PostgreSQL one that does not is none, because the server may still be at work:
+ * a query that was given up, or whose connection was lost, can take effect seconds later. So make a write that may be
+ * submitted again one that does no harm twice, as by a key of the program's own: insert … on conflict (key) do nothing.
  */
 typedef enum quring_status {
     QURING_OK = 0,
@@ -564,7 +564,7 @@ typedef struct quring_done {
     const quring_result *result;
     /* NULL exactly when status is QURING_OK. Lives until the release. */
     const quring_error *error;
-    /* Whether it may have reached the database: a byte of it was handed to the kernel, or was certain to go out; on
+    /* True: it may have reached the database. A byte of it was handed to the kernel, or was certain to go out; on
        SQLite, its execution was begun. False: it took no effect and will take none, whatever the status says, so it is
        safe to submit again. A member of a GROUP that was rolled back, to be run again, counts as not sent until then. */
     bool sent;

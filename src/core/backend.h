@@ -12,7 +12,7 @@ struct backend {
     const char *name;
     size_t db_bytes; /* the size of the backend's own handle, which begins with struct quring_db */
 
-    /* Whether this URL belongs to the backend; checks no more than the form. */
+    /* True when a URL is of the backend's form: the first backend that accepts it opens it, and reports what is wrong. */
     bool (*accepts)(const char *url);
 
     /*

@@ -22,6 +22,7 @@ struct columns *columns_new(uint32_t count, size_t names_bytes) {
     return columns;
 }
 
+/* Relaxed, since whoever adds a reference holds one, and nothing is read or written by virtue of the new one alone. */
 struct columns *columns_hold(struct columns *columns) {
     unsigned before = atomic_fetch_add_explicit(&columns->references, 1, memory_order_relaxed);
     PRE(before > 0);

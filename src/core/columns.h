@@ -26,12 +26,15 @@ struct columns {
     struct column column[];
 };
 
-/* One reference, `count` zeroed columns named "", `names_bytes` of room for names (their NULs included). NULL: no memory. */
+/*
+ * Makes `count` zeroed columns named "", with `names_bytes` of room for names (their NULs included). The one reference is
+ * the caller's. NULL: no memory.
+ */
 struct columns *columns_new(uint32_t count, size_t names_bytes);
 struct columns *columns_hold(struct columns *columns);
 void columns_drop(struct columns *columns); /* NULL is allowed */
 
-/* Same names, types and OIDs in the same order. */
+/* True where names, types and OIDs are the same, in the same order. */
 bool columns_equal(const struct columns *a, const struct columns *b);
 
 #endif

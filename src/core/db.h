@@ -40,7 +40,7 @@ struct hub {
 
 struct quring_db {
     struct list link; /* hub->databases */
-    struct list due;  /* hub->due, or in no list */
+    struct list due;  /* hub->due, or linked to itself */
     struct hub *hub;
     struct quring_engine *engine;
     const struct backend *backend;
@@ -67,7 +67,7 @@ static inline void db_due(struct quring_db *db) {
         list_push_back(&db->hub->due, &db->due);
 }
 
-/* How many queries of the handle are WAITING. Visits only queues in which one is. */
+/* Returns how many queries of the handle are WAITING. It visits only queues in which one waits. */
 uint32_t db_waiting_count(const struct quring_db *db);
 
 /* Sets quring_errmsg() and returns `error`. */

@@ -8,6 +8,7 @@
 
 #include <stdarg.h>
 
+/* A server may quote a whole value in its message. Up to ERROR_KEEP_BYTES stay allocated in a slot between errors. */
 enum { ERROR_TEXT_BYTES_MAX = 30000, ERROR_KEEP_BYTES = 1024 };
 
 struct query_error {
@@ -16,7 +17,7 @@ struct query_error {
     bool set;
 };
 
-/* The length of a text once cut at ERROR_TEXT_BYTES_MAX, never within a UTF-8 character. */
+/* Returns the length of a text once it is cut at ERROR_TEXT_BYTES_MAX, never within a UTF-8 character. */
 size_t error_text_length(const char *text);
 
 /* Copies that much of it and a NUL, as UTF-8. Returns where the next one may begin. */

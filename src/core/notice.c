@@ -18,7 +18,7 @@ struct notices {
     struct notice *notice[NOTICE_COUNT_MAX];
 };
 
-/* One allocation for the notice and its texts. NULL: over `room`, or no memory. */
+/* Copies a notice and its texts into one allocation. NULL: they take more than `room`, or there is no memory. */
 static struct notice *notice_copy(const quring_error *from, size_t room, size_t *size) {
     const char *texts[] = {from->severity, from->message, from->detail, from->hint};
     size_t lengths[4];
@@ -56,7 +56,7 @@ void notices_add(struct notices **at, const quring_error *view) {
     if (!notices)
         return;
     size_t size;
-    /* After one was dropped none is kept, so that the kept ones are the first without a gap. */
+    /* Once a notice was dropped none is kept, so that those that are kept are the first ones, without a gap. */
     bool closed = notices->count == NOTICE_COUNT_MAX || notices->dropped_count;
     struct notice *notice = closed ? NULL : notice_copy(view, NOTICE_BYTES_MAX - notices->bytes, &size);
     if (!notice) {

@@ -12,7 +12,7 @@ void queue_init(struct queue *queue, struct quring_db *db) {
     list_init(&queue->ready);
 }
 
-/* The first query to wait puts its queue on the list of queues that a turn visits; the last one to go takes it off. */
+/* The first query that waits puts its queue on the list that a turn visits, and the last one to leave takes it off. */
 static inline void queue_joined(struct queue *queue) {
     if (queue->waiting_count++)
         return;
@@ -55,7 +55,10 @@ void queue_put_back(struct query *query) {
     queue->db->running_count--;
 }
 
-/* Most statuses imply the answer; for those that the engine gives in the middle of a query, the backend kept it in `sent`. */
+/*
+ * Most statuses say by themselves whether the query was sent. Those that the engine may give at any moment do not, so for
+ * them it is what the backend has noted in `sent`.
+ */
 static bool query_was_sent(const struct query *query, quring_status status) {
     switch (status) {
     case QURING_OK:

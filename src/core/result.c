@@ -14,7 +14,7 @@ void result_init(struct quring_result *result) {
     result_clear_rows(result);
 }
 
-/* Frees the blocks of converted texts but one of the usual size, which it leaves empty. */
+/* Frees the blocks of converted texts except one of the usual size, which is kept empty for the slot's next query. */
 static void result_free_blocks(struct quring_result *result, size_t keep_bytes) {
     struct result_block *kept = NULL;
     for (struct result_block *block = result->blocks, *next; block; block = next) {
@@ -102,7 +102,7 @@ bool result_is_full(const struct quring_result *result, size_t size) {
            result->row_count * sizeof(uint64_t) > result_offsets_limit(result);
 }
 
-/* Drops the unfinished row. The buffer is left failed, so the row's remaining cells are not added either. */
+/* Drops the unfinished row, and leaves the buffer failed, so that the cells that its caller still adds do nothing. */
 static bool result_row_drop(struct quring_result *result) {
     result->rows.end = result->row_start;
     result->rows.failed = true;
@@ -159,6 +159,7 @@ bool result_row_tagged(struct quring_result *result, quring_type type, const voi
     return true;
 }
 
+/* The first row begins at 0, and no offset is kept of it: a result of one row, the usual one, takes one buffer. */
 bool result_row_end(struct quring_result *result) {
     uint8_t *at = buf_extend(&result->rows, 1);
     if (!at || (result->row_count && !result_append_offset(result, result->row_start)))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finding a value in the rows, and saying why an accessor could not give it. Rows were checked for framing when they came;
- * no length is trusted all the same.
+ * Finding a value in the rows, and saying why an accessor could not give it. Rows were checked when they came; their lengths
+ * are bounded here all the same, because the bytes are a server's and this code reads memory by them.
  */
 #include "core/result_cell.h"
 
@@ -14,7 +14,10 @@
 
 enum { CELL_EXCERPT_BYTES = 60, CELL_NAME_BYTES = 120, CELL_FAILURE_BYTES = 384 };
 
-/* A result is never const itself, only its caller's view of it: position memory and texts may change under that. */
+/*
+ * The public accessors take a const result, since its values do not change. The object itself is never const, so the memory
+ * of the last position and of converted texts may be written through this pointer.
+ */
 static struct quring_result *result_own(const quring_result *result) {
     return (struct quring_result *)(uintptr_t)result;
 }
@@ -28,7 +31,7 @@ static size_t cell_row_start(const struct quring_result *result, uint64_t row) {
     return (size_t)offset;
 }
 
-/* Where the row's last value ends: its 0 stands there. */
+/* Returns where the row's last value ends, which is where its 0 stands. */
 static size_t cell_row_end(const struct quring_result *result, uint64_t row) {
     return (row + 1 < result->row_count ? cell_row_start(result, row + 1) : result->rows.end) - 1;
 }
@@ -47,7 +50,7 @@ static inline bool cell_skip(const uint8_t *data, size_t end, size_t *at) {
     return true;
 }
 
-/* In RESULT_TAGGED the type is the first byte. */
+/* Takes the type from the value's first byte, as RESULT_TAGGED has it. */
 static int cell_untag(struct value_cell *cell) {
     if (cell->size == 0)
         return QURING_ETYPE;
@@ -60,6 +63,7 @@ static int cell_untag(struct value_cell *cell) {
     return known ? 0 : QURING_ETYPE;
 }
 
+/* Most callers read a row from left to right, so the search goes on from the last value that was found. */
 int result_cell_find(const quring_result *shared, uint64_t row, uint32_t column, struct value_cell *cell) {
     struct quring_result *result = result_own(shared);
     if (row >= result->row_count || !result->has_columns || column >= result->columns->count)

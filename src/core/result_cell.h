@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Where a value stands in a result, for the accessors in result_get.c, which give it away. */
+/* The place of a value in a result, for the accessors in result_get.c. */
 #ifndef QURING_CORE_RESULT_CELL_H
 #define QURING_CORE_RESULT_CELL_H
 

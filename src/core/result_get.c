@@ -102,7 +102,7 @@ int quring_get_timestamp(const quring_result *result, uint64_t row, uint32_t col
     return get_value(result, row, column, "timestamp without time zone", get_as_timestamp, microseconds);
 }
 
-/* A moment without a zone names no instant; to take it for UTC would be a guess. */
+/* A timestamp without a zone names no instant, and taking it for UTC would be a guess: ETYPE. */
 static int get_as_timestamptz(const quring_result *result, const struct value_cell *cell, void *out) {
     (void)result;
     struct value_moment moment;
@@ -178,7 +178,7 @@ int quring_get_bytes(const quring_result *result, uint64_t row, uint32_t column,
     return 0;
 }
 
-/* `size` bytes, NUL-terminated: where they are when a 0 follows them there, else copied. */
+/* Gives `size` bytes with a NUL behind them: in place where a 0 follows them, as it nearly always does, else a copy. */
 static int get_text_terminated(const quring_result *result, const char *bytes, size_t size, struct span *span) {
     if (bytes[size] == 0) {
         *span = (struct span){bytes, size};
@@ -203,7 +203,10 @@ static int get_text_of_hex(const quring_result *result, const uint8_t *bytes, si
     return 0;
 }
 
-/* Texts of a server whose settings differ from ours: bytea_output = escape, and a TimeZone other than UTC. */
+/*
+ * Rewrites texts of a server with other settings than this library asks for, bytea_output = escape or a TimeZone other than
+ * UTC: the same value has the same text whichever way it came.
+ */
 static int get_text_of_foreign(const quring_result *result, const struct value_cell *cell, struct span *span) {
     const char *own = (const char *)cell->bytes;
     struct value_moment moment;

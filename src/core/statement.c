@@ -27,7 +27,10 @@ struct statement_table {
     void (*drop_backend)(void *backend);
 };
 
-/* A seed that differs from one process and table to the next, out of the random bytes that the kernel gave at exec. */
+/*
+ * Makes a seed that differs from one process and table to the next, out of the random bytes that the kernel gave at exec
+ * (getauxval(3)): with a known one, whoever chooses SQL texts could choose them to share a bucket.
+ */
 static uint64_t statement_seed(const struct statement_table *table) {
     uint64_t random = 0;
     const void *kernel_random = (const void *)getauxval(AT_RANDOM);
@@ -112,7 +115,7 @@ static struct quring_statement **statement_bucket(struct statement_table *table,
 static void statement_evict(struct statement_table *table) {
     struct list *node = list_first(&table->idle);
     if (!node)
-        return;
+        return; /* all are referenced: the new one stays uncached */
     struct quring_statement *oldest = list_entry(node, struct quring_statement, link);
     struct quring_statement **at = statement_bucket(table, oldest->hash);
     while (*at != oldest)
@@ -158,7 +161,7 @@ static struct quring_statement *statement_new(struct statement_table *table, con
 }
 
 struct quring_statement *statement_find(struct statement_table *table, const char *sql, size_t length) {
-    if (length > table->text_limit_bytes)
+    if (length > table->text_limit_bytes) /* none such is cached: a megabyte of values is hashed in vain */
         return statement_new(table, sql, length, 0);
     uint64_t hash = hash_bytes(sql, length, table->seed);
     for (struct quring_statement *s = *statement_bucket(table, hash); s; s = s->chain) {

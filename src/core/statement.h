@@ -49,7 +49,7 @@ struct statement_table *statement_table_new(uint32_t capacity, size_t text_limit
  */
 void statement_table_free(struct statement_table *table);
 
-/* The statement of this text, with a reference added. NULL: out of memory. */
+/* Returns the statement of this text, with a reference added. NULL: out of memory. */
 struct quring_statement *statement_find(struct statement_table *table, const char *sql, size_t length);
 
 /* References are counted without atomics: only the reactor's thread holds and drops them. */

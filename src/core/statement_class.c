@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What kind of statement a text is, by its words: a guard, not a parser. A text that can be read in more than one way is
+ * The kind of a statement, by the words of its text: a guard, not a parser. A text that can be read in more than one way is
  * read in each of them, and the stricter result holds:
  *
  *   class      PostgreSQL's reading and SQLite's, where comments end differently
- *   the rest   PostgreSQL's with backslashes that escape in '…', and with such that do not
+ *   the rest   PostgreSQL's reading with standard_conforming_strings on, and with it off, where a backslash escapes in '…'
  *
- * A text that it can't follow is PLAIN, because the database has the last word, and not groupable.
+ * A text that cannot be followed is PLAIN, because the database has the last word, and not groupable.
  */
 #include "core/statement_class.h"
 
@@ -15,7 +15,7 @@
 
 #include <string.h>
 
-/* The first token that is neither '(' nor ';'. */
+/* Returns the first token that is neither '(' nor ';': both may stand before a statement's first word. */
 static struct token class_first_token(struct scan *s, bool *anything) {
     struct token token;
     do {
@@ -68,7 +68,7 @@ static enum statement_class classify_explain(struct scan *s) {
     return token_is(&token, "create") ? classify_create(s) : STATEMENT_PLAIN;
 }
 
-/* The letters and digits of a word or literal are those of `word`: 'UTF-8' is utf8. */
+/* True where letters and digits alone are those of `word`: PostgreSQL takes 'UTF-8' and utf8 for the same encoding. */
 static bool class_token_spells(const struct token *token, const char *word) {
     for (size_t i = 0; i < token->length; i++) {
         char c = token->at[i];
@@ -79,7 +79,10 @@ static bool class_token_spells(const struct token *token, const char *word) {
     return *word == 0;
 }
 
-/* SET [SESSION | LOCAL] client_encoding { TO | = } … | SET NAMES …. Refused, because all results are read as UTF-8. */
+/*
+ * SET [SESSION | LOCAL] client_encoding { TO | = } … and SET NAMES … are refused unless they name UTF-8, because all results
+ * are read as UTF-8.
+ */
 static enum statement_class classify_set(struct scan *s) {
     struct token token = scan_next(s);
     if (token_is(&token, "session") || token_is(&token, "local"))
@@ -143,8 +146,8 @@ struct body {
     bool into;      /* INTO, but not of INSERT or MERGE: SELECT INTO makes a table */
     bool temporary; /* SELECT INTO TEMP, or the schema pg_temp */
     bool locks;     /* FOR UPDATE, FOR SHARE and their like */
-    bool folds;     /* a literal that PostgreSQL may turn into a time of today when it parses */
-    bool unicode;   /* U&'…' or U&"…", whose escapes are not looked into */
+    bool folds;     /* a literal such as 'now', which PostgreSQL may turn into a constant when it parses */
+    bool unicode;   /* U&'…' or U&"…", whose escapes could spell any word: they are not read */
 };
 
 static bool class_is_letter(char c) {
@@ -156,7 +159,7 @@ static bool class_is_escape(char c) {
     return c == '\\' || c == '"';
 }
 
-/* `at` begins with this word, escapes apart, and with no letter behind it. */
+/* True where `at` begins with this word, escapes apart, and no letter follows it. */
 static bool class_begins_with(const char *at, const char *end, const char *word) {
     for (; at < end && *word; at++) {
         if (class_is_escape(*at))
@@ -167,6 +170,11 @@ static bool class_begins_with(const char *at, const char *end, const char *word)
     return !*word && (at == end || !class_is_letter(*at));
 }
 
+/*
+ * A literal that is cast to a date or time is read when the statement is parsed (8.5.1.4, "Special Values"), so 'now' in a
+ * prepared statement stays the time of its Parse. Such a statement is parsed for each use. A literal in pieces, or one with
+ * escapes by number, could spell any of the words, and counts as one that does.
+ */
 static bool class_literal_folds(const struct token *token) {
     static const char *const words[] = {"now", "today", "tomorrow", "yesterday"};
     const char *end = token->at + token->length;
@@ -219,8 +227,8 @@ static void class_read_body(struct scan *s, struct body *body) {
 }
 
 /*
- * Whether `part` stands anywhere in the text, literals and comments included. It is in lower case, with its first '_' at
- * `underscore`: searching for that rare letter by memchr() is what makes this cheap.
+ * True where `part` stands anywhere in the text, literals and comments included. It is in lower case, with its first '_' at
+ * `underscore`: that letter is rare, and memchr() finds it quickly.
  */
 static bool class_text_mentions(const char *sql, size_t length, const char *part, size_t underscore) {
     size_t part_length = strlen(part);
@@ -240,8 +248,8 @@ static bool class_text_mentions(const char *sql, size_t length, const char *part
 }
 
 /*
- * Whether the text names a function whose effect no rollback undoes, so that a member of a group that runs again would have
- * it twice: locks of the session, replication slots, whose changes are gone once they were read, and origins.
+ * True where the text names a function whose effect no rollback undoes: a member of a group that runs again would have it
+ * twice. These are locks of the session, replication slots, whose changes are gone once they were read, and origins.
  */
 static bool class_works_outside(const char *sql, size_t length) {
     return class_text_mentions(sql, length, "pg_advisory", 2) ||

@@ -15,6 +15,7 @@ static bool scan_sees(const struct scan *s, const char *text) {
     return scan_left(s) >= length && memcmp(s->at, text, length) == 0;
 }
 
+/* PostgreSQL ends a line comment at \r as well, SQLite at \n alone: a text with \r in a comment has two readings. */
 static void scan_line_comment(struct scan *s) {
     while (s->at < s->end && *s->at != '\n') {
         s->disputed |= *s->at == '\r';
@@ -24,6 +25,7 @@ static void scan_line_comment(struct scan *s) {
     }
 }
 
+/* PostgreSQL's comments nest, SQLite's do not, so one that opens another has two readings. */
 static void scan_block_comment(struct scan *s) {
     size_t depth = 1;
     s->at += 2;
@@ -61,7 +63,7 @@ static void scan_space(struct scan *s) {
     }
 }
 
-/* Past the closing quote; a doubled one stands for itself, and so does one behind a backslash where these escape. */
+/* Moves past the closing quote. A doubled quote stands for itself, and so does one behind a backslash that escapes. */
 static void scan_quoted(struct scan *s, bool backslashes) {
     char quote = *s->at++;
     while (s->at < s->end) {
@@ -77,7 +79,10 @@ static void scan_quoted(struct scan *s, bool backslashes) {
     }
 }
 
-/* Whether a literal goes on: white space with an end of line in it, and line comments, then a quote, where it then stands. */
+/*
+ * True, and the scan stands at the quote, where a literal continues: PostgreSQL joins literals that only white space with an
+ * end of line, and line comments, part (4.1.2.1).
+ */
 static bool scan_continues(struct scan *s) {
     struct scan ahead = *s;
     bool line = false;
@@ -103,7 +108,7 @@ static void scan_string(struct scan *s, struct token *token, bool backslashes) {
         scan_quoted(s, backslashes);
 }
 
-/* […]: nothing stands for a ']' in it. */
+/* […] cannot contain a ']': SQLite has no way to write one in it. */
 static void scan_bracketed(struct scan *s) {
     const char *close = memchr(s->at, ']', scan_left(s));
     s->at = close ? close + 1 : s->end;
@@ -117,7 +122,7 @@ static bool scan_is_word(char c) {
     return scan_is_letter(c) || (c >= '0' && c <= '9') || c == '$';
 }
 
-/* $tag$ … $tag$; a lone $ is an ordinary character, and $1 is one followed by a number. */
+/* $tag$ … $tag$. A tag does not begin with a digit, so $1 is no quote; a '$' without a tag is a character of its own. */
 static void scan_dollar_quoted(struct scan *s, struct token *token) {
     const char *tag = s->at++, *at = s->at;
     if (at < s->end && *at >= '0' && *at <= '9')
@@ -143,7 +148,6 @@ static void scan_word(struct scan *s, struct token *token) {
 }
 
 struct token scan_next(struct scan *s) {
-    PRE(s->at <= s->end);
     PRE(s->at <= s->end);
     scan_space(s);
     struct token token = {.kind = TOKEN_END, .at = s->at};
@@ -177,7 +181,7 @@ void scan_skip_blank(struct scan *s) {
         s->at++;
 }
 
-/* Not strcasecmp(), for which BEGIN is not begin in Turkey. */
+/* strcasecmp() depends on the locale: in a Turkish one BEGIN is not "begin". */
 bool token_is(const struct token *token, const char *word) {
     if (token->kind != TOKEN_WORD || token->length != strlen(word))
         return false;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The end of one query before its backend brings it about: its deadline passed, or it was cancelled. */
+/* Queries that are given up one by one: their deadline has passed, or the program cancels them. */
 #include "engine/engine.h"
 
 /* One timer of the ring serves all deadlines: it is set for the earliest. */

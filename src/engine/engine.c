@@ -43,7 +43,10 @@ void engine_advance(quring_engine *engine) {
     }
 }
 
-/* Once all pending queries are done, waiting for more of them would never end. With none pending the program waits for a wake. */
+/*
+ * Once all pending queries are done, waiting for more of them would never end. With none pending the program waits for a
+ * wake.
+ */
 static bool engine_has_enough(const quring_engine *engine, uint32_t min_count) {
     uint32_t done = engine->hub.done_count;
     return done >= min_count || (done > 0 && done == engine->pending_count);

@@ -60,16 +60,16 @@ enum { ENGINE_MESSAGE_BYTES_MAX = 0x3ffffffe }; /* the longest message that Post
 /* open.c: frees what engine_open() made, but for the ring. */
 void engine_free(quring_engine *engine);
 
-/* engine.c: sets the error of an id that names no query, and returns QURING_ESTALE. */
+/* engine.c: sets the error of an id without a query, and returns QURING_ESTALE. */
 int engine_refuse_stale(quring_engine *engine);
 
-/* engine.c: the clock now; between turns the ring's own time is stale. */
+/* engine.c: reads the clock, because the ring's own time is that of its last turn. */
 uint64_t engine_now_ns(const quring_engine *engine);
 
 /* engine.c: the first half of a turn. Backends of due databases advance, and closed handles are freed. */
 void engine_advance(quring_engine *engine);
 
-/* deadline.c: a query's deadline, from now. The heap has room for all queries, so this can't fail. */
+/* deadline.c: sets a query's deadline, from now. The heap has room for all queries, so this cannot fail. */
 void engine_deadline_set(quring_engine *engine, struct query *query, uint64_t timeout_ns);
 
 /* deadline.c: ends the queries whose deadline has passed. */

@@ -42,7 +42,7 @@ static int open_fill_options(quring_options *options, char *message, size_t mess
     return QURING_EINVAL;
 }
 
-/* The limit of a query's copied parameters. A longer query would be refused anyway, so no memory is spent on its copy. */
+/* Returns the limit of a query's copied parameters: a larger copy would be refused later, and is not made at all. */
 static size_t open_params_limit_bytes(const quring_options *options) {
     uint64_t limit = options->inflight_bytes;
     return limit < ENGINE_MESSAGE_BYTES_MAX - QUERY_KEEP_BYTES ? (size_t)limit + QUERY_KEEP_BYTES

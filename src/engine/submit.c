@@ -9,7 +9,7 @@ static int submit_refuse_closed(quring_engine *engine) {
                      engine->shutting_down ? "the engine was shut down" : "the database handle was closed");
 }
 
-/* The statement of a text, held. `sql_bytes` 0: the text ends with a NUL. NULL: refused, and `*error` is set. */
+/* Finds the statement of a text, and holds it. `sql_bytes` 0: the text ends with a NUL. NULL: refused, `*error` is set. */
 static struct quring_statement *submit_find_text(struct quring_db *db, const char *sql, size_t sql_bytes, int *error) {
     struct hub *hub = db->hub;
     size_t length = sql_bytes ? sql_bytes : strlen(sql);
@@ -19,6 +19,7 @@ static struct quring_statement *submit_find_text(struct quring_db *db, const cha
         return NULL;
     }
     if (sql_bytes && memchr(sql, 0, sql_bytes)) {
+        /* Both databases read a text up to its first NUL, and would run less than was looked at here. */
         *error = hub_error(hub, QURING_EINVAL, "the SQL has a NUL byte in it");
         return NULL;
     }
@@ -37,7 +38,7 @@ static int submit_check_statement(quring_engine *engine, const struct quring_db 
     return why ? hub_error(&engine->hub, QURING_EUNSUPPORTED, "%s", why) : 0;
 }
 
-/* The statement of a query, held: by its handle, or by its text. */
+/* Finds the statement of a query, by its handle or by its text, and holds it. */
 static int submit_find_statement(quring_engine *engine, const quring_query *q, struct quring_statement **out) {
     int error = 0;
     struct quring_statement *statement =
@@ -64,7 +65,7 @@ int engine_prepare(struct quring_db *db, const char *sql, struct quring_statemen
     return error;
 }
 
-/* Either the query alone is over inflight_bytes, and never fits, or it fits once others are released. */
+/* A query that is over inflight_bytes alone never fits, and the caller must know; any other fits once some are released. */
 static int submit_refuse_charge(quring_engine *engine, size_t bytes) {
     uint64_t limit = engine->options.inflight_bytes;
     if (bytes > limit)
@@ -110,7 +111,7 @@ int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
     struct quring_db *db = q->db;
     if (base_unlikely(engine->shutting_down || db->closing))
         return submit_refuse_closed(engine);
-    /* The slot's token is the public id: once the slot is given back, the id names nothing any more. */
+    /* The slot's token is the public id. It has the slot's generation in it, so an old id does not reach the next query. */
     uint64_t token;
     struct query *query = slots_take(&engine->queries, &token);
     if (base_unlikely(!query))

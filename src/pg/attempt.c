@@ -16,8 +16,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static const uint64_t LATE_NS = 100000000;  /* an attempt is detached so long after its deadline */
-static const uint64_t CLOSE_NS = 300000000; /* … and so long after its handle was closed */
+static const uint64_t LATE_NS = 100000000;  /* from an attempt's deadline until it is detached */
+static const uint64_t CLOSE_NS = 300000000; /* from the close of its handle until it is detached */
 
 /* ---- Detached attempts ---- */
 
@@ -38,7 +38,7 @@ static void attempt_free(struct pg_connect *connect) {
     free(connect);
 }
 
-/* Closes a connection that is not wanted any more. `port` NULL: on the attempt's own thread, where the ring is out of reach. */
+/* Closes a connection that is no longer wanted. `port` NULL: on the attempt's own thread, which cannot use the ring. */
 static void attempt_discard(struct pg_connect *connect, struct port *port) {
     struct buf out;
     if (connect->fd < 0)

@@ -17,7 +17,7 @@ struct pg_detached {
 struct pg_detached *pg_detached_new(void); /* NULL: no memory */
 void pg_detached_drop(struct pg_detached *detached);
 
-/* What the attempts of one pool have in common. */
+/* The part that the attempts of one pool share. */
 struct pg_attempts {
     char *conninfo; /* owned */
     pg_connector connector;

@@ -3,7 +3,7 @@
  * The first exchange on a connection that was taken over from libpq, before any query:
  *
  *   - a nonce must come back. If it does not, libpq had read ahead, and the replies are not to our requests
- *   - the process that answers is compared with the one that libpq was connected to. If they differ, a pooler stands between,
+ *   - the process that answers is compared with the one that libpq was connected to. If they differ, a pooler is between,
  *     the next transaction may be another process's, and nothing is prepared by name (options.prepared_statements)
  *   - unless a pooler would pass the settings on to its other clients, dates in text keep their ISO style and floating-point
  *     numbers get all their digits, so that a statement's first execution (text) and later ones (binary) give the same.
@@ -46,7 +46,7 @@ static bool barrier_takes_text(struct cursor *row, const quring_param *expected)
            memcmp(bytes, expected->value.bytes.data, (size_t)size) == 0;
 }
 
-/* The session has checked the row's form. A second row is not ours, so it takes the nonce back. */
+/* The session has checked the row's form. A second row is not one of this statement's, so the nonce no longer counts. */
 static void barrier_row(struct pg_conn *conn, const struct wire_event *event) {
     char nonce[NUMBER_BYTES], pid[NUMBER_BYTES];
     const quring_param expected[PARAMS] = {barrier_nonce_param(conn, nonce), barrier_pid_param(conn, pid)};

@@ -36,7 +36,7 @@ static bool conn_on_describe(struct pg_request *request, const struct wire_event
 
 /* ---- Events ---- */
 
-/* A valid message over message_bytes that can't be skipped. Its query ends with LIMIT; others that were sent are in doubt. */
+/* A lawful message over message_bytes that cannot be skipped: its query ends with LIMIT, others that were sent IN_DOUBT. */
 static void conn_on_message_over_limit(struct pg_conn *conn, struct pg_request *request,
                                        const struct wire_event *event) {
     char message[PG_MESSAGE_BYTES];
@@ -180,7 +180,7 @@ static struct pg_conn *conn_of(struct socket *socket) {
     return base_container_of(socket, struct pg_conn, socket);
 }
 
-/* Consumes the whole messages in `in`; returns the size of the message that it ends in the middle of, or 0. */
+/* Consumes the whole messages in `in`. Returns the size of the message that is cut by the end of `in`, or 0. */
 static size_t conn_consume(struct pg_conn *conn, struct buf *in) {
     const uint8_t *bytes = buf_head(in);
     size_t size = buf_size(in), used = 0;
@@ -314,7 +314,7 @@ void pg_put_terminate(struct pg_tls *tls, struct buf *out) {
     buf_free(&plain);
 }
 
-/* Terminate behind requests that are still out makes the server end the session once it has carried these out. */
+/* The server reads messages in order: it carries out the requests before Terminate, and then ends the session. */
 static void conn_send_terminate(struct pg_conn *conn) {
     struct buf out;
     if (socket_backlog_bytes(&conn->socket))
@@ -355,7 +355,7 @@ void pg_conn_free(struct pg_conn *conn) {
 
 /* ---- Queries ---- */
 
-/* The group's members end at the ReadyForQuery that answers this Sync. */
+/* Members of a group are sent without a Sync, so that they share a transaction, and end at the one that is added here. */
 bool pg_conn_sync(struct pg_conn *conn) {
     if (!conn->group_open)
         return true;

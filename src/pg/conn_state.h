@@ -54,7 +54,7 @@ struct pg_barrier {
     int server_pid; /* as libpq was told */
 };
 
-/* What every connection of a pool is made with. */
+/* The part that all connections of a pool share. */
 struct pg_conn_config {
     struct quring_db *db;
     struct pg_attempts *attempts;
@@ -109,7 +109,7 @@ static inline struct ring *pg_conn_ring(const struct pg_conn *conn) {
     return conn->config->db->hub->ring;
 }
 
-/* Where requests are encoded. */
+/* The buffer that requests are encoded into. Under TLS the socket's own takes ciphertext, a record for many requests. */
 static inline struct buf *pg_conn_out(struct pg_conn *conn) {
     return conn->tls ? &conn->plain_out : socket_out(&conn->socket);
 }

@@ -22,10 +22,8 @@ struct pg_description {
     uint32_t param_oids[];
 };
 
-enum {
-    PG_DESCRIPTION_BYTES = 256 * 1024,
-    PG_DESCRIPTION_KEPT_BYTES = 16 << 20
-}; /* kept: of one, and of a handle's together */
+/* The limits of descriptions that are kept, of one and of all of a handle: a server decides how long column names are. */
+enum { PG_DESCRIPTION_BYTES = 256 * 1024, PG_DESCRIPTION_KEPT_BYTES = 16 << 20 };
 
 struct pg_description *pg_description_new(const struct wire_parameters *parameters);
 /* Sets the columns that a RowDescription names; NULL for NoData. False: no memory. */

@@ -54,9 +54,9 @@ bool pg_prepared_init(struct pg_prepared_table *table, uint32_t place_count);
 void pg_prepared_free(struct pg_prepared_table *table);
 
 /*
- * Begins a new connection. Names on the server are "quring_", ten digits of the connection's nonce, and a number that is used
- * once in its life. So a name means the same on every connection, or nothing: behind a pooler that hands one client's
- * statements to another, a wrong one does not exist, or exists already; it never is another statement.
+ * Begins a new connection. A name on the server is "quring_", ten digits of the connection's nonce, and a number that is
+ * used once in its life, so no other connection has that name for another statement. Behind a pooler that hands one
+ * client's statements to another, a name is unknown (26000) or taken (42P05), and never another statement.
  */
 void pg_prepared_begin(struct pg_prepared_table *table, uint64_t nonce);
 
@@ -66,10 +66,10 @@ void pg_prepared_end(struct pg_prepared_table *table);
 /* Valid until the next call. */
 const char *pg_prepared_name(struct pg_prepared_table *table, uint64_t number);
 
-/* The place of a statement; NULL: the statement is parsed for each use. */
+/* Returns the place of a statement. NULL: the statement is parsed for each use. */
 struct pg_prepared *pg_prepared_of(struct pg_prepared_table *table, const struct quring_statement *statement);
 
-/* Whether a query may Bind to the prepared statement in this place of the table. */
+/* True if a query may Bind to the prepared statement in this place of the table. */
 bool pg_prepared_is_usable(const struct pg_prepared_table *table, const struct pg_prepared *place,
                            const struct query *query);
 

@@ -23,7 +23,7 @@ static bool reply_tag_changes(const char *tag, size_t words) {
     return (words == 6 && tag[0] != 'S') || (words == 5 && tag[0] == 'M');
 }
 
-/* Whether the tag is one of a statement that can't have ended its transaction. Four letters, as one number, tell. */
+/* True for the tags of statements that cannot end a transaction. Four letters are compared as one number, for speed. */
 static bool reply_tag_is_plain(const struct wire_event *event) {
     if (event->tag_length < 4)
         return false;
@@ -90,7 +90,7 @@ static bool reply_is_class(const struct wire_error *error, const char *class) {
 }
 
 /*
- * Whether a fresh parse may succeed. An ALTER TABLE may have changed the result's type since the parse (0A000), even between
+ * True if a fresh parse may succeed. An ALTER TABLE may have changed the result's type since the parse (0A000), even between
  * Parse and Bind of one request, and the server may have forgotten the statement (26000). A kept statement has the parameter
  * types of its parse: a type may have been dropped (XX000), may refuse this value (22), or may not fit the column (42). A
  * constant of a dropped type fails only during execution.
@@ -275,7 +275,7 @@ void pg_reply_ready(struct pg_conn *conn, const struct wire_event *ready) {
         pg_conn_break(conn, QURING_IN_DOUBT, "25001", "a query left a transaction open on a shared connection");
 }
 
-/* Does what the functions of its events do, where nothing but the usual can be. */
+/* Does all that the functions of its three events would do: the answer is whole, so its request has not failed. */
 void pg_reply_answer(struct pg_conn *conn, const struct wire_event *event) {
     struct pg_request *request = pg_conn_request(conn, event->request);
     PRE(request->kind == PG_REQUEST_BOUND && !request->ops);

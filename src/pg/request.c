@@ -52,7 +52,7 @@ static void request_put_parsed(struct pg_conn *conn, const struct query *query, 
     request_put_bind(conn, name, query, NULL);
 }
 
-/* Closes what stood in the statement's place, then parses it under a new name. The place changes hands in pg_prepared_claim(). */
+/* Closes the statement that has this place, then parses the new one under a new name; pg_prepared_claim() follows. */
 static void request_put_named(struct pg_conn *conn, const struct query *query, const struct pg_prepared *prepared) {
     if (prepared->state == PG_PREPARED_READY)
         wire_session_put_close(&conn->session, pg_prepared_name(&conn->prepared, prepared->name));

@@ -14,7 +14,7 @@ struct pg_request_ops {
     void (*ready)(struct pg_conn *conn, const struct wire_event *event); /* its sync point */
 };
 
-/* How a request names its statement. */
+/* The ways in which a request names its statement. */
 enum pg_request_kind {
     PG_REQUEST_BOUND,  /* Bind of a READY statement */
     PG_REQUEST_NAMED,  /* Parse under a name, which becomes READY */

@@ -49,10 +49,11 @@ struct pg_tls *pg_tls_open(PGconn *conn, const char **why) {
     return tls;
 }
 
+/* PQfinish() writes to its own BIO, whose socket is /dev/null by then: see connect.c. */
 void pg_tls_close(struct pg_tls *tls) {
     if (!tls)
         return;
-    ERR_clear_error();
+    ERR_clear_error(); /* OpenSSL keeps errors by thread: one that another session left would be taken for this one's */
     SSL_set_bio(tls->ssl, tls->libpq_bio, tls->libpq_bio);
     PQfinish(tls->conn);
     free(tls);

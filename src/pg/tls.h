@@ -12,7 +12,7 @@
 
 struct pg_tls;
 
-/* Takes over the session of a connection that is idle; owns `conn` from then on. NULL: `*why` says why, conn is not owned. */
+/* Takes over the session of an idle connection, and owns `conn` from then on. NULL, with `*why`: it stays the caller's. */
 struct pg_tls *pg_tls_open(PGconn *conn, const char **why);
 /* NULL is allowed. */
 void pg_tls_close(struct pg_tls *tls);
@@ -27,7 +27,7 @@ bool pg_tls_seal(struct pg_tls *tls, struct buf *plain, struct buf *out);
 /* The last of the plaintext, and our close_notify -> ciphertext at the end of `out`. */
 void pg_tls_end(struct pg_tls *tls, struct buf *plain, struct buf *out);
 
-/* Whether pg_tls_seal() would have something to put out though there is no plaintext. */
+/* True if pg_tls_seal() would make output without plaintext: answers to key updates, for example. */
 bool pg_tls_has_output(const struct pg_tls *tls);
 
 #endif

@@ -63,7 +63,7 @@ static int url_refuse(char *message, size_t size, int error, const char *why) {
     return error;
 }
 
-/* libpq's words but for what they quote: from the first quotation mark to the last, for a password may hold some. */
+/* Keeps libpq's words except those from the first quotation mark to the last: a password may hold quotation marks itself. */
 static int url_unreadable(char *message, size_t size, const char *why) {
     const char *first = strchr(why, '"'), *last = strrchr(why, '"');
     const char *rest = last ? last + 1 : "";
@@ -72,7 +72,10 @@ static int url_unreadable(char *message, size_t size, const char *why) {
     return QURING_EURL;
 }
 
-/* Settings that were set apart by ; or , or by & without ?, so that one took the rest; libpq and servers repeat its value. */
+/*
+ * True where a setting has swallowed others, because they were parted by ; or , or by & without a ?. libpq and servers
+ * repeat values in their messages, and would repeat a password among them.
+ */
 static bool url_holds_password(const PQconninfoOption *option) {
     bool may = strstr(option->keyword, "password") || strcmp(option->keyword, "options") == 0;
     return !may && (strcasestr(option->val, "password=") || strcasestr(option->val, "pwd="));

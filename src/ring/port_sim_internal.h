@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What port_sim.c and port_sim_socket.c know of each other. */
+/* The parts of the simulation that port_sim.c and port_sim_socket.c share. */
 #ifndef QURING_RING_PORT_SIM_INTERNAL_H
 #define QURING_RING_PORT_SIM_INTERNAL_H
 

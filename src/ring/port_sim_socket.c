@@ -171,7 +171,7 @@ static void sim_delivery_fire(struct sim_timer *timer) {
     if (!size || !peer->listening)
         return;
     sim_trace(peer->sim, "deliver", peer->fd, (int64_t)size, 0);
-    /* A copy, for the peer may cause a reset, which empties the pipe. */
+    /* A copy, because the peer may cause a reset, which empties the pipe. */
     buf_reset(&peer->delivered, SIZE_MAX);
     buf_put(&peer->delivered, buf_head(&peer->to_peer), size);
     buf_consume(&peer->to_peer, size);

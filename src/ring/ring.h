@@ -61,19 +61,19 @@ void ring_sockets_give(struct ring *ring, uint32_t count);
 /* The clock as the last turn or look read it, so that all handlers of a turn see one time. */
 uint64_t ring_now_ns(const struct ring *ring);
 
-/* When ring_turn() should be called at the latest, for a timer: UINT64_MAX for never. */
+/* Returns when a timer needs ring_turn() at the latest; UINT64_MAX: there is no timer. */
 uint64_t ring_next_timer_ns(const struct ring *ring);
 
 /* The descriptor on which a foreign loop sleeps between turns: it shows completions and jobs from now on. Or a QURING_E*. */
 int ring_poll_fd(struct ring *ring);
 
-/* Whether a foreign loop must call ring_turn() before it sleeps: the last turn left something for the next one to emit. */
+/* True if a foreign loop must call ring_turn() before it sleeps: the last turn left something for the next one to emit. */
 bool ring_wants_turn(const struct ring *ring);
 
 /* Ends a wait, from any thread or signal handler. */
 void ring_wake(struct ring *ring);
 
-/* Whether ring_wake() ended a wait since the last call. */
+/* True if ring_wake() has ended a wait since the last call. */
 bool ring_take_wake(struct ring *ring);
 
 struct port *ring_port(struct ring *ring);

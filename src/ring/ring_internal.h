@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the files of the ring know of each other: struct ring, and their calls. */
+/* struct ring, and the calls that the files of the ring make to each other. */
 #ifndef QURING_RING_RING_INTERNAL_H
 #define QURING_RING_RING_INTERNAL_H
 

@@ -44,7 +44,7 @@ static bool is_digit(char c) {
     return c >= '0' && c <= '9';
 }
 
-/* A decimal number of digits alone; 0 for anything else and for what does not fit. */
+/* Returns a decimal number that consists of digits alone; 0 for any other text, and for a number above `most`. */
 static uint64_t decimal(const char *text, size_t length, uint64_t most) {
     uint64_t value = 0;
     for (size_t i = 0; i < length; i++) {
@@ -58,11 +58,15 @@ static uint64_t decimal(const char *text, size_t length, uint64_t most) {
     return value;
 }
 
+/* After FATAL the server ends this session, after PANIC all of them (PostgreSQL 15 documentation, table 20.2). */
 static bool is_fatal(const char *severity) {
     return strcmp(severity, "FATAL") == 0 || strcmp(severity, "PANIC") == 0;
 }
 
-/* What is no five-letter SQLSTATE becomes XX000, so that whoever compares or prints it need not look again. */
+/*
+ * A code that is not five digits and capitals becomes XX000, PostgreSQL's internal_error: it is compared, printed and
+ * copied as six bytes by code that does not look at it again.
+ */
 static void set_sqlstate(struct wire_error *error, const char *code, size_t length) {
     bool valid = length == 5;
     for (size_t i = 0; valid && i < 5; i++)

@@ -4,14 +4,15 @@
 #include <string.h>
 
 /*
- * Statement names are our own; a server refuses these messages above 10000 bytes. The bound is over 8192, since GCC copies
- * what is known to be at most that long by "rep movs", which takes longer to begin than to copy a name.
+ * Names are this library's own, so a longer one is a broken contract; the server bounds Describe and Close at 10000 bytes
+ * (PQ_SMALL_MESSAGE_LIMIT). The bound is above 8192, because GCC copies what it knows to be at most that long by "rep
+ * movs", which takes longer to begin than a name takes to copy.
  */
 enum { NAME_BYTES_MAX = 9000, EXECUTE_BYTES = 10 };
 
 /* Adds a step to the request that is being encoded; returns where its message goes. */
 static struct buf *draft_add(struct wire_draft *draft, enum wire_steps step) {
-    PRE(step > draft->steps); /* a request was begun, and this step is none of those before it */
+    PRE(step > draft->steps); /* a request was begun, and each step is after those it has: see wire_draft */
     draft->steps |= (uint8_t)step;
     return draft->out;
 }
@@ -83,7 +84,7 @@ void wire_session_put_bind(struct wire_session *session, const char *statement_n
     uint8_t *at = buf_extend(out, formats + codes + 2);
     if (!at)
         return;
-    at = put_header(at, 'B', 0); /* put_bind_length() follows */
+    at = put_header(at, 'B', 0); /* put_bind_length() writes the length, once the values are there */
     *at++ = 0;
     at = put_name(at, statement_name, name_length);
     bytes_store_u16(at, param_count);
@@ -119,6 +120,7 @@ void wire_session_put_execute(struct wire_session *session) {
         memcpy(at, message, sizeof message);
 }
 
+/* The template is made by the functions that it replaces, so that its bytes cannot differ from theirs. */
 bool wire_template_make(struct wire_template *template, const char *statement_name, uint16_t param_count,
                         const uint16_t *formats, uint16_t format_count) {
     struct wire_session session = {.request_count_max = 1, .draft = {.steps = WIRE_STEPS_END}};
@@ -141,7 +143,10 @@ bool wire_template_make(struct wire_template *template, const char *statement_na
     return fits;
 }
 
-/* Copies of a size that the compiler knows are a few moves: more is copied than is used. */
+/*
+ * All of the array is copied, and only the part in use is committed: a copy of constant size is a few moves, where one of
+ * any other size is a call of memcpy().
+ */
 void wire_session_put_bind_copy(struct wire_session *session, const struct wire_template *template) {
     struct wire_draft *draft = &session->draft;
     struct buf *out = draft_add(draft, WIRE_BIND);

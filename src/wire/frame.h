@@ -6,6 +6,7 @@
 #ifndef QURING_WIRE_FRAME_H
 #define QURING_WIRE_FRAME_H
 
+#include "base/assert.h"
 #include "base/cursor.h"
 
 #include <stdbool.h>
@@ -14,8 +15,8 @@
 
 enum {
     WIRE_HEADER_BYTES = 5,
-    WIRE_SHORT = 30000 - 4, /* the longest body of a type that carries no user's data */
-    WIRE_LONG = 0x7fffffff - 4
+    WIRE_SHORT = 30000 - 4,    /* the longest body of a type that carries no user's data: see messages.def */
+    WIRE_LONG = 0x7fffffff - 4 /* the length word is an Int32, and counts itself */
 };
 
 enum wire_message {
@@ -44,7 +45,10 @@ struct wire_frame {
     struct cursor body;
 };
 
-/* Looks at the message that the input begins with; consumes nothing. No message is longer than `limit_bytes` in all. */
+/*
+ * Looks at the message that the input begins with, and consumes nothing. A message of more than `limit_bytes` in all is
+ * BAD: whoever reads the socket need not hold more than that.
+ */
 static inline enum wire_frame_state wire_frame_look(struct cursor in, size_t limit_bytes, struct wire_frame *frame) {
     const uint8_t *header = cursor_take(&in, WIRE_HEADER_BYTES);
     if (!header)
@@ -53,7 +57,7 @@ static inline enum wire_frame_state wire_frame_look(struct cursor in, size_t lim
     const struct wire_law *law = &wire_laws[*header];
     frame->type = *header;
     frame->size = (size_t)1 + length;
-    if (__builtin_expect(length < law->least || length >= law->end || frame->size > limit_bytes, 0))
+    if (base_unlikely(length < law->least || length >= law->end || frame->size > limit_bytes))
         return WIRE_FRAME_BAD;
     const uint8_t *body = cursor_take(&in, length - 4);
     if (!body)

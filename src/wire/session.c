@@ -57,7 +57,7 @@ static const char *const waiting_for[] = {
 #define OFF_THE_LINE (IN(SKIP) | IN(PASSING) | IN(ENDED) | IN(VIOLATED))
 #define ACCEPTING (FIRST_OF_STEP_OR_IDLE | IN(COLUMNS) | IN(SKIP))
 
-/* Where session_move() may go from each phase. */
+/* The phases that session_move() may go to, from each. */
 static const uint16_t edges[] = {
     [IDLE] = FIRST_OF_STEP_OR_IDLE | OFF_THE_LINE,
     [CLOSE] = FIRST_OF_STEP_OR_IDLE | OFF_THE_LINE,
@@ -73,7 +73,7 @@ static const uint16_t edges[] = {
     [VIOLATED] = 0,
 };
 
-/* In which phases a message may come, as far as its letter tells; all other letters never may. */
+/* The phases in which a message may come, by its letter; a letter that is not here never may. */
 static const uint16_t may_come[256] = {
     [WIRE_MSG_CLOSE_COMPLETE] = IN(CLOSE),
     [WIRE_MSG_PARSE_COMPLETE] = IN(PARSE),
@@ -124,6 +124,10 @@ static void session_step_done(struct wire_session *session, enum wire_steps step
         session_set_head(session, session->head + 1);
 }
 
+/*
+ * Ends the session for good: once one message did not belong, the client no longer knows which request the next one
+ * answers. Returns true, because a violation is an event.
+ */
 static bool session_violate(struct wire_session *session, struct wire_event *event, const char *format, ...)
     __attribute__((cold, noinline, format(printf, 3, 4)));
 
@@ -144,6 +148,7 @@ static bool violate_body(struct wire_session *session, struct wire_event *event,
     return session_violate(session, event, "%s whose body is malformed", wire_message_name(frame->type));
 }
 
+/* Finds out what is wrong with a row that did not pass, so that the check itself only says yes or no. */
 static bool violate_row(struct wire_session *session, struct wire_event *event, const struct wire_frame *frame) {
     struct cursor body = frame->body;
     int32_t count = cursor_u16(&body);
@@ -157,7 +162,7 @@ static bool violate_row(struct wire_session *session, struct wire_event *event, 
 static bool accept_error(struct wire_session *session, const struct wire_frame *frame, struct wire_event *event) {
     if (!wire_decode_error(frame->body, &event->error))
         return violate_body(session, event, frame);
-    if (event->error.fatal) {
+    if (event->error.fatal) { /* also unasked: a shutdown or idle_session_timeout ends a session that waits */
         event->kind = WIRE_FATAL;
         session_move(session, ENDED);
         return true;
@@ -171,6 +176,10 @@ static bool accept_error(struct wire_session *session, const struct wire_frame *
     return true;
 }
 
+/*
+ * ReadyForQuery answers the first Sync at or after the head: after an error the server reads and drops all messages up to
+ * that Sync (PostgreSQL 15 documentation, 55.2.3), so the requests between end with it.
+ */
 static bool accept_ready(struct wire_session *session, const struct wire_frame *frame, struct wire_event *event) {
     struct cursor body = frame->body;
     char transaction = (char)cursor_u8(&body);
@@ -195,7 +204,7 @@ static bool accept_complete(struct wire_session *session, const struct wire_fram
         if (!wire_decode_tag(frame->body, &event->tag, &event->tag_length))
             return violate_body(session, event, frame);
     } else {
-        if (session->column_count != WIRE_NO_ROWS)
+        if (session->column_count != WIRE_NO_ROWS) /* an empty query was described as NoData */
             return session_violate(session, event, "EmptyQueryResponse to a statement of %d columns",
                                    session->column_count);
         event->tag = "";
@@ -227,7 +236,10 @@ static bool accept_columns(struct wire_session *session, const struct wire_frame
     return true;
 }
 
-/* Copy…Response: u8 overall format, u16 count, a u16 format for each column. */
+/*
+ * Copy…Response: u8 overall format, u16 count, a u16 format for each column. The session ends here, because this library
+ * has no COPY, and the protocol has no message that refuses CopyOut.
+ */
 static bool accept_copy(struct wire_session *session, const struct wire_frame *frame, struct wire_event *event) {
     struct cursor body = frame->body;
     (void)cursor_u8(&body);
@@ -240,7 +252,7 @@ static bool accept_copy(struct wire_session *session, const struct wire_frame *f
     return true;
 }
 
-/* Notice, parameter status, notification: they change nothing. */
+/* Notice, parameter status and notification may come at any time (55.2.7) and answer no request: the phase stays. */
 static bool accept_asynchronous(struct wire_session *session, const struct wire_frame *frame,
                                 struct wire_event *event) {
     struct cursor body = frame->body;
@@ -301,7 +313,10 @@ static inline bool session_accept(struct wire_session *session, const struct wir
     }
 }
 
-/* Rows, errors and what may stand anywhere say nothing that the session needs to go on. */
+/*
+ * The body of a row, an error or an asynchronous message has nothing that the session needs to go on, so one that is too
+ * long costs its query the answer, and not all queries their connection.
+ */
 static bool session_may_skip(const struct wire_session *session, uint8_t type) {
     switch (type) {
     case WIRE_MSG_DATA_ROW:
@@ -328,19 +343,22 @@ static void session_skip(struct wire_session *session, const struct wire_frame *
     session_move(session, PASSING);
 }
 
-/* Takes what there is of the message that is passed over. */
+/* Consumes as much of the message that is passed over as there is. */
 static size_t session_pass(struct wire_session *session, size_t size) {
     size_t taken = size < session->skip_bytes ? size : session->skip_bytes;
     session->skip_bytes -= taken;
     if (session->skip_bytes)
         return taken;
     session_move(session, (enum phase)session->resume);
-    if (session->phase == IDLE) /* a request may have been encoded meanwhile */
+    if (session->phase == IDLE) /* a request that was encoded meanwhile has not become the head */
         session_set_head(session, session->head);
     return taken;
 }
 
-/* The header of the next message is whole, but is not to be believed or may not come. */
+/*
+ * Refuses a message whose header is whole. `lawful`: its length is within bounds, but it may not come in this phase;
+ * otherwise a length out of bounds is told from one that is only over the session's own limit.
+ */
 static bool session_refuse(struct wire_session *session, const struct wire_frame *frame, bool lawful,
                            struct wire_event *event) {
     if (lawful)
@@ -361,8 +379,8 @@ static bool session_refuse(struct wire_session *session, const struct wire_frame
 }
 
 /*
- * While no request is out, a letter is enough to tell that something does not belong there. The rest of it may never come,
- * and the next request would wait behind it.
+ * While no request is outstanding, the letter alone is judged: a header that is never completed would otherwise stay in
+ * front of the replies to the next request.
  */
 static bool is_stray(const struct cursor *in, struct wire_frame *frame) {
     if (cursor_left(in) == 0)
@@ -433,7 +451,10 @@ size_t wire_session_next(struct wire_session *session, const uint8_t *bytes, siz
     return size - cursor_left(&in);
 }
 
-/* Each message of a whole answer but its row is always the same. */
+/*
+ * All messages of the usual answer but its row have the same bytes each time, so comparing them takes the place of
+ * decoding: a point query is one comparison before its row, and one or two after it.
+ */
 static const char answer_begin[] = "2\0\0\0\4";
 static const char answer_complete[] = "C\0\0\0\x0dSELECT 1\0";
 static const char answer_ready[] = "Z\0\0\0\5I";
@@ -443,7 +464,7 @@ enum {
     ANSWER_READY_BYTES = sizeof answer_ready - 1
 };
 
-/* The size of the whole answer that the bytes begin with, and its row; 0 when they begin with anything else. */
+/* Returns the size of the whole answer that the bytes begin with, and its row; 0 when they begin with anything else. */
 static size_t session_find_answer(const struct wire_session *session, bool synced, const uint8_t *bytes, size_t size,
                                   struct wire_frame *row) {
     if (size < ANSWER_BEGIN_BYTES || memcmp(bytes, answer_begin, ANSWER_BEGIN_BYTES) != 0)

@@ -28,7 +28,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What one request consists of, in this order on the wire. */
+/* The steps of a request, in the order of its messages. Bits, so that the lowest of those left is the next one. */
 enum wire_steps {
     WIRE_CLOSE = 1, /* of a prepared statement */
     WIRE_PARSE = 2,
@@ -97,17 +97,17 @@ struct wire_session {
     struct wire_request *requests; /* ring of `capacity`, a power of two */
     uint32_t capacity;
     uint32_t request_count_max;
-    uint64_t next;  /* ordinal of the next request to be encoded */
-    uint64_t head;  /* ordinal of the request that replies belong to now */
-    uint64_t first; /* ordinal of the first request since the last sync point */
-    uint8_t phase;  /* enum in session.c: what the head's next reply may be */
-    uint8_t resume; /* the phase to go back to once skip_bytes have passed */
-    bool bound;
-    int32_t column_count;
+    uint64_t next;        /* ordinal of the next request to be encoded */
+    uint64_t head;        /* ordinal of the request that replies belong to now */
+    uint64_t first;       /* ordinal of the first request since the last sync point: what fails or commits together */
+    uint8_t phase;        /* enum in session.c: what the head's next reply may be */
+    uint8_t resume;       /* the phase to go back to once skip_bytes have passed */
+    bool bound;           /* of the head: its Bind was accepted */
+    int32_t column_count; /* of the head's statement, or WIRE_NO_ROWS: what each DataRow is checked against */
     size_t message_limit_bytes;
     size_t skip_bytes; /* of a message over the limit, still to come */
     struct wire_draft draft;
-    char violation[96];
+    char violation[96]; /* its text, for all later calls */
 };
 
 /* False: out of memory. `message_limit_bytes` bounds every message, on top of its type's own law (messages.def). */
@@ -138,7 +138,8 @@ bool wire_session_end(struct wire_session *session, int32_t column_count);
 size_t wire_session_next(struct wire_session *session, const uint8_t *bytes, size_t size, struct wire_event *event);
 
 /*
- * The shortcut for a point query. Where the bytes begin with the whole reply to a request of Bind, Execute and perhaps Sync,
+ * A shortcut for point queries, which makes one call of three. Where the bytes begin with the whole reply to a request of
+ * Bind, Execute and perhaps Sync,
  *
  *      BindComplete    one DataRow    CommandComplete "SELECT 1"    ReadyForQuery with status I, after Sync
  *

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-/* Returns the number at a `share`, in [0, 1), of the way from low to high. The sum is unsigned, for bounds of any distance. */
+/* Returns the number at a `share`, in [0, 1), of the way from low to high. Unsigned sums hold any distance of the two. */
 static int64_t random_place(int64_t low, int64_t high, double share) {
     uint64_t span = (uint64_t)high - (uint64_t)low;
     double steps = floor(share * ((double)span + 1));

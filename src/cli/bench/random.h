@@ -21,8 +21,8 @@ static inline uint64_t cli_random_next(struct cli_random *r) {
 
 /*
  * Returns a number from `low` to `low + span`: the high half of a product instead of a remainder, as a division takes
- * longer than all the rest (Lemire, "Fast random integer generation in an interval"). Its bias, below 2^-64 * span, shows in no
- * benchmark.
+ * longer than all the rest (Lemire, "Fast random integer generation in an interval"). Its bias is below 2^-64 * span, which
+ * no benchmark shows.
  */
 static inline int64_t cli_random_range(struct cli_random *r, int64_t low, uint64_t span) {
     uint64_t next = cli_random_next(r);
