@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/rng.h"
-#include "value/convert.h"
+#include "lib/value_texts.h"
 #include "value/value.h"
 
 #include <criterion/criterion.h>
@@ -8,28 +8,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
-
-static char printed[VALUE_PRINT_BYTES + 1];
-
-static const char *ended(size_t size) {
-    cr_assert_lt(size, VALUE_PRINT_BYTES);
-    printed[size] = 0;
-    return printed;
-}
-
-/* Reads a text from memory of exactly its size. */
-#define READ(function, text, value) read_exactly((int (*)(const char *, size_t, void *))(function), text, value)
-
-static int read_exactly(int (*function)(const char *, size_t, void *), const char *text, void *value) {
-    size_t size = strlen(text);
-    char *exact = malloc(size + !size);
-    memcpy(exact, text, size);
-    int code = function(exact, size, value);
-    free(exact);
-    return code;
-}
 
 /* ---- Numbers to text --------------------------------------------------------------------------------------------- */
 

@@ -1,30 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/rng.h"
-#include "value/convert.h"
+#include "lib/value_texts.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-#define COUNT(array) (sizeof(array) / sizeof *(array))
-
-static char printed[VALUE_PRINT_BYTES + 1];
-
-static const char *ended(size_t size) {
-    cr_assert_lt(size, VALUE_PRINT_BYTES);
-    printed[size] = 0;
-    return printed;
-}
-
-/* Reads a text from memory of exactly its size. */
-static int parse(const char *text, struct value_moment *moment) {
-    size_t size = strlen(text);
-    char *exact = malloc(size + !size);
-    memcpy(exact, text, size);
-    int code = value_parse_moment(exact, size, moment);
-    free(exact);
-    return code;
-}
 
 static const char *print_us(int64_t us, bool zone) {
     int64_t day, day_us;
@@ -34,7 +14,7 @@ static const char *print_us(int64_t us, bool zone) {
 
 static int parse_us(const char *text, int64_t *us) {
     struct value_moment moment;
-    int code = parse(text, &moment);
+    int code = READ(value_parse_moment, text, &moment);
     return code ? code : value_moment_us(&moment, us);
 }
 
@@ -137,7 +117,7 @@ Test(value_time, other_forms_of_timestamps) {
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct value_moment moment;
         int64_t us = 0;
-        cr_assert_eq(parse(cases[i].text, &moment), 0, "%s", cases[i].text);
+        cr_assert_eq(READ(value_parse_moment, cases[i].text, &moment), 0, "%s", cases[i].text);
         cr_assert_eq(moment.has_zone, cases[i].zone, "%s", cases[i].text);
         cr_assert_eq(value_moment_us(&moment, &us), 0);
         cr_assert_eq(us, cases[i].us, "%s: %lld", cases[i].text, (long long)us);
@@ -203,31 +183,31 @@ Test(value_time, what_is_no_timestamp) {
                                         "01/02/2024 12:00:00"};
     for (size_t i = 0; i < COUNT(texts); i++) {
         struct value_moment moment;
-        int code = parse(texts[i], &moment);
+        int code = READ(value_parse_moment, texts[i], &moment);
         if (strcmp(texts[i], "2024-01-01 ") == 0)
             cr_assert_eq(code, 0, "spaces around it are allowed");
         else
             cr_assert_eq(code, QURING_ETYPE, "'%s': %d", texts[i], code);
     }
     struct value_moment moment;
-    cr_assert_eq(parse("2024-01-01 12:00:00.1234567", &moment), QURING_ELOSSY);
+    cr_assert_eq(READ(value_parse_moment, "2024-01-01 12:00:00.1234567", &moment), QURING_ELOSSY);
 }
 
 Test(value_time, moments_that_do_not_fit) {
     struct value_moment moment;
     int64_t us = 1;
     int32_t days = 1;
-    cr_assert_eq(parse("294247-01-10 04:00:54.775807", &moment), 0);
+    cr_assert_eq(READ(value_parse_moment, "294247-01-10 04:00:54.775807", &moment), 0);
     cr_assert_eq(value_moment_us(&moment, &us), QURING_ERANGE, "that would be infinity");
     cr_assert_eq(value_moment_days(&moment, &days), QURING_ELOSSY);
-    cr_assert_eq(parse("9999999-12-31", &moment), 0);
+    cr_assert_eq(READ(value_parse_moment, "9999999-12-31", &moment), 0);
     cr_assert_eq(value_moment_us(&moment, &us), QURING_ERANGE);
     cr_assert_eq(value_moment_days(&moment, &days), QURING_ERANGE);
-    cr_assert_eq(parse("9999999-12-31 BC", &moment), 0);
+    cr_assert_eq(READ(value_parse_moment, "9999999-12-31 BC", &moment), 0);
     cr_assert_eq(value_moment_us(&moment, &us), QURING_ERANGE);
     cr_assert_eq(value_moment_days(&moment, &days), QURING_ERANGE);
     cr_assert(us == 1 && days == 1);
-    cr_assert_eq(parse("5874897-12-31", &moment), 0);
+    cr_assert_eq(READ(value_parse_moment, "5874897-12-31", &moment), 0);
     cr_assert_eq(value_moment_days(&moment, &days), 0);
     cr_assert_eq(days, 2145042905);
 }
