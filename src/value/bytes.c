@@ -36,7 +36,7 @@ static int bytes_hex_digit(char c) {
 
 /* As PostgreSQL's uuid_in(): braces around it, and a hyphen after each two bytes, may be there or not. */
 int value_parse_uuid(const char *text, size_t size, uint8_t uuid[16]) {
-    uint8_t parsed[16]; /* the caller's is written on success alone */
+    uint8_t parsed[16]; /* the contract leaves the caller's alone on failure */
     value_trim(&text, &size);
     if (size >= 2 && *text == '{' && text[size - 1] == '}') {
         text++;
@@ -73,11 +73,15 @@ static int bytes_parse_hex(const char *text, size_t size, uint8_t *out, size_t *
     return 0;
 }
 
+/* The first of three digits is 3 at most: \377 is the largest byte. */
 static bool bytes_is_octal(char c, char max) {
     return c >= '0' && c <= max;
 }
 
-/* bytea_output = escape: \\ is a backslash, \ooo a byte, any other character itself. */
+/*
+ * bytea_output = escape, which a server may have set: \\ is a backslash, \ooo a byte, any other character itself. No
+ * text gets longer by this, so `size` bytes are room enough.
+ */
 static int bytes_parse_escaped(const char *text, size_t size, uint8_t *out, size_t *out_size) {
     size_t count = 0;
     for (size_t at = 0; at < size;) {

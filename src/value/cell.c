@@ -3,7 +3,10 @@
 
 #include <math.h>
 
-enum { JSONB_VERSION = 1, UUID_BYTEA_TEXT_BYTES = 4 * 16 /* the longest text of 16 bytes: each one as \ooo */ };
+enum {
+    JSONB_VERSION = 1,             /* jsonb_send() puts this byte before the text */
+    UUID_BYTEA_TEXT_BYTES = 4 * 16 /* the longest text of 16 bytes: each one as \ooo */
+};
 
 /* ---- Binary: false for a length that the type does not have, and for any other type ------------------------------ */
 
@@ -25,7 +28,7 @@ static inline bool cell_load_integer(const struct value_cell *cell, int64_t *val
         *value = (int16_t)bytes_load_u16(cell->bytes);
         return true;
     case QURING_BOOL:
-        if (cell->size != 1 || cell->bytes[0] > 1)
+        if (cell->size != 1 || cell->bytes[0] > 1) /* boolsend() sends 0 or 1 */
             return false;
         *value = cell->bytes[0];
         return true;
@@ -50,6 +53,10 @@ static bool cell_load_real(const struct value_cell *cell, double *value) {
     return false;
 }
 
+/*
+ * date_send() sends days, timestamp_send() and timestamptz_send() microseconds, all since 2000-01-01, and the extremes
+ * of the integer stand for the infinities. A timestamptz is UTC whatever the server's TimeZone is.
+ */
 static bool cell_load_moment(const struct value_cell *cell, struct value_moment *moment) {
     struct value_moment found = {.kind = MOMENT_FINITE, .has_zone = cell->type == QURING_TIMESTAMPTZ};
     if (cell->type == QURING_DATE && cell->size == 4) {
@@ -113,7 +120,10 @@ static int cell_real_of_integer(int64_t integer, double *value) {
     return 0;
 }
 
-/* The comparison is false for NaN too. Both bounds are floats; INT64_MAX itself is not. */
+/*
+ * The bounds are -2^63 and 2^63 because both are floats, and INT64_MAX is not. The comparison is written so that it is
+ * false for NaN, too.
+ */
 static int cell_integer_of_real(double real, int64_t *value) {
     if (!(real >= -0x1p63 && real < 0x1p63))
         return QURING_ERANGE;
@@ -123,7 +133,7 @@ static int cell_integer_of_real(double real, int64_t *value) {
     return 0;
 }
 
-/* Everything but an integer in binary. */
+/* The conversions that a query's usual column, an integer in binary, does not come to. */
 static int cell_integer_of_other(const struct value_cell *cell, int64_t *value) {
     const char *text;
     size_t size;
@@ -180,6 +190,7 @@ int value_cell_bool(const struct value_cell *cell, bool *value) {
         *value = integer == 1;
         return 0;
     }
+    /* PostgreSQL casts integers to bool, and text by boolin(), but has no cast from numeric. */
     if (cell_has_decimal(cell) && cell->type != QURING_NUMERIC && value_cell_text(cell, &text, &size))
         return value_parse_bool(text, size, value);
     return QURING_ETYPE;
@@ -216,7 +227,7 @@ static int cell_uuid_of_bytes(const uint8_t *bytes, size_t size, uint8_t uuid[16
     return 0;
 }
 
-/* A bytea on a statement's first execution. A longer text than any of 16 bytes needs no look. */
+/* A bytea on a statement's first execution. The size is checked first, because the text may be of any length. */
 static int cell_uuid_of_bytea_text(const struct value_cell *cell, uint8_t uuid[16]) {
     uint8_t bytes[UUID_BYTEA_TEXT_BYTES];
     size_t size;

@@ -9,8 +9,10 @@
 
 #include <math.h>
 
+/* array_send(): an empty array has no dimension, so the length and first index of one are left out. */
 enum { ARRAY_HEADER_BYTES = 20, ARRAY_EMPTY_BYTES = 12 };
 
+/* The format codes of Bind. */
 enum { FORMAT_TEXT = 0, FORMAT_BINARY = 1 };
 
 /* A length in the protocol is an i32: a longer value fails the buffer, as one does that finds no room. */
@@ -26,7 +28,7 @@ static uint16_t encode_sized(struct buf *out, const void *bytes, size_t size, ui
     return format;
 }
 
-/* As text, whose length is known only afterwards. */
+/* The length stands before the text, but is known only after it, and is stored then. */
 static uint16_t encode_as_text(struct buf *out, const quring_param *param) {
     size_t mark = buf_mark(out);
     buf_put_u32(out, 0);
@@ -104,6 +106,10 @@ static uint16_t encode_date(struct buf *out, const quring_param *param, uint32_t
     return encode_as_text(out, param);
 }
 
+/*
+ * A timestamp for a column with a zone goes as text, because the server reads a text without a zone in its TimeZone.
+ * The reverse goes as text, too: which time the server makes of it is the server's to decide.
+ */
 static uint16_t encode_timestamp(struct buf *out, const quring_param *param, uint32_t oid, uint32_t own_oid) {
     int64_t us = param->value.integer;
     bool infinite = us == QURING_INFINITY || us == QURING_MINUS_INFINITY;
@@ -194,7 +200,10 @@ static uint16_t encode_uuids(struct buf *out, const quring_param *param, uint32_
     return FORMAT_BINARY;
 }
 
-/* The flat copy has the layout of the wire, lengths included, so it goes out as it is. */
+/*
+ * The flat copy of value_copy_params() has the layout of the wire, lengths included, so it goes out as it is. Elements
+ * of all four types are the same bytes in binary as in text.
+ */
 static uint16_t encode_texts(struct buf *out, const quring_param *param, uint32_t oid) {
     if (oid != OID_TEXT_ARRAY && oid != OID_VARCHAR_ARRAY && oid != OID_BPCHAR_ARRAY && oid != OID_NAME_ARRAY)
         return encode_as_text(out, param);

@@ -109,9 +109,9 @@ int value_parse_integer(const char *text, size_t size, int64_t *value) {
     struct number n;
     if (!number_parse(text, size, &n))
         return QURING_ETYPE;
-    if (n.kind != NUMBER_FINITE || (n.count && n.point > 19))
+    if (n.kind != NUMBER_FINITE || (n.count && n.point > 19)) /* 2^63 has 19 digits */
         return QURING_ERANGE;
-    if ((int64_t)n.count > n.point && n.count)
+    if ((int64_t)n.count > n.point && n.count) /* a digit that is not 0 stands behind the decimal point */
         return QURING_ELOSSY;
     /* At most 19 digits are left, and any number of 19 digits fits an unsigned 64-bit integer. */
     uint64_t sum = 0;
@@ -123,7 +123,7 @@ int value_parse_integer(const char *text, size_t size, int64_t *value) {
         }
     for (; n.count && digits < n.point; digits++)
         sum *= 10;
-    if (sum > (uint64_t)INT64_MAX + n.negative)
+    if (sum > (uint64_t)INT64_MAX + n.negative) /* INT64_MIN's magnitude is one more than INT64_MAX */
         return QURING_ERANGE;
     *value = n.negative ? (int64_t)-sum : (int64_t)sum;
     return 0;
@@ -168,7 +168,10 @@ static bool number_survives(const struct number *n, const char *digits, double v
     return true;
 }
 
-/* A number too long to keep: cut behind what can matter, with a last digit that stands for the rest. */
+/*
+ * A number too long to keep is cut where no float's decimal nor the middle between two has digits any more. The last
+ * digit, a 1, stands for what was cut, so that a number just above such a middle is still rounded up.
+ */
 static void number_cut(const struct number *n, char *out, size_t room) {
     size_t size = 0;
     for (const char *at = n->first; size < NUMBER_DIGITS_MAX - 1; at++)
@@ -200,6 +203,7 @@ static int number_to_float(const char *text, size_t size, bool single, bool exac
         /* Zero is not among the numbers that come here, so either is out of range, as it is to PostgreSQL. */
         if (isinf(result) || result == 0)
             return QURING_ERANGE;
+        /* DBL_DIG holds within the range of normal floats; a number near its ends is printed and compared. */
         bool safe = n.count <= NUMBER_DIGITS_SAFE && n.point > -290 && n.point < 290;
         if (exact && !safe && (cut || !number_survives(&n, digits, result)))
             return QURING_ELOSSY;
@@ -220,7 +224,9 @@ int value_parse_float4(const char *text, size_t size, double *value) {
     return number_to_float(text, size, true, false, value);
 }
 
-/* PostgreSQL's rule: any beginning of true, false, yes, no, on, off that says which, or 1, 0; in any case. */
+/*
+ * boolin()'s rule: 1, 0, or any beginning of true, false, yes, no, on, off, in any case. "o" alone could be on or off.
+ */
 int value_parse_bool(const char *text, size_t size, bool *value) {
     static const struct {
         const char *word;

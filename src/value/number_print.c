@@ -5,10 +5,10 @@
  * A float's text is the shortest decimal that reads back as the same float, closest to it among those: digit for digit
  * what PostgreSQL prints (its Ryu, src/common/d2s.c), found by printing with more and more digits.
  *
- * Three points beyond the obvious: with DBL_DIG digits any normal float's short decimal is found, whereas subnormals
- * must start at one digit; at powers of two the gap below is half the gap above, so that the decimal above may read
- * back when the nearest does not; and PostgreSQL takes no decimal that lies exactly between two floats, though strtod()
- * would.
+ * Three things are not obvious. The search begins at DBL_DIG digits, which every normal float keeps, so a shorter
+ * decimal shows by its zeros; subnormals keep fewer, and begin at one digit. At powers of two the gap below is half the
+ * gap above, so the decimal above may read back when the nearest does not. And PostgreSQL takes no decimal that lies
+ * exactly between two floats, though strtod() rounds it to the even one.
  */
 #include "value/convert.h"
 
@@ -66,7 +66,9 @@ static void decimal_text(const struct decimal *d, char text[40]) {
     snprintf(text, 40, "%.*se%d", d->count, d->digits, d->exponent - d->count + 1);
 }
 
-/* A float4's text must read back through strtof(): by way of a double it would be rounded twice. */
+/*
+ * A float4's text must read back through strtof(), as PostgreSQL's float4in() reads it: strtod() would round it twice.
+ */
 static bool decimal_reads_as(const struct decimal *d, double value, bool single) {
     char text[40];
     decimal_text(d, text);
@@ -86,7 +88,11 @@ static void decimal_next(struct decimal *d) {
     d->exponent++;
 }
 
-/* A decimal half way between the float and a neighbour may read as either. A long double holds that point exactly. */
+/*
+ * A decimal half way between the float and a neighbour reads back by strtod()'s rule for ties alone. A long double
+ * holds the middle exactly, for it has 11 bits more. No middle above 2^140 is met: a decimal d * 10^p of up to 17
+ * digits can equal one of 54 bits only if 5^p divides it, so p is 23 at most, and the decimal below 10^40.
+ */
 static bool decimal_is_halfway(const struct decimal *d, double value, bool single, const struct float_kind *kind) {
     if (value < kind->gap_exponent || value > 0x1p140)
         return false;

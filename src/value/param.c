@@ -98,7 +98,10 @@ quring_param quring_uuid_array(const uint8_t (*values)[16], uint32_t count) {
     return param_of_bytes(QURING_UUID_ARRAY, values, count * sizeof *values, count);
 }
 
-/* Constructors cannot fail, and a caller may fill a quring_param by hand, so a query checks its parameters. */
+/*
+ * Constructors cannot fail, and a caller may fill a quring_param by hand, so a query checks its parameters. The check
+ * of DATE keeps PostgreSQL's i32 from wrapping, and value_print_date() within its calendar.
+ */
 bool value_param_valid(const quring_param *param) {
     switch (param->type) {
     case QURING_NULL:
@@ -133,7 +136,10 @@ bool value_param_valid(const quring_param *param) {
 
 /* ---- Copies ------------------------------------------------------------------------------------------------------ */
 
-/* True where `value` is a pointer to what has to be copied, rather than the value itself. */
+/*
+ * True where `value` points to what has to be copied, rather than being the value itself. One shift answers it, because
+ * it is asked for every parameter of every query.
+ */
 static bool param_points(quring_type type) {
     const uint32_t pointing = 1u << QURING_NUMERIC | 1u << QURING_TEXT | 1u << QURING_BYTES | 1u << QURING_JSON |
                               1u << QURING_JSONB | 1u << QURING_INT4_ARRAY | 1u << QURING_INT8_ARRAY |
@@ -172,7 +178,7 @@ static uint64_t param_bytes(const quring_param *param, uint64_t limit) {
     }
 }
 
-/* False when a text is longer than the length can say; it would be refused anyway. */
+/* False when a text is too long for the i32 that stands before it. */
 static bool param_text_array_flatten(uint8_t *at, const quring_param *param) {
     const char *const *texts = param->value.bytes.data;
     for (uint32_t i = 0; i < param->count; i++) {
@@ -187,7 +193,10 @@ static bool param_text_array_flatten(uint8_t *at, const quring_param *param) {
     return true;
 }
 
-/* Sums are checked against the limit at each step, so they can't overflow. */
+/*
+ * The room that value_copy_params() reserves. The sum is checked against the limit at each step, which keeps it from
+ * overflowing: the sizes are the caller's, and may be anything.
+ */
 static bool params_size(const quring_param *params, uint32_t count, uint64_t limit, uint64_t *total) {
     uint64_t sum = (uint64_t)count * sizeof *params;
     for (uint32_t i = 0; i < count && sum <= limit; i++) {
@@ -241,7 +250,7 @@ const quring_param *value_copy_params(struct buf *store, const quring_param *par
             return NULL;
         if (params[i].type != QURING_TEXT_ARRAY && size)
             memcpy(at, params[i].value.bytes.data, size);
-        copies[i].value.bytes.data = size ? (const void *)at : ""; /* never NULL, which SQLite would bind as NULL */
+        copies[i].value.bytes.data = size ? (const void *)at : ""; /* SQLite binds a NULL address as SQL NULL */
         copies[i].value.bytes.size_bytes = size;
         at += (size + PARAM_ALIGN - 1) & ~(size_t)(PARAM_ALIGN - 1);
     }

@@ -3,7 +3,7 @@
 #include "value/convert.h"
 #include "value/value.h"
 
-/* Room for one printed value; commit what was printed of it. */
+/* Room for any one value_print_*(), whose length is known only afterwards: the caller commits that. */
 static char *text_room(struct buf *out) {
     return (char *)buf_reserve(out, VALUE_PRINT_BYTES);
 }
@@ -26,6 +26,9 @@ static void text_put_uuid(struct buf *out, const uint8_t uuid[16]) {
         buf_commit(out, value_print_uuid(at, uuid));
 }
 
+/*
+ * bytea's hex format, which byteain() reads whatever bytea_output is. Twice the size must not wrap on a 32-bit machine.
+ */
 static void text_put_hex(struct buf *out, const uint8_t *bytes, size_t size) {
     char *at = size <= (SIZE_MAX - 2) / 2 ? (char *)buf_reserve(out, 2 + 2 * size) : NULL;
     if (at)
@@ -59,7 +62,7 @@ static void text_put_timestamp(struct buf *out, int64_t us, bool zone) {
 
 /* ---- Arrays ------------------------------------------------------------------------------------------------------ */
 
-/* In quotes, as array_in() undoes them, no element is taken for NULL, nor its commas and braces for the array's. */
+/* In quotes, array_in() undoes backslashes and nothing else: the word NULL, commas and braces mean themselves. */
 static void text_put_array_text(struct buf *out, const char *text, size_t size) {
     buf_put_u8(out, '"');
     for (size_t i = 0; i < size; i++) {
@@ -70,7 +73,7 @@ static void text_put_array_text(struct buf *out, const char *text, size_t size) 
     buf_put_u8(out, '"');
 }
 
-/* JSON escapes control characters; a NUL cannot come, since elements are C strings. */
+/* RFC 8259 wants quotes, backslashes and control characters escaped, and nothing else. */
 static void text_put_json_text(struct buf *out, const char *text, size_t size) {
     static const char digits[] = "0123456789abcdef";
     buf_put_u8(out, '"');

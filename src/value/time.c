@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Dates and times in ISO style, as PostgreSQL prints and reads them: the Gregorian calendar without beginning or end,
- * years of four digits or more, BC behind all else (1 BC is the year 0), a fraction without trailing zeros.
- * Days and civil dates: Howard Hinnant, "chrono-compatible low-level date algorithms", with years that begin in March.
+ * years of four digits or more, BC behind all else (1 BC is the year 0), a fraction without trailing zeros. Days and
+ * civil dates: Howard Hinnant, "chrono-compatible low-level date algorithms". Years begin in March there, so that a
+ * leap day is the last day of its year, and the calendar repeats after an era of 400 years.
  */
 #include "value/convert.h"
 
@@ -12,6 +13,7 @@ enum { DAYS_PER_ERA = 146097, DAYS_TO_1970 = 719468 /* from 0000-03-01 */ };
 
 #define SECOND_US INT64_C(1000000)
 
+/* C's division rounds towards zero, but the day before 1970 is -1, and the year before 1 BC is in the era before. */
 static int64_t time_floor_divide(int64_t a, int64_t b) {
     return a / b - (a % b < 0);
 }
@@ -25,6 +27,7 @@ static bool time_in_calendar(int64_t days) {
     return days > 2 * (int64_t)INT32_MIN && days < 2 * (int64_t)INT32_MAX;
 }
 
+/* From March on, every five months have 153 days: (153 * month + 2) / 5 is the number of days before a month. */
 static int64_t time_days_of_civil(int64_t year, int month, int day) {
     int64_t y = year - (month <= 2);
     int64_t era = time_floor_divide(y, 400);
@@ -34,6 +37,7 @@ static int64_t time_days_of_civil(int64_t year, int month, int day) {
     return era * DAYS_PER_ERA + day_of_era - DAYS_TO_1970;
 }
 
+/* Without its leap days (one in 1460 days, none in the 100th year, one in the 400th), an era has 365 days a year. */
 static void time_civil_of_days(int64_t days, int64_t *year, int *month, int *day) {
     int64_t z = days + DAYS_TO_1970;
     int64_t era = time_floor_divide(z, DAYS_PER_ERA);
@@ -69,7 +73,7 @@ static char *time_print_padded(char *at, int64_t value, int digits) {
     return at + length;
 }
 
-/* Returns whether " BC" has to follow. */
+/* Returns true when " BC" has to follow, which PostgreSQL prints behind the time and the zone. */
 static bool time_print_civil(char **at, int64_t days) {
     int64_t year;
     int month, day;
@@ -145,6 +149,9 @@ static int64_t time_read_digits(struct reader *r, int min, int max) {
     return value;
 }
 
+/*
+ * PostgreSQL rounds to microseconds; here digits behind them are read, and make the text lossy unless they are zeros.
+ */
 static int64_t time_read_fraction(struct reader *r) {
     int64_t us = 0, unit = SECOND_US / 10;
     const char *start = r->at;
@@ -157,6 +164,7 @@ static int64_t time_read_fraction(struct reader *r) {
     return us;
 }
 
+/* A year has four digits at least, and seven at most: 5874897 is the last that PostgreSQL's date holds. */
 static int64_t time_read_date(struct reader *r, int64_t *year, int *month) {
     *year = time_read_digits(r, 4, 7);
     r->wrong |= !time_read_char(r, '-');
@@ -165,10 +173,7 @@ static int64_t time_read_date(struct reader *r, int64_t *year, int *month) {
     return time_read_digits(r, 2, 2);
 }
 
-/*
- * HH:MM[:SS[.ffffff]] in microseconds; 24:00 and a leap second's :60 run into the next day or minute, as PostgreSQL has
- * it.
- */
+/* HH:MM[:SS[.ffffff]] in microseconds. As in PostgreSQL, 24:00 is the next day, and a leap second :60 the next minute. */
 static int64_t time_read_time(struct reader *r) {
     int64_t hour = time_read_digits(r, 2, 2), second = 0, fraction = 0;
     r->wrong |= !time_read_char(r, ':');
@@ -183,7 +188,11 @@ static int64_t time_read_time(struct reader *r) {
     return us;
 }
 
-/* Z, UTC, ±HH, ±HHMM, ±HH:MM, ±HH:MM:SS: seconds east of UTC. False: none there. */
+/*
+ * Z, UTC, ±HH, ±HHMM, ±HH:MM, ±HH:MM:SS: seconds east of UTC. False: there is no zone. A server prints seconds for
+ * dates before standard time, when cities kept the time of their own longitude; 15 hours are PostgreSQL's limit
+ * (MAX_TZDISP_HOUR).
+ */
 static bool time_read_zone(struct reader *r, int64_t *east) {
     *east = 0;
     if (time_read_char(r, 'Z') || time_read_char(r, 'z'))
@@ -222,6 +231,7 @@ static bool time_read_bc(struct reader *r) {
     return false;
 }
 
+/* An infinity has a zone, because it is the same moment in all of them: a timestamptz's text must convert as one. */
 static int time_parse_infinity(const char *text, size_t size, struct value_moment *moment) {
     bool signed_text = size && (*text == '-' || *text == '+');
     if (!value_is_word(text + signed_text, size - signed_text, "infinity"))
@@ -263,6 +273,7 @@ int value_parse_moment(const char *text, size_t size, struct value_moment *momen
     return 0;
 }
 
+/* 128 bits, since a date of year 5874897 has more microseconds than an int64_t; the extremes are the infinities. */
 int value_moment_us(const struct value_moment *moment, int64_t *us) {
     PRE(moment->kind != MOMENT_FINITE || time_in_day(moment->day_us));
     if (moment->kind != MOMENT_FINITE) {

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Values between the caller's C types, PostgreSQL's text and binary formats, and SQLite's: pure functions.
- * Formats: PostgreSQL 15 documentation, 55.7 and the types' send/recv functions; OIDs from pg_type.dat.
+ * Values between the caller's C types, PostgreSQL's text and binary formats, and SQLite's: pure functions. Formats:
+ * PostgreSQL 15 documentation, 55.7 (Message Formats) and chapter 8 for what texts look like; the binary formats stand
+ * in no manual, but in each type's send and receive functions (int4send(), timestamptz_recv(), …). OIDs from
+ * pg_type.dat.
  *
  *   type.c      types: OIDs, which have a binary codec
  *   param.c     parameters: constructors and copies
@@ -19,12 +21,13 @@
 #include "base/buf.h"
 #include "quring/quring.h"
 
-/* PostgreSQL's type -> ours; QURING_OTHER for what has no codec. Kinds of text (varchar, bpchar, name, …) are TEXT. */
+/* PostgreSQL's type as ours. varchar, bpchar and name are TEXT, since their bytes are alike; QURING_OTHER has no codec. */
 quring_type value_type_of_oid(uint32_t oid);
 
 /*
- * Whether results of this type are asked for in binary. Not numeric, whose text is exact and what callers want; not
- * arrays, which are parameters only.
+ * True when results of this type are asked for in binary. numeric is not, because its text is exact and is what callers
+ * want; arrays are not, because they are parameters only. The test relies on the order of quring_type, where arrays
+ * come last.
  */
 static inline bool value_has_binary(quring_type type) {
     return type > QURING_NULL && type < QURING_INT4_ARRAY && type != QURING_NUMERIC;
@@ -43,7 +46,7 @@ uint16_t value_put_param(struct buf *out, const quring_param *param, uint32_t oi
  */
 void value_put_text(struct buf *out, const quring_param *param);
 
-/* Appends an array parameter as a JSON array, as SQLite's json_each() takes it. */
+/* Appends an array parameter as a JSON array: SQLite has no arrays, but json_each() makes one into a table. */
 void value_put_json_array(struct buf *out, const quring_param *param);
 
 /*
