@@ -4,13 +4,14 @@
  *
  * What it measures: the throughput of PostgreSQL's protocol itself, with nothing of a client library around it.
  * A query is three messages (Bind, Execute, Sync) made at the start; only the key is patched. Of an answer
- * only the frames are walked and ReadyForQuery is counted. Why it is a fair limit: the server does exactly the
+ * only the frames are walked and ReadyForQuery is counted. --sync-every K makes groups of K queries with one
+ * Sync, the limit for clients that let queries share one. Why it is a fair limit: the server does exactly the
  * work it does for a real client (named statement, binary parameter and result, one Sync per query), and each
  * way to drive the ring was tried; what won is the default, the others stay as options to try again.
  *
- * A connection has `depth` slots in its send buffer, twice over, so that the queries of one turn always lie
- * side by side and leave in one send. A slot is written again only when its answer has come, so no send's
- * completion is needed to know that its bytes are free; and as depth x 41 bytes are far below a socket's send
+ * A connection has a slot for each group of its depth in its send buffer, twice over, so that the groups of one
+ * turn always lie side by side and leave in one send. A slot is written again only when its answer has come, so
+ * no send's completion is needed to know that its bytes are free; and as depth x 41 bytes are far below a socket's send
  * buffer, a send never blocks, and two never overtake each other.
  */
 #include "bench.h"
@@ -25,13 +26,14 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* Bind: unnamed portal, statement BENCH_STATEMENT, one binary parameter (int4), binary result. Execute. Sync. */
+/* Bind: unnamed portal, statement BENCH_STATEMENT, one binary parameter (int4), binary result. Execute. */
 static const char QUERY[] = "B\0\0\0\31\0" BENCH_STATEMENT "\0\0\1\0\1\0\1\0\0\0\4\0\0\0\0\0\1\0\1"
-                            "E\0\0\0\11\0\0\0\0\0"
-                            "S\0\0\0\4";
+                            "E\0\0\0\11\0\0\0\0\0";
+static const char SYNC[] = "S\0\0\0\4";
 
 enum {
     QUERY_BYTES = sizeof QUERY - 1,
+    SYNC_BYTES = sizeof SYNC - 1,
     KEY_AT = 18, /* of the parameter's four bytes */
     RECEIVE_BYTES = 64 * 1024,
     COUNTED_NS = 200 * 1000,
@@ -52,8 +54,8 @@ struct conn {
     PGconn *pg; /* the socket's owner; never used again */
     int fd;
     bool sending;       /* a completion is still to come; never in skip mode */
-    unsigned next_slot; /* in [0, 2 x depth) */
-    unsigned in_flight; /* queries without an answer */
+    unsigned next_slot; /* in [0, 2 x slots) */
+    unsigned in_flight; /* groups without an answer */
     size_t received;    /* bytes of an unfinished message, at the start of `in` */
     uint64_t sent_count, answered_count;
     uint64_t probe_count, probe_ns; /* one query at a time is timed: the one that makes sent_count this */
@@ -62,8 +64,10 @@ struct conn {
 
 struct raw {
     struct bench_args args;
-    int wait, refill, batch;
+    int wait, refill, batch, sync_every;
     bool poll_first;
+    unsigned slots; /* groups that a connection has in flight */
+    size_t slot_bytes;
     unsigned turn_sends;
     uint64_t now_ns;
     uint32_t accounts;
@@ -75,6 +79,12 @@ struct raw {
 
 /* ---- connecting --------------------------------------------------------------------------------------------- */
 
+static void slot_make(const struct raw *raw, uint8_t *at) {
+    for (int i = 0; i < raw->sync_every; i++, at += QUERY_BYTES)
+        memcpy(at, QUERY, QUERY_BYTES);
+    memcpy(at, SYNC, SYNC_BYTES);
+}
+
 /* libpq connects and prepares; from then on it is only the owner of the socket. */
 static void conn_open(struct raw *raw, struct conn *conn) {
     conn->pg = bench_pg_open(raw->args.target);
@@ -82,21 +92,21 @@ static void conn_open(struct raw *raw, struct conn *conn) {
         raw->accounts = bench_pg_accounts(conn->pg);
     conn->fd = PQsocket(conn->pg);
 
-    unsigned slots = 2 * (unsigned)raw->args.depth;
+    unsigned slots = 2 * raw->slots;
     int space;
     socklen_t length = sizeof space;
     if (fcntl(conn->fd, F_SETFL, fcntl(conn->fd, F_GETFL) & ~O_NONBLOCK) != 0 ||
         getsockopt(conn->fd, SOL_SOCKET, SO_SNDBUF, &space, &length) != 0)
         bench_die("socket: %s", strerror(errno));
-    if ((unsigned)space < slots * QUERY_BYTES)
+    if ((unsigned)space < slots * raw->slot_bytes)
         bench_die("depth %d does not fit a send buffer of %d bytes", raw->args.depth, space);
 
     conn->in = malloc(RECEIVE_BYTES);
-    conn->out = malloc(slots * QUERY_BYTES);
+    conn->out = malloc(slots * raw->slot_bytes);
     if (!conn->in || !conn->out)
         bench_die("out of memory");
     for (unsigned i = 0; i < slots; i++)
-        memcpy(conn->out + i * QUERY_BYTES, QUERY, QUERY_BYTES);
+        slot_make(raw, conn->out + i * raw->slot_bytes);
 }
 
 static void ring_open(struct raw *raw) {
@@ -129,25 +139,30 @@ static void conn_receive(struct raw *raw, const struct conn *conn) {
         sqe->ioprio = IORING_RECVSEND_POLL_FIRST;
 }
 
+static void slot_fill(struct raw *raw, uint8_t *at) {
+    for (int i = 0; i < raw->sync_every; i++, at += QUERY_BYTES) {
+        uint32_t key = htobe32((uint32_t)bench_rng_key(&raw->rng, raw->accounts));
+        memcpy(at + KEY_AT, &key, sizeof key);
+    }
+}
+
 /* Fills the free slots with queries, if at least `refill` are free, and sends them in one piece. */
 static void conn_send(struct raw *raw, struct conn *conn) {
-    unsigned depth = (unsigned)raw->args.depth;
-    unsigned room = depth - conn->in_flight;
+    unsigned each = (unsigned)raw->sync_every;
+    unsigned room = raw->slots - conn->in_flight;
     if (conn->sending || room < (unsigned)raw->refill)
         return;
-    unsigned count = bench_run_take(&raw->run, room);
+    unsigned count = bench_run_take(&raw->run, room * each) / each; /* -n is a multiple of it */
     if (count == 0)
         return;
-    if (conn->next_slot + count > 2 * depth)
+    if (conn->next_slot + count > 2 * raw->slots)
         conn->next_slot = 0;
 
-    uint8_t *first = conn->out + conn->next_slot * QUERY_BYTES;
-    for (unsigned i = 0; i < count; i++) {
-        uint32_t key = htobe32((uint32_t)bench_rng_key(&raw->rng, raw->accounts));
-        memcpy(first + i * QUERY_BYTES + KEY_AT, &key, sizeof key);
-    }
+    uint8_t *first = conn->out + conn->next_slot * raw->slot_bytes;
+    for (unsigned i = 0; i < count; i++)
+        slot_fill(raw, first + i * raw->slot_bytes);
     struct io_uring_sqe *sqe = sqe_for(raw, OP_SEND, conn);
-    io_uring_prep_send(sqe, conn->fd, first, count * QUERY_BYTES, MSG_WAITALL | MSG_NOSIGNAL);
+    io_uring_prep_send(sqe, conn->fd, first, count * raw->slot_bytes, MSG_WAITALL | MSG_NOSIGNAL);
     if (raw->wait == WAIT_SKIP || raw->wait == WAIT_SPIN)
         sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
     else
@@ -161,10 +176,10 @@ static void conn_send(struct raw *raw, struct conn *conn) {
         conn->probe_ns = raw->now_ns;
     }
     raw->turn_sends++;
-    raw->run.bytes_sent += count * QUERY_BYTES;
+    raw->run.bytes_sent += count * raw->slot_bytes;
 }
 
-/* Walks the frames in `in` and keeps the unfinished rest. Returns how many queries were answered. */
+/* Walks the frames in `in` and keeps the unfinished rest. Returns how many groups were answered. */
 static unsigned conn_scan(struct conn *conn, size_t length) {
     const uint8_t *at = conn->in, *end = conn->in + length;
     unsigned ready = 0;
@@ -196,7 +211,7 @@ static void on_receive(struct raw *raw, struct conn *conn, int got) {
         bench_die("more answers than queries");
     conn->in_flight -= ready;
     conn->answered_count += ready;
-    raw->run.queries += ready;
+    raw->run.queries += ready * (unsigned)raw->sync_every;
     raw->run.bytes_received += (unsigned)got;
     if (conn->probe_ns && conn->answered_count >= conn->probe_count) {
         bench_latency_add(&raw->run.latency, raw->now_ns - conn->probe_ns, 1);
@@ -259,17 +274,23 @@ static bool is_done(const struct raw *raw) {
 }
 
 int main(int argc, char **argv) {
-    static struct raw raw = {.args = BENCH_ARGS, .refill = 1, .batch = 1, .rng = {0x9e3779b97f4a7c15u}};
+    static struct raw raw = {
+        .args = BENCH_ARGS, .refill = 1, .batch = 1, .sync_every = 1, .rng = {0x9e3779b97f4a7c15u}};
     const struct bench_flag flags[] = {
         {"--wait", BENCH_WORD, &raw.wait, "how a turn waits", WAIT_WORDS},
-        {"--refill", BENCH_INT, &raw.refill, "send once this many slots are free (default 1)", NULL},
+        {"--sync-every", BENCH_INT, &raw.sync_every, "queries to one Sync (default 1)", NULL},
+        {"--refill", BENCH_INT, &raw.refill, "send once this many groups are free (default 1)", NULL},
         {"--batch", BENCH_INT, &raw.batch, "with skip: wait for this many receives (default 1)", NULL},
         {"--poll-first", BENCH_BOOL, &raw.poll_first, "do not try a receive before polling", NULL},
         {0},
     };
     bench_args_parse(argc, argv, "pre-encoded point selects through io_uring: the limit", &raw.args, flags);
-    if (raw.refill < 1 || raw.refill > raw.args.depth)
-        bench_die("--refill must lie between 1 and the depth");
+    if (raw.sync_every < 1 || raw.args.depth % raw.sync_every || raw.args.queries % raw.sync_every)
+        bench_die("--sync-every must divide the depth and the number of queries");
+    raw.slots = (unsigned)(raw.args.depth / raw.sync_every);
+    raw.slot_bytes = (size_t)raw.sync_every * QUERY_BYTES + SYNC_BYTES;
+    if (raw.refill < 1 || (unsigned)raw.refill > raw.slots)
+        bench_die("--refill must lie between 1 and the depth, in groups of --sync-every");
 
     raw.conns = calloc((size_t)raw.args.connections, sizeof *raw.conns);
     ring_open(&raw);
@@ -285,6 +306,8 @@ int main(int argc, char **argv) {
     while (!is_done(&raw))
         turn(&raw);
     bench_run_finish(&raw.run);
-    bench_report(&raw.args, &raw.run, &(struct bench_label){"raw_wire", "select", "each"});
+    char commit[32];
+    snprintf(commit, sizeof commit, raw.sync_every == 1 ? "each" : "every %d", raw.sync_every);
+    bench_report(&raw.args, &raw.run, &(struct bench_label){"raw_wire", "select", commit});
     return 0;
 }
