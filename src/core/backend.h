@@ -23,9 +23,9 @@ struct backend {
     int (*open)(struct quring_db *db, const char *url);
 
     /*
-     * Called in each turn for which the database is due (db_due), before the ring enters the kernel. Takes queries from the
-     * queues on db->ready as far as depth and bytes allow (queue_take), encodes or batches them, and hands them to the ring
-     * or to a worker.
+     * Called in each turn for which the database is due (db_due), before the ring enters the kernel. Takes whole units from
+     * the queues on db->ready as far as depth and bytes allow (queue_take), encodes or batches them, and hands them to the
+     * ring or to a worker.
      */
     void (*advance)(struct quring_db *db);
 

@@ -3,7 +3,7 @@
  * The structures that the engine shares with its backends; this layer knows neither sockets nor SQLite.
  *
  *   db          the hub and the database handle
- *   queue       queries that wait, and how they come back from a backend
+ *   queue       queries that wait, in which units they are taken, and how they come back from a backend
  *   query       one submitted query and its state
  *   result      its rows            columns   their description, shared by all results of a statement
  *   error       why it failed       notice    notices and warnings of the server

@@ -9,6 +9,16 @@
  *                       +-----queue_put_back-----+
  *
  * A queue stands on its database's list `ready` exactly while a query waits in it, so that a turn visits no other.
+ *
+ * What a backend takes is cut into *units*. A unit is a run of neighbours in the queue that goes to one connection, or into
+ * one run of one lane, with no other query between its members, and comes back whole or not at all. Here each query is a
+ * unit by itself: the members of a GROUP happen to meet, and may be parted. Queries that commit together or not at all would
+ * be one unit, and queue_take() the function that tells how many from the head belong to it. Such a unit asks of
+ *
+ *   submit     to refuse one that is longer than options.depth, since no connection and no lane would ever have room for it
+ *   admission  to look for room for all of it before its first member is taken, and to route all members to the same place
+ *   a lane     to take and give back all of it
+ *   a loss     to put it back only if no byte of any member was sent
  */
 #ifndef QURING_CORE_QUEUE_H
 #define QURING_CORE_QUEUE_H
@@ -28,7 +38,7 @@ void queue_init(struct queue *queue, struct quring_db *db);
 /* Puts a query behind all others of query->queue. */
 void queue_put(struct query *query);
 
-/* Takes the oldest waiting query for running; NULL when none waits. */
+/* Takes the oldest waiting unit, which is one query, for running; NULL when none waits. */
 struct query *queue_take(struct queue *queue);
 
 /* Ends every waiting query of the queue with this status and error. */

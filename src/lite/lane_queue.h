@@ -57,7 +57,10 @@ static inline uint32_t lane_queue_count(const struct lane_queue *queue) {
 /* Behind all others. False: out of memory. */
 bool lane_queue_put(struct lane_queue *queue, struct query *query);
 
-/* Moves up to `count` queries from the front into a lane's hands; returns how many: none while the queue is barred. */
+/*
+ * Moves up to `count` queries from the front into a lane's hands, and stops between two units (core/queue.h). Returns how
+ * many: none while the queue is barred.
+ */
 uint32_t lane_queue_take(struct lane_queue *queue, struct query **taken, uint32_t count);
 
 /* Puts queries that a lane took, and does not want after all, back to the front. NULLs are skipped. */

@@ -208,7 +208,8 @@ static uint32_t pool_conn_load(const struct pg_conn *conn) {
 
 /*
  * Gives a run of queries to the least loaded connection: up to the load of the next one, or half of its share of those that
- * wait, so that many are spread in few rounds and the last of them one by one. False: no connection takes any.
+ * wait, so that many are spread in few rounds and the last of them one by one. The run ends between two units (core/queue.h).
+ * False: no connection takes any.
  */
 static bool pool_admit_run(struct pg_pool *pool) {
     PRE(pool->db->queue.waiting_count > 0);
