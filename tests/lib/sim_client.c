@@ -236,15 +236,22 @@ static void say(struct sim_client *client, struct buf *words, const struct wire_
     client->key = cursor_u32(&body);
 }
 
+void sim_client_wait(struct sim_client *client, uint64_t ns) {
+    client_pass(client, ns, false);
+}
+
 const char *sim_client_talk(struct sim_client *client, uint64_t ns) {
-    struct wire_frame frame;
+    struct wire_frame frame = {0};
     struct buf words;
+    uint8_t before = 0;
     client_pass(client, ns, false);
     LAW(!client->sends && !buf_size(&client->out), "the server does not read");
     buf_init(&words, sizeof client->heard - 1);
     while (wire_frame_look(cursor_over(buf_head(&client->in), buf_size(&client->in)), SIZE_MAX, &frame) ==
            WIRE_FRAME_WHOLE) {
-        say(client, &words, &frame);
+        if (frame.type != 'N' || before != 'N')
+            say(client, &words, &frame);
+        before = frame.type;
         buf_consume(&client->in, frame.size);
     }
     LAW(!buf_size(&client->in), "a message that is not whole, or none");

@@ -8,7 +8,7 @@
  *
  * The words of an answer: a message's letter, and behind it of DataRow the value of its second column where it has three,
  * of CommandComplete the tag after a colon, of errors and notices the SQLSTATE, of ReadyForQuery the status; at last a
- * full stop when the server has closed the connection.
+ * full stop when the server has closed the connection. Of notices that come one behind the other only the first counts.
  */
 #ifndef QURING_TESTS_SIM_CLIENT_H
 #define QURING_TESTS_SIM_CLIENT_H
@@ -47,5 +47,7 @@ void sim_client_ask(struct sim_client *client, const char *sql, int64_t index);
 
 /* Sends what was put, lets `ns` pass, and says in words what has come since the last call. Valid until the next one. */
 const char *sim_client_talk(struct sim_client *client, uint64_t ns);
+/* The same, and what comes waits for the next sim_client_talk(). */
+void sim_client_wait(struct sim_client *client, uint64_t ns);
 
 #endif

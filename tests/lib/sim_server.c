@@ -255,23 +255,35 @@ static bool flood(struct sim_conn *conn) {
     return true;
 }
 
-/* The first packet of a test's own client, which has no letter. False: it is not whole. */
-static bool on_startup(struct sim_conn *conn) {
-    enum { PROTOCOL_3 = 196608 };
+static void start(struct sim_conn *conn) {
     uint8_t key_data[8];
-    size_t size = buf_size(&conn->in);
-    uint32_t length = size < 8 ? UINT32_MAX : bytes_load_u32(buf_head(&conn->in));
-    if (size < length)
-        return false;
-    sim_conn_check(conn, bytes_load_u32(buf_head(&conn->in) + 4) == PROTOCOL_3, "start-up packet");
-    buf_consume(&conn->in, length);
-    conn->starting = false;
     bytes_store_u32(key_data, conn->pid);
     bytes_store_u32(key_data + 4, conn->key);
     reply_message(&conn->out, 'R', "\0\0\0", 4);
     reply_message(&conn->out, 'K', key_data, sizeof key_data);
     reply_ready(&conn->out, 'I');
     sim_conn_flush(conn);
+}
+
+/* The first packet of a test's own client, which has no letter. False: it is not whole. */
+static bool on_first_packet(struct sim_conn *conn) {
+    enum { PROTOCOL_3 = 196608, CANCEL_REQUEST = 80877102 };
+    struct cursor in = cursor_over(buf_head(&conn->in), buf_size(&conn->in));
+    uint32_t length = cursor_u32(&in), code = cursor_u32(&in);
+    if (in.failed || buf_size(&conn->in) < length)
+        return false;
+    conn->starting = false;
+    if (code == CANCEL_REQUEST) {
+        uint32_t pid = cursor_u32(&in), key = cursor_u32(&in);
+        sim_conn_check(conn, cursor_done(&in) && length == 16, "CancelRequest");
+        conn->over = true;
+        sim_peer_end(conn->peer);
+        sim_server_cancel(conn->server, pid, key);
+        return false;
+    }
+    sim_conn_check(conn, code == PROTOCOL_3, "start-up packet");
+    buf_consume(&conn->in, length);
+    start(conn);
     return true;
 }
 
@@ -280,7 +292,7 @@ static void work(struct sim_conn *conn) {
     while (!conn->napping && !conn->silent && !conn->over && !sim_peer_backlog_bytes(conn->peer)) {
         if (!conn->quiet && flood(conn))
             continue;
-        if (conn->starting && !on_startup(conn))
+        if (conn->starting && !on_first_packet(conn))
             return;
         size_t size = buf_size(&conn->in);
         const uint8_t *at = buf_head(&conn->in);
@@ -442,20 +454,53 @@ void sim_server_kill(struct sim_server *server, bool reset) {
     }
 }
 
+static void conn_cancel(struct sim_conn *conn) {
+    if (!conn->running || conn->over)
+        return;
+    sim_timer_clear(sim_of(conn), &conn->nap);
+    conn->running = NULL;
+    conn->napping = conn->silent = false;
+    conn->flood_left = 0;
+    sim_conn_error(conn, "57014", "canceling statement due to user request");
+    sim_conn_flush(conn);
+    work(conn);
+}
+
+void sim_server_cancel(struct sim_server *server, uint32_t pid, uint32_t key) {
+    list_for_each(node, &server->conns) {
+        struct sim_conn *conn = list_entry(node, struct sim_conn, link);
+        if (conn->pid == pid && conn->key == key)
+            conn_cancel(conn);
+    }
+}
+
+static struct sim_conn *nth_conn(const struct sim_server *server, uint32_t nth) {
+    list_for_each(node, &server->conns) {
+        struct sim_conn *conn = list_entry(node, struct sim_conn, link);
+        if (!conn->over && !conn->quiet && !nth--)
+            return conn;
+    }
+    return NULL;
+}
+
+void sim_server_cancel_nth(struct sim_server *server, uint32_t nth) {
+    struct sim_conn *conn = nth_conn(server, nth);
+    if (conn)
+        conn_cancel(conn);
+}
+
 void sim_server_deafen(struct sim_server *server) {
     list_for_each(node, &server->conns)
         sim_peer_listen(list_entry(node, struct sim_conn, link)->peer, false);
 }
 
 void sim_server_go_rogue(struct sim_server *server, uint32_t nth, const void *bytes, size_t size) {
-    list_for_each(node, &server->conns) {
-        struct sim_conn *conn = list_entry(node, struct sim_conn, link);
-        if (conn->over || conn->quiet || nth--)
-            continue;
-        conn->silent = true;
-        sim_peer_write(conn->peer, bytes, size);
+    struct sim_conn *conn = nth_conn(server, nth);
+    if (!conn)
         return;
-    }
+    conn->silent = true;
+    conn->running = NULL;
+    sim_peer_write(conn->peer, bytes, size);
 }
 
 void sim_server_say(struct sim_server *server, const void *bytes, size_t size) {

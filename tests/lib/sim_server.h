@@ -12,6 +12,17 @@
  * The library's connections have been started by libpq, and any request that cannot be carried out ends the test. A test's
  * own client (sim_client.h) starts its connections itself, and gets PostgreSQL's error.
  *
+ *      accepted --start-up packet--> serving --error--> skipping --Sync--> serving
+ *         |                           |   ^
+ *         |                   Execute |   | done, or cancelled: 57014, and skipping
+ *         |                           v   |
+ *         |                          running (sleep, silent, flood: messages wait)
+ *         |
+ *         +--CancelRequest--> over: closed without a word, whether it has met a running Execute or not
+ *
+ * Serving or running, it is over with Terminate, FATAL and sim_server_kill(). When its client goes away it works on what
+ * has come, or is over at once.
+ *
  * Every statement takes one int8 parameter, the query's identity, which comes back in its rows:
  *
  *      select id $1          one row (id)                 insert $1              no rows
@@ -119,6 +130,14 @@ void sim_server_use(struct sim_server *server);
 
 /* A socket to it for a test's own client (sim_client.h), which begins with a start-up packet. */
 int sim_server_connect(struct sim_server *server);
+
+/*
+ * As a CancelRequest does: ends the Execute that is running in this back end with 57014. Nothing happens when none is, or
+ * the key is not its own. Only statements that take time can be met running: sleep, silent, flood.
+ */
+void sim_server_cancel(struct sim_server *server, uint32_t pid, uint32_t key);
+/* The same, for the n-th connection that lives. */
+void sim_server_cancel_nth(struct sim_server *server, uint32_t nth);
 
 /*
  * For tests that watch what the library itself does: called with true where it is entered or gone back to, with false

@@ -6,8 +6,9 @@
  *   once        every query that was accepted ends exactly once
  *   its own     an OK brings exactly the rows that its statement returns, with its own identity in each
  *   its error   a SERVER_ERROR has the SQLSTATE that its statement asked for (or that of a plan that went stale twice)
- *   the truth   OK: committed once. SERVER_ERROR, NOT_SENT: never committed. Any: committed once at most; outside GROUP
- *               executed once at most. NOT_SENT: never bound, unless the server had refused it or rolled it back before
+ *   the truth   OK: committed once, but within a block, of which its test knows. SERVER_ERROR, NOT_SENT: never committed.
+ *               Any: committed once at most; outside GROUP executed once at most. NOT_SENT: never bound, unless the
+ *               server had refused it or rolled it back before
  *   sent        a completion that says that its query was not sent: never bound, and in GROUP never committed. OK and
  *               IN_DOUBT say that it was, NOT_SENT that it was not
  *   allowed     no other status than the test expects: bits of `allowed`, on top of what the statement itself ends with

@@ -164,6 +164,23 @@ Test(sim_pg, nothing_is_prepared_behind_a_pooler) {
         }
 }
 
+/* By an administrator, or a client that has its key: the server's error is the query's, and no other's. */
+Test(sim_pg, a_statement_that_the_server_cancels) {
+    open_one(8);
+    world_connect(&world, 1);
+    struct ask what = {.verb = "silent", .fails_with = "57014"};
+    int before = ask("insert", 0, NULL), cancelled = world_ask(&world, &what), after = ask("insert", 0, NULL);
+    (void)world_run(&world, 0, 0);
+    world_pass(&world, MS);
+    sim_server_cancel_nth(&world.server, 0);
+    world_finish(&world);
+    expect(before, QURING_OK, NULL);
+    expect(cancelled, QURING_SERVER_ERROR, "57014");
+    expect(after, QURING_OK, NULL);
+    cr_assert_eq(world_stats(&world).connection_lost_count, 0);
+    world_close(&world);
+}
+
 /* ---- Groups ---- */
 
 Test(sim_pg, a_failing_member_reports_alone_and_the_others_take_effect) {

@@ -251,6 +251,107 @@ Test(sim_server, a_write_runs_once) {
     cr_assert_eq(server.ledger[1].executed, 1);
 }
 
+/* ---- A second socket ---- */
+
+/* CancelRequest over a connection of its own, which the server closes without a word. */
+static void cancel(uint32_t pid, uint32_t key) {
+    struct sim_client other;
+    sim_client_open(&other, &server);
+    sim_client_cancel(&other, pid, key);
+    SAYS(sim_client_talk(&other, MS), ".");
+    sim_client_close(&other);
+}
+
+Test(sim_server, a_running_statement_is_cancelled) {
+    static const char *const texts[] = {"silent $1", "sleep 60000000 $1", "flood $1"};
+    for (int i = 0; i < 3; i++) {
+        sim_client_ask(&client, texts[i], 1);
+        sim_client_ask(&client, "insert $1", 2); /* skipped, as all up to Sync */
+        sim_client_sync(&client);
+        sim_client_wait(&client, 30000);
+        cancel(client.pid, client.key);
+        SAYS(talk(), i == 2 ? "1 2 N00000 E57014 ZI" : "1 2 E57014 ZI");
+        SAYS(answer("select id $1", 3), "1 2 D C:SELECT 1 ZI");
+    }
+    sim_settle(sim); /* nothing comes of the sleep's end */
+    SAYS(talk(), "");
+    cr_assert(server.ledger[1].executed == 3 && server.ledger[1].committed == 0);
+    cr_assert(server.ledger[2].executed == 0 && server.ledger[3].committed == 3);
+}
+
+Test(sim_server, a_cancel_of_another_key_or_of_nobody_does_nothing) {
+    struct sim_client bystander;
+    sim_client_start(&bystander, &server);
+    cr_assert(bystander.pid != client.pid && bystander.key != client.key);
+    sim_client_ask(&client, "silent $1", 1);
+    sim_client_sync(&client);
+    SAYS(talk(), "");
+    cancel(client.pid, client.key ^ 1);
+    cancel(client.pid + 10, client.key);
+    cancel(client.pid, bystander.key);
+    cancel(bystander.pid, bystander.key); /* its own, but it runs nothing */
+    SAYS(talk(), "");
+    cancel(client.pid, client.key);
+    SAYS(talk(), "1 2 E57014 ZI");
+    sim_client_ask(&bystander, "insert $1", 2);
+    sim_client_sync(&bystander);
+    SAYS(sim_client_talk(&bystander, MS), "1 2 C:INSERT 0 1 ZI");
+    sim_client_close(&bystander);
+}
+
+Test(sim_server, a_cancel_while_none_runs_does_not_meet_the_next) {
+    cancel(client.pid, client.key);
+    SAYS(answer("sleep 100 $1", 1), "1 2 D C:SELECT 1 ZI");
+    cancel(client.pid, client.key);
+    SAYS(answer("insert $1", 2), "1 2 C:INSERT 0 1 ZI");
+}
+
+Test(sim_server, a_cancel_within_a_block_fails_it) {
+    begin();
+    SAYS(answer("insert $1", 1), "1 2 C:INSERT 0 1 ZT");
+    SAYS(answer("savepoint 1", -1), "1 2 C:SAVEPOINT ZT");
+    SAYS(answer("silent $1", 2), "");
+    cancel(client.pid, client.key);
+    SAYS(talk(), "1 2 E57014 ZE");
+    SAYS(answer("insert $1", 3), "E25P02 ZE");
+    SAYS(answer("rollback to 1", -1), "1 2 C:ROLLBACK ZT");
+    SAYS(answer("commit", -1), "1 2 C:COMMIT ZI");
+    cr_assert(server.ledger[1].committed == 1 && server.ledger[2].committed == 0);
+}
+
+/* Whenever it comes, a statement is done and committed, or has failed and left nothing. */
+static void cancel_seed(uint64_t seed) {
+    struct rng rng = {seed};
+    struct sim_client other;
+    open_server();
+    sim_client_open(&other, &server);
+    for (uint32_t i = 0; i < 3; i++) {
+        sim_client_ask(&client, "sleep 10 $1", i);
+        sim_client_sync(&client);
+    }
+    sim_client_wait(&client, rng_below(&rng, 60000));
+    sim_client_cancel(&other, client.pid, client.key);
+    SAYS(sim_client_talk(&other, MS), ".");
+    const char *at = talk();
+    for (uint32_t i = 0; i < 3; i++) {
+        static const char done[] = "1 2 D C:SELECT 1 ZI", failed[] = "1 2 E57014 ZI";
+        bool is_done = strncmp(at, done, strlen(done)) == 0;
+        LAW(is_done || strncmp(at, failed, strlen(failed)) == 0, "%s", at);
+        LAW(server.ledger[i].committed == is_done, "%s, but committed %u times", at, server.ledger[i].committed);
+        at += strlen(is_done ? done : failed);
+        at += *at == ' ';
+    }
+    LAW(!*at, "%s", at);
+    sim_client_close(&other);
+    close_server();
+}
+
+Test(sim_server_seeds, cancels_at_any_time) {
+    seeds_run(100, cancel_seed);
+}
+
+/* ---- Many portals ---- */
+
 enum { PORTALS = 4 };
 
 /* Whichever portal is asked for how many rows, each gives its own in order, and suspends as often as it must. */
