@@ -35,9 +35,9 @@
 
 enum cli_exit {
     CLI_EXIT_OK = 0,
-    CLI_EXIT_FAILED = 1,       /* a query failed, the database or the output did */
-    CLI_EXIT_USAGE = 2,        /* wrong usage: nothing was done */
-    CLI_EXIT_INTERRUPTED = 130 /* Ctrl-C, where no result could be given */
+    CLI_EXIT_FAILED = 1, /* a query failed, the database or the output did */
+    CLI_EXIT_USAGE = 2,  /* wrong usage: nothing was done */
+    /* and cli_stop_status(), where a signal came before there was a result */
 };
 
 /* The commands. argv[0] is the command's own name; each returns an enum cli_exit. */

@@ -57,7 +57,8 @@ static const char HELP[] =
     "ends early with the figures so far; a second one ends at once. Exit status: 0; 1 when a query\n"
     "failed; 2 for wrong usage.\n";
 
-enum { CONNECTIONS_MAX = 10000, DEPTH_MAX = 65535, QUERIES_MAX = 1048576, WARM_UP_MS = 3000 };
+enum { CONNECTIONS_MAX = 10000, DEPTH_MAX = 65535, QUERIES_MAX = 1048576 };
+enum { WARM_UP_MS = 3000 };
 
 static const char *const COMMIT_NAMES[] = {"each", "group", NULL};
 
@@ -210,10 +211,8 @@ static int bench_open(struct bench *b, const char *url) {
     char *creating = NULL;
     if (!b->init || !b->sqlite || strchr(url, '?'))
         return bench_open_url(b, url);
-    if (asprintf(&creating, "%s?mode=rwc", url) < 0) {
-        cli_error("memory ran out");
-        return CLI_EXIT_FAILED;
-    }
+    if (asprintf(&creating, "%s?mode=rwc", url) < 0)
+        return cli_no_memory();
     int status = bench_open_url(b, creating);
     free(creating);
     return status;
@@ -271,10 +270,8 @@ static int bench_measure(struct bench *b) {
         .total_queries = b->queries,
     };
     struct cli_load *load = calloc(1, sizeof *load); /* too large for the stack */
-    if (!load) {
-        cli_error("memory ran out");
-        return CLI_EXIT_FAILED;
-    }
+    if (!load)
+        return cli_no_memory();
     load->options = (struct cli_load_options){
         .slot_count = (uint32_t)(b->connections * b->depth),
         .seconds = b->seconds,
@@ -326,10 +323,8 @@ static int bench_run(struct bench *b) {
 
 int cli_bench(int argc, char **argv) {
     struct bench *b = calloc(1, sizeof *b);
-    if (!b) {
-        cli_error("memory ran out");
-        return CLI_EXIT_FAILED;
-    }
+    if (!b)
+        return cli_no_memory();
     b->scale = 1;
     cli_out_init(&b->out, STDOUT_FILENO);
     int status = bench_parse(b, argc, argv);

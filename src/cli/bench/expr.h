@@ -42,6 +42,10 @@ int cli_variables_add(struct cli_variables *variables, const char *name, size_t 
 bool cli_name_starts(char c);
 /* Returns how many bytes the name at `text` has; 0 when none begins there. */
 size_t cli_name_size(const char *text, size_t size);
+/* Returns how many bytes of a name a message shows, for %.*s: a name may be as long as its script. */
+static inline int cli_name_shown(size_t size) {
+    return (int)(size < 40 ? size : 40);
+}
 
 enum cli_op_code {
     CLI_OP_PUSH,

@@ -132,7 +132,7 @@ static bool parse_variable(struct parser *p) {
     size_t size = cli_name_size(p->at, (size_t)(p->end - p->at));
     int found = size ? cli_variables_find(p->variables, p->at, size) : -1;
     if (found < 0)
-        return parse_fail(p, ":%.*s is not set; \\set it first", (int)(size < 40 ? size : 40), p->at);
+        return parse_fail(p, ":%.*s is not set; \\set it first", cli_name_shown(size), p->at);
     p->at += size;
     if (p->variables->variable[found].constant)
         return parse_emit(p, (struct cli_op){.code = CLI_OP_PUSH, .value = p->variables->variable[found].value});
@@ -175,13 +175,13 @@ static bool parse_function(struct parser *p) {
     const char *name = p->at;
     p->at += size;
     if (!parse_accept(p, '('))
-        return parse_fail(p, "%.*s: variables are written :name", (int)(size < 40 ? size : 40), name);
+        return parse_fail(p, "%.*s: variables are written :name", cli_name_shown(size), name);
     if (size == 2 && strncasecmp(name, "pi", 2) == 0 && parse_accept(p, ')'))
         return parse_emit(
             p, (struct cli_op){.code = CLI_OP_PUSH, .value = {.is_real = true, .real = 3.14159265358979323846}});
     const struct function *function = find_function(name, size);
     if (!function)
-        return parse_fail(p, "there is no function %.*s()", (int)(size < 40 ? size : 40), name);
+        return parse_fail(p, "there is no function %.*s()", cli_name_shown(size), name);
     unsigned arity = cli_op_arity(function->code), count = 0;
     if (!parse_peek(p, ')')) {
         do {

@@ -346,7 +346,7 @@ int cli_load_run(struct cli_load *load) {
         if (!loop.failed && load->figures.error_count == 0)
             status = CLI_EXIT_OK;
     } else {
-        cli_error("memory ran out");
+        status = cli_no_memory();
     }
     free(loop.slots);
     free(loop.values);

@@ -12,8 +12,11 @@
 
 /* ---- Numbers ----------------------------------------------------------------------------------------------------- */
 
-/* The bounds are those at which printf() rounds up: 999.6 ns are "1.00 us", not "1000 ns", and 9.996 are "10.0". */
-void cli_report_put_time(struct cli_out *out, double ns, bool utf8) {
+/*
+ * Writes "1.23 ms": three digits and a unit. The bounds are those at which printf() rounds up, so that 999.6 ns are
+ * "1.00 us" and not "1000 ns".
+ */
+static void put_time(struct cli_out *out, double ns, bool utf8) {
     static const struct {
         double ns;
         const char *unit, *ascii;
@@ -26,7 +29,8 @@ void cli_report_put_time(struct cli_out *out, double ns, bool utf8) {
     cli_out_format(out, "%.*f %s", digits, value, utf8 ? units[i].unit : units[i].ascii);
 }
 
-void cli_report_put_count(struct cli_out *out, double count) {
+/* Writes "1,234,567". */
+static void put_count(struct cli_out *out, double count) {
     char digits[32];
     int size = snprintf(digits, sizeof digits, "%.0f", count);
     for (int i = 0; i < size; i++) {
@@ -68,13 +72,13 @@ void cli_report_progress(void *arg, const struct cli_load *load, const struct cl
 
     cli_out_init(&line, CLI_OUT_MEMORY);
     cli_out_format(&line, "%6.1f s  ", seconds);
-    cli_report_put_count(&line, report_per((double)interval->count, seconds - report->last_seconds));
+    put_count(&line, report_per((double)interval->count, seconds - report->last_seconds));
     cli_out_text(&line, " queries/s");
     size_t short_size = line.size;
     cli_out_text(&line, "   p50 ");
-    cli_report_put_time(&line, cli_histogram_quantile(interval, 0.5), utf8);
+    put_time(&line, cli_histogram_quantile(interval, 0.5), utf8);
     cli_out_text(&line, "  p99 ");
-    cli_report_put_time(&line, cli_histogram_quantile(interval, 0.99), utf8);
+    put_time(&line, cli_histogram_quantile(interval, 0.99), utf8);
     if (load->figures.error_count > 0)
         cli_out_format(&line, "   %" PRIu64 " failed", load->figures.error_count);
     double queries = (double)(load->figures.latency.count + interval->count + load->figures.error_count);
@@ -143,7 +147,7 @@ static void put_drawing_bar(struct cli_out *out, double share, bool utf8) {
         cli_out_text(out, eighths[parts % 8]);
 }
 
-void cli_report_put_drawing(struct cli_out *out, const struct cli_histogram *latency, bool utf8) {
+static void put_drawing(struct cli_out *out, const struct cli_histogram *latency, bool utf8) {
     double bounds[ROWS_MAX + 1] = {0};
     uint64_t counts[ROWS_MAX] = {0}, greatest = 1;
     if (latency->count == 0)
@@ -159,7 +163,7 @@ void cli_report_put_drawing(struct cli_out *out, const struct cli_histogram *lat
     for (unsigned i = 0; i < rows; i++) {
         struct cli_out label;
         cli_out_init(&label, CLI_OUT_MEMORY);
-        cli_report_put_time(&label, bounds[i], utf8);
+        put_time(&label, bounds[i], utf8);
         size_t width = cli_text_safe(NULL, label.data ? label.data : "", label.size, 0);
         cli_out_repeat(out, " ", width < 14 ? 14 - width : 0);
         cli_out_bytes(out, label.data, label.size);
@@ -177,7 +181,7 @@ static void put_failures(struct cli_out *out, const struct cli_load_figures *fig
     cli_out_text(out, "failed with  ");
     for (size_t i = 0; i < CLI_FAILURE_KINDS && figures->failures[i].count > 0; i++) {
         cli_out_format(out, "%s%s: ", i > 0 ? ", " : "", figures->failures[i].name);
-        cli_report_put_count(out, (double)figures->failures[i].count);
+        put_count(out, (double)figures->failures[i].count);
     }
     cli_out_char(out, '\n');
 }
@@ -190,13 +194,13 @@ static void put_latency(struct cli_out *out, const struct cli_load_figures *figu
     const struct cli_histogram *latency = &figures->latency;
 
     cli_out_text(out, "latency      mean ");
-    cli_report_put_time(out, cli_histogram_mean(latency), utf8);
+    put_time(out, cli_histogram_mean(latency), utf8);
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
         cli_out_format(out, "   %s ", columns[i].name);
-        cli_report_put_time(out, cli_histogram_quantile(latency, columns[i].q), utf8);
+        put_time(out, cli_histogram_quantile(latency, columns[i].q), utf8);
     }
     cli_out_text(out, "   max ");
-    cli_report_put_time(out, (double)latency->max, utf8);
+    put_time(out, (double)latency->max, utf8);
     cli_out_char(out, '\n');
 }
 
@@ -204,11 +208,11 @@ static void put_costs(struct cli_out *out, const struct cli_load_figures *figure
     double count = (double)figures->latency.count, user = figures->cpu_user_seconds,
            system = figures->cpu_system_seconds;
     cli_out_text(out, "client CPU   ");
-    cli_report_put_time(out, report_per(1e9 * (user + system), count), utf8);
+    put_time(out, report_per(1e9 * (user + system), count), utf8);
     cli_out_text(out, " a query: ");
-    cli_report_put_time(out, report_per(1e9 * user, count), utf8);
+    put_time(out, report_per(1e9 * user, count), utf8);
     cli_out_text(out, " user, ");
-    cli_report_put_time(out, report_per(1e9 * system, count), utf8);
+    put_time(out, report_per(1e9 * system, count), utf8);
     cli_out_text(out, " system\nio_uring     ");
     cli_out_format(out, "%.4f enters a query\n", report_per((double)figures->enter_count, count));
     if (figures->sent_bytes > 0)
@@ -230,9 +234,9 @@ void cli_report_summary(struct cli_out *out, const struct cli_report *report, co
                    strcmp(report->backend, "sqlite") == 0 ? "SQLite" : "PostgreSQL", report->connections,
                    strcmp(report->backend, "sqlite") == 0 ? "readers" : "connections", report->depth, report->commit);
     cli_out_text(out, "throughput   ");
-    cli_report_put_count(out, report_per(count, figures->seconds));
+    put_count(out, report_per(count, figures->seconds));
     cli_out_text(out, " queries/s (");
-    cli_report_put_count(out, count);
+    put_count(out, count);
     cli_out_format(out, " in %.2f s, %" PRIu64 " failed)\n", figures->seconds, figures->error_count);
     if (figures->error_count > 0)
         put_failures(out, figures);
@@ -241,9 +245,9 @@ void cli_report_summary(struct cli_out *out, const struct cli_report *report, co
     put_latency(out, figures, utf8);
     if (report->rate > 0) {
         cli_out_format(out, "schedule     %g queries/s wanted; started late by ", report->rate);
-        cli_report_put_time(out, report_per(figures->lag_sum_ns, (double)figures->lag_count), utf8);
+        put_time(out, report_per(figures->lag_sum_ns, (double)figures->lag_count), utf8);
         cli_out_text(out, " on average, ");
-        cli_report_put_time(out, (double)figures->lag_max_ns, utf8);
+        put_time(out, (double)figures->lag_max_ns, utf8);
         cli_out_text(out, " at most\n");
     }
     put_costs(out, figures, utf8);
@@ -251,7 +255,7 @@ void cli_report_summary(struct cli_out *out, const struct cli_report *report, co
         cli_out_format(out, "unfinished   %" PRIu64 " queries had no answer 10 s after the end\n",
                        figures->unfinished_count);
     cli_out_char(out, '\n');
-    cli_report_put_drawing(out, &figures->latency, utf8);
+    put_drawing(out, &figures->latency, utf8);
 }
 
 void cli_report_json(struct cli_out *out, const struct cli_report *report, const struct cli_load_figures *figures) {

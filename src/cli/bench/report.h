@@ -29,10 +29,4 @@ void cli_report_summary(struct cli_out *out, const struct cli_report *report, co
 /* Writes the figures as one JSON object on one line. */
 void cli_report_json(struct cli_out *out, const struct cli_report *report, const struct cli_load_figures *figures);
 
-/* "1.23 ms": three digits and a unit. */
-void cli_report_put_time(struct cli_out *out, double ns, bool utf8);
-/* "1,234,567". */
-void cli_report_put_count(struct cli_out *out, double count);
-void cli_report_put_drawing(struct cli_out *out, const struct cli_histogram *latency, bool utf8);
-
 #endif

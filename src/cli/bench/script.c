@@ -45,7 +45,7 @@ static bool parse_set(struct cli_script *script, const char *text, const char *e
     if (!command)
         return false;
     if (!cli_expr_parse(&command->expr, text + size, (size_t)(end - text) - size, &script->variables, why, sizeof why))
-        return script_fail(script, line, "\\set %.*s: %s", (int)(size < 40 ? size : 40), text, why);
+        return script_fail(script, line, "\\set %.*s: %s", cli_name_shown(size), text, why);
     int variable = cli_variables_add(&script->variables, text, size);
     if (variable < 0)
         return script_fail(script, line, "more than %d variables, or a name of more than %d bytes", CLI_VARIABLE_MAX,
@@ -68,7 +68,7 @@ static bool parse_backslash(struct cli_script *script, const struct cli_statemen
             return script_fail(script, line->line, "\\%s is not supported: quring bench takes \\set and SQL statements",
                                known[i]);
     return script_fail(script, line->line, "there is no command \\%.*s; quring bench takes \\set and SQL statements",
-                       (int)(size < 40 ? size : 40), name);
+                       cli_name_shown(size), name);
 }
 
 /* ---- Statements -------------------------------------------------------------------------------------------------- */
@@ -83,7 +83,7 @@ static bool put_param(struct cli_script *script, struct cli_command *command, co
     int variable = cli_variables_find(&script->variables, name, size);
     if (variable < 0)
         return script_fail(script, cli_statement_line(statement, at), ":%.*s is not set; \\set it first",
-                           (int)(size < 40 ? size : 40), name);
+                           cli_name_shown(size), name);
     if (script->variables.variable[variable].constant) {
         cli_out_format(sql, "%lld", (long long)script->variables.variable[variable].value.integer);
         return true;

@@ -86,7 +86,7 @@ int cli_workload_add(struct cli_workload *workload, const char *spec, bool built
     source->name = strndup(spec, weighted ? (size_t)(at - spec) : strlen(spec));
     workload->weight_total += source->weight;
     if (!source->name)
-        return cli_error("memory ran out"), CLI_EXIT_FAILED;
+        return cli_no_memory();
     if (!builtin)
         return read_file(source);
     if (!find_builtin(source->name))

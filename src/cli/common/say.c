@@ -51,6 +51,11 @@ void cli_error(const char *format, ...) {
     va_end(args);
 }
 
+int cli_no_memory(void) {
+    cli_error("memory ran out");
+    return CLI_EXIT_FAILED;
+}
+
 int cli_wrong(const char *command, const char *format, ...) {
     struct cli_out prefix;
     va_list args;

@@ -11,6 +11,8 @@
 void cli_say(const char *prefix, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Says "quring: …". */
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Says that memory ran out. Returns CLI_EXIT_FAILED. */
+int cli_no_memory(void);
 /* Says "quring COMMAND: …" of wrong usage. Returns CLI_EXIT_USAGE. */
 int cli_wrong(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* While a live line stands on the terminal, each message wipes it first. */

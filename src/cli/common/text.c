@@ -49,7 +49,12 @@ size_t cli_utf8_decode(const char *text, size_t size, uint32_t *character) {
     return length;
 }
 
-bool cli_character_is_safe(uint32_t c) {
+/*
+ * Returns whether a terminal may be given this character as it is. False for those that move its cursor, change its
+ * state, or change the order in which their neighbours show: control characters of ASCII and Unicode, line and paragraph
+ * separators, bidirectional and deprecated format controls. All functions of this file ask here, so that the printers agree.
+ */
+static bool character_is_safe(uint32_t c) {
     if (c < 0x7f)
         return c >= 0x20;
     bool control = c <= 0x9f;
@@ -80,7 +85,7 @@ static size_t put_character(struct cli_out *out, const char *text, size_t length
         return put_escape(out, "\\r", c);
     if (c < 0x20 || c == 0x7f)
         return put_escape(out, "\\x%02x", c);
-    int width = cli_character_is_safe(c) ? wcwidth((wchar_t)c) : -1;
+    int width = character_is_safe(c) ? wcwidth((wchar_t)c) : -1;
     if (width < 0)
         return put_escape(out, "\\u{%x}", c);
     if (out)
@@ -127,7 +132,7 @@ static size_t json_plain(const char *text, size_t size, size_t at, bool in_strin
     while (at < size) {
         uint32_t c = (unsigned char)text[at];
         size_t length = c < 0x80 ? 1 : cli_utf8_decode(text + at, size - at, &c);
-        if (length == 0 || !cli_character_is_safe(c) || (in_string && (c == '"' || c == '\\')))
+        if (length == 0 || !character_is_safe(c) || (in_string && (c == '"' || c == '\\')))
             break;
         at += length;
     }

@@ -23,13 +23,6 @@ bool cli_text_is_utf8(void);
  */
 size_t cli_utf8_decode(const char *text, size_t size, uint32_t *character);
 
-/*
- * Returns whether a terminal may be given this character as it is. False for those that move its cursor, change its
- * state, or change the order in which their neighbours show: control characters of ASCII and Unicode, line and paragraph
- * separators, bidirectional and deprecated format controls. Every printer of the tool asks here, so that they agree.
- */
-bool cli_character_is_safe(uint32_t character);
-
 enum { CLI_TEXT_KEEP_LINES = 1 /* line feeds and tabs stay */ };
 
 /*

@@ -432,7 +432,7 @@ static int run_on(struct run *run, const char *url) {
 int cli_run(int argc, char **argv) {
     struct run run = {.input = -1};
     const char *url = NULL;
-    int status = CLI_EXIT_FAILED;
+    int status;
 
     cli_out_init(&run.out, STDOUT_FILENO);
     run.out.stopped = cli_stop_wanted;
@@ -442,7 +442,7 @@ int cli_run(int argc, char **argv) {
         if (status == CLI_EXIT_OK)
             status = run_on(&run, url);
     } else {
-        cli_error("memory ran out");
+        status = cli_no_memory();
     }
     free(run.params);
     if (run.input > STDIN_FILENO)
