@@ -57,6 +57,7 @@ static const char HELP[] =
     "ends early with the figures so far; a second one ends at once. Exit status: 0; 1 when a query\n"
     "failed; 2 for wrong usage.\n";
 
+/* Limits of the library, so that a message names the option of the tool that goes over one. */
 enum { CONNECTIONS_MAX = 10000, DEPTH_MAX = 65535, QUERIES_MAX = 1048576 };
 enum { WARM_UP_MS = 3000 };
 
@@ -296,6 +297,7 @@ static int bench_measure(struct bench *b) {
     return status;
 }
 
+/* The temporary database is removed last, and by the signal handler at a second Ctrl-C, whatever failed before. */
 static int bench_run(struct bench *b) {
     char url[PATH_MAX + 16];
     int status = bench_settle_options(b);

@@ -27,7 +27,7 @@ struct cli_failure_kind {
 struct cli_load_figures {
     struct cli_histogram latency; /* ns, of queries that succeeded */
     uint64_t error_count;
-    struct cli_failure_kind failures[CLI_FAILURE_KINDS]; /* in order of appearance; the last takes all further kinds */
+    struct cli_failure_kind failures[CLI_FAILURE_KINDS]; /* in order of appearance; the last counts all further kinds */
     double seconds;
     double cpu_user_seconds, cpu_system_seconds; /* of all threads */
     uint64_t enter_count, sent_bytes, received_bytes;

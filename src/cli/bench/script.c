@@ -20,6 +20,7 @@ __attribute__((format(printf, 3, 4))) static bool script_fail(struct cli_script 
     return false;
 }
 
+/* The commands may move: pointers to earlier ones are not kept. */
 static struct cli_command *add_command(struct cli_script *script, uint64_t line) {
     size_t size = (script->command_count + 1) * sizeof *script->commands;
     struct cli_command *commands = realloc(script->commands, size);
@@ -55,6 +56,7 @@ static bool parse_set(struct cli_script *script, const char *text, const char *e
     return true;
 }
 
+/* The commands of pgbench that are missing here are known by name, so that the message does not call them a mistake. */
 static bool parse_backslash(struct cli_script *script, const struct cli_statement *line) {
     static const char *const known[] = {"sleep",    "startpipeline", "syncpipeline", "endpipeline", "if",
                                         "elif",     "else",          "endif",        "gset",        "aset",
@@ -96,6 +98,7 @@ static bool put_param(struct cli_script *script, struct cli_command *command, co
     return true;
 }
 
+/* The lexer tells a ':' in code from one in a string or comment, which is the text's own and stays. */
 static bool put_sql(struct cli_script *script, struct cli_command *command, const struct cli_statement *statement,
                     bool sqlite, struct cli_out *sql) {
     struct cli_lexer lexer;

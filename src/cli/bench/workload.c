@@ -50,6 +50,7 @@ static const struct builtin *find_builtin(const char *name) {
     return NULL;
 }
 
+/* The script is read up to the limit without asking for its size, which a pipe such as <(generate) does not have. */
 static int read_file(struct cli_source *source) {
     FILE *file = fopen(source->name, "rbe");
     int status = CLI_EXIT_USAGE;
@@ -76,6 +77,7 @@ int cli_workload_add(struct cli_workload *workload, const char *spec, bool built
         return cli_wrong("bench", "%s %s: more than %d scripts", option, spec, CLI_WORKLOAD_MAX);
     struct cli_source *source = &workload->sources[workload->count++];
     *source = (struct cli_source){.spec = spec, .builtin = builtin, .weight = 1};
+    /* A file name may have an @ in it: only digits behind the last one are a weight. */
     bool weighted = at && at[1] && at[1 + strspn(at + 1, "0123456789")] == 0;
     if (weighted) {
         errno = 0;

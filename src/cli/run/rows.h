@@ -52,8 +52,8 @@ void cli_print_table(struct cli_out *out, const struct cli_rows *rows, struct cl
 void cli_print_csv(struct cli_out *out, const struct cli_rows *rows, bool terminal);
 
 /*
- * Prints one array with an object per row, each on its own line. Numbers keep all their digits. Columns of one name get "_2",
- * "_3" … appended, since an object with equal keys loses values in most readers.
+ * Prints one array with an object per row, each on its own line. Numbers keep all their digits. Columns of one name get
+ * "_2", "_3" … appended, since an object with equal keys loses values in most readers.
  */
 void cli_print_json(struct cli_out *out, const struct cli_rows *rows);
 

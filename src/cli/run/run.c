@@ -103,6 +103,10 @@ static void mark_real(const struct source *source, struct cli_cell *cell) {
     cell->size += strlen(".0");
 }
 
+/*
+ * Types without a kind of their own (dates, uuid, bytea, …) are text in all formats. A value that has no text, which only a
+ * broken server sends, shows why in its place, since the rows before it may be printed already.
+ */
 static void result_cell(const void *arg, uint64_t row, uint32_t column, struct cli_cell *cell) {
     const struct source *source = arg;
     const quring_result *result = source->result;
@@ -138,6 +142,7 @@ static void result_cell(const void *arg, uint64_t row, uint32_t column, struct c
     }
 }
 
+/* Of a statement that changes rows the count is shown even if it is 0: that none was found is an answer. */
 static void run_print_tag(struct run *run, const quring_result *result) {
     const char *command = quring_command(result);
     cli_text_safe(&run->out, command, strlen(command), 0);
@@ -216,6 +221,10 @@ static int run_show_outcome(struct run *run, const struct cli_statement *stateme
     return cli_stop_wanted() && strcmp(done->error->sqlstate, "57014") == 0 ? cli_stop_status() : CLI_EXIT_FAILED;
 }
 
+/*
+ * Runs one statement to its end. All values of --param go along as far as the statement has placeholders; the splitter has
+ * counted these, because the message of a database for a wrong count names neither file nor option.
+ */
 static int run_execute(struct run *run, const struct cli_statement *statement) {
     quring_done done;
     quring_query query = {
@@ -272,6 +281,7 @@ static int run_read_more(struct run *run) {
     return cli_stop_status();
 }
 
+/* Stops at the first statement that fails, because those after it were written for what it should have done. */
 static int run_all(struct run *run) {
     struct cli_statement statement;
     int status = CLI_EXIT_OK;
