@@ -237,7 +237,7 @@ static void conn_end_request(struct pg_conn *conn, struct pg_request *request) {
     const struct pg_reason *reason = &conn->reason;
     bool sent = request->first_byte < conn->socket.accepted_bytes;
     if (query && !sent && !pg_conn_is_bound(conn) && !conn->config->db->closing)
-        return; /* goes back to its queue */
+        return; /* conn_closed() puts it back: another connection can take it */
     request->query = NULL;
     if (!query)
         return;
@@ -253,6 +253,7 @@ static void conn_closed(struct socket *socket) {
         conn_end_request(conn, pg_conn_request(conn, r));
         pg_request_drop(pg_conn_request(conn, r));
     }
+    /* Queries that no byte was sent of go to the front of their queue, so they go in backwards to keep their order. */
     for (uint64_t r = conn->session.next; r-- > conn->settled;) {
         struct query *query = pg_conn_request(conn, r)->query;
         if (query)

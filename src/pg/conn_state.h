@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a connection consists of, its states, and why it ends.
+ * The parts of a connection, its states, and the reason for its end.
  *
- *      DOWN --job posted--> CONNECTING --socket--> BARRIER --its answer--> READY
+ *      DOWN --attempt-----> CONNECTING --socket--> BARRIER --its answer--> READY
  *        ^  \                   |                     |                      |
  *        |   +-<--- failed -----+                     +------ lost, broken --+
  *        |   backoff                                  v
@@ -38,7 +38,7 @@ struct pg_conn_events {
     void (*timer)(struct timer *timer);          /* conn->timer fired: for pg_attempt_timer() */
 };
 
-/* Why a connection is down, or will be. */
+/* The reason for which a connection is down, or will be. */
 struct pg_reason {
     quring_status status; /* of the queries that were out on it */
     char sqlstate[6];

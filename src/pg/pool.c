@@ -69,9 +69,13 @@ static void pool_end_or_wait(struct pg_pool *pool, const struct pg_conn *why) {
 
 /* ---- Attempts ---- */
 
+/*
+ * The wait doubles from one attempt to the next, and half of it is random, so that the clients of a server that was
+ * restarted do not all come back at the same moment.
+ */
 static bool pool_retry_later(struct pg_conn *conn) {
     struct ring *ring = pg_conn_ring(conn);
-    uint32_t doublings = conn->attempts < 6 ? conn->attempts : 6;
+    uint32_t doublings = conn->attempts < 6 ? conn->attempts : 6; /* more would only overflow: 6 are over the maximum */
     uint64_t backoff = BACKOFF_NS << doublings;
     if (backoff > BACKOFF_MAX_NS)
         backoff = BACKOFF_MAX_NS;
@@ -296,6 +300,7 @@ void pg_pool_free(struct pg_pool *pool) {
     free(pool->attempts.conninfo);
 }
 
+/* Differs from one process and pool to the next: equal seeds would make their retries coincide. */
 static uint64_t pool_seed(const struct pg_pool *pool) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);

@@ -7,6 +7,7 @@
 #include <openssl/ssl.h>
 #include <stdlib.h>
 
+/* A record holds at most 16 KiB of plaintext (RFC 8446, 5.1), so a read of that size takes a whole one. */
 enum { RECORD_BYTES = 16 * 1024, PLAIN_KEEP_BYTES = 4 * RECORD_BYTES };
 
 struct pg_tls {

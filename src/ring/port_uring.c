@@ -3,8 +3,8 @@
  * The port on Linux: one io_uring, one io_uring_enter(2) a turn. The only file that knows <liburing.h>.
  *
  * Set-up goes down a ladder by probing, never by version: a kernel that answers EINVAL to a rung gets the next one, one
- * that answers ENOMEM (the rings are charged to RLIMIT_MEMLOCK) gets smaller rings. What the rungs are worth stands in
- * ladder[]. The completion queue has room for every operation that can be in flight, so it does not overflow; if it did,
+ * that answers ENOMEM (the rings are charged to RLIMIT_MEMLOCK) gets smaller rings. ladder[] says what each rung gains. The
+ * completion queue has room for every operation that can be in flight, so it does not overflow; if it did,
  * kernels since 5.5 keep the events and hand them out at the next enter.
  */
 #include "ring/port.h"
@@ -299,6 +299,7 @@ static int uring_setup_rung(struct port_uring *u, unsigned flags, unsigned sq, u
     }
 }
 
+/* A socket has one receive and one send in flight at most, and the wake has a read. */
 static int uring_setup_ladder(struct port_uring *u, uint32_t socket_count, bool no_defer_taskrun) {
     unsigned sq = uring_power_of_two_above(2 * socket_count + 8, SQ_ENTRIES_MIN, SQ_ENTRIES_MAX);
     unsigned cq = uring_power_of_two_above(2 * socket_count + 256, 2 * SQ_ENTRIES_MIN, CQ_ENTRIES_MAX);
@@ -340,11 +341,11 @@ int port_uring_open(uint32_t socket_count, bool no_defer_taskrun, struct port **
         uring_destroy(&u->port);
         return QURING_ENORING;
     }
-    if (io_uring_register_ring_fd(&u->ring) == 1)
+    if (io_uring_register_ring_fd(&u->ring) == 1) /* Linux 5.18: spares the look-up of the descriptor at each enter */
         u->enter_flags |= IORING_ENTER_REGISTERED_RING;
-    if (u->port.info.feature_bits & IORING_FEAT_NO_IOWAIT)
+    if (u->port.info.feature_bits & IORING_FEAT_NO_IOWAIT) /* a thread that waits for a server is idle, not in iowait */
         u->enter_flags |= IORING_ENTER_NO_IOWAIT;
-    (void)io_uring_ring_dontfork(&u->ring);
+    (void)io_uring_ring_dontfork(&u->ring); /* a child that wrote to the shared rings would submit for its parent */
     *port = &u->port;
     return 0;
 }

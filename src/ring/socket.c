@@ -239,6 +239,7 @@ static void socket_received(struct socket *socket, const struct port_event *even
 
 /* ---- Calls from the ring ---- */
 
+/* The state is asked for again at each step, because a push that the kernel refuses may end the socket. */
 void socket_emit(struct socket *socket) {
     if (socket->state == SOCKET_OPEN && !socket->sending)
         socket_start_send(socket);
