@@ -14,6 +14,7 @@ static const void *bind_address(const quring_param *param) {
     return param->value.bytes.data ? param->value.bytes.data : "";
 }
 
+/* SQLITE_TRANSIENT: SQLite copies the text, since the next parameter is printed to the same place. */
 static int bind_text_of(struct lite_conn *conn, sqlite3_stmt *handle, int index, const quring_param *param,
                         void (*put)(struct buf *out, const quring_param *param)) {
     buf_reset(&conn->scratch, SCRATCH_KEEP_BYTES);
@@ -32,6 +33,10 @@ static void bind_put_zoned_time(struct buf *out, const quring_param *param) {
         buf_put(out, ":00", 3);
 }
 
+/*
+ * SQLITE_STATIC: the query's bytes stay where they are until lite_unbind(), so SQLite needs no copy. Types that SQLite does
+ * not have become texts in the form that its functions take: ISO 8601 for dates and times, JSON for arrays.
+ */
 static int bind_memory(struct lite_conn *conn, struct lite_stmt *stmt, int index, const quring_param *param) {
     sqlite3_stmt *handle = stmt->handle;
     stmt->bound_memory = true;
@@ -84,7 +89,7 @@ static int bind_one(struct lite_conn *conn, struct lite_stmt *stmt, int index, c
     case QURING_OTHER:
         return bind_memory(conn, stmt, index, param);
     }
-    return SQLITE_MISMATCH;
+    return SQLITE_MISMATCH; /* value_param_valid() lets no such type pass */
 }
 
 void lite_unbind(struct lite_conn *conn, struct lite_stmt *stmt) {
@@ -111,6 +116,7 @@ static bool bind_failed(struct lite_conn *conn, struct query *query, uint32_t nu
 
 bool lite_bind(struct lite_conn *conn, struct lite_stmt *stmt, struct query *query) {
     if (base_unlikely(query->param_count != stmt->param_count)) {
+        /* PostgreSQL's SQLSTATE for a Bind with the wrong number of parameters. */
         error_format(&query->error, "08P01", "the statement wants %u parameter%s, and %u %s given", stmt->param_count,
                      stmt->param_count == 1 ? "" : "s", query->param_count, query->param_count == 1 ? "was" : "were");
         return false;

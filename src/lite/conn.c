@@ -41,11 +41,11 @@ static uint32_t conn_error_position(struct lite_conn *conn, const struct quring_
 
 void lite_conn_error(struct lite_conn *conn, int code, const struct quring_statement *text, struct query_error *error) {
     PRE(code != SQLITE_OK);
-    if (!conn->handle) {
+    if (!conn->handle) { /* SQLite had no memory for one, so only the code tells anything */
         lite_error_set(error, code, sqlite3_errstr(code), NULL, 0);
         return;
     }
-    if (conn->verdict.refusal) {
+    if (conn->verdict.refusal) { /* SQLite's own words would be "not authorized" */
         error_set(error, "0A000", conn->verdict.refusal, NULL, NULL, 0);
         error->view.backend_code = code;
         conn->verdict.refusal = NULL;
@@ -65,12 +65,14 @@ int lite_execute(sqlite3 *handle, const char *sql) {
     return sqlite3_exec(handle, sql, NULL, NULL, NULL);
 }
 
+/* SQLite compares the inode of the open file with that of the name. */
 bool lite_conn_file_is_gone(struct lite_conn *conn) {
     PRE(conn->handle && conn->config->path);
     int moved = 0;
     return sqlite3_file_control(conn->handle, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved;
 }
 
+/* sqlite3_reset() returns the error of the step before it. */
 int lite_conn_control(struct lite_conn *conn, enum lite_control control) {
     PRE(conn->control[control]);
     sqlite3_step(conn->control[control]);

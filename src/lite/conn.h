@@ -22,7 +22,7 @@
 #include <pthread.h>
 #include <sqlite3.h>
 
-/* What the lanes of a database have in common; constant while they live. */
+/* The settings that all lanes of a database have in common; constant while they live. */
 struct lite_config {
     const char *path; /* NULL: in memory */
     enum lite_mode mode;
@@ -71,7 +71,7 @@ struct lite_watch {
 /* CLOCK_MONOTONIC. */
 uint64_t lite_now_ns(void);
 
-/* Whether the work at hand is to end: the handle is closing, or its query was given up. */
+/* True when the work at hand is to end, because the handle is closing or its query was given up. */
 bool lite_watch_interrupted(const struct lite_watch *watch);
 
 void lite_watch_install(struct lite_watch *watch, sqlite3 *handle);
@@ -96,7 +96,7 @@ bool lite_conn_interrupt_abandoned(struct lite_conn *conn);
 /* Sets a new connection's switches and limits; SQLite's result code. */
 int lite_harden(sqlite3 *handle, enum lite_role role);
 
-/* What the authorizer saw and said while a statement was prepared. */
+/* The authorizer's findings while a statement was prepared. */
 struct lite_verdict {
     bool preparing;      /* the user's text; else SQLite's or our own statements */
     bool is_pragma;      /* that text is a PRAGMA, or EXPLAINs one */
@@ -191,7 +191,7 @@ void lite_conn_close(struct lite_conn *conn);
 /* Runs statements of our own, and drops what they return; SQLite's result code. */
 int lite_execute(sqlite3 *handle, const char *sql);
 
-/* Whether the file that is open is no longer the one of that name: it was deleted or replaced. */
+/* True when the file that is open is no longer the one of that name: it was deleted or replaced. */
 bool lite_conn_file_is_gone(struct lite_conn *conn);
 
 /* Runs transaction control of our own; SQLite's result code. */

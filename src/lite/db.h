@@ -13,7 +13,7 @@ struct lite_lane;
 enum { LITE_LANES_MAX = 64 };
 
 /*
- * What a handle is at, moved by lite_move() of lite.c alone:
+ * The states of a handle, moved by lite_move() of lite.c alone:
  *
  *      COLD --a query--> OPENING --the writer's connection was tried--> OPEN
  *        ^                                                                |

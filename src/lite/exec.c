@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * One query from its text to its result. A statement is stepped to its end at once, and its rows are copied: one that
+ * stayed open between two turns would keep its snapshot, and with it the log from starting over.
+ */
 #include "lite/conn.h"
 
 #include "lite/lite_error.h"
@@ -14,6 +18,7 @@ static bool exec_put_value(struct quring_result *result, sqlite3_stmt *handle, i
         return result_row_tagged_float8(result, sqlite3_column_double(handle, column));
     case SQLITE_TEXT: {
         const unsigned char *text = sqlite3_column_text(handle, column);
+        /* NULL: SQLite had no memory to convert the text, or to end it with a NUL. */
         return text && result_row_tagged(result, QURING_TEXT, text, (size_t)sqlite3_column_bytes(handle, column));
     }
     case SQLITE_BLOB: {
@@ -50,7 +55,7 @@ static size_t exec_row_bytes(sqlite3_stmt *handle) {
     return bytes;
 }
 
-/* A write took effect with its first step, before there is anything to keep. */
+/* LIMIT and no SERVER_ERROR, because a write took effect with its first step, before it had a row to keep. */
 static __attribute__((cold, noinline)) int exec_no_memory(struct query *query) {
     lite_error_set(&query->error, SQLITE_NOMEM, "out of memory for the result's rows", NULL, 0);
     return QURING_LIMIT;
@@ -77,6 +82,7 @@ static __attribute__((cold, noinline)) int exec_step_failed(struct lite_conn *co
     return QURING_SERVER_ERROR;
 }
 
+/* SQLite prepares a statement anew by itself when the schema has changed, and counts how often it did. */
 static bool exec_columns_stale(const struct lite_stmt *stmt) {
     if (!stmt->columns)
         return sqlite3_column_count(stmt->handle) > 0;
@@ -141,6 +147,7 @@ static int exec_run_prepared(struct lite_conn *conn, struct lite_stmt *stmt, str
 
 static int exec_run_query(struct lite_conn *conn, struct query *query) {
     if (base_unlikely(atomic_load(&lite_query(query)->abandoned_as))) {
+        /* It was abandoned before it was `at_work`, so nothing would interrupt it. */
         lite_error_set(&query->error, SQLITE_INTERRUPT, "interrupted", NULL, 0);
         return QURING_SERVER_ERROR;
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Every switch and limit that SQLite has for a connection, decided once. The texts are the caller's, but values in them, the
- * schema and the file may be anybody's: none of them may run foreign code, reach other files, or change what the lanes rely
- * on. What a PRAGMA could switch back is refused in rules.c.
+ * Every switch and limit that SQLite has for a connection, decided once. The texts are the caller's, but values in
+ * them, the schema and the file may be anybody's: none of them may run foreign code, reach other files, or change what
+ * the lanes rely on. What a PRAGMA could switch back is refused in rules.c.
  */
 #include "lite/conn.h"
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a lane does with the queries at hand: run them, hand back what is finished, checkpoint between them. serve.c calls it
- * to work off a run of reads, and write.c for each query of the runs that write.
+ * What a lane does with the queries at hand: run them, hand back what is finished, checkpoint between them. serve.c
+ * calls it to work off a run of reads, and write.c for each query of the runs that write.
  *
- * A reader puts one transaction around each run. It begins after the run was taken, so each read sees everything that was
- * finished before it was submitted, and all reads of a run see the same. A statement that takes long (SQLite calls lane_pause())
- * must not keep its neighbours waiting: what is finished is reported, what was not begun goes back to the queue for another
- * lane, or, where there is only one, what was abandoned meanwhile is handed back.
+ * A reader puts one transaction around each run. It begins after the run was taken, so each read sees everything that
+ * was finished before it was submitted, and all reads of a run see the same. A statement that takes long (SQLite calls
+ * lane_pause()) must not keep its neighbours waiting: what is finished is reported, what was not begun goes back to the
+ * queue for another lane, or, where there is only one, what was abandoned meanwhile is handed back.
  */
 #include "lite/lane.h"
 
@@ -20,9 +20,10 @@ enum {
     WAL_FRAMES_MAX = 16 * 1000, /* from here on, reads are held back until it starts over */
 };
 
-static const uint64_t REPORT_EVERY_NS = 200000;
-static const long NAP_NS = 1000000;
-static const uint64_t RESTART_WAIT_NS = 200000000, RESTART_WAIT_MAX_NS = 5000000000;
+static const uint64_t REPORT_EVERY_NS = 200000;    /* a finished query waits up to this long to go back with others */
+static const long NAP_NS = 1000000;                /* from one look at the readers to the next, in lane_hold_reads() */
+static const uint64_t RESTART_WAIT_NS = 200000000; /* for each WAL_FRAMES_MAX of the log */
+static const uint64_t RESTART_WAIT_MAX_NS = 5000000000;
 
 const uint8_t lite_lane_moves[LANE_STUCK + 1] = {
     [LANE_IDLE] = 1 << LANE_CALLED,
@@ -113,7 +114,10 @@ static void lane_give_back_rest(struct lite_lane *lane, enum lane_phase to) {
     lane_queue_unlock(lane->queue);
 }
 
-/* From within a statement that takes long or waits for a lock. */
+/*
+ * SQLite calls this from within a statement that takes long or waits for a lock. A reader beside others gives the rest
+ * of its run back, for them to take. Every lane ends those that nobody waits for any more, and reports what is finished.
+ */
 static void lane_pause(struct lite_watch *watch) {
     struct lite_conn *conn = base_container_of(watch, struct lite_conn, watch);
     struct lite_lane *lane = base_container_of(conn, struct lite_lane, conn);
@@ -168,8 +172,8 @@ static bool lane_reads_at_work(struct lite_lane *lane) {
 }
 
 /*
- * The change to WAL mode needs the file for itself. Reads of other programs are waited for as for any lock; those of this
- * handle take as long as they take, and no more of them begin.
+ * The change to WAL mode needs the file for itself. Reads of other programs are waited for as for any lock, up to
+ * busy_timeout_ns; those of this handle without a limit, since no more of them begin meanwhile.
  */
 static void lane_hold_reads(struct lite_conn *conn, bool hold) {
     struct lite_lane *lane = base_container_of(conn, struct lite_lane, conn);
@@ -219,7 +223,7 @@ static bool lane_checkpoint_due(struct lite_lane *lane) {
     return base_unlikely(frames >= lane->own.next_checkpoint) && !lite_conn_in_transaction(&lane->conn);
 }
 
-/* A clock costs as much as a twentieth of a read, and nothing beside a durable write. */
+/* The clock costs a twentieth of a read, so only every eighth asks it; beside a durable write it costs nothing. */
 static bool lane_report_due(struct lite_lane *lane) {
     uint32_t count = lane->own.finished.count;
     bool slow = lane->conn.role != LITE_READER && lane->db->config.path;
@@ -252,7 +256,10 @@ static void lane_unstick(struct lite_lane *lane) {
     lane_queue_unlock(lane->queue);
 }
 
-/* In one transaction; after an error that ended it, the rest is in another. Each query may be the last, see pause(). */
+/*
+ * The reads share one transaction; after an error that ended it, the rest share another. Any query may turn out to be the
+ * last of the run, because lane_pause() gives the rest away while it runs.
+ */
 void lite_lane_read(struct lite_lane *lane) {
     struct lite_conn *conn = &lane->conn;
     bool shared = lane->own.taken_count > 1;
@@ -262,7 +269,7 @@ void lite_lane_read(struct lite_lane *lane) {
             break;
         }
         if (shared && !lite_conn_in_transaction(conn))
-            (void)lite_conn_control(conn, LITE_BEGIN); /* failing, each has one of its own */
+            (void)lite_conn_control(conn, LITE_BEGIN); /* where that fails, each read has a transaction of its own */
         lite_lane_run_next(lane);
         lane_unstick(lane);
         lite_lane_tend(lane);

@@ -33,7 +33,7 @@ static inline void lite_chain_add(struct lite_chain *chain, struct query *query)
     chain->count++;
 }
 
-/* What a lane has to say at one time. */
+/* All that a lane has to tell the reactor at one time. */
 struct lite_news {
     struct query *finished; /* with query->status as their outcome */
     struct query *moved;    /* by a reader, for the writer */
@@ -53,7 +53,7 @@ struct lite_post {
 };
 
 /*
- * What a lane is doing, as far as others have to know it:
+ * The phase of a lane says as much of its work as others have to know:
  *
  *      IDLE --posted--> CALLED --took queries--> WORKING --a statement takes long--> STUCK
  *                         |                       ^   ^                                |
@@ -81,8 +81,8 @@ extern const uint8_t lite_lane_moves[LANE_STUCK + 1];
  *             reads it without the lock.
  *   reactor   the reactor's thread alone. The thread works on the job that was posted to it.
  *
- * A lane that finds its queue empty is IDLE in the same moment, so whoever puts a query there afterwards knows that it has to
- * be posted. The reactor touches `conn` only to interrupt it, see watch.c.
+ * A lane that finds its queue empty is IDLE in the same moment, so whoever puts a query there afterwards knows that it
+ * has to be posted. The reactor touches `conn` only to interrupt it, see watch.c.
  */
 struct lite_lane {
     struct lite_db *db;
@@ -125,17 +125,17 @@ static inline void lite_lane_move(struct lite_lane *lane, enum lane_phase to) {
     lane->shared.phase = to;
 }
 
-/* Whether the lane will look at its queue soon, so that no other has to. */
+/* True when the lane will look at its queue soon, so that no other has to. */
 static inline bool lite_lane_attends(const struct lite_lane *lane) {
     return lane->shared.phase == LANE_CALLED || lane->shared.phase == LANE_WORKING;
 }
 
-/* Whether the lane has taken queries that it has not worked off. */
+/* True when the lane has taken queries that it has not worked off. */
 static inline bool lite_lane_holds(const struct lite_lane *lane) {
     return lane->shared.phase == LANE_WORKING || lane->shared.phase == LANE_STUCK;
 }
 
-/* What the handle does with a lane's posts, on the reactor's thread; each gets a struct lite_post's job. */
+/* The handle's part in a lane's posts, on the reactor's thread; each function gets a struct lite_post's job. */
 struct lite_lane_events {
     void (*news)(struct job *job); /* a report, or the end of a job that served the queue */
     void (*shut)(struct job *job); /* the connection is closed, and no job follows */

@@ -60,6 +60,7 @@ uint32_t lane_queue_take(struct lane_queue *queue, struct query **taken, uint32_
     return n;
 }
 
+/* Backwards, so that the first of them is at the front again. */
 void lane_queue_give_back(struct lane_queue *queue, struct query *const *taken, uint32_t count) {
     while (count--) {
         if (!taken[count])
@@ -69,7 +70,7 @@ void lane_queue_give_back(struct lane_queue *queue, struct query *const *taken, 
     }
 }
 
-/* Places of withdrawn queries at either end: nobody may come to take the last of them. */
+/* A queue of withdrawn queries alone must count as empty, since no lane may ever come to pass over their places. */
 static void lane_queue_trim(struct lane_queue *queue) {
     while (queue->head != queue->tail && !*lane_queue_slot(queue, queue->head))
         queue->head++;
@@ -77,6 +78,7 @@ static void lane_queue_trim(struct lane_queue *queue) {
         queue->tail--;
 }
 
+/* The position is where the query was put last: only if it still stands there has no lane taken it. */
 bool lane_queue_withdraw(struct lane_queue *queue, struct query *query) {
     uint32_t position = lite_query(query)->position;
     if (position - queue->head >= lane_queue_count(queue) || *lane_queue_slot(queue, position) != query)

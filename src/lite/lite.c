@@ -2,13 +2,16 @@
 /*
  * The SQLite backend: blocking work on a few threads, in runs of many queries.
  *
- *   lite.c        the database handle, on the reactor's thread: routing, waking lanes, completions, abandoning, closing
- *   lane_queue.c  queries that wait for a lane; the only thing that both sides touch, under a lock
+ *   lite.c        the database handle (db.h), on the reactor's thread: routing, waking lanes, completions, abandoning
+ *                 queries, closing
  *   serve.c       a lane's thread: takes queries, and keeps its connection open and in order
- *   lane.c        what a lane does with them: runs reads, hands back, checkpoints
- *   write.c       what the writer and exclusive lanes do instead: groups, and transactions that an error ended
- *   conn.h        one connection: open.c, conn.c, wal.c, watch.c, harden.c, rules.c, stmt.c, bind.c, exec.c
+ *   write.c       runs of the writer and of exclusive lanes: groups, and transactions that an error ended
+ *   lane.c        runs of readers, and for all lanes: running a query, handing back, checkpoints
+ *   lane_queue.c  queries that wait for a lane; the only thing that both sides touch, under a lock
+ *   conn.h        one connection: open.c, exec.c, rules.c, stmt.c, bind.c, wal.c, watch.c, harden.c, conn.c
  *   url.c  text.c  lite_error.c    pure parts: URLs, first words of a statement, SQLSTATEs
+ *
+ * A file calls only files that stand behind it here. A lane tells its handle by jobs (struct lite_lane_events).
  *
  *      advance() --route--> lane queue "reads"  --> reader lane 1 … n --+--> news --> query_finish()
  *                   |                                 | it writes       |
@@ -42,7 +45,7 @@
 
 enum { READER_COUNT = 2, DEPTH = 256, STATEMENT_TEXT_MAX = 65536 };
 
-/* A lane is worth waking for this much work. */
+/* One more lane is woken for each so much of queued work: less would be done before its thread had begun. */
 static const uint64_t WAKE_NS = 50000;
 
 /* From one interrupt of a statement that was given up to the next. */
@@ -115,7 +118,7 @@ static int lite_check_options(struct lite_db *lite) {
     if (options->connection_count >= LITE_LANES_MAX)
         return hub_error(lite->base.hub, QURING_EINVAL, "options.connection_count: at most %d SQLite readers",
                          LITE_LANES_MAX - 1);
-    if (!sqlite3_threadsafe())
+    if (!sqlite3_threadsafe()) /* then not even connections of their own may be used by several threads */
         return hub_error(lite->base.hub, QURING_EUNSUPPORTED, "this SQLite was compiled without support for threads");
     if (sqlite3_initialize() != SQLITE_OK)
         return hub_error(lite->base.hub, QURING_ESYSTEM, "SQLite could not be initialised");
@@ -224,7 +227,7 @@ static void lite_admit(struct lite_db *lite) {
     lite_enqueue(lite, &lite->writes, &writes);
 }
 
-/* A reader found that it writes. */
+/* A reader found that the statement writes. It goes straight to the writer from then on. */
 static void lite_move_to_writer(struct lite_db *lite, struct query *query) {
     lite->reads_count--;
     struct quring_statement *statement = query->statement;
@@ -249,7 +252,10 @@ static struct lite_post *lite_unused_job(struct lite_lane *lane) {
     return NULL; /* both are on their way back, and when they come there is another turn */
 }
 
-/* Has as many lanes at work as the queue is worth, and `at_least` so many. */
+/*
+ * Wakes idle lanes until as many attend as the queue is worth: one, and another for each WAKE_NS that its queries will
+ * take. `at_least` so many attend to an empty queue, to open their connection.
+ */
 static void lite_wake(struct lane_queue *queue, struct lite_lane *lanes, uint32_t count, uint64_t query_ns,
                       uint32_t at_least) {
     struct lite_post *posts[LITE_LANES_MAX];
@@ -323,13 +329,13 @@ static void lite_take_news(struct lite_post *post) {
     }
     for (query = post->news.finished; query; query = next) {
         next = lite_query(query)->next;
-        __builtin_prefetch(next);
+        __builtin_prefetch(next); /* the lane's thread wrote it last, so it is in another core's cache */
         --*lite_count_of(lite, query);
         lite_finish(query);
     }
 }
 
-/* What a stuck lane gave back is in the queue again, or reads may begin again: the next advance() wakes another lane. */
+/* The next advance() wakes a lane for what a stuck one gave back to the queue, or for reads that were held back. */
 static void lite_news_arrived(struct job *job) {
     struct lite_post *post = base_container_of(job, struct lite_post, job);
     PRE(atomic_load_explicit(&post->in_use, memory_order_relaxed));
@@ -396,7 +402,7 @@ static void lite_close(struct quring_db *db) {
         lite_post_closer(&lite->lanes[0]);
 }
 
-/* Nobody will take what is still queued. */
+/* All lanes are shut, so what is still queued ends here. */
 static void lite_drop_queue(struct lite_db *lite, struct lane_queue *queue) {
     struct query *query;
     lane_queue_lock(queue);

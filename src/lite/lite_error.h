@@ -10,7 +10,7 @@
 /* The nearest state of PostgreSQL's appendix A. SQLITE_ERROR says what it is only in its message. Static. */
 const char *lite_sqlstate(int code, const char *message);
 
-/* What to do about it, or NULL. Static. */
+/* The remedy for an error, or NULL. Static. */
 const char *lite_hint(int code);
 
 /* The character, from 1, at a byte offset of a UTF-8 text; 0 for a negative offset. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A connection opened and closed: the one place that calls upon all the others (harden.c, watch.c, wal.c, rules.c, stmt.c),
- * which therefore need not know of each other.
+ * A connection is opened and closed here, above all files that have a part in it (harden.c, watch.c, wal.c, rules.c,
+ * stmt.c), so that each of them can use conn.c without being used by it.
  */
 #include "lite/conn.h"
 
@@ -20,8 +20,11 @@ static const char *const open_control_sql[LITE_CONTROL_COUNT] = {
 };
 
 /*
- * Nothing here changes the file. SQLite's cache is kept between statements as long as no other connection writes; its
- * default of 2 MB is small for a server: point reads on a table of 11 MB are 2.2 times as fast with 16 MB.
+ * None of these settings changes the file. Corrupt pages are found as they are read (cell_size_check). Pages are not mapped
+ * into memory, because an I/O error on a mapped page is a signal that ends the program (sqlite.org/mmap.html). SQLite's
+ * cache is kept between statements as long as no other connection writes; its default of 2 MB is small for a server:
+ * point reads on a table of 11 MB are 2.2 times as fast with 16 MB. A log that grew beyond 64 MiB, about where lane.c has
+ * it start over, is cut to that then.
  */
 static int open_configure(struct lite_conn *conn) {
     static const char *const synchronous[] = {
@@ -46,6 +49,7 @@ static int open_configure(struct lite_conn *conn) {
     return code == SQLITE_OK ? lite_wal_look(conn) : code;
 }
 
+/* SQLite calls this after each commit. An error from here would be reported as the statement's, which took effect. */
 static int open_count_wal_frames(void *argument, sqlite3 *handle, const char *database, int frame_count) {
     (void)handle;
     (void)database;
@@ -73,6 +77,11 @@ static int open_file(struct lite_conn *conn, int flags) {
     return code;
 }
 
+/*
+ * Without mutexes, since a connection stays on its lane's thread; with a cache of its own, also in a program that has
+ * enabled SQLite's shared cache, whose table locks would make reads wait for writes. Readers open for writing, too,
+ * because WAL keeps its readers' marks in shared memory; only the writer creates a file.
+ */
 static int open_handle(struct lite_conn *conn) {
     int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_PRIVATECACHE;
     if (conn->config->mode == LITE_READ_ONLY)
@@ -101,7 +110,7 @@ static int open_handle(struct lite_conn *conn) {
     return code;
 }
 
-/* What helps before the file is open is not what helps later. NULL: the code's usual hint. */
+/* The same codes have other causes, and remedies, before a file is open. NULL: the code's usual hint. */
 static const char *open_hint(const struct lite_conn *conn, int code) {
     if ((code & 0xff) == SQLITE_CORRUPT)
         return "restore the file from a backup";
@@ -133,6 +142,7 @@ static void open_note_error(struct lite_conn *conn, int code) {
     conn->open_error.view.backend_code = code;
 }
 
+/* SQLite gives a handle for a file that it could not open, too: it holds the message, and has to be closed. */
 bool lite_conn_open(struct lite_conn *conn) {
     PRE(!conn->handle);
     int code = open_handle(conn);
@@ -152,7 +162,7 @@ void lite_conn_close(struct lite_conn *conn) {
         conn->control[i] = NULL;
     }
     int code = sqlite3_close(conn->handle);
-    PRE(code == SQLITE_OK);
+    PRE(code == SQLITE_OK); /* else a statement was not finalized, and the handle would leak with its locks */
     conn->handle = NULL;
     conn->rolled_back = false;
     lite_wal_move(conn, LITE_WAL_NOT_WANTED);

@@ -6,7 +6,7 @@
 
 #include <stdatomic.h>
 
-/* What is kept of a RUNNING query. */
+/* The backend's own part of a RUNNING query. */
 struct lite_query {
     struct query *next;        /* handed back by a lane together with this one */
     uint32_t position;         /* in a lane queue, while it waits there */

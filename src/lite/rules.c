@@ -40,7 +40,10 @@ static const char *const lane_pragmas[] = {"query_only",
                                            "legacy_alter_table",
                                            NULL};
 
-/* Of those, the ones that decide what is written, and how safely. */
+/*
+ * Settings that decide what is written, and how safely. They are lost when the writer's connection is closed, so a
+ * handle on which one was set does not open its file again by itself.
+ */
 static const char *const writer_pragmas[] = {"foreign_keys", "recursive_triggers", "ignore_check_constraints",
                                              "synchronous",  "secure_delete",      NULL};
 
@@ -71,7 +74,7 @@ static const char *rules_pragma_refusal(const struct lite_conn *conn, const char
 }
 
 /*
- * Whether a statement would make or change something in the schema "temp", which each connection has of its own, however
+ * True when a statement would make or change something in the schema "temp", which each connection has of its own, however
  * it is spelled. ALTER TABLE updates the (empty) table of temporary objects along with main's, and all may read.
  */
 static bool rules_changes_temp(int action, const char *database) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A lane's thread: take a run of queries from its queue, work it off, hand back what is finished, until the queue is empty.
- * Before each run the connection is brought into order: open, outside of any transaction, and to the file that has the name.
+ * A lane's thread: take a run of queries from its queue, work it off, hand back what is finished, until the queue is
+ * empty. Before each run the connection is brought into order: open, outside of any transaction, and to the file that
+ * has the name.
  */
 #include "lite/db.h"
 #include "lite/lane.h"
@@ -10,7 +11,10 @@ enum { MIN_SHARE = 8 };
 
 static const uint64_t CHECK_FILE_NS = 100000000; /* of readers; the writer looks before each run */
 
-/* A fair share of the queue, up to the depth. Nothing there: the lane is idle from here on. */
+/*
+ * Takes a fair share of the queue, up to the depth: small enough to leave work to other lanes, large enough that the lock
+ * and the transaction cost little beside the reads. False: nothing is there, and the lane is idle from here on.
+ */
 static bool serve_take(struct lite_lane *lane) {
     struct lane_queue *queue = lane->queue;
     uint32_t lanes = lane->conn.role == LITE_READER ? lane->db->lane_count - 1 : 1;
@@ -29,6 +33,7 @@ static bool serve_take(struct lite_lane *lane) {
     return lane->own.taken_count > 0;
 }
 
+/* The number is read first: should the file be replaced before it is opened, the lane opens it once too often. */
 static void serve_open_conn(struct lite_lane *lane) {
     if (lane->conn.handle || lane->own.lost || atomic_load(lane->db->config.closing))
         return;
@@ -59,7 +64,7 @@ static bool serve_reader_file_is_gone(struct lite_lane *lane) {
     return true;
 }
 
-/* What is written into a file that has lost its name is gone with the last who has it open. */
+/* A file without a name is gone with the last process that has it open, and with it all that was written there. */
 static void serve_check_file(struct lite_lane *lane) {
     struct lite_conn *conn = &lane->conn;
     if (conn->role == LITE_READER) {
@@ -98,6 +103,7 @@ static void serve_settle(struct lite_lane *lane) {
     serve_open_conn(lane);
 }
 
+/* No query of the run can have had an effect, so all of them are NOT_SENT, with the reason why there is no connection. */
 static void serve_refuse(struct lite_lane *lane) {
     const quring_error *why = &lane->conn.open_error.view;
     bool closing = atomic_load(&lane->db->closing); /* then it was not even tried */

@@ -1,4 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * The statements that a connection keeps: an array with a place for each index that a quring_statement can have, so a
+ * look-up is one comparison of serials. A place that holds another serial is of a text whose index was given away.
+ */
 #include "lite/conn.h"
 
 #include "base/utf8.h"
@@ -32,6 +36,7 @@ static uint32_t stmt_dollar_number(const char *name) {
     return number <= UINT16_MAX ? (uint32_t)number : 0;
 }
 
+/* SQLite takes $1::int for one name, after Tcl's variables (sqlite.org/lang_expr.html), where PostgreSQL has a cast. */
 static bool stmt_refuse_name(struct query_error *error, const char *name) {
     const char *cast = *name == '$' ? strstr(name, "::") : NULL;
     if (cast)
@@ -42,7 +47,10 @@ static bool stmt_refuse_name(struct query_error *error, const char *name) {
     return false;
 }
 
-/* Which $n stands at each index; an index without a name is a ? or ?n, whose n is the index. */
+/*
+ * Finds the $n of each index. To SQLite "$2" is a name, and its index follows from where it first stands in the text; an
+ * index without such a name is a ? or ?n, whose n is the index.
+ */
 static bool stmt_number_parameters(struct lite_stmt *stmt, struct query_error *error) {
     int count = sqlite3_bind_parameter_count(stmt->handle);
     bool dollars = false, plain = false;
@@ -79,6 +87,7 @@ static bool stmt_number_parameters(struct lite_stmt *stmt, struct query_error *e
     return true;
 }
 
+/* The length includes the NUL: SQLite would copy a text of which it is not told that it ends with one. */
 static int stmt_prepare_text(struct lite_conn *conn, const char *sql, size_t length, unsigned flags,
                              sqlite3_stmt **handle, const char **tail) {
     conn->verdict = (struct lite_verdict){.preparing = true, .is_pragma = lite_text_is_pragma(sql, length)};
@@ -157,6 +166,7 @@ static struct columns *stmt_describe(sqlite3_stmt *handle, uint32_t count) {
         const char *name = sqlite3_column_name(handle, (int)i);
         size_t size = strlen(name) + 1;
         memcpy(at, name, size);
+        /* SQLite's values have types, its columns have none. */
         columns->column[i] = (struct column){.name = at, .modifier = -1, .type = QURING_OTHER};
         utf8_mend(at, size);
         at += size;
@@ -164,6 +174,7 @@ static struct columns *stmt_describe(sqlite3_stmt *handle, uint32_t count) {
     return columns;
 }
 
+/* A description that has not changed is kept, because the results of earlier executions hold it as well. */
 bool lite_stmt_refresh_columns(struct lite_stmt *stmt) {
     PRE(stmt->handle);
     uint32_t count = (uint32_t)sqlite3_column_count(stmt->handle);

@@ -85,7 +85,7 @@ const char *lite_text_command(const char *sql, size_t length) {
     struct token verb = scan_next(&scan);
     if (token_is(&verb, "with"))
         verb = text_main_verb(&scan);
-    if (token_is(&verb, "values")) /* as PostgreSQL says of it */
+    if (token_is(&verb, "values")) /* PostgreSQL's command tags of VALUES and END are these, too */
         return "SELECT";
     if (token_is(&verb, "end"))
         return "COMMIT";

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What can be seen of an SQL text without preparing it, by its first words. SQLite has the last word on all else. */
+/* An SQL text's kind by its first words, without preparing it. These are guesses where only SQLite can know for sure. */
 #ifndef QURING_LITE_TEXT_H
 #define QURING_LITE_TEXT_H
 
@@ -20,7 +20,7 @@ enum {
  */
 uint8_t lite_text_route(const char *sql, size_t length);
 
-/* Whether it is a PRAGMA or EXPLAIN [QUERY PLAN] PRAGMA. */
+/* True for PRAGMA and EXPLAIN [QUERY PLAN] PRAGMA. */
 bool lite_text_is_pragma(const char *sql, size_t length);
 
 /* The words for quring_command(), static: "INSERT", "CREATE TABLE"; for WITH those of its main statement. */
@@ -29,7 +29,7 @@ const char *lite_text_command(const char *sql, size_t length);
 /* The number of bytes at `sql` that are white space, comments and semicolons. */
 size_t lite_text_blank(const char *sql, size_t length);
 
-/* Whether it ends a whole transaction: COMMIT, END, ROLLBACK without TO. */
+/* True for a text that ends a whole transaction: COMMIT, END, ROLLBACK without TO. */
 bool lite_text_ends_transaction(const char *sql, size_t length);
 
 #endif

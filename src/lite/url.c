@@ -28,6 +28,7 @@ __attribute__((format(printf, 3, 4))) static int url_refuse(const struct complai
     return error;
 }
 
+/* The scheme of a URL is written in any case (RFC 3986, 3.1). */
 bool lite_url_accepts(const char *url) {
     return strncasecmp(url, scheme, sizeof scheme - 1) == 0;
 }
@@ -121,6 +122,7 @@ static int url_parse_parameters(const char *at, struct lite_url *parsed, const s
     return 0;
 }
 
+/* In the path of SQLite's URI (sqlite.org/uri.html), these three characters alone do not stand for themselves. */
 char *lite_url_immutable(const char *path) {
     PRE(*path == '/');
     static const char scheme_text[] = "file:", parameter[] = "?immutable=1";

@@ -18,7 +18,7 @@ struct lite_url {
     bool immutable; /* then mode is LITE_READ_ONLY */
 };
 
-/* Whether it is meant for SQLite at all. */
+/* True for a URL that is SQLite's to parse, if only to refuse it. */
 bool lite_url_accepts(const char *url);
 
 /*

@@ -34,6 +34,7 @@ static int watch_progress(void *argument) {
     return 0;
 }
 
+/* A sum that wraps is of a timeout without end. */
 static uint64_t watch_deadline(const struct lite_watch *watch) {
     if (watch->wait_until_ns)
         return watch->wait_until_ns;
@@ -42,7 +43,10 @@ static uint64_t watch_deadline(const struct lite_watch *watch) {
     return until < from ? UINT64_MAX : until;
 }
 
-/* SQLite's busy handler, for the n-th time in one wait: 0 gives up. */
+/*
+ * SQLite's busy handler, for the n-th time in one wait: 0 gives up. SQLite's own would sleep through a close and an
+ * abandoned query. Naps are short at first, because most locks are held for one small commit.
+ */
 static int watch_busy(void *argument, int n) {
     static const uint32_t naps_us[] = {50, 100, 200, 500, 1000, 2000, 5000, 10000};
     struct lite_watch *watch = argument;
@@ -77,7 +81,9 @@ static const uintptr_t INTERRUPTED = 1; /* in the address of what was interrupte
 void lite_watch_begin(struct lite_watch *watch, struct query *query) {
     watch->statement_ns = 0;
     watch->abandoned = &lite_query(query)->abandoned_as;
-    atomic_exchange(&watch->at_work, (uintptr_t)query); /* before it is looked whether it was abandoned */
+    /* lite_abandon() stores abandoned_as and then reads at_work; here at_work is stored before abandoned_as is read.
+       All of it is sequentially consistent, so one of the two threads sees the other's store. */
+    atomic_exchange(&watch->at_work, (uintptr_t)query);
 }
 
 /* SQLite forgets an interrupt with the next statement that begins, but a checkpoint is none. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the writer and an exclusive lane do with the queries at hand.
+ * The runs of the writer and of an exclusive lane.
  *
  * EACH: every query is on its own, in SQLite's autocommit.
  * GROUP: neighbours that allow it share one BEGIN IMMEDIATE … COMMIT:
@@ -9,11 +9,11 @@
  *             |              |            |
  *             +--- failed ---+------------+--> ROLLBACK, all of them alone
  *
- * A constraint that one member violates undoes that member only: SQLite does so by itself, within a transaction as outside
- * of one (sqlite.org/lang_conflict.html), and keeps what ON CONFLICT FAIL keeps. Of a statement that ends otherwise, SQLite
- * may leave within a transaction what it would undo outside of one. Some errors (disk full, a failed commit, ON CONFLICT
- * ROLLBACK) end the whole transaction. In both cases nothing of it takes effect, no outcome was handed out, and every member
- * is run again by itself.
+ * A constraint that one member violates undoes that member only: SQLite does so by itself, within a transaction as
+ * outside of one (sqlite.org/lang_conflict.html), and keeps what ON CONFLICT FAIL keeps. Of a statement that ends
+ * otherwise, SQLite may leave within a transaction what it would undo outside of one. Some errors (disk full, a failed
+ * commit, ON CONFLICT ROLLBACK) end the whole transaction. In both cases nothing of it takes effect, no outcome was
+ * handed out, and every member is run again by itself.
  */
 #include "lite/lane.h"
 #include "lite/text.h"
@@ -44,9 +44,10 @@ static inline bool group_may_take(const struct lite_lane *lane, uint32_t at) {
 }
 
 /*
- * Whether nothing is left of a member that failed but what autocommit would keep. SQLite writes a statement's own journal
- * only where it foresees that a constraint or a function fails: other errors (text in an INTEGER PRIMARY KEY or a STRICT
- * table, what json_each() can't read, a sum that overflows, triggers too deep, a command to FTS) leave the rows before them.
+ * True when nothing is left of a member that failed but what autocommit would keep. SQLite writes a statement's own
+ * journal only where it foresees that a constraint or a function fails: other errors (text in an INTEGER PRIMARY KEY or
+ * a STRICT table, what json_each() can't read, a sum that overflows, triggers too deep, a command to FTS) leave the
+ * rows before them.
  */
 static bool group_member_is_undone(const struct query *query) {
     switch (query->error.view.backend_code) {
