@@ -10,7 +10,7 @@
 #define base_likely(x) __builtin_expect(!!(x), 1)
 #define base_unlikely(x) __builtin_expect(!!(x), 0)
 
-/* What a function demands. A broken one ends the process, since going on would corrupt memory. */
+/* A function's demand on its callers. A broken one ends the process, since going on would corrupt memory. */
 #define PRE(condition) ((void)(base_likely(condition) || (base_contract_broken(#condition, __FILE__, __LINE__), 0)))
 #define UNREACHABLE(why) base_contract_broken(why, __FILE__, __LINE__)
 

@@ -30,6 +30,7 @@ bool buf_grow(struct buf *b, size_t size) {
     if (b->failed)
         return false;
     size_t used = buf_size(b);
+    /* Subtracting, since used + size could wrap: a peer may have chosen the size. */
     if (size > b->limit || used > b->limit - size) {
         b->failed = true;
         return false;

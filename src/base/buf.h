@@ -45,8 +45,8 @@ bool buf_grow(struct buf *b, size_t size);
 void buf_give_back(struct buf *b, size_t keep_bytes);
 
 /*
- * Gives back memory above what is readable and `keep_bytes`. An empty buffer of twice that or more goes back as a whole, and
- * a smaller one stays as it is: the stub of a large block would lie in the way of the next large one for ever.
+ * Gives back memory above what is readable and `keep_bytes`. An empty buffer of twice that or more goes back as a whole,
+ * and a smaller one stays as it is: the stub of a large block would lie in the way of the next large one for ever.
  */
 static inline void buf_shrink(struct buf *b, size_t keep_bytes) {
     if (base_unlikely(b->capacity > keep_bytes))

@@ -73,6 +73,7 @@ void heap_remove(struct heap *h, struct heap_node *node) {
     struct heap_node *last = h->nodes[--h->count];
     if (last == node)
         return;
+    /* The last node may come from another branch, and then belong above the gap. */
     if (at > 0 && last->key < h->nodes[(at - 1) / 2]->key)
         heap_sift_up(h, at, last);
     else

@@ -31,7 +31,7 @@ static inline bool owner_mark_is_here(const struct owner_mark *mark) {
     return mark->thread == owner_here;
 }
 
-/* Whether this is the process that made the mark. On any thread. */
+/* True in the process that made the mark, on any of its threads. */
 static inline bool owner_mark_in_process(const struct owner_mark *mark) {
     return mark->thread != 0;
 }

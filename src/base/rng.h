@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* splitmix64, for jitter, simulation and workloads. Any seed is good. Its output is predictable: never make a secret of it. */
+/* splitmix64, for jitter, simulation and workloads. Any seed is good. Its output is predictable, so it is for no secret. */
 #ifndef QURING_BASE_RNG_H
 #define QURING_BASE_RNG_H
 

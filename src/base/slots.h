@@ -58,7 +58,7 @@ static inline void *slots_at(const struct slots *s, uint32_t index) {
     return s->objects + index * s->object_bytes;
 }
 
-/* How many slots are taken. */
+/* The number of slots that are taken. */
 static inline uint32_t slots_taken(const struct slots *s) {
     return s->count - s->free_count;
 }

@@ -13,7 +13,7 @@ static size_t utf8_length_by_lead(uint8_t lead) {
     return lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
 }
 
-/* Overlong forms, surrogates and code points over U+10FFFF all show in the range of the second byte. */
+/* Overlong forms, surrogates and code points over U+10FFFF all show in the range of the second byte (RFC 3629, 4). */
 static int utf8_second_fits(uint8_t lead, uint8_t second) {
     uint8_t from = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
     uint8_t to = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
@@ -33,6 +33,7 @@ static size_t utf8_valid_length(const uint8_t *text, size_t size) {
     return length;
 }
 
+/* A character has four bytes at most, so its first stands among the last three of a text that ends inside it. */
 size_t utf8_whole(const char *text, size_t size) {
     for (size_t back = 1; back < 4 && back <= size; back++) {
         uint8_t byte = (uint8_t)text[size - back];
