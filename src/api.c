@@ -83,6 +83,7 @@ int quring_engine_open_sized(const quring_options *options, size_t options_bytes
     return engine_open(options ? &known : NULL, engine, open_message, sizeof open_message);
 }
 
+/* A child process inherits the pointer: to close would shut sockets down that its parent uses. */
 void quring_engine_close(quring_engine *engine) {
     if (!refuse_caller(engine))
         engine_close(engine);
@@ -117,6 +118,7 @@ int quring_fd(const quring_engine *engine) {
     return error ? error : ring_poll_fd(engine->hub.ring);
 }
 
+/* For a program that waits on quring_fd() itself. Timers go by the clock of the port, which a simulation replaces. */
 uint64_t quring_timeout_ns(const quring_engine *engine) {
     if (refuse_caller(engine))
         return QURING_FOREVER;
@@ -151,6 +153,7 @@ void quring_db_close(quring_db *db) {
         engine_db_close(db);
 }
 
+/* The name is constant from open on, so no caller is refused. */
 const char *quring_db_backend(const quring_db *db) {
     return db ? db->backend->name : "";
 }
@@ -186,6 +189,7 @@ static int submit(quring_engine *engine, const quring_query *query, quring_id *i
         return refuse(engine, QURING_EINVAL, "a query has either sql or a statement");
     if (query->statement && query->statement->table != query->db->statements)
         return refuse(engine, QURING_EINVAL, "the statement belongs to another database handle");
+    /* Bind has 16 bits for the number of parameters, and SQLite is given the same limit. */
     if (query->param_count > 65535 || (query->param_count && !query->params))
         return hub_error(&engine->hub, QURING_EINVAL, "%u parameters: at most 65535, and params must name them",
                          query->param_count);
@@ -200,7 +204,7 @@ int quring_submit_sized(quring_engine *engine, const quring_query *query, size_t
         return error;
     if (base_unlikely(!query))
         return refuse(engine, QURING_EINVAL, "query is NULL");
-    quring_query known; /* a program with this version's header needs no copy */
+    quring_query known; /* not filled for a program with this version's header: a copy would cost every submit */
     if (base_unlikely(query_bytes != sizeof *query)) {
         if (!struct_take(&known, sizeof known, query, query_bytes))
             return refuse(engine, QURING_EINVAL, unknown_member);
@@ -236,6 +240,7 @@ int quring_release(quring_engine *engine, quring_id id) {
 
 /* ---- Statistics ---- */
 
+/* A caller who may not ask gets zeros: the function has no error to return, and may not leave the struct unset. */
 void quring_stats_get_sized(const quring_engine *engine, quring_stats *stats, size_t stats_bytes) {
     quring_stats known = {0};
     if (!stats)
