@@ -13,7 +13,7 @@ static struct cli_histogram *new_histogram(void) {
     return h;
 }
 
-Test(histogram, buckets_adjoin_and_grow_by_less_than_one_percent) {
+Test(histogram, cli_histogram_index_adjoins_and_grows_by_less_than_one_percent) {
     for (uint32_t i = 0; i < CLI_HISTOGRAM_BUCKETS; i++) {
         uint64_t least = cli_histogram_least(i), next = cli_histogram_least(i + 1);
         cr_assert_eq(cli_histogram_index(least), i);
@@ -27,7 +27,7 @@ Test(histogram, buckets_adjoin_and_grow_by_less_than_one_percent) {
     cr_assert_eq(cli_histogram_index(UINT64_MAX), CLI_HISTOGRAM_BUCKETS - 1);
 }
 
-Test(histogram, empty_gives_zero) {
+Test(histogram, cli_histogram_quantile_of_nothing_is_zero) {
     struct cli_histogram *h = new_histogram();
     cr_assert_eq(cli_histogram_quantile(h, 0.5), 0);
     cr_assert_eq(cli_histogram_mean(h), 0);
@@ -35,7 +35,7 @@ Test(histogram, empty_gives_zero) {
     free(h);
 }
 
-Test(histogram, one_value_is_all_quantiles) {
+Test(histogram, cli_histogram_quantile_of_one_value_is_that_value) {
     static const uint64_t values[] = {0, 1, 255, 256, 257, 999983, 1ull << 40, UINT64_MAX};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         struct cli_histogram *h = new_histogram();
@@ -52,7 +52,7 @@ static int compare(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
-Test(histogram, quantiles_are_within_half_a_percent_of_sorting) {
+Test(histogram, cli_histogram_quantile_is_within_half_a_percent_of_sorting) {
     enum { COUNT = 100000 };
     static const double quantiles[] = {0.0001, 0.1, 0.5, 0.9, 0.99, 0.999, 1};
     static uint64_t values[COUNT];
@@ -76,7 +76,7 @@ Test(histogram, quantiles_are_within_half_a_percent_of_sorting) {
     free(h);
 }
 
-Test(histogram, parts_add_up_to_the_whole) {
+Test(histogram, cli_histogram_merge_adds_up_to_the_whole) {
     struct cli_histogram *whole = new_histogram(), *sum = new_histogram(), *part = new_histogram();
     struct cli_random random = {7};
 

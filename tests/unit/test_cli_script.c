@@ -56,7 +56,7 @@ static void expect_error(const char *text, const char *wanted) {
     cr_assert_not_null(strstr(why, wanted), "%s: %s", text, why);
 }
 
-Test(expr, arithmetic_follows_pgbench) {
+Test(expr, cli_expr_eval_follows_pgbench) {
     expect_integer("1 + 2 * 3 - 4", 3);
     expect_integer("(1 + 2) * 3", 9);
     expect_integer("-:i + --1 - +2", -8);
@@ -73,7 +73,7 @@ Test(expr, arithmetic_follows_pgbench) {
     expect_integer("(-9223372036854775807 - 1) % -1", 0);
 }
 
-Test(expr, functions) {
+Test(expr, cli_expr_eval_knows_functions) {
     expect_integer("abs(-:i)", 7);
     expect_real("abs(-2.5)", 2.5);
     expect_integer("min(3, :i, 5)", 3);
@@ -89,7 +89,7 @@ Test(expr, functions) {
     expect_real("pi()", 3.14159265358979);
 }
 
-Test(expr, errors_say_what_is_wrong) {
+Test(expr, cli_expr_parse_says_what_is_wrong) {
     expect_error("", "ends too soon");
     expect_error("1 +", "ends too soon");
     expect_error("1 2", "operator was expected");
@@ -121,7 +121,7 @@ Test(expr, errors_say_what_is_wrong) {
     expect_error("1 = 1", "operator was expected");
 }
 
-Test(expr, hostile_size_is_refused) {
+Test(expr, cli_expr_parse_refuses_hostile_size) {
     char text[5000];
     memset(text, '(', sizeof text - 1);
     text[sizeof text - 1] = 0;
@@ -157,7 +157,7 @@ static void draw(const char *text, int64_t low, int64_t high, double *mean) {
     cli_expr_free(&expr);
 }
 
-Test(expr, distributions_keep_to_their_bounds) {
+Test(expr, cli_random_keeps_to_its_bounds) {
     double mean;
     draw("random(1, 10)", 1, 10, &mean);
     cr_assert_float_eq(mean, 5.5, 0.1);
@@ -173,7 +173,7 @@ Test(expr, distributions_keep_to_their_bounds) {
     draw("random_zipfian(5, 5, 2)", 5, 5, &mean);
 }
 
-Test(expr, random_covers_all_of_int64) {
+Test(expr, cli_random_range_covers_all_of_int64) {
     struct cli_value value;
     cr_assert_null(eval("random(-9223372036854775807 - 1, 9223372036854775807)", &value));
     cr_assert_null(eval("random_gaussian(-9223372036854775807 - 1, 9223372036854775807, 2)", &value));
@@ -186,7 +186,7 @@ static void parse(struct cli_script *script, const char *text) {
     cr_assert(cli_script_parse(script, text, strlen(text), false, 3), "%d: %s", (int)script->line, script->why);
 }
 
-Test(script, variables_become_parameters) {
+Test(script, cli_script_parse_makes_parameters_of_variables) {
     struct cli_script s;
     parse(&s, "-- a comment\n\\set aid random(1, 100000 * :scale)\n\\set d 1.5\n"
               "select ':aid', \":d\" /* :x */, a::int8, :aid + :d -- :y\n from t where a = :aid and b = :scale\n;");
@@ -202,7 +202,7 @@ Test(script, variables_become_parameters) {
     cli_script_free(&s);
 }
 
-Test(script, bounds_that_are_constant_cost_one_step) {
+Test(script, cli_expr_parse_makes_one_step_of_constant_bounds) {
     struct cli_script s;
     parse(&s, "\\set aid random(1, 100000 * :scale)\nselect :aid;");
     cr_assert_eq(s.commands[0].expr.count, 1);
@@ -211,7 +211,7 @@ Test(script, bounds_that_are_constant_cost_one_step) {
     cli_script_free(&s);
 }
 
-Test(script, statements_keep_their_order_and_client_id_is_there) {
+Test(script, cli_script_parse_keeps_the_order_of_statements) {
     struct cli_script s;
     parse(&s, "select :client_id; \\set x 1\nselect :x;\n\\set x \\\n :x + 1\nselect :x, :x");
     cr_assert_eq(s.command_count, 5);
@@ -221,7 +221,7 @@ Test(script, statements_keep_their_order_and_client_id_is_there) {
     cli_script_free(&s);
 }
 
-Test(script, casts_slices_and_assignments_are_left_alone) {
+Test(script, cli_script_parse_leaves_casts_slices_and_assignments_alone) {
     struct cli_script s;
     parse(&s, "select a::int, b[1:2], :client_id::int, f(x := 1), $$:client_id$$;");
     cr_assert_str_eq(s.commands[0].sql, "select a::int, b[1:2], $1::int, f(x := 1), $$:client_id$$");
@@ -236,7 +236,7 @@ static void expect_refused(const char *text, unsigned line, const char *why) {
     cli_script_free(&s);
 }
 
-Test(script, what_is_not_supported_is_said_with_its_line) {
+Test(script, cli_script_parse_says_what_is_not_supported_with_its_line) {
     expect_refused("", 1, "no SQL statement");
     expect_refused("\\set x 1\n", 1, "no SQL statement");
     expect_refused("select 1;\n\\sleep 1 ms\n", 2, "\\sleep is not supported");
@@ -256,7 +256,7 @@ Test(script, what_is_not_supported_is_said_with_its_line) {
     expect_refused("select 1;\nselect 'x", 2, "never ends");
 }
 
-Test(script, more_than_can_be_is_refused) {
+Test(script, cli_script_parse_refuses_more_than_can_be) {
     char text[64 * 80] = "select 1";
     for (int i = 0; i < CLI_SCRIPT_PARAM_MAX + 1; i++)
         strcat(text, ",:client_id");

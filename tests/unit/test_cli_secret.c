@@ -28,7 +28,7 @@ static void expect_shown(const char *argument, const char *wanted) {
     expect(argument, message, all);
 }
 
-Test(secret, passwords_of_urls_are_hidden) {
+Test(secret, cli_secret_hide_hides_passwords_of_urls) {
     expect_shown("postgresql://u:pw@h/d", "postgresql://u:***@h/d");
     expect_shown("postgresql://u:p/w@x?y@h:5432/d", "postgresql://u:***@h:5432/d");
     expect_shown("u:pw@h", "u:***@h");
@@ -37,7 +37,7 @@ Test(secret, passwords_of_urls_are_hidden) {
     expect("postgresql://u:pw@h/d", "the part u:pw@h of it", "the part u:***@h of it");
 }
 
-Test(secret, passwords_of_conninfo_strings_are_hidden) {
+Test(secret, cli_secret_hide_hides_passwords_of_conninfo_strings) {
     expect_shown("host=h password=pw", "host=h password=***");
     expect_shown("password=p w user=u", "password=*** user=u");
     expect_shown("password= user=u", "password= ***"); /* libpq takes it so */
@@ -46,7 +46,7 @@ Test(secret, passwords_of_conninfo_strings_are_hidden) {
     expect_shown("password='p\\", "password=***");
 }
 
-Test(secret, nothing_else_is) {
+Test(secret, cli_secret_hide_hides_nothing_else) {
     expect_shown("postgresql://u@h:5432/d", "postgresql://u@h:5432/d");
     expect_shown("postgresql://u:@h/d", "postgresql://u:@h/d");
     expect_shown("password", "password");

@@ -79,13 +79,13 @@ static void expect_both(const char *text, const char *wanted) {
     expect(true, text, wanted);
 }
 
-Test(splitter, statements_end_at_semicolons_or_the_end) {
+Test(splitter, cli_splitter_next_ends_statements_at_semicolons_or_the_end) {
     expect_both("select 1", "1:select 1|");
     expect_both("select 1;select 2;", "1:select 1|1:select 2|");
     expect_both(" select 1 ;\n\n  select\n2\n;\nselect 3\n", "1:select 1|3:select\n2|6:select 3|");
 }
 
-Test(splitter, what_holds_no_word_is_no_statement) {
+Test(splitter, cli_splitter_next_gives_nothing_without_a_word) {
     expect_both("", "");
     expect_both(" \n\t\r\n ", "");
     expect_both(";;; ;\n;", "");
@@ -93,7 +93,7 @@ Test(splitter, what_holds_no_word_is_no_statement) {
     expect_both("select 1;;; -- end\n", "1:select 1|");
 }
 
-Test(splitter, quotes_hide_semicolons) {
+Test(splitter, cli_splitter_next_keeps_semicolons_in_quotes) {
     expect_both("select 'a;b', \";\" from \"x;y\"; select 2", "1:select 'a;b', \";\" from \"x;y\"|1:select 2|");
     expect_both("select 'it''s; fine';x", "1:select 'it''s; fine'|1:x|");
     expect_both("select \"a\"\"b;\";x", "1:select \"a\"\"b;\"|1:x|");
@@ -101,7 +101,7 @@ Test(splitter, quotes_hide_semicolons) {
     expect_both("select 'two\nlines;';\nx", "1:select 'two\nlines;'|3:x|");
 }
 
-Test(splitter, postgresql_escape_strings) {
+Test(splitter, cli_splitter_next_knows_escape_strings_of_postgresql) {
     expect(false, "select E'a\\';b'; x", "1:select E'a\\';b'|1:x|");
     expect(false, "select e'\\\\'; x", "1:select e'\\\\'|1:x|");
     expect(false, "select e'a''b\\';'; x", "1:select e'a''b\\';'|1:x|");
@@ -111,7 +111,7 @@ Test(splitter, postgresql_escape_strings) {
     expect(true, "select e'a\\'; x", "1:select e'a\\'|1:x|");
 }
 
-Test(splitter, postgresql_dollar_quotes) {
+Test(splitter, cli_splitter_next_knows_dollar_quotes_of_postgresql) {
     expect(false, "do $$ begin; end $$; x", "1:do $$ begin; end $$|1:x|");
     expect(false, "do $a$ ; $$ ; $b$ ; $a$; x", "1:do $a$ ; $$ ; $b$ ; $a$|1:x|");
     expect(false, "do $a$ ; $a $a$; x", "1:do $a$ ; $a $a$|1:x|");
@@ -123,7 +123,7 @@ Test(splitter, postgresql_dollar_quotes) {
     expect(true, "select $$;x", "1:select $$|1:x|");
 }
 
-Test(splitter, comments) {
+Test(splitter, cli_splitter_next_knows_comments) {
     expect_both("select 1 -- ;'\n; x", "1:select 1 -- ;'|2:x|");
     expect_both("select 1 /* ; ' */; x", "1:select 1 /* ; ' */|1:x|");
     expect_both("select 1 /**/;/***/x", "1:select 1 /**/|1:/***/x|");
@@ -137,17 +137,17 @@ Test(splitter, comments) {
     expect(true, "select 1 /* no end", "1:select 1 /* no end|");
 }
 
-Test(splitter, leading_line_comments_go_and_block_comments_stay) {
+Test(splitter, cli_splitter_next_drops_leading_line_comments_and_keeps_block_comments) {
     expect_both("-- one\n  -- two\nselect 1;\n\n-- three\nx", "3:select 1|6:x|");
     expect_both("/*+ hint */ -- c\nselect 1", "2:/*+ hint */ -- c\nselect 1|");
 }
 
-Test(splitter, sqlite_names) {
+Test(splitter, cli_splitter_next_knows_names_of_sqlite) {
     expect(true, "select [a;b], `c;d`; x", "1:select [a;b], `c;d`|1:x|");
     expect(false, "select a[1], '['; x", "1:select a[1], '['|1:x|");
 }
 
-Test(splitter, sqlite_triggers) {
+Test(splitter, cli_splitter_next_knows_triggers_of_sqlite) {
     expect(true, "create trigger t after insert on a begin update b set c = 1; delete from d; end; x",
            "1:create trigger t after insert on a begin update b set c = 1; delete from d; end|1:x|");
     expect(true, "CREATE TEMP TRIGGER t BEGIN select case when 1 then 2 end; select 'end;'; END;x",
@@ -161,7 +161,7 @@ Test(splitter, sqlite_triggers) {
     expect(false, "create trigger t execute function f(); x", "1:create trigger t execute function f()|1:x|");
 }
 
-Test(splitter, postgresql_routines_and_rules) {
+Test(splitter, cli_splitter_next_knows_routines_and_rules_of_postgresql) {
     expect(false, "create function f() returns int language sql begin atomic select 1; select 2; end; x",
            "1:create function f() returns int language sql begin atomic select 1; select 2; end|1:x|");
     expect(false, "create or replace procedure p() begin atomic select case when a then 1 else 2 end; end; x",
@@ -174,7 +174,7 @@ Test(splitter, postgresql_routines_and_rules) {
     expect(false, "create function begin() returns int as 'x'; y", "1:create function begin() returns int as 'x'|1:y|");
 }
 
-Test(splitter, placeholders) {
+Test(splitter, cli_splitter_next_counts_placeholders) {
     expect_both("select $2, $11, $3", "1:select $2, $11, $3 [11]|");
     expect_both("select '$9', \"$8\" /* $7 */ -- $6\n, $1", "1:select '$9', \"$8\" /* $7 */ -- $6\n, $1 [1]|");
     expect_both("select $1; select 2", "1:select $1 [1]|1:select 2|");
@@ -192,7 +192,7 @@ Test(splitter, placeholders) {
     expect_both("select $99999999999999999999", "1:select $99999999999999999999 [9999999]|");
 }
 
-Test(splitter, backslash_commands_are_lines) {
+Test(splitter, cli_splitter_next_takes_backslash_commands_as_lines) {
     expect_both("\\set x 1\nselect 1;\n  \\d\\\n t\nx", "1>\\set x 1|2:select 1|3>\\d   t|5:x|");
     expect_both("\\d", "1>\\d|");
     expect_both("\\a\r\n\\b\r\n", "1>\\a|2>\\b|");
@@ -200,12 +200,12 @@ Test(splitter, backslash_commands_are_lines) {
     expect_both("\\a;b;c\nx", "1>\\a;b;c|2:x|");
 }
 
-Test(splitter, byte_order_marks_are_skipped_once) {
+Test(splitter, cli_splitter_next_skips_a_byte_order_mark_once) {
     expect_both("\xef\xbb\xbfselect 1;", "1:select 1|");
     expect_both("\xef\xbb\xbf", "");
 }
 
-Test(splitter, errors_say_where) {
+Test(splitter, cli_splitter_next_says_where_an_error_is) {
     expect_both("select 1;\nselect\n 'abc;\n", "1:select 1|3!a quoted string begins here and never ends");
     expect_both("select \"abc", "1!a quoted name begins here and never ends");
     expect(false, "\n/* /* */\nselect 1;", "2!a comment begins here and never ends");
@@ -215,7 +215,7 @@ Test(splitter, errors_say_where) {
     expect_sized(true, "\\set\n\\se\0t", 10, "1>\\set|2!a NUL byte: this is no text in UTF-8");
 }
 
-Test(splitter, a_statement_past_the_limit_is_an_error) {
+Test(splitter, cli_splitter_feed_refuses_a_statement_past_the_limit) {
     struct cli_splitter splitter;
     struct cli_statement statement;
     cli_splitter_init(&splitter, true, 100);
@@ -232,7 +232,7 @@ Test(splitter, a_statement_past_the_limit_is_an_error) {
     cli_splitter_free(&splitter);
 }
 
-Test(splitter, memory_is_bounded_by_one_statement) {
+Test(splitter, cli_splitter_feed_holds_one_statement) {
     struct cli_splitter splitter;
     struct cli_statement statement;
     char piece[4096];

@@ -148,7 +148,7 @@ Test(engine_run, engine_stats_sums_up_databases_that_are_gone_too) {
 
 /* ---- Deadlines ---- */
 
-Test(engine_run, engine_deadline_ends_queries_wherever_they_are) {
+Test(engine_run, engine_deadline_fire_ends_queries_wherever_they_are) {
     a->depth = 1;
     fake_ask_until(a, 0, 10 * FAKE_MS); /* runs */
     fake_ask_until(a, 1, 10 * FAKE_MS); /* waits */
@@ -167,7 +167,7 @@ Test(engine_run, engine_deadline_ends_queries_wherever_they_are) {
     cr_assert_not(heap_contains(&engine->deadline_timer.node), "the last query has none");
 }
 
-Test(engine_run, engine_deadline_leaves_what_has_ended) {
+Test(engine_run, engine_deadline_fire_leaves_what_has_ended) {
     quring_done done;
     fake_ask_until(a, 0, 10 * FAKE_MS);
     fake_ask_until(a, 1, 10 * FAKE_MS);
@@ -182,7 +182,7 @@ Test(engine_run, engine_deadline_leaves_what_has_ended) {
     cr_assert_eq(engine->deadlines.count, 0);
 }
 
-Test(engine_run, engine_deadline_fires_for_the_first_of_them) {
+Test(engine_run, engine_deadline_set_arms_the_timer_for_the_first_of_them) {
     fake_ask_until(a, 0, 30 * FAKE_MS);
     cr_assert_eq(ring_next_timer_ns(engine->hub.ring), 1030 * FAKE_MS);
     fake_ask_until(a, 1, 10 * FAKE_MS);
@@ -196,7 +196,7 @@ Test(engine_run, engine_deadline_fires_for_the_first_of_them) {
 }
 
 /* Its backend ends it later, and may be asked again. */
-Test(engine_run, engine_deadline_waits_for_a_lane_to_let_go) {
+Test(engine_run, engine_deadline_fire_waits_for_a_lane_to_let_go) {
     a->let_go_ns = 5 * FAKE_MS;
     fake_ask_until(a, 0, 10 * FAKE_MS);
     cr_assert_eq(engine_run(engine, 1, 12 * FAKE_MS), 0);

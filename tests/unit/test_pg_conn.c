@@ -189,7 +189,7 @@ Test(pg_conn, pg_attempt_start_keeps_to_the_number_of_attempts) {
 
 /* ---- The first exchange ---- */
 
-Test(pg_conn, pg_barrier_decides_on_names_and_formats) {
+Test(pg_conn, barrier_take_up_decides_on_names_and_formats) {
     static const struct {
         const char *what;
         quring_prepared_statements option;
@@ -216,7 +216,7 @@ Test(pg_conn, pg_barrier_decides_on_names_and_formats) {
     }
 }
 
-Test(pg_conn, pg_barrier_clears_what_earlier_failures_left) {
+Test(pg_conn, barrier_take_up_clears_what_earlier_failures_left) {
     pg_bed_make_conn(&bed, false);
     bed.conn.attempts = 3;
     pg_attempt_start(&bed.conn);
@@ -317,7 +317,7 @@ Test(pg_conn, pg_conn_sync_breaks_where_a_group_can_not_be_ended) {
 
 /* ---- Replies ---- */
 
-Test(pg_conn, pg_conn_breaks_for_what_it_can_not_go_on_with) {
+Test(pg_conn, conn_on_event_breaks_for_what_it_can_not_go_on_with) {
     static const struct {
         const char *what, *replies, *fate;
         bool broken;
@@ -345,7 +345,7 @@ Test(pg_conn, pg_conn_breaks_for_what_it_can_not_go_on_with) {
     }
 }
 
-Test(pg_conn, pg_conn_breaks_for_notices_without_end) {
+Test(pg_conn, conn_on_asynchronous_breaks_for_notices_without_end) {
     pg_bed_open_conn(&bed, false);
     prepare(ONE);
     struct query *first = send_off(ONE), *second = send_off(ONE);
@@ -359,7 +359,7 @@ Test(pg_conn, pg_conn_breaks_for_notices_without_end) {
     cr_assert_eq(bed.conn.state, PG_CONN_DOWN);
 }
 
-Test(pg_conn, pg_conn_takes_a_setting_as_a_new_epoch_where_it_is_bound) {
+Test(pg_conn, conn_on_parameter_status_begins_an_epoch_where_it_is_bound) {
     for (int bound = 0; bound < 2; bound++) {
         pg_again(NULL);
         pg_bed_open_conn(&bed, bound);
@@ -371,7 +371,7 @@ Test(pg_conn, pg_conn_takes_a_setting_as_a_new_epoch_where_it_is_bound) {
 
 /* ---- What a lost connection leaves ---- */
 
-Test(pg_conn, pg_conn_lost_puts_back_in_line_what_was_not_sent) {
+Test(pg_conn, conn_closed_puts_back_in_line_what_was_not_sent) {
     static const struct {
         const char *what;
         bool bound, closing, abandoned;
@@ -401,7 +401,7 @@ Test(pg_conn, pg_conn_lost_puts_back_in_line_what_was_not_sent) {
     }
 }
 
-Test(pg_conn, pg_conn_lost_puts_back_in_the_order_of_their_requests) {
+Test(pg_conn, conn_closed_puts_back_in_the_order_of_their_requests) {
     pg_bed_open_conn(&bed, false);
     struct query *queries[3];
     for (int i = 0; i < 3; i++)
@@ -415,7 +415,7 @@ Test(pg_conn, pg_conn_lost_puts_back_in_the_order_of_their_requests) {
 }
 
 /* A part of it is as good as all of it: the server may have the rest. */
-Test(pg_conn, pg_conn_lost_has_sent_what_the_kernel_has_a_byte_of) {
+Test(pg_conn, conn_closed_has_sent_what_the_kernel_has_a_byte_of) {
     bed.deaf = true;
     pg_bed_make_conn(&bed, false);
     pg_attempt_start(&bed.conn);
@@ -436,7 +436,7 @@ Test(pg_conn, pg_conn_lost_has_sent_what_the_kernel_has_a_byte_of) {
     pg_bed_assert_text(pg_bed_fate(behind), "waiting", "and none of what is behind it");
 }
 
-Test(pg_conn, pg_conn_lost_leaves_nothing_prepared) {
+Test(pg_conn, conn_closed_leaves_nothing_prepared) {
     pg_bed_open_conn(&bed, false);
     prepare(ONE);
     const struct query *query = pg_bed_query(&bed, ONE);

@@ -139,7 +139,7 @@ static void bring(enum pg_pool_state state) {
     cr_assert_eq(pool->state, state);
 }
 
-Test(pg_pool, pg_pool_moves_and_what_waiting_queries_do) {
+Test(pg_pool, pool_move_and_what_waiting_queries_do) {
     static const struct {
         enum pg_pool_state from;
         const char *what;
@@ -170,7 +170,7 @@ Test(pg_pool, pg_pool_moves_and_what_waiting_queries_do) {
 }
 
 /* Only these: another attempt changes nothing about them. */
-Test(pg_pool, pg_pool_ends_waiting_queries_by_refusals_for_good) {
+Test(pg_pool, pool_end_or_wait_ends_queries_by_refusals_for_good) {
     static const struct {
         const char *sqlstate, *fate;
     } rows[] = {{"28P01", "NOT_SENT 28P01"}, {"28000", "NOT_SENT 28000"}, {"3D000", "NOT_SENT 3D000"},
@@ -185,7 +185,7 @@ Test(pg_pool, pg_pool_ends_waiting_queries_by_refusals_for_good) {
     }
 }
 
-Test(pg_pool, pg_pool_outage_ends_where_one_is_up_that_got_no_query) {
+Test(pg_pool, pool_outage_fired_moves_up_where_one_is_up_that_got_no_query) {
     bring(PG_POOL_OUTAGE);
     refuse(NULL);
     pg_bed_pass(&bed, 500 * PG_BED_MS);
@@ -199,7 +199,7 @@ Test(pg_pool, pg_pool_outage_ends_where_one_is_up_that_got_no_query) {
 
 /* ---- Attempts ---- */
 
-Test(pg_pool, pg_pool_tries_with_one_connection_while_none_is_up) {
+Test(pg_pool, pool_plan_attempts_tries_with_one_connection_while_none_is_up) {
     open_conns(8);
     refuse("08001");
     for (int i = 0; i < 200; i++) {
@@ -218,7 +218,7 @@ Test(pg_pool, pg_pool_tries_with_one_connection_while_none_is_up) {
     cr_assert_eq(pool->ready_count, 8);
 }
 
-Test(pg_pool, pg_pool_tries_with_one_connection_after_all_are_lost) {
+Test(pg_pool, pool_plan_attempts_tries_with_one_connection_after_all_are_lost) {
     bring_up(4);
     uint32_t tried = bed.tried_count;
     loses_all();
@@ -228,7 +228,7 @@ Test(pg_pool, pg_pool_tries_with_one_connection_after_all_are_lost) {
     cr_assert_leq(bed.tried_count, tried + 5);
 }
 
-Test(pg_pool, pg_pool_keeps_to_two_attempts_at_a_time) {
+Test(pg_pool, pool_plan_attempts_keeps_to_two_at_a_time) {
     open_conns(8);
     answer_all();
     uint32_t under_way = 0;
@@ -238,7 +238,7 @@ Test(pg_pool, pg_pool_keeps_to_two_attempts_at_a_time) {
     cr_assert_leq(pool->attempts.count, PG_ATTEMPTS_MAX);
 }
 
-Test(pg_pool, pg_pool_backs_off_with_jitter) {
+Test(pg_pool, pool_retry_later_backs_off_with_jitter) {
     static const uint64_t most_ms[] = {100, 200, 400, 800, 1600, 2000, 2000, 2000};
     open_conns(1);
     refuse("08001");
@@ -255,7 +255,7 @@ Test(pg_pool, pg_pool_backs_off_with_jitter) {
     }
 }
 
-Test(pg_pool, pg_pool_tries_later_where_an_attempt_is_postponed) {
+Test(pg_pool, pool_conn_postponed_tries_later) {
     open_conns(2);
     fails();
     atomic_store(&pool->attempts.detached->count, PG_DETACHED_MAX);
@@ -389,7 +389,7 @@ Test(pg_pool, pg_pool_admit_ends_what_waits_for_a_bound_connection_that_was_lost
     cr_assert_eq(bed.tried_count, tried, "no other connection takes its place");
 }
 
-Test(pg_pool, pg_pool_tries_again_for_a_bound_connection_that_never_was) {
+Test(pg_pool, pool_conn_down_tries_again_for_a_bound_connection_that_never_was) {
     open_pool(&(quring_db_options){.exclusive = true, .connection_count = 1, .depth = DEPTH});
     fails();
     const struct query *query = pg_bed_ask(&bed, ONE);
@@ -440,7 +440,7 @@ Test(pg_pool, pg_pool_close_lets_go_of_connections_in_all_states) {
     cr_assert_eq(trying_count(), 0);
 }
 
-Test(pg_pool, pg_pool_counts_what_becomes_of_connections) {
+Test(pg_pool, pool_conn_down_counts_what_becomes_of_connections) {
     bring_up(2);
     const struct db_counters *counters = &bed.db.base.counters;
     cr_assert(counters->connect_count == 2 && counters->connection_count == 2);

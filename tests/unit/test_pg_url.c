@@ -14,7 +14,7 @@ static int check(const char *url) {
 }
 
 /* Each has the password "s3cret", or a part of it, where libpq does not look for one. */
-Test(pg_url, a_password_never_comes_out) {
+Test(pg_url, pg_url_check_lets_no_password_out) {
     static const char *const urls[] = {
         "postgresql://user:s3cret/x@host/db",
         "postgresql://user:s3cr%65t/x@host/db",
@@ -58,7 +58,7 @@ Test(pg_url, a_password_never_comes_out) {
     }
 }
 
-Test(pg_url, what_libpq_reads_is_taken) {
+Test(pg_url, pg_url_check_takes_what_libpq_reads) {
     static const char *const urls[] = {
         "postgresql://user:s3cret@host/db",
         "postgresql://user:p%40ss%2F%3A@host/db",
@@ -82,7 +82,7 @@ Test(pg_url, what_libpq_reads_is_taken) {
         cr_expect_eq(check(urls[i]), 0, "%s: %s", urls[i], message);
 }
 
-Test(pg_url, what_can_not_be_had_is_refused) {
+Test(pg_url, pg_url_check_refuses_what_can_not_be_had) {
     cr_expect_eq(check("host=h replication=database"), QURING_EUNSUPPORTED);
     cr_expect_eq(check("host=h replication=true"), QURING_EUNSUPPORTED);
     cr_expect_eq(check("host=h gssencmode=require"), QURING_EUNSUPPORTED);
@@ -91,7 +91,7 @@ Test(pg_url, what_can_not_be_had_is_refused) {
     cr_expect_eq(check("host=h port=-1"), QURING_EURL);
 }
 
-Test(pg_url, connect_timeout_is_taken_over) {
+Test(pg_url, pg_url_check_takes_connect_timeout_over) {
     uint64_t timeout_ns = 0;
     cr_expect_eq(pg_url_check("host=h connect_timeout=3", &timeout_ns, message, sizeof message), 0);
     cr_expect_eq(timeout_ns, UINT64_C(3000000000));
