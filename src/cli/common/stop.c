@@ -64,7 +64,7 @@ int cli_temporary_make(char *url, size_t size) {
 
     if (!parent || !*parent)
         parent = "/tmp";
-    bool found = realpath(parent, folder) != NULL; /* absolute, as sqlite:/// and a file name make it one */
+    bool found = realpath(parent, folder) != NULL; /* absolute: the URL is sqlite:/// and this path */
     if (found && (strlen(folder) + sizeof name + 20 > sizeof folder || strlen(folder) + 60 > size)) {
         found = false;
         errno = ENAMETOOLONG;
