@@ -140,12 +140,12 @@ static inline bool result_append_row(struct quring_result *result, const uint8_t
 }
 
 /*
- * Why a row of `size` bytes had no place: true for a limit of the query's, false when memory ran out. The table of offsets
- * counts too, because with rows of less than eight bytes it fills first.
+ * Tells why a row of `size` bytes found no place: true for a limit of the query, false when memory ran out. The table of
+ * offsets counts too, because with rows of less than eight bytes it fills first.
  */
 bool result_is_full(const struct quring_result *result, size_t size);
 
-/* For a producer that makes rows cell by cell: begin, add each, end. False as above; the row is dropped then. */
+/* A producer may make a row cell by cell: begin, add each, end. False as above, and the row is dropped. */
 bool result_row_begin(struct quring_result *result, uint16_t column_count);
 bool result_row_null(struct quring_result *result);
 bool result_row_tagged_int8(struct quring_result *result, int64_t value);
@@ -155,7 +155,7 @@ bool result_row_end(struct quring_result *result);
 
 void result_tidy_command(struct quring_result *result);
 
-/* Words of our own, in ASCII; cut to what fits. */
+/* Sets the command to words of this library, which are ASCII; they are cut where there is no more room. */
 static inline size_t result_put_command(struct quring_result *result, const char *words, size_t length) {
     size_t size = length < RESULT_COMMAND_BYTES ? length : RESULT_COMMAND_BYTES - 1;
     if (size)
@@ -165,8 +165,8 @@ static inline size_t result_put_command(struct quring_result *result, const char
 }
 
 /*
- * The words of a server, mended if they are not ASCII. The check reads them where they came from: eight bytes of the copy
- * could not be loaded at once before the shorter stores have left the CPU's store buffer.
+ * Sets the command to a server's words, which are mended if they are not ASCII. The check reads them where they came from:
+ * eight bytes of the copy could not be loaded at once before the shorter stores have left the CPU's store buffer.
  */
 static inline void result_set_command(struct quring_result *result, const char *words, size_t length) {
     size_t size = result_put_command(result, words, length);

@@ -10,7 +10,7 @@ enum {
     QUERY_COUNT = 4096,
     QUERY_COUNT_MAX = 1 << 20,
     SOCKET_COUNT = 1024,
-    SOCKET_COUNT_MAX = 32768,
+    SOCKET_COUNT_MAX = 32768, /* two operations each fill io_uring's largest completion queue: 65536 entries */
     INFLIGHT_BYTES = 64 << 20
 };
 

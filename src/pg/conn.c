@@ -13,7 +13,7 @@
 
 enum {
     TERMINATE_BYTES = 4096,
-    OUT_LIMIT_BYTES = WIRE_SEND_BYTES_MAX + (16 << 20),
+    OUT_LIMIT_BYTES = WIRE_SEND_BYTES_MAX + (16 << 20), /* the longest message behind what waits before it */
     PLAIN_KEEP_BYTES = 64 * 1024,
     ASYNC_BYTES_MAX = 16 << 20 /* of asynchronous messages before one reply: a server that sends more may never end */
 };
