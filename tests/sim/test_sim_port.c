@@ -103,6 +103,31 @@ Test(sim_port, memory_of_a_receive_that_is_written_to, .signal = SIGABRT) {
     (void)wait_event();
 }
 
+/* Behind the bytes that came, at each end of what is looked at. */
+static void write_to_large_receive(size_t at) {
+    static char in[4096];
+    (void)push(PORT_RECV, in, sizeof in);
+    in[at] = 'x';
+    sim_peer_write(peer, "bye", 3);
+    (void)wait_event();
+}
+
+Test(sim_port, memory_behind_the_bytes_of_a_large_receive, .signal = SIGABRT) {
+    write_to_large_receive(3);
+}
+
+Test(sim_port, memory_at_the_head_of_a_large_receive, .signal = SIGABRT) {
+    write_to_large_receive(255);
+}
+
+Test(sim_port, memory_before_the_end_of_a_large_receive, .signal = SIGABRT) {
+    write_to_large_receive(4096 - 64);
+}
+
+Test(sim_port, memory_at_the_end_of_a_large_receive, .signal = SIGABRT) {
+    write_to_large_receive(4095);
+}
+
 Test(sim_port, a_close_in_flight, .signal = SIGABRT) {
     char in[10];
     (void)push(PORT_RECV, in, sizeof in);
