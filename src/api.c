@@ -15,7 +15,7 @@
 /* ---- Structs of programs that were compiled with another version of the header ---- */
 
 /* Copies the members that both versions know. False: a member is set that this library does not know. */
-static bool struct_take(void *ours, size_t our_bytes, const void *theirs, size_t their_bytes) {
+static bool api_struct_take(void *ours, size_t our_bytes, const void *theirs, size_t their_bytes) {
     memset(ours, 0, our_bytes);
     memcpy(ours, theirs, their_bytes < our_bytes ? their_bytes : our_bytes);
     for (size_t i = our_bytes; i < their_bytes; i++)
@@ -25,7 +25,7 @@ static bool struct_take(void *ours, size_t our_bytes, const void *theirs, size_t
 }
 
 /* Fills the caller's struct; its members that this library does not know become zero. */
-static void struct_give(void *theirs, size_t their_bytes, const void *ours, size_t our_bytes) {
+static void api_struct_give(void *theirs, size_t their_bytes, const void *ours, size_t our_bytes) {
     memcpy(theirs, ours, their_bytes < our_bytes ? their_bytes : our_bytes);
     if (their_bytes > our_bytes)
         memset((uint8_t *)theirs + our_bytes, 0, their_bytes - our_bytes);
@@ -37,30 +37,30 @@ static void struct_give(void *theirs, size_t their_bytes, const void *ours, size
 static _Thread_local char open_message[512];
 
 /* Any thread but the one that opened the engine, and any thread of a child process. */
-static bool is_foreign(const quring_engine *engine) {
+static bool api_is_foreign(const quring_engine *engine) {
     return base_unlikely(!owner_mark_is_here(engine->owner));
 }
 
 /* The check that every call on an engine begins with. */
-static int refuse_caller(const quring_engine *engine) {
+static int api_refuse_caller(const quring_engine *engine) {
     if (base_unlikely(!engine))
         return QURING_EINVAL;
-    return is_foreign(engine) ? QURING_EFORKED : 0;
+    return api_is_foreign(engine) ? QURING_EFORKED : 0;
 }
 
-static int refuse(quring_engine *engine, int error, const char *why) {
+static int api_refuse(quring_engine *engine, int error, const char *why) {
     return hub_error(&engine->hub, error, "%s", why);
 }
 
 /* For calls whose errors arise far below, where not each sets a message: the last one's must not remain. */
-static void forget_message(quring_engine *engine) {
+static void api_forget_message(quring_engine *engine) {
     engine->hub.message[0] = 0;
 }
 
 const char *quring_errmsg(const quring_engine *engine) {
     if (!engine)
         return open_message;
-    return is_foreign(engine) ? "the engine belongs to the thread and process that opened it" : engine->hub.message;
+    return api_is_foreign(engine) ? "the engine belongs to the thread and process that opened it" : engine->hub.message;
 }
 
 static const char unknown_member[] =
@@ -68,7 +68,7 @@ static const char unknown_member[] =
 
 /* ---- Engine ---- */
 
-static int refuse_open(int error, const char *why) {
+static int api_refuse_open(int error, const char *why) {
     snprintf(open_message, sizeof open_message, "%s", why);
     return error;
 }
@@ -76,31 +76,31 @@ static int refuse_open(int error, const char *why) {
 int quring_engine_open_sized(const quring_options *options, size_t options_bytes, quring_engine **engine) {
     quring_options known;
     if (!engine)
-        return refuse_open(QURING_EINVAL, "engine is NULL: there is no place for it");
-    if (options && !struct_take(&known, sizeof known, options, options_bytes))
-        return refuse_open(QURING_EINVAL, unknown_member);
+        return api_refuse_open(QURING_EINVAL, "engine is NULL: there is no place for it");
+    if (options && !api_struct_take(&known, sizeof known, options, options_bytes))
+        return api_refuse_open(QURING_EINVAL, unknown_member);
     open_message[0] = 0;
     return engine_open(options ? &known : NULL, engine, open_message, sizeof open_message);
 }
 
 /* A child process inherits the pointer: to close would shut sockets down that its parent uses. */
 void quring_engine_close(quring_engine *engine) {
-    if (!refuse_caller(engine))
+    if (!api_refuse_caller(engine))
         engine_close(engine);
 }
 
 int quring_shutdown(quring_engine *engine, uint64_t grace_ns) {
-    int error = refuse_caller(engine);
+    int error = api_refuse_caller(engine);
     return error ? error : engine_shutdown(engine, grace_ns);
 }
 
 int quring_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
-    int error = refuse_caller(engine);
+    int error = api_refuse_caller(engine);
     return error ? error : engine_run(engine, min_count, timeout_ns);
 }
 
 uint32_t quring_pending(const quring_engine *engine) {
-    return refuse_caller(engine) ? 0 : engine->pending_count;
+    return api_refuse_caller(engine) ? 0 : engine->pending_count;
 }
 
 /* Any thread of the process may call this, so it looks at the process alone. */
@@ -114,13 +114,13 @@ int quring_wake(quring_engine *engine) {
 }
 
 int quring_fd(const quring_engine *engine) {
-    int error = refuse_caller(engine);
+    int error = api_refuse_caller(engine);
     return error ? error : ring_poll_fd(engine->hub.ring);
 }
 
 /* For a program that waits on quring_fd() itself. Timers go by the clock of the port, which a simulation replaces. */
 uint64_t quring_timeout_ns(const quring_engine *engine) {
-    if (refuse_caller(engine))
+    if (api_refuse_caller(engine))
         return QURING_FOREVER;
     if (ring_wants_turn(engine->hub.ring)) /* work is left that no event of the kernel would announce */
         return 0;
@@ -137,19 +137,19 @@ uint64_t quring_timeout_ns(const quring_engine *engine) {
 int quring_db_open_sized(quring_engine *engine, const char *url, const quring_db_options *options, size_t options_bytes,
                          quring_db **db) {
     quring_db_options known;
-    int error = refuse_caller(engine);
+    int error = api_refuse_caller(engine);
     if (error)
         return error;
     if (!url || !db)
-        return refuse(engine, QURING_EINVAL, "url or db is NULL");
-    forget_message(engine);
-    if (options && !struct_take(&known, sizeof known, options, options_bytes))
-        return refuse(engine, QURING_EINVAL, unknown_member);
+        return api_refuse(engine, QURING_EINVAL, "url or db is NULL");
+    api_forget_message(engine);
+    if (options && !api_struct_take(&known, sizeof known, options, options_bytes))
+        return api_refuse(engine, QURING_EINVAL, unknown_member);
     return engine_db_open(engine, url, options ? &known : NULL, db);
 }
 
 void quring_db_close(quring_db *db) {
-    if (db && !is_foreign(db->engine))
+    if (db && !api_is_foreign(db->engine))
         engine_db_close(db);
 }
 
@@ -163,11 +163,11 @@ uint32_t quring_db_server_pid(const quring_db *db) {
 }
 
 int quring_prepare(quring_db *db, const char *sql, quring_statement **statement) {
-    int error = db ? refuse_caller(db->engine) : QURING_EINVAL;
+    int error = db ? api_refuse_caller(db->engine) : QURING_EINVAL;
     if (error)
         return error;
     if (!sql || !statement)
-        return refuse(db->engine, QURING_EINVAL, "sql or statement is NULL");
+        return api_refuse(db->engine, QURING_EINVAL, "sql or statement is NULL");
     return engine_prepare(db, sql, statement);
 }
 
@@ -180,15 +180,15 @@ void quring_statement_release(quring_statement *statement) {
 /* ---- Queries ---- */
 
 /* Checks what a program can get wrong, so that the layers below may assert it. */
-static int submit(quring_engine *engine, const quring_query *query, quring_id *id) {
+static int api_submit(quring_engine *engine, const quring_query *query, quring_id *id) {
     if (base_unlikely(!query->db))
-        return refuse(engine, QURING_EINVAL, "the query has no db");
+        return api_refuse(engine, QURING_EINVAL, "the query has no db");
     if (query->db->engine != engine)
-        return refuse(engine, QURING_EINVAL, "the database belongs to another engine");
+        return api_refuse(engine, QURING_EINVAL, "the database belongs to another engine");
     if (base_unlikely(query->statement ? query->sql != NULL : !query->sql))
-        return refuse(engine, QURING_EINVAL, "a query has either sql or a statement");
+        return api_refuse(engine, QURING_EINVAL, "a query has either sql or a statement");
     if (query->statement && query->statement->table != query->db->statements)
-        return refuse(engine, QURING_EINVAL, "the statement belongs to another database handle");
+        return api_refuse(engine, QURING_EINVAL, "the statement belongs to another database handle");
     /* Bind has 16 bits for the number of parameters, and SQLite is given the same limit. */
     if (query->param_count > 65535 || (query->param_count && !query->params))
         return hub_error(&engine->hub, QURING_EINVAL, "%u parameters: at most 65535, and params must name them",
@@ -199,42 +199,42 @@ static int submit(quring_engine *engine, const quring_query *query, quring_id *i
 }
 
 int quring_submit_sized(quring_engine *engine, const quring_query *query, size_t query_bytes, quring_id *id) {
-    int error = refuse_caller(engine);
+    int error = api_refuse_caller(engine);
     if (base_unlikely(error))
         return error;
     if (base_unlikely(!query))
-        return refuse(engine, QURING_EINVAL, "query is NULL");
+        return api_refuse(engine, QURING_EINVAL, "query is NULL");
     quring_query known; /* not filled for a program with this version's header: a copy would cost every submit */
     if (base_unlikely(query_bytes != sizeof *query)) {
-        if (!struct_take(&known, sizeof known, query, query_bytes))
-            return refuse(engine, QURING_EINVAL, unknown_member);
+        if (!api_struct_take(&known, sizeof known, query, query_bytes))
+            return api_refuse(engine, QURING_EINVAL, unknown_member);
         query = &known;
     }
-    return submit(engine, query, id);
+    return api_submit(engine, query, id);
 }
 
 int quring_cancel(quring_engine *engine, quring_id id) {
-    int error = refuse_caller(engine);
+    int error = api_refuse_caller(engine);
     return error ? error : engine_cancel(engine, id);
 }
 
 int quring_reap_sized(quring_engine *engine, quring_done *done, size_t done_bytes, uint32_t capacity) {
-    int error = refuse_caller(engine);
+    int error = api_refuse_caller(engine);
     if (base_unlikely(error))
         return error;
     if (base_unlikely(!done && capacity))
-        return refuse(engine, QURING_EINVAL, "done is NULL");
+        return api_refuse(engine, QURING_EINVAL, "done is NULL");
     if (base_likely(done_bytes == sizeof *done))
         return engine_reap(engine, done, capacity);
     uint32_t count = 0;
     quring_done known; /* one at a time, for a program whose struct has another size */
     for (uint8_t *at = (uint8_t *)done; count < capacity && engine_reap(engine, &known, 1); at += done_bytes, count++)
-        struct_give(at, done_bytes, &known, sizeof known);
+        api_struct_give(at, done_bytes, &known, sizeof known);
     return (int)count;
 }
 
 int quring_release(quring_engine *engine, quring_id id) {
-    int error = refuse_caller(engine);
+    int error = api_refuse_caller(engine);
     return error ? error : engine_release(engine, id);
 }
 
@@ -245,13 +245,14 @@ void quring_stats_get_sized(const quring_engine *engine, quring_stats *stats, si
     quring_stats known = {0};
     if (!stats)
         return;
-    if (!refuse_caller(engine))
+    if (!api_refuse_caller(engine))
         engine_stats(engine, &known);
-    struct_give(stats, stats_bytes, &known, sizeof known);
+    api_struct_give(stats, stats_bytes, &known, sizeof known);
 }
 
 void quring_ring_info_get_sized(const quring_engine *engine, quring_ring_info *info, size_t info_bytes) {
     static const quring_ring_info none = {.setup = ""};
     if (info)
-        struct_give(info, info_bytes, engine ? &ring_port(engine->hub.ring)->info : &none, sizeof(quring_ring_info));
+        api_struct_give(info, info_bytes, engine ? &ring_port(engine->hub.ring)->info : &none,
+                        sizeof(quring_ring_info));
 }
