@@ -163,7 +163,7 @@ uint32_t quring_db_server_pid(const quring_db *db) {
 }
 
 int quring_prepare(quring_db *db, const char *sql, quring_statement **statement) {
-    int error = db ? api_refuse_caller(db->engine) : QURING_EINVAL;
+    int error = db ? api_refuse_caller(db->engine) : QURING_EINVAL; /* no db, and so no engine to keep a message */
     if (error)
         return error;
     if (!sql || !statement)
@@ -250,6 +250,7 @@ void quring_stats_get_sized(const quring_engine *engine, quring_stats *stats, si
     api_struct_give(stats, stats_bytes, &known, sizeof known);
 }
 
+/* The information is constant from open on, so no caller is refused. */
 void quring_ring_info_get_sized(const quring_engine *engine, quring_ring_info *info, size_t info_bytes) {
     static const quring_ring_info none = {.setup = ""};
     if (info)

@@ -80,6 +80,7 @@ static bool cell_load_moment(const struct value_cell *cell, struct value_moment 
 
 /* ---- Numbers ----------------------------------------------------------------------------------------------------- */
 
+/* A bool is one: it converts as 0 or 1 does, and to it 0 and 1 do. */
 static bool cell_is_integer(const struct value_cell *cell) {
     return cell->type == QURING_INT2 || cell->type == QURING_INT4 || cell->type == QURING_INT8 ||
            cell->type == QURING_BOOL;
@@ -103,6 +104,7 @@ static bool cell_has_decimal(const struct value_cell *cell) {
     }
 }
 
+/* A float4's text is read as a float4, so that it gives the same double as the four bytes of its binary form. */
 static int cell_real_of_float(const struct value_cell *cell, double *value) {
     if (cell->binary)
         return cell_load_real(cell, value) ? 0 : QURING_ETYPE;

@@ -61,7 +61,10 @@ static uint16_t encode_u64(struct buf *out, uint64_t value) {
     return FORMAT_BINARY;
 }
 
-/* An integer out of the type's range goes as text: the server then says "out of range for type integer" itself. */
+/*
+ * For a type that is no integer the text goes out, and for one whose range is too small: the server then converts it by its
+ * own rules, or says "out of range for type integer" itself.
+ */
 static uint16_t encode_integer(struct buf *out, const quring_param *param, uint32_t oid) {
     int64_t value = param->value.integer;
     if (oid == OID_INT8)
@@ -231,7 +234,7 @@ uint16_t value_put_param(struct buf *out, const quring_param *param, uint32_t oi
     case QURING_NUMERIC:
     case QURING_TEXT:
     case QURING_JSON:
-    case QURING_JSONB:
+    case QURING_JSONB: /* a text is the same bytes in both formats; numeric and jsonb would have to be converted first */
         return encode_sized(out, param->value.bytes.data, param->value.bytes.size_bytes, FORMAT_TEXT);
     case QURING_NULL:
         buf_put_u32(out, UINT32_MAX);

@@ -6,7 +6,7 @@
  */
 #include "value/value.h"
 
-enum { PARAM_ALIGN = 8 };
+enum { PARAM_ALIGN = 8 }; /* copies of parameters, and integers of copied arrays, are read where they lie */
 
 _Static_assert(_Alignof(quring_param) <= PARAM_ALIGN && _Alignof(int64_t) <= PARAM_ALIGN, "copies are aligned to 8");
 

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Values between the caller's C types, PostgreSQL's text and binary formats, and SQLite's: pure functions. Formats:
- * PostgreSQL 15 documentation, 55.7 (Message Formats) and chapter 8 for what texts look like; the binary formats stand
- * in no manual, but in each type's send and receive functions (int4send(), timestamptz_recv(), …). OIDs from
- * pg_type.dat.
+ * Values between the caller's C types, PostgreSQL's text and binary formats, and SQLite's: pure functions. Chapter 8 of
+ * PostgreSQL's manual says what texts look like; binary formats stand in no manual, but in each type's send and receive
+ * functions (int4send(), timestamptz_recv(), …), and OIDs in pg_type.dat.
  *
- *   type.c      types: OIDs, which have a binary codec
- *   param.c     parameters: constructors and copies
+ *   type.c      a type by its OID
  *   encode.c    a parameter for the type the server inferred: binary where it fits exactly, else text
  *   text.c      a parameter's text, arrays as {…} and as JSON
+ *   param.c     parameters: constructors and copies
  *   cell.c      a value as a database gave it, and what it converts to
- *   convert.h   conversions they all use: number_print.c, number_parse.c, time.c, bytes.c
+ *   convert.h   conversions they all use: time.c, number_parse.c, number_print.c, bytes.c
  *   oids.h      PostgreSQL's types
  *
- * This layer knows neither queries nor results: core/result_get.c has the accessors of a result's values.
+ * A file calls only files that stand behind it here. This layer knows neither queries nor results: core/result_get.c
+ * has the accessors of a result's values.
  */
 #ifndef QURING_VALUE_VALUE_H
 #define QURING_VALUE_VALUE_H
