@@ -105,7 +105,7 @@ typedef struct quring_options {
     uint64_t inflight_bytes;
     /* Sockets of all databases together, at most (1024; up to 32768). */
     uint32_t connection_count;
-    /* How long to poll for replies before sleeping: trades CPU for latency (0: sleep). */
+    /* The time to poll for replies before sleeping: trades CPU for latency (0: sleep). */
     uint64_t spin_ns;
     /* Sets the ring up without DEFER_TASKRUN, for kernels where that misbehaves. */
     bool no_defer_taskrun;
@@ -179,14 +179,14 @@ int quring_wake(quring_engine *engine);
 int quring_fd(const quring_engine *engine);
 
 /*
- * How long a foreign loop may sleep before it must call quring_run(). Ask it anew before each sleep, and round up to the
- * loop's unit: rounded down, the loop does not sleep in the last millisecond.
+ * Tells how long a foreign loop may sleep before it must call quring_run(). Ask it anew before each sleep, and round up to
+ * the loop's unit: rounded down, the loop does not sleep in the last millisecond.
  * Returns    that time; QURING_FOREVER when no timer is set
  */
 uint64_t quring_timeout_ns(const quring_engine *engine);
 
 /*
- * What was wrong with the last call on this engine that failed: which limit, which argument, the system's words.
+ * Tells what was wrong with the last call on this engine that failed: which limit, which argument, the system's words.
  * engine     NULL: with this thread's last quring_engine_open()
  * Returns    UTF-8; "" when there is no more to say than quring_strerror() does
  * Valid      until the next call on the engine
@@ -505,7 +505,7 @@ void quring_statement_release(quring_statement *statement);
 int quring_cancel(quring_engine *engine, quring_id id);
 
 /*
- * What became of a query, and what to do then:
+ * The outcome of a query, and what to do then:
  *
  *   OK            use its rows
  *   SERVER_ERROR  mend the statement or the data: it took no effect (but what a procedure committed, and what SQLite's

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What engine and backends share: the hub (one per engine) and the database handle (one per URL).
+ * The structures that engine and backends share: the hub (one per engine) and the database handle (one per URL).
  * A backend embeds struct quring_db as the first member of its own, and the engine makes and frees it.
  */
 #ifndef QURING_CORE_DB_H

@@ -20,7 +20,7 @@ void notices_add(struct notices **notices, const quring_error *notice);
 /* Counts a notice as dropped that was too long to be read. */
 void notices_omit(struct notices **notices);
 
-/* How many are kept, and how many were dropped. NULL is allowed. */
+/* Return how many are kept, and how many were dropped. NULL is allowed. */
 uint32_t notices_count(const struct notices *notices);
 uint64_t notices_dropped_count(const struct notices *notices);
 

@@ -10,7 +10,7 @@
  *
  * A queue stands on its database's list `ready` exactly while a query waits in it, so that a turn visits no other.
  *
- * What a backend takes is cut into *units*. A unit is a run of neighbours in the queue that goes to one connection, or into
+ * A backend takes queries by *units*. A unit is a run of neighbours in the queue that goes to one connection, or into
  * one run of one lane, with no other query between its members, and comes back whole or not at all. Here each query is a
  * unit by itself: the members of a GROUP happen to meet, and may be parted. Queries that commit together or not at all would
  * be one unit, and queue_take() the function that tells how many from the head belong to it. Such a unit asks of

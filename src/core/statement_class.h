@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What kind of statement a text is. Pure: it sees the text alone. */
+/* The kind of a statement, told from its text alone. */
 #ifndef QURING_CORE_STATEMENT_CLASS_H
 #define QURING_CORE_STATEMENT_CLASS_H
 
@@ -18,8 +18,8 @@ enum statement_class {
 };
 
 /*
- * What a statement does to plans that were made earlier on the same connection. Only an exclusive handle, where settings and
- * open transactions are the caller's, has to know.
+ * The effect of a statement on plans that were made earlier on the same connection. Only an exclusive handle, where
+ * settings and open transactions are the caller's, has to know.
  */
 enum statement_effect {
     EFFECT_NONE,      /* SELECT, INSERT, BEGIN, SAVEPOINT, … */
@@ -30,7 +30,7 @@ enum statement_effect {
     EFFECT_GOES_BACK, /* ROLLBACK TO: likewise, and the transaction goes on */
 };
 
-/* What is known of a statement from its text alone. */
+/* The properties of a statement that its text tells. */
 struct statement_traits {
     uint8_t class;  /* enum statement_class */
     uint8_t effect; /* enum statement_effect */

@@ -3,9 +3,9 @@
  * SQL texts as tokens: words, quoted strings and names, parentheses. The library has no other scanner: statement_class.c and
  * SQLite's lite/text.c look at words and at the contents of literals, so numbers and operators are no tokens of their own.
  *
- * Whether a backslash in '…' escapes is a setting of the server's (standard_conforming_strings), and PostgreSQL and SQLite
- * disagree on where comments end (nesting; whether a carriage return ends a line) and on what quotes. A reader says which
- * of these it assumes, and is told when the text has a comment that they end differently.
+ * The server's setting standard_conforming_strings decides if a backslash in '…' escapes, and PostgreSQL and SQLite disagree
+ * on the end of comments (nesting; a carriage return as the end of a line) and on what quotes. A reader says which of these
+ * it assumes, and is told when the text has a comment that they end differently.
  */
 #ifndef QURING_CORE_STATEMENT_SCAN_H
 #define QURING_CORE_STATEMENT_SCAN_H

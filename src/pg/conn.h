@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is sent on a connection, what arrives on it, and what it leaves behind when it is lost. */
+/* One connection at work: queries are sent on it, replies arrive, and its end settles all that was out on it. */
 #ifndef QURING_PG_CONN_H
 #define QURING_PG_CONN_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What a ring has counted since it was opened. */
+/* The counters of a ring, from its opening on. */
 #ifndef QURING_RING_COUNTERS_H
 #define QURING_RING_COUNTERS_H
 

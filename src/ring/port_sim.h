@@ -12,9 +12,10 @@
  * The clock moves only in enter() and sim_wait(). Everything that happens has a time of its own, drawn from the seed, so
  * completions come delayed and in any order across sockets, but never out of order within one direction of one.
  *
- * What it demands of the engine, and ends the process over (sim_fail): at most one receive and one send in flight on a
- * socket; no operation on a descriptor that is not open; no close() while an operation's event has not been collected;
- * memory given to an operation neither read before nor written by anyone else until then; no sleep without an end.
+ * The simulation ends the process (sim_fail) where the engine breaks one of these rules: at most one receive and one send
+ * in flight on a socket; no operation on a descriptor that is not open; no close() while an operation's event has not been
+ * collected; memory given to an operation neither read before nor written by anyone else until then; no sleep without an
+ * end.
  */
 #ifndef QURING_RING_PORT_SIM_H
 #define QURING_RING_PORT_SIM_H
@@ -99,7 +100,7 @@ struct sim_peer;
 struct sim_peer_events {
     /* In order, in pieces of any size. */
     void (*received)(struct sim_peer *peer, const uint8_t *bytes, size_t size);
-    /* What was written has gone into the socket. May be NULL. */
+    /* All that was written has gone into the socket. May be NULL. */
     void (*writable)(struct sim_peer *peer);
     /* Nothing more comes: the engine ended the connection (after all its bytes were received), or it was reset. */
     void (*ended)(struct sim_peer *peer, bool reset);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which message may come now. The session stands at the head: the oldest request whose replies have not all come, and
+ * The messages that may come now. The session stands at the head: the oldest request whose replies have not all come, and
  * within it at a phase, which is what the next reply may be. A request has the phases of its steps, left to right:
  *
  *      step      CLOSE     PARSE     DESCRIBE                  BIND     FETCH          SYNC

@@ -159,7 +159,7 @@ static inline uint64_t wire_session_outstanding(const struct wire_session *sessi
     return session->next - session->head;
 }
 
-/* As many requests as it was made for are outstanding: none may be encoded. */
+/* True while request_count_max requests are outstanding: none may be encoded. */
 static inline bool wire_session_is_full(const struct wire_session *session) {
     return wire_session_outstanding(session) >= session->request_count_max;
 }
