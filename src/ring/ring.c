@@ -63,7 +63,7 @@ int ring_open(const struct ring_options *options, struct ring **out, char *messa
 }
 
 /* The read on the eventfd writes to wake_bytes, so its event must be collected before the ring's memory is freed. */
-static void wake_disarm(struct ring *ring) {
+static void ring_disarm_wake(struct ring *ring) {
     ring_wake(ring);
     for (int i = 0; ring->wake_armed && i < 1000; i++) {
         struct port_event event;
@@ -79,7 +79,7 @@ static void wake_disarm(struct ring *ring) {
 void ring_close(struct ring *ring) {
     PRE(list_empty(&ring->dirty) && heap_first(&ring->timers) == NULL && slots_taken(&ring->sockets) == 0);
     if (ring->wake_armed)
-        wake_disarm(ring);
+        ring_disarm_wake(ring);
     ring->port->methods->destroy(ring->port);
     if (ring->wake_fd >= 0)
         close(ring->wake_fd);
@@ -127,7 +127,7 @@ bool ring_take_wake(struct ring *ring) {
 }
 
 /* In a simulation no other thread exists that could wake the reactor. */
-static void wake_arm(struct ring *ring) {
+static void ring_arm_wake(struct ring *ring) {
     if (ring->wake_armed || ring->port->inline_jobs)
         return;
     struct port_op op = {.token = WAKE_TOKEN,
@@ -155,7 +155,7 @@ uint64_t ring_next_timer_ns(const struct ring *ring) {
 }
 
 /* A timer is out of the heap when it fires, so its handler may set it again. */
-static void timers_fire(struct ring *ring) {
+static void ring_fire_timers(struct ring *ring) {
     struct heap_node *first;
     while ((first = heap_first(&ring->timers)) && first->key <= ring->now_ns) {
         ring->turn_wanted = true;
@@ -170,7 +170,7 @@ static void timers_fire(struct ring *ring) {
 static void ring_emit(struct ring *ring) {
     ring->sends_pushed = 0;
     ring->turn_wanted = false;
-    wake_arm(ring);
+    ring_arm_wake(ring);
     struct list todo;
     list_init(&todo);
     list_append_all(&todo, &ring->dirty); /* a socket that becomes dirty meanwhile waits for the next turn */
@@ -297,7 +297,7 @@ int ring_turn(struct ring *ring, uint64_t timeout_ns) {
         return error;
     ring->now_ns = ring->port->methods->now_ns(ring->port);
     ring_collect(ring);
-    timers_fire(ring);
+    ring_fire_timers(ring);
     /* A foreign loop may sleep as soon as this returns, so jobs that finish from here on have to wake it. */
     if (atomic_load_explicit(&ring->foreign_fd, memory_order_relaxed) >= 0) {
         atomic_store(&ring->asleep, true);
