@@ -70,7 +70,7 @@ void sim_conn_error(struct sim_conn *conn, const char *sqlstate, const char *mes
 
 void sim_conn_fatal(struct sim_conn *conn, const char *sqlstate) {
     reply_report(&conn->out, 'E', "FATAL", sqlstate, "the server ends the connection", NULL);
-    sim_tx_undo(conn);
+    sim_tx_end(conn);
     sim_conn_flush(conn);
     conn->over = true;
     sim_peer_end(conn->peer);
@@ -219,7 +219,7 @@ static void on_sync(struct sim_conn *conn, struct cursor *body) {
 static void on_terminate(struct sim_conn *conn) {
     conn->server->terminates++;
     conn->over = true;
-    sim_tx_undo(conn);
+    sim_tx_end(conn);
 }
 
 static void on_message(struct sim_conn *conn, uint8_t type, struct cursor *body) {
@@ -353,7 +353,7 @@ static void peer_ended(struct sim_peer *peer, bool reset) {
     conn->quiet = true;
     if (reset && rng_next(sim_rng(conn->server->sim)) & 1) {
         conn->over = true;
-        sim_tx_undo(conn);
+        sim_tx_end(conn);
     }
     work(conn);
 }
@@ -446,7 +446,7 @@ void sim_server_kill(struct sim_server *server, bool reset) {
         if (conn->over || conn->quiet)
             continue;
         conn->over = true;
-        sim_tx_undo(conn);
+        sim_tx_end(conn);
         if (reset)
             sim_peer_reset(conn->peer);
         else

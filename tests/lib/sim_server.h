@@ -31,9 +31,10 @@
  *      notice N $1           N notices, one row           flood $1               notices without end
  *      bad S $1              error S at Parse             refuse S $1            error S at Bind
  *      error S $1            error S at Execute           late N S $1            error S after N rows
- *      defer S $1            error S at Sync              open $1                leaves a transaction open
+ *      defer S $1            error S at its commit        open $1                leaves a transaction open
  *      fatal S $1            FATAL S, and the end         farewell S $1          FATAL S after CommandComplete
  *      silent $1             never an answer              copy $1                begins a COPY
+ *      call $1               undoes what came before it   tag $1                 no rows, and the tag of CALL
  *      hostile K $1          breaks the protocol, K of SIM_HOSTILE_COUNT ways
  *
  * but for these, which take none:

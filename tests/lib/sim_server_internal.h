@@ -127,8 +127,8 @@ char sim_tx_status(const struct sim_conn *conn); /* as ReadyForQuery has it */
 void sim_tx_join(struct sim_conn *conn, uint32_t index);
 /* After an error: an implicit transaction is undone, a block waits for its end. */
 void sim_tx_fail(struct sim_conn *conn);
-/* As at the end of a connection. */
-void sim_tx_undo(struct sim_conn *conn);
+/* Ends it without an effect on the ledger, as the end of its connection does. */
+void sim_tx_end(struct sim_conn *conn);
 /* Commits an implicit transaction. */
 void sim_tx_sync(struct sim_conn *conn);
 /* Undoes all but its last member. */

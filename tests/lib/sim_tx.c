@@ -32,17 +32,13 @@ void sim_tx_join(struct sim_conn *conn, uint32_t index) {
     tx->members[tx->member_count++] = index;
 }
 
-static void tx_end(struct sim_conn *conn) {
+void sim_tx_end(struct sim_conn *conn) {
     struct sim_tx *tx = &conn->tx;
     sim_portals_end(conn, 0);
     tx->member_count = tx->savepoint_count = 0;
     tx->deferred[0] = 0;
     if (tx->state != SIM_TX_IMPLICIT)
         tx_move(conn, SIM_TX_IMPLICIT);
-}
-
-void sim_tx_undo(struct sim_conn *conn) {
-    tx_end(conn);
 }
 
 /* False: a deferred error, which undid it instead. */
@@ -52,7 +48,7 @@ static bool tx_commit(struct sim_conn *conn) {
     memcpy(sqlstate, tx->deferred, sizeof sqlstate);
     for (uint32_t i = 0; !sqlstate[0] && i < tx->member_count; i++)
         conn->server->ledger[tx->members[i]].committed++;
-    tx_end(conn);
+    sim_tx_end(conn);
     if (sqlstate[0])
         sim_conn_error(conn, sqlstate, "an error of the commit");
     return !sqlstate[0];
@@ -60,7 +56,7 @@ static bool tx_commit(struct sim_conn *conn) {
 
 void sim_tx_fail(struct sim_conn *conn) {
     if (conn->tx.state == SIM_TX_IMPLICIT)
-        tx_end(conn);
+        sim_tx_end(conn);
     else if (conn->tx.state == SIM_TX_BLOCK)
         tx_move(conn, SIM_TX_FAILED);
 }
@@ -107,7 +103,7 @@ static bool tx_finish(struct sim_conn *conn, bool commits, const char **tag) {
     *tag = commits ? "COMMIT" : "ROLLBACK";
     if (commits)
         return tx_commit(conn);
-    tx_end(conn);
+    sim_tx_end(conn);
     return true;
 }
 
