@@ -19,9 +19,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum {
-    ABORT_CHECK_MS = 50
-}; /* nothing wakes poll(2) here when the handle is closed, so `abort` is looked at this often */
+/* Nothing wakes poll(2) here when the handle is closed, so `abort` is looked at this often. */
+enum { ABORT_CHECK_MS = 50 };
 
 static _Thread_local pg_connector connector_in_use;
 
