@@ -7,7 +7,6 @@
  *   socket.h, socket.c     one socket: ordered send, receive into a growable buffer, close without losing a completion
  *   offload.h, offload.c   workers of blocking jobs on threads, and their way back
  *   task.h, task.c         one blocking job on a thread of its own, which can be detached
- *
  *   wake.c                 the end of the reactor's sleep, from another thread
  *   ring_internal.h        struct ring, which all of these work on
  *
