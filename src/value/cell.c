@@ -192,7 +192,7 @@ int value_cell_bool(const struct value_cell *cell, bool *value) {
         *value = integer == 1;
         return 0;
     }
-    /* PostgreSQL casts integers to bool, and text by boolin(), but has no cast from numeric. */
+    /* PostgreSQL casts int4 to bool, and text by boolin(), but has no cast from numeric. */
     if (cell_has_decimal(cell) && cell->type != QURING_NUMERIC && value_cell_text(cell, &text, &size))
         return value_parse_bool(text, size, value);
     return QURING_ETYPE;
