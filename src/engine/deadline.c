@@ -11,7 +11,7 @@ static void deadline_arm(quring_engine *engine) {
         (void)timer_set(engine->hub.ring, &engine->deadline_timer, first->key);
 }
 
-/* 57014 is PostgreSQL's query_canceled, which its own timeouts give as well. */
+/* 57014 is PostgreSQL's query_canceled, which its statement_timeout gives as well. */
 static void deadline_end_query(struct query *query, quring_status status, const char *what) {
     if (query->state == QUERY_WAITING)
         query_fail(query, status, "57014", "%s before it was sent", what);
