@@ -85,7 +85,7 @@ void cli_report_progress(void *arg, const struct cli_load *load, const struct cl
     report->last_seconds = seconds;
 
     ioctl(STDERR_FILENO, TIOCGWINSZ, &window);
-    /* A terminal that does not know its width has 0 columns: ioctl_tty(2). */
+    /* The kernel only keeps what it was told, and has 0 columns for a terminal whose width nobody set. */
     size_t room = !report->live ? SIZE_MAX : window.ws_col ? window.ws_col : 80;
     size_t columns = line.data ? cli_text_safe(NULL, line.data, line.size, 0) : 0;
     if (columns >= room)
