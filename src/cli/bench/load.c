@@ -16,8 +16,8 @@
 #include <time.h>
 
 /*
- * Completions are reaped few at a time: what was just reaped is still in the first cache when its slot is used again. Where
- * the first HOPELESS_ERRORS queries all failed, a table is missing or a right, and the rest would fail, too.
+ * Completions are reaped few at a time: what was just reaped is still in the first-level cache when its slot is used again.
+ * Where the first HOPELESS_ERRORS queries have all failed, a table or a privilege is missing, and the rest would fail, too.
  */
 enum { BATCH = 32, HOPELESS_ERRORS = 100 };
 

@@ -72,8 +72,9 @@ int cli_wrong(const char *command, const char *format, ...) {
 
 int cli_finish(struct cli_out *out, int status) {
     if (cli_out_flush(out) == 0 && out->fd != CLI_OUT_MEMORY && close(out->fd) != 0 && errno != EINTR)
-        out->error = errno;    /* NFS may report only now that a write has failed: see close(2) */
-    if (out->error == EPIPE) { /* the shell sees the same end as of a command that never ignored the signal */
+        out->error = errno; /* NFS may report only now that a write has failed: see close(2) */
+    /* A command that never ignored SIGPIPE would have ended by it, and the shell sees the same end of this one. */
+    if (out->error == EPIPE) {
         signal(SIGPIPE, SIG_DFL);
         raise(SIGPIPE);
     }
