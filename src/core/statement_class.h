@@ -44,7 +44,7 @@ struct statement_traits {
 /* Reads the whole text, so it is called once per statement of a table. */
 struct statement_traits statement_traits(const char *sql, size_t length);
 
-/* Why a handle does not take statements of this class, and what to do; NULL: it takes them. Static. */
+/* The reason for which a handle refuses statements of this class, and what to do; NULL: it takes them. Static. */
 const char *statement_refusal(enum statement_class class, bool bound);
 
 #endif

@@ -61,7 +61,7 @@ static __attribute__((cold, noinline)) int exec_no_memory(struct query *query) {
     return QURING_LIMIT;
 }
 
-/* Why a row had no place. */
+/* Tells which limit left no place for a row, or that memory did. */
 static __attribute__((cold, noinline)) int exec_row_refused(struct query *query, sqlite3_stmt *handle) {
     struct quring_result *result = &query->result;
     if (result->row_count >= result->row_limit) {

@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Where a text goes; kept in quring_statement.route, 0 until it was looked at. */
+/* The route of a text, as bits. quring_statement.route keeps it, and is 0 until the text was looked at. */
 enum {
     LITE_TO_READER = 1,
     LITE_TO_WRITER = 2,
