@@ -71,11 +71,11 @@ static void pool_end_or_wait(struct pg_pool *pool, const struct pg_conn *why) {
 
 /*
  * The wait doubles from one attempt to the next, and half of it is random, so that the clients of a server that was
- * restarted do not all come back at the same moment.
+ * restarted do not all come back at the same moment. Six doublings pass BACKOFF_MAX_NS, and many more would overflow.
  */
 static bool pool_retry_later(struct pg_conn *conn) {
     struct ring *ring = pg_conn_ring(conn);
-    uint32_t doublings = conn->attempts < 6 ? conn->attempts : 6; /* more would only overflow: 6 are over the maximum */
+    uint32_t doublings = conn->attempts < 6 ? conn->attempts : 6;
     uint64_t backoff = BACKOFF_NS << doublings;
     if (backoff > BACKOFF_MAX_NS)
         backoff = BACKOFF_MAX_NS;
