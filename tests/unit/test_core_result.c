@@ -215,6 +215,26 @@ Test(result, offsets_count_too) {
     cr_assert_eq(quring_row_count(&result), count);
 }
 
+Test(result, offsets_begin_anew_after_a_table_that_was_full) {
+    result_begin(&result, 1 << 12, 0);
+    set_columns(0, RESULT_TEXT);
+    while (result_append_row(&result, (const uint8_t *)"\0\0", 2))
+        ;
+    cr_assert(result.offsets.failed);
+    for (int again = 0; again < 2; again++) {
+        if (again)
+            result_end(&result);
+        result_begin(&result, 1 << 20, 0);
+        set_columns(1, RESULT_TEXT);
+        cr_assert(append_text(0, 'x'));
+        assert_text(0, 0, "");
+        for (size_t size = 1; size < 1500; size++)
+            cr_assert(append_text(size % 50, (char)('a' + size % 26)), "row %zu", size);
+        assert_text(1, 0, "b");
+        assert_text(1402, 0, "yy");
+    }
+}
+
 Test(result, warm_memory_stays_and_large_memory_goes) {
     set_columns(1, RESULT_TEXT);
     for (int i = 0; i < 10; i++)
