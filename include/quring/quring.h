@@ -520,9 +520,10 @@ int quring_cancel(quring_engine *engine, quring_id id);
  *                 was cut off for its notices: then as IN_DOUBT
  *   PROTOCOL      as IN_DOUBT; and look what it is that answers there
  *
- * A look that finds the effect is proof. On PostgreSQL one that does not is none, because the server may still be at work:
- * a query that was given up, or whose connection was lost, can take effect seconds later. So make a write that may be
- * submitted again one that does no harm twice, as by a key of the program's own: insert … on conflict (key) do nothing.
+ * A look that finds the effect is proof. On PostgreSQL a look that finds none proves nothing, because the server may still
+ * be at work: a query that was given up, or whose connection was lost, can take effect seconds later. So make a write that
+ * may be submitted again one that does no harm twice, as by a key of the program's own: insert … on conflict (key) do
+ * nothing.
  */
 typedef enum quring_status {
     QURING_OK = 0,
