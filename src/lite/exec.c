@@ -113,8 +113,8 @@ static int exec_step(struct lite_conn *conn, struct lite_stmt *stmt, struct quer
 }
 
 /*
- * Ends an execution. A write that was left halfway, for it returns too much, took effect all the same; unless it fails with
- * its end, by a foreign key or a lock.
+ * Ends an execution. A write that was left halfway, because it returns more rows than a limit allows, has taken effect all
+ * the same, unless its end fails by a foreign key or a lock.
  */
 static int exec_finish(struct lite_conn *conn, struct lite_stmt *stmt, struct query *query, int outcome) {
     int code = sqlite3_reset(stmt->handle);

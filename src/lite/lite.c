@@ -45,7 +45,7 @@
 
 enum { READER_COUNT = 2, DEPTH = 256, STATEMENT_TEXT_MAX = 65536 };
 
-/* One more lane is woken for each so much of queued work: less would be done before its thread had begun. */
+/* Each further lane is woken for this much queued work: less would be done before its thread had begun. */
 static const uint64_t WAKE_NS = 50000;
 
 /* From one interrupt of a statement that was given up to the next. */
@@ -254,7 +254,7 @@ static struct lite_post *lite_unused_job(struct lite_lane *lane) {
 
 /*
  * Wakes idle lanes until as many attend as the queue is worth: one, and another for each WAKE_NS that its queries will
- * take. `at_least` so many attend to an empty queue, to open their connection.
+ * take. `at_least` lanes attend to an empty queue, to open their connection.
  */
 static void lite_wake(struct lane_queue *queue, struct lite_lane *lanes, uint32_t count, uint64_t query_ns,
                       uint32_t at_least) {
