@@ -80,7 +80,7 @@ static bool cell_load_moment(const struct value_cell *cell, struct value_moment 
 
 /* ---- Numbers ----------------------------------------------------------------------------------------------------- */
 
-/* A bool is one: it converts as 0 or 1 does, and to it 0 and 1 do. */
+/* A bool counts as an integer: it converts as 0 or 1, and those two alone convert to it. */
 static bool cell_is_integer(const struct value_cell *cell) {
     return cell->type == QURING_INT2 || cell->type == QURING_INT4 || cell->type == QURING_INT8 ||
            cell->type == QURING_BOOL;
@@ -135,7 +135,7 @@ static int cell_integer_of_real(double real, int64_t *value) {
     return 0;
 }
 
-/* The conversions that a query's usual column, an integer in binary, does not come to. */
+/* Converts all but integers in binary, which are the usual columns: value_cell_integer() does these by itself. */
 static int cell_integer_of_other(const struct value_cell *cell, int64_t *value) {
     const char *text;
     size_t size;
