@@ -34,8 +34,8 @@
  *           was compiled with an older header reads and writes no byte behind its own struct. Other languages call the
  *           _sized function. Members that the library does not know yet must be zero: EINVAL.
  * Once      Every query that quring_submit() accepted ends exactly once, with exactly one quring_status.
- * Order     The queries of a handle have none, and neither have their completions, unless the handle is exclusive: its
- *           queries run in order, and end in order, except that timeouts, cancels and closing end theirs at once.
+ * Order     The queries of an exclusive handle run in order, and end in order, except that timeouts, cancels and closing
+ *           end theirs at once. Those of any other handle have no order, and neither have their completions.
  *           On PostgreSQL each query may go to any connection, so any may overtake any: a SELECT that was submitted behind
  *           an INSERT may not see its row, nor an INSERT behind CREATE TABLE its table. On SQLite reads run beside each
  *           other and beside a write, so a read may miss what was submitted before it. To have one query after another,
