@@ -13,7 +13,7 @@ target_include_directories(quring_flags INTERFACE
 add_library(quring_strict INTERFACE)
 target_link_libraries(quring_strict INTERFACE quring_flags)
 target_compile_options(quring_strict INTERFACE
-    -Wconversion -Wstrict-prototypes -Wmissing-prototypes -fvisibility=hidden)
+    -Wpedantic -Wconversion -Wstrict-prototypes -Wmissing-prototypes -fvisibility=hidden)
 
 # What is installed says nothing of where it was built: file names begin at the project's root.
 set(QURING_MAP_FLAGS "")

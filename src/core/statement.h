@@ -19,7 +19,7 @@
 #include "core/statement_class.h"
 #include "quring/quring.h"
 
-enum { STATEMENT_UNCACHED = UINT32_MAX };
+static const uint32_t STATEMENT_UNCACHED = UINT32_MAX;
 
 struct quring_statement {
     struct list link; /* least recently used first, while nothing refers to it; of the uncached ones else */

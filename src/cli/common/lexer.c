@@ -53,7 +53,7 @@ static uint64_t hash_put(uint64_t hash, unsigned char c) {
     return (hash ^ c) * 0x100000001b3u;
 }
 
-enum { HASH_START = 0x811c9dc5 };
+static const uint32_t HASH_START = 0x811c9dc5;
 
 /* A string that continues another one (4.1.2.1) is of its kind: E'…' makes the escapes of the next piece count, too. */
 static void begin_string(struct cli_lexer *lexer, bool after_e) {
