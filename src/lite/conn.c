@@ -19,6 +19,7 @@ bool lite_conn_init(struct lite_conn *conn, const struct lite_config *config, en
     buf_init(&conn->scratch, SIZE_MAX);
     error_init(&conn->open_error);
     pthread_mutex_init(&conn->watch.interrupting, NULL);
+    lite_member_init(&conn->member);
     conn->cache = calloc(config->statement_count, sizeof *conn->cache);
     return conn->cache != NULL;
 }
@@ -29,6 +30,7 @@ void lite_conn_free(struct lite_conn *conn) {
     buf_free(&conn->scratch);
     error_free(&conn->open_error);
     pthread_mutex_destroy(&conn->watch.interrupting);
+    lite_member_free(&conn->member);
 }
 
 /* SQLite counts bytes from where the text that it was given begins; blank text before that is ours. */
@@ -66,10 +68,15 @@ int lite_execute(sqlite3 *handle, const char *sql) {
 }
 
 /* SQLite compares the inode of the open file with that of the name. */
+bool lite_handle_is_gone(sqlite3 *handle) {
+    PRE(handle);
+    int moved = 0;
+    return sqlite3_file_control(handle, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved;
+}
+
 bool lite_conn_file_is_gone(struct lite_conn *conn) {
     PRE(conn->handle && conn->config->path);
-    int moved = 0;
-    return sqlite3_file_control(conn->handle, "main", SQLITE_FCNTL_HAS_MOVED, &moved) == SQLITE_OK && moved;
+    return lite_handle_is_gone(conn->handle);
 }
 
 /* sqlite3_reset() returns the error of the step before it. */

@@ -16,6 +16,7 @@
 #ifndef QURING_LITE_CONN_H
 #define QURING_LITE_CONN_H
 
+#include "lite/file.h"
 #include "lite/query.h"
 #include "lite/url.h"
 
@@ -162,6 +163,7 @@ enum lite_wal { LITE_WAL_NOT_WANTED, LITE_WAL_WANTED, LITE_WAL_LATER };
 
 struct lite_conn {
     const struct lite_config *config;
+    struct lite_member member; /* of the file that is open */
     enum lite_role role;
     sqlite3 *handle; /* NULL: not open; then open_error says why */
     struct query_error open_error;
@@ -184,7 +186,10 @@ struct lite_conn {
 bool lite_conn_init(struct lite_conn *conn, const struct lite_config *config, enum lite_role role);
 void lite_conn_free(struct lite_conn *conn);
 
-/* False with `open_error` set; may be tried again. */
+/*
+ * False with `open_error` set; may be tried again. Waits until the process has no other file open under the name, or the
+ * handle is closing (file.h).
+ */
 bool lite_conn_open(struct lite_conn *conn);
 void lite_conn_close(struct lite_conn *conn);
 
@@ -192,6 +197,7 @@ void lite_conn_close(struct lite_conn *conn);
 int lite_execute(sqlite3 *handle, const char *sql);
 
 /* True when the file that is open is no longer the one of that name: it was deleted or replaced. */
+bool lite_handle_is_gone(sqlite3 *handle);
 bool lite_conn_file_is_gone(struct lite_conn *conn);
 
 /* Runs transaction control of our own; SQLite's result code. */

@@ -31,7 +31,6 @@ struct lite_db {
     struct lite_url url;
     struct lite_config config;
     atomic_bool closing;
-    atomic_uint file_number; /* counts the times that the writer found another file, or none, under the name */
     atomic_uint_least64_t open_from_ns;
     enum lite_state state;
     bool writer_is_open;

@@ -173,12 +173,14 @@ static bool lane_reads_at_work(struct lite_lane *lane) {
 
 /*
  * The change to WAL mode needs the file for itself. Reads of other programs are waited for as for any lock, up to
- * busy_timeout_ns; those of this handle without a limit, since no more of them begin meanwhile.
+ * busy_timeout_ns; those of this handle without a limit, since no more of them begin meanwhile. Only a file that is leaving is
+ * not waited for: a reader at hand may itself wait until this lane has left it (file.h).
  */
 static void lane_hold_reads(struct lite_conn *conn, bool hold) {
     struct lite_lane *lane = base_container_of(conn, struct lite_lane, conn);
     lane_bar_reads(lane, hold);
-    while (hold && lane_reads_at_work(lane) && !lite_watch_interrupted(&conn->watch)) {
+    while (hold && lane_reads_at_work(lane) && !lite_watch_interrupted(&conn->watch) &&
+           !lite_file_is_leaving(&conn->member)) {
         lane_pause(&conn->watch);
         nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
     }

@@ -102,8 +102,7 @@ struct lite_lane {
     struct lite_conn conn;
 
     struct {
-        uint32_t file_number; /* of the file that is open: see lite_db */
-        bool lost;            /* its connection is gone, and with it what the caller had set there */
+        bool lost; /* its connection is gone, and with it what the caller had set there */
         /* The run of queries at hand: taken[0 … next) were begun, the rest not; NULLs are gone already. */
         struct query **taken;
         uint32_t taken_count;

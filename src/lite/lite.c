@@ -8,6 +8,7 @@
  *   write.c       runs of the writer and of exclusive lanes: groups, and transactions that an error ended
  *   lane.c        runs of readers, and for all lanes: running a query, handing back, checkpoints
  *   lane_queue.c  queries that wait for a lane; the only thing that both sides touch, under a lock
+ *   file.c        which files the process has open, so that no two are under one name
  *   conn.h        one connection: open.c, exec.c, rules.c, stmt.c, bind.c, wal.c, watch.c, harden.c, conn.c
  *   url.c  text.c  lite_error.c    pure parts: URLs, first words of a statement, SQLSTATEs
  *
@@ -27,13 +28,15 @@
  *   A RUNNING query is in exactly one of: a lane queue, a lane's hands, a post on its way back. Only in the first case
  *   may the reactor touch more of it than `abandoned_as` and the list links; withdrawing and taking are under one lock.
  *   What was abandoned in a lane's hands ends when the lane gives it back, as what the engine said first.
- *   A lane's connection is only ever touched on its thread, also when it is closed.
+ *   A lane's connection is only ever touched on its thread, also when it is closed; but once its file lost the name, a thread
+ *   that waits for the name closes it while the lane is idle.
  *
  * A file that can't be opened is tried again with every job, and the queries at hand end with NOT_SENT and SQLite's own
  * message: nothing of them ran. So does a file that is no database, or a corrupt header. Corruption that a query meets
  * later is that query's SERVER_ERROR. The writer looks before each run whether the file still has its name: if not, the run
  * ends with NOT_SENT, too, and all lanes open what has the name then; a lane on which the caller had set something is lost.
- * Readers look ten times a second, for themselves and the others, and go on with what has the name then.
+ * Readers look ten times a second, for themselves and the others, and go on with what has the name then. It is not opened
+ * before the process's last connection to the old file is closed (file.h), so what was begun there ends first.
  */
 #include "lite/backend.h"
 #include "lite/db.h"

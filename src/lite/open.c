@@ -10,7 +10,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
+
+enum { OPEN_TRIES = 10 }; /* each finds that the name has just gone to another file */
+
+static const long NAP_NS = 1000000; /* from one try to be admitted to the next */
 
 static const char *const open_control_sql[LITE_CONTROL_COUNT] = {
     [LITE_BEGIN] = "begin",
@@ -66,7 +71,7 @@ static int open_prepare_controls(struct lite_conn *conn) {
     return code;
 }
 
-static int open_file(struct lite_conn *conn, int flags) {
+static int open_name(struct lite_conn *conn, int flags) {
     if (!conn->config->immutable)
         return sqlite3_open_v2(conn->config->path ? conn->config->path : ":memory:", &conn->handle, flags, NULL);
     char *uri = lite_url_immutable(conn->config->path);
@@ -75,6 +80,53 @@ static int open_file(struct lite_conn *conn, int flags) {
     int code = sqlite3_open_v2(uri, &conn->handle, flags | SQLITE_OPEN_URI, NULL);
     free(uri);
     return code;
+}
+
+static void open_evict(struct lite_member *member) {
+    lite_conn_close(base_container_of(member, struct lite_conn, member));
+}
+
+/*
+ * False: the name has gone to another file since it was opened. It is SQLite's name, with links resolved, since that is what
+ * the files beside it are called after. There is no such file where a program's own VFS keeps it elsewhere.
+ */
+static bool open_try_admission(struct lite_conn *conn, enum lite_admission *admission) {
+    struct stat status = {0};
+    const char *name = sqlite3_db_filename(conn->handle, "main");
+    (void)stat(name, &status);
+    if (lite_conn_file_is_gone(conn))
+        return false;
+    *admission = lite_file_admit(&conn->member, name, status.st_dev, status.st_ino);
+    return true;
+}
+
+/* What is at work on the file that had the name before may take long; callers can give up the queries that wait for it. */
+static int open_admit(struct lite_conn *conn, bool *replaced) {
+    enum lite_admission admission;
+    conn->member.close = open_evict;
+    while (!(*replaced = !open_try_admission(conn, &admission)) && admission == LITE_NOT_YET) {
+        if (lite_watch_interrupted(&conn->watch))
+            return SQLITE_INTERRUPT;
+        if (conn->watch.pause)
+            conn->watch.pause(&conn->watch);
+        nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
+    }
+    return !*replaced && admission == LITE_NO_MEMORY ? SQLITE_NOMEM : SQLITE_OK;
+}
+
+/* SQLite opens a file without reading it, so until it is admitted it disturbs no other. */
+static int open_file(struct lite_conn *conn, int flags) {
+    bool replaced = true;
+    int code = SQLITE_OK;
+    for (int i = 0; replaced && i < OPEN_TRIES; i++) {
+        sqlite3_close(conn->handle);
+        conn->handle = NULL;
+        code = open_name(conn, flags);
+        if (code != SQLITE_OK || !conn->config->path)
+            return code;
+        code = open_admit(conn, &replaced);
+    }
+    return replaced ? SQLITE_CANTOPEN : code;
 }
 
 /*
@@ -90,12 +142,12 @@ static int open_handle(struct lite_conn *conn) {
         flags |= SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
     else
         flags |= SQLITE_OPEN_READWRITE;
+    conn->watch.abandoned = NULL;
     int code = open_file(conn, flags);
     if (code == SQLITE_OK)
         code = lite_harden(conn->handle, conn->role);
     if (code != SQLITE_OK)
         return code;
-    conn->watch.abandoned = NULL;
     uint64_t from_ns = conn->config->open_from_ns ? atomic_load(conn->config->open_from_ns) : 0;
     conn->watch.taken_ns = from_ns ? from_ns : lite_now_ns();
     conn->watch.locked_since_ns = from_ns;
@@ -164,6 +216,7 @@ void lite_conn_close(struct lite_conn *conn) {
     int code = sqlite3_close(conn->handle);
     PRE(code == SQLITE_OK); /* else a statement was not finalized, and the handle would leak with its locks */
     conn->handle = NULL;
+    lite_file_part(&conn->member);
     conn->rolled_back = false;
     lite_wal_move(conn, LITE_WAL_NOT_WANTED);
     conn->wal_frame_count = 0;

@@ -33,11 +33,9 @@ static bool serve_take(struct lite_lane *lane) {
     return lane->own.taken_count > 0;
 }
 
-/* The number is read first: should the file be replaced before it is opened, the lane opens it once too often. */
 static void serve_open_conn(struct lite_lane *lane) {
     if (lane->conn.handle || lane->own.lost || atomic_load(lane->db->config.closing))
         return;
-    lane->own.file_number = atomic_load(&lane->db->file_number);
     if (lite_conn_open(&lane->conn))
         lane->own.news.open_count++;
     else
@@ -50,21 +48,31 @@ static void serve_close_conn(struct lite_lane *lane) {
     lane->own.news.close_count++;
 }
 
-/* Readers hear from the writer that the file lost its name, or find out by themselves where nothing is written. */
+/* Readers hear from others that the file lost its name, or find out by themselves where nothing is written. */
 static bool serve_reader_file_is_gone(struct lite_lane *lane) {
     uint64_t now_ns = lane->conn.watch.taken_ns;
-    if (base_unlikely(lane->own.file_number != atomic_load_explicit(&lane->db->file_number, memory_order_relaxed)))
+    if (base_unlikely(lite_file_is_leaving(&lane->conn.member)))
         return true;
     if (now_ns - lane->own.checked_ns < CHECK_FILE_NS)
         return false;
     lane->own.checked_ns = now_ns;
     if (!lite_conn_file_is_gone(&lane->conn))
         return false;
-    atomic_fetch_add(&lane->db->file_number, 1);
+    lite_file_condemn(&lane->conn.member);
     return true;
 }
 
 /* A file without a name is gone with the last process that has it open, and with it all that was written there. */
+static void serve_note_loss(struct lite_lane *lane) {
+    struct lite_conn *conn = &lane->conn;
+    lane->own.lost = conn->role == LITE_EXCLUSIVE || conn->has_settings;
+    error_set(&conn->open_error, "58P01", "the database's file was deleted or replaced while it was open", NULL,
+              lane->own.lost ? "open another handle: what was set on this one is gone"
+                             : "the next query opens the file of that name",
+              0);
+    conn->open_error.view.backend_code = SQLITE_READONLY_DBMOVED;
+}
+
 static void serve_check_file(struct lite_lane *lane) {
     struct lite_conn *conn = &lane->conn;
     if (conn->role == LITE_READER) {
@@ -74,16 +82,23 @@ static void serve_check_file(struct lite_lane *lane) {
         }
         return;
     }
-    if (base_likely(!conn->config->path || !lite_conn_file_is_gone(conn)))
+    if (base_likely(!conn->config->path || !(lite_file_is_leaving(&conn->member) || lite_conn_file_is_gone(conn))))
         return;
-    lane->own.lost = conn->role == LITE_EXCLUSIVE || conn->has_settings;
+    lite_file_condemn(&conn->member);
     serve_close_conn(lane);
-    error_set(&conn->open_error, "58P01", "the database's file was deleted or replaced while it was open", NULL,
-              lane->own.lost ? "open another handle: what was set on this one is gone"
-                             : "the next query opens the file of that name",
-              0);
-    conn->open_error.view.backend_code = SQLITE_READONLY_DBMOVED;
-    atomic_fetch_add(&lane->db->file_number, 1);
+    serve_note_loss(lane);
+}
+
+/* True: the queries at hand are refused for it. */
+static bool serve_was_evicted(struct lite_lane *lane) {
+    if (base_likely(!lane->conn.member.evicted))
+        return false;
+    lane->conn.member.evicted = false;
+    lane->own.news.close_count++;
+    if (lane->conn.role == LITE_READER)
+        return false;
+    serve_note_loss(lane);
+    return true;
 }
 
 /* Nothing may be left of the run before: a reader that could not end its transaction would see an old snapshot for ever. */
@@ -144,12 +159,15 @@ static void serve_queue(struct job *job) {
     struct lite_post *post = base_container_of(job, struct lite_post, job);
     struct lite_lane *lane = post->lane;
     PRE(lane->shared.phase == LANE_CALLED);
-    serve_open_conn(lane);
+    lite_member_enter(&lane->conn.member);
+    if (!serve_was_evicted(lane))
+        serve_open_conn(lane);
     while (serve_take(lane)) { /* the end of the job reports too: so what came before it, only if there is more */
         lite_lane_report(lane);
         serve_work(lane);
     }
     lite_lane_load_news(lane, post);
+    lite_member_leave(&lane->conn.member);
 }
 
 /* The last job: closes the connection. */
@@ -157,9 +175,12 @@ static void serve_shut(struct job *job) {
     struct lite_post *post = base_container_of(job, struct lite_post, job);
     struct lite_lane *lane = post->lane;
     PRE(lane->shared.phase == LANE_IDLE);
+    lite_member_enter(&lane->conn.member);
+    (void)serve_was_evicted(lane);
     if (lane->conn.handle)
         serve_close_conn(lane);
     lite_lane_load_news(lane, post);
+    lite_member_leave(&lane->conn.member);
 }
 
 static void serve_post_init(struct lite_post *post, struct lite_lane *lane, void (*run)(struct job *),

@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "lib/seeds.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <semaphore.h>
@@ -21,6 +22,7 @@ enum {
 int __real_pthread_create(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 int __real_pthread_join(pthread_t, void **);
 int __real_pthread_mutex_lock(pthread_mutex_t *);
+int __real_pthread_mutex_trylock(pthread_mutex_t *);
 int __real_pthread_mutex_unlock(pthread_mutex_t *);
 int __real_pthread_cond_wait(pthread_cond_t *, pthread_mutex_t *);
 int __real_pthread_cond_signal(pthread_cond_t *);
@@ -298,6 +300,16 @@ int __wrap_pthread_mutex_lock(pthread_mutex_t *mutex) {
     threads_point("lock", 0);
     lock(mutex);
     threads_point("locked", 0);
+    return 0;
+}
+
+int __wrap_pthread_mutex_trylock(pthread_mutex_t *mutex) {
+    if (!self)
+        return __real_pthread_mutex_trylock(mutex);
+    threads_point("try to lock", 0);
+    if (!is_free(mutex))
+        return EBUSY;
+    lock(mutex);
     return 0;
 }
 
