@@ -304,11 +304,9 @@ typedef struct quring_db_options {
  *   - PRAGMAs of how the file is written (synchronous, foreign_keys, which SQLite has off, …) are taken: they hold for the
  *     handle's one writer. Should its connection be lost (the file was replaced), all that comes after ends NOT_SENT: open
  *     another handle.
- *   - A file that is deleted, or replaced by rename(), under open handles takes no process down: what is at work on it ends
- *     first, on all handles of the process, and the others' queries wait for that. Then the handles go on with the file that
- *     has the name, each after writes that end NOT_SENT with 58P01; an exclusive one is lost. Which rows they find is
- *     certain only if the old file's -wal, -shm and -journal are gone, too: SQLite takes a log that was left beside for the
- *     new file's own. So close the handles of all processes before a file is replaced.
+ *   - Close all handles before a file is replaced. Under open ones, what is at work on the old file ends first, and other
+ *     queries of the process wait for that; the first writes of a handle then end NOT_SENT with 58P01, and what follows goes
+ *     to the new file. But SQLite takes an old -wal, -shm or -journal beside it for the new file's own, and its rows with it.
  *   - last_insert_rowid() and changes() tell of one connection, so a shared handle's answer may be 0: use RETURNING and
  *     quring_affected_count().
  *   - SQL can't load extensions or tokenizers, and "x" in double quotes is a name and never a text, as in PostgreSQL.
