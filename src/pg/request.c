@@ -23,40 +23,44 @@ static void request_put_params(struct pg_conn *conn, const struct query *query,
 
 /* `description` NULL: parameters and results as text. */
 static void request_put_bind(struct pg_conn *conn, const char *name, const struct query *query,
-                             const struct pg_description *description) {
+                             const struct pg_description *description, bool sync) {
     struct wire_session *session = &conn->session;
     bool binary = description && !conn->text_only;
     wire_session_put_bind(session, name, (uint16_t)query->param_count);
     request_put_params(conn, query, description);
     wire_session_put_results(session, binary ? description->formats : NULL, binary ? description->format_count : 0);
     wire_session_put_execute(session);
+    if (sync)
+        wire_session_put_sync(session);
 }
 
-static void request_put_bound(struct pg_conn *conn, struct query *query, const struct pg_prepared *prepared) {
+static void request_put_bound(struct pg_conn *conn, struct query *query, const struct pg_prepared *prepared,
+                              bool sync) {
     const struct wire_template *template = prepared->bind;
     if (base_likely(template && template->param_count == query->param_count)) {
         wire_session_put_bind_copy(&conn->session, template);
         request_put_params(conn, query, prepared->description);
-        wire_session_put_execute_copy(&conn->session, template);
+        wire_session_put_execute_copy(&conn->session, template, sync);
     } else {
-        request_put_bind(conn, pg_prepared_name(&conn->prepared, prepared->name), query, prepared->description);
+        request_put_bind(conn, pg_prepared_name(&conn->prepared, prepared->name), query, prepared->description, sync);
     }
     if (prepared->description->columns)
         result_set_columns(&query->result, prepared->description->columns,
                            conn->text_only ? RESULT_TEXT : RESULT_BINARY);
 }
 
-static void request_put_parsed(struct pg_conn *conn, const struct query *query, const char *name) {
+static void request_put_parsed(struct pg_conn *conn, const struct query *query, const char *name, bool sync) {
     wire_session_put_parse(&conn->session, name, query->statement->sql, query->statement->length);
     wire_session_put_describe(&conn->session, name);
-    request_put_bind(conn, name, query, NULL);
+    request_put_bind(conn, name, query, NULL, sync);
 }
 
 /* Closes the statement that has this place, then parses the new one under a new name; pg_prepared_claim() follows. */
-static void request_put_named(struct pg_conn *conn, const struct query *query, const struct pg_prepared *prepared) {
+static void request_put_named(struct pg_conn *conn, const struct query *query, const struct pg_prepared *prepared,
+                              bool sync) {
     if (prepared->state == PG_PREPARED_READY)
         wire_session_put_close(&conn->session, pg_prepared_name(&conn->prepared, prepared->name));
-    request_put_parsed(conn, query, pg_prepared_name(&conn->prepared, pg_prepared_next_name(&conn->prepared)));
+    request_put_parsed(conn, query, pg_prepared_name(&conn->prepared, pg_prepared_next_name(&conn->prepared)), sync);
 }
 
 bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_request *request, bool sync) {
@@ -66,17 +70,15 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_requ
     wire_session_begin(&conn->session, pg_conn_out(conn)); /* admission keeps to the depth */
     if (prepared && pg_prepared_is_usable(&conn->prepared, prepared, query)) {
         request->kind = PG_REQUEST_BOUND;
-        request_put_bound(conn, query, prepared);
+        request_put_bound(conn, query, prepared, sync);
         column_count = prepared->description->column_count;
     } else if (prepared && prepared->state != PG_PREPARED_PENDING) {
         request->kind = PG_REQUEST_NAMED;
-        request_put_named(conn, query, prepared);
+        request_put_named(conn, query, prepared, sync);
     } else {
         request->kind = PG_REQUEST_UNNAMED;
-        request_put_parsed(conn, query, "");
+        request_put_parsed(conn, query, "", sync);
     }
-    if (sync)
-        wire_session_put_sync(&conn->session);
     if (base_unlikely(!wire_session_end(&conn->session, column_count)))
         return false;
     request->statement = statement_hold(query->statement);

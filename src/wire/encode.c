@@ -8,7 +8,7 @@
  * (PQ_SMALL_MESSAGE_LIMIT). The bound is above 8192, because GCC copies what it knows to be at most that long by "rep
  * movs", which takes longer to begin than a name takes to copy.
  */
-enum { NAME_BYTES_MAX = 9000, EXECUTE_BYTES = 10 };
+enum { NAME_BYTES_MAX = 9000, EXECUTE_BYTES = 10, SYNC_BYTES = 5 };
 
 /* Adds a step to the request that is being encoded; returns where its message goes. */
 static struct buf *draft_add(struct wire_draft *draft, enum wire_steps step) {
@@ -132,12 +132,14 @@ bool wire_template_make(struct wire_template *template, const char *statement_na
     wire_session_put_results(&session, formats, format_count);
     wire_session_put_execute(&session);
     size_t execute_bytes = buf_size(&out) - bind_bytes;
-    bool fits = !buf_failed(&out) && bind_bytes <= sizeof template->bind && execute_bytes <= sizeof template->execute;
+    wire_session_put_sync(&session);
+    bool fits = !buf_failed(&out) && bind_bytes <= sizeof template->bind &&
+                execute_bytes + SYNC_BYTES <= sizeof template->execute;
     if (fits) {
         *template = (struct wire_template){
             .param_count = param_count, .bind_bytes = (uint8_t)bind_bytes, .execute_bytes = (uint8_t)execute_bytes};
         memcpy(template->bind, buf_head(&out), bind_bytes);
-        memcpy(template->execute, buf_head(&out) + bind_bytes, execute_bytes);
+        memcpy(template->execute, buf_head(&out) + bind_bytes, execute_bytes + SYNC_BYTES);
     }
     buf_free(&out);
     return fits;
@@ -159,7 +161,7 @@ void wire_session_put_bind_copy(struct wire_session *session, const struct wire_
     buf_commit(out, template->bind_bytes);
 }
 
-void wire_session_put_execute_copy(struct wire_session *session, const struct wire_template *template) {
+void wire_session_put_execute_copy(struct wire_session *session, const struct wire_template *template, bool sync) {
     struct wire_draft *draft = &session->draft;
     PRE(draft->steps & WIRE_BIND);
     struct buf *out = draft_add(draft, WIRE_FETCH);
@@ -167,8 +169,11 @@ void wire_session_put_execute_copy(struct wire_session *session, const struct wi
     if (!at)
         return;
     memcpy(at, template->execute, sizeof template->execute);
-    buf_commit(out, template->execute_bytes);
-    put_bind_length(draft, buf_mark(out) - EXECUTE_BYTES);
+    size_t execute_end = buf_mark(out) + template->execute_bytes;
+    if (sync)
+        draft->steps |= WIRE_SYNC;
+    buf_commit(out, template->execute_bytes + (sync ? SYNC_BYTES : 0u));
+    put_bind_length(draft, execute_end - EXECUTE_BYTES);
 }
 
 static void put_bare_message(struct buf *out, char letter) {

@@ -67,16 +67,17 @@ bool wire_session_end_group(struct wire_session *session, struct buf *out);
  *
  *      wire_session_put_bind_copy(session, template);
  *      for (i …) wire_session_put_format(session, i, value_put_param(out, &params[i], oid[i]));
- *      wire_session_put_execute_copy(session, template);
+ *      wire_session_put_execute_copy(session, template, sync);
  */
 enum { WIRE_TEMPLATE_BIND_BYTES = 64, WIRE_TEMPLATE_EXECUTE_BYTES = 48 };
 
 struct wire_template {
-    uint8_t bind[WIRE_TEMPLATE_BIND_BYTES];       /* up to the values */
-    uint8_t execute[WIRE_TEMPLATE_EXECUTE_BYTES]; /* the formats of the results, which end the Bind, and Execute */
+    uint8_t bind[WIRE_TEMPLATE_BIND_BYTES]; /* up to the values */
+    uint8_t
+        execute[WIRE_TEMPLATE_EXECUTE_BYTES]; /* the formats of the results, which end the Bind, Execute, and Sync */
     uint16_t param_count;
     uint8_t bind_bytes;
-    uint8_t execute_bytes;
+    uint8_t execute_bytes; /* without Sync */
 };
 
 /* False: the messages are too long for a template, or there was no memory. */
@@ -84,7 +85,7 @@ bool wire_template_make(struct wire_template *template, const char *statement_na
                         const uint16_t *formats, uint16_t format_count);
 
 void wire_session_put_bind_copy(struct wire_session *session, const struct wire_template *template);
-void wire_session_put_execute_copy(struct wire_session *session, const struct wire_template *template);
+void wire_session_put_execute_copy(struct wire_session *session, const struct wire_template *template, bool sync);
 
 /* Belongs to no request: the server answers it by closing the connection. */
 void wire_put_terminate(struct buf *out);

@@ -250,7 +250,7 @@ static void put_request(struct buf *out, const struct values *values, bool copie
     if (copied) {
         wire_session_put_bind_copy(&session, place->bind);
         put_values(&session, out, values);
-        wire_session_put_execute_copy(&session, place->bind);
+        wire_session_put_execute_copy(&session, place->bind, false);
     } else {
         wire_session_put_bind(&session, pg_prepared_name(&table, place->name), PARAMS);
         put_values(&session, out, values);

@@ -264,12 +264,12 @@ static void restart(void) {
     cr_assert(wire_session_init(&session, REQUESTS_MAX, LIMIT));
 }
 
-static void assert_copy_is_the_same(const char *name, uint16_t params, uint16_t format_count) {
+static void assert_copy_is_the_same(const char *name, uint16_t params, uint16_t format_count, bool sync) {
     static const uint16_t formats[] = {1, 0, 1, 1, 0, 0, 1, 1, 0, 1, 0, 1, 1, 0, 0, 1, 1, 0, 1, 0};
     struct wire_template template;
     bool fits = wire_template_make(&template, name, params, formats, format_count);
     cr_assert_eq(fits, strlen(name) + 11 + (size_t)2 * params <= WIRE_TEMPLATE_BIND_BYTES &&
-                           12 + (size_t)2 * format_count <= WIRE_TEMPLATE_EXECUTE_BYTES);
+                           17 + (size_t)2 * format_count <= WIRE_TEMPLATE_EXECUTE_BYTES);
     if (!fits)
         return;
     struct buf generic;
@@ -280,16 +280,19 @@ static void assert_copy_is_the_same(const char *name, uint16_t params, uint16_t 
     put_values(&generic, params);
     wire_session_put_results(&session, formats, format_count);
     wire_session_put_execute(&session);
+    if (sync)
+        wire_session_put_sync(&session);
     cr_assert(wire_session_end(&session, 2));
     buf_reset(&out, SIZE_MAX);
     wire_session_begin(&session, &out);
     wire_session_put_bind_copy(&session, &template);
     put_values(&out, params);
-    wire_session_put_execute_copy(&session, &template);
+    wire_session_put_execute_copy(&session, &template, sync);
     cr_assert(wire_session_end(&session, 2));
     cr_assert_eq(buf_size(&out), buf_size(&generic));
     cr_assert_eq(memcmp(buf_head(&out), buf_head(&generic), buf_size(&out)), 0);
-    cr_assert_eq(wire_session_request(&session, session.next - 1)->steps, WIRE_BIND | WIRE_FETCH);
+    cr_assert_eq(wire_session_request(&session, session.next - 1)->steps,
+                 WIRE_BIND | WIRE_FETCH | (sync ? WIRE_SYNC : 0));
     buf_free(&generic);
 }
 
@@ -299,7 +302,8 @@ Test(encode, a_copy_of_a_template_is_the_same_as_what_it_was_made_of) {
     for (size_t name = 0; name < sizeof names / sizeof *names; name++)
         for (uint16_t params = 0; params < 30; params++)
             for (uint16_t formats = 0; formats < 20; formats++)
-                assert_copy_is_the_same(names[name], params, formats);
+                for (int sync = 0; sync < 2; sync++)
+                    assert_copy_is_the_same(names[name], params, formats, sync);
 }
 
 Test(encode, a_copy_without_room_is_taken_back) {
@@ -316,7 +320,7 @@ Test(encode, a_copy_without_room_is_taken_back) {
         buf_put_u32(&small, 1);
         buf_put_u8(&small, 'x');
         wire_session_put_format(&session, 0, 1);
-        wire_session_put_execute_copy(&session, &template);
+        wire_session_put_execute_copy(&session, &template, room % 2);
         assert_taken_back(&small, 0);
         cr_assert_eq(buf_size(&small), 5, "room %zu", room);
         buf_free(&small);
