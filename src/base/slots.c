@@ -37,18 +37,3 @@ void slots_free(struct slots *s) {
     free(s->free_stack);
     *s = (struct slots){0};
 }
-
-void *slots_take(struct slots *s, uint64_t *token) {
-    if (s->free_count == 0)
-        return NULL;
-    uint32_t index = s->free_stack[--s->free_count];
-    *token = s->tokens[index] += s->step;
-    return slots_at(s, index);
-}
-
-void slots_give(struct slots *s, uint64_t token) {
-    PRE(slots_get(s, token) != NULL);
-    uint64_t index = slots_index(s, token);
-    s->tokens[index] = (token + s->step) & s->token_mask;
-    s->free_stack[s->free_count++] = (uint32_t)index;
-}

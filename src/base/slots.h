@@ -13,6 +13,8 @@
 #ifndef QURING_BASE_SLOTS_H
 #define QURING_BASE_SLOTS_H
 
+#include "base/assert.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,12 +36,6 @@ bool slots_init(struct slots *s, uint32_t count, size_t object_bytes, uint32_t t
 /* Frees the table; also after a slots_init() that failed. */
 void slots_free(struct slots *s);
 
-/* Takes a slot; NULL when all are taken. The object keeps what its last owner left in it. */
-void *slots_take(struct slots *s, uint64_t *token);
-
-/* Gives the object of a live token back. */
-void slots_give(struct slots *s, uint64_t token);
-
 /* The index in a token, which may be stale or no token at all. */
 static inline uint64_t slots_index(const struct slots *s, uint64_t token) {
     return token & (s->step - 1);
@@ -56,6 +52,23 @@ static inline void *slots_get(const struct slots *s, uint64_t token) {
 /* The object at an index, taken or not: for set-up and teardown of all of them. */
 static inline void *slots_at(const struct slots *s, uint32_t index) {
     return s->objects + index * s->object_bytes;
+}
+
+/* Takes a slot; NULL when all are taken. The object keeps what its last owner left in it. */
+static inline void *slots_take(struct slots *s, uint64_t *token) {
+    if (s->free_count == 0)
+        return NULL;
+    uint32_t index = s->free_stack[--s->free_count];
+    *token = s->tokens[index] += s->step;
+    return slots_at(s, index);
+}
+
+/* Gives the object of a live token back. */
+static inline void slots_give(struct slots *s, uint64_t token) {
+    PRE(slots_get(s, token) != NULL);
+    uint64_t index = slots_index(s, token);
+    s->tokens[index] = (token + s->step) & s->token_mask;
+    s->free_stack[s->free_count++] = (uint32_t)index;
 }
 
 /* The number of slots that are taken. */
