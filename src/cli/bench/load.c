@@ -75,7 +75,7 @@ static void load_fail(struct loop *loop, const struct slot *slot, const struct c
     load_stop_issuing(loop, loop->last_ns);
 }
 
-static void load_submit(struct loop *loop, uint32_t index, const struct cli_command *command) {
+static inline void load_submit(struct loop *loop, uint32_t index, const struct cli_command *command) {
     const struct cli_value *values = loop->values + (size_t)index * loop->stride;
     quring_param params[CLI_SCRIPT_PARAM_MAX];
 
@@ -106,7 +106,7 @@ static void load_submit(struct loop *loop, uint32_t index, const struct cli_comm
 }
 
 /* Runs a slot's script from `command` on, up to and including the next statement; false when there is none left. */
-static bool load_advance(struct loop *loop, uint32_t index, uint32_t command, uint64_t start_ns) {
+static inline bool load_advance(struct loop *loop, uint32_t index, uint32_t command, uint64_t start_ns) {
     struct slot *slot = &loop->slots[index];
     const struct cli_script *script = &slot->source->script;
     struct cli_value *values = loop->values + (size_t)index * loop->stride;
@@ -128,7 +128,7 @@ static bool load_advance(struct loop *loop, uint32_t index, uint32_t command, ui
     return false;
 }
 
-static const struct cli_source *load_choose_source(struct loop *loop) {
+static inline const struct cli_source *load_choose_source(struct loop *loop) {
     const struct cli_workload *workload = loop->load->workload;
     if (workload->count == 1)
         return &workload->sources[0];
@@ -139,7 +139,7 @@ static const struct cli_source *load_choose_source(struct loop *loop) {
     return &workload->sources[i];
 }
 
-static void load_begin(struct loop *loop, uint32_t index, uint64_t start_ns) {
+static inline void load_begin(struct loop *loop, uint32_t index, uint64_t start_ns) {
     loop->slots[index].source = load_choose_source(loop);
     if (!load_advance(loop, index, 0, start_ns)) /* only when it failed: a script has a statement */
         loop->idle[loop->idle_count++] = index;
