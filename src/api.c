@@ -7,6 +7,7 @@
  */
 #include "engine/engine.h"
 
+#include "core/trace.h"
 #include "ring/port.h"
 
 #include <stdio.h>
@@ -236,6 +237,28 @@ int quring_reap_sized(quring_engine *engine, quring_done *done, size_t done_byte
 int quring_release(quring_engine *engine, quring_id id) {
     int error = api_refuse_caller(engine);
     return error ? error : engine_release(engine, id);
+}
+
+/* ---- Trace ---- */
+
+static int api_trace(struct trace *trace, quring_event *events, size_t event_bytes, uint32_t capacity) {
+    trace_take_back(trace);
+    if (base_likely(event_bytes == sizeof *events))
+        return (int)trace_take(trace, events, capacity);
+    uint32_t count = 0;
+    quring_event known; /* one at a time, for a program whose struct has another size */
+    for (uint8_t *at = (uint8_t *)events; count < capacity && trace_take(trace, &known, 1); at += event_bytes, count++)
+        api_struct_give(at, event_bytes, &known, sizeof known);
+    return (int)count;
+}
+
+int quring_trace_sized(quring_engine *engine, quring_event *events, size_t event_bytes, uint32_t capacity) {
+    int error = api_refuse_caller(engine);
+    if (error)
+        return error;
+    if (!events && capacity)
+        return api_refuse(engine, QURING_EINVAL, "events is NULL");
+    return engine->hub.trace ? api_trace(engine->hub.trace, events, event_bytes, capacity) : 0;
 }
 
 /* ---- Statistics ---- */

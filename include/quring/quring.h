@@ -110,6 +110,8 @@ typedef struct quring_options {
     uint64_t spin_ns;
     /* Sets the ring up without DEFER_TASKRUN, for kernels where that misbehaves. */
     bool no_defer_taskrun;
+    /* Events that are kept for quring_trace() (0: no trace is kept, and it costs nothing; up to 1048576). */
+    uint32_t trace_count;
 } quring_options;
 
 /*
@@ -653,6 +655,85 @@ uint32_t quring_notice_count(const quring_result *result);
 uint64_t quring_notice_dropped_count(const quring_result *result);
 const quring_error *quring_notice(const quring_result *result, uint32_t index);
 
+/* ---- Trace ------------------------------------------------------------------------------------------------------ */
+
+/*
+ * What happens to a query, in this order; one that is RETRIED may be SENT and so on again:
+ *
+ *      SUBMITTED --> SENT --> NOTICE … FIRST_ROW … NOTICE … --> DONE
+ *          |           +--> RETRIED --> SENT …                   ^
+ *          +-----------------------------------------------------+
+ *
+ * And to a connection, or to the connection of an SQLite lane:
+ *
+ *      REFUSED --> RETRYING --> … --> CONNECTED --> LOST or CLOSED
+ */
+typedef enum quring_event_kind {
+    QURING_EVENT_SUBMITTED = 1, /* quring_submit() took it */
+    QURING_EVENT_SENT,          /* it was handed to a connection's socket; on SQLite its execution began */
+    QURING_EVENT_FIRST_ROW,     /* its first row arrived */
+    QURING_EVENT_NOTICE,        /* the server's notice or warning for it, or without an id for no query */
+    /* It waits to be sent again, because its connection was lost before a byte of it left, its plan was stale, or its GROUP
+       was rolled back. */
+    QURING_EVENT_RETRIED,
+    QURING_EVENT_DONE,      /* it ended, with `status`; a failure's SQLSTATE and message */
+    QURING_EVENT_CONNECTED, /* a connection can be given queries */
+    QURING_EVENT_LOST,      /* it can't any more, for the reason in sqlstate and message; before its queries end */
+    QURING_EVENT_CLOSED,    /* the same, because its handle or the engine is closed */
+    QURING_EVENT_REFUSED,   /* an attempt to connect failed, or could not begin */
+    QURING_EVENT_RETRYING   /* the next attempt begins in wait_ns */
+} quring_event_kind;
+
+/* Returns "submitted", "first row", …; "unknown" for no quring_event_kind. Static. */
+const char *quring_event_name(quring_event_kind kind);
+
+typedef struct quring_event {
+    quring_event_kind kind;
+    /* DONE. */
+    quring_status status;
+    /* When it happened, by CLOCK_MONOTONIC. */
+    uint64_t at_ns;
+    /* Of the query: when these things happened to it, with its last run; 0: they have not. */
+    uint64_t submitted_at_ns, sent_at_ns, first_row_at_ns;
+    /* The query; it may be released by now. 0: the event is a connection's. */
+    quring_id id;
+    uint64_t user_data;
+    /* The handle, which may be closed by now: for comparing only. */
+    const quring_db *db;
+    /* Of that handle, from 1; on SQLite the lane, of which the first writes. 0: the query has none. */
+    uint32_t connection;
+    /* SQLSTATE of `message`; "" when there is none. */
+    char sqlstate[6];
+    /* The first 64 KiB of sql are here, or nothing: the texts of all events have 16 MiB. */
+    bool sql_is_cut;
+    /* Of the query; "" in a connection's event. It is never NULL, ends with a NUL, and has what the program wrote into it,
+       passwords included; parameters are not traced. */
+    const char *sql;
+    size_t sql_bytes;
+    /* The reason, the server's notice, or the error of a query that failed, up to 1 KiB; never NULL, untrusted text in
+       UTF-8. */
+    const char *message;
+    /* DONE. */
+    uint64_t row_count;
+    /* RETRYING. */
+    uint64_t wait_ns;
+} quring_event;
+
+/*
+ * Takes up to `capacity` events, oldest first; does no I/O. An engine keeps the last options.trace_count of them: when more
+ * happen before they are taken the oldest are dropped, and quring_stats.trace_dropped_count counts them. Each event has the
+ * times of those before it, so that a query's DONE alone tells how long it took.
+ *
+ * Events stand in the order in which they became known. SENT and FIRST_ROW of an SQLite query become known with its DONE,
+ * and their at_ns are earlier than those of other events before them.
+ * Returns    how many, 0 when there are none or no trace is kept; EINVAL; EFORKED
+ * Valid      what `events` point to: until the next quring_trace() or quring_engine_close()
+ */
+int quring_trace_sized(quring_engine *engine, quring_event *events, size_t event_bytes, uint32_t capacity);
+static inline int quring_trace(quring_engine *engine, quring_event *events, uint32_t capacity) {
+    return quring_trace_sized(engine, events, sizeof(quring_event), capacity);
+}
+
 /* ---- Statistics ------------------------------------------------------------------------------------------------- */
 
 typedef struct quring_stats {
@@ -671,6 +752,7 @@ typedef struct quring_stats {
     uint32_t connection_count;  /* now: connected */
     uint64_t stale_count;       /* completions of the kernel for what was already gone; 0 unless it has a bug */
     uint64_t notice_count;      /* notices and warnings of PostgreSQL, whether a query was there to have them or not */
+    uint64_t trace_dropped_count; /* events that quring_trace() never gave, because newer ones took their place */
 } quring_stats;
 
 /* Fills `stats` with what the engine has counted since it was opened. */

@@ -7,7 +7,8 @@
  *   query       one submitted query and its state
  *   result      its rows            columns   their description, shared by all results of a statement
  *   error       why it failed       notice    notices and warnings of the server
- *   names       QURING_E*, statuses and types in words
+ *   names       QURING_E*, statuses, types and events in words
+ *   trace       what happened to queries and connections, for a program that asked for it
  *   statement   SQL texts by content; statement_class: what kind of statement they are; statement_scan: their tokens, as
  *               PostgreSQL or SQLite reads them
  *   result_get  the public accessors of a result's values; result_cell: where a value stands

@@ -12,6 +12,7 @@
 
 struct ring;
 struct backend;
+struct trace;
 
 /* The counters of one database. Each counts its own, so that the engine's statistics are sums and no layer shares one. */
 struct db_counters {
@@ -34,6 +35,7 @@ struct hub {
     struct list databases;
     struct list due;     /* databases whose backend advances in the next turn: see db_due() */
     size_t unsent_bytes; /* of requests that were given up and still lie in send buffers: count in inflight_bytes */
+    struct trace *trace; /* NULL: the program did not ask for one; constant from open on */
     struct db_counters closed; /* sums over databases that were closed */
     char message[512];         /* quring_errmsg() */
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Errors, statuses and types in words: one table each. */
+/* Errors, statuses, types and events in words: one table each. */
 #include "quring/quring.h"
 
 #define ERRORS(X)                                                                                                      \
@@ -54,6 +54,19 @@
     X(UUID_ARRAY, "uuid[]")                                                                                            \
     X(OTHER, "other")
 
+#define EVENTS(X)                                                                                                      \
+    X(SUBMITTED, "submitted")                                                                                          \
+    X(SENT, "sent")                                                                                                    \
+    X(FIRST_ROW, "first row")                                                                                          \
+    X(NOTICE, "notice")                                                                                                \
+    X(RETRIED, "retried")                                                                                              \
+    X(DONE, "done")                                                                                                    \
+    X(CONNECTED, "connected")                                                                                          \
+    X(LOST, "lost")                                                                                                    \
+    X(CLOSED, "closed")                                                                                                \
+    X(REFUSED, "refused")                                                                                              \
+    X(RETRYING, "retrying")
+
 #define NAMES_STRING(x) #x
 #define NAMES_VERSION(major, minor, patch) NAMES_STRING(major) "." NAMES_STRING(minor) "." NAMES_STRING(patch)
 
@@ -82,6 +95,17 @@ const char *quring_status_name(quring_status status) {
 #undef X
     }
     return "UNKNOWN";
+}
+
+const char *quring_event_name(quring_event_kind kind) {
+    switch (kind) {
+#define X(kind, name)                                                                                                  \
+    case QURING_EVENT_##kind:                                                                                          \
+        return name;
+        EVENTS(X)
+#undef X
+    }
+    return "unknown";
 }
 
 const char *quring_type_name(quring_type type) {

@@ -41,6 +41,7 @@ struct query {
     bool by_handle;   /* submitted by a handle of quring_prepare() */
     bool sent;        /* a byte of it may have reached the database, and it is not proved to have been undone */
     uint32_t param_count;
+    uint32_t traced; /* its number in the trace, from 1, constant while the engine lives; 0: there is no trace */
     const quring_param *params; /* in `store` */
     struct queue *queue;
     struct quring_statement *statement; /* held, until DONE */

@@ -2,6 +2,7 @@
 #include "core/queue.h"
 
 #include "core/db.h"
+#include "core/trace.h"
 
 #include <stdarg.h>
 
@@ -47,6 +48,8 @@ void queue_put_back(struct query *query) {
     PRE(query->state == QUERY_RUNNING);
     PRE(query->queue->db->running_count > 0);
     struct queue *queue = query->queue;
+    if (base_unlikely(query->traced))
+        trace_retried(queue->db->hub->trace, query);
     query_move(query, QUERY_WAITING);
     query->sent = false;
     list_remove(&query->link);
@@ -78,6 +81,15 @@ static bool query_was_sent(const struct query *query, quring_status status) {
     UNREACHABLE("a status that is none");
 }
 
+/* The part for a failure, and for a query that is traced: most are neither. */
+static __attribute__((cold, noinline)) void query_finish_rarer(struct trace *trace, struct query *query) {
+    query->sent = query_was_sent(query, (quring_status)query->status);
+    if (query->status != QURING_OK)
+        result_discard(&query->result);
+    if (query->traced)
+        trace_done(trace, query);
+}
+
 void query_finish(struct query *query, quring_status status) {
     struct queue *queue = query->queue;
     struct hub *hub = queue->db->hub;
@@ -88,9 +100,10 @@ void query_finish(struct query *query, quring_status status) {
         queue->db->running_count--;
     query_move(query, QUERY_DONE);
     query->status = (uint8_t)status;
-    query->sent = base_likely(status == QURING_OK) || query_was_sent(query, status);
-    if (base_unlikely(status != QURING_OK))
-        result_discard(&query->result);
+    if (base_unlikely((uint32_t)status | query->traced))
+        query_finish_rarer(hub->trace, query);
+    else
+        query->sent = true;
 
     /* The statement's table belongs to the handle, which may be closed before the query is released. */
     statement_drop(query->statement);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/engine.h"
 
+#include "core/trace.h"
+
 #include "ring/port.h"
 
 #include <errno.h>
@@ -159,6 +161,7 @@ void engine_stats(const quring_engine *engine, quring_stats *stats) {
         .connection_count = sum.connection_count,
         .stale_count = ring->stale,
         .notice_count = sum.notice_count,
+        .trace_dropped_count = trace_dropped_count(engine->hub.trace),
     };
     memcpy(stats->done_count, sum.done_count, sizeof stats->done_count);
 }

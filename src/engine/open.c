@@ -2,6 +2,7 @@
 #include "engine/engine.h"
 
 #include "base/utf8.h"
+#include "core/trace.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@ enum {
     QUERY_COUNT_MAX = 1 << 20,
     SOCKET_COUNT = 1024,
     SOCKET_COUNT_MAX = 32768, /* two operations each fill io_uring's largest completion queue: 65536 entries */
+    TRACE_COUNT_MAX = 1 << 20,
     INFLIGHT_BYTES = 64 << 20
 };
 
@@ -35,6 +37,10 @@ static int open_fill_options(quring_options *options, char *message, size_t mess
         options->inflight_bytes = INFLIGHT_BYTES;
     if (options->inflight_bytes > SIZE_MAX / 2)
         options->inflight_bytes = SIZE_MAX / 2;
+    if (options->trace_count > TRACE_COUNT_MAX) {
+        snprintf(message, message_bytes, "trace_count %u: at most %d", options->trace_count, TRACE_COUNT_MAX);
+        return QURING_EINVAL;
+    }
     if (options->query_count <= QUERY_COUNT_MAX && options->connection_count <= SOCKET_COUNT_MAX)
         return 0;
     snprintf(message, message_bytes, "query_count %u or connection_count %u: at most %d and %d", options->query_count,
@@ -60,8 +66,22 @@ static bool open_queries(quring_engine *engine) {
         buf_init(&query->store, open_params_limit_bytes(&engine->options));
         error_init(&query->error);
         result_init(&query->result);
+        query->traced = engine->options.trace_count ? i + 1 : 0;
     }
     return true;
+}
+
+static uint64_t open_trace_now_ns(void *engine) {
+    return engine_now_ns(engine);
+}
+
+/* Every slot has its number in the trace, and none has one where the program asked for no trace. */
+static bool open_trace(quring_engine *engine) {
+    const quring_options *options = &engine->options;
+    struct trace_clock clock = {.now_ns = open_trace_now_ns, .context = engine};
+    if (options->trace_count)
+        engine->hub.trace = trace_new(options->trace_count, options->query_count, clock);
+    return !options->trace_count || engine->hub.trace;
 }
 
 void engine_free(quring_engine *engine) {
@@ -74,6 +94,7 @@ void engine_free(quring_engine *engine) {
     }
     slots_free(&engine->queries);
     heap_free(&engine->deadlines);
+    trace_free(engine->hub.trace);
     owner_mark_free(engine->owner);
     free(engine);
 }
@@ -93,7 +114,7 @@ int engine_open(const quring_options *options, quring_engine **out, char *messag
     list_init(&engine->hub.due);
     engine->deadline_timer.fire = engine_deadline_fire;
     int error = engine->owner ? open_fill_options(&engine->options, message, message_bytes) : QURING_ENOMEM;
-    if (!error && !open_queries(engine))
+    if (!error && (!open_queries(engine) || !open_trace(engine)))
         error = QURING_ENOMEM;
     if (!error) {
         struct ring_options ring = {.socket_count = engine->options.connection_count,

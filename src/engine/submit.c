@@ -2,6 +2,8 @@
 /* A query's slot: how it is taken and filled, and how it is given back. */
 #include "engine/engine.h"
 
+#include "core/trace.h"
+
 #include <string.h>
 
 static int submit_refuse_closed(quring_engine *engine) {
@@ -107,6 +109,13 @@ static void submit_undo(struct query *query) {
     query->statement = NULL;
 }
 
+static void submit_watch(quring_engine *engine, struct query *query, uint64_t timeout_ns) {
+    if (query->traced)
+        trace_submitted(engine->hub.trace, query, query->queue->db);
+    if (timeout_ns)
+        engine_deadline_set(engine, query, timeout_ns);
+}
+
 int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
     struct quring_db *db = q->db;
     if (base_unlikely(engine->shutting_down || db->closing))
@@ -137,8 +146,8 @@ int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
     queue_put(query);
     engine->pending_count++;
     db->counters.submitted_count++;
-    if (q->timeout_ns)
-        engine_deadline_set(engine, query, q->timeout_ns);
+    if (q->timeout_ns | query->traced)
+        submit_watch(engine, query, q->timeout_ns);
     if (id)
         *id = token;
     return 0;

@@ -34,6 +34,8 @@ static const char *call_handles(const struct foreign_caller *who) {
 
 const char *foreign_calls(const struct foreign_caller *who) {
     quring_stats stats;
+    quring_event event;
+    REFUSED(quring_trace(who->engine, &event, 1));
     REFUSED(quring_run(who->engine, 1, QURING_FOREVER));
     REFUSED(quring_run(who->engine, 0, 0));
     REFUSED(quring_fd(who->engine));

@@ -88,3 +88,33 @@ Test(api_sizes, a_later_program_gets_zeroes_for_later_members) {
     }
     cr_assert_eq(done[3].unknown[0], CANARY);
 }
+
+/* An older program's events are shorter, and a later one's longer: both get the rest of each right. */
+Test(api_sizes, events_stand_where_the_program_has_them) {
+    end();
+    cr_assert_eq(quring_engine_open(&(quring_options){.trace_count = 100}, &engine), 0);
+    cr_assert_eq(quring_db_open(engine, "sqlite://", NULL, &db), 0);
+    for (uint64_t i = 0; i < 3; i++)
+        cr_assert_eq(quring_submit(engine, &(quring_query){.db = db, .sql = "select 4", .user_data = i}, NULL), 0);
+    size_t bytes = offsetof(quring_event, row_count);
+    uint8_t older[sizeof(quring_event)];
+    memset(older, CANARY, sizeof older);
+    cr_assert_eq(quring_trace_sized(engine, (quring_event *)older, bytes, 1), 1);
+    quring_event first = {0};
+    memcpy(&first, older, bytes);
+    cr_assert_eq(first.kind, QURING_EVENT_SUBMITTED);
+    cr_assert_str_eq(first.sql, "select 4");
+    for (size_t i = bytes; i < sizeof older; i++)
+        cr_assert_eq(older[i], CANARY, "byte %zu behind the program's struct was written", i);
+
+    LATER(quring_event) later[3];
+    memset(later, CANARY, sizeof later);
+    cr_assert_eq(quring_trace_sized(engine, &later[0].known, sizeof later[0], 3), 2);
+    for (uint64_t i = 0; i < 2; i++) {
+        cr_assert_eq(later[i].known.user_data, i + 1);
+        cr_assert_str_eq(later[i].known.sql, "select 4");
+        cr_assert_eq(later[i].unknown[0], 0);
+        cr_assert_eq(later[i].unknown[LATER_BYTES - 1], 0);
+    }
+    cr_assert_eq(later[2].unknown[0], CANARY);
+}

@@ -51,6 +51,13 @@ Test(names, types) {
     cr_assert_str_eq(quring_type_name((quring_type)(QURING_OTHER + 1)), "unknown");
 }
 
+Test(names, events) {
+    static const char *const names[] = {"unknown",   "submitted", "sent",   "first row", "notice",   "retried", "done",
+                                        "connected", "lost",      "closed", "refused",   "retrying", "unknown"};
+    for (int i = 0; i <= QURING_EVENT_RETRYING + 1; i++)
+        cr_assert_str_eq(quring_event_name((quring_event_kind)i), names[i]);
+}
+
 Test(names, version) {
     char version[32];
     snprintf(version, sizeof version, "%d.%d.%d", QURING_VERSION_MAJOR, QURING_VERSION_MINOR, QURING_VERSION_PATCH);
