@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "pg/conn.h"
 
+#include "core/trace.h"
 #include "pg/reply.h"
 #include "pg/tls.h"
 #include "ring/port.h"
@@ -49,6 +50,11 @@ static void conn_on_notice(struct pg_conn *conn, const struct wire_event *event)
     conn->config->db->counters.notice_count++;
     bool asked = wire_session_outstanding(&conn->session) != 0;
     struct query *query = asked ? pg_conn_request(conn, event->request)->query : NULL;
+    if (base_unlikely(conn->trace != NULL) && event->kind != WIRE_SKIPPED) {
+        struct trace_report notice = {
+            .connection = conn->number, .sqlstate = event->error.sqlstate, .message = event->error.message};
+        trace_notice(conn->trace, conn->config->db, query, &notice);
+    }
     if (query && event->kind == WIRE_SKIPPED)
         notices_omit(&query->result.notices);
     else if (query)
@@ -296,7 +302,7 @@ bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect, u
     db->server_pid = pg_conn_is_bound(conn) ? (uint32_t)connect->server_pid : 0;
     buf_init(&conn->plain_in, db->options.message_bytes + 4 * PLAIN_KEEP_BYTES);
     buf_init(&conn->plain_out, OUT_LIMIT_BYTES);
-    conn->settled = 0;
+    conn->settled = conn->told = 0;
     conn->group_open = false;
     conn->barrier = (struct pg_barrier){.nonce = nonce, .server_pid = connect->server_pid};
     pg_prepared_begin(&conn->prepared, nonce);
@@ -342,6 +348,7 @@ bool pg_conn_init(struct pg_conn *conn, const struct pg_conn_config *config, con
     while (capacity < options->depth)
         capacity *= 2;
     *conn = (struct pg_conn){.config = config, .events = events, .source = source, .request_mask = capacity - 1};
+    conn->trace = config->db->hub->trace;
     conn->timer.fire = events->timer;
     conn->requests = calloc(capacity, sizeof *conn->requests);
     bool prepared = pg_prepared_init(&conn->prepared, options->statement_count);
@@ -367,10 +374,31 @@ bool pg_conn_sync(struct pg_conn *conn) {
     return false;
 }
 
-void pg_conn_flush(struct pg_conn *conn) {
+static void conn_trace_sent(struct pg_conn *conn) {
+    for (uint64_t r = conn->told; r < conn->session.next; r++) {
+        struct pg_request *request = pg_conn_request(conn, r);
+        if (!request->query)
+            continue;
+        trace_sent(conn->trace, request->query, conn->number);
+        request->traced = true;
+    }
+    conn->told = conn->session.next;
+}
+
+/* The part for TLS and for the trace. */
+static __attribute__((noinline)) void conn_flush_specially(struct pg_conn *conn) {
     if (conn->tls && !pg_tls_seal(conn->tls, &conn->plain_out, socket_out(&conn->socket)))
         pg_conn_break(conn, QURING_IN_DOUBT, "08006", "the TLS session broke while sending, or memory ran out");
+    if (conn->trace && conn->state != PG_CONN_DRAINING)
+        conn_trace_sent(conn);
     socket_dirty(&conn->socket);
+}
+
+void pg_conn_flush(struct pg_conn *conn) {
+    if (base_likely(!conn->tls && !conn->trace))
+        socket_dirty(&conn->socket);
+    else
+        conn_flush_specially(conn);
 }
 
 void pg_conn_send(struct pg_conn *conn, struct query *query) {

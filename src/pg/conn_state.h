@@ -71,7 +71,8 @@ struct pg_conn {
     bool text_only;             /* results are in text, because the settings that shape it may change */
     struct pg_connect *connect; /* the attempt, while CONNECTING */
     struct socket socket;
-    struct pg_tls *tls; /* NULL on a plain connection; else the protocol's bytes are in the next two */
+    struct trace *trace; /* the hub's; NULL: there is none */
+    struct pg_tls *tls;  /* NULL on a plain connection; else the protocol's bytes are in the next two */
     struct buf plain_in, plain_out;
     struct wire_session session;
     struct pg_request *requests; /* ring of request_mask + 1, by ordinal */
@@ -87,6 +88,8 @@ struct pg_conn {
     struct pg_reason reason;
     struct timer timer; /* DOWN: when to try again; CONNECTING, BARRIER: when to give up */
     uint32_t attempts;  /* failed in a row */
+    uint32_t number;    /* in its pool, from 1 */
+    uint64_t told;      /* ordinal of the first request whose sending the trace does not have yet */
 };
 
 /*

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "pg/pool.h"
 
+#include "core/trace.h"
 #include "pg/request.h"
 
 #include <stdlib.h>
@@ -17,6 +18,18 @@ static struct pg_pool *pool_of(const struct pg_conn *conn) {
 
 static struct ring *pool_ring(const struct pg_pool *pool) {
     return pool->db->hub->ring;
+}
+
+/* An event of the connection, for its reason. CONNECTED has none. */
+static void pool_trace(const struct pg_conn *conn, quring_event_kind kind, uint64_t wait_ns) {
+    if (base_likely(!conn->trace))
+        return;
+    struct trace_report report = {.kind = kind, .connection = conn->number, .wait_ns = wait_ns};
+    if (kind != QURING_EVENT_CONNECTED) {
+        report.sqlstate = conn->reason.sqlstate;
+        report.message = conn->reason.message;
+    }
+    trace_connection(conn->trace, conn->config->db, &report);
 }
 
 /* ---- Outages ---- */
@@ -80,7 +93,10 @@ static bool pool_retry_later(struct pg_conn *conn) {
     if (backoff > BACKOFF_MAX_NS)
         backoff = BACKOFF_MAX_NS;
     uint64_t jittered = backoff / 2 + rng_below(&conn->config->attempts->rng, backoff / 2 + 1);
-    return timer_set(ring, &conn->timer, ring_now_ns(ring) + jittered);
+    if (!timer_set(ring, &conn->timer, ring_now_ns(ring) + jittered))
+        return false;
+    pool_trace(conn, QURING_EVENT_RETRYING, jittered);
+    return true;
 }
 
 static bool pool_is_attempting(const struct pg_conn *conn) {
@@ -140,12 +156,15 @@ static void pool_conn_up(struct pg_conn *conn) {
     pool->ready_count++;
     pool->db->counters.connect_count++;
     pool->db->counters.connection_count++;
+    pool_trace(conn, QURING_EVENT_CONNECTED, 0);
     db_due(pool->db);
     pool_plan_attempts(pool);
 }
 
 static void pool_conn_lost(struct pg_conn *conn) {
-    pool_of(conn)->ready_count--;
+    struct pg_pool *pool = pool_of(conn);
+    pool->ready_count--;
+    pool_trace(conn, pool->db->closing ? QURING_EVENT_CLOSED : QURING_EVENT_LOST, 0);
 }
 
 static void pool_conn_down(struct pg_conn *conn) {
@@ -154,8 +173,9 @@ static void pool_conn_down(struct pg_conn *conn) {
     if (conn->was_up) {
         db->counters.connection_count--;
         db->counters.connection_lost_count += !db->closing;
-    } else {
-        db->counters.connect_failure_count += !db->closing;
+    } else if (!db->closing) {
+        db->counters.connect_failure_count++;
+        pool_trace(conn, QURING_EVENT_REFUSED, 0);
     }
     pool->last_down = conn;
     db_due(db);
@@ -178,6 +198,7 @@ static void pool_conn_postponed(struct pg_conn *conn) {
     struct pg_pool *pool = pool_of(conn);
     pool->last_down = conn;
     conn->attempts++;
+    pool_trace(conn, QURING_EVENT_REFUSED, 0);
     pool_end_or_wait(pool, conn);
     (void)pool_retry_later(conn);
 }
@@ -316,9 +337,11 @@ static bool pool_init(struct pg_pool *pool, const char *url) {
                                           .rng = {.state = pool_seed(pool)}};
     if (!pool->attempts.detached || !pool->attempts.conninfo || !pool->conns || !pool->loads)
         return false;
-    for (uint32_t i = 0; i < pool->conn_count; i++)
+    for (uint32_t i = 0; i < pool->conn_count; i++) {
         if (!pg_conn_init(&pool->conns[i], &pool->config, &pool_conn_events, &pool->db->queue))
             return false;
+        pool->conns[i].number = i + 1;
+    }
     return true;
 }
 

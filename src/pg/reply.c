@@ -2,15 +2,27 @@
 /* The server's replies to users' queries, and the outcome of a group at its sync point: done, failed, or to be run again. */
 #include "pg/reply.h"
 
+#include "core/trace.h"
+
 #include <string.h>
 
 /* ---- Replies ---- */
+
+/* False: the row is dropped, because its query is over a limit already. */
+static __attribute__((cold, noinline)) bool reply_row_is_wanted(struct pg_request *request) {
+    if (request->traced)
+        trace_row(request->query->queue->db->hub->trace, request->query);
+    request->traced = false;
+    return !request->limit;
+}
 
 void pg_reply_row(struct pg_request *request, const struct wire_event *event) {
     if (base_unlikely(!request->query))
         return;
     struct quring_result *result = &request->query->result;
-    if (request->limit || result_append_row(result, event->body, event->size))
+    if (base_unlikely(request->limit | request->traced) && !reply_row_is_wanted(request))
+        return;
+    if (base_likely(result_append_row(result, event->body, event->size)))
         return;
     request->limit = result->row_count >= result->row_limit ? PG_LIMIT_ROW_COUNT
                      : result_is_full(result, event->size)  ? PG_LIMIT_RESULT_BYTES
@@ -165,8 +177,8 @@ void pg_query_restart(struct query *query) {
     const struct quring_db *db = query->queue->db;
     result_drop_notices(&query->result);
     result_begin(&query->result, db->options.result_bytes, db->options.result_row_count);
+    queue_put_back(query); /* while its error is there, for the trace */
     error_clear(&query->error);
-    queue_put_back(query);
 }
 
 /*

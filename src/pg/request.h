@@ -59,6 +59,7 @@ struct pg_request {
     bool described;       /* `description` is complete */
     bool plan_refused;    /* the plan may be to blame for the failure: it is not used any more */
     bool may_have_ended;  /* its command tag is one of a statement that may end a transaction */
+    bool traced;          /* its first row is an event of the trace */
 };
 
 /* The request at this ordinal. */
