@@ -165,7 +165,9 @@ struct lite_conn {
     const struct lite_config *config;
     struct lite_member member; /* of the file that is open */
     enum lite_role role;
-    sqlite3 *handle; /* NULL: not open; then open_error says why */
+    struct trace *trace; /* the hub's; NULL: there is none */
+    uint32_t number;     /* of its lane, from 1: for the trace */
+    sqlite3 *handle;     /* NULL: not open; then open_error says why */
     struct query_error open_error;
     struct lite_watch watch;
     struct lite_verdict verdict;

@@ -5,6 +5,7 @@
  */
 #include "lite/conn.h"
 
+#include "core/trace.h"
 #include "lite/lite_error.h"
 
 #include <string.h>
@@ -89,11 +90,21 @@ static bool exec_columns_stale(const struct lite_stmt *stmt) {
     return sqlite3_stmt_status(stmt->handle, SQLITE_STMTSTATUS_REPREPARE, 0) != stmt->reprepare_count;
 }
 
+/* The first step, with the times before it and behind it. */
+static __attribute__((cold, noinline)) int exec_step_traced(struct lite_conn *conn, struct lite_stmt *stmt,
+                                                            struct query *query) {
+    trace_note_sent(conn->trace, query, conn->number);
+    int code = sqlite3_step(stmt->handle);
+    if (code == SQLITE_ROW)
+        trace_note_row(conn->trace, query);
+    return code;
+}
+
 /* Steps to the end, or to the first row that is too many. */
 static int exec_step(struct lite_conn *conn, struct lite_stmt *stmt, struct query *query) {
     struct quring_result *result = &query->result;
     query->sent = true;
-    int code = sqlite3_step(stmt->handle);
+    int code = base_unlikely(query->traced) ? exec_step_traced(conn, stmt, query) : sqlite3_step(stmt->handle);
     if (code != SQLITE_ROW && code != SQLITE_DONE)
         return exec_step_failed(conn, query, code);
     /* Only the first step prepares anew after the schema changed, so what it leaves holds for all rows. */

@@ -12,7 +12,9 @@
 
 #include "lite/db.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum {
@@ -53,6 +55,7 @@ bool lite_lane_set_up(struct lite_lane *lane, struct lite_db *db, enum lite_role
 void lite_lane_free(struct lite_lane *lane) {
     PRE(lane->shared.phase == LANE_IDLE);
     free(lane->own.taken);
+    lite_events_free(lane->own.news.events);
     lite_conn_free(&lane->conn);
 }
 
@@ -62,6 +65,33 @@ static bool lane_has_news(const struct lite_lane *lane) {
     const struct lite_news *news = &lane->own.news;
     return lane->own.finished.count || lane->own.moved.count || news->open_count || news->open_failure_count ||
            news->close_count || news->call_count;
+}
+
+void lite_lane_tell(struct lite_lane *lane, quring_event_kind kind, const char *sqlstate, const char *message) {
+    const struct trace *trace = lane->conn.trace;
+    struct lite_event **end = &lane->own.news.events;
+    struct lite_event *event = trace ? malloc(sizeof *event) : NULL;
+    if (!event)
+        return;
+    event->next = NULL;
+    event->report = (struct trace_report){.kind = kind,
+                                          .connection = lane->conn.number,
+                                          .at_ns = trace_now_ns(trace),
+                                          .sqlstate = event->sqlstate,
+                                          .message = event->message};
+    snprintf(event->sqlstate, sizeof event->sqlstate, "%s", sqlstate);
+    snprintf(event->message, sizeof event->message, "%s", message);
+    while (*end)
+        end = &(*end)->next;
+    *end = event;
+}
+
+void lite_events_free(struct lite_event *events) {
+    while (events) {
+        struct lite_event *next = events->next;
+        free(events);
+        events = next;
+    }
 }
 
 void lite_lane_load_news(struct lite_lane *lane, struct lite_post *post) {

@@ -3,6 +3,7 @@
 #ifndef QURING_LITE_LANE_H
 #define QURING_LITE_LANE_H
 
+#include "core/trace.h"
 #include "lite/conn.h"
 #include "lite/lane_queue.h"
 #include "ring/offload.h"
@@ -33,6 +34,14 @@ static inline void lite_chain_add(struct lite_chain *chain, struct query *query)
     chain->count++;
 }
 
+/* An event of a lane's connection on its way to the trace; it and its texts are one allocation. */
+struct lite_event {
+    struct lite_event *next;
+    struct trace_report report;
+    char sqlstate[6];
+    char message[TRACE_MESSAGE_BYTES_MAX];
+};
+
 /* All that a lane has to tell the reactor at one time. */
 struct lite_news {
     struct query *finished; /* with query->status as their outcome */
@@ -40,8 +49,9 @@ struct lite_news {
     uint32_t count;         /* of both */
     uint32_t prepare_count;
     uint32_t open_count, open_failure_count, close_count;
-    uint32_t call_count; /* others should look after the queue: a statement takes long, or reads were held back */
-    uint32_t query_ns;   /* what one query cost, of the last run of them; 0: not known */
+    uint32_t call_count;       /* others should look after the queue: a statement takes long, or reads were held back */
+    uint32_t query_ns;         /* what one query cost, of the last run of them; 0: not known */
+    struct lite_event *events; /* oldest first; who takes the news frees them */
 };
 
 /* News on its way: as a report while the lane works, or with the end of its job. */
@@ -152,6 +162,11 @@ bool lite_lane_set_up(struct lite_lane *lane, struct lite_db *db, enum lite_role
 
 /* Moves all that there is to say to the reactor onto a post. */
 void lite_lane_load_news(struct lite_lane *lane, struct lite_post *post);
+
+/* Keeps an event of its connection for the next report, where there is a trace. No memory: there is none. */
+void lite_lane_tell(struct lite_lane *lane, quring_event_kind kind, const char *sqlstate, const char *message);
+
+void lite_events_free(struct lite_event *events);
 
 /* Sends it now, if there is anything to say and a report to carry it; else it is kept for the next. */
 void lite_lane_report(struct lite_lane *lane);

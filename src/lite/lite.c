@@ -105,6 +105,8 @@ static int lite_open_lanes(struct lite_db *lite) {
         struct lite_lane *lane = &lite->lanes[lite->lane_count++];
         if (!lite_lane_init(lane, lite, role, &lane_events))
             return QURING_ENOMEM;
+        lane->conn.number = lite->lane_count;
+        lane->conn.trace = lite->base.hub->trace;
         int error = worker_open(lite->base.hub->ring, i == 0 ? "quring-write" : "quring-read", &lane->thread);
         if (error)
             return hub_error(lite->base.hub, error, "no thread for an SQLite lane could be started");
@@ -321,11 +323,19 @@ static void lite_count_news(struct lite_db *lite, const struct lite_lane *lane, 
         lite->read_ns = (7 * lite->read_ns + news->query_ns) / 8;
 }
 
+static void lite_trace(struct lite_db *lite, struct lite_event *events) {
+    for (const struct lite_event *event = events; event; event = event->next)
+        trace_connection(lite->base.hub->trace, &lite->base, &event->report);
+    lite_events_free(events);
+}
+
 static void lite_take_news(struct lite_post *post) {
     struct lite_lane *lane = post->lane;
     struct lite_db *lite = lane->db;
     struct query *query, *next;
     lite_count_news(lite, lane, &post->news);
+    if (base_unlikely(post->news.events != NULL))
+        lite_trace(lite, post->news.events);
     for (query = post->news.moved; query; query = next) {
         next = lite_query(query)->next;
         lite_move_to_writer(lite, query);

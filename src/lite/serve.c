@@ -36,17 +36,30 @@ static bool serve_take(struct lite_lane *lane) {
 static void serve_open_conn(struct lite_lane *lane) {
     if (lane->conn.handle || lane->own.lost || atomic_load(lane->db->config.closing))
         return;
-    if (lite_conn_open(&lane->conn))
+    if (lite_conn_open(&lane->conn)) {
         lane->own.news.open_count++;
-    else
+        lite_lane_tell(lane, QURING_EVENT_CONNECTED, "", "");
+    } else {
+        const quring_error *why = &lane->conn.open_error.view;
         lane->own.news.open_failure_count++;
+        lite_lane_tell(lane, QURING_EVENT_REFUSED, why->sqlstate, why->message);
+    }
     lite_lane_report(lane);
 }
 
-static void serve_close_conn(struct lite_lane *lane) {
-    lite_conn_close(&lane->conn);
+static void serve_note_end(struct lite_lane *lane, const char *sqlstate, const char *message) {
+    bool closing = atomic_load(&lane->db->closing);
     lane->own.news.close_count++;
+    lite_lane_tell(lane, closing ? QURING_EVENT_CLOSED : QURING_EVENT_LOST, sqlstate, message);
 }
+
+static void serve_close_conn(struct lite_lane *lane, const char *sqlstate, const char *message) {
+    lite_conn_close(&lane->conn);
+    serve_note_end(lane, sqlstate, message);
+}
+
+static const char serve_file_is_gone[] = "the database's file was deleted or replaced while it was open";
+static const char serve_transaction_is_stuck[] = "the connection's transaction could not be ended, and it was closed";
 
 /* Readers hear from others that the file lost its name, or find out by themselves where nothing is written. */
 static bool serve_reader_file_is_gone(struct lite_lane *lane) {
@@ -66,7 +79,7 @@ static bool serve_reader_file_is_gone(struct lite_lane *lane) {
 static void serve_note_loss(struct lite_lane *lane) {
     struct lite_conn *conn = &lane->conn;
     lane->own.lost = conn->role == LITE_EXCLUSIVE || conn->has_settings;
-    error_set(&conn->open_error, "58P01", "the database's file was deleted or replaced while it was open", NULL,
+    error_set(&conn->open_error, "58P01", serve_file_is_gone, NULL,
               lane->own.lost ? "open another handle: what was set on this one is gone"
                              : "the next query opens the file of that name",
               0);
@@ -77,7 +90,7 @@ static void serve_check_file(struct lite_lane *lane) {
     struct lite_conn *conn = &lane->conn;
     if (conn->role == LITE_READER) {
         if (base_unlikely(serve_reader_file_is_gone(lane))) {
-            serve_close_conn(lane);
+            serve_close_conn(lane, "58P01", serve_file_is_gone);
             serve_open_conn(lane);
         }
         return;
@@ -85,7 +98,7 @@ static void serve_check_file(struct lite_lane *lane) {
     if (base_likely(!conn->config->path || !(lite_file_is_leaving(&conn->member) || lite_conn_file_is_gone(conn))))
         return;
     lite_file_condemn(&conn->member);
-    serve_close_conn(lane);
+    serve_close_conn(lane, "58P01", serve_file_is_gone);
     serve_note_loss(lane);
 }
 
@@ -94,7 +107,7 @@ static bool serve_was_evicted(struct lite_lane *lane) {
     if (base_likely(!lane->conn.member.evicted))
         return false;
     lane->conn.member.evicted = false;
-    lane->own.news.close_count++;
+    serve_note_end(lane, "58P01", serve_file_is_gone);
     if (lane->conn.role == LITE_READER)
         return false;
     serve_note_loss(lane);
@@ -111,10 +124,10 @@ static void serve_settle(struct lite_lane *lane) {
     if (lite_conn_control(conn, LITE_ROLLBACK) == SQLITE_OK || !conn->config->path)
         return;
     lane->own.lost = conn->has_settings;
-    serve_close_conn(lane);
+    serve_close_conn(lane, "58030", serve_transaction_is_stuck);
     if (lane->own.lost)
-        error_set(&conn->open_error, "58030", "the connection's transaction could not be ended, and it was closed",
-                  NULL, "open another handle: what PRAGMAs had set on this one is gone", 0);
+        error_set(&conn->open_error, "58030", serve_transaction_is_stuck, NULL,
+                  "open another handle: what PRAGMAs had set on this one is gone", 0);
     serve_open_conn(lane);
 }
 
@@ -178,7 +191,7 @@ static void serve_shut(struct job *job) {
     lite_member_enter(&lane->conn.member);
     (void)serve_was_evicted(lane);
     if (lane->conn.handle)
-        serve_close_conn(lane);
+        serve_close_conn(lane, "57P01", "the database handle was closed");
     lite_lane_load_news(lane, post);
     lite_member_leave(&lane->conn.member);
 }

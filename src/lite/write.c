@@ -15,6 +15,7 @@
  * commit, ON CONFLICT ROLLBACK) end the whole transaction. In both cases nothing of it takes effect, no outcome was
  * handed out, and every member is run again by itself.
  */
+#include "core/trace.h"
 #include "lite/lane.h"
 #include "lite/text.h"
 
@@ -30,7 +31,9 @@ static inline uint32_t group_end(const struct lite_group *group) {
 }
 
 /* Before a query is run again. */
-static void group_forget_outcome(struct query *query) {
+static void group_forget_outcome(struct trace *trace, struct query *query) {
+    if (base_unlikely(query->traced))
+        trace_note_undone(trace, query);
     result_discard(&query->result);
     error_clear(&query->error);
     query->sent = false;
@@ -88,7 +91,7 @@ static void group_undo(struct lite_lane *lane, const struct lite_group *group) {
     if (lite_conn_in_transaction(&lane->conn))
         (void)lite_conn_control(&lane->conn, LITE_ROLLBACK);
     for (uint32_t i = group->first; i < group_end(group); i++)
-        group_forget_outcome(lane->own.taken[i]);
+        group_forget_outcome(lane->conn.trace, lane->own.taken[i]);
 }
 
 /* Its members count as not begun again, so those whose callers gave up meanwhile are taken out. */
