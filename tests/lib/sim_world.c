@@ -29,6 +29,8 @@ int world_open_engine(struct world *world, const quring_options *options, struct
     int error;
     engine_use_port(port ? port : sim_port(world->sim));
     CALL(error, quring_engine_open(options, &world->engine));
+    if (!error && options && options->trace_count)
+        events_begin(&world->events, world->engine, world->query_count, false);
     return error;
 }
 
@@ -69,6 +71,7 @@ void world_free(struct world *world) {
     sim_free(world->sim);
     seeds_watch(NULL);
     free(world->asked);
+    events_free(&world->events);
 }
 
 /* What the engine counted is what happened. */
@@ -85,8 +88,10 @@ static void check_stats(const struct world *world) {
 void world_close(struct world *world) {
     LAW(world->ended_count == world->accepted_count, "%u of %u queries ended", world->ended_count,
         world->accepted_count);
-    if (quring_pending(world->engine) == 0)
+    if (quring_pending(world->engine) == 0) {
         check_stats(world);
+        events_check(&world->events);
+    }
     world_close_engine(world);
     sim_settle(world->sim);
     world_check_ledger(world);
@@ -293,6 +298,7 @@ static void check_done(struct world *world, const quring_done *done) {
     asked->ended = true;
     asked->status = (uint8_t)done->status;
     asked->sent = done->sent;
+    events_reaped(&world->events, done);
     LAW(done->sent || (done->status != QURING_OK && done->status != QURING_IN_DOUBT), "%s, and not sent",
         quring_status_name(done->status));
     LAW(!done->sent || done->status != QURING_NOT_SENT, "NOT_SENT, and sent");

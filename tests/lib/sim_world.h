@@ -11,11 +11,13 @@
  *               server had refused it or rolled it back before
  *   sent        a completion that says that its query was not sent: never bound, and in GROUP never committed. OK and
  *               IN_DOUBT say that it was, NOT_SENT that it was not
+ *   its events  where the engine has a trace: see events.h
  *   allowed     no other status than the test expects: bits of `allowed`, on top of what the statement itself ends with
  */
 #ifndef QURING_TESTS_SIM_WORLD_H
 #define QURING_TESTS_SIM_WORLD_H
 
+#include "lib/events.h"
 #include "lib/seeds.h"
 #include "lib/sim_server.h"
 #include "quring/quring.h"
@@ -41,6 +43,7 @@ struct world {
     quring_engine *engine;
     quring_db *db;
     struct asked *asked;
+    struct events events;
     uint32_t asked_count, query_count;
     uint32_t accepted_count, ended_count;
     uint32_t by_status[QURING_SHUTDOWN + 1];

@@ -61,7 +61,8 @@ static void storm_open(struct storm *storm, uint64_t seed, uint32_t in_it, uint3
     struct sim_options sim = weather(seed, in_it);
     quring_options engine = {.query_count = 16 + (uint32_t)rng_below(&rng, 200),
                              .connection_count = 16,
-                             .spin_ns = rng_below(&rng, 4) ? 0 : rng_below(&rng, 3000)};
+                             .spin_ns = rng_below(&rng, 4) ? 0 : rng_below(&rng, 3000),
+                             .trace_count = seed % 2 ? 100000 : 0};
     quring_db_options db = {
         .connection_count = 1 + (uint32_t)rng_below(&rng, 5),
         .depth = 1 + (uint32_t)rng_below(&rng, rng_below(&rng, 2) ? 4 : 40),

@@ -10,6 +10,7 @@
  *   seen        a read sees every write that ended OK, and all that an earlier read saw, before it was submitted
  *   snapshot    all reads of one transaction see the same
  *   work        no read waits for a lane in a long statement while another lane is idle and the reactor sleeps
+ *   its events  of every second seed: see events.h
  *   rest        in the end no lane is busy or in a transaction, no queue holds anything, nothing is counted that is not there
  */
 #include "lib/sim_lite.h"
@@ -17,6 +18,7 @@
 #include "base/owner.h"
 #include "base/rng.h"
 #include "engine/engine.h"
+#include "lib/events.h"
 #include "lib/seeds.h"
 #include "lite/db.h"
 #include "lite/lane.h"
@@ -82,6 +84,7 @@ struct asked {
 static struct world {
     uint32_t in_it;
     quring_engine *engine;
+    struct events events;
     quring_db_options options;
     quring_db *handles[ROOM];
     struct asked asked[QUERIES_MAX];
@@ -239,9 +242,12 @@ static void world_open(uint64_t seed, uint32_t in_it) {
     draw_options();
     engine_use_port(sim_lite_port());
     quring_options options = {.query_count = 8 + (uint32_t)threads_draw(QUERIES_MAX),
-                              .spin_ns = chance(4) ? threads_draw(100000) : 0};
+                              .spin_ns = chance(4) ? threads_draw(100000) : 0,
+                              .trace_count = seed % 2 ? 20000 : 0};
     int error = quring_engine_open(&options, &world.engine);
     LAW(error == 0, "quring_engine_open: %s", quring_strerror(error));
+    if (options.trace_count)
+        events_begin(&world.events, world.engine, QUERIES_MAX, true);
     for (uint32_t i = 0; i < (in_it & SIBLINGS ? ROOM : 1); i++)
         open_handle(i);
     if (in_it & LOCKS)
@@ -361,6 +367,7 @@ static void check_done(const quring_done *done) {
     LAW(!asked->ended && done->id == asked->id, "query %u ended twice", index);
     asked->ended = true;
     asked->status = (uint8_t)done->status;
+    events_reaped(&world.events, done);
     world.ended_count++;
     if (done->status == QURING_OK)
         check_ok(index, done->result);
@@ -503,7 +510,9 @@ static void world_close(void) {
         run(0, 0);
         for (uint32_t i = 0; i < ROOM && world.handles[i]; i++)
             check_rest(world.handles[i]);
+        events_check(&world.events);
     }
+    events_free(&world.events);
     check_rows();
     if (world.engine)
         quring_engine_close(world.engine);
