@@ -1,10 +1,11 @@
 # The libraries made of the layers' objects.
 #
 #   quring           libquring.a, what is installed: one pre-linked object in which only quring_*
-#                    stays global, so that no internal name can meet one of the user's
+#                    stays global, so that no internal name can meet one of the user's;
+#                    or, with QURING_SHARED, libquring.so
 #   quring_layers    the objects as they are, every symbol visible: what quring is pre-linked from
 #   quring_internal  quring_layers and the tests' own objects (port_sim)
-function(quring_archive)
+function(quring_libraries)
     get_property(objects GLOBAL PROPERTY QURING_OBJECTS)
     get_property(test_objects GLOBAL PROPERTY QURING_OBJECTS_test)
     if(NOT objects)
@@ -19,6 +20,24 @@ function(quring_archive)
     set_target_properties(quring_layers PROPERTIES LINKER_LANGUAGE C)
     target_link_libraries(quring_layers PUBLIC quring_flags ${libs})
 
+    if(QURING_SHARED)
+        quring_shared("${objects}" "${libs}")
+    else()
+        quring_archive("${libs}")
+    endif()
+    add_library(quring::quring ALIAS quring)
+    set_target_properties(quring PROPERTIES LINKER_LANGUAGE C)
+    target_include_directories(quring INTERFACE
+        $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
+        $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
+
+    add_library(quring_internal STATIC EXCLUDE_FROM_ALL ${test_objects})
+    set_target_properties(quring_internal PROPERTIES LINKER_LANGUAGE C)
+    target_link_libraries(quring_internal PUBLIC quring_layers)
+endfunction()
+
+# quring_archive(<libs>): libquring.a. Whoever links it links what it stands on.
+function(quring_archive libs)
     set(whole "${PROJECT_BINARY_DIR}/$<CONFIG>/quring-whole.o")
     set(public "${PROJECT_BINARY_DIR}/$<CONFIG>/quring-public.o")
     set(list_names "")
@@ -43,14 +62,22 @@ function(quring_archive)
         DEPENDS quring_layers VERBATIM
         COMMENT "Pre-linking libquring, hiding all but quring_*")
     add_library(quring STATIC "${public}")
-    add_library(quring::quring ALIAS quring)
-    set_target_properties(quring PROPERTIES LINKER_LANGUAGE C)
-    target_include_directories(quring INTERFACE
-        $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
-        $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)
     target_link_libraries(quring INTERFACE ${libs})
+endfunction()
 
-    add_library(quring_internal STATIC EXCLUDE_FROM_ALL ${test_objects})
-    set_target_properties(quring_internal PROPERTIES LINKER_LANGUAGE C)
-    target_link_libraries(quring_internal PUBLIC quring_layers)
+# quring_shared(<objects> <libs>): libquring.so.<major>, which links what it stands on by itself. Its objects are compiled
+# with cmake/quring_export.h (see quring_flags.cmake), or the linker would find nothing that it may export.
+function(quring_shared objects libs)
+    set(exports "${PROJECT_SOURCE_DIR}/cmake/quring.map")
+    add_library(quring SHARED ${objects})
+    set_target_properties(quring PROPERTIES
+        VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR} LINK_DEPENDS "${exports}")
+    target_link_libraries(quring PRIVATE ${libs})
+    target_link_options(quring PRIVATE
+        "LINKER:--version-script=${exports}"
+        LINKER:-Bsymbolic-functions # its own calls to what it exports reach itself, whatever else is loaded
+        ${QURING_MAP_FLAGS})
+    if(QURING_LTO)
+        target_link_options(quring PRIVATE -O2 ${QURING_LTO_FLAGS})
+    endif()
 endfunction()

@@ -14,6 +14,9 @@ add_library(quring_strict INTERFACE)
 target_link_libraries(quring_strict INTERFACE quring_flags)
 target_compile_options(quring_strict INTERFACE
     -Wpedantic -Wconversion -Wstrict-prototypes -Wmissing-prototypes -fvisibility=hidden)
+if(QURING_SHARED)
+    target_compile_options(quring_strict INTERFACE -include "${PROJECT_SOURCE_DIR}/cmake/quring_export.h")
+endif()
 
 # What is installed says nothing of where it was built: file names begin at the project's root.
 set(QURING_MAP_FLAGS "")
