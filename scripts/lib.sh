@@ -77,6 +77,15 @@ build() {
     fi
 }
 
+# test_counts LOG: prints how many tests passed, failed and were skipped; fails where ctest did not come to its end.
+test_counts() {
+    local bad all missed
+    read -r bad all < <(sed -nE \
+        's/^[0-9]+% tests passed, ([0-9]+) tests failed out of ([0-9]+)$/\1 \2/p' "$1") || return
+    missed=$(grep -cE '^\s*[0-9]+ - .* \((Skipped|Disabled)\)$' "$1" || true)
+    echo "$((all - bad - missed)) $bad $missed"
+}
+
 # ---- A private PostgreSQL cluster ----------------------------------------------------------------
 
 PG_DIR=  # all of it; empty while there is none
@@ -88,10 +97,11 @@ PG_AS=() # how to run something as its owner: PostgreSQL refuses root
 #   QURING_TEST_PG_TLS_URL     TCP, verify-full      PGPASSFILE, QURING_TEST_PG_PASSWORD  of the superuser quring
 #   QURING_TEST_PGBOUNCER_URL  through PgBouncer in transaction mode, where it is installed
 # and PGSSLMODE=disable, so that only the TLS URL is encrypted.
-# It is gone when the calling script ends, in whatever way. QURING_TEST_PG_FSYNC=off makes it faster.
+# It is gone when the calling script ends, in whatever way. QURING_TEST_PG_FSYNC=off makes it faster;
+# QURING_TEST_PG_BIN names the folder of another server's programs than the newest that is installed.
 pg_cluster_start() {
     local bin port password
-    bin=$(find /usr/lib/postgresql/*/bin -maxdepth 0 2>/dev/null | sort -V | tail -n 1)
+    bin=${QURING_TEST_PG_BIN:-$(find /usr/lib/postgresql/*/bin -maxdepth 0 2>/dev/null | sort -V | tail -n 1)}
     [[ $bin ]] || bin=$(pg_config --bindir)
     PG_DIR=$(mktemp -d /tmp/quring-pg.XXXXXX) # short: a socket path holds 107 bytes
     trap pg_cluster_stop EXIT
@@ -112,7 +122,7 @@ pg_cluster_start() {
     export PGSSLMODE=disable
     export QURING_TEST_PG_TLS_URL="$QURING_TEST_PG_URL?sslmode=verify-full&sslrootcert=$PG_DIR/server.crt"
     export QURING_TEST_PG_SOCKET_URL="postgresql://quring@/quring?host=$PG_DIR/data&port=$port"
-    "$bin/createdb" -h 127.0.0.1 -p "$port" -U quring -w quring
+    PATH=$bin:$PATH createdb -h 127.0.0.1 -p "$port" -U quring -w quring
     [[ ! -x /usr/sbin/pgbouncer ]] || pg_cluster_pool "$port" "$password"
 }
 
