@@ -243,29 +243,13 @@ Test(pg_errors, asynchronous_messages_disturb_nobody) {
     live_exec(&live, "drop function live_chatter");
 }
 
-Test(pg_errors, commands_and_counts) {
-    static const struct {
-        const char *sql, *command;
-        uint64_t affected, rows;
-    } cases[] = {
-        {"drop table if exists live_counts", "DROP TABLE", 0, 0},
-        {"create table live_counts (a int4)", "CREATE TABLE", 0, 0},
-        {"insert into live_counts select generate_series(1, 10)", "INSERT", 10, 0},
-        {"update live_counts set a = a + 1 where a > 5 returning a", "UPDATE", 5, 5},
-        {"delete from live_counts where a = 1", "DELETE", 1, 0},
-        {"merge into live_counts c using (values (2), (99)) v(a) on c.a = v.a when matched then delete when not "
-         "matched "
-         "then insert values (v.a)",
-         "MERGE", 2, 0},
-        {"select * from live_counts", "SELECT", 0, 9},
-        {"table live_counts", "SELECT", 0, 9},
-        {"with gone as (delete from live_counts returning a) select count(*) from gone", "SELECT", 0, 1},
-        {"update live_counts set a = 0", "UPDATE", 0, 0},
-        {"create table live_copy as select generate_series(1, 4)", "SELECT", 0, 0},
-        {"drop table live_copy", "DROP TABLE", 0, 0},
-        {"drop table live_counts", "DROP TABLE", 0, 0},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+struct counted {
+    const char *sql, *command;
+    uint64_t affected, rows;
+};
+
+static void check_counts(const struct counted *cases, size_t count) {
+    for (size_t i = 0; i < count; i++) {
         quring_done done = live_run(&live, &(quring_query){.sql = cases[i].sql});
         live_check_ok(&done, cases[i].sql);
         cr_expect_str_eq(quring_command(done.result), cases[i].command, "%s: %s", cases[i].sql,
@@ -275,6 +259,40 @@ Test(pg_errors, commands_and_counts) {
         cr_expect_eq(quring_row_count(done.result), cases[i].rows, "%s", cases[i].sql);
         live_release(&live, &done);
     }
+}
+
+Test(pg_errors, commands_and_counts) {
+    static const struct counted cases[] = {
+        {"drop table if exists live_counts", "DROP TABLE", 0, 0},
+        {"create table live_counts (a int4)", "CREATE TABLE", 0, 0},
+        {"insert into live_counts select generate_series(1, 10)", "INSERT", 10, 0},
+        {"update live_counts set a = a + 1 where a > 5 returning a", "UPDATE", 5, 5},
+        {"delete from live_counts where a = 1", "DELETE", 1, 0},
+        {"select * from live_counts", "SELECT", 0, 9},
+        {"table live_counts", "SELECT", 0, 9},
+        {"with gone as (delete from live_counts returning a) select count(*) from gone", "SELECT", 0, 1},
+        {"update live_counts set a = 0", "UPDATE", 0, 0},
+        {"create table live_copy as select generate_series(1, 4)", "SELECT", 0, 0},
+        {"drop table live_copy", "DROP TABLE", 0, 0},
+        {"drop table live_counts", "DROP TABLE", 0, 0},
+    };
+    check_counts(cases, sizeof cases / sizeof *cases);
+}
+
+Test(pg_errors, command_and_count_of_merge) {
+    static const struct counted cases[] = {
+        {"drop table if exists live_merge", "DROP TABLE", 0, 0},
+        {"create table live_merge (a int4)", "CREATE TABLE", 0, 0},
+        {"insert into live_merge values (1), (2)", "INSERT", 2, 0},
+        {"merge into live_merge m using (values (2), (99), (100)) v(a) on m.a = v.a when matched then delete when not "
+         "matched then insert values (v.a)",
+         "MERGE", 3, 0},
+        {"select * from live_merge where a in (1, 99, 100)", "SELECT", 0, 3},
+        {"drop table live_merge", "DROP TABLE", 0, 0},
+    };
+    if (live_int(&live, "select current_setting('server_version_num')::int8") < 150000)
+        cr_skip_test("MERGE came with PostgreSQL 15");
+    check_counts(cases, sizeof cases / sizeof *cases);
 }
 
 /* ---- Notices ---- */
