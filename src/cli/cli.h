@@ -22,6 +22,7 @@
  *     secret.c     passwords in arguments, which no message repeats
  *     say.c        messages on standard error
  *     options.c    getopt_long with messages that say what to do; numbers
+ *     url.c        names of files and SQLAlchemy's URLs, made into URLs of the library
  *     stop.c       Ctrl-C, SIGTERM and SIGHUP; the temporary database's files
  *     client.c     engine and database: opening, one statement at a time
  *     cancel.c     cancelling that statement at the server

@@ -14,15 +14,15 @@
 static const char HELP[] =
     "usage: quring COMMAND …\n"
     "\n"
-    "  quring run URL [-c SQL | -f FILE] …    run SQL statements and print their rows\n"
+    "  quring run [URL] [-c SQL | -f FILE] …  run SQL statements and print their rows\n"
     "  quring bench [URL] [options]           measure throughput and latency\n"
     "  quring probe                           what this kernel offers, and what is used of it\n"
     "\n"
     "  quring COMMAND --help                  all about one of them\n"
     "  quring --version\n"
     "\n"
-    "URL: postgresql://user@host/db, sqlite:///file.db. Exit status: 0; 1 when a query failed; 2 for\n"
-    "wrong usage.\n";
+    "URL: postgresql://user@host/db, sqlite:///file.db, or a file: app.db. Exit status: 0; 1 when a query\n"
+    "failed; 2 for wrong usage.\n";
 
 static int main_print(const char *format, const char *text) {
     struct cli_out out;

@@ -13,6 +13,7 @@ checks=0 failures=0
 status=0 out='' err=''
 export TMPDIR=$WORK/tmp LC_ALL=C.UTF-8 # temporary databases show in one place
 mkdir "$TMPDIR"
+unset DATABASE_URL
 
 finish() {
     [[ -z $PG ]] || "$QURING" run "$PG_ADMIN" -c "drop database if exists $PG_DB with (force)" || true
@@ -195,6 +196,36 @@ test_probe() {
 }
 
 # ---- run -----------------------------------------------------------------------------------------
+
+# Whatever a user names a database by: SQLITE is a file's URL, and FILE its name.
+test_urls() {
+    local url file=$WORK/urls
+    "$QURING" run "sqlite:///$file.db?mode=rwc" -c "create table a (x); insert into a values (7)"
+    cp "$file.db" "$file"
+    cp "$file.db" "$file?100%.db"
+    for url in "$file.db" "$file" "$file.db?mode=ro" "$file?100%.db" "sqlite+aiosqlite:///$file.db" \
+        "sqlite+pysqlite:///$file.db?mode=ro"; do
+        gives "URL $url" 0 $'x\n7\n' "$QURING" run "$url" -c "select x from a"
+        gives "DATABASE_URL $url" 0 $'x\n7\n' env DATABASE_URL="$url" "$QURING" run -c "select x from a"
+    done
+    # shellcheck disable=SC2016
+    gives "a relative name" 0 $'x\n7\n' bash -c 'cd "$1" && "$0" run urls.db -c "select x from a"' "$QURING" "$WORK"
+    gives "a new file" 0 $'n\n0\n' "$QURING" run "$file-new.db?mode=rwc" -c "create table n (x); select count(*) as n from n"
+    fails "no such file" 1 "?mode=rwc" "$QURING" run "$file-nosuch.db" -c "select 1"
+    check "no such file" is "$(find "$WORK" -name '*nosuch*')" ""
+    gives "a URL counts before DATABASE_URL" 0 $'x\n7\n' env DATABASE_URL=nonsense "$QURING" run "$file" -c "select x from a"
+    fails "DATABASE_URL" 2 "DATABASE_URL's" env DATABASE_URL=mysql://u:hidden@h/d "$QURING" run -c "select 1"
+    check "DATABASE_URL" lacks "$err" hidden
+    fails "DATABASE_URL" 1 "Connection refused" \
+        env DATABASE_URL=postgresql+asyncpg://u:hidden@127.0.0.1:1/d "$QURING" run -c "select 1"
+    check "DATABASE_URL" lacks "$err" hidden
+    fails "an empty DATABASE_URL" 2 "which database" env DATABASE_URL= "$QURING" run -c "select 1"
+    run env DATABASE_URL="$file.db" "$QURING" bench -n 10 --json
+    check "bench leaves DATABASE_URL alone" is "$status" 0
+    gives "bench leaves DATABASE_URL alone" 0 $'name\na\n' "$QURING" run "$file.db" -c "select name from sqlite_schema"
+    run "$QURING" bench "$file-bench.db" -i -n 10 --json
+    check "bench on a file" is "$status" 0
+}
 
 # Both backends print the same.
 test_run_same() {
@@ -446,6 +477,11 @@ test_run_pg() {
         create function cli_g(int) returns int language sql begin atomic select \$1 - 1; end;
         create or replace function cli_h(int) returns int language sql return \$1 + 1;
         select cli_g(\$1::int) as n; select cli_h(\$1::int) as n"
+    if [[ $PG == postgresql://* ]]; then
+        gives "SQLAlchemy's URL" 0 $'n\n1\n' "$QURING" run "${PG/postgresql:/postgresql+asyncpg:}" -c "select 1 as n"
+        gives "DATABASE_URL" 0 $'n\n1\n' env DATABASE_URL="${PG/postgresql:/postgresql+psycopg:}" \
+            "$QURING" run -c "select 1 as n"
+    fi
     gives "session" 0 $'x\nfrom here\n' "$QURING" run "$PG" -c "set application_name = 'from here';
         create temp table s as select current_setting('application_name') as x; select * from s"
     fails "copy" 1 "COPY" "$QURING" run "$PG" -c "copy cli_t from stdin"
@@ -667,6 +703,7 @@ ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 test_usage
 test_secrets
 test_probe
+test_urls
 test_run_same "sqlite:///$WORK/run.db?mode=rwc" SQLite
 test_run_streams "sqlite:///$WORK/run.db" SQLite
 test_run_missing

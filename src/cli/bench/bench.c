@@ -9,6 +9,7 @@
 #include "cli/common/say.h"
 #include "cli/common/stop.h"
 #include "cli/common/text.h"
+#include "cli/common/url.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -22,7 +23,9 @@ static const char HELP[] =
     "usage: quring bench [URL] [options]\n"
     "\n"
     "Measures the throughput and latency of one thread. Without a URL: on an embedded SQLite database\n"
-    "that it makes in a temporary directory, fills, and removes at the end.\n"
+    "that it makes in a temporary directory, fills, and removes at the end. The URL is one of those\n"
+    "that `quring run` takes, or the name of an SQLite file. DATABASE_URL is not looked at, since a\n"
+    "benchmark makes and changes tables.\n"
     "\n"
     "  -b, --builtin NAME[@WEIGHT]   select   one account by its key                      (default)\n"
     "                                update   one account's balance\n"
@@ -64,7 +67,7 @@ enum { WARM_UP_MS = 3000 };
 static const char *const COMMIT_NAMES[] = {"each", "group", NULL};
 
 struct bench {
-    const char *url;
+    char *url; /* of the library; NULL: embedded */
     bool sqlite, embedded, init, json, scaled;
     uint64_t connections, depth, scale, queries;
     double seconds, rate, progress;
@@ -158,8 +161,10 @@ static int bench_parse(struct bench *b, int argc, char **argv) {
         return status;
     if (optind + 1 < argc)
         return cli_wrong("bench", "%s: one URL only", argv[optind + 1]);
-    b->url = optind < argc ? argv[optind] : NULL;
-    return CLI_EXIT_OK;
+    if (optind == argc)
+        return CLI_EXIT_OK;
+    b->url = cli_url_resolve(argv[optind]);
+    return b->url ? CLI_EXIT_OK : cli_no_memory();
 }
 
 /* Fills in the defaults, and refuses options that contradict each other. */
@@ -307,9 +312,8 @@ static int bench_run(struct bench *b) {
     if (b->embedded) {
         if (cli_temporary_make(url, sizeof url) < 0)
             return CLI_EXIT_FAILED;
-        b->url = url;
     }
-    status = bench_open(b, b->url);
+    status = bench_open(b, b->embedded ? url : b->url);
     if (status == CLI_EXIT_OK) {
         status = bench_prepare(b);
         if (status == CLI_EXIT_OK && cli_stop_wanted())
@@ -333,6 +337,7 @@ int cli_bench(int argc, char **argv) {
     if (status == CLI_EXIT_OK)
         status = bench_run(b);
     cli_workload_free(&b->workload);
+    free(b->url);
     status = cli_finish(&b->out, status < 0 ? CLI_EXIT_OK : status);
     free(b);
     return status;

@@ -2,6 +2,7 @@
 #include "cli/common/secret.h"
 
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int argument_count;
@@ -88,5 +89,10 @@ void cli_secret_hide(struct cli_out *message) {
     for (int i = 0; i < argument_count; i++) {
         hide_user(message, arguments[i]);
         hide_keyword(message, arguments[i]);
+    }
+    const char *environment = getenv("DATABASE_URL");
+    if (environment) {
+        hide_user(message, environment);
+        hide_keyword(message, environment);
     }
 }

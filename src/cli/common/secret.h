@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Passwords among the command's own arguments. Messages of the library, libpq and the server quote URLs and conninfo
+ * Passwords among the command's own arguments and in DATABASE_URL. Messages of the library, libpq and the server quote URLs and conninfo
  * strings, and end up in logs: no message of the tool repeats a password.
  */
 #ifndef QURING_CLI_COMMON_SECRET_H

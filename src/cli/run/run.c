@@ -9,6 +9,7 @@
 #include "cli/common/splitter.h"
 #include "cli/common/stop.h"
 #include "cli/common/text.h"
+#include "cli/common/url.h"
 #include "cli/run/rows.h"
 
 #include <errno.h>
@@ -23,7 +24,7 @@
 enum { READ_BYTES = 1 << 16, PARAM_MAX = 65535 };
 
 static const char HELP[] =
-    "usage: quring run URL [-c SQL | -f FILE] [--param V]… [--format table|csv|json]\n"
+    "usage: quring run [URL] [-c SQL | -f FILE] [--param V]… [--format table|csv|json]\n"
     "\n"
     "Runs SQL statements one after the other on one connection and prints their rows. Stops at the\n"
     "first that fails. Without -c and -f it reads standard input.\n"
@@ -53,6 +54,10 @@ static const char HELP[] =
     "\n"
     "URL: postgresql://user@host:port/db, \"host=… dbname=…\", sqlite:///relative.db,\n"
     "     sqlite:////absolute.db, sqlite:// (in memory); 'sqlite:///new.db?mode=rwc' makes the file.\n"
+    "     The name of a file will do: app.db, if it exists or ends in .db, .sqlite or .sqlite3. So do\n"
+    "     SQLAlchemy's postgresql+asyncpg:// (psycopg, psycopg2, pg8000, aiopg) and sqlite+aiosqlite://\n"
+    "     (pysqlite), whose relative and absolute paths are the same; but a file must exist here,\n"
+    "     without ?mode=rwc. Without a URL: that in DATABASE_URL.\n"
     "     Passwords are better in ~/.pgpass or PGPASSWORD than in a URL, where `ps` shows them.\n"
     "\n"
     "BEGIN, COMMIT, SET and temporary tables work as on any connection. Notices and warnings go to\n"
@@ -64,6 +69,8 @@ static const char HELP[] =
     "asked, for it could be at somebody else's statement: it may go on with this one.\n";
 
 struct run {
+    char *url;             /* of the library; must stay until the client is closed */
+    bool from_environment; /* the URL */
     struct cli_client client;
     struct cli_splitter splitter;
     struct cli_out out;
@@ -365,7 +372,7 @@ static int run_take_option(struct run *run, int option, int *format) {
 }
 
 /* Returns CLI_EXIT_OK, or another exit status after a message; or -1 after --help, when nothing is left to do. */
-static int run_parse(struct run *run, int argc, char **argv, const char **url) {
+static int run_parse(struct run *run, int argc, char **argv) {
     static const struct option table[] = {
         {"command", required_argument, NULL, 'c'},
         {"file", required_argument, NULL, 'f'},
@@ -379,11 +386,18 @@ static int run_parse(struct run *run, int argc, char **argv, const char **url) {
         status = run_take_option(run, option, &format);
     if (status != CLI_EXIT_OK)
         return status;
-    if (optind == argc)
-        return cli_wrong("run", "which database? Give a URL: quring run sqlite:///app.db -c 'select 1'");
     if (optind + 1 < argc)
         return cli_wrong("run", "%s: one URL only; SQL goes after -c, in quotes", argv[optind + 1]);
-    *url = argv[optind];
+    const char *environment = getenv("DATABASE_URL"), *url = argv[optind];
+    run->from_environment = optind == argc && environment && *environment;
+    if (run->from_environment)
+        url = environment;
+    if (!url)
+        return cli_wrong("run", "which database? Give a file or a URL, or set DATABASE_URL: "
+                                "quring run app.db -c 'select 1'");
+    run->url = cli_url_resolve(url);
+    if (!run->url)
+        return cli_no_memory();
     run->terminal = isatty(STDOUT_FILENO);
     run->format = format >= 0 ? (enum cli_format)format : run->terminal ? CLI_FORMAT_TABLE : CLI_FORMAT_CSV;
     const char *kind = getenv("TERM");
@@ -412,7 +426,7 @@ static int run_open_input(struct run *run) {
     return CLI_EXIT_OK;
 }
 
-static int run_on(struct run *run, const char *url) {
+static int run_on(struct run *run) {
     quring_options options = {.inflight_bytes = 2u * CLI_STATEMENT_BYTES_MAX};
     quring_db_options db_options = {
         .exclusive = true,
@@ -423,9 +437,12 @@ static int run_on(struct run *run, const char *url) {
     if (status != CLI_EXIT_OK)
         return status;
     cli_stop_catch();
-    status = cli_client_open(&run->client, "run", url, &options, &db_options);
-    if (status != CLI_EXIT_OK)
+    status = cli_client_open(&run->client, "run", run->url, &options, &db_options);
+    if (status != CLI_EXIT_OK) {
+        if (run->from_environment)
+            cli_error("this URL is DATABASE_URL's, since the command has none");
         return status;
+    }
     run->sqlite = strcmp(quring_db_backend(run->client.db), "sqlite") == 0;
     cli_splitter_init(&run->splitter, run->sqlite, 0);
     if (run->command) {
@@ -441,20 +458,20 @@ static int run_on(struct run *run, const char *url) {
 
 int cli_run(int argc, char **argv) {
     struct run run = {.input = -1};
-    const char *url = NULL;
     int status;
 
     cli_out_init(&run.out, STDOUT_FILENO);
     run.out.stopped = cli_stop_wanted;
     run.params = calloc((size_t)argc, sizeof *run.params); /* there are fewer --param than words */
     if (run.params) {
-        status = run_parse(&run, argc, argv, &url);
+        status = run_parse(&run, argc, argv);
         if (status == CLI_EXIT_OK)
-            status = run_on(&run, url);
+            status = run_on(&run);
     } else {
         status = cli_no_memory();
     }
     free(run.params);
+    free(run.url);
     if (run.input > STDIN_FILENO)
         close(run.input);
     return cli_finish(&run.out, status < 0 ? CLI_EXIT_OK : status);
