@@ -7,6 +7,7 @@
  *
  *   run/         `quring run`
  *     run.c        options; one statement after the other
+ *     result.c     a statement's rows or tag, in the format that was asked for
  *     rows.h       what a printer of rows is given: table.c csv.c json.c
  *
  *   bench/       `quring bench`

@@ -10,7 +10,7 @@
 #include "cli/common/stop.h"
 #include "cli/common/text.h"
 #include "cli/common/url.h"
-#include "cli/run/rows.h"
+#include "cli/run/result.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -78,117 +78,11 @@ struct run {
     const char *file;    /* -f; NULL: standard input */
     int input;           /* descriptor of file or standard input; -1 with -c */
     bool sqlite;
-    enum cli_format format;
-    struct cli_table_style style;
+    struct cli_printer printer;
     quring_param *params;
     uint32_t param_count;
-    bool terminal; /* standard output is one */
-    bool printed;  /* a result: the next CSV one is set apart */
     char where[256];
 };
-
-/* ---- Results ----------------------------------------------------------------------------------------------------- */
-
-struct source {
-    const quring_result *result;
-    char *real; /* REAL_BYTES for a cell's text */
-};
-
-enum { REAL_BYTES = 32 };
-
-static const char *result_name(const void *source, uint32_t column) {
-    return quring_column_name(((const struct source *)source)->result, column);
-}
-
-/* Appends ".0" to a real that looks like an integer: a column of SQLite has no type, so its values must show theirs. */
-static void mark_real(const struct source *source, struct cli_cell *cell) {
-    if (cell->size + sizeof ".0" > REAL_BYTES || strspn(cell->text, "-0123456789") != cell->size)
-        return;
-    memcpy(source->real, cell->text, cell->size);
-    memcpy(source->real + cell->size, ".0", sizeof ".0");
-    cell->text = source->real;
-    cell->size += strlen(".0");
-}
-
-/*
- * Types without a kind of their own (dates, uuid, bytea, …) are text in all formats. A value that has no text, which only a
- * broken server sends, shows why in its place, since the rows before it may be printed already.
- */
-static void result_cell(const void *arg, uint64_t row, uint32_t column, struct cli_cell *cell) {
-    const struct source *source = arg;
-    const quring_result *result = source->result;
-    quring_type type = quring_value_type(result, row, column);
-    switch (type) {
-    case QURING_NULL:
-        cell->kind = CLI_CELL_NULL;
-        return;
-    case QURING_BOOL:
-        cell->kind = CLI_CELL_BOOL;
-        break;
-    case QURING_INT2:
-    case QURING_INT4:
-    case QURING_INT8:
-    case QURING_FLOAT4:
-    case QURING_FLOAT8:
-    case QURING_NUMERIC:
-        cell->kind = CLI_CELL_NUMBER;
-        break;
-    case QURING_JSON:
-    case QURING_JSONB:
-        cell->kind = CLI_CELL_JSON;
-        break;
-    default:
-        cell->kind = CLI_CELL_TEXT;
-    }
-    if (quring_get_text(result, row, column, &cell->text, &cell->size) < 0) {
-        cell->kind = CLI_CELL_TEXT;
-        cell->text = quring_result_error(result);
-        cell->size = strlen(cell->text);
-    } else if (type == QURING_FLOAT8 && quring_column_type(result, column) == QURING_OTHER) {
-        mark_real(source, cell);
-    }
-}
-
-/* Of a statement that changes rows the count is shown even if it is 0: that none was found is an answer. */
-static void run_print_tag(struct run *run, const quring_result *result) {
-    const char *command = quring_command(result);
-    cli_text_safe(&run->out, command, strlen(command), 0);
-    if (quring_affected_count(result) > 0 || strcmp(command, "INSERT") == 0 || strcmp(command, "UPDATE") == 0 ||
-        strcmp(command, "DELETE") == 0 || strcmp(command, "MERGE") == 0)
-        cli_out_format(&run->out, " %" PRIu64, quring_affected_count(result));
-    cli_out_char(&run->out, '\n');
-}
-
-static void run_print_result(struct run *run, const quring_result *result) {
-    char real[REAL_BYTES];
-    struct cli_rows rows = {
-        .source = &(struct source){.result = result, .real = real},
-        .column_count = quring_column_count(result),
-        .row_count = quring_row_count(result),
-        .name = result_name,
-        .cell = result_cell,
-    };
-    bool has_rows = rows.column_count > 0;
-    switch (run->format) {
-    case CLI_FORMAT_TABLE:
-        if (has_rows)
-            cli_print_table(&run->out, &rows, run->style);
-        if (!has_rows || quring_affected_count(result) > 0)
-            run_print_tag(run, result);
-        break;
-    case CLI_FORMAT_CSV:
-        if (has_rows && run->printed)
-            cli_out_char(&run->out, '\n');
-        if (has_rows)
-            cli_print_csv(&run->out, &rows, run->terminal);
-        break;
-    case CLI_FORMAT_JSON:
-        if (has_rows)
-            cli_print_json(&run->out, &rows);
-        break;
-    }
-    run->printed |= has_rows;
-}
 
 /* ---- Statements -------------------------------------------------------------------------------------------------- */
 
@@ -218,7 +112,7 @@ static int run_show_outcome(struct run *run, const struct cli_statement *stateme
         cli_out_flush(&run->out); /* on a terminal, what came before stands before */
     cli_notices_show(done->result);
     if (done->status == QURING_OK) {
-        run_print_result(run, done->result);
+        cli_result_print(&run->printer, done->result);
         return CLI_EXIT_OK;
     }
     if (done->status == QURING_CANCELLED)
@@ -371,6 +265,18 @@ static int run_take_option(struct run *run, int option, int *format) {
     }
 }
 
+/* `format` is -1 where none was asked for. */
+static void run_choose_format(struct run *run, int format) {
+    struct cli_printer *printer = &run->printer;
+    const char *kind = getenv("TERM");
+    printer->out = &run->out;
+    printer->terminal = isatty(STDOUT_FILENO);
+    printer->format = format >= 0 ? (enum cli_format)format : printer->terminal ? CLI_FORMAT_TABLE : CLI_FORMAT_CSV;
+    printer->style.utf8 = cli_text_is_utf8();
+    /* NO_COLOR: https://no-color.org. */
+    printer->style.color = printer->terminal && kind && strcmp(kind, "dumb") != 0 && !getenv("NO_COLOR");
+}
+
 /* Returns CLI_EXIT_OK, or another exit status after a message; or -1 after --help, when nothing is left to do. */
 static int run_parse(struct run *run, int argc, char **argv) {
     static const struct option table[] = {
@@ -398,12 +304,7 @@ static int run_parse(struct run *run, int argc, char **argv) {
     run->url = cli_url_resolve(url);
     if (!run->url)
         return cli_no_memory();
-    run->terminal = isatty(STDOUT_FILENO);
-    run->format = format >= 0 ? (enum cli_format)format : run->terminal ? CLI_FORMAT_TABLE : CLI_FORMAT_CSV;
-    const char *kind = getenv("TERM");
-    run->style.utf8 = cli_text_is_utf8();
-    /* NO_COLOR: https://no-color.org. */
-    run->style.color = run->terminal && kind && strcmp(kind, "dumb") != 0 && !getenv("NO_COLOR");
+    run_choose_format(run, format);
     return CLI_EXIT_OK;
 }
 
