@@ -128,7 +128,7 @@ test_usage() {
     wrong "there is no option -x" run sqlite:// -x
     wrong "-c needs a value" run sqlite:// -c
     wrong "give table, csv or json" run sqlite:// --format xml
-    wrong "one -c or one -f" run sqlite:// -c "select 1" -f file
+    wrong "No such file" run sqlite:// -c "select 1" -f "$WORK/nosuch"
     wrong "No such file" run sqlite:// -f "$WORK/nosuch"
     wrong "Is a directory" run sqlite:// -f "$WORK"
     # shellcheck disable=SC2016 # placeholders, not variables
@@ -271,6 +271,21 @@ test_run_same() {
     printf 'select 1;\nselect 2,\n\n  3, nosuch\n' >"$WORK/file.sql"
     fails "$name: file and line of the error" 1 "file.sql:4: " "$QURING" run "$url" -f "$WORK/file.sql"
     gives "$name: nothing" 0 "" "$QURING" run "$url" -c ""
+    printf 'select 2 as b;\nselect 3 as b' >"$WORK/file.sql"
+    gives "$name: several -c and -f" 0 $'a\n1\n\nb\n2\n\nb\n3\n\nn\n5\n\nd\n1\n' \
+        "$QURING" run "$url" -c "select 1 as a" -f "$WORK/file.sql" -c "create temp table cli_c (x int);
+        insert into cli_c values (5)" -c "select x as n from cli_c" --command "select count(*) as d from cli_c"
+    check "$name: -c and a pipe" is "$(echo "select 4 as p" | "$QURING" run "$url" -c "select 1 as a" -f -)" $'a\n1\n\np\n4'
+    fails "$name: a statement ends with its -c" 1 "-c 2, line 1: " "$QURING" run "$url" -c "select 1 as a" -c "selec" -c "t 1"
+    fails "$name: the line of several -c" 1 "-c 2, line 3: " "$QURING" run "$url" -c "select 1" -c $'select 1;\n\nselect nosuch'
+    check "$name: the line of several -c" lacks "$out" nosuch
+    printf 'select 1;\nselect nosuch' >"$WORK/file.sql"
+    fails "$name: the line in a file behind -c" 1 "file.sql:2: " "$QURING" run "$url" -c "select 1" -f "$WORK/file.sql"
+    # shellcheck disable=SC2016
+    gives "$name: params of several -c" 0 $'a\nx\n\nb\ny\n' "$QURING" run "$url" --param x --param y \
+        -c 'select cast($1 as text) as a' -c "select cast(\$2 as text) as b where cast(\$1 as text) = 'x'"
+    # shellcheck disable=SC2016
+    wrong '-c 2, line 1: the statement uses $2, and 1 --param was given' run "$url" --param x -c 'select $1' -c 'select $2'
 }
 
 # A statement at a time out of a long pipe, and what the reader of the output does to it.

@@ -24,13 +24,14 @@
 enum { READ_BYTES = 1 << 16, PARAM_MAX = 65535 };
 
 static const char HELP[] =
-    "usage: quring run [URL] [-c SQL | -f FILE] [--param V]… [--format table|csv|json]\n"
+    "usage: quring run [URL] [-c SQL | -f FILE]… [--param V]… [--format table|csv|json]\n"
     "\n"
     "Runs SQL statements one after the other on one connection and prints their rows. Stops at the\n"
     "first that fails. Without -c and -f it reads standard input.\n"
     "\n"
     "  -c, --command SQL     these statements\n"
     "  -f, --file FILE       the statements in FILE; - is standard input\n"
+    "                        Several -c and -f are run in the order in which they stand.\n"
     "      --param V         the value of $1, of $2 the second time, …: each statement takes as many\n"
     "                        as it has placeholders; the database reads the text as the type it wants\n"
     "      --format FORMAT   table  aligned columns; the default on a terminal\n"
@@ -68,15 +69,24 @@ static const char HELP[] =
     "one ends at once. Through a pooler, which shares the server's processes out, the server is not\n"
     "asked, for it could be at somebody else's statement: it may go on with this one.\n";
 
+/* A place where statements come from. */
+struct input {
+    const char *command; /* -c */
+    const char *file;    /* -f; both NULL: standard input, because nothing else was given */
+    int fd;              /* of file or standard input; -1 with -c */
+    uint32_t number;     /* of -c: which */
+};
+
 struct run {
     char *url;             /* of the library; must stay until the client is closed */
     bool from_environment; /* the URL */
     struct cli_client client;
     struct cli_splitter splitter;
     struct cli_out out;
-    const char *command; /* -c */
-    const char *file;    /* -f; NULL: standard input */
-    int input;           /* descriptor of file or standard input; -1 with -c */
+    struct input *inputs;
+    uint32_t input_count;
+    uint32_t command_count; /* of them -c */
+    struct input *input;    /* that is run */
     bool sqlite;
     struct cli_printer printer;
     quring_param *params;
@@ -86,10 +96,13 @@ struct run {
 
 /* ---- Statements -------------------------------------------------------------------------------------------------- */
 
+/* Lines are counted from the start of each -c and -f, so of several -c the message says which. */
 static const char *run_where(struct run *run, uint64_t line) {
-    bool named = run->file && run->input != STDIN_FILENO;
-    if (named)
-        snprintf(run->where, sizeof run->where, "%.200s:%" PRIu64, run->file, line);
+    const struct input *input = run->input;
+    if (input->file && input->fd != STDIN_FILENO)
+        snprintf(run->where, sizeof run->where, "%.200s:%" PRIu64, input->file, line);
+    else if (input->command && run->command_count > 1)
+        snprintf(run->where, sizeof run->where, "-c %" PRIu32 ", line %" PRIu64, input->number, line);
     else
         snprintf(run->where, sizeof run->where, "line %" PRIu64, line);
     return run->where;
@@ -160,14 +173,14 @@ static int run_execute(struct run *run, const struct cli_statement *statement) {
 /* Returns CLI_EXIT_OK when there is something new to look at, be it the end. */
 static int run_read_more(struct run *run) {
     char bytes[READ_BYTES];
-    if (run->input < 0) {
+    if (run->input->fd < 0) {
         cli_splitter_end(&run->splitter);
         return CLI_EXIT_OK;
     }
     if (cli_out_flush(&run->out) < 0) /* whoever writes the input may wait for the rows of what it wrote before */
         return CLI_EXIT_FAILED;
     while (!cli_stop_wanted()) {
-        ssize_t size = read(run->input, bytes, sizeof bytes);
+        ssize_t size = read(run->input->fd, bytes, sizeof bytes);
         if (size > 0)
             cli_splitter_feed(&run->splitter, bytes, (size_t)size);
         if (size == 0)
@@ -175,7 +188,7 @@ static int run_read_more(struct run *run) {
         if (size >= 0)
             return CLI_EXIT_OK;
         if (errno != EINTR) {
-            cli_error("%s: %s", run->file ? run->file : "standard input", strerror(errno));
+            cli_error("%s: %s", run->input->file ? run->input->file : "standard input", strerror(errno));
             return CLI_EXIT_FAILED;
         }
     }
@@ -183,7 +196,7 @@ static int run_read_more(struct run *run) {
 }
 
 /* Stops at the first statement that fails, because those after it were written for what it should have done. */
-static int run_all(struct run *run) {
+static int run_statements(struct run *run) {
     struct cli_statement statement;
     int status = CLI_EXIT_OK;
     while (status == CLI_EXIT_OK) {
@@ -208,32 +221,58 @@ static int run_all(struct run *run) {
     return status;
 }
 
+static int run_all(struct run *run) {
+    int status = CLI_EXIT_OK;
+    for (uint32_t i = 0; i < run->input_count && status == CLI_EXIT_OK; i++) {
+        run->input = &run->inputs[i];
+        cli_splitter_init(&run->splitter, run->sqlite, 0);
+        if (run->input->command)
+            cli_splitter_feed(&run->splitter, run->input->command, strlen(run->input->command));
+        status = run_statements(run);
+        cli_splitter_free(&run->splitter);
+    }
+    return status;
+}
+
+/* Returns the most placeholders that a statement of a -c has, which are not looked for beyond what was given. */
+static uint32_t run_count_placeholders(const struct run *run, const struct input *input, uint64_t *line) {
+    struct cli_splitter splitter;
+    struct cli_statement statement;
+    uint32_t used = 0;
+
+    cli_splitter_init(&splitter, run->sqlite, 0);
+    cli_splitter_feed(&splitter, input->command, strlen(input->command));
+    cli_splitter_end(&splitter);
+    while (used <= run->param_count && cli_splitter_next(&splitter, &statement) == CLI_SPLIT_STATEMENT) {
+        used = statement.param_max > used ? statement.param_max : used;
+        *line = statement.line;
+    }
+    cli_splitter_free(&splitter);
+    return used;
+}
+
 /*
  * Checks the values against the placeholders of all statements. With -c these are known before anything runs, so too few
  * values, or some that no statement takes, are wrong usage; with input that is read as it comes they fail when met.
  */
 static int run_check_params(struct run *run) {
-    struct cli_splitter splitter;
-    struct cli_statement statement;
-    uint32_t used = 0;
-    uint64_t line = 0;
-
-    cli_splitter_init(&splitter, run->sqlite, 0);
-    cli_splitter_feed(&splitter, run->command, strlen(run->command));
-    cli_splitter_end(&splitter);
-    while (used <= run->param_count && cli_splitter_next(&splitter, &statement) == CLI_SPLIT_STATEMENT) {
-        used = statement.param_max > used ? statement.param_max : used;
-        line = statement.line;
+    uint32_t most = 0;
+    for (uint32_t i = 0; i < run->input_count; i++) {
+        uint64_t line = 0;
+        run->input = &run->inputs[i];
+        if (!run->input->command)
+            continue;
+        uint32_t used = run_count_placeholders(run, run->input, &line);
+        if (used > PARAM_MAX)
+            return cli_wrong("run", "%s: placeholders go from $1 to $%d", run_where(run, line), PARAM_MAX);
+        if (used > run->param_count)
+            return cli_wrong("run", "%s: the statement uses $%" PRIu32 ", and %" PRIu32 " --param %s given",
+                             run_where(run, line), used, run->param_count, run->param_count == 1 ? "was" : "were");
+        most = used > most ? used : most;
     }
-    cli_splitter_free(&splitter);
-    if (used > PARAM_MAX)
-        return cli_wrong("run", "line %" PRIu64 ": placeholders go from $1 to $%d", line, PARAM_MAX);
-    if (used > run->param_count)
-        return cli_wrong("run", "line %" PRIu64 ": the statement uses $%" PRIu32 ", and %" PRIu32 " --param %s given",
-                         line, used, run->param_count, run->param_count == 1 ? "was" : "were");
-    if (used < run->param_count)
+    if (run->command_count == run->input_count && most < run->param_count)
         return cli_wrong("run", "%" PRIu32 " --param given, and the SQL uses %" PRIu32 " ($1, $2, …)", run->param_count,
-                         used);
+                         most);
     return CLI_EXIT_OK;
 }
 
@@ -241,14 +280,19 @@ static int run_check_params(struct run *run) {
 
 enum { OPTION_PARAM = 256, OPTION_FORMAT };
 
+static void run_add_input(struct run *run, const char *command, const char *file) {
+    if (command)
+        run->command_count++;
+    run->inputs[run->input_count++] =
+        (struct input){.command = command, .file = file, .fd = -1, .number = run->command_count};
+}
+
 static int run_take_option(struct run *run, int option, int *format) {
     static const char *const formats[] = {"table", "csv", "json", NULL};
     switch (option) {
     case 'c':
     case 'f':
-        if (run->command || run->file)
-            return cli_wrong("run", "give one -c or one -f; several statements may stand in it");
-        *(option == 'c' ? &run->command : &run->file) = optarg;
+        run_add_input(run, option == 'c' ? optarg : NULL, option == 'f' ? optarg : NULL);
         return CLI_EXIT_OK;
     case OPTION_PARAM:
         if (run->param_count == PARAM_MAX)
@@ -309,22 +353,41 @@ static int run_parse(struct run *run, int argc, char **argv) {
 }
 
 /* A directory is refused here, since open(2) takes it: read(2) would fail, and by then the database would be open. */
-static int run_open_input(struct run *run) {
-    run->input = run->command ? -1 : STDIN_FILENO;
-    if (run->file && strcmp(run->file, "-") != 0) {
-        run->input = open(run->file, O_RDONLY | O_CLOEXEC);
+static int run_open_input(struct input *input) {
+    if (input->command)
+        return CLI_EXIT_OK;
+    input->fd = STDIN_FILENO;
+    if (input->file && strcmp(input->file, "-") != 0) {
+        input->fd = open(input->file, O_RDONLY | O_CLOEXEC);
         struct stat file;
-        if (run->input >= 0 && fstat(run->input, &file) == 0 && S_ISDIR(file.st_mode)) {
-            close(run->input);
-            run->input = -1;
+        if (input->fd >= 0 && fstat(input->fd, &file) == 0 && S_ISDIR(file.st_mode)) {
+            close(input->fd);
+            input->fd = -1;
             errno = EISDIR;
         }
-        if (run->input < 0)
-            return cli_wrong("run", "-f %s: %s", run->file, strerror(errno));
+        if (input->fd < 0)
+            return cli_wrong("run", "-f %s: %s", input->file, strerror(errno));
     }
-    if (run->input == STDIN_FILENO && isatty(STDIN_FILENO))
+    if (input->fd == STDIN_FILENO && isatty(STDIN_FILENO))
         cli_error("reading SQL from the terminal: end statements with ; and the session with Ctrl-D");
     return CLI_EXIT_OK;
+}
+
+/* All are opened before anything runs: half of a run would be worse than none. */
+static int run_open_inputs(struct run *run) {
+    int status = CLI_EXIT_OK;
+    if (run->input_count == 0)
+        run_add_input(run, NULL, NULL);
+    for (uint32_t i = 0; i < run->input_count && status == CLI_EXIT_OK; i++)
+        status = run_open_input(&run->inputs[i]);
+    return status;
+}
+
+static void run_close_inputs(struct run *run) {
+    for (uint32_t i = 0; i < run->input_count; i++)
+        if (run->inputs[i].fd > STDIN_FILENO)
+            close(run->inputs[i].fd);
+    free(run->inputs);
 }
 
 static int run_on(struct run *run) {
@@ -334,7 +397,7 @@ static int run_on(struct run *run) {
         .result_bytes = (uint64_t)1 << 34, /* rows are held until they are printed: as much as the memory takes */
         .message_bytes = 0x3fffffff,       /* MaxAllocSize: PostgreSQL builds no larger message */
     };
-    int status = run_open_input(run);
+    int status = run_open_inputs(run);
     if (status != CLI_EXIT_OK)
         return status;
     cli_stop_catch();
@@ -345,35 +408,30 @@ static int run_on(struct run *run) {
         return status;
     }
     run->sqlite = strcmp(quring_db_backend(run->client.db), "sqlite") == 0;
-    cli_splitter_init(&run->splitter, run->sqlite, 0);
-    if (run->command) {
-        cli_splitter_feed(&run->splitter, run->command, strlen(run->command));
-        status = run_check_params(run);
-    }
+    status = run_check_params(run);
     if (status == CLI_EXIT_OK)
         status = run_all(run);
-    cli_splitter_free(&run->splitter);
     cli_client_close(&run->client);
     return status;
 }
 
 int cli_run(int argc, char **argv) {
-    struct run run = {.input = -1};
-    int status;
+    struct run run = {0};
+    int status = CLI_EXIT_OK;
 
     cli_out_init(&run.out, STDOUT_FILENO);
     run.out.stopped = cli_stop_wanted;
-    run.params = calloc((size_t)argc, sizeof *run.params); /* there are fewer --param than words */
-    if (run.params) {
-        status = run_parse(&run, argc, argv);
-        if (status == CLI_EXIT_OK)
-            status = run_on(&run);
-    } else {
+    /* There are fewer --param, and fewer -c and -f, than words. */
+    run.params = calloc((size_t)argc, sizeof *run.params);
+    run.inputs = calloc((size_t)argc, sizeof *run.inputs);
+    if (!run.params || !run.inputs)
         status = cli_no_memory();
-    }
+    if (status == CLI_EXIT_OK)
+        status = run_parse(&run, argc, argv);
+    if (status == CLI_EXIT_OK)
+        status = run_on(&run);
+    run_close_inputs(&run);
     free(run.params);
     free(run.url);
-    if (run.input > STDIN_FILENO)
-        close(run.input);
     return cli_finish(&run.out, status < 0 ? CLI_EXIT_OK : status);
 }
