@@ -9,6 +9,7 @@
  *     run.c        options; one statement after the other
  *     result.c     a statement's rows or tag, in the format that was asked for
  *     rows.h       what a printer of rows is given: table.c csv.c json.c
+ *     array.c      PostgreSQL's text of arrays, token by token
  *
  *   bench/       `quring bench`
  *     bench.c      options, and the steps of a measurement

@@ -30,6 +30,8 @@ char *rows_print(enum rows_format format, const struct rows_source *source, uint
         cli_print_csv(&out, &rows, format == ROWS_TERMINAL_CSV);
     else if (format == ROWS_JSON)
         cli_print_json(&out, &rows);
+    else if (format == ROWS_NDJSON)
+        cli_print_ndjson(&out, &rows);
     else
         cli_print_table(
             &out, &rows,

@@ -14,7 +14,15 @@ struct rows_source {
 };
 
 /* The printers, each in every style that it has. */
-enum rows_format { ROWS_TABLE, ROWS_ASCII_TABLE, ROWS_COLOR_TABLE, ROWS_CSV, ROWS_TERMINAL_CSV, ROWS_JSON };
+enum rows_format {
+    ROWS_TABLE,
+    ROWS_ASCII_TABLE,
+    ROWS_COLOR_TABLE,
+    ROWS_CSV,
+    ROWS_TERMINAL_CSV,
+    ROWS_JSON,
+    ROWS_NDJSON
+};
 
 /* What is printed, NUL-terminated; the caller frees it. */
 char *rows_print(enum rows_format format, const struct rows_source *source, uint64_t row_count);

@@ -127,7 +127,7 @@ test_usage() {
     wrong "there is no option --foo" run sqlite:// --foo
     wrong "there is no option -x" run sqlite:// -x
     wrong "-c needs a value" run sqlite:// -c
-    wrong "give table, csv or json" run sqlite:// --format xml
+    wrong "give table, csv, json, ndjson or document" run sqlite:// --format xml
     wrong "No such file" run sqlite:// -c "select 1" -f "$WORK/nosuch"
     wrong "No such file" run sqlite:// -f "$WORK/nosuch"
     wrong "Is a directory" run sqlite:// -f "$WORK"
@@ -401,6 +401,21 @@ END
 )" "[[{'x': 1.0, 'y': '\\\\xff', 'x_2': 1.0, 'x_2_2': 1}, {'x': None, 'y': 'a\\nb', 'x_2': None, 'x_2_2': 1}], [], [{'n': 2}]]"
 }
 
+# The other forms of JSON: a line a row; and one document, whatever the statements.
+test_json_forms() {
+    local url=$1 name=$2 sql="create temp table cli_d (x int); insert into cli_d values (1), (2); select x from cli_d order by x;
+        update cli_d set x = 3 where x = 9; select x from cli_d where x = 9"
+    gives "$name: ndjson" 0 $'{"x": 1}\n{"x": 2}\n{"y": "a\\nb"}\n' "$QURING" run "$url" --format ndjson -c "$sql" \
+        -c $'select \'a\nb\' as y'
+    run "$QURING" run "$url" --format document -c "$sql"
+    check "$name: document" is "$(python3 -c 'import json,sys; print(json.load(sys.stdin))' <"$WORK/out")" \
+        "[{'command': 'CREATE TABLE'}, {'command': 'INSERT', 'affected': 2}, {'command': 'SELECT', 'rows': [{'x': 1}, {'x': 2}]}, \
+{'command': 'UPDATE', 'affected': 0}, {'command': 'SELECT', 'rows': []}]"
+    gives "$name: a document of nothing" 0 $'[]\n' "$QURING" run "$url" --format document -c ""
+    run "$QURING" run "$url" --format document -c "select 1 as a; select nosuch; select 2"
+    check "$name: a document of what did not fail" is "$status,$out" $'1,[\n{"command": "SELECT", "rows": [\n{"a": 1}\n]}\n]\n'
+}
+
 # background COMMAND...: starts it, and sets pid.
 background() {
     : >"$WORK/err" # or the words of the command before are taken for this one's
@@ -474,11 +489,28 @@ test_run_sqlite() {
 
 test_run_pg() {
     gives "types" 0 '[
-{"b": true, "n": 12345678901234567890.123450, "f": 0.1, "j": {"k": [1]}, "x": "NaN", "y": "\\x00ff", "a": "{1,2}"}
+{"b": true, "n": 12345678901234567890.123450, "f": 0.1, "j": {"k": [1]}, "x": "NaN", "y": "\\x00ff", "a": [1, 2]}
 ]
 ' \
         "$QURING" run "$PG" --format json -c "select true as b, 12345678901234567890.123450 as n, 0.1::float8 as f,
         '{\"k\": [1]}'::jsonb as j, 'NaN'::float8 as x, '\\x00ff'::bytea as y, array[1, 2] as a"
+    gives "arrays" 0 '[
+{"n": [1, null, 2.50], "t": ["a,b", "\"", "NULL", null], "m": [[1, 2], [3, 4]], "e": [], "b": [true], "j": [{"k": "v"}], "y": ["\\x00"], "l": [7, 8], "c": ["x"], "i": [1, 2], "f": [0.5, "Infinity"]}
+]
+' \
+        "$QURING" run "$PG" --format json -c "select array[1, null, 2.50] as n, array['a,b', '\"', 'NULL', null] as t,
+        array[[1, 2], [3, 4]] as m, '{}'::text[] as e, array[true] as b, array['{\"k\": \"v\"}'::json] as j,
+        array['\x00'::bytea] as y, '[0:1]={7,8}'::int8[] as l, array['x']::varchar[] as c, '{1,2}'::int2[] as i,
+        array[0.5, 'inf']::float8[] as f"
+    gives "arrays as text" 0 $'n,t\n"{1,2}","{{a},{NULL}}"\n' "$QURING" run "$PG" --format csv -c \
+        "select array[1, 2] as n, array[['a'], [null]] as t"
+    # The server's own list: every array type with commas between its elements is an array in JSON.
+    run "$QURING" run "$PG" --format csv -c "select e.oid::regtype as t from pg_type t join pg_type e on e.typarray = t.oid
+        where t.oid < 10000 and e.typtype in ('b', 'r', 'm') and e.typdelim = ','"
+    check "array types" test "$(wc -l <"$WORK/out")" -gt 70
+    tail -n +2 "$WORK/out" | sed "s/^\"\"\"char\"\"\"$/\"char\"/; s/.*/select '{NULL}'::&[] as x;/" >"$WORK/file.sql"
+    run "$QURING" run "$PG" --format ndjson -f "$WORK/file.sql"
+    check "array types" is "$status $(sort -u "$WORK/out")" '0 {"x": [null]}'
     fails "caret behind wide characters" 1 $'    2 |   \'漢\', nosuch\n      |         ^' \
         "$QURING" run "$PG" -c $'select 1,\n  \'漢\', nosuch'
     fails "detail and hint" 1 "detail: " "$QURING" run "$PG" -c \
@@ -726,6 +758,7 @@ test_run_sqlite
 test_run_bad_input
 test_safe_characters
 test_json_documents
+test_json_forms sqlite:// SQLite
 test_run_stop
 test_bench_same "sqlite:///$WORK/bench.db?mode=rwc" SQLite sqlite
 test_bench_embedded
@@ -737,6 +770,7 @@ if [[ $PG ]]; then
     test_run_streams "$own" PostgreSQL
     test_bench_same "$own" PostgreSQL postgresql
     PG=$own
+    test_json_forms "$own" PostgreSQL
     test_run_pg
     test_run_cancel_pg
     test_bench_signals_pg

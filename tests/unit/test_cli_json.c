@@ -16,14 +16,41 @@ Test(cli_json, cli_print_json_keeps_the_kind_of_values) {
     rows_expect(ROWS_JSON, &s, 2,
                 "[\n{\"n\": 12345678901234567890.10, \"b\": true, \"t\": \"1\", \"j\": {\"a\": [1, 2]}, \"z\": null},\n"
                 "{\"n\": \"NaN\", \"b\": false, \"t\": \"a\\\"\\\\\\n\\u0001é\xef\xbf\xbd/\", \"j\": \"{oops\", \"z\": "
-                "\"\"}\n]\n");
-    rows_expect(ROWS_JSON, &s, 0, "[]\n");
+                "\"\"}\n]");
+    rows_expect(ROWS_JSON, &s, 0, "[]");
 }
 
 Test(cli_json, cli_print_json_gives_columns_of_one_name_keys_of_their_own) {
     struct rows_source s = {NAMES("a", "a", "a_2", "a"), 4,
                             CELLS(rows_number("1"), rows_number("2"), rows_number("3"), rows_number("4"))};
-    rows_expect(ROWS_JSON, &s, 1, "[\n{\"a\": 1, \"a_2\": 2, \"a_2_2\": 3, \"a_3\": 4}\n]\n");
+    rows_expect(ROWS_JSON, &s, 1, "[\n{\"a\": 1, \"a_2\": 2, \"a_2_2\": 3, \"a_3\": 4}\n]");
+}
+
+static struct cli_cell array(const char *text, enum cli_cell_kind element) {
+    struct cli_cell cell = rows_cell(CLI_CELL_ARRAY, text);
+    cell.element = element;
+    return cell;
+}
+
+Test(cli_json, cli_print_json_gives_arrays_whose_elements_keep_their_kind) {
+    struct rows_source s = {NAMES("n", "t", "b", "j", "d"), 5,
+                            CELLS(array("{1,NULL,12345678901234567890.10,NaN}", CLI_CELL_NUMBER),
+                                  array("{a,\"b\\\"c\",\"NULL\",1}", CLI_CELL_TEXT), array("{t,f,NULL}", CLI_CELL_BOOL),
+                                  array("{\"{\\\"k\\\": [1]}\",1,oops}", CLI_CELL_JSON),
+                                  array("[0:1][1:1]={{1},{2}}", CLI_CELL_NUMBER), array("{}", CLI_CELL_NUMBER),
+                                  array("{", CLI_CELL_TEXT), array("{t", CLI_CELL_BOOL), ROWS_NULL, rows_text("{1}"))};
+    rows_expect(ROWS_JSON, &s, 2,
+                "[\n{\"n\": [1, null, 12345678901234567890.10, \"NaN\"], \"t\": [\"a\", \"b\\\"c\", \"NULL\", \"1\"], "
+                "\"b\": [true, false, null], \"j\": [{\"k\": [1]}, 1, \"oops\"], \"d\": [[1], [2]]},\n"
+                "{\"n\": [], \"t\": \"{\", \"b\": \"{t\", \"j\": null, \"d\": \"{1}\"}\n]");
+}
+
+Test(cli_json, cli_print_ndjson_gives_a_line_a_row) {
+    struct rows_source s = {
+        NAMES("a", "j"), 2,
+        CELLS(rows_text("x\ny"), rows_cell(CLI_CELL_JSON, "{\n\"k\":\n1}"), rows_number("2"), ROWS_NULL)};
+    rows_expect(ROWS_NDJSON, &s, 2, "{\"a\": \"x\\ny\", \"j\": { \"k\": 1}}\n{\"a\": 2, \"j\": null}\n");
+    rows_expect(ROWS_NDJSON, &s, 0, "");
 }
 
 Test(cli_json, cli_json_is_value_takes_json_and_nothing_else) {
@@ -69,7 +96,7 @@ Test(cli_json, cli_print_json_keeps_values_that_no_c_type_holds) {
     char wanted[256];
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         struct rows_source s = {NAMES("j"), 1, CELLS(rows_cell(CLI_CELL_JSON, values[i]))};
-        snprintf(wanted, sizeof wanted, "[\n{\"j\": %s}\n]\n", values[i]);
+        snprintf(wanted, sizeof wanted, "[\n{\"j\": %s}\n]", values[i]);
         rows_expect(ROWS_JSON, &s, 1, wanted);
     }
 }
@@ -101,7 +128,7 @@ Test(cli_json, cli_print_json_tells_sixty_thousand_columns_of_one_name_apart) {
     cr_assert_not_null(strstr(got, ", \"?column?_6\": 1, "));
     cr_assert_not_null(strstr(got, ", \"?column?_8\": 1, ")); /* _7 is there */
     cr_assert_not_null(strstr(got, ", \"?column?_7_20000\": 1, "));
-    cr_assert_not_null(strstr(got, ", \"?column?_40001\": 1}\n]\n"));
+    cr_assert_not_null(strstr(got, ", \"?column?_40001\": 1}\n]"));
     free(got);
     free(cells);
     free(names);
@@ -110,5 +137,5 @@ Test(cli_json, cli_print_json_tells_sixty_thousand_columns_of_one_name_apart) {
 Test(cli_json, cli_print_json_tells_names_apart_that_are_printed_alike) {
     struct rows_source s = {NAMES("\xff", "\xfe", "\xef\xbf\xbd_2"), 3,
                             CELLS(rows_number("1"), rows_number("2"), rows_number("3"))};
-    rows_expect(ROWS_JSON, &s, 1, "[\n{\"\xef\xbf\xbd\": 1, \"\xef\xbf\xbd_2\": 2, \"\xef\xbf\xbd_2_2\": 3}\n]\n");
+    rows_expect(ROWS_JSON, &s, 1, "[\n{\"\xef\xbf\xbd\": 1, \"\xef\xbf\xbd_2\": 2, \"\xef\xbf\xbd_2_2\": 3}\n]");
 }

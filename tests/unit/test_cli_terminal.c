@@ -79,7 +79,7 @@ Test(cli_terminal, cli_print_json_escapes_and_keeps_the_value) {
                                   rows_cell(CLI_CELL_JSON, "{\"\xc2\x85\":\r\n\t[1, \"\xe2\x81\xa6\\n\\\"é\"]}"))};
     rows_expect(ROWS_JSON, &s, 2,
                 "[\n{\"k\\u007f\": \"a\\u007f\\u009b\\u202ez\xe2\x80\x8dy\xf0\x9f\x98\x80\"},\n"
-                "{\"k\\u007f\": {\"\\u0085\":   [1, \"\\u2066\\n\\\"é\"]}}\n]\n");
+                "{\"k\\u007f\": {\"\\u0085\":   [1, \"\\u2066\\n\\\"é\"]}}\n]");
 }
 
 Test(cli_terminal, cli_print_csv_shows_what_is_not_safe_on_a_terminal) {

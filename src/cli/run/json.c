@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli/common/text.h"
+#include "cli/run/array.h"
 #include "cli/run/rows.h"
 
 #include <errno.h>
@@ -163,7 +164,7 @@ bool cli_json_is_number(const char *text, size_t size) {
 
 /* ---- Printing ---------------------------------------------------------------------------------------------------- */
 
-static void put_value(struct cli_out *out, const struct cli_cell *cell) {
+static void put_scalar(struct cli_out *out, const struct cli_cell *cell) {
     bool raw = false;
     switch (cell->kind) {
     case CLI_CELL_NULL:
@@ -178,6 +179,7 @@ static void put_value(struct cli_out *out, const struct cli_cell *cell) {
     case CLI_CELL_JSON:
         raw = cli_json_is_value(cell->text, cell->size);
         break;
+    case CLI_CELL_ARRAY:
     case CLI_CELL_TEXT:
         break;
     }
@@ -185,6 +187,48 @@ static void put_value(struct cli_out *out, const struct cli_cell *cell) {
         cli_text_json_value(out, cell->text, cell->size);
     else
         cli_text_json(out, cell->text, cell->size);
+}
+
+/* Returns whether the text is that of an array, so that none has to be taken back when half of it was printed. */
+static bool array_is_well_formed(const struct cli_cell *cell) {
+    struct cli_array array;
+    enum cli_array_token token;
+    cli_array_init(&array, cell->text, cell->size);
+    do
+        token = cli_array_next(&array);
+    while (token != CLI_ARRAY_END && token != CLI_ARRAY_BAD);
+    cli_array_free(&array);
+    return token == CLI_ARRAY_END;
+}
+
+static void put_array(struct cli_out *out, const struct cli_cell *cell) {
+    struct cli_array array;
+    enum cli_array_token token;
+    bool first = true;
+    cli_array_init(&array, cell->text, cell->size);
+    while ((token = cli_array_next(&array)) != CLI_ARRAY_END && token != CLI_ARRAY_BAD) {
+        struct cli_cell element = {.kind = CLI_CELL_NULL, .text = array.text, .size = array.size};
+        if (token != CLI_ARRAY_CLOSE && !first)
+            cli_out_text(out, ", ");
+        first = token == CLI_ARRAY_OPEN;
+        if (token == CLI_ARRAY_OPEN || token == CLI_ARRAY_CLOSE) {
+            cli_out_char(out, token == CLI_ARRAY_OPEN ? '[' : ']');
+            continue;
+        }
+        if (token == CLI_ARRAY_ELEMENT)
+            element.kind = cell->element;
+        put_scalar(out, &element);
+    }
+    if (token == CLI_ARRAY_BAD && !out->error) /* the text is well-formed, so it was memory */
+        out->error = ENOMEM;
+    cli_array_free(&array);
+}
+
+static void put_value(struct cli_out *out, const struct cli_cell *cell) {
+    if (cell->kind == CLI_CELL_ARRAY && array_is_well_formed(cell))
+        put_array(out, cell);
+    else
+        put_scalar(out, cell);
 }
 
 /*
@@ -256,25 +300,37 @@ static struct key *make_keys(const struct cli_rows *rows) {
     return NULL;
 }
 
-void cli_print_json(struct cli_out *out, const struct cli_rows *rows) {
+/* Prints an object a row, with `lead` before the first, `between` before each other and `end` behind the last. */
+static void print_objects(struct cli_out *out, const struct cli_rows *rows, const char *lead, const char *between,
+                          const char *end) {
     struct key *keys = make_keys(rows);
     if (!keys) {
         out->error = ENOMEM;
         return;
     }
-    cli_out_char(out, '[');
     for (uint64_t row = 0; row < rows->row_count && !out->error; row++) {
-        cli_out_text(out, row == 0 ? "\n{" : ",\n{");
+        cli_out_text(out, row == 0 ? lead : between);
         for (uint32_t i = 0; i < rows->column_count; i++) {
             struct cli_cell cell = {.kind = CLI_CELL_NULL};
             rows->cell(rows->source, row, i, &cell);
-            cli_out_text(out, i == 0 ? "\"" : ", \"");
+            cli_out_text(out, i == 0 ? "{\"" : ", \"");
             cli_out_text(out, keys[i].text);
             cli_out_text(out, "\": ");
             put_value(out, &cell);
         }
-        cli_out_char(out, '}');
+        cli_out_text(out, rows->column_count ? "}" : "{}");
     }
-    cli_out_text(out, rows->row_count ? "\n]\n" : "]\n");
+    if (rows->row_count)
+        cli_out_text(out, end);
     free_keys(keys, rows->column_count);
+}
+
+void cli_print_json(struct cli_out *out, const struct cli_rows *rows) {
+    cli_out_char(out, '[');
+    print_objects(out, rows, "\n", ",\n", "\n");
+    cli_out_char(out, ']');
+}
+
+void cli_print_ndjson(struct cli_out *out, const struct cli_rows *rows) {
+    print_objects(out, rows, "", "\n", "\n");
 }

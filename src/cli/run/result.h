@@ -11,9 +11,11 @@ struct cli_printer {
     enum cli_format format;
     struct cli_table_style style;
     bool terminal; /* `out` is one */
-    bool printed;  /* a result: the next CSV one is set apart */
+    bool printed;  /* a result: the next one is set apart from it */
 };
 
 void cli_result_print(struct cli_printer *printer, const quring_result *result);
+/* Ends the output, which in some formats is a whole: once, after all results, also when a statement failed. */
+void cli_result_end(struct cli_printer *printer);
 
 #endif

@@ -17,6 +17,7 @@ enum cli_cell_kind {
     CLI_CELL_BOOL,   /* text "t" or "f", or "true" or "false" */
     CLI_CELL_NUMBER, /* text of a number, exact; or NaN, Infinity */
     CLI_CELL_JSON,   /* text that claims to be JSON */
+    CLI_CELL_ARRAY,  /* text that claims to be a PostgreSQL array */
     CLI_CELL_TEXT
 };
 
@@ -24,6 +25,7 @@ struct cli_cell {
     enum cli_cell_kind kind;
     const char *text;
     size_t size;
+    enum cli_cell_kind element; /* of an ARRAY */
 };
 
 struct cli_rows {
@@ -40,7 +42,7 @@ struct cli_table_style {
     bool color; /* NULL in another tone */
 };
 
-enum cli_format { CLI_FORMAT_TABLE, CLI_FORMAT_CSV, CLI_FORMAT_JSON };
+enum cli_format { CLI_FORMAT_TABLE, CLI_FORMAT_CSV, CLI_FORMAT_JSON, CLI_FORMAT_NDJSON, CLI_FORMAT_DOCUMENT };
 
 /* Prints columns as wide as their widest cell, numbers to the right, NULL as NULL, and the number of rows below. */
 void cli_print_table(struct cli_out *out, const struct cli_rows *rows, struct cli_table_style style);
@@ -52,10 +54,13 @@ void cli_print_table(struct cli_out *out, const struct cli_rows *rows, struct cl
 void cli_print_csv(struct cli_out *out, const struct cli_rows *rows, bool terminal);
 
 /*
- * Prints one array with an object per row, each on its own line. Numbers keep all their digits. Columns of one name get
- * "_2", "_3" … appended, since an object with equal keys loses values in most readers.
+ * Prints one array with an object per row, each on its own line, and no line feed at the end. Numbers keep all their
+ * digits; arrays are arrays, of as many dimensions. Columns of one name get "_2", "_3" … appended, since an object with
+ * equal keys loses values in most readers.
  */
 void cli_print_json(struct cli_out *out, const struct cli_rows *rows);
+/* Prints these objects alone, one a line. */
+void cli_print_ndjson(struct cli_out *out, const struct cli_rows *rows);
 
 /* Return whether the text is exactly one JSON value, nested at most 512 deep, or one JSON number. */
 bool cli_json_is_value(const char *text, size_t size);

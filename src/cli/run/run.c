@@ -24,7 +24,7 @@
 enum { READ_BYTES = 1 << 16, PARAM_MAX = 65535 };
 
 static const char HELP[] =
-    "usage: quring run [URL] [-c SQL | -f FILE]… [--param V]… [--format table|csv|json]\n"
+    "usage: quring run [URL] [-c SQL | -f FILE]… [--param V]… [--format FORMAT]\n"
     "\n"
     "Runs SQL statements one after the other on one connection and prints their rows. Stops at the\n"
     "first that fails. Without -c and -f it reads standard input.\n"
@@ -40,14 +40,19 @@ static const char HELP[] =
     "                        json   for each statement that has columns one array, which is a JSON\n"
     "                               document of its own, with each row as an object on a line of\n"
     "                               its own; statements without columns print nothing\n"
+    "                        ndjson    each row as an object on a line, of all statements alike\n"
+    "                        document  one JSON document: an array with an object a statement, which\n"
+    "                               has its command, affected (rows changed) and rows, where it has any\n"
     "  -h, --help\n"
     "\n"
     "In the output\n"
     "  documents   of JSON stand one after the other, as jq and other readers of streams take them;\n"
-    "              a statement that fails prints none\n"
+    "              a statement that fails prints none. --format document is one for all of them\n"
     "  columns     of one name are name, name_2, name_3 … in JSON\n"
     "  numbers     keep all their digits; SQLite's floating-point numbers have a point or an exponent,\n"
     "              as in 1.0, its integers have none; NaN and Infinity are strings in JSON\n"
+    "  arrays      of PostgreSQL's own types are arrays in JSON, without their lower bounds; of other\n"
+    "              types, such as enums, they are strings\n"
     "  bytes       (bytea, BLOB) are \\x00ff, in JSON \"\\\\x00ff\"\n"
     "  controls    that could move a terminal are escaped: \\x1b \\u{202e}, in JSON \\u001b; so are\n"
     "              bytes that are no UTF-8, which JSON gives as U+FFFD. CSV that goes to a file or a\n"
@@ -288,7 +293,7 @@ static void run_add_input(struct run *run, const char *command, const char *file
 }
 
 static int run_take_option(struct run *run, int option, int *format) {
-    static const char *const formats[] = {"table", "csv", "json", NULL};
+    static const char *const formats[] = {"table", "csv", "json", "ndjson", "document", NULL};
     switch (option) {
     case 'c':
     case 'f':
@@ -409,8 +414,10 @@ static int run_on(struct run *run) {
     }
     run->sqlite = strcmp(quring_db_backend(run->client.db), "sqlite") == 0;
     status = run_check_params(run);
-    if (status == CLI_EXIT_OK)
+    if (status == CLI_EXIT_OK) {
         status = run_all(run);
+        cli_result_end(&run->printer);
+    }
     cli_client_close(&run->client);
     return status;
 }
