@@ -6,6 +6,9 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
+uint32_t rows_screen_columns;
+enum cli_expanded rows_expanded;
+
 static const char *source_name(const void *source, uint32_t column) {
     return ((const struct rows_source *)source)->names[column];
 }
@@ -33,9 +36,11 @@ char *rows_print(enum rows_format format, const struct rows_source *source, uint
     else if (format == ROWS_NDJSON)
         cli_print_ndjson(&out, &rows);
     else
-        cli_print_table(
-            &out, &rows,
-            (struct cli_table_style){.utf8 = format != ROWS_ASCII_TABLE, .color = format == ROWS_COLOR_TABLE});
+        cli_print_table(&out, &rows,
+                        (struct cli_table_style){.utf8 = format != ROWS_ASCII_TABLE,
+                                                 .color = format == ROWS_COLOR_TABLE,
+                                                 .expanded = (uint8_t)rows_expanded,
+                                                 .screen_columns = rows_screen_columns});
     cli_out_char(&out, 0);
     cr_assert_eq(out.error, 0);
     return out.data;

@@ -24,6 +24,10 @@ enum rows_format {
     ROWS_NDJSON
 };
 
+/* How wide the screen of the next tables is, and whether they are expanded. */
+extern uint32_t rows_screen_columns;
+extern enum cli_expanded rows_expanded;
+
 /* What is printed, NUL-terminated; the caller frees it. */
 char *rows_print(enum rows_format format, const struct rows_source *source, uint64_t row_count);
 

@@ -13,7 +13,7 @@ checks=0 failures=0
 status=0 out='' err=''
 export TMPDIR=$WORK/tmp LC_ALL=C.UTF-8 # temporary databases show in one place
 mkdir "$TMPDIR"
-unset DATABASE_URL
+unset DATABASE_URL COLUMNS
 
 finish() {
     [[ -z $PG ]] || "$QURING" run "$PG_ADMIN" -c "drop database if exists $PG_DB with (force)" || true
@@ -125,7 +125,9 @@ test_usage() {
     wrong "which database" run
     wrong "one URL only" run sqlite:// sqlite://
     wrong "there is no option --foo" run sqlite:// --foo
-    wrong "there is no option -x" run sqlite:// -x
+    wrong "there is no option -y" run sqlite:// -y
+    wrong "-x goes with --format table" run sqlite:// -x --format json
+    wrong "give auto, on or off" run sqlite:// --expanded=never
     wrong "-c needs a value" run sqlite:// -c
     wrong "give table, csv, json, ndjson or document" run sqlite:// --format xml
     wrong "No such file" run sqlite:// -c "select 1" -f "$WORK/nosuch"
@@ -238,6 +240,14 @@ test_run_same() {
     gives "$name: table" 0 $'    n │ t\n──────┼──────\n   10 │ 漢字\n    1 │ äö\n NULL │ \n(3 rows)\n' \
         "$QURING" run "$url" --format table -c \
         "select 10 as n, '漢字' as t union all select 1, 'äö' union all select null, '' order by 2 desc"
+    gives "$name: expanded" 0 $'─[ RECORD 1 ]─\na    │ 1\nlong │ x\n(1 row)\n' "$QURING" run "$url" -x -c \
+        "select 1 as a, 'x' as long"
+    gives "$name: expanded off" 0 $' a │ b\n───┼───\n 1 │ 2\n(1 row)\n' env COLUMNS=1 "$QURING" run "$url" --expanded=off -c \
+        "select 1 as a, 2 as b"
+    gives "$name: narrow" 0 $' a │ b\n───┼───\n 1 │ 2\n(1 row)\n' env COLUMNS=7 "$QURING" run "$url" --format table -c \
+        "select 1 as a, 2 as b"
+    gives "$name: too wide" 0 $'─[ RECORD 1 ]─\na │ 1\nb │ 2\n(1 row)\n' env COLUMNS=6 "$QURING" run "$url" --format table -c \
+        "select 1 as a, 2 as b"
     gives "$name: many statements" 0 $'n\n3\n\nn\n2\n' "$QURING" run "$url" -c \
         "create table cli_t (id int primary key, v text); insert into cli_t values (1, 'a'), (2, 'b'), (3, null);
          select count(*) as n from cli_t; delete from cli_t where id = 3; select count(*) as n from cli_t;"
@@ -311,6 +321,10 @@ test_run_streams() {
     out=$(tr -d '\r' <"$WORK/out")
     check "$name: a terminal gets a table" has "$out" $' 1 │ '
     check "$name: a terminal gets a table" has "$out" "(1 row)"
+    script -qec "stty columns 20; '$QURING' run '$url' -c \"select 'a text of some length' as a, 2 as b\"" /dev/null \
+        >"$WORK/out" </dev/null
+    out=$(tr -d '\r' <"$WORK/out")
+    check "$name: a narrow terminal gets records" has "$out" $'a │ a text of some length\nb │ 2'
 }
 
 # Values of SQLite that are told apart by their type only.

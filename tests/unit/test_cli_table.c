@@ -65,6 +65,53 @@ Test(cli_table, cli_print_table_keeps_hostile_text_from_the_terminal) {
     free(got);
 }
 
+/* The lines between the columns are 3 wide: 3 + 11 + 4 of the columns, 6 between them, and a space at either end. */
+Test(cli_table, cli_print_table_is_expanded_where_it_is_wider_than_the_screen) {
+    struct rows_source s = {NAMES("id", "ä", "n"), 3,
+                            CELLS(rows_number("1"), rows_text("ann"), rows_number("1.5"), rows_number("100"),
+                                  rows_text("Bartholomew"), ROWS_NULL)};
+    static const char columns[] = "  id │ ä           │    n\n"
+                                  "─────┼─────────────┼──────\n"
+                                  "   1 │ ann         │  1.5\n"
+                                  " 100 │ Bartholomew │ NULL\n"
+                                  "(2 rows)\n";
+    static const char expanded[] = "─[ RECORD 1 ]───\n"
+                                   "id │ 1\n"
+                                   "ä  │ ann\n"
+                                   "n  │ 1.5\n"
+                                   "─[ RECORD 2 ]───\n"
+                                   "id │ 100\n"
+                                   "ä  │ Bartholomew\n"
+                                   "n  │ NULL\n"
+                                   "(2 rows)\n";
+    rows_screen_columns = 26;
+    rows_expect(ROWS_TABLE, &s, 2, columns);
+    rows_screen_columns = 25;
+    rows_expect(ROWS_TABLE, &s, 2, expanded);
+    rows_expanded = CLI_EXPANDED_OFF;
+    rows_expect(ROWS_TABLE, &s, 2, columns);
+    rows_screen_columns = 26;
+    rows_expanded = CLI_EXPANDED_ON;
+    rows_expect(ROWS_TABLE, &s, 2, expanded);
+    rows_expect(ROWS_COLOR_TABLE, &s, 0, "(0 rows)\n");
+    rows_screen_columns = 0; /* not known */
+    rows_expect(ROWS_TABLE, &s, 2, expanded);
+    rows_expanded = CLI_EXPANDED_AUTO;
+    rows_expect(ROWS_TABLE, &s, 2, columns);
+}
+
+Test(cli_table, cli_print_table_expanded_keeps_to_the_screen_and_escapes) {
+    struct rows_source s = {NAMES("a\nb", "v"), 2, CELLS(rows_text("x\033y\n"), rows_text("a value of some length"))};
+    struct rows_source one = {NAMES("v"), 1, CELLS(rows_text("a value of some length"))};
+    rows_screen_columns = 20;
+    rows_expect(ROWS_ASCII_TABLE, &s, 1,
+                "-[ RECORD 1 ]-------\n"
+                "a\\nb | x\\x1by\\n\n"
+                "v    | a value of some length\n"
+                "(1 row)\n");
+    rows_expect(ROWS_ASCII_TABLE, &one, 1, " v\n------------------------\n a value of some length\n(1 row)\n");
+}
+
 Test(cli_table, cli_print_table_and_json_go_on_behind_a_nul_byte) {
     struct rows_source s = {NAMES("v"), 1, CELLS({.kind = CLI_CELL_TEXT, .text = "a\0b", .size = 3})};
     rows_expect(ROWS_ASCII_TABLE, &s, 1, " v\n--------\n a\\x00b\n(1 row)\n");

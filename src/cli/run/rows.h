@@ -37,14 +37,19 @@ struct cli_rows {
     void (*cell)(const void *source, uint64_t row, uint32_t column, struct cli_cell *cell);
 };
 
+/* Whether a table is expanded: a line for each value, below a line for each row. */
+enum cli_expanded { CLI_EXPANDED_AUTO, CLI_EXPANDED_ON, CLI_EXPANDED_OFF };
+
 struct cli_table_style {
-    bool utf8;  /* draw lines with box characters */
-    bool color; /* NULL in another tone */
+    bool utf8;               /* draw lines with box characters */
+    bool color;              /* NULL in another tone */
+    uint8_t expanded;        /* AUTO: where several columns are wider than the screen, as with psql's \x auto */
+    uint32_t screen_columns; /* 0: not known, so nothing is too wide */
 };
 
 enum cli_format { CLI_FORMAT_TABLE, CLI_FORMAT_CSV, CLI_FORMAT_JSON, CLI_FORMAT_NDJSON, CLI_FORMAT_DOCUMENT };
 
-/* Prints columns as wide as their widest cell, numbers to the right, NULL as NULL, and the number of rows below. */
+/* Prints columns as wide as their widest cell, numbers to the right; or expanded. NULL is NULL; the number of rows is last. */
 void cli_print_table(struct cli_out *out, const struct cli_rows *rows, struct cli_table_style style);
 
 /*

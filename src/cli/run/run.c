@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -34,6 +35,9 @@ static const char HELP[] =
     "                        Several -c and -f are run in the order in which they stand.\n"
     "      --param V         the value of $1, of $2 the second time, …: each statement takes as many\n"
     "                        as it has placeholders; the database reads the text as the type it wants\n"
+    "  -x, --expanded[=WHEN] a table with each value on a line of its own, for wide rows: on, off, or\n"
+    "                        auto, as with psql's \\x auto: where several columns are wider than the\n"
+    "                        terminal (or COLUMNS). -x is on; the default is auto\n"
     "      --format FORMAT   table  aligned columns; the default on a terminal\n"
     "                        csv    RFC 4180 with a header: NULL is empty, an empty string is \"\";\n"
     "                               the default elsewhere; an empty line between results\n"
@@ -285,6 +289,11 @@ static int run_check_params(struct run *run) {
 
 enum { OPTION_PARAM = 256, OPTION_FORMAT };
 
+/* Options that count together, once all of them are known; -1: not given. */
+struct choices {
+    int format, expanded;
+};
+
 static void run_add_input(struct run *run, const char *command, const char *file) {
     if (command)
         run->command_count++;
@@ -292,7 +301,8 @@ static void run_add_input(struct run *run, const char *command, const char *file
         (struct input){.command = command, .file = file, .fd = -1, .number = run->command_count};
 }
 
-static int run_take_option(struct run *run, int option, int *format) {
+static int run_take_option(struct run *run, int option, struct choices *choices) {
+    static const char *const whens[] = {"auto", "on", "off", NULL};
     static const char *const formats[] = {"table", "csv", "json", "ndjson", "document", NULL};
     switch (option) {
     case 'c':
@@ -305,7 +315,12 @@ static int run_take_option(struct run *run, int option, int *format) {
         run->params[run->param_count++] = quring_text(optarg);
         return CLI_EXIT_OK;
     case OPTION_FORMAT:
-        return cli_option_word("run", "--format", optarg, formats, format) ? CLI_EXIT_OK : CLI_EXIT_USAGE;
+        return cli_option_word("run", "--format", optarg, formats, &choices->format) ? CLI_EXIT_OK : CLI_EXIT_USAGE;
+    case 'x':
+        choices->expanded = CLI_EXPANDED_ON;
+        if (!optarg)
+            return CLI_EXIT_OK;
+        return cli_option_word("run", "--expanded", optarg, whens, &choices->expanded) ? CLI_EXIT_OK : CLI_EXIT_USAGE;
     case 'h':
         cli_out_text(&run->out, HELP);
         return -1;
@@ -314,16 +329,32 @@ static int run_take_option(struct run *run, int option, int *format) {
     }
 }
 
-/* `format` is -1 where none was asked for. */
-static void run_choose_format(struct run *run, int format) {
+/* The environment comes first, so that a script can tell; the kernel has 0 for a terminal whose width nobody set. */
+static uint32_t run_screen_columns(void) {
+    const char *environment = getenv("COLUMNS");
+    struct winsize window = {0};
+    long columns = environment ? strtol(environment, NULL, 10) : 0;
+    if (columns > 0 && columns < INT32_MAX)
+        return (uint32_t)columns;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &window) == 0 ? window.ws_col : 0;
+}
+
+static int run_choose_format(struct run *run, const struct choices *choices) {
     struct cli_printer *printer = &run->printer;
     const char *kind = getenv("TERM");
     printer->out = &run->out;
     printer->terminal = isatty(STDOUT_FILENO);
-    printer->format = format >= 0 ? (enum cli_format)format : printer->terminal ? CLI_FORMAT_TABLE : CLI_FORMAT_CSV;
+    printer->format = printer->terminal || choices->expanded >= 0 ? CLI_FORMAT_TABLE : CLI_FORMAT_CSV;
+    if (choices->format >= 0)
+        printer->format = (enum cli_format)choices->format;
+    if (choices->expanded == CLI_EXPANDED_ON && printer->format != CLI_FORMAT_TABLE)
+        return cli_wrong("run", "-x goes with --format table: only a table is expanded");
+    printer->style.expanded = choices->expanded >= 0 ? (uint8_t)choices->expanded : CLI_EXPANDED_AUTO;
+    printer->style.screen_columns = run_screen_columns();
     printer->style.utf8 = cli_text_is_utf8();
     /* NO_COLOR: https://no-color.org. */
     printer->style.color = printer->terminal && kind && strcmp(kind, "dumb") != 0 && !getenv("NO_COLOR");
+    return CLI_EXIT_OK;
 }
 
 /* Returns CLI_EXIT_OK, or another exit status after a message; or -1 after --help, when nothing is left to do. */
@@ -332,13 +363,17 @@ static int run_parse(struct run *run, int argc, char **argv) {
         {"command", required_argument, NULL, 'c'},
         {"file", required_argument, NULL, 'f'},
         {"param", required_argument, NULL, OPTION_PARAM},
+        {"expanded", optional_argument, NULL, 'x'},
         {"format", required_argument, NULL, OPTION_FORMAT},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
-    int format = -1, option, status = CLI_EXIT_OK;
-    while (status == CLI_EXIT_OK && (option = cli_option_next(argc, argv, ":c:f:h", table)) != -1)
-        status = run_take_option(run, option, &format);
+    struct choices choices = {-1, -1};
+    int option, status = CLI_EXIT_OK;
+    while (status == CLI_EXIT_OK && (option = cli_option_next(argc, argv, ":c:f:xh", table)) != -1)
+        status = run_take_option(run, option, &choices);
+    if (status == CLI_EXIT_OK)
+        status = run_choose_format(run, &choices);
     if (status != CLI_EXIT_OK)
         return status;
     if (optind + 1 < argc)
@@ -353,7 +388,6 @@ static int run_parse(struct run *run, int argc, char **argv) {
     run->url = cli_url_resolve(url);
     if (!run->url)
         return cli_no_memory();
-    run_choose_format(run, format);
     return CLI_EXIT_OK;
 }
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,14 +70,8 @@ static void table_put_header(struct cli_out *out, const struct cli_rows *rows, c
     cli_out_char(out, '\n');
 }
 
-void cli_print_table(struct cli_out *out, const struct cli_rows *rows, struct cli_table_style style) {
-    struct column *columns = calloc(rows->column_count ? rows->column_count : 1, sizeof *columns);
-    if (!columns) {
-        out->error = ENOMEM;
-        return;
-    }
-    for (uint32_t i = 0; i < rows->column_count; i++)
-        columns[i] = table_measure(rows, i);
+static void table_put_columns(struct cli_out *out, const struct cli_rows *rows, const struct column *columns,
+                              struct cli_table_style style) {
     table_put_header(out, rows, columns, style.utf8);
     for (uint64_t row = 0; row < rows->row_count && !out->error; row++) {
         for (uint32_t i = 0; i < rows->column_count; i++) {
@@ -86,6 +81,68 @@ void cli_print_table(struct cli_out *out, const struct cli_rows *rows, struct cl
         }
         cli_out_char(out, '\n');
     }
+}
+
+/* ---- Expanded ---------------------------------------------------------------------------------------------------- */
+
+enum { SCREEN_COLUMNS = 80 }; /* of a screen that is not known: for the lines between records */
+
+static bool table_is_expanded(const struct cli_rows *rows, const struct column *columns, struct cli_table_style style) {
+    size_t width = 0;
+    if (style.expanded != CLI_EXPANDED_AUTO || style.screen_columns == 0 || rows->column_count < 2)
+        return style.expanded == CLI_EXPANDED_ON;
+    for (uint32_t i = 0; i < rows->column_count; i++)
+        width += columns[i].width + strlen(" | ");
+    return width - 1 > style.screen_columns;
+}
+
+static void table_put_record_line(struct cli_out *out, uint64_t row, size_t width, bool utf8) {
+    char label[48];
+    size_t size = (size_t)snprintf(label, sizeof label, "[ RECORD %" PRIu64 " ]", row + 1);
+    cli_out_text(out, utf8 ? "─" : "-");
+    cli_out_text(out, label);
+    cli_out_repeat(out, utf8 ? "─" : "-", width > size + 2 ? width - size - 1 : 1);
+    cli_out_char(out, '\n');
+}
+
+static void table_put_records(struct cli_out *out, const struct cli_rows *rows, const struct column *columns,
+                              struct cli_table_style style) {
+    size_t names = 0, values = 0, screen = style.screen_columns ? style.screen_columns : SCREEN_COLUMNS;
+    for (uint32_t i = 0; i < rows->column_count; i++) {
+        const char *name = rows->name(rows->source, i);
+        size_t width = cli_text_safe(NULL, name, strlen(name), 0);
+        names = width > names ? width : names;
+        values = columns[i].width > values ? columns[i].width : values;
+    }
+    size_t width = names + strlen(" | ") + values;
+    for (uint64_t row = 0; row < rows->row_count && !out->error; row++) {
+        table_put_record_line(out, row, width < screen ? width : screen, style.utf8);
+        for (uint32_t i = 0; i < rows->column_count; i++) {
+            const char *text = rows->name(rows->source, i);
+            struct cli_cell name = {.kind = CLI_CELL_TEXT, .text = text, .size = strlen(text)};
+            struct cli_cell value = table_get_cell(rows, row, i);
+            table_put_cell(out, &name, (struct column){.width = names}, false, false);
+            cli_out_text(out, style.utf8 ? " │ " : " | ");
+            table_put_cell(out, &value, (struct column){0}, true, style.color);
+            cli_out_char(out, '\n');
+        }
+    }
+}
+
+/* ---- Both -------------------------------------------------------------------------------------------------------- */
+
+void cli_print_table(struct cli_out *out, const struct cli_rows *rows, struct cli_table_style style) {
+    struct column *columns = calloc(rows->column_count ? rows->column_count : 1, sizeof *columns);
+    if (!columns) {
+        out->error = ENOMEM;
+        return;
+    }
+    for (uint32_t i = 0; i < rows->column_count; i++)
+        columns[i] = table_measure(rows, i);
+    if (table_is_expanded(rows, columns, style))
+        table_put_records(out, rows, columns, style);
+    else
+        table_put_columns(out, rows, columns, style);
     cli_out_format(out, "(%" PRIu64 " row%s)\n", rows->row_count, rows->row_count == 1 ? "" : "s");
     free(columns);
 }
