@@ -248,6 +248,13 @@ test_run_same() {
         "select 1 as a, 2 as b"
     gives "$name: too wide" 0 $'─[ RECORD 1 ]─\na │ 1\nb │ 2\n(1 row)\n' env COLUMNS=6 "$QURING" run "$url" --format table -c \
         "select 1 as a, 2 as b"
+    run "$QURING" run "$url" --timing -c "select 1 as a; select nosuch"
+    check "$name: timing" is "$out" $'a\n1\n'
+    check "$name: timing" is "$(sed -E 's/^Time: [0-9]+\.[0-9]{3} ms$/TIME/; s/^quring: .*/FAILURE/; /^  /d' <<<"$err")" $'TIME\nFAILURE\nTIME'
+    run "$QURING" run "$url" --echo --param 'x' -c $'select 1 as a;\nselect cast($1 as text)\n as b'
+    check "$name: echo" is "$out" $'a\n1\n\nb\nx\n'
+    check "$name: echo" is "$(sed -E 's/^Time: [0-9]+\.[0-9]{3} ms$/TIME/' <<<"$err")" \
+        $'line 1: select 1 as a\nTIME\nline 2: select cast($1 as text)\n as b\n  $1 = x\nTIME'
     gives "$name: many statements" 0 $'n\n3\n\nn\n2\n' "$QURING" run "$url" -c \
         "create table cli_t (id int primary key, v text); insert into cli_t values (1, 'a'), (2, 'b'), (3, null);
          select count(*) as n from cli_t; delete from cli_t where id = 3; select count(*) as n from cli_t;"
@@ -546,6 +553,11 @@ test_run_pg() {
     gives "session" 0 $'x\nfrom here\n' "$QURING" run "$PG" -c "set application_name = 'from here';
         create temp table s as select current_setting('application_name') as x; select * from s"
     fails "copy" 1 "COPY" "$QURING" run "$PG" -c "copy cli_t from stdin"
+    # A statement that is slow at the server is slow by the clock; and what it took to connect is nobody's.
+    run "$QURING" run "$PG" --timing -c "select pg_sleep(0.3)"
+    check "timing" test "$(sed -E 's/^Time: ([0-9]+)\..*/\1/' <<<"$err")" -ge 300
+    fails "timing without a server" 1 "Connection refused" \
+        "$QURING" run "postgresql://u@127.0.0.1:1/d" --timing -c "select 1"
     fails "wrong database" 1 "does not exist" "$QURING" run "${PG%/*}/nosuch" -c "select 1"
     fails "wrong password" 1 "password authentication failed" \
         env PGPASSWORD=hidden "$QURING" run "$PG" -c "select 1"

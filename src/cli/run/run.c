@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { READ_BYTES = 1 << 16, PARAM_MAX = 65535 };
@@ -47,6 +48,9 @@ static const char HELP[] =
     "                        ndjson    each row as an object on a line, of all statements alike\n"
     "                        document  one JSON document: an array with an object a statement, which\n"
     "                               has its command, affected (rows changed) and rows, where it has any\n"
+    "      --timing          how long each statement took, on standard error: from when it was sent to\n"
+    "                        when all of its rows were here; connecting is not counted\n"
+    "      --echo            each statement as it is sent, and how long it took, on standard error\n"
     "  -h, --help\n"
     "\n"
     "In the output\n"
@@ -100,6 +104,7 @@ struct run {
     struct cli_printer printer;
     quring_param *params;
     uint32_t param_count;
+    bool timing, echo;
     char where[256];
 };
 
@@ -144,6 +149,34 @@ static int run_show_outcome(struct run *run, const struct cli_statement *stateme
     return cli_stop_wanted() && strcmp(done->error->sqlstate, "57014") == 0 ? cli_stop_status() : CLI_EXIT_FAILED;
 }
 
+static uint64_t run_now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Runs one statement as cli_client_query() does, and says so where the user asked for it. */
+static int run_query(struct run *run, const struct cli_statement *statement, const quring_query *query,
+                     quring_done *done, uint64_t *took_ns) {
+    if (run->timing)
+        cli_client_settle(&run->client);
+    if (run->echo) {
+        cli_out_flush(&run->out); /* on a terminal, what came before stands before */
+        cli_say("", "%s: %s", run_where(run, statement->line), statement->text);
+        for (uint32_t i = 0; i < query->param_count; i++)
+            cli_say("", "  $%" PRIu32 " = %s", i + 1, (const char *)query->params[i].value.bytes.data);
+    }
+    uint64_t sent_ns = run_now_ns();
+    int error = cli_client_query(&run->client, query, done);
+    *took_ns = run_now_ns() - sent_ns;
+    return error;
+}
+
+static void run_show_timing(struct run *run, uint64_t took_ns) {
+    cli_out_flush(&run->out);
+    cli_say("", "Time: %.3f ms", (double)took_ns / 1e6);
+}
+
 /*
  * Runs one statement to its end. All values of --param go along as far as the statement has placeholders; the splitter has
  * counted these, because the message of a database for a wrong count names neither file nor option.
@@ -165,7 +198,8 @@ static int run_execute(struct run *run, const struct cli_statement *statement) {
     /* Once is enough: a run ends at the first failure, so the first statement's connection is that of all. */
     if (!run->sqlite && run->client.cancel.state == CLI_CANCEL_OFF)
         cli_cancel_ask(&run->client.cancel, run->client.engine, run->client.db);
-    int error = cli_client_query(&run->client, &query, &done);
+    uint64_t took_ns;
+    int error = run_query(run, statement, &query, &done, &took_ns);
     if (error == QURING_ESHUTDOWN && cli_stop_wanted())
         return run_say_stopped(run, statement, false);
     if (error < 0) {
@@ -173,6 +207,8 @@ static int run_execute(struct run *run, const struct cli_statement *statement) {
         return CLI_EXIT_FAILED;
     }
     int status = run_show_outcome(run, statement, &done);
+    if (run->timing)
+        run_show_timing(run, took_ns);
     quring_release(run->client.engine, done.id);
     if (run->out.error)
         return run->out.error == EINTR ? cli_stop_status() : CLI_EXIT_FAILED;
@@ -287,7 +323,7 @@ static int run_check_params(struct run *run) {
 
 /* ---- Options ----------------------------------------------------------------------------------------------------- */
 
-enum { OPTION_PARAM = 256, OPTION_FORMAT };
+enum { OPTION_PARAM = 256, OPTION_FORMAT, OPTION_TIMING, OPTION_ECHO };
 
 /* Options that count together, once all of them are known; -1: not given. */
 struct choices {
@@ -316,6 +352,12 @@ static int run_take_option(struct run *run, int option, struct choices *choices)
         return CLI_EXIT_OK;
     case OPTION_FORMAT:
         return cli_option_word("run", "--format", optarg, formats, &choices->format) ? CLI_EXIT_OK : CLI_EXIT_USAGE;
+    case OPTION_TIMING:
+        run->timing = true;
+        return CLI_EXIT_OK;
+    case OPTION_ECHO:
+        run->timing = run->echo = true;
+        return CLI_EXIT_OK;
     case 'x':
         choices->expanded = CLI_EXPANDED_ON;
         if (!optarg)
@@ -365,6 +407,8 @@ static int run_parse(struct run *run, int argc, char **argv) {
         {"param", required_argument, NULL, OPTION_PARAM},
         {"expanded", optional_argument, NULL, 'x'},
         {"format", required_argument, NULL, OPTION_FORMAT},
+        {"timing", no_argument, NULL, OPTION_TIMING},
+        {"echo", no_argument, NULL, OPTION_ECHO},
         {"help", no_argument, NULL, 'h'},
         {0},
     };
