@@ -16,7 +16,7 @@
  *     workload.c   what to run: built-in scripts, or files by script.c, with expr.c expr_parse.c random.c for \set
  *     init.c       makes and fills pgbench's tables
  *     load.c       keeps the queries coming
- *     report.c     how it went; histogram.c has the latencies
+ *     report.c     how it went, report_json.c as JSON; histogram.c has the latencies
  *
  *   common/      what both use, and main.c and probe.c
  *     out.c        buffered output that notices a full disk and a closed pipe

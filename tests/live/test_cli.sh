@@ -619,8 +619,16 @@ text = open(sys.argv[1]).read()
 assert text.count("\n") == 1, text
 j = json.loads(text)
 assert list(j) == ["backend", "workload", "connections", "depth", "commit", "seconds", "queries", "errors", "qps",
-                   "latency_us", "cpu_us_per_query", "enters_per_query", "bytes_per_query"], list(j)
+                   "latency_us", "cpu_us_per_query", "enters_per_query", "bytes_per_query", "failures", "unfinished",
+                   "rate", "histogram_us", "scripts", "environment"], list(j)
 l = j["latency_us"]
+assert sum(j["failures"].values()) == j["errors"]
+assert sum(s["queries"] for s in j["scripts"]) == j["queries"] and sum(s["errors"] for s in j["scripts"]) == j["errors"]
+assert all(list(s) == ["script", "weight", "runs", "queries", "errors", "qps", "latency_us"] for s in j["scripts"])
+h = j["histogram_us"]
+assert h["edges"] == [m * 10 ** e for e in range(7) for m in (1, 2, 5)] + [10 ** 7], h
+assert len(h["counts"]) == len(h["edges"]) + 1 and sum(h["counts"]) == j["queries"]
+assert list(j["environment"]) == ["quring", "server", "kernel", "machine", "cpus"]
 assert list(l) == ["mean", "p50", "p90", "p99", "p999", "max"]
 assert list(j["cpu_us_per_query"]) == ["user", "system"]
 assert list(j["bytes_per_query"]) == ["sent", "received"]
@@ -670,8 +678,14 @@ END
     check "$name: script" is "$(json "j['queries'], j['workload'].endswith('s.sql')")" "(300, True)"
     run "$QURING" bench "$url" -f "$WORK/s.sql@3" -b update -n 300 --json
     check "$name: two scripts" is "$(json "j['queries'], j['workload'].endswith('s.sql@3,update')")" "(300, True)"
+    check "$name: two scripts" is "$(json "[(s['weight'], s['script'][-6:]) for s in j['scripts']], j['environment']['kernel'], \
+[s['runs'] * n == s['queries'] or n == 2 and 0 <= s['queries'] - 2 * s['runs'] <= 300 for s, n in zip(j['scripts'], (2, 1))]")" \
+        "([(3, '/s.sql'), (1, 'update')], '$(uname -r)', [True, True])"
+    check "$name: environment" has "$(json "j['environment']['server']")" "$([[ $backend == sqlite ]] && echo SQLite 3 || echo PostgreSQL)"
+    run "$QURING" bench "$url" -f "$WORK/s.sql@3" -b update -n 300
+    check "$name: two scripts" has "$out" $'\nscript       update: '
     run "$QURING" bench "$url" -R 200 -T 1 --json
-    check "$name: rate" is "$(json "0 < j['queries'] < 300")" True
+    check "$name: rate" is "$(json "0 < j['queries'] < 300, j['rate']['wanted'], list(j['rate']['lag_us'])")" "(True, 200, ['mean', 'max'])"
     run "$QURING" bench "$url" -T 1 -P 0.25
     check "$name: summary" has "$out" "throughput"
     check "$name: summary" has "$out" "p99.9"
@@ -679,6 +693,9 @@ END
     printf 'select 1;\nselect * from nosuch;\n' >"$WORK/s.sql"
     fails "$name: failing" 1 "s.sql:2: " "$QURING" bench "$url" -f "$WORK/s.sql" -n 50 -c 1 -d 1
     check "$name: failing" has "$err" "SQLSTATE 42P01"
+    run "$QURING" bench "$url" -f "$WORK/s.sql" -n 50 -c 1 -d 1 --json
+    check "$name: failing" is "$(json "j['failures'], j['scripts'][0]['runs'], j['scripts'][0]['errors']")" "({'42P01': 25}, 0, 25)"
+    run "$QURING" bench "$url" -f "$WORK/s.sql" -n 50 -c 1 -d 1
     check "$name: failing" has "$out" $'25 failed)\nfailed with  42P01: 25\n'
     printf 'select * from nosuch;\n' >"$WORK/s.sql"
     printf 'select nosuch;\n' >"$WORK/s2.sql"

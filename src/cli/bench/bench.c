@@ -74,6 +74,7 @@ struct bench {
     int commit; /* in COMMIT_NAMES */
     struct cli_workload workload;
     struct cli_client client;
+    char server[64]; /* its version */
     struct cli_out out;
 };
 
@@ -242,6 +243,17 @@ static void bench_warm_up(struct bench *b) {
                   b->connections);
 }
 
+/* The version goes into the report: figures of two servers are none of one. */
+static void bench_ask_server(struct bench *b) {
+    const char *sql = b->sqlite ? "select sqlite_version()" : "select current_setting('server_version')", *version;
+    quring_done done;
+    if (cli_client_query(&b->client, &(quring_query){.db = b->client.db, .sql = sql}, &done) < 0)
+        return;
+    if (done.status == QURING_OK && quring_get_text(done.result, 0, 0, &version, NULL) == 0)
+        snprintf(b->server, sizeof b->server, "%s %.40s", b->sqlite ? "SQLite" : "PostgreSQL", version);
+    quring_release(b->client.engine, done.id);
+}
+
 /* The scale of existing tables is known only now, so the scripts are parsed again: :scale is a constant in them. */
 static int bench_prepare(struct bench *b) {
     int64_t scale = (int64_t)b->scale;
@@ -256,8 +268,10 @@ static int bench_prepare(struct bench *b) {
         status = cli_workload_parse(&b->workload, b->sqlite, scale);
     if (status == CLI_EXIT_OK)
         status = cli_workload_prepare(&b->workload, b->client.db);
-    if (status == CLI_EXIT_OK)
+    if (status == CLI_EXIT_OK) {
+        bench_ask_server(b);
         bench_warm_up(b);
+    }
     return status;
 }
 
@@ -266,6 +280,7 @@ static int bench_measure(struct bench *b) {
     bool live = b->progress == 0 && isatty(STDERR_FILENO);
     struct cli_report report = {
         .backend = quring_db_backend(b->client.db),
+        .server = b->server,
         .workload = &b->workload,
         .connections = (uint32_t)b->connections,
         .depth = (uint32_t)b->depth,
@@ -298,6 +313,7 @@ static int bench_measure(struct bench *b) {
         cli_report_json(&b->out, &report, &load->figures);
     else
         cli_report_summary(&b->out, &report, &load->figures, cli_text_is_utf8());
+    cli_load_free(load);
     free(load);
     return status;
 }

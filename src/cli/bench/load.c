@@ -26,7 +26,8 @@ static const uint64_t SECOND_NS = 1000000000, DRAIN_NS = 10000000000;
 struct slot {
     uint64_t start_ns;
     const struct cli_source *source;
-    uint32_t command; /* the statement that is out */
+    struct cli_script_figures *figures; /* of that script */
+    uint32_t command;                   /* the statement that is out */
 };
 
 struct loop {
@@ -128,19 +129,21 @@ static inline bool load_advance(struct loop *loop, uint32_t index, uint32_t comm
     return false;
 }
 
-static inline const struct cli_source *load_choose_source(struct loop *loop) {
+static inline uint32_t load_choose_source(struct loop *loop) {
     const struct cli_workload *workload = loop->load->workload;
     if (workload->count == 1)
-        return &workload->sources[0];
+        return 0;
     uint64_t at = (uint64_t)cli_random_range(&loop->random, 0, workload->weight_total - 1);
     uint32_t i = 0;
     while (at >= workload->sources[i].weight)
         at -= workload->sources[i++].weight;
-    return &workload->sources[i];
+    return i;
 }
 
 static inline void load_begin(struct loop *loop, uint32_t index, uint64_t start_ns) {
-    loop->slots[index].source = load_choose_source(loop);
+    uint32_t source = load_choose_source(loop);
+    loop->slots[index].source = &loop->load->workload->sources[source];
+    loop->slots[index].figures = &loop->figures->scripts[source];
     if (!load_advance(loop, index, 0, start_ns)) /* only when it failed: a script has a statement */
         loop->idle[loop->idle_count++] = index;
 }
@@ -183,6 +186,7 @@ static void load_note_error(struct loop *loop, const quring_done *done, uint64_t
         return;
     }
     load_count_failure(loop->figures, done);
+    loop->slots[done->user_data].figures->error_count++;
     if (loop->figures->error_count++ == 0) {
         const struct slot *slot = &loop->slots[done->user_data];
         char where[256];
@@ -197,14 +201,22 @@ static void load_note_error(struct loop *loop, const quring_done *done, uint64_t
     }
 }
 
+static inline void load_count_success(struct loop *loop, const struct slot *slot, uint64_t now) {
+    uint64_t latency = now > slot->start_ns ? now - slot->start_ns : 0;
+    cli_histogram_add(loop->interval, latency);
+    if (loop->load->workload->count > 1) /* else all of it is this script's */
+        cli_histogram_add(&slot->figures->latency, latency);
+    slot->figures->run_count += slot->command == slot->source->script.last_statement;
+}
+
 /* A script goes on with its next statement at once. One whose statement failed is left, since the rest may build on it. */
-static void load_end_query(struct loop *loop, const quring_done *done, uint64_t now) {
+static inline void load_end_query(struct loop *loop, const quring_done *done, uint64_t now) {
     uint32_t index = (uint32_t)done->user_data;
     const struct slot *slot = &loop->slots[index];
     bool ok = done->status == QURING_OK;
 
     if (__builtin_expect(ok, 1))
-        cli_histogram_add(loop->interval, now > slot->start_ns ? now - slot->start_ns : 0);
+        load_count_success(loop, slot, now);
     else
         load_note_error(loop, done, now);
     quring_release(loop->engine, done->id);
@@ -308,7 +320,8 @@ static bool load_allocate(struct loop *loop, uint32_t count) {
     loop->values = calloc((size_t)count * loop->stride, sizeof *loop->values);
     loop->idle = calloc(count, sizeof *loop->idle);
     loop->interval = calloc(1, sizeof *loop->interval);
-    if (!loop->slots || !loop->values || !loop->idle || !loop->interval)
+    loop->figures->scripts = calloc(workload->count, sizeof *loop->figures->scripts);
+    if (!loop->slots || !loop->values || !loop->idle || !loop->interval || !loop->figures->scripts)
         return false;
     for (uint32_t i = 0; i < count; i++) {
         loop->idle[i] = count - 1 - i;
@@ -331,10 +344,21 @@ static void load_start_clock(struct loop *loop) {
         loop->random.state = loop->start_ns;
 }
 
+const struct cli_histogram *cli_load_latency(const struct cli_load_figures *figures,
+                                             const struct cli_workload *workload, uint32_t script) {
+    return workload->count == 1 ? &figures->latency : &figures->scripts[script].latency;
+}
+
+void cli_load_free(struct cli_load *load) {
+    free(load->figures.scripts);
+    load->figures.scripts = NULL;
+}
+
 int cli_load_run(struct cli_load *load) {
     struct loop loop = {.load = load, .engine = load->client->engine, .figures = &load->figures, .stride = 1};
     int status = CLI_EXIT_FAILED;
 
+    cli_load_free(load);
     load->figures = (struct cli_load_figures){0};
     if (load_allocate(&loop, load->options.slot_count)) {
         load_count_use(&loop, -1);

@@ -24,8 +24,15 @@ struct cli_failure_kind {
     uint64_t count;
 };
 
+struct cli_script_figures {
+    uint64_t run_count; /* from its first statement to its last */
+    uint64_t error_count;
+    struct cli_histogram latency; /* of several scripts; of one alone it is that of all */
+};
+
 struct cli_load_figures {
-    struct cli_histogram latency; /* ns, of queries that succeeded */
+    struct cli_histogram latency;       /* ns, of queries that succeeded */
+    struct cli_script_figures *scripts; /* as many as the workload has */
     uint64_t error_count;
     struct cli_failure_kind failures[CLI_FAILURE_KINDS]; /* in order of appearance; the last counts all further kinds */
     double seconds;
@@ -53,6 +60,12 @@ struct cli_load {
     void *arg;
     struct cli_load_figures figures;
 };
+
+/* Returns the latencies of one of the workload's scripts. */
+const struct cli_histogram *cli_load_latency(const struct cli_load_figures *figures,
+                                             const struct cli_workload *workload, uint32_t script);
+/* Frees what the figures of a load hold. */
+void cli_load_free(struct cli_load *load);
 
 /* Returns an enum cli_exit: CLI_EXIT_FAILED, after a message, also when queries failed; the figures are valid then. */
 int cli_load_run(struct cli_load *load);

@@ -221,6 +221,27 @@ static void put_costs(struct cli_out *out, const struct cli_load_figures *figure
                        report_per((double)figures->received_bytes, count));
 }
 
+static void put_scripts(struct cli_out *out, const struct cli_report *report, const struct cli_load_figures *figures,
+                        bool utf8) {
+    const struct cli_workload *workload = report->workload;
+    for (uint32_t i = 0; i < workload->count; i++) {
+        const struct cli_histogram *latency = cli_load_latency(figures, workload, i);
+        cli_out_text(out, "script       ");
+        cli_text_safe(out, workload->sources[i].spec, strlen(workload->sources[i].spec), 0);
+        cli_out_text(out, ": ");
+        put_count(out, report_per((double)latency->count, figures->seconds));
+        cli_out_text(out, " queries/s, run ");
+        put_count(out, (double)figures->scripts[i].run_count);
+        cli_out_text(out, " times, ");
+        put_count(out, (double)figures->scripts[i].error_count);
+        cli_out_text(out, " failed, p50 ");
+        put_time(out, cli_histogram_quantile(latency, 0.5), utf8);
+        cli_out_text(out, ", p99 ");
+        put_time(out, cli_histogram_quantile(latency, 0.99), utf8);
+        cli_out_char(out, '\n');
+    }
+}
+
 void cli_report_summary(struct cli_out *out, const struct cli_report *report, const struct cli_load_figures *figures,
                         bool utf8) {
     double count = (double)figures->latency.count;
@@ -251,36 +272,11 @@ void cli_report_summary(struct cli_out *out, const struct cli_report *report, co
         cli_out_text(out, " at most\n");
     }
     put_costs(out, figures, utf8);
+    if (report->workload->count > 1)
+        put_scripts(out, report, figures, utf8);
     if (figures->unfinished_count > 0)
         cli_out_format(out, "unfinished   %" PRIu64 " queries had no answer 10 s after the end\n",
                        figures->unfinished_count);
     cli_out_char(out, '\n');
     put_drawing(out, &figures->latency, utf8);
-}
-
-void cli_report_json(struct cli_out *out, const struct cli_report *report, const struct cli_load_figures *figures) {
-    const struct cli_histogram *latency = &figures->latency;
-    double count = (double)latency->count;
-    struct cli_out name;
-
-    cli_out_init(&name, CLI_OUT_MEMORY);
-    cli_workload_put_name(report->workload, &name);
-    cli_out_format(out, "{\"backend\": \"%s\", \"workload\": ", report->backend);
-    cli_text_json(out, name.data ? name.data : "", name.size);
-    cli_out_free(&name);
-    cli_out_format(out, ", \"connections\": %" PRIu32 ", \"depth\": %" PRIu32 ", \"commit\": \"%s\"",
-                   report->connections, report->depth, report->commit);
-    cli_out_format(out, ", \"seconds\": %.6f, \"queries\": %" PRIu64 ", \"errors\": %" PRIu64 ", \"qps\": %.1f",
-                   figures->seconds, latency->count, figures->error_count, report_per(count, figures->seconds));
-    cli_out_format(out, ", \"latency_us\": {\"mean\": %.3f, \"p50\": %.3f, \"p90\": %.3f, \"p99\": %.3f",
-                   cli_histogram_mean(latency) / 1e3, cli_histogram_quantile(latency, 0.5) / 1e3,
-                   cli_histogram_quantile(latency, 0.9) / 1e3, cli_histogram_quantile(latency, 0.99) / 1e3);
-    cli_out_format(out, ", \"p999\": %.3f, \"max\": %.3f}", cli_histogram_quantile(latency, 0.999) / 1e3,
-                   (double)latency->max / 1e3);
-    cli_out_format(out, ", \"cpu_us_per_query\": {\"user\": %.4f, \"system\": %.4f}",
-                   report_per(1e6 * figures->cpu_user_seconds, count),
-                   report_per(1e6 * figures->cpu_system_seconds, count));
-    cli_out_format(out, ", \"enters_per_query\": %.6f", report_per((double)figures->enter_count, count));
-    cli_out_format(out, ", \"bytes_per_query\": {\"sent\": %.2f, \"received\": %.2f}}\n",
-                   report_per((double)figures->sent_bytes, count), report_per((double)figures->received_bytes, count));
 }

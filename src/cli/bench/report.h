@@ -8,6 +8,7 @@
 
 struct cli_report {
     const char *backend;
+    const char *server; /* its version, "" when that is not known */
     const struct cli_workload *workload;
     uint32_t connections, depth;
     const char *commit;

@@ -159,6 +159,7 @@ static bool parse_statement(struct cli_script *script, const struct cli_statemen
     bool ok = put_sql(script, command, statement, sqlite, &sql);
     command->sql = sql.data;
     script->statement_count += ok;
+    script->last_statement = script->command_count - 1;
     return ok;
 }
 

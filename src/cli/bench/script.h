@@ -29,6 +29,7 @@ struct cli_script {
     struct cli_command *commands;
     uint32_t command_count;
     uint32_t statement_count;
+    uint32_t last_statement; /* its command */
     /* Why it could not be parsed, and where. */
     uint64_t line;
     char why[256];
