@@ -144,6 +144,7 @@ test_usage() {
     wrong "from 1 to 65535" bench -d 1x
     wrong "from 0.001" bench -T -1
     wrong "from 0.001" bench -R nan
+    wrong "from 0.001" bench --warmup 0
     wrong "from 0.001" bench -T 0x10
     wrong "from 0.001" bench -T .
     wrong "Is a directory" bench -f "$WORK"
@@ -620,7 +621,7 @@ assert text.count("\n") == 1, text
 j = json.loads(text)
 assert list(j) == ["backend", "workload", "connections", "depth", "commit", "seconds", "queries", "errors", "qps",
                    "latency_us", "cpu_us_per_query", "enters_per_query", "bytes_per_query", "failures", "unfinished",
-                   "rate", "histogram_us", "scripts", "environment"], list(j)
+                   "rate", "warmup_seconds", "histogram_us", "scripts", "environment"], list(j)
 l = j["latency_us"]
 assert sum(j["failures"].values()) == j["errors"]
 assert sum(s["queries"] for s in j["scripts"]) == j["queries"] and sum(s["errors"] for s in j["scripts"]) == j["errors"]
@@ -686,6 +687,8 @@ END
     check "$name: two scripts" has "$out" $'\nscript       update: '
     run "$QURING" bench "$url" -R 200 -T 1 --json
     check "$name: rate" is "$(json "0 < j['queries'] < 300, j['rate']['wanted'], list(j['rate']['lag_us'])")" "(True, 200, ['mean', 'max'])"
+    run "$QURING" bench "$url" --warmup 0.2 -b update -n 30 --json
+    check "$name: warm-up" is "$status $(json "j['queries'], j['warmup_seconds'], j['scripts'][0]['runs']")" "0 (30, 0.2, 30)"
     run "$QURING" bench "$url" -T 1 -P 0.25
     check "$name: summary" has "$out" "throughput"
     check "$name: summary" has "$out" "p99.9"
@@ -715,6 +718,8 @@ END
         check "$name: capitals" is "$(json "j['connections'], j['depth']")" "(2, 256)"
     fi
     fails "$name: hopeless" 1 "all of them" "$QURING" bench "$url" -f "$WORK/s.sql" -T 60
+    fails "$name: a hopeless warm-up" 1 "all of them" "$QURING" bench "$url" -f "$WORK/s.sql" --warmup 60
+    check "$name: a hopeless warm-up" is "$out" ""
     printf 'select 1;\n\\sleep 1\n' >"$WORK/s.sql"
     wrong "s.sql:2: \\sleep is not supported" bench "$url" -f "$WORK/s.sql"
     printf 'select 1;\n\ncommit;\n' >"$WORK/s.sql"

@@ -39,6 +39,7 @@ static const char HELP[] =
     "  -d, --depth N                 queries in flight per connection (PostgreSQL: 16, SQLite: 256)\n"
     "  -T, --time S                  for S seconds (5) …\n"
     "  -n, --queries N               … or until N queries were sent\n"
+    "      --warmup S                run for S seconds first, which no figure counts\n"
     "  -R, --rate QPS                open loop: queries start by a schedule (random, QPS on average), and\n"
     "                                latency counts from there. Without it: as fast as they end\n"
     "      --commit each|group       each: every query commits alone; group: queries in flight may\n"
@@ -70,7 +71,7 @@ struct bench {
     char *url; /* of the library; NULL: embedded */
     bool sqlite, embedded, init, json, scaled;
     uint64_t connections, depth, scale, queries;
-    double seconds, rate, progress;
+    double seconds, warmup, rate, progress;
     int commit; /* in COMMIT_NAMES */
     struct cli_workload workload;
     struct cli_client client;
@@ -80,7 +81,7 @@ struct bench {
 
 /* ---- Options ----------------------------------------------------------------------------------------------------- */
 
-enum { OPTION_COMMIT = 256, OPTION_SYNC, OPTION_JSON };
+enum { OPTION_COMMIT = 256, OPTION_SYNC, OPTION_JSON, OPTION_WARMUP };
 
 static int bench_take_number(struct bench *b, int option) {
     static const double YEAR_SECONDS = 31536000;
@@ -101,6 +102,9 @@ static int bench_take_number(struct bench *b, int option) {
         break;
     case 'T':
         ok = cli_option_real("bench", "-T", optarg, 0.001, YEAR_SECONDS, &b->seconds);
+        break;
+    case OPTION_WARMUP:
+        ok = cli_option_real("bench", "--warmup", optarg, 0.001, YEAR_SECONDS, &b->warmup);
         break;
     case 'R':
         ok = cli_option_real("bench", "-R", optarg, 0.001, 1e9, &b->rate);
@@ -147,6 +151,7 @@ static int bench_parse(struct bench *b, int argc, char **argv) {
         {"depth", required_argument, NULL, 'd'},
         {"time", required_argument, NULL, 'T'},
         {"queries", required_argument, NULL, 'n'},
+        {"warmup", required_argument, NULL, OPTION_WARMUP},
         {"rate", required_argument, NULL, 'R'},
         {"commit", required_argument, NULL, OPTION_COMMIT},
         {"sync", optional_argument, NULL, OPTION_SYNC},
@@ -275,6 +280,24 @@ static int bench_prepare(struct bench *b) {
     return status;
 }
 
+/*
+ * Runs the load before it is measured: statements are then prepared, and caches filled. Returns false when there is nothing
+ * to measure, since nothing succeeded or the user wants to stop; failures alone show in *status.
+ */
+static bool bench_run_warmup(const struct bench *b, struct cli_load *load, int *status) {
+    struct cli_load_options options = load->options;
+    if (b->warmup == 0)
+        return true;
+    load->options.seconds = b->warmup;
+    load->options.query_limit = 0;
+    load->options.progress_seconds = 0;
+    *status = cli_load_run(load);
+    load->options = options;
+    if (cli_stop_wanted())
+        *status = cli_stop_status();
+    return !cli_stop_wanted() && load->figures.latency.count > 0;
+}
+
 /* The live line is for a person who waits: where standard error is a file or a pipe, lines come with -P alone. */
 static int bench_measure(struct bench *b) {
     bool live = b->progress == 0 && isatty(STDERR_FILENO);
@@ -286,6 +309,7 @@ static int bench_measure(struct bench *b) {
         .depth = (uint32_t)b->depth,
         .commit = COMMIT_NAMES[b->commit],
         .rate = b->rate,
+        .warmup_seconds = b->warmup,
         .live = live,
         .total_seconds = b->seconds,
         .total_queries = b->queries,
@@ -305,14 +329,18 @@ static int bench_measure(struct bench *b) {
     load->on_progress = cli_report_progress;
     load->arg = &report;
 
-    cli_error_wipes_line(live);
-    int status = cli_load_run(load);
-    cli_error_wipes_line(false);
-    cli_report_progress_end(&report);
-    if (b->json)
-        cli_report_json(&b->out, &report, &load->figures);
-    else
-        cli_report_summary(&b->out, &report, &load->figures, cli_text_is_utf8());
+    int status = CLI_EXIT_OK;
+    if (bench_run_warmup(b, load, &status)) {
+        cli_error_wipes_line(live);
+        int measured = cli_load_run(load);
+        cli_error_wipes_line(false);
+        cli_report_progress_end(&report);
+        if (b->json)
+            cli_report_json(&b->out, &report, &load->figures);
+        else
+            cli_report_summary(&b->out, &report, &load->figures, cli_text_is_utf8());
+        status = measured != CLI_EXIT_OK ? measured : status;
+    }
     cli_load_free(load);
     free(load);
     return status;

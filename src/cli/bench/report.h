@@ -13,6 +13,7 @@ struct cli_report {
     uint32_t connections, depth;
     const char *commit;
     double rate;
+    double warmup_seconds;  /* before the figures */
     bool live;              /* a line that is overwritten, rather than one a call */
     double total_seconds;   /* how long the run takes; 0: it ends with total_queries */
     uint64_t total_queries; /* 0: it ends with total_seconds */

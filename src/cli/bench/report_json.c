@@ -123,6 +123,7 @@ void cli_report_json(struct cli_out *out, const struct cli_report *report, const
                    json_per((double)figures->sent_bytes, count), json_per((double)figures->received_bytes, count));
     json_failures(out, figures);
     json_rate(out, report, figures);
+    cli_out_format(out, ", \"warmup_seconds\": %.6g", report->warmup_seconds);
     json_histogram(out, &figures->latency);
     json_scripts(out, report, figures);
     json_environment(out, report);
