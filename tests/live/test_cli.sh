@@ -151,7 +151,9 @@ test_usage() {
     wrong "whole number" bench -n 1e6
     wrong "whole number" bench -n 99999999999999999999
     wrong "-T or -n" bench -T 1 -n 1
-    wrong "select, update or tpcb" bench -b nonsense
+    wrong "pgbench's select-only, simple-update or tpcb-like" bench -b nonsense
+    wrong "leave out -d, or say -d 1" bench -b tpcb-like -d 2
+    wrong "leave out --commit" bench -b simple-update --commit group
     wrong "a weight is" bench -b select@0
     wrong "each or group" bench --commit never
     wrong "write --commit each or --commit group" bench --sync group
@@ -625,7 +627,8 @@ assert list(j) == ["backend", "workload", "connections", "depth", "commit", "sec
 l = j["latency_us"]
 assert sum(j["failures"].values()) == j["errors"]
 assert sum(s["queries"] for s in j["scripts"]) == j["queries"] and sum(s["errors"] for s in j["scripts"]) == j["errors"]
-assert all(list(s) == ["script", "weight", "runs", "queries", "errors", "qps", "latency_us"] for s in j["scripts"])
+assert all(list(s) == ["script", "weight", "runs", "queries", "errors", "qps", "latency_us",
+                       "runs_per_second", "run_latency_us"] for s in j["scripts"])
 h = j["histogram_us"]
 assert h["edges"] == [m * 10 ** e for e in range(7) for m in (1, 2, 5)] + [10 ** 7], h
 assert len(h["counts"]) == len(h["edges"]) + 1 and sum(h["counts"]) == j["queries"]
@@ -722,10 +725,47 @@ END
     check "$name: a hopeless warm-up" is "$out" ""
     printf 'select 1;\n\\sleep 1\n' >"$WORK/s.sql"
     wrong "s.sql:2: \\sleep is not supported" bench "$url" -f "$WORK/s.sql"
-    printf 'select 1;\n\ncommit;\n' >"$WORK/s.sql"
-    wrong "s.sql:3: commit: transactions" bench "$url" -f "$WORK/s.sql"
+    printf 'select 1;\n\ncopy t from stdin;\n' >"$WORK/s.sql"
+    wrong "s.sql:3: COPY, LISTEN" bench "$url" -f "$WORK/s.sql"
     printf '\\set a random(0, 1)\n\\set b 1 / :a\nselect 1;\n' >"$WORK/s.sql"
     fails "$name: division" 1 "s.sql:2: division by zero" "$QURING" bench "$url" -f "$WORK/s.sql" -T 60
+}
+
+# pgbench's own transactions, on connections of their own: what is in the tables are whole ones, and each is reported.
+test_bench_transactions() {
+    local url=$1 name=$2 builtin before after
+    local sums="select (select count(*) from pgbench_history) as n, (select sum(delta) from pgbench_history) as h,
+        (select sum(abalance) from pgbench_accounts) as a, (select sum(tbalance) from pgbench_tellers) as t,
+        (select sum(bbalance) from pgbench_branches) as b"
+    run "$QURING" bench "$url" -i -b select-only -n 100 --json
+    check "$name: select-only" is "$status $(json "j['workload'], j['depth'] > 1, j['scripts'][0]['runs']")" "0 ('select-only', True, 100)"
+    before=0
+    for builtin in simple-update tpcb-like; do
+        run "$QURING" bench "$url" -b $builtin --warmup 0.1 -c 4 -n 300 --json
+        check "$name: $builtin" is "$status $(json "j['depth'], j['connections'], j['queries'] >= 300, \
+j['queries'] == j['scripts'][0]['runs'] * (5 if '$builtin' == 'simple-update' else 7)")" "0 (1, 4, True, True)"
+        after=$("$QURING" run "$url" --format csv -c "$sums" | tail -n 1)
+        check "$name: $builtin: at least the runs that were reported" test \
+            "$((${after%%,*} - before))" -gt "$(json "j['scripts'][0]['runs']")"
+        before=${after%%,*}
+        run "$QURING" run "$url" --format ndjson -c "$sums"
+        [[ $builtin != simple-update ]] || simple=$("$QURING" run "$url" --format csv -c "select sum(delta) from pgbench_history" | tail -n 1)
+        check "$name: $builtin: nothing by halves" is "$(python3 -c "import json,sys; j=json.load(sys.stdin)
+print(j['a'] == j['h'], j['t'] == j['b'] == j['h'] - (j['h'] if '$builtin' == 'simple-update' else $simple))" <"$WORK/out")" "True True"
+    done
+    run "$QURING" bench "$url" -b tpcb-like -T 0.3 -c 3
+    check "$name: summary" is "$status" 0
+    check "$name: summary" has "$out" $'\nscript       tpcb-like: '
+    # A statement that fails takes its transaction with it, and the client goes on.
+    printf '\\set aid random(1, 100000)\n\\set x random(0, 1)\nbegin;\nupdate pgbench_accounts set abalance = abalance + 1 where aid = :aid;
+insert into cli_once values (:x, :x);\nend;\n' >"$WORK/s.sql"
+    "$QURING" run "$url" -c "create table cli_once (x int check (x = 0), y int)"
+    before=$("$QURING" run "$url" -c "select sum(abalance) from pgbench_accounts" | tail -n 1)
+    run "$QURING" bench "$url" -f "$WORK/s.sql" -c 2 -n 400 --json
+    after=$("$QURING" run "$url" -c "select sum(abalance) from pgbench_accounts" | tail -n 1)
+    check "$name: transactions that fail" is "$status $(json "list(j['failures']), j['errors'] > 0, j['scripts'][0]['runs'] == $after - $before > 0")" \
+        "1 (['23514'], True, True)"
+    check "$name: transactions that fail" is "$("$QURING" run "$url" -c "select count(*) from cli_once" | tail -n 1)" "$((after - before))"
 }
 
 test_run_missing() {
@@ -792,6 +832,20 @@ test_bench_signals_pg() {
     check "a second Ctrl-C" is "$status" 130
 }
 
+# A client of its own does not go on when its connection was lost, and a bench not when all were.
+test_bench_lost_pg() {
+    local pid
+    command -v psql >/dev/null || return 0
+    background "$QURING" bench "$PG" -b simple-update -c 2 -T 600 -P 0.1
+    check "lost: runs" until_it grep -q "queries/s" "$WORK/err"
+    psql "$PG" -qXAtc "select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid()" >/dev/null
+    ended "$pid"
+    check "lost" is "$status" 1
+    check "lost" has "$err" "stopped: all 2 connections were lost"
+    check "lost" has "$out" "throughput"
+}
+
 # ---- All -----------------------------------------------------------------------------------------
 
 ROOT=$(cd "$(dirname "$0")/../.." && pwd)
@@ -809,6 +863,7 @@ test_json_documents
 test_json_forms sqlite:// SQLite
 test_run_stop
 test_bench_same "sqlite:///$WORK/bench.db?mode=rwc" SQLite sqlite
+test_bench_transactions "sqlite:///$WORK/bench.db" SQLite
 test_bench_embedded
 test_bench_signals
 if [[ $PG ]]; then
@@ -817,11 +872,13 @@ if [[ $PG ]]; then
     test_run_same "$own" PostgreSQL
     test_run_streams "$own" PostgreSQL
     test_bench_same "$own" PostgreSQL postgresql
+    test_bench_transactions "$own" PostgreSQL
     PG=$own
     test_json_forms "$own" PostgreSQL
     test_run_pg
     test_run_cancel_pg
     test_bench_signals_pg
+    test_bench_lost_pg
 fi
 echo "$checks checks, $failures failed"
 ((failures == 0))

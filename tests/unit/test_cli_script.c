@@ -251,8 +251,8 @@ Test(script, cli_script_parse_says_what_is_not_supported_with_its_line) {
     expect_refused("select 1,\n:y;", 2, ":y is not set");
     expect_refused("select $1;", 1, "$1 has no value");
     expect_refused("select 1\n\\set x 1\n;", 2, "backslash inside a statement");
-    expect_refused("select 1;\nBegin;\n", 2, "begin: transactions need connections of their own");
-    expect_refused("/* x */ commit", 1, "commit: transactions");
+    expect_refused("select 1;\nCopy t from stdin;\n", 2, "COPY, LISTEN and UNLISTEN do not work");
+    expect_refused("/* x */ listen a", 1, "COPY, LISTEN and UNLISTEN do not work");
     expect_refused("select 1;\nselect 'x", 2, "never ends");
 }
 
@@ -265,4 +265,32 @@ Test(script, cli_script_parse_refuses_more_than_can_be) {
     for (int i = 0; i < CLI_VARIABLE_MAX; i++)
         snprintf(text + strlen(text), 32, "\\set v%d 1\n", i);
     expect_refused(text, CLI_VARIABLE_MAX - 1, "more than 64 variables");
+}
+
+Test(script, cli_script_parse_tells_which_scripts_need_a_connection_of_their_own) {
+    static const char *const exclusive[] = {"begin; select 1; end", "select 1;\n/* x */ Commit",
+                                            "START TRANSACTION; commit", "set work_mem = 1; select 1", "savepoint a"};
+    static const char *const shared[] = {"select 1", "select 'begin'; select \"end\" from t",
+                                         "\\set begin 1\nselect :begin", "update t set a = 1"};
+    for (size_t i = 0; i < 5; i++) {
+        struct cli_script script;
+        cr_assert(cli_script_parse(&script, exclusive[i], strlen(exclusive[i]), false, 1), "%s", exclusive[i]);
+        cr_assert(script.exclusive, "%s", exclusive[i]);
+        cli_script_free(&script);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        struct cli_script script;
+        cr_assert(cli_script_parse(&script, shared[i], strlen(shared[i]), false, 1), "%s", shared[i]);
+        cr_assert_not(script.exclusive, "%s", shared[i]);
+        cli_script_free(&script);
+    }
+}
+
+Test(script, cli_script_parse_knows_the_last_statement) {
+    static const char text[] = "\\set a 1\nselect 1;\nselect 2;\n\\set b 2\n";
+    struct cli_script script;
+    cr_assert(cli_script_parse(&script, text, strlen(text), false, 1));
+    cr_assert_eq(script.command_count, 4);
+    cr_assert_eq(script.last_statement, 2);
+    cli_script_free(&script);
 }

@@ -5,6 +5,7 @@
 #include "cli/bench/report.h"
 #include "cli/cli.h"
 #include "cli/common/client.h"
+#include "cli/common/failure.h"
 #include "cli/common/options.h"
 #include "cli/common/say.h"
 #include "cli/common/stop.h"
@@ -31,6 +32,9 @@ static const char HELP[] =
     "                                update   one account's balance\n"
     "                                tpcb     pgbench's transaction, as one statement: WITH on\n"
     "                                         PostgreSQL, a view's trigger on SQLite\n"
+    "                                select-only, simple-update, tpcb-like\n"
+    "                                         pgbench's scripts of these names: the last two have a\n"
+    "                                         transaction of several statements\n"
     "  -f, --file SCRIPT[@WEIGHT]    a pgbench script: \\set x random(a, b), statements with :x\n"
     "                                Several -b and -f run as often as their weights say (1).\n"
     "  -i, --init                    make and fill pgbench's tables first; replaces those there are\n"
@@ -53,7 +57,10 @@ static const char HELP[] =
     "Scripts: \\set takes + - * / % and abs double exp greatest int least ln max min mod pi pow power\n"
     "random random_exponential random_gaussian random_zipfian sqrt, over integers and doubles; :scale\n"
     "and :client_id are set. :x in a statement is sent as a parameter. A script's statements run one\n"
-    "after the other, each a query of its own. Connections are shared, so BEGIN is refused.\n"
+    "after the other, each a query of its own, on connections that all scripts share. Where one of the\n"
+    "scripts has BEGIN, SET or the like, each of the -c clients has a connection of its own, as in\n"
+    "pgbench, with one statement in flight (-d 1). A transaction that has begun is brought to its end\n"
+    "when the time is over; one whose statement failed is rolled back. Runs are whole scripts.\n"
     "\n"
     "Figures: latency is what a query took from its submission (with -R: its scheduled start) to the\n"
     "batch of completions it came in. CPU time is this process's, all of its threads; for SQLite that\n"
@@ -68,14 +75,15 @@ enum { WARM_UP_MS = 3000 };
 static const char *const COMMIT_NAMES[] = {"each", "group", NULL};
 
 struct bench {
-    char *url; /* of the library; NULL: embedded */
+    char *url; /* of the library; must stay until the client is closed */
     bool sqlite, embedded, init, json, scaled;
     uint64_t connections, depth, scale, queries;
     double seconds, warmup, rate, progress;
     int commit; /* in COMMIT_NAMES */
     struct cli_workload workload;
     struct cli_client client;
-    char server[64]; /* its version */
+    quring_db **clients; /* exclusive handles, for scripts that need them */
+    char server[64];     /* its version */
     struct cli_out out;
 };
 
@@ -186,48 +194,56 @@ static int bench_settle_options(struct bench *b) {
         b->seconds = 5;
     if (b->scaled && !b->init && cli_workload_has_builtin(&b->workload, NULL))
         return cli_wrong("bench", "-s goes with -i: the scale of tables that are there is read from them");
+    int status = cli_workload_parse(&b->workload, b->sqlite, (int64_t)b->scale);
+    if (status != CLI_EXIT_OK)
+        return status;
+    bool exclusive = cli_workload_is_exclusive(&b->workload);
+    if (exclusive && (b->depth > 1 || b->commit > 0))
+        return cli_wrong("bench", "a script with transactions has connections of its own: leave out %s",
+                         b->depth > 1 ? "-d, or say -d 1" : "--commit");
     if (!b->connections)
         b->connections = b->sqlite ? 2 : 8;
     if (!b->depth)
-        b->depth = b->sqlite ? 256 : 16;
+        b->depth = exclusive ? 1 : b->sqlite ? 256 : 16;
     if (b->connections * b->depth > QUERIES_MAX)
         return cli_wrong("bench", "-c %" PRIu64 " -d %" PRIu64 ": at most %d queries can be in flight", b->connections,
                          b->depth, QUERIES_MAX);
-    return cli_workload_parse(&b->workload, b->sqlite, (int64_t)b->scale);
+    return CLI_EXIT_OK;
 }
 
 /* ---- Steps ------------------------------------------------------------------------------------------------------- */
 
-static int bench_open_url(struct bench *b, const char *url) {
+static int bench_open_url(struct bench *b) {
+    bool exclusive = cli_workload_is_exclusive(&b->workload);
     uint32_t connections = (uint32_t)b->connections;
     quring_options options = {
         .query_count = (uint32_t)(b->connections * b->depth) + 16, /* -i fills with several in flight at any depth */
         .inflight_bytes = (uint64_t)1 << 30,
-        .connection_count = connections,
+        .connection_count = connections + exclusive, /* one more fills and looks */
     };
     quring_db_options db_options = {
-        .connection_count = connections,
+        .connection_count = exclusive ? 1 : connections,
         .depth = (uint32_t)b->depth,
         .commit = b->commit == 0 ? QURING_COMMIT_EACH : QURING_COMMIT_GROUP,
     };
     if (options.query_count > QUERIES_MAX)
         options.query_count = QUERIES_MAX;
-    return cli_client_open(&b->client, "bench", url, &options, &db_options);
+    return cli_client_open(&b->client, "bench", b->url, &options, &db_options);
 }
 
 /*
  * Opens the database. With -i its file is made, too: the library opens only what exists. A URL with parameters is left as it
  * is, since its user may have chosen a mode.
  */
-static int bench_open(struct bench *b, const char *url) {
+static int bench_open(struct bench *b) {
     char *creating = NULL;
-    if (!b->init || !b->sqlite || strchr(url, '?'))
-        return bench_open_url(b, url);
-    if (asprintf(&creating, "%s?mode=rwc", url) < 0)
-        return cli_no_memory();
-    int status = bench_open_url(b, creating);
-    free(creating);
-    return status;
+    if (b->init && b->sqlite && !strchr(b->url, '?')) {
+        if (asprintf(&creating, "%s?mode=rwc", b->url) < 0)
+            return cli_no_memory();
+        free(b->url);
+        b->url = creating;
+    }
+    return bench_open_url(b);
 }
 
 /*
@@ -239,13 +255,31 @@ static void bench_warm_up(struct bench *b) {
     for (int ms = 0; ms < WARM_UP_MS && !b->sqlite && !cli_stop_wanted(); ms++) {
         quring_run(b->client.engine, 0, 0);
         quring_stats_get(b->client.engine, &stats);
-        if (stats.connection_count >= b->connections)
+        if (stats.connection_count >= b->connections + (b->clients != NULL))
             return;
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
     if (!b->sqlite && !cli_stop_wanted())
         cli_error("%" PRIu32 " of %" PRIu64 " connections are up; going on with them", stats.connection_count,
                   b->connections);
+}
+
+/* Opens the clients' own connections, where a script needs them. The engine closes them. */
+static int bench_open_clients(struct bench *b) {
+    if (!cli_workload_is_exclusive(&b->workload))
+        return CLI_EXIT_OK;
+    b->clients = calloc(b->connections, sizeof *b->clients);
+    if (!b->clients)
+        return cli_no_memory();
+    for (uint64_t i = 0; i < b->connections; i++) {
+        int error =
+            quring_db_open(b->client.engine, b->client.url, &(quring_db_options){.exclusive = true}, &b->clients[i]);
+        if (error < 0) {
+            cli_refusal_show(NULL, b->client.engine, error, NULL);
+            return CLI_EXIT_FAILED;
+        }
+    }
+    return CLI_EXIT_OK;
 }
 
 /* The version goes into the report: figures of two servers are none of one. */
@@ -273,6 +307,8 @@ static int bench_prepare(struct bench *b) {
         status = cli_workload_parse(&b->workload, b->sqlite, scale);
     if (status == CLI_EXIT_OK)
         status = cli_workload_prepare(&b->workload, b->client.db);
+    if (status == CLI_EXIT_OK)
+        status = bench_open_clients(b);
     if (status == CLI_EXIT_OK) {
         bench_ask_server(b);
         bench_warm_up(b);
@@ -307,6 +343,7 @@ static int bench_measure(struct bench *b) {
         .workload = &b->workload,
         .connections = (uint32_t)b->connections,
         .depth = (uint32_t)b->depth,
+        .exclusive = b->clients != NULL,
         .commit = COMMIT_NAMES[b->commit],
         .rate = b->rate,
         .warmup_seconds = b->warmup,
@@ -325,6 +362,7 @@ static int bench_measure(struct bench *b) {
         .progress_seconds = live ? 0.2 : b->progress,
     };
     load->client = &b->client;
+    load->dbs = b->clients;
     load->workload = &b->workload;
     load->on_progress = cli_report_progress;
     load->arg = &report;
@@ -356,8 +394,12 @@ static int bench_run(struct bench *b) {
     if (b->embedded) {
         if (cli_temporary_make(url, sizeof url) < 0)
             return CLI_EXIT_FAILED;
+        b->url = strdup(url);
+        if (!b->url)
+            status = cli_no_memory();
     }
-    status = bench_open(b, b->embedded ? url : b->url);
+    if (status == CLI_EXIT_OK)
+        status = bench_open(b);
     if (status == CLI_EXIT_OK) {
         status = bench_prepare(b);
         if (status == CLI_EXIT_OK && cli_stop_wanted())
@@ -381,6 +423,7 @@ int cli_bench(int argc, char **argv) {
     if (status == CLI_EXIT_OK)
         status = bench_run(b);
     cli_workload_free(&b->workload);
+    free(b->clients);
     free(b->url);
     status = cli_finish(&b->out, status < 0 ? CLI_EXIT_OK : status);
     free(b);

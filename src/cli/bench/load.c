@@ -21,10 +21,14 @@
  */
 enum { BATCH = 32, HOPELESS_ERRORS = 100 };
 
+/* In user_data beside the slot: the ROLLBACK behind a statement that failed. */
+static const uint64_t ROLLBACK = (uint64_t)1 << 32;
+
 static const uint64_t SECOND_NS = 1000000000, DRAIN_NS = 10000000000;
 
 struct slot {
     uint64_t start_ns;
+    uint64_t run_start_ns; /* of the script */
     const struct cli_source *source;
     struct cli_script_figures *figures; /* of that script */
     uint32_t command;                   /* the statement that is out */
@@ -40,6 +44,7 @@ struct loop {
     uint32_t stride;
     uint32_t *idle; /* slots without a query, a stack: the slot that was used last is still in the cache */
     uint32_t idle_count, inflight;
+    uint32_t lost_count; /* clients whose connection was lost */
     struct cli_random random;
     uint64_t limit, issued;
     uint64_t start_ns;
@@ -89,9 +94,11 @@ static inline void load_submit(struct loop *loop, uint32_t index, const struct c
         else
             params[i].value.integer = value.integer;
     }
+    quring_db **dbs = loop->load->dbs;
     quring_query query = {
-        .db = loop->load->client->db,
-        .statement = command->statement,
+        .db = dbs ? dbs[index] : loop->load->client->db,
+        .sql = dbs ? command->sql : NULL,
+        .statement = dbs ? NULL : command->statement,
         .params = params,
         .param_count = command->param_count,
         .user_data = index,
@@ -144,6 +151,7 @@ static inline void load_begin(struct loop *loop, uint32_t index, uint64_t start_
     uint32_t source = load_choose_source(loop);
     loop->slots[index].source = &loop->load->workload->sources[source];
     loop->slots[index].figures = &loop->figures->scripts[source];
+    loop->slots[index].run_start_ns = start_ns;
     if (!load_advance(loop, index, 0, start_ns)) /* only when it failed: a script has a statement */
         loop->idle[loop->idle_count++] = index;
 }
@@ -206,30 +214,54 @@ static inline void load_count_success(struct loop *loop, const struct slot *slot
     cli_histogram_add(loop->interval, latency);
     if (loop->load->workload->count > 1) /* else all of it is this script's */
         cli_histogram_add(&slot->figures->latency, latency);
-    slot->figures->run_count += slot->command == slot->source->script.last_statement;
+    if (slot->command != slot->source->script.last_statement)
+        return;
+    slot->figures->run_count++;
+    if (slot->source->script.statement_count > 1)
+        cli_histogram_add(&slot->figures->run_latency, now > slot->run_start_ns ? now - slot->run_start_ns : 0);
+}
+
+/* Ends the transaction of a statement that failed. Its client goes on after that, and never without a connection. */
+static void load_leave(struct loop *loop, uint32_t index, const quring_done *done) {
+    quring_query query = {.db = loop->load->dbs[index], .sql = "rollback", .user_data = index | ROLLBACK};
+    if (done->status == QURING_SERVER_ERROR && quring_submit(loop->engine, &query, NULL) == 0) {
+        loop->inflight++;
+        return;
+    }
+    if (loop->issuing && ++loop->lost_count == loop->load->options.slot_count) {
+        cli_error("stopped: all %" PRIu32 " connections were lost", loop->lost_count);
+        load_stop_issuing(loop, loop->last_ns);
+    }
 }
 
 /* A script goes on with its next statement at once. One whose statement failed is left, since the rest may build on it. */
 static inline void load_end_query(struct loop *loop, const quring_done *done, uint64_t now) {
     uint32_t index = (uint32_t)done->user_data;
     const struct slot *slot = &loop->slots[index];
-    bool ok = done->status == QURING_OK;
+    bool ok = done->status == QURING_OK, exclusive = loop->load->dbs != NULL;
 
+    loop->inflight--;
+    if (__builtin_expect((done->user_data & ROLLBACK) != 0, 0)) {
+        quring_release(loop->engine, done->id);
+        loop->idle[loop->idle_count++] = index;
+        return;
+    }
     if (__builtin_expect(ok, 1))
         load_count_success(loop, slot, now);
     else
         load_note_error(loop, done, now);
+    bool left = !ok && exclusive;
+    if (left)
+        load_leave(loop, index, done);
     quring_release(loop->engine, done->id);
-    loop->inflight--;
-    if (ok && loop->issuing && loop->issued < loop->limit) {
-        if (slot->command + 1 < slot->source->script.command_count && load_advance(loop, index, slot->command + 1, now))
-            return;
-        if (loop->load->options.rate == 0 && loop->issuing) {
-            load_begin(loop, index, now);
-            return;
-        }
-    }
-    loop->idle[loop->idle_count++] = index;
+    bool issuing = loop->issuing && loop->issued < loop->limit;
+    if (ok && (issuing || exclusive) && slot->command + 1 < slot->source->script.command_count &&
+        load_advance(loop, index, slot->command + 1, now))
+        return;
+    if (ok && issuing && loop->load->options.rate == 0 && loop->issuing)
+        load_begin(loop, index, now);
+    else if (!left)
+        loop->idle[loop->idle_count++] = index;
 }
 
 /* ---- The loop ---------------------------------------------------------------------------------------------------- */
@@ -347,6 +379,12 @@ static void load_start_clock(struct loop *loop) {
 const struct cli_histogram *cli_load_latency(const struct cli_load_figures *figures,
                                              const struct cli_workload *workload, uint32_t script) {
     return workload->count == 1 ? &figures->latency : &figures->scripts[script].latency;
+}
+
+const struct cli_histogram *cli_load_run_latency(const struct cli_load_figures *figures,
+                                                 const struct cli_workload *workload, uint32_t script) {
+    return workload->sources[script].script.statement_count > 1 ? &figures->scripts[script].run_latency
+                                                                : cli_load_latency(figures, workload, script);
 }
 
 void cli_load_free(struct cli_load *load) {

@@ -7,6 +7,10 @@
  *                 free slot waits, and its lag is reported. A closed loop submits less while the database is slow, and
  *                 so leaves out the very queries that would have been slow ("coordinated omission")
  *
+ * With exclusive handles a slot is a client with a connection of its own, as in pgbench: a transaction that has begun is
+ * brought to its end when the time is over, since others may wait for its locks, and rolled back when a statement fails.
+ * A client whose connection was lost starts no more scripts.
+ *
  * The clock is read once for a batch of completions, not once a query.
  */
 #ifndef QURING_CLI_BENCH_LOAD_H
@@ -25,7 +29,8 @@ struct cli_failure_kind {
 };
 
 struct cli_script_figures {
-    uint64_t run_count; /* from its first statement to its last */
+    uint64_t run_count;               /* from its first statement to its last */
+    struct cli_histogram run_latency; /* of those, where it has several statements */
     uint64_t error_count;
     struct cli_histogram latency; /* of several scripts; of one alone it is that of all */
 };
@@ -54,6 +59,7 @@ struct cli_load_options {
 struct cli_load {
     struct cli_load_options options;
     struct cli_client *client;
+    quring_db **dbs; /* an exclusive handle for each slot; NULL: all share the client's */
     const struct cli_workload *workload;
     /* `interval` holds the latencies since the last call; `seconds` is the time since the start. */
     void (*on_progress)(void *arg, const struct cli_load *load, const struct cli_histogram *interval, double seconds);
@@ -61,9 +67,11 @@ struct cli_load {
     struct cli_load_figures figures;
 };
 
-/* Returns the latencies of one of the workload's scripts. */
+/* Return the latencies of one of the workload's scripts: of its statements, and of its runs from begin to end. */
 const struct cli_histogram *cli_load_latency(const struct cli_load_figures *figures,
                                              const struct cli_workload *workload, uint32_t script);
+const struct cli_histogram *cli_load_run_latency(const struct cli_load_figures *figures,
+                                                 const struct cli_workload *workload, uint32_t script);
 /* Frees what the figures of a load hold. */
 void cli_load_free(struct cli_load *load);
 

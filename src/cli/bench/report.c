@@ -225,18 +225,19 @@ static void put_scripts(struct cli_out *out, const struct cli_report *report, co
                         bool utf8) {
     const struct cli_workload *workload = report->workload;
     for (uint32_t i = 0; i < workload->count; i++) {
-        const struct cli_histogram *latency = cli_load_latency(figures, workload, i);
+        const struct cli_script_figures *script = &figures->scripts[i];
+        const struct cli_histogram *latency = cli_load_run_latency(figures, workload, i);
         cli_out_text(out, "script       ");
         cli_text_safe(out, workload->sources[i].spec, strlen(workload->sources[i].spec), 0);
         cli_out_text(out, ": ");
-        put_count(out, report_per((double)latency->count, figures->seconds));
-        cli_out_text(out, " queries/s, run ");
-        put_count(out, (double)figures->scripts[i].run_count);
-        cli_out_text(out, " times, ");
-        put_count(out, (double)figures->scripts[i].error_count);
-        cli_out_text(out, " failed, p50 ");
+        put_count(out, report_per((double)script->run_count, figures->seconds));
+        cli_out_text(out, " runs/s (");
+        put_count(out, (double)script->run_count);
+        cli_out_text(out, ", ");
+        put_count(out, (double)script->error_count);
+        cli_out_text(out, " failed)   p50 ");
         put_time(out, cli_histogram_quantile(latency, 0.5), utf8);
-        cli_out_text(out, ", p99 ");
+        cli_out_text(out, "   p99 ");
         put_time(out, cli_histogram_quantile(latency, 0.99), utf8);
         cli_out_char(out, '\n');
     }
@@ -253,7 +254,8 @@ void cli_report_summary(struct cli_out *out, const struct cli_report *report, co
     cli_out_free(&name);
     cli_out_format(out, " on %s, %" PRIu32 " %s x %" PRIu32 " deep, commit %s\n\n",
                    strcmp(report->backend, "sqlite") == 0 ? "SQLite" : "PostgreSQL", report->connections,
-                   strcmp(report->backend, "sqlite") == 0 ? "readers" : "connections", report->depth, report->commit);
+                   strcmp(report->backend, "sqlite") == 0 && !report->exclusive ? "readers" : "connections",
+                   report->depth, report->commit);
     cli_out_text(out, "throughput   ");
     put_count(out, report_per(count, figures->seconds));
     cli_out_text(out, " queries/s (");
@@ -272,7 +274,7 @@ void cli_report_summary(struct cli_out *out, const struct cli_report *report, co
         cli_out_text(out, " at most\n");
     }
     put_costs(out, figures, utf8);
-    if (report->workload->count > 1)
+    if (report->workload->count > 1 || report->workload->sources[0].script.statement_count > 1)
         put_scripts(out, report, figures, utf8);
     if (figures->unfinished_count > 0)
         cli_out_format(out, "unfinished   %" PRIu64 " queries had no answer 10 s after the end\n",

@@ -11,6 +11,7 @@ struct cli_report {
     const char *server; /* its version, "" when that is not known */
     const struct cli_workload *workload;
     uint32_t connections, depth;
+    bool exclusive; /* each client has a connection of its own */
     const char *commit;
     double rate;
     double warmup_seconds;  /* before the figures */

@@ -86,6 +86,9 @@ static void json_scripts(struct cli_out *out, const struct cli_report *report, c
             workload->sources[i].weight, script->run_count, latency->count, script->error_count);
         cli_out_format(out, ", \"qps\": %.1f, \"latency_us\": ", json_per((double)latency->count, figures->seconds));
         json_latency(out, latency);
+        cli_out_format(out, ", \"runs_per_second\": %.1f, \"run_latency_us\": ",
+                       json_per((double)script->run_count, figures->seconds));
+        json_latency(out, cli_load_run_latency(figures, workload, i));
         cli_out_char(out, '}');
     }
     cli_out_char(out, ']');

@@ -122,26 +122,28 @@ static bool put_sql(struct cli_script *script, struct cli_command *command, cons
     return !sql->error || script_fail(script, statement->line, "memory ran out");
 }
 
-/*
- * Refuses statements that change a connection's state by their first word. The library refuses them as well, but only
- * when the benchmark runs, and without the advice.
- */
+static bool word_is_in(const struct cli_lexer *lexer, const char *const *words) {
+    while (*words && !cli_lexer_word_is(lexer, *words))
+        words++;
+    return *words != NULL;
+}
+
+/* Tells by a statement's first word whether it changes its connection's state; what the library refuses is refused here. */
 static bool check_first_word(struct cli_script *script, const struct cli_statement *statement, bool sqlite) {
-    static const char *const words[] = {"abort",   "begin",    "commit",    "copy",  "end",      "listen", "lock",
-                                        "release", "rollback", "savepoint", "start", "unlisten", NULL};
+    static const char *const exclusive[] = {"abort", "begin",    "commit",    "end", "lock",  "release",
+                                            "reset", "rollback", "savepoint", "set", "start", NULL};
+    static const char *const refused[] = {"copy", "listen", "unlisten", NULL};
     struct cli_lexer lexer;
     unsigned found = 0;
 
     cli_lexer_init(&lexer, sqlite);
     for (size_t i = 0; i <= statement->size && !found; i++)
         found = cli_lexer_step(&lexer, i < statement->size ? (unsigned char)statement->text[i] : ' ');
-    for (int i = 0; words[i] && (found & CLI_LEX_FOUND_WORD); i++)
-        if (cli_lexer_word_is(&lexer, words[i]))
-            return script_fail(
-                script, statement->line,
-                "%s: transactions need connections of their own, and quring bench shares pipelined ones; put "
-                "the statements into one (WITH …, or a function)",
-                words[i]);
+    if (!(found & CLI_LEX_FOUND_WORD))
+        return true;
+    if (word_is_in(&lexer, refused))
+        return script_fail(script, statement->line, "COPY, LISTEN and UNLISTEN do not work in quring bench");
+    script->exclusive |= word_is_in(&lexer, exclusive);
     return true;
 }
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A pgbench script, parsed: \set commands and statements in which :name has become $n. Commands that only pgbench has
- * (\sleep, \if, \startpipeline, …) and transactions are refused with their line: without them the script would measure
- * something else.
+ * (\sleep, \if, \startpipeline, …) are refused with their line: without them the script would measure something else.
  */
 #ifndef QURING_CLI_BENCH_SCRIPT_H
 #define QURING_CLI_BENCH_SCRIPT_H
@@ -29,6 +28,7 @@ struct cli_script {
     struct cli_command *commands;
     uint32_t command_count;
     uint32_t statement_count;
+    bool exclusive;          /* it needs a connection of its own, for its transactions or settings */
     uint32_t last_statement; /* its command */
     /* Why it could not be parsed, and where. */
     uint64_t line;

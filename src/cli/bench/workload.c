@@ -12,7 +12,7 @@
 
 enum { WEIGHT_MAX = 1000000 };
 
-/* pgbench's scripts, on its tables. A transaction there is one statement here (tpcb), because connections are shared. */
+/* Work on pgbench's tables that needs no connection of its own: its transaction is one statement in tpcb. */
 static const char SELECT[] = "\\set aid random(1, 100000 * :scale)\n"
                              "select abalance from pgbench_accounts where aid = :aid;\n";
 
@@ -38,10 +38,31 @@ static const char TPCB_POSTGRESQL[] = TPCB_VARIABLES
 static const char TPCB_SQLITE[] =
     TPCB_VARIABLES "insert into quring_tpcb (tid, bid, aid, delta) values (:tid, :bid, :aid, :delta);\n";
 
+/* pgbench's own scripts, word for word: https://www.postgresql.org/docs/current/pgbench.html. */
+#define BEGIN_ACCOUNTS                                                                                                 \
+    "begin;\n"                                                                                                         \
+    "update pgbench_accounts set abalance = abalance + :delta where aid = :aid;\n"                                     \
+    "select abalance from pgbench_accounts where aid = :aid;\n"
+#define HISTORY_END                                                                                                    \
+    "insert into pgbench_history (tid, bid, aid, delta, mtime)\n"                                                      \
+    "    values (:tid, :bid, :aid, :delta, current_timestamp);\n"                                                      \
+    "end;\n"
+
+static const char SIMPLE_UPDATE[] = TPCB_VARIABLES BEGIN_ACCOUNTS HISTORY_END;
+
+static const char TPCB_LIKE[] = TPCB_VARIABLES BEGIN_ACCOUNTS
+    "update pgbench_tellers set tbalance = tbalance + :delta where tid = :tid;\n"
+    "update pgbench_branches set bbalance = bbalance + :delta where bid = :bid;\n" HISTORY_END;
+
 static const struct builtin {
     const char *name;
     const char *postgresql, *sqlite;
-} builtins[] = {{"select", SELECT, SELECT}, {"update", UPDATE, UPDATE}, {"tpcb", TPCB_POSTGRESQL, TPCB_SQLITE}};
+} builtins[] = {{"select", SELECT, SELECT},
+                {"update", UPDATE, UPDATE},
+                {"tpcb", TPCB_POSTGRESQL, TPCB_SQLITE},
+                {"select-only", SELECT, SELECT},
+                {"simple-update", SIMPLE_UPDATE, SIMPLE_UPDATE},
+                {"tpcb-like", TPCB_LIKE, TPCB_LIKE}};
 
 static const struct builtin *find_builtin(const char *name) {
     for (size_t i = 0; i < sizeof builtins / sizeof *builtins; i++)
@@ -92,7 +113,8 @@ int cli_workload_add(struct cli_workload *workload, const char *spec, bool built
     if (!builtin)
         return read_file(source);
     if (!find_builtin(source->name))
-        return cli_wrong("bench", "-b %s: give select, update or tpcb", spec);
+        return cli_wrong(
+            "bench", "-b %s: give select, update or tpcb, or pgbench's select-only, simple-update or tpcb-like", spec);
     return CLI_EXIT_OK;
 }
 
@@ -113,7 +135,16 @@ int cli_workload_parse(struct cli_workload *workload, bool sqlite, int64_t scale
     return CLI_EXIT_OK;
 }
 
+bool cli_workload_is_exclusive(const struct cli_workload *workload) {
+    for (uint32_t i = 0; i < workload->count; i++)
+        if (workload->sources[i].script.exclusive)
+            return true;
+    return false;
+}
+
 int cli_workload_prepare(struct cli_workload *workload, quring_db *db) {
+    if (cli_workload_is_exclusive(workload))
+        return CLI_EXIT_OK;
     for (uint32_t i = 0; i < workload->count; i++) {
         struct cli_script *script = &workload->sources[i].script;
         for (uint32_t j = 0; j < script->command_count; j++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The work of `quring bench`: pgbench scripts, of which three are built in. Each runs as often as its weight says. */
+/* The work of `quring bench`: pgbench scripts, of which six are built in. Each runs as often as its weight says. */
 #ifndef QURING_CLI_BENCH_WORKLOAD_H
 #define QURING_CLI_BENCH_WORKLOAD_H
 
@@ -28,6 +28,7 @@ struct cli_workload {
 /*
  * Adding a script by its "name" or "name@weight", parsing all of them, and preparing their statements, in this order.
  * Each returns an enum cli_exit; all but CLI_EXIT_OK after a message. Parsing may be done again, with another scale.
+ * Statements that run on connections of their own are sent by their text, and not prepared here.
  */
 int cli_workload_add(struct cli_workload *workload, const char *spec, bool builtin);
 int cli_workload_parse(struct cli_workload *workload, bool sqlite, int64_t scale);
@@ -35,6 +36,8 @@ int cli_workload_prepare(struct cli_workload *workload, quring_db *db);
 
 /* Returns whether a built-in script, which needs pgbench's tables, is among them: that of this name; NULL: any. */
 bool cli_workload_has_builtin(const struct cli_workload *workload, const char *name);
+/* Returns whether a script needs a connection of its own: then all of them are run so. */
+bool cli_workload_is_exclusive(const struct cli_workload *workload);
 /* The names with their weights: "select", "a.sql@3,b.sql". */
 void cli_workload_put_name(const struct cli_workload *workload, struct cli_out *out);
 void cli_workload_free(struct cli_workload *workload);
