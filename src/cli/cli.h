@@ -13,6 +13,7 @@
  *
  *   bench/       `quring bench`
  *     bench.c      options, and the steps of a measurement
+ *     target.c     a database that is measured: opening, filling, preparing
  *     workload.c   what to run: built-in scripts, or files by script.c, with expr.c expr_parse.c random.c for \set
  *     init.c       makes and fills pgbench's tables
  *     load.c       keeps the queries coming

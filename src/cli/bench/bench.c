@@ -1,23 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-/* `quring bench`: its options, and its steps: open, fill, prepare, measure, report. */
+/* `quring bench`: its options, and its steps: open, measure, report. */
 #include "cli/bench/init.h"
-#include "cli/bench/load.h"
 #include "cli/bench/report.h"
+#include "cli/bench/target.h"
 #include "cli/cli.h"
-#include "cli/common/client.h"
-#include "cli/common/failure.h"
 #include "cli/common/options.h"
 #include "cli/common/say.h"
 #include "cli/common/stop.h"
 #include "cli/common/text.h"
 #include "cli/common/url.h"
 
-#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static const char HELP[] =
@@ -69,21 +65,19 @@ static const char HELP[] =
     "failed; 2 for wrong usage.\n";
 
 /* Limits of the library, so that a message names the option of the tool that goes over one. */
-enum { CONNECTIONS_MAX = 10000, DEPTH_MAX = 65535, QUERIES_MAX = 1048576 };
-enum { WARM_UP_MS = 3000 };
+enum { CONNECTIONS_MAX = 10000, DEPTH_MAX = 65535 };
 
 static const char *const COMMIT_NAMES[] = {"each", "group", NULL};
 
 struct bench {
-    char *url; /* of the library; must stay until the client is closed */
-    bool sqlite, embedded, init, json, scaled;
-    uint64_t connections, depth, scale, queries;
-    double seconds, warmup, rate, progress;
+    struct cli_target_options target_options;
+    bool json, scaled;
+    uint64_t queries;
+    double seconds, warmup, progress;
     int commit; /* in COMMIT_NAMES */
+    char *url;  /* of the library; NULL: embedded */
     struct cli_workload workload;
-    struct cli_client client;
-    quring_db **clients; /* exclusive handles, for scripts that need them */
-    char server[64];     /* its version */
+    struct cli_target *target;
     struct cli_out out;
 };
 
@@ -97,13 +91,13 @@ static int bench_take_number(struct bench *b, int option) {
     switch (option) {
     case 's':
         b->scaled = true;
-        ok = cli_option_count("bench", "-s", optarg, 1, CLI_SCALE_MAX, &b->scale);
+        ok = cli_option_count("bench", "-s", optarg, 1, CLI_SCALE_MAX, &b->target_options.scale);
         break;
     case 'c':
-        ok = cli_option_count("bench", "-c", optarg, 1, CONNECTIONS_MAX, &b->connections);
+        ok = cli_option_count("bench", "-c", optarg, 1, CONNECTIONS_MAX, &b->target_options.connections);
         break;
     case 'd':
-        ok = cli_option_count("bench", "-d", optarg, 1, DEPTH_MAX, &b->depth);
+        ok = cli_option_count("bench", "-d", optarg, 1, DEPTH_MAX, &b->target_options.depth);
         break;
     case 'n':
         ok = cli_option_count("bench", "-n", optarg, 1, UINT64_MAX / 2, &b->queries);
@@ -115,7 +109,7 @@ static int bench_take_number(struct bench *b, int option) {
         ok = cli_option_real("bench", "--warmup", optarg, 0.001, YEAR_SECONDS, &b->warmup);
         break;
     case 'R':
-        ok = cli_option_real("bench", "-R", optarg, 0.001, 1e9, &b->rate);
+        ok = cli_option_real("bench", "-R", optarg, 0.001, 1e9, &b->target_options.rate);
         break;
     default:
         ok = cli_option_real("bench", "-P", optarg, 0.01, YEAR_SECONDS, &b->progress);
@@ -130,7 +124,7 @@ static int bench_take_option(struct bench *b, int option) {
     case 'f':
         return cli_workload_add(&b->workload, optarg, option == 'b');
     case 'i':
-        b->init = true;
+        b->target_options.init = true;
         return CLI_EXIT_OK;
     case OPTION_COMMIT:
         return cli_option_word("bench", "--commit", optarg, COMMIT_NAMES, &b->commit) ? CLI_EXIT_OK : CLI_EXIT_USAGE;
@@ -183,232 +177,95 @@ static int bench_parse(struct bench *b, int argc, char **argv) {
 
 /* Fills in the defaults, and refuses options that contradict each other. */
 static int bench_settle_options(struct bench *b) {
-    b->embedded = !b->url;
-    b->init |= b->embedded;
-    b->sqlite = b->embedded || cli_client_url_is_sqlite(b->url);
+    b->target_options.init |= !b->url;
+    b->target_options.group = b->commit > 0;
     if (b->workload.count == 0 && cli_workload_add(&b->workload, "select", true) != CLI_EXIT_OK)
         return CLI_EXIT_FAILED;
     if (b->seconds > 0 && b->queries > 0)
         return cli_wrong("bench", "give -T or -n, not both");
     if (b->seconds == 0 && b->queries == 0)
         b->seconds = 5;
-    if (b->scaled && !b->init && cli_workload_has_builtin(&b->workload, NULL))
+    if (b->scaled && !b->target_options.init && cli_workload_has_builtin(&b->workload, NULL))
         return cli_wrong("bench", "-s goes with -i: the scale of tables that are there is read from them");
-    int status = cli_workload_parse(&b->workload, b->sqlite, (int64_t)b->scale);
-    if (status != CLI_EXIT_OK)
-        return status;
-    bool exclusive = cli_workload_is_exclusive(&b->workload);
-    if (exclusive && (b->depth > 1 || b->commit > 0))
-        return cli_wrong("bench", "a script with transactions has connections of its own: leave out %s",
-                         b->depth > 1 ? "-d, or say -d 1" : "--commit");
-    if (!b->connections)
-        b->connections = b->sqlite ? 2 : 8;
-    if (!b->depth)
-        b->depth = exclusive ? 1 : b->sqlite ? 256 : 16;
-    if (b->connections * b->depth > QUERIES_MAX)
-        return cli_wrong("bench", "-c %" PRIu64 " -d %" PRIu64 ": at most %d queries can be in flight", b->connections,
-                         b->depth, QUERIES_MAX);
     return CLI_EXIT_OK;
 }
 
-/* ---- Steps ------------------------------------------------------------------------------------------------------- */
+/* ---- Measuring --------------------------------------------------------------------------------------------------- */
 
-static int bench_open_url(struct bench *b) {
-    bool exclusive = cli_workload_is_exclusive(&b->workload);
-    uint32_t connections = (uint32_t)b->connections;
-    quring_options options = {
-        .query_count = (uint32_t)(b->connections * b->depth) + 16, /* -i fills with several in flight at any depth */
-        .inflight_bytes = (uint64_t)1 << 30,
-        .connection_count = connections + exclusive, /* one more fills and looks */
-    };
-    quring_db_options db_options = {
-        .connection_count = exclusive ? 1 : connections,
-        .depth = (uint32_t)b->depth,
-        .commit = b->commit == 0 ? QURING_COMMIT_EACH : QURING_COMMIT_GROUP,
-    };
-    if (options.query_count > QUERIES_MAX)
-        options.query_count = QUERIES_MAX;
-    return cli_client_open(&b->client, "bench", b->url, &options, &db_options);
-}
-
-/*
- * Opens the database. With -i its file is made, too: the library opens only what exists. A URL with parameters is left as it
- * is, since its user may have chosen a mode.
- */
-static int bench_open(struct bench *b) {
-    char *creating = NULL;
-    if (b->init && b->sqlite && !strchr(b->url, '?')) {
-        if (asprintf(&creating, "%s?mode=rwc", b->url) < 0)
-            return cli_no_memory();
-        free(b->url);
-        b->url = creating;
-    }
-    return bench_open_url(b);
-}
-
-/*
- * Waits until all connections are up, WARM_UP_MS at most: the time that connecting takes is no query's latency. A server
- * that allows fewer connections is no failure, but the figures are then those of fewer, which must be said.
- */
-static void bench_warm_up(struct bench *b) {
-    quring_stats stats = {0};
-    for (int ms = 0; ms < WARM_UP_MS && !b->sqlite && !cli_stop_wanted(); ms++) {
-        quring_run(b->client.engine, 0, 0);
-        quring_stats_get(b->client.engine, &stats);
-        if (stats.connection_count >= b->connections + (b->clients != NULL))
-            return;
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-    }
-    if (!b->sqlite && !cli_stop_wanted())
-        cli_error("%" PRIu32 " of %" PRIu64 " connections are up; going on with them", stats.connection_count,
-                  b->connections);
-}
-
-/* Opens the clients' own connections, where a script needs them. The engine closes them. */
-static int bench_open_clients(struct bench *b) {
-    if (!cli_workload_is_exclusive(&b->workload))
-        return CLI_EXIT_OK;
-    b->clients = calloc(b->connections, sizeof *b->clients);
-    if (!b->clients)
-        return cli_no_memory();
-    for (uint64_t i = 0; i < b->connections; i++) {
-        int error =
-            quring_db_open(b->client.engine, b->client.url, &(quring_db_options){.exclusive = true}, &b->clients[i]);
-        if (error < 0) {
-            cli_refusal_show(NULL, b->client.engine, error, NULL);
-            return CLI_EXIT_FAILED;
-        }
-    }
-    return CLI_EXIT_OK;
-}
-
-/* The version goes into the report: figures of two servers are none of one. */
-static void bench_ask_server(struct bench *b) {
-    const char *sql = b->sqlite ? "select sqlite_version()" : "select current_setting('server_version')", *version;
-    quring_done done;
-    if (cli_client_query(&b->client, &(quring_query){.db = b->client.db, .sql = sql}, &done) < 0)
-        return;
-    if (done.status == QURING_OK && quring_get_text(done.result, 0, 0, &version, NULL) == 0)
-        snprintf(b->server, sizeof b->server, "%s %.40s", b->sqlite ? "SQLite" : "PostgreSQL", version);
-    quring_release(b->client.engine, done.id);
-}
-
-/* The scale of existing tables is known only now, so the scripts are parsed again: :scale is a constant in them. */
-static int bench_prepare(struct bench *b) {
-    int64_t scale = (int64_t)b->scale;
-    int status = CLI_EXIT_OK;
-    if (b->init)
-        status = cli_init_tables(&b->client, b->sqlite, (uint32_t)b->scale);
-    else if (cli_workload_has_builtin(&b->workload, NULL))
-        status = cli_init_look(&b->client, b->sqlite, cli_workload_has_builtin(&b->workload, "tpcb"), &scale);
-    else
-        status = cli_client_execute(&b->client, "select 1"); /* a server that is down is reported here, and once */
-    if (status == CLI_EXIT_OK && scale != (int64_t)b->scale)
-        status = cli_workload_parse(&b->workload, b->sqlite, scale);
-    if (status == CLI_EXIT_OK)
-        status = cli_workload_prepare(&b->workload, b->client.db);
-    if (status == CLI_EXIT_OK)
-        status = bench_open_clients(b);
-    if (status == CLI_EXIT_OK) {
-        bench_ask_server(b);
-        bench_warm_up(b);
-    }
-    return status;
-}
-
-/*
- * Runs the load before it is measured: statements are then prepared, and caches filled. Returns false when there is nothing
- * to measure, since nothing succeeded or the user wants to stop; failures alone show in *status.
- */
-static bool bench_run_warmup(const struct bench *b, struct cli_load *load, int *status) {
-    struct cli_load_options options = load->options;
-    if (b->warmup == 0)
-        return true;
-    load->options.seconds = b->warmup;
-    load->options.query_limit = 0;
-    load->options.progress_seconds = 0;
-    *status = cli_load_run(load);
-    load->options = options;
-    if (cli_stop_wanted())
-        *status = cli_stop_status();
-    return !cli_stop_wanted() && load->figures.latency.count > 0;
-}
-
-/* The live line is for a person who waits: where standard error is a file or a pipe, lines come with -P alone. */
-static int bench_measure(struct bench *b) {
-    bool live = b->progress == 0 && isatty(STDERR_FILENO);
-    struct cli_report report = {
-        .backend = quring_db_backend(b->client.db),
-        .server = b->server,
-        .workload = &b->workload,
-        .connections = (uint32_t)b->connections,
-        .depth = (uint32_t)b->depth,
-        .exclusive = b->clients != NULL,
+static struct cli_report bench_make_report(const struct bench *b, const struct cli_target *target) {
+    return (struct cli_report){
+        .backend = quring_db_backend(target->client.db),
+        .server = target->server,
+        .workload = &target->workload,
+        .connections = (uint32_t)target->connections,
+        .depth = (uint32_t)target->depth,
+        .exclusive = target->clients != NULL,
         .commit = COMMIT_NAMES[b->commit],
-        .rate = b->rate,
+        .rate = b->target_options.rate,
         .warmup_seconds = b->warmup,
-        .live = live,
+        /* The live line is for a person who waits: where standard error is no terminal, lines come with -P alone. */
+        .live = b->progress == 0 && isatty(STDERR_FILENO),
         .total_seconds = b->seconds,
         .total_queries = b->queries,
     };
-    struct cli_load *load = calloc(1, sizeof *load); /* too large for the stack */
-    if (!load)
-        return cli_no_memory();
-    load->options = (struct cli_load_options){
-        .slot_count = (uint32_t)(b->connections * b->depth),
-        .seconds = b->seconds,
-        .query_limit = b->queries,
-        .rate = b->rate,
-        .progress_seconds = live ? 0.2 : b->progress,
-    };
-    load->client = &b->client;
-    load->dbs = b->clients;
-    load->workload = &b->workload;
-    load->on_progress = cli_report_progress;
-    load->arg = &report;
+}
 
-    int status = CLI_EXIT_OK;
-    if (bench_run_warmup(b, load, &status)) {
-        cli_error_wipes_line(live);
-        int measured = cli_load_run(load);
-        cli_error_wipes_line(false);
-        cli_report_progress_end(&report);
-        if (b->json)
-            cli_report_json(&b->out, &report, &load->figures);
-        else
-            cli_report_summary(&b->out, &report, &load->figures, cli_text_is_utf8());
-        status = measured != CLI_EXIT_OK ? measured : status;
-    }
-    cli_load_free(load);
-    free(load);
+/* Measures for a while, with progress. The figures are the load's. */
+static int bench_measure(const struct bench *b, struct cli_load *load, struct cli_report *report) {
+    load->options.seconds = report->total_seconds;
+    load->options.query_limit = report->total_queries;
+    load->options.progress_seconds = report->live ? 0.2 : b->progress;
+    load->on_progress = cli_report_progress;
+    load->arg = report;
+    report->last_seconds = 0;
+    cli_error_wipes_line(report->live);
+    int status = cli_load_run(load);
+    cli_error_wipes_line(false);
+    cli_report_progress_end(report);
     return status;
+}
+
+static int bench_one(struct bench *b) {
+    struct cli_target *target = b->target;
+    struct cli_report report = bench_make_report(b, target);
+    int status = CLI_EXIT_OK;
+    if (!cli_target_warm_up(target, b->warmup, &status))
+        return status;
+    int measured = bench_measure(b, &target->load, &report);
+    if (b->json)
+        cli_report_json(&b->out, &report, &target->load.figures);
+    else
+        cli_report_summary(&b->out, &report, &target->load.figures, cli_text_is_utf8());
+    return measured != CLI_EXIT_OK ? measured : status;
 }
 
 /* The temporary database is removed last, and by the signal handler at a second Ctrl-C, whatever failed before. */
 static int bench_run(struct bench *b) {
-    char url[PATH_MAX + 16];
+    char url[PATH_MAX + 16] = "sqlite:///";
     int status = bench_settle_options(b);
     if (status != CLI_EXIT_OK)
         return status;
-    cli_stop_catch();
-    if (b->embedded) {
-        if (cli_temporary_make(url, sizeof url) < 0)
-            return CLI_EXIT_FAILED;
+    bool embedded = !b->url;
+    if (embedded)
         b->url = strdup(url);
-        if (!b->url)
+    b->target = calloc(1, sizeof *b->target); /* too large for the stack */
+    if (!b->target || !b->url)
+        return cli_no_memory();
+    status = cli_target_settle(b->target, &b->target_options, &b->workload, b->url);
+    b->url = NULL;
+    cli_stop_catch();
+    if (status == CLI_EXIT_OK && embedded) {
+        free(b->target->url);
+        status = cli_temporary_make(url, sizeof url) < 0 ? CLI_EXIT_FAILED : CLI_EXIT_OK;
+        b->target->url = strdup(url);
+        if (!b->target->url)
             status = cli_no_memory();
     }
     if (status == CLI_EXIT_OK)
-        status = bench_open(b);
-    if (status == CLI_EXIT_OK) {
-        status = bench_prepare(b);
-        if (status == CLI_EXIT_OK && cli_stop_wanted())
-            status = cli_stop_status();
-        if (status == CLI_EXIT_OK)
-            status = bench_measure(b);
-        cli_workload_free(&b->workload); /* its statements belong to the database */
-        cli_client_close(&b->client);
-    }
+        status = cli_target_open(b->target);
+    if (status == CLI_EXIT_OK)
+        status = bench_one(b);
+    cli_target_close(b->target);
     cli_temporary_remove();
     return status;
 }
@@ -417,13 +274,13 @@ int cli_bench(int argc, char **argv) {
     struct bench *b = calloc(1, sizeof *b);
     if (!b)
         return cli_no_memory();
-    b->scale = 1;
+    b->target_options.scale = 1;
     cli_out_init(&b->out, STDOUT_FILENO);
     int status = bench_parse(b, argc, argv);
     if (status == CLI_EXIT_OK)
         status = bench_run(b);
     cli_workload_free(&b->workload);
-    free(b->clients);
+    free(b->target);
     free(b->url);
     status = cli_finish(&b->out, status < 0 ? CLI_EXIT_OK : status);
     free(b);

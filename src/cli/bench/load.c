@@ -396,6 +396,7 @@ int cli_load_run(struct cli_load *load) {
     struct loop loop = {.load = load, .engine = load->client->engine, .figures = &load->figures, .stride = 1};
     int status = CLI_EXIT_FAILED;
 
+    cli_stop_wakes(load->client->engine);
     cli_load_free(load);
     load->figures = (struct cli_load_figures){0};
     if (load_allocate(&loop, load->options.slot_count)) {

@@ -118,6 +118,24 @@ int cli_workload_add(struct cli_workload *workload, const char *spec, bool built
     return CLI_EXIT_OK;
 }
 
+int cli_workload_copy(struct cli_workload *to, const struct cli_workload *from) {
+    to->count = from->count;
+    to->weight_total = from->weight_total;
+    for (uint32_t i = 0; i < from->count; i++) {
+        const struct cli_source *source = &from->sources[i];
+        struct cli_source *copy = &to->sources[i];
+        *copy = (struct cli_source){
+            .spec = source->spec, .builtin = source->builtin, .weight = source->weight, .size = source->size};
+        copy->name = strdup(source->name);
+        copy->text = source->text ? malloc(source->size + 1) : NULL;
+        if (!copy->name || (source->text && !copy->text))
+            return cli_no_memory();
+        if (source->text)
+            memcpy(copy->text, source->text, source->size);
+    }
+    return CLI_EXIT_OK;
+}
+
 int cli_workload_parse(struct cli_workload *workload, bool sqlite, int64_t scale) {
     for (uint32_t i = 0; i < workload->count; i++) {
         struct cli_source *source = &workload->sources[i];

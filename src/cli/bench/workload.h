@@ -34,6 +34,9 @@ int cli_workload_add(struct cli_workload *workload, const char *spec, bool built
 int cli_workload_parse(struct cli_workload *workload, bool sqlite, int64_t scale);
 int cli_workload_prepare(struct cli_workload *workload, quring_db *db);
 
+/* Copies scripts that were added and not parsed into a workload that is all zero. Returns CLI_EXIT_OK, or another exit status after a message. */
+int cli_workload_copy(struct cli_workload *to, const struct cli_workload *from);
+
 /* Returns whether a built-in script, which needs pgbench's tables, is among them: that of this name; NULL: any. */
 bool cli_workload_has_builtin(const struct cli_workload *workload, const char *name);
 /* Returns whether a script needs a connection of its own: then all of them are run so. */

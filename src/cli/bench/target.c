@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli/bench/target.h"
+
+#include "cli/bench/init.h"
+#include "cli/cli.h"
+#include "cli/common/failure.h"
+#include "cli/common/say.h"
+#include "cli/common/stop.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { QUERIES_MAX = 1048576 }; /* a limit of the library */
+enum { WARM_UP_MS = 3000 };
+
+int cli_target_settle(struct cli_target *target, const struct cli_target_options *options,
+                      const struct cli_workload *workload, char *url) {
+    target->options = options;
+    target->url = url;
+    target->sqlite = cli_client_url_is_sqlite(url);
+    int status = cli_workload_copy(&target->workload, workload);
+    if (status == CLI_EXIT_OK)
+        status = cli_workload_parse(&target->workload, target->sqlite, (int64_t)options->scale);
+    if (status != CLI_EXIT_OK)
+        return status;
+    bool exclusive = cli_workload_is_exclusive(&target->workload);
+    if (exclusive && (options->depth > 1 || options->group))
+        return cli_wrong("bench", "a script with transactions has connections of its own: leave out %s",
+                         options->depth > 1 ? "-d, or say -d 1" : "--commit");
+    target->connections = options->connections ? options->connections : target->sqlite ? 2 : 8;
+    target->depth = options->depth ? options->depth : exclusive ? 1 : target->sqlite ? 256 : 16;
+    if (target->connections * target->depth > QUERIES_MAX)
+        return cli_wrong("bench", "-c %" PRIu64 " -d %" PRIu64 ": at most %d queries can be in flight",
+                         target->connections, target->depth, QUERIES_MAX);
+    return CLI_EXIT_OK;
+}
+
+/* ---- Opening ----------------------------------------------------------------------------------------------------- */
+
+static int target_open_url(struct cli_target *target) {
+    bool exclusive = cli_workload_is_exclusive(&target->workload);
+    uint32_t connections = (uint32_t)target->connections;
+    quring_options options = {
+        .query_count =
+            (uint32_t)(target->connections * target->depth) + 16, /* -i fills with several in flight at any depth */
+        .inflight_bytes = (uint64_t)1 << 30,
+        .connection_count = connections + exclusive, /* one more fills and looks */
+    };
+    quring_db_options db_options = {
+        .connection_count = exclusive ? 1 : connections,
+        .depth = (uint32_t)target->depth,
+        .commit = target->options->group ? QURING_COMMIT_GROUP : QURING_COMMIT_EACH,
+    };
+    if (options.query_count > QUERIES_MAX)
+        options.query_count = QUERIES_MAX;
+    return cli_client_open(&target->client, "bench", target->url, &options, &db_options);
+}
+
+/*
+ * Opens the database. With -i its file is made, too: the library opens only what exists. A URL with parameters is left as it
+ * is, since its user may have chosen a mode.
+ */
+static int target_open_db(struct cli_target *target) {
+    char *creating = NULL;
+    if (target->options->init && target->sqlite && !strchr(target->url, '?')) {
+        if (asprintf(&creating, "%s?mode=rwc", target->url) < 0)
+            return cli_no_memory();
+        free(target->url);
+        target->url = creating;
+    }
+    return target_open_url(target);
+}
+
+/*
+ * Waits until all connections are up, WARM_UP_MS at most: the time that connecting takes is no query's latency. A server
+ * that allows fewer connections is no failure, but the figures are then those of fewer, which must be said.
+ */
+static void target_wait_up(struct cli_target *target) {
+    quring_stats stats = {0};
+    for (int ms = 0; ms < WARM_UP_MS && !target->sqlite && !cli_stop_wanted(); ms++) {
+        quring_run(target->client.engine, 0, 0);
+        quring_stats_get(target->client.engine, &stats);
+        if (stats.connection_count >= target->connections + (target->clients != NULL))
+            return;
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    if (!target->sqlite && !cli_stop_wanted())
+        cli_error("%" PRIu32 " of %" PRIu64 " connections are up; going on with them", stats.connection_count,
+                  target->connections);
+}
+
+/* Opens the clients' own connections, where a script needs them. The engine closes them. */
+static int target_open_clients(struct cli_target *target) {
+    if (!cli_workload_is_exclusive(&target->workload))
+        return CLI_EXIT_OK;
+    target->clients = calloc(target->connections, sizeof *target->clients);
+    if (!target->clients)
+        return cli_no_memory();
+    for (uint64_t i = 0; i < target->connections; i++) {
+        int error = quring_db_open(target->client.engine, target->client.url, &(quring_db_options){.exclusive = true},
+                                   &target->clients[i]);
+        if (error < 0) {
+            cli_refusal_show(NULL, target->client.engine, error, NULL);
+            return CLI_EXIT_FAILED;
+        }
+    }
+    return CLI_EXIT_OK;
+}
+
+/* The version goes into the report: figures of two servers are none of one. */
+static void target_ask_server(struct cli_target *target) {
+    const char *sql = target->sqlite ? "select sqlite_version()" : "select current_setting('server_version')", *version;
+    quring_done done;
+    if (cli_client_query(&target->client, &(quring_query){.db = target->client.db, .sql = sql}, &done) < 0)
+        return;
+    if (done.status == QURING_OK && quring_get_text(done.result, 0, 0, &version, NULL) == 0)
+        snprintf(target->server, sizeof target->server, "%s %.40s", target->sqlite ? "SQLite" : "PostgreSQL", version);
+    quring_release(target->client.engine, done.id);
+}
+
+/* The scale of existing tables is known only now, so the scripts are parsed again: :scale is a constant in them. */
+static int target_prepare(struct cli_target *target) {
+    int64_t scale = (int64_t)target->options->scale;
+    int status = CLI_EXIT_OK;
+    if (target->options->init)
+        status = cli_init_tables(&target->client, target->sqlite, (uint32_t)target->options->scale);
+    else if (cli_workload_has_builtin(&target->workload, NULL))
+        status =
+            cli_init_look(&target->client, target->sqlite, cli_workload_has_builtin(&target->workload, "tpcb"), &scale);
+    else
+        status = cli_client_execute(&target->client, "select 1"); /* a server that is down is reported here, and once */
+    if (status == CLI_EXIT_OK && scale != (int64_t)target->options->scale)
+        status = cli_workload_parse(&target->workload, target->sqlite, scale);
+    if (status == CLI_EXIT_OK)
+        status = cli_workload_prepare(&target->workload, target->client.db);
+    if (status == CLI_EXIT_OK)
+        status = target_open_clients(target);
+    if (status == CLI_EXIT_OK) {
+        target_ask_server(target);
+        target_wait_up(target);
+    }
+    return status;
+}
+
+int cli_target_open(struct cli_target *target) {
+    int status = target_open_db(target);
+    if (status == CLI_EXIT_OK)
+        status = target_prepare(target);
+    if (status == CLI_EXIT_OK && cli_stop_wanted())
+        status = cli_stop_status();
+    target->load.client = &target->client;
+    target->load.dbs = target->clients;
+    target->load.workload = &target->workload;
+    target->load.options.slot_count = (uint32_t)(target->connections * target->depth);
+    target->load.options.rate = target->options->rate;
+    return status;
+}
+
+/* ---- Open -------------------------------------------------------------------------------------------------------- */
+
+bool cli_target_warm_up(struct cli_target *target, double seconds, int *status) {
+    struct cli_load *load = &target->load;
+    struct cli_load_options options = load->options;
+    if (seconds == 0)
+        return true;
+    load->options.seconds = seconds;
+    load->options.query_limit = 0;
+    load->options.progress_seconds = 0;
+    *status = cli_load_run(load);
+    load->options = options;
+    if (cli_stop_wanted())
+        *status = cli_stop_status();
+    return !cli_stop_wanted() && load->figures.latency.count > 0;
+}
+
+void cli_target_close(struct cli_target *target) {
+    cli_workload_free(&target->workload); /* its statements belong to the database */
+    cli_client_close(&target->client);
+    cli_load_free(&target->load);
+    free(target->clients);
+    free(target->url);
+    target->clients = NULL;
+    target->url = NULL;
+}
