@@ -15,7 +15,7 @@ static const char HELP[] =
     "usage: quring COMMAND …\n"
     "\n"
     "  quring run [URL] [-c SQL | -f FILE]…   run SQL statements and print their rows\n"
-    "  quring bench [URL] [options]           measure throughput and latency\n"
+    "  quring bench [URL…] [options]          measure throughput and latency\n"
     "  quring probe                           what this kernel offers, and what is used of it\n"
     "\n"
     "  quring COMMAND --help                  all about one of them\n"

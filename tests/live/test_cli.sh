@@ -160,7 +160,9 @@ test_usage() {
     wrong "write --commit each or --commit group" bench --sync=each
     wrong "in flight" bench -c 10000 -d 65535
     wrong "-s goes with -i" bench -s 2 sqlite://
-    wrong "one URL only" bench sqlite:// sqlite://
+    wrong "--rounds goes with several URLs" bench --rounds 2 sqlite://
+    wrong "fewer queries than rounds" bench -n 2 sqlite:// sqlite://
+    wrong "this is not a URL" bench sqlite:// ftp://x -i
     wrong "No such file" bench -f "$WORK/nosuch"
     wrong "this is not a URL" bench ftp://x
     wrong "takes no arguments" probe x
@@ -768,6 +770,29 @@ insert into cli_once values (:x, :x);\nend;\n' >"$WORK/s.sql"
     check "$name: transactions that fail" is "$("$QURING" run "$url" -c "select count(*) from cli_once" | tail -n 1)" "$((after - before))"
 }
 
+# Several targets in turns: figures of each, and ratios to the first.
+test_bench_several() {
+    local one=$1 other=$2
+    run "$QURING" bench "$one" "$other" "$one" -i -b select -b update -n 300 --rounds 3 --json
+    check "several" is "$status" 0
+    check "several" is "$(python3 - "$WORK/out" <<'END'
+import json, sys
+j = json.load(open(sys.argv[1]))
+first = j["targets"][0]
+print(j["rounds"], [t["figures"]["queries"] for t in j["targets"]], [list(t) for t in j["targets"]] == 3 * [["url", "qps_ratio", "figures"]],
+      first["qps_ratio"], all(t["qps_ratio"]["min"] <= t["qps_ratio"]["median"] <= t["qps_ratio"]["max"] for t in j["targets"]),
+      all(sum(s["queries"] for s in t["figures"]["scripts"]) == 300 == sum(t["figures"]["histogram_us"]["counts"]) for t in j["targets"]))
+END
+)" "3 [300, 300, 300] True {'median': 1.0, 'min': 1.0, 'max': 1.0} True True"
+    run "$QURING" bench "$one" "$other" -n 300
+    check "several" is "$status,$(grep -c ' x ' "$WORK/out")" "0,2"
+    check "several" has "$out" "select, 5 rounds in turns"
+    printf 'select * from nosuch;\n' >"$WORK/s.sql"
+    fails "several that fail" 1 "all of them" "$QURING" bench "$one" "$other" -f "$WORK/s.sql" -n 5000
+    fails "one is missing" 1 "Connection refused" "$QURING" bench "$one" postgresql://u:hidden@127.0.0.1:1/d -n 10
+    check "no password" lacks "$err$out" hidden
+}
+
 test_run_missing() {
     fails "mistyped" 1 "?mode=rwc" "$QURING" run "sqlite:///$WORK/typo.db" -c "create table t(a)"
     fails "mistyped" 1 "?mode=rwc" "$QURING" bench "sqlite:///$WORK/typo.db" -n 10
@@ -864,6 +889,7 @@ test_json_forms sqlite:// SQLite
 test_run_stop
 test_bench_same "sqlite:///$WORK/bench.db?mode=rwc" SQLite sqlite
 test_bench_transactions "sqlite:///$WORK/bench.db" SQLite
+test_bench_several "sqlite:///$WORK/bench.db" "$WORK/bench2.db"
 test_bench_embedded
 test_bench_signals
 if [[ $PG ]]; then
@@ -873,6 +899,7 @@ if [[ $PG ]]; then
     test_run_streams "$own" PostgreSQL
     test_bench_same "$own" PostgreSQL postgresql
     test_bench_transactions "$own" PostgreSQL
+    test_bench_several "$own" "sqlite:///$WORK/bench.db"
     PG=$own
     test_json_forms "$own" PostgreSQL
     test_run_pg

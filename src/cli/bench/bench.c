@@ -6,10 +6,12 @@
 #include "cli/cli.h"
 #include "cli/common/options.h"
 #include "cli/common/say.h"
+#include "cli/common/secret.h"
 #include "cli/common/stop.h"
 #include "cli/common/text.h"
 #include "cli/common/url.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +19,7 @@
 #include <unistd.h>
 
 static const char HELP[] =
-    "usage: quring bench [URL] [options]\n"
+    "usage: quring bench [URL…] [options]\n"
     "\n"
     "Measures the throughput and latency of one thread. Without a URL: on an embedded SQLite database\n"
     "that it makes in a temporary directory, fills, and removes at the end. The URL is one of those\n"
@@ -46,6 +48,8 @@ static const char HELP[] =
     "                                share a transaction, and are answered once it committed  (each)\n"
     "                                On PostgreSQL groups of writers that want the same rows deadlock,\n"
     "                                as tpcb's do at scales over 1\n"
+    "      --rounds N                with several URLs: each is measured N times, in turns, for its part\n"
+    "                                of -T or -n (5); ratios are those of its rounds to the first URL's\n"
     "  -P, --progress S              a line every S seconds. Without it: a live line on a terminal\n"
     "      --json                    one JSON object on standard output\n"
     "  -h, --help\n"
@@ -74,16 +78,20 @@ struct bench {
     bool json, scaled;
     uint64_t queries;
     double seconds, warmup, progress;
-    int commit; /* in COMMIT_NAMES */
-    char *url;  /* of the library; NULL: embedded */
+    uint64_t rounds;
+    int commit;               /* in COMMIT_NAMES */
+    const char *const *names; /* of the databases, as given */
+    uint32_t target_count;    /* as many, and 1 without any: embedded */
+    struct cli_target **targets;
     struct cli_workload workload;
-    struct cli_target *target;
     struct cli_out out;
 };
 
 /* ---- Options ----------------------------------------------------------------------------------------------------- */
 
-enum { OPTION_COMMIT = 256, OPTION_SYNC, OPTION_JSON, OPTION_WARMUP };
+enum { OPTION_COMMIT = 256, OPTION_SYNC, OPTION_JSON, OPTION_WARMUP, OPTION_ROUNDS };
+
+enum { ROUNDS_MAX = 1000 };
 
 static int bench_take_number(struct bench *b, int option) {
     static const double YEAR_SECONDS = 31536000;
@@ -104,6 +112,9 @@ static int bench_take_number(struct bench *b, int option) {
         break;
     case 'T':
         ok = cli_option_real("bench", "-T", optarg, 0.001, YEAR_SECONDS, &b->seconds);
+        break;
+    case OPTION_ROUNDS:
+        ok = cli_option_count("bench", "--rounds", optarg, 1, ROUNDS_MAX, &b->rounds);
         break;
     case OPTION_WARMUP:
         ok = cli_option_real("bench", "--warmup", optarg, 0.001, YEAR_SECONDS, &b->warmup);
@@ -153,6 +164,7 @@ static int bench_parse(struct bench *b, int argc, char **argv) {
         {"depth", required_argument, NULL, 'd'},
         {"time", required_argument, NULL, 'T'},
         {"queries", required_argument, NULL, 'n'},
+        {"rounds", required_argument, NULL, OPTION_ROUNDS},
         {"warmup", required_argument, NULL, OPTION_WARMUP},
         {"rate", required_argument, NULL, 'R'},
         {"commit", required_argument, NULL, OPTION_COMMIT},
@@ -167,17 +179,14 @@ static int bench_parse(struct bench *b, int argc, char **argv) {
         status = bench_take_option(b, option);
     if (status != CLI_EXIT_OK)
         return status;
-    if (optind + 1 < argc)
-        return cli_wrong("bench", "%s: one URL only", argv[optind + 1]);
-    if (optind == argc)
-        return CLI_EXIT_OK;
-    b->url = cli_url_resolve(argv[optind]);
-    return b->url ? CLI_EXIT_OK : cli_no_memory();
+    b->names = (const char *const *)argv + optind;
+    b->target_count = optind < argc ? (uint32_t)(argc - optind) : 1;
+    b->target_options.init |= optind == argc;
+    return CLI_EXIT_OK;
 }
 
 /* Fills in the defaults, and refuses options that contradict each other. */
 static int bench_settle_options(struct bench *b) {
-    b->target_options.init |= !b->url;
     b->target_options.group = b->commit > 0;
     if (b->workload.count == 0 && cli_workload_add(&b->workload, "select", true) != CLI_EXIT_OK)
         return CLI_EXIT_FAILED;
@@ -185,6 +194,11 @@ static int bench_settle_options(struct bench *b) {
         return cli_wrong("bench", "give -T or -n, not both");
     if (b->seconds == 0 && b->queries == 0)
         b->seconds = 5;
+    if (b->rounds && b->target_count == 1)
+        return cli_wrong("bench", "--rounds goes with several URLs");
+    b->rounds = b->rounds ? b->rounds : 5;
+    if (b->target_count > 1 && b->queries > 0 && b->queries < b->rounds)
+        return cli_wrong("bench", "-n %" PRIu64 ": fewer queries than rounds", b->queries);
     if (b->scaled && !b->target_options.init && cli_workload_has_builtin(&b->workload, NULL))
         return cli_wrong("bench", "-s goes with -i: the scale of tables that are there is read from them");
     return CLI_EXIT_OK;
@@ -226,7 +240,7 @@ static int bench_measure(const struct bench *b, struct cli_load *load, struct cl
 }
 
 static int bench_one(struct bench *b) {
-    struct cli_target *target = b->target;
+    struct cli_target *target = b->targets[0];
     struct cli_report report = bench_make_report(b, target);
     int status = CLI_EXIT_OK;
     if (!cli_target_warm_up(target, b->warmup, &status))
@@ -239,34 +253,152 @@ static int bench_one(struct bench *b) {
     return measured != CLI_EXIT_OK ? measured : status;
 }
 
-/* The temporary database is removed last, and by the signal handler at a second Ctrl-C, whatever failed before. */
+/* ---- Several ----------------------------------------------------------------------------------------------------- */
+
+struct contest {
+    struct cli_compared *all;
+    struct cli_load_figures *totals;
+    double *qps; /* by round, then by target */
+    uint32_t round_count;
+};
+
+static int compare_doubles(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Both sides of a ratio are measured within a few seconds, since a machine's speed changes from hour to hour. */
+static void contest_take_ratios(const struct bench *b, struct contest *contest) {
+    double ratios[ROUNDS_MAX];
+    for (uint32_t i = 0; i < b->target_count && contest->round_count > 0; i++) {
+        for (uint32_t round = 0; round < contest->round_count; round++) {
+            const double *qps = contest->qps + (size_t)round * b->target_count;
+            ratios[round] = qps[0] > 0 ? qps[i] / qps[0] : 0;
+        }
+        qsort(ratios, contest->round_count, sizeof *ratios, compare_doubles);
+        uint32_t middle = contest->round_count / 2;
+        contest->all[i].ratio = contest->round_count % 2 ? ratios[middle] : (ratios[middle - 1] + ratios[middle]) / 2;
+        contest->all[i].least_ratio = ratios[0];
+        contest->all[i].greatest_ratio = ratios[contest->round_count - 1];
+    }
+}
+
+static bool contest_round(const struct bench *b, struct contest *contest, int *status) {
+    for (uint32_t i = 0; i < b->target_count; i++) {
+        struct cli_load *load = &b->targets[i]->load;
+        struct cli_report report = contest->all[i].report;
+        report.total_seconds = b->seconds / (double)b->rounds;
+        report.total_queries = b->queries / b->rounds;
+        int measured = bench_measure(b, load, &report);
+        *status = measured != CLI_EXIT_OK ? measured : *status;
+        cli_load_add(&contest->totals[i], &load->figures, b->workload.count);
+        const struct cli_load_figures *figures = &load->figures;
+        contest->qps[(size_t)contest->round_count * b->target_count + i] =
+            figures->seconds > 0 ? (double)figures->latency.count / figures->seconds : 0;
+        if (cli_stop_wanted() || figures->latency.count == 0)
+            return false;
+    }
+    contest->round_count++;
+    return true;
+}
+
+static int contest_run(struct bench *b, struct contest *contest) {
+    int status = CLI_EXIT_OK;
+    for (uint32_t i = 0; i < b->target_count; i++) {
+        contest->all[i].report = bench_make_report(b, b->targets[i]);
+        contest->all[i].figures = &contest->totals[i];
+        if (!cli_target_warm_up(b->targets[i], b->warmup, &status))
+            return status;
+    }
+    for (uint64_t round = 0; round < b->rounds; round++)
+        if (!contest_round(b, contest, &status))
+            break;
+    contest_take_ratios(b, contest);
+    if (b->json)
+        cli_report_compared_json(&b->out, contest->all, b->target_count, contest->round_count);
+    else
+        cli_report_compared(&b->out, contest->all, b->target_count, contest->round_count, cli_text_is_utf8());
+    return status;
+}
+
+/* Returns a database's name without its password; NULL when memory ran out. */
+static char *bench_harmless_name(const char *name) {
+    struct cli_out out;
+    cli_out_init(&out, CLI_OUT_MEMORY);
+    cli_out_text(&out, name);
+    cli_secret_hide(&out);
+    cli_out_char(&out, 0);
+    return out.data;
+}
+
+static int bench_several(struct bench *b) {
+    size_t count = b->target_count;
+    struct contest contest = {
+        .all = calloc(count, sizeof *contest.all),
+        .totals = calloc(count, sizeof *contest.totals),
+        .qps = calloc(count * b->rounds, sizeof *contest.qps),
+    };
+    bool ok = contest.all && contest.totals && contest.qps;
+    for (size_t i = 0; ok && i < count; i++) {
+        contest.all[i].name = bench_harmless_name(b->names[i]);
+        contest.totals[i].scripts = calloc(b->workload.count, sizeof *contest.totals[i].scripts);
+        ok = contest.all[i].name && contest.totals[i].scripts;
+    }
+    int status = ok ? contest_run(b, &contest) : cli_no_memory();
+    for (size_t i = 0; i < count; i++) {
+        free(contest.all ? contest.all[i].name : NULL);
+        free(contest.totals ? contest.totals[i].scripts : NULL);
+    }
+    free(contest.all);
+    free(contest.totals);
+    free(contest.qps);
+    return status;
+}
+
+/* ---- All --------------------------------------------------------------------------------------------------------- */
+
+/* Settles all targets before any is opened: wrong usage does nothing. */
+static int bench_settle_targets(struct bench *b, bool embedded) {
+    int status = CLI_EXIT_OK;
+    b->targets = calloc(b->target_count, sizeof(struct cli_target *));
+    for (uint32_t i = 0; b->targets && i < b->target_count && status == CLI_EXIT_OK; i++) {
+        char *url = embedded ? strdup("sqlite:///") : cli_url_resolve(b->names[i]);
+        b->targets[i] = url ? calloc(1, sizeof **b->targets) : NULL; /* too large for the stack */
+        if (!b->targets[i]) {
+            free(url);
+            return cli_no_memory();
+        }
+        status = cli_target_settle(b->targets[i], &b->target_options, &b->workload, url);
+    }
+    return b->targets ? status : cli_no_memory();
+}
+
+static int bench_make_embedded(struct cli_target *target) {
+    char url[PATH_MAX + 16];
+    if (cli_temporary_make(url, sizeof url) < 0)
+        return CLI_EXIT_FAILED;
+    free(target->url);
+    target->url = strdup(url);
+    return target->url ? CLI_EXIT_OK : cli_no_memory();
+}
+
+/* All URLs are known to be good before any database is filled. */
 static int bench_run(struct bench *b) {
-    char url[PATH_MAX + 16] = "sqlite:///";
+    bool embedded = !b->names[0];
     int status = bench_settle_options(b);
+    if (status == CLI_EXIT_OK)
+        status = bench_settle_targets(b, embedded);
     if (status != CLI_EXIT_OK)
         return status;
-    bool embedded = !b->url;
-    if (embedded)
-        b->url = strdup(url);
-    b->target = calloc(1, sizeof *b->target); /* too large for the stack */
-    if (!b->target || !b->url)
-        return cli_no_memory();
-    status = cli_target_settle(b->target, &b->target_options, &b->workload, b->url);
-    b->url = NULL;
     cli_stop_catch();
-    if (status == CLI_EXIT_OK && embedded) {
-        free(b->target->url);
-        status = cli_temporary_make(url, sizeof url) < 0 ? CLI_EXIT_FAILED : CLI_EXIT_OK;
-        b->target->url = strdup(url);
-        if (!b->target->url)
-            status = cli_no_memory();
-    }
+    if (embedded)
+        status = bench_make_embedded(b->targets[0]);
+    for (uint32_t i = 0; i < b->target_count && status == CLI_EXIT_OK; i++)
+        status = cli_target_open(b->targets[i]);
+    for (uint32_t i = 0; i < b->target_count && status == CLI_EXIT_OK; i++)
+        status = cli_target_prepare(b->targets[i]);
     if (status == CLI_EXIT_OK)
-        status = cli_target_open(b->target);
-    if (status == CLI_EXIT_OK)
-        status = bench_one(b);
-    cli_target_close(b->target);
-    cli_temporary_remove();
+        status = b->target_count == 1 ? bench_one(b) : bench_several(b);
     return status;
 }
 
@@ -279,9 +411,14 @@ int cli_bench(int argc, char **argv) {
     int status = bench_parse(b, argc, argv);
     if (status == CLI_EXIT_OK)
         status = bench_run(b);
+    for (uint32_t i = 0; b->targets && i < b->target_count; i++) {
+        if (b->targets[i])
+            cli_target_close(b->targets[i]);
+        free(b->targets[i]);
+    }
+    cli_temporary_remove(); /* also done by the signal handler at a second Ctrl-C */
+    free(b->targets);
     cli_workload_free(&b->workload);
-    free(b->target);
-    free(b->url);
     status = cli_finish(&b->out, status < 0 ? CLI_EXIT_OK : status);
     free(b);
     return status;

@@ -178,13 +178,12 @@ static void load_begin_due(struct loop *loop, uint64_t now) {
 
 /* ---- Ending queries ---------------------------------------------------------------------------------------------- */
 
-static void load_count_failure(struct cli_load_figures *figures, const quring_done *done) {
-    const char *name = *done->error->sqlstate ? done->error->sqlstate : quring_status_name(done->status);
+static void load_count_failure(struct cli_load_figures *figures, const char *name, uint64_t count) {
     struct cli_failure_kind *kind = figures->failures, *last = kind + CLI_FAILURE_KINDS - 1;
     while (kind < last && kind->count > 0 && strcmp(kind->name, name) != 0)
         kind++;
     snprintf(kind->name, sizeof kind->name, "%s", kind == last ? "others" : name);
-    kind->count++;
+    kind->count += count;
 }
 
 /* The first failure is shown in full, because its message says what to mend; the others are counted by kind. */
@@ -193,7 +192,8 @@ static void load_note_error(struct loop *loop, const quring_done *done, uint64_t
         loop->figures->unfinished_count++;
         return;
     }
-    load_count_failure(loop->figures, done);
+    load_count_failure(loop->figures, *done->error->sqlstate ? done->error->sqlstate : quring_status_name(done->status),
+                       1);
     loop->slots[done->user_data].figures->error_count++;
     if (loop->figures->error_count++ == 0) {
         const struct slot *slot = &loop->slots[done->user_data];
@@ -385,6 +385,29 @@ const struct cli_histogram *cli_load_run_latency(const struct cli_load_figures *
                                                  const struct cli_workload *workload, uint32_t script) {
     return workload->sources[script].script.statement_count > 1 ? &figures->scripts[script].run_latency
                                                                 : cli_load_latency(figures, workload, script);
+}
+
+void cli_load_add(struct cli_load_figures *to, const struct cli_load_figures *from, uint32_t script_count) {
+    cli_histogram_merge(&to->latency, &from->latency);
+    for (uint32_t i = 0; i < script_count; i++) {
+        to->scripts[i].run_count += from->scripts[i].run_count;
+        to->scripts[i].error_count += from->scripts[i].error_count;
+        cli_histogram_merge(&to->scripts[i].run_latency, &from->scripts[i].run_latency);
+        cli_histogram_merge(&to->scripts[i].latency, &from->scripts[i].latency);
+    }
+    for (size_t i = 0; i < CLI_FAILURE_KINDS && from->failures[i].count > 0; i++)
+        load_count_failure(to, from->failures[i].name, from->failures[i].count);
+    to->error_count += from->error_count;
+    to->seconds += from->seconds;
+    to->cpu_user_seconds += from->cpu_user_seconds;
+    to->cpu_system_seconds += from->cpu_system_seconds;
+    to->enter_count += from->enter_count;
+    to->sent_bytes += from->sent_bytes;
+    to->received_bytes += from->received_bytes;
+    to->lag_sum_ns += from->lag_sum_ns;
+    to->lag_count += from->lag_count;
+    to->lag_max_ns = from->lag_max_ns > to->lag_max_ns ? from->lag_max_ns : to->lag_max_ns;
+    to->unfinished_count += from->unfinished_count;
 }
 
 void cli_load_free(struct cli_load *load) {

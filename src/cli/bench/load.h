@@ -72,6 +72,8 @@ const struct cli_histogram *cli_load_latency(const struct cli_load_figures *figu
                                              const struct cli_workload *workload, uint32_t script);
 const struct cli_histogram *cli_load_run_latency(const struct cli_load_figures *figures,
                                                  const struct cli_workload *workload, uint32_t script);
+/* Adds the figures of another run of the same scripts. */
+void cli_load_add(struct cli_load_figures *to, const struct cli_load_figures *from, uint32_t script_count);
 /* Frees what the figures of a load hold. */
 void cli_load_free(struct cli_load *load);
 

@@ -282,3 +282,46 @@ void cli_report_summary(struct cli_out *out, const struct cli_report *report, co
     cli_out_char(out, '\n');
     put_drawing(out, &figures->latency, utf8);
 }
+
+/* ---- Side by side ------------------------------------------------------------------------------------------------ */
+
+/* Writes what is in memory to the right of `width` columns, and empties it. */
+static void put_right(struct cli_out *out, struct cli_out *text, size_t width) {
+    size_t columns = cli_text_safe(NULL, text->data ? text->data : "", text->size, 0);
+    cli_out_repeat(out, " ", columns < width ? width - columns : 0);
+    cli_out_bytes(out, text->data ? text->data : "", text->size);
+    text->size = 0;
+}
+
+void cli_report_compared(struct cli_out *out, const struct cli_compared *all, uint32_t count, uint32_t round_count,
+                         bool utf8) {
+    struct cli_out cell;
+    cli_out_init(&cell, CLI_OUT_MEMORY);
+    cli_workload_put_name(all[0].report.workload, &cell);
+    cli_text_safe(out, cell.data ? cell.data : "", cell.size, 0);
+    cell.size = 0;
+    cli_out_format(out, ", %" PRIu32 " rounds in turns\n\n", round_count);
+    cli_out_text(out, "   queries/s   ratio  (least, greatest)       p50       p99  CPU/query  failed\n");
+    for (uint32_t i = 0; i < count; i++) {
+        const struct cli_load_figures *figures = all[i].figures;
+        double queries = (double)figures->latency.count;
+        put_count(&cell, report_per(queries, figures->seconds));
+        put_right(out, &cell, 12);
+        cli_out_format(&cell, "%.3f", all[i].ratio);
+        put_right(out, &cell, 8);
+        cli_out_format(&cell, "(%.3f, %.3f)", all[i].least_ratio, all[i].greatest_ratio);
+        put_right(out, &cell, 19);
+        put_time(&cell, cli_histogram_quantile(&figures->latency, 0.5), utf8);
+        put_right(out, &cell, 10);
+        put_time(&cell, cli_histogram_quantile(&figures->latency, 0.99), utf8);
+        put_right(out, &cell, 10);
+        put_time(&cell, report_per(1e9 * (figures->cpu_user_seconds + figures->cpu_system_seconds), queries), utf8);
+        put_right(out, &cell, 11);
+        put_count(&cell, (double)figures->error_count);
+        put_right(out, &cell, 8);
+        cli_out_text(out, "  ");
+        cli_text_safe(out, all[i].name, strlen(all[i].name), 0);
+        cli_out_format(out, ", %" PRIu32 " x %" PRIu32 "\n", all[i].report.connections, all[i].report.depth);
+    }
+    cli_out_free(&cell);
+}

@@ -29,6 +29,20 @@ void cli_report_progress_end(const struct cli_report *report);
 /* Writes the figures for people, with a drawing of the latencies. */
 void cli_report_summary(struct cli_out *out, const struct cli_report *report, const struct cli_load_figures *figures,
                         bool utf8);
+/* One of several targets that were measured in turns. Its ratios are to the first, round by round. */
+struct cli_compared {
+    char *name; /* its URL, without a password */
+    struct cli_report report;
+    const struct cli_load_figures *figures;    /* of all rounds */
+    double ratio, least_ratio, greatest_ratio; /* of queries a second: the median, and between what */
+};
+
+/* Write the figures of several targets side by side. */
+void cli_report_compared(struct cli_out *out, const struct cli_compared *all, uint32_t count, uint32_t round_count,
+                         bool utf8);
+void cli_report_compared_json(struct cli_out *out, const struct cli_compared *all, uint32_t count,
+                              uint32_t round_count);
+
 /* Writes the figures as one JSON object on one line. */
 void cli_report_json(struct cli_out *out, const struct cli_report *report, const struct cli_load_figures *figures);
 

@@ -108,7 +108,7 @@ static void json_environment(struct cli_out *out, const struct cli_report *repor
     cli_out_format(out, ", \"cpus\": %ld}", sysconf(_SC_NPROCESSORS_ONLN));
 }
 
-void cli_report_json(struct cli_out *out, const struct cli_report *report, const struct cli_load_figures *figures) {
+static void json_object(struct cli_out *out, const struct cli_report *report, const struct cli_load_figures *figures) {
     double count = (double)figures->latency.count;
     cli_out_format(out, "{\"backend\": \"%s\", \"workload\": ", report->backend);
     json_workload(out, report);
@@ -130,5 +130,25 @@ void cli_report_json(struct cli_out *out, const struct cli_report *report, const
     json_histogram(out, &figures->latency);
     json_scripts(out, report, figures);
     json_environment(out, report);
-    cli_out_text(out, "}\n");
+    cli_out_char(out, '}');
+}
+
+void cli_report_json(struct cli_out *out, const struct cli_report *report, const struct cli_load_figures *figures) {
+    json_object(out, report, figures);
+    cli_out_char(out, '\n');
+}
+
+void cli_report_compared_json(struct cli_out *out, const struct cli_compared *all, uint32_t count,
+                              uint32_t round_count) {
+    cli_out_format(out, "{\"rounds\": %" PRIu32 ", \"targets\": [", round_count);
+    for (uint32_t i = 0; i < count; i++) {
+        cli_out_text(out, i > 0 ? ", {\"url\": " : "{\"url\": ");
+        json_string(out, all[i].name);
+        cli_out_format(out,
+                       ", \"qps_ratio\": {\"median\": %.4f, \"min\": %.4f, \"max\": %.4f}, \"figures\": ", all[i].ratio,
+                       all[i].least_ratio, all[i].greatest_ratio);
+        json_object(out, &all[i].report, all[i].figures);
+        cli_out_char(out, '}');
+    }
+    cli_out_text(out, "]}\n");
 }

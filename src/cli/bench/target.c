@@ -63,7 +63,7 @@ static int target_open_url(struct cli_target *target) {
  * Opens the database. With -i its file is made, too: the library opens only what exists. A URL with parameters is left as it
  * is, since its user may have chosen a mode.
  */
-static int target_open_db(struct cli_target *target) {
+int cli_target_open(struct cli_target *target) {
     char *creating = NULL;
     if (target->options->init && target->sqlite && !strchr(target->url, '?')) {
         if (asprintf(&creating, "%s?mode=rwc", target->url) < 0)
@@ -145,10 +145,8 @@ static int target_prepare(struct cli_target *target) {
     return status;
 }
 
-int cli_target_open(struct cli_target *target) {
-    int status = target_open_db(target);
-    if (status == CLI_EXIT_OK)
-        status = target_prepare(target);
+int cli_target_prepare(struct cli_target *target) {
+    int status = target_prepare(target);
     if (status == CLI_EXIT_OK && cli_stop_wanted())
         status = cli_stop_status();
     target->load.client = &target->client;

@@ -35,10 +35,11 @@ int cli_target_settle(struct cli_target *target, const struct cli_target_options
                       const struct cli_workload *workload, char *url);
 
 /*
- * Opens the database, fills it where that was asked for, and prepares the load, whose time and progress are the caller's to
- * set. Returns an enum cli_exit, all but CLI_EXIT_OK after a message.
+ * Open the database; then fill it where that was asked for, and prepare the load, whose time and progress are the caller's
+ * to set. Each returns an enum cli_exit, all but CLI_EXIT_OK after a message.
  */
 int cli_target_open(struct cli_target *target);
+int cli_target_prepare(struct cli_target *target);
 
 /*
  * Runs the load before it is measured: statements are then prepared, and caches filled. Returns false when there is nothing
