@@ -220,15 +220,14 @@ static uint32_t pool_conn_room(const struct pg_conn *conn) {
     return (uint32_t)load;
 }
 
-/* The server still works on a request that was given up, and any query sent here would wait behind it. */
-static bool pool_is_held_up(const struct pg_conn *conn) {
-    return wire_session_outstanding(&conn->session) && !pg_conn_request(conn, conn->session.head)->query;
-}
-
+/*
+ * A connection that is held up takes none: a query that waits in the queue goes to the first that is free again, or to the
+ * one that takes the place of a silent one, while one that was sent could only wait behind the request that was given up.
+ */
 static uint32_t pool_conn_load(const struct pg_conn *conn) {
     uint32_t load = pool_conn_room(conn);
     bool decided = load == 0 || load == PG_LOAD_NONE;
-    return decided || base_likely(!pool_is_held_up(conn)) ? load : load | PG_LOAD_HELD_UP;
+    return decided || base_likely(!pg_conn_is_held_up(conn)) ? load : PG_LOAD_NONE;
 }
 
 /*
@@ -239,7 +238,7 @@ static uint32_t pool_conn_load(const struct pg_conn *conn) {
 static bool pool_admit_run(struct pg_pool *pool) {
     PRE(pool->db->queue.waiting_count > 0);
     uint32_t least = 0;
-    uint32_t second = PG_LOAD_HELD_UP + pool->db->options.depth;
+    uint32_t second = PG_LOAD_NONE;
     for (uint32_t i = 1; i < pool->conn_count; i++) {
         if (pool->loads[i] < pool->loads[least]) {
             second = pool->loads[least] < second ? pool->loads[least] : second;
@@ -255,11 +254,10 @@ static bool pool_admit_run(struct pg_pool *pool) {
     uint32_t share = pool->db->queue.waiting_count / (2 * pool->conn_count);
     if (count < share)
         count = share;
-    uint32_t held = pool->loads[least] & PG_LOAD_HELD_UP; /* which no query more that is sent changes */
     do
         pg_conn_send(conn, queue_take(&pool->db->queue));
     while (--count && pool->db->queue.waiting_count && pool_conn_room(conn) != PG_LOAD_NONE);
-    pool->loads[least] = pool_conn_room(conn) | held;
+    pool->loads[least] = pool_conn_room(conn);
     return true;
 }
 

@@ -29,14 +29,13 @@ struct pg_pool {
     struct pg_conn *conns;
     uint32_t conn_count;  /* as many sockets are set aside in the ring */
     uint32_t ready_count; /* in PG_CONN_READY */
-    uint32_t *loads;      /* requests out on each connection, | PG_LOAD_HELD_UP; PG_LOAD_NONE while it takes none */
+    uint32_t *loads;      /* requests out on each connection; PG_LOAD_NONE while it takes none */
     uint8_t state;        /* enum pg_pool_state */
     const struct pg_conn *last_down;
     struct timer outage; /* set in OUTAGE: when queries have waited long enough */
 };
 
-/* HELD_UP is a bit over any number of requests; NONE has all bits, so it stays what it is with that one. */
-enum { PG_LOAD_HELD_UP = 1 << 16, PG_LOAD_NONE = INT32_MAX };
+enum { PG_LOAD_NONE = INT32_MAX }; /* over any number of requests */
 
 /* Takes sockets from the ring, and begins to connect. A QURING_E* with hub_error() set: nothing of it is left. */
 int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, uint64_t *kept_bytes);

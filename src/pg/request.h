@@ -67,6 +67,11 @@ static inline struct pg_request *pg_conn_request(const struct pg_conn *conn, uin
     return &conn->requests[ordinal & conn->request_mask];
 }
 
+/* The server is at work on a request that was given up, and what is behind it waits. */
+static inline bool pg_conn_is_held_up(const struct pg_conn *conn) {
+    return wire_session_outstanding(&conn->session) && !pg_conn_request(conn, conn->session.head)->query;
+}
+
 static inline bool pg_request_failed(const struct pg_request *request) {
     return request->outcome >= PG_FAILED;
 }
