@@ -279,6 +279,17 @@ typedef struct quring_db_options {
        works off together wait together. The first write to a file that is not in WAL mode also waits, as long as it takes,
        for the reads of its own handle that are at work, and others begin behind it. */
     uint64_t busy_timeout_ns;
+    /* PostgreSQL: how long a connection may be silent once its oldest query was given up (timeout, cancel) before it is
+       closed and replaced (5 s; exclusive handles, whose state would be lost: QURING_FOREVER). Queries behind that one
+       end IN_DOUBT with 08006, or go to another connection where no byte of them was sent; later ones are not sent behind
+       it in the first place. This finds servers and poolers that hang, which from afar look like a long query. The server
+       may go on with what was given up, on a connection that it takes for open: statement_timeout, a little longer than
+       timeout_ns, keeps such work from piling up. */
+    uint64_t silence_ns;
+    /* PostgreSQL: the same for a connection on which any query is out, given up or not: they end IN_DOUBT (QURING_FOREVER,
+       because a long query is as silent; up to an eighth more). For programs whose queries have no timeout_ns and that
+       know how long the longest of them may take until its first row. */
+    uint64_t query_silence_ns;
 } quring_db_options;
 
 /*

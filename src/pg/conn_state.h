@@ -54,6 +54,16 @@ struct pg_barrier {
     int server_pid; /* as libpq was told */
 };
 
+/* The watch over a connection whose server may have fallen silent (silence.c). */
+struct pg_silence {
+    struct timer timer;                 /* READY and watched: when to look */
+    const struct socket_events *events; /* the socket's own, while it is watched */
+    uint64_t heard_ns;                  /* when bytes last came */
+    uint64_t given_up_ns;               /* when the query of the request at the head was last given up */
+    uint64_t busy_ns;                   /* when requests were last seen out after none had been */
+    bool idle;                          /* none was out when last looked */
+};
+
 /* The part that all connections of a pool share. */
 struct pg_conn_config {
     struct quring_db *db;
@@ -85,6 +95,7 @@ struct pg_conn {
         size_t bytes;   /* charged to the hub for requests that were given up … */
         uint64_t until; /* … until the kernel has taken what was appended up to here */
     } unsent;
+    struct pg_silence silence;
     struct pg_reason reason;
     struct timer timer; /* DOWN: when to try again; CONNECTING, BARRIER: when to give up */
     uint32_t attempts;  /* failed in a row */

@@ -8,6 +8,7 @@
  *   conn.c        one connection: what is sent, what arrives on it, what it leaves behind when it is lost
  *   barrier.c     the first exchange on it
  *   reply.c       what replies mean for their queries
+ *   silence.c     the end of connections on which nothing comes any more
  *   request.c     a query as protocol messages
  *   conn_state.c  what a connection consists of, its states, and why it ends
  *   prepared.c    what is prepared on a connection, under which name
@@ -22,6 +23,7 @@
 #include "pg/pg.h"
 
 #include "pg/backend.h"
+#include "pg/silence.h"
 #include "pg/url.h"
 
 enum {
@@ -31,7 +33,7 @@ enum {
     STATEMENT_TEXT_BYTES = 64 * 1024 /* longer texts are parsed for each use */
 };
 
-static const uint64_t CONNECT_TIMEOUT_NS = 10000000000u;
+static const uint64_t CONNECT_TIMEOUT_NS = 10000000000u, SILENCE_NS = 5000000000u;
 
 static struct pg_db *pg_db_of(struct quring_db *db) {
     return base_container_of(db, struct pg_db, base);
@@ -49,7 +51,9 @@ static void pg_advance(struct quring_db *base) {
 }
 
 static void pg_abandon(struct query *query, quring_status status) {
-    pg_conn_abandon(pg_query(query)->conn, query, status);
+    struct pg_query at = *pg_query(query);
+    pg_conn_abandon(at.conn, query, status);
+    pg_silence_given_up(at.conn, at.request);
 }
 
 /* ---- Open and close ---- */
@@ -66,6 +70,10 @@ static int pg_check_options(struct quring_db *base, const char *url) {
         return error == QURING_ENOMEM ? error : hub_error(base->hub, error, "%s", message);
     if (!options->connect_timeout_ns)
         options->connect_timeout_ns = CONNECT_TIMEOUT_NS;
+    if (!options->silence_ns) /* of an exclusive handle the connection can't be replaced */
+        options->silence_ns = options->exclusive ? QURING_FOREVER : SILENCE_NS;
+    if (!options->query_silence_ns)
+        options->query_silence_ns = QURING_FOREVER;
     if (!options->connection_count)
         options->connection_count = CONNECTIONS;
     if (!options->depth)

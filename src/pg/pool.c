@@ -3,6 +3,7 @@
 
 #include "core/trace.h"
 #include "pg/request.h"
+#include "pg/silence.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -153,6 +154,7 @@ static void pool_plan_attempts(struct pg_pool *pool) {
 
 static void pool_conn_up(struct pg_conn *conn) {
     struct pg_pool *pool = pool_of(conn);
+    pg_silence_begin(conn);
     pool->ready_count++;
     pool->db->counters.connect_count++;
     pool->db->counters.connection_count++;
@@ -163,6 +165,7 @@ static void pool_conn_up(struct pg_conn *conn) {
 
 static void pool_conn_lost(struct pg_conn *conn) {
     struct pg_pool *pool = pool_of(conn);
+    pg_silence_end(conn);
     pool->ready_count--;
     pool_trace(conn, pool->db->closing ? QURING_EVENT_CLOSED : QURING_EVENT_LOST, 0);
 }

@@ -262,6 +262,10 @@ static void fill(quring_db_options *options) {
         options->connect_timeout_ns = 10000 * PG_BED_MS;
     if (!options->reconnect_wait_ns)
         options->reconnect_wait_ns = 1000 * PG_BED_MS;
+    if (!options->silence_ns)
+        options->silence_ns = QURING_FOREVER;
+    if (!options->query_silence_ns)
+        options->query_silence_ns = QURING_FOREVER;
     if (!options->result_bytes)
         options->result_bytes = 1 << 20;
     if (!options->message_bytes)

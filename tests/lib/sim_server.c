@@ -32,6 +32,9 @@ void sim_conn_flush(struct sim_conn *conn) {
     size_t size = buf_size(&conn->out);
     if (!size)
         return;
+    if (size > conn->words_left)
+        size = (size_t)conn->words_left;
+    conn->words_left -= size;
     if (!conn->over)
         sim_peer_write(conn->peer, buf_head(&conn->out), size);
     buf_reset(&conn->out, SIZE_MAX);
@@ -378,6 +381,8 @@ static struct sim_conn *accept_conn(struct sim_server *server, int *fd) {
         sim_peer_reset_at(conn->peer, server->cut_sent ? server->cut_sent : UINT64_MAX,
                           server->cut_received ? server->cut_received : UINT64_MAX);
     server->cut_sent = server->cut_received = 0;
+    conn->words_left = server->hush_received ? server->hush_received : UINT64_MAX;
+    server->hush_received = 0;
     sim_peer_write(conn->peer, server->stray, server->stray_bytes);
     return conn;
 }

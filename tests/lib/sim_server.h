@@ -115,6 +115,7 @@ struct sim_server {
     const char *barrier_fatal; /* … well, with a FATAL error of this SQLSTATE right behind it; NULL: it is not */
     uint64_t cut_sent;         /* the next connection is reset after this many bytes of the engine; 0: it is not */
     uint64_t cut_received;     /* … of the server */
+    uint64_t hush_received;    /* the next connection falls silent for good behind these bytes; 0: it does not */
     bool in_order;             /* queries must be executed in the order in which they were asked */
     /* what it saw */
     uint32_t last_index;

@@ -102,6 +102,7 @@ struct sim_conn {
     struct sim_portal *running;        /* whose Execute takes time */
     uint32_t running_limit;
     uint32_t flood_left;
+    uint64_t words_left; /* bytes until it falls silent */
     struct sim_tx tx;
     char farewell[6];
     /* of the last Bind since the last Sync; SIM_SELECT before it */
