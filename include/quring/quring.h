@@ -303,7 +303,9 @@ typedef struct quring_db_options {
  * Returns    0; EURL; EUNSUPPORTED: what the URL asks for; EINVAL; ENOMEM; EFULL; ESHUTDOWN; ESYSTEM
  * Valid      until quring_db_close() or quring_engine_close()
  *
- * PostgreSQL: parameters of libpq's environment and files (PGPASSFILE, service file, …) apply, because libpq connects.
+ * PostgreSQL: parameters of libpq's environment and files (PGPASSFILE, service file, …) apply, because libpq connects. Where
+ * they say nothing of it, keepalives_idle is 30, keepalives_interval 10, keepalives_count 3, and tcp_user_timeout 30000: a
+ * connection whose host or link is gone is lost within some 40 s.
  *
  * SQLite's URLs take ?mode=rw (the default: the file must exist), rwc (it is created) or ro (read only), and ?immutable=1
  * (read only, and nobody writes: no locks, no file is made beside it, as read-only media need).

@@ -12,10 +12,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libpq-fe.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/crypto.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -142,12 +145,40 @@ static bool connect_set_datestyle(struct pg_connect *connect, PGconn *conn, uint
     return ok;
 }
 
+/*
+ * What libpq leaves to the kernel's defaults: two hours until the first probe of an idle connection, and a quarter of an hour
+ * for bytes that nobody acknowledges. With these a host or a link that is gone ends the connection within some 40 s; a
+ * shorter break of the link does not. A probe each 30 s also keeps address translators from forgetting the connection. They
+ * are set once libpq is done, because only then it is known what the connection string and the service file leave open.
+ */
+static const struct {
+    const char *keyword;
+    int option, value;
+} connect_defaults[] = {
+    {"keepalives_idle", TCP_KEEPIDLE, 30},
+    {"keepalives_interval", TCP_KEEPINTVL, 10},
+    {"keepalives_count", TCP_KEEPCNT, 3},
+    {"tcp_user_timeout", TCP_USER_TIMEOUT, 30000},
+};
+
+/* A socket that is none of TCP refuses the options, and needs none. */
+static void connect_set_defaults(PGconn *conn) {
+    PQconninfoOption *options = PQconninfo(conn);
+    for (const PQconninfoOption *option = options; option && option->keyword; option++)
+        for (size_t i = 0; i < sizeof connect_defaults / sizeof *connect_defaults; i++)
+            if (!option->val && strcmp(option->keyword, connect_defaults[i].keyword) == 0)
+                (void)setsockopt(PQsocket(conn), IPPROTO_TCP, connect_defaults[i].option, &connect_defaults[i].value,
+                                 sizeof connect_defaults[i].value);
+    PQconninfoFree(options);
+}
+
 static bool connect_take_socket(struct pg_connect *connect, PGconn *conn) {
     PQconsumeInput(conn);
     if (PQtransactionStatus(conn) != PQTRANS_IDLE || PQstatus(conn) != CONNECTION_OK) {
         connect_fail(connect, "08006", "the new connection was not idle");
         return false;
     }
+    connect_set_defaults(conn);
     int fd = fcntl(PQsocket(conn), F_DUPFD_CLOEXEC, 0);
     int null = fd < 0 ? -1 : open("/dev/null", O_RDWR | O_CLOEXEC);
     bool taken = null >= 0 && dup3(null, PQsocket(conn), O_CLOEXEC) >= 0;

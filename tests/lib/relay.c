@@ -13,7 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CLIENTS_MAX = 4096, CHUNK_BYTES = 65536 };
+enum { CLIENTS_MAX = 4096, CHUNK_BYTES = 65536, HELD_MS = 10 };
 
 struct link {
     struct relay *relay;
@@ -34,6 +34,7 @@ struct relay {
     pthread_mutex_t mutex;
     struct relay_plan plan; /* under the mutex */
     atomic_uint accepted_count;
+    atomic_bool held;
     struct link *links[CLIENTS_MAX];
 };
 
@@ -157,11 +158,13 @@ static void *link_main(void *argument) {
         link->server = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         open = connect(link->server, (struct sockaddr *)&address, sizeof address) == 0;
     }
+    const atomic_bool *held = &link->relay->held;
     while (open) {
-        struct pollfd fds[3] = {{.fd = link->plan.mute ? -1 : link->client, .events = POLLIN},
-                                {.fd = link->server, .events = POLLIN},
+        bool hold = atomic_load(held);
+        struct pollfd fds[3] = {{.fd = link->plan.mute || hold ? -1 : link->client, .events = POLLIN},
+                                {.fd = hold ? -1 : link->server, .events = POLLIN},
                                 {.fd = link->relay->stop[0], .events = POLLIN}};
-        open = poll(fds, 3, -1) > 0 && !fds[2].revents && link_step(link, fds);
+        open = poll(fds, 3, hold ? HELD_MS : -1) >= 0 && !fds[2].revents && (atomic_load(held) || link_step(link, fds));
     }
     if (link->plan.reset)
         setsockopt(link->client, SOL_SOCKET, SO_LINGER, &(struct linger){.l_onoff = 1}, sizeof(struct linger));
@@ -195,10 +198,17 @@ static void *relay_main(void *argument) {
 }
 
 struct relay *relay_open(unsigned server_port) {
+    unsigned port;
+    int listener = listen_anywhere(&port);
+    return relay_open_on(listener, port, server_port);
+}
+
+struct relay *relay_open_on(int listener, unsigned port, unsigned server_port) {
     struct relay *relay = calloc(1, sizeof *relay);
     PRE(relay && pipe(relay->stop) == 0);
     relay->server_port = server_port;
-    relay->listener = listen_anywhere(&relay->port);
+    relay->listener = listener;
+    relay->port = port;
     pthread_mutex_init(&relay->mutex, NULL);
     relay_set(relay, &(struct relay_plan){.cut_after_received = RELAY_NEVER, .cut_after_sent = RELAY_NEVER});
     PRE(pthread_create(&relay->thread, NULL, relay_main, relay) == 0);
@@ -213,6 +223,10 @@ void relay_set(struct relay *relay, const struct relay_plan *plan) {
     pthread_mutex_lock(&relay->mutex);
     relay->plan = *plan;
     pthread_mutex_unlock(&relay->mutex);
+}
+
+void relay_hold(struct relay *relay, bool on) {
+    atomic_store(&relay->held, on);
 }
 
 uint32_t relay_accepted_count(struct relay *relay) {

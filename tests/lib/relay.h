@@ -30,9 +30,13 @@ struct relay;
 
 /* Listens on a port of its own and connects to 127.0.0.1:server_port for each client. */
 struct relay *relay_open(unsigned server_port);
+/* The same, on a socket that listens already, which becomes the relay's; relay_port() says what is given here. */
+struct relay *relay_open_on(int listener, unsigned port, unsigned server_port);
 unsigned relay_port(const struct relay *relay);
 /* For connections accepted from now on. The bytes it points to stay the caller's. */
 void relay_set(struct relay *relay, const struct relay_plan *plan);
+/* It hangs: accepts, and passes nothing on in either direction, on any connection, until it is let go. */
+void relay_hold(struct relay *relay, bool on);
 uint32_t relay_accepted_count(struct relay *relay);
 void relay_close(struct relay *relay);
 
