@@ -98,6 +98,17 @@ typedef uint64_t quring_id; /* names a query until its release; never 0 */
 
 #define QURING_FOREVER UINT64_MAX
 
+/* How an engine talks to the kernel. */
+typedef enum quring_port {
+    /* io_uring, or epoll where it is refused: EFORBIDDEN, ENORING, EMEMLOCK. The environment's QURING_PORT=uring or epoll
+       decides instead, if it is set. */
+    QURING_PORT_AUTO = 0,
+    /* io_uring, or the engine does not open. */
+    QURING_PORT_URING,
+    /* epoll: a system call for each send and receive, and thus less throughput for more CPU. */
+    QURING_PORT_EPOLL
+} quring_port;
+
 typedef struct quring_options {
     /* Queries submitted and not yet released, at most (4096; up to 1048576). */
     uint32_t query_count;
@@ -112,12 +123,15 @@ typedef struct quring_options {
     bool no_defer_taskrun;
     /* Events that are kept for quring_trace() (0: no trace is kept, and it costs nothing; up to 1048576). */
     uint32_t trace_count;
+    /* io_uring or epoll (AUTO). */
+    quring_port port;
 } quring_options;
 
 /*
  * Opens an engine: sets up the ring, and nothing else. Threads start with the first database that needs them.
  * options    NULL: all defaults
- * Returns    0; EFORBIDDEN, ENORING, EMEMLOCK, EFILES, ENOMEM, ESYSTEM: quring_strerror() says the remedy; EINVAL
+ * Returns    0; EFILES, ENOMEM, ESYSTEM, and with QURING_PORT_URING also EFORBIDDEN, ENORING, EMEMLOCK: quring_strerror()
+ *            says the remedy; EINVAL
  * Failed     quring_errmsg(NULL) has the system's words
  * Thread     any; the engine then belongs to it
  */
@@ -778,7 +792,9 @@ typedef struct quring_ring_info {
     uint32_t sq_entry_count, cq_entry_count;
     uint32_t setup_flags;  /* IORING_SETUP_* in use */
     uint32_t feature_bits; /* IORING_FEAT_* of this kernel */
-    const char *setup;     /* the rung of the set-up ladder in words: "SINGLE_ISSUER|DEFER_TASKRUN|…" */
+    const char *setup;     /* the rung of the set-up ladder in words: "SINGLE_ISSUER|DEFER_TASKRUN|…"; "" on epoll */
+    quring_port port;      /* QURING_PORT_URING or QURING_PORT_EPOLL */
+    int uring_error;       /* why QURING_PORT_AUTO took epoll: EFORBIDDEN, ENORING or EMEMLOCK; else 0 */
 } quring_ring_info;
 
 /* Fills `info` with what the kernel offers and what the engine's ring uses. */

@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     QUERY_COUNT = 4096,
@@ -27,6 +28,18 @@ void engine_use_port(struct port *port) {
 
 /* ---- The engine ---- */
 
+/* The environment is the administrator's: it decides where the program leaves the choice open. False: it is no choice. */
+static bool open_choose_port(quring_port *port) {
+    const char *wanted = *port == QURING_PORT_AUTO ? getenv("QURING_PORT") : NULL;
+    if (!wanted || !*wanted)
+        return true;
+    if (strcmp(wanted, "uring") == 0)
+        *port = QURING_PORT_URING;
+    else if (strcmp(wanted, "epoll") == 0)
+        *port = QURING_PORT_EPOLL;
+    return *port != QURING_PORT_AUTO;
+}
+
 /* Sets the defaults, and refuses what is over the limits. The message is the caller's, since no engine exists yet. */
 static int open_fill_options(quring_options *options, char *message, size_t message_bytes) {
     if (!options->query_count)
@@ -37,14 +50,17 @@ static int open_fill_options(quring_options *options, char *message, size_t mess
         options->inflight_bytes = INFLIGHT_BYTES;
     if (options->inflight_bytes > SIZE_MAX / 2)
         options->inflight_bytes = SIZE_MAX / 2;
-    if (options->trace_count > TRACE_COUNT_MAX) {
+    if (options->query_count > QUERY_COUNT_MAX || options->connection_count > SOCKET_COUNT_MAX)
+        snprintf(message, message_bytes, "query_count %u or connection_count %u: at most %d and %d",
+                 options->query_count, options->connection_count, QUERY_COUNT_MAX, SOCKET_COUNT_MAX);
+    else if (options->trace_count > TRACE_COUNT_MAX)
         snprintf(message, message_bytes, "trace_count %u: at most %d", options->trace_count, TRACE_COUNT_MAX);
-        return QURING_EINVAL;
-    }
-    if (options->query_count <= QUERY_COUNT_MAX && options->connection_count <= SOCKET_COUNT_MAX)
+    else if (options->port > QURING_PORT_EPOLL)
+        snprintf(message, message_bytes, "options.port is %d: at most %d", (int)options->port, QURING_PORT_EPOLL);
+    else if (!open_choose_port(&options->port))
+        snprintf(message, message_bytes, "the environment's QURING_PORT is neither uring nor epoll");
+    else
         return 0;
-    snprintf(message, message_bytes, "query_count %u or connection_count %u: at most %d and %d", options->query_count,
-             options->connection_count, QUERY_COUNT_MAX, SOCKET_COUNT_MAX);
     return QURING_EINVAL;
 }
 
@@ -120,6 +136,7 @@ int engine_open(const quring_options *options, quring_engine **out, char *messag
         struct ring_options ring = {.socket_count = engine->options.connection_count,
                                     .spin_ns = engine->options.spin_ns,
                                     .no_defer_taskrun = engine->options.no_defer_taskrun,
+                                    .choice = engine->options.port,
                                     .port = port};
         error = ring_open(&ring, &engine->hub.ring, message, message_bytes);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel as the ring sees it: port_uring.c is Linux, port_sim.c a simulation that answers from a seed, for tests.
+ * The kernel as the ring sees it: port_uring.c is Linux by io_uring, port_epoll.c Linux by epoll where io_uring is
+ * forbidden, port_sim.c a simulation that answers from a seed, for tests.
  *
  * Operations are named by the caller's token, which comes back in exactly one event. Memory named by an operation belongs
  * to the kernel from push() until that event.
@@ -73,5 +74,7 @@ struct port {
 /* 0, or a QURING_E* with the remedy in quring_strerror(); `message` gets the system's words. */
 int port_uring_open(uint32_t socket_count, bool no_defer_taskrun, struct port **port, char *message,
                     size_t message_bytes);
+
+int port_epoll_open(struct port **port, char *message, size_t message_bytes);
 
 #endif

@@ -10,6 +10,7 @@
 #include "ring/port.h"
 
 #include "base/assert.h"
+#include "ring/port_os.h"
 
 #include <errno.h>
 #include <liburing.h>
@@ -17,7 +18,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -97,20 +97,13 @@ static void uring_reset_event_fd(const struct port_uring *u) {
     }
 }
 
-static uint64_t uring_now_ns(struct port *port) {
-    (void)port;
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
 /*
  * When it has submitted entries, the kernel returns their number and does not tell what ended the wait. If it was neither
  * enough events nor the timeout, it was a signal.
  */
 static bool uring_was_interrupted(struct port_uring *u, uint32_t wait_count, uint64_t from_ns, uint64_t timeout_ns) {
     return wait_count && io_uring_cq_ready(&u->ring) < wait_count &&
-           (timeout_ns == UINT64_MAX || uring_now_ns(&u->port) - from_ns < timeout_ns);
+           (timeout_ns == UINT64_MAX || port_os_now_ns(&u->port) - from_ns < timeout_ns);
 }
 
 static int uring_enter(struct port *port, uint32_t wait_count, uint64_t timeout_ns) {
@@ -127,7 +120,7 @@ static int uring_enter(struct port *port, uint32_t wait_count, uint64_t timeout_
     unsigned flags = u->enter_flags | IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
     port->enter_count++;
     unsigned fd = (unsigned)u->ring.enter_ring_fd;
-    uint64_t from_ns = to_submit && wait_count ? uring_now_ns(port) : 0;
+    uint64_t from_ns = to_submit && wait_count ? port_os_now_ns(port) : 0;
     int result = io_uring_enter2(fd, to_submit, wait_count, flags, (sigset_t *)&arg, sizeof arg);
     if (result > 0 && (unsigned)result == to_submit && uring_was_interrupted(u, wait_count, from_ns, timeout_ns))
         return -EINTR;
@@ -202,21 +195,6 @@ static uint32_t uring_collect(struct port *port, struct port_event *events, uint
     return count;
 }
 
-static void uring_send_now(struct port *port, int fd, const void *bytes, size_t size) {
-    (void)port;
-    (void)!send(fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-}
-
-static void uring_shutdown(struct port *port, int fd) {
-    (void)port;
-    (void)shutdown(fd, SHUT_RDWR);
-}
-
-static void uring_close(struct port *port, int fd) {
-    (void)port;
-    (void)close(fd);
-}
-
 /*
  * A registered eventfd, and not the ring's own descriptor: with DEFER_TASKRUN, completions whose task work waits to be run
  * wake no poller of the latter.
@@ -248,10 +226,10 @@ static const struct port_methods uring_methods = {
     .push = uring_push,
     .enter = uring_enter,
     .collect = uring_collect,
-    .now_ns = uring_now_ns,
-    .send_now = uring_send_now,
-    .shutdown = uring_shutdown,
-    .close = uring_close,
+    .now_ns = port_os_now_ns,
+    .send_now = port_os_send_now,
+    .shutdown = port_os_shutdown,
+    .close = port_os_close,
     .watch = uring_watch,
     .destroy = uring_destroy,
 };
@@ -329,6 +307,7 @@ int port_uring_open(uint32_t socket_count, bool no_defer_taskrun, struct port **
     if (!u)
         return QURING_ENOMEM;
     u->port.methods = &uring_methods;
+    u->port.info.port = QURING_PORT_URING;
     u->port.poll_fd = u->event_fd = -1;
     int error = uring_setup_ladder(u, socket_count, no_defer_taskrun);
     if (error) {

@@ -32,12 +32,30 @@ static const uint64_t WAKE_TOKEN = UINT64_MAX;
 
 /* ---- Open and close ---- */
 
+/* Refusals of io_uring as such: what an administrator, a container or an old kernel does not give to any process. */
+static bool ring_may_fall_back(int error) {
+    return error == QURING_EFORBIDDEN || error == QURING_ENORING || error == QURING_EMEMLOCK;
+}
+
+static int ring_open_port(const struct ring_options *options, struct port **port, char *message, size_t message_bytes) {
+    int uring_error = 0;
+    if (options->choice != QURING_PORT_EPOLL) {
+        uring_error = port_uring_open(options->socket_count, options->no_defer_taskrun, port, message, message_bytes);
+        if (options->choice == QURING_PORT_URING || !ring_may_fall_back(uring_error))
+            return uring_error;
+    }
+    int error = port_epoll_open(port, message, message_bytes);
+    if (!error)
+        (*port)->info.uring_error = uring_error;
+    return error;
+}
+
 int ring_open(const struct ring_options *options, struct ring **out, char *message, size_t message_bytes) {
     struct ring *ring = calloc(1, sizeof *ring);
     struct port *port = options->port;
     int error = ring ? 0 : QURING_ENOMEM;
     if (!error && !port)
-        error = port_uring_open(options->socket_count, options->no_defer_taskrun, &port, message, message_bytes);
+        error = ring_open_port(options, &port, message, message_bytes);
     if (error) {
         free(ring);
         return error;
@@ -204,6 +222,8 @@ static uint32_t ring_collect(struct ring *ring) {
             ring_dispatch(ring, &events[i]);
         total += count;
     } while (count == EVENT_BATCH && total < 64 * EVENT_BATCH);
+    if (base_unlikely(count == EVENT_BATCH))
+        ring->turn_wanted = true; /* what is left makes no other event that a foreign loop would wake for */
     if (offload_waiting(ring)) {
         ring->turn_wanted = true;
         offload_collect(ring);

@@ -2,7 +2,8 @@
 /*
  * The reactor: sockets, bytes, time and blocking jobs of one thread. It has never heard of SQL.
  *
- *   port.h, port_uring.c   the kernel; port_sim.c, port_sim_socket.c the simulated one (tests)
+ *   port.h                 the kernel: port_uring.c, port_epoll.c where that is forbidden, port_os.c for both;
+ *                          port_sim.c, port_sim_socket.c simulate one for tests
  *   ring.c                 turns, timers, waking, tokens
  *   socket.h, socket.c     one socket: ordered send, receive into a growable buffer, close without losing a completion
  *   offload.h, offload.c   workers of blocking jobs on threads, and their way back
@@ -32,7 +33,8 @@ struct ring_options {
     uint32_t socket_count;
     uint64_t spin_ns;
     bool no_defer_taskrun;
-    struct port *port; /* simulation; NULL: Linux. Owned by the ring from then on */
+    quring_port choice;
+    struct port *port; /* simulation; NULL: Linux by `choice`. Owned by the ring from then on */
 };
 
 struct ring;

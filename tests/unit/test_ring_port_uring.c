@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* The port on the kernel that is there: operations and their errors, the set-up ladder, and refusals of every kind. */
+#include "lib/forbid.h"
 #include "ring/port.h"
+#include "ring/ring.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -92,74 +90,6 @@ Test(ring_port_uring, defer_taskrun_can_be_left_out) {
     cr_expect_eq(port->info.setup_flags & SETUP_DEFER, 0u);
     close_port();
     talk(true);
-}
-
-Test(ring_port_uring, a_wait_ends_with_its_time) {
-    open_port(4, false);
-    uint64_t start = port->methods->now_ns(port);
-    cr_assert_eq(port->methods->enter(port, 1, 20000000), -ETIME);
-    uint64_t took = port->methods->now_ns(port) - start;
-    cr_assert_geq(took, 20000000u);
-    cr_assert_leq(took, 2000000000u);
-    start = port->methods->now_ns(port);
-    int error = port->methods->enter(port, 0, UINT64_MAX); /* does not wait at all */
-    cr_assert(error == 0);
-    cr_assert_leq(port->methods->now_ns(port) - start, 1000000000u);
-    close_port();
-}
-
-static void nothing(int number) {
-    (void)number;
-}
-
-Test(ring_port_uring, a_signal_ends_a_wait) {
-    struct sigaction action = {.sa_handler = nothing};
-    sigaction(SIGALRM, &action, NULL);
-    open_port(4, false);
-    struct itimerval soon = {.it_value.tv_usec = 20000};
-    setitimer(ITIMER_REAL, &soon, NULL);
-    cr_assert_eq(port->methods->enter(port, 1, 10000000000u), -EINTR);
-    close_port();
-}
-
-Test(ring_port_uring, ends_and_errors_come_as_results) {
-    int fds[2];
-    char byte = 0;
-    open_port(4, false);
-    pair(fds);
-    push(fds[0], PORT_RECV, &byte, 1, 1);
-    cr_assert_eq(port->methods->enter(port, 0, 0), 0);
-    port->methods->shutdown(port, fds[0]); /* ends what is in flight */
-    struct port_event event = wait_event();
-    cr_assert(event.token == 1 && event.result == 0);
-    push(fds[0], PORT_SEND, &byte, 1, 2);
-    event = wait_event();
-    cr_assert(event.token == 2 && event.result == -EPIPE);
-    push(fds[1], PORT_RECV, &byte, 1, 3);
-    event = wait_event();
-    cr_assert(event.token == 3 && event.result == 0);
-    port->methods->close(port, fds[0]);
-    cr_assert(fcntl(fds[0], F_GETFD) < 0 && errno == EBADF);
-    push(fds[0], PORT_RECV, &byte, 1, 4);
-    event = wait_event();
-    cr_assert(event.token == 4 && event.result == -EBADF);
-    close(fds[1]);
-    close_port();
-}
-
-Test(ring_port_uring, more_data_is_told) {
-    int fds[2];
-    char bytes[8], byte;
-    open_port(4, false);
-    pair(fds);
-    cr_assert_eq(write(fds[1], "12345678", 8), 8);
-    push(fds[0], PORT_RECV, &byte, 1, 1);
-    cr_assert(wait_event().more_data);
-    push(fds[0], PORT_RECV, bytes, sizeof bytes, 2);
-    struct port_event event = wait_event();
-    cr_assert(event.result == 7 && !event.more_data);
-    close_port();
-    close(fds[0]), close(fds[1]);
 }
 
 /* The smallest ring has 32 entries: what is pushed beyond goes to the kernel by itself, and no event is lost. */
@@ -286,23 +216,12 @@ static int open_error(void) {
     return -port_uring_open(16, false, &port, message, sizeof message);
 }
 
-static bool filter_setup(uint32_t error) {
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    struct sock_fprog program = {.len = sizeof code / sizeof *code, .filter = code};
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-}
-
 static int forbidden(void) {
-    return filter_setup(EPERM) ? open_error() : SKIP;
+    return forbid_io_uring(EPERM) ? open_error() : SKIP;
 }
 
 static int not_there(void) {
-    return filter_setup(ENOSYS) ? open_error() : SKIP;
+    return forbid_io_uring(ENOSYS) ? open_error() : SKIP;
 }
 
 static int out_of_files(void) {
@@ -341,4 +260,57 @@ Test(ring_port_uring, too_many_files_are_told) {
 
 Test(ring_port_uring, too_little_lockable_memory_is_told) {
     expect_refusal(out_of_lockable_memory, QURING_EMEMLOCK);
+}
+
+/* ---- What a ring does then ---- */
+
+static int ring_error(quring_port choice, quring_ring_info *info) {
+    struct ring *ring;
+    struct ring_options options = {.socket_count = 16, .choice = choice};
+    int error = ring_open(&options, &ring, message, sizeof message);
+    if (!error) {
+        *info = ring_port(ring)->info;
+        ring_close(ring);
+    }
+    return error;
+}
+
+static int falls_back(void) {
+    quring_ring_info info = {0};
+    if (!forbid_io_uring(EPERM))
+        return SKIP;
+    if (ring_error(QURING_PORT_URING, &info) != QURING_EFORBIDDEN)
+        return 1;
+    if (ring_error(QURING_PORT_AUTO, &info) || info.port != QURING_PORT_EPOLL || info.uring_error != QURING_EFORBIDDEN)
+        return 2;
+    return ring_error(QURING_PORT_EPOLL, &info) || info.port != QURING_PORT_EPOLL || info.uring_error ? 3 : 0;
+}
+
+Test(ring_open, falls_back_to_epoll_where_io_uring_is_refused) {
+    expect_refusal(falls_back, 0);
+}
+
+static int falls_back_for_files(void) {
+    quring_ring_info info;
+    struct rlimit limit = {.rlim_cur = 3, .rlim_max = 3};
+    for (int fd = 3; fd < 100; fd++)
+        close(fd);
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return SKIP;
+    return -ring_error(QURING_PORT_AUTO, &info);
+}
+
+/* Epoll would need as many. */
+Test(ring_open, does_not_fall_back_for_other_reasons) {
+    expect_refusal(falls_back_for_files, QURING_EFILES);
+}
+
+Test(ring_open, takes_io_uring_where_it_can) {
+    quring_ring_info info;
+    open_port(4, false);
+    close_port();
+    cr_assert_eq(ring_error(QURING_PORT_AUTO, &info), 0);
+    cr_assert(info.port == QURING_PORT_URING && info.uring_error == 0);
+    cr_assert_eq(ring_error(QURING_PORT_EPOLL, &info), 0);
+    cr_assert(info.port == QURING_PORT_EPOLL && info.uring_error == 0);
 }
