@@ -18,7 +18,7 @@ static const char HELP[] =
     "usage: quring probe [--json]\n"
     "\n"
     "Sets up an io_uring as an engine does, and tells what it got. Exit status: 0; 1 when no ring can\n"
-    "be had, with the reason and the remedy; 2 for wrong usage.\n";
+    "be had, so that engines use epoll instead, with the reason and the remedy; 2 for wrong usage.\n";
 
 /* The names of IORING_FEAT_*, by bit. <linux/io_uring.h> has no names to print, and may be older than the kernel. */
 static const char *const FEATURES[] = {
@@ -33,9 +33,10 @@ struct probe {
     struct rlimit memlock, files;
     int disabled; /* the sysctl kernel.io_uring_disabled; -1: this kernel has none */
     int seccomp;  /* of this process, as in proc(5): 0 none, 2 a filter; -1 unknown */
-    int error;    /* of quring_engine_open() */
+    int error;    /* of opening an engine on io_uring */
     quring_ring_info ring;
-    quring_engine *engine;
+    int usual_error; /* of opening an engine as programs do */
+    quring_port usual_port;
 };
 
 /* Returns the number that follows `key` at the start of a line of a file in /proc; -1 when there is none. */
@@ -51,6 +52,16 @@ static int read_number(const char *path, const char *key) {
     return number;
 }
 
+static int probe_open(quring_port port, quring_ring_info *info) {
+    quring_engine *engine = NULL;
+    int error = quring_engine_open(&(quring_options){.port = port}, &engine);
+    if (error >= 0) {
+        quring_ring_info_get(engine, info);
+        quring_engine_close(engine);
+    }
+    return error;
+}
+
 /*
  * Opens a real engine, because neither the kernel's version nor its settings tell whether a ring can be had: distributions
  * port features back, and the policy of a container shows only in what io_uring_setup(2) returns.
@@ -61,11 +72,10 @@ static void probe_look(struct probe *probe) {
     getrlimit(RLIMIT_NOFILE, &probe->files);
     probe->disabled = read_number("/proc/sys/kernel/io_uring_disabled", "");
     probe->seccomp = read_number("/proc/self/status", "Seccomp:");
-    probe->error = quring_engine_open(NULL, &probe->engine);
-    if (probe->error >= 0)
-        quring_ring_info_get(probe->engine, &probe->ring);
-    else
-        probe->engine = NULL;
+    probe->error = probe_open(QURING_PORT_URING, &probe->ring);
+    quring_ring_info usual = {0};
+    probe->usual_error = probe_open(QURING_PORT_AUTO, &usual);
+    probe->usual_port = usual.port;
 }
 
 /* ---- For people -------------------------------------------------------------------------------------------------- */
@@ -150,6 +160,10 @@ static const char *explain_obstacle(const struct probe *probe) {
     return NULL;
 }
 
+static const char *port_name(quring_port port) {
+    return port == QURING_PORT_EPOLL ? "epoll" : "io_uring";
+}
+
 static void put_text(struct cli_out *out, const struct probe *probe) {
     cli_out_format(out, "quring       %s\n", quring_version());
     cli_out_format(out, "kernel       %s %s %s\n", probe->system.sysname, probe->system.release, probe->system.machine);
@@ -163,6 +177,12 @@ static void put_text(struct cli_out *out, const struct probe *probe) {
             put_wrapped(out, obstacle);
         }
     }
+    if (probe->usual_error < 0)
+        cli_out_format(out, "engines use  nothing: %s\n",
+                       probe->usual_error == QURING_EINVAL ? "QURING_PORT is neither uring nor epoll"
+                                                           : quring_strerror(probe->usual_error));
+    else
+        cli_out_format(out, "engines use  %s\n", port_name(probe->usual_port));
     cli_out_format(out, "setting      kernel.io_uring_disabled %s\n", explain_sysctl(probe->disabled));
     if (probe->error >= 0) {
         cli_out_format(out, "ring         %" PRIu32 " submission entries, %" PRIu32 " completion entries\n",
@@ -196,6 +216,10 @@ static void put_json(struct cli_out *out, const struct probe *probe) {
         cli_text_json(out, quring_strerror(probe->error), strlen(quring_strerror(probe->error)));
     else
         cli_out_text(out, "null");
+    if (probe->usual_error < 0)
+        cli_out_text(out, ", \"port\": null");
+    else
+        cli_out_format(out, ", \"port\": \"%s\"", port_name(probe->usual_port));
     if (probe->disabled < 0)
         cli_out_text(out, ", \"io_uring_disabled\": null");
     else
@@ -237,6 +261,5 @@ int cli_probe(int argc, char **argv) {
         put_json(&out, &probe);
     else
         put_text(&out, &probe);
-    quring_engine_close(probe.engine);
     return cli_finish(&out, probe.error < 0 ? CLI_EXIT_FAILED : CLI_EXIT_OK);
 }

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# The quring command as a user meets it: test_cli.sh PATH_TO_QURING
+# The quring command as a user meets it: test_cli.sh PATH_TO_QURING PATH_TO_WITHOUT_IO_URING
 # Over SQLite, and over PostgreSQL too where QURING_TEST_PG_URL is set (in a database of its own).
 set -euo pipefail
 
-QURING=${1:?usage: test_cli.sh PATH_TO_QURING}
+QURING=${1:?usage: test_cli.sh PATH_TO_QURING PATH_TO_WITHOUT_IO_URING}
+WITHOUT_IO_URING=${2:?usage: test_cli.sh PATH_TO_QURING PATH_TO_WITHOUT_IO_URING}
 WORK=$(mktemp -d /tmp/quring-cli.XXXXXX)
 PG=${QURING_TEST_PG_URL:-} # in test_*_pg: the database of its own
 PG_ADMIN=$PG
@@ -200,6 +201,42 @@ test_probe() {
     check "probe --json" is "$status" 0
     check "probe --json" is True \
         "$(python3 -c 'import json,sys; print(json.load(sys.stdin)["available"])' <"$WORK/out")"
+}
+
+# Where io_uring is refused, the tool goes on with epoll, says so once, and probe says why; where the environment asks for a
+# port, there is nothing to say.
+test_ports() {
+    local works="select 42" port
+    run "$WITHOUT_IO_URING" true
+    ((status != 77)) || return 0 # this system sets no filters
+    run "$WITHOUT_IO_URING" "$QURING" run sqlite:// -c "$works"
+    check "without io_uring" is "$status $out" "0 42
+42
+"
+    check "without io_uring" is "$err" \
+        "quring: io_uring is refused here, so this runs on epoll, which costs more CPU: \`quring probe\` says why"
+    run "$WITHOUT_IO_URING" "$QURING" bench -n 2000 --json
+    check "without io_uring" is "$status" 0
+    run "$WITHOUT_IO_URING" "$QURING" probe
+    check "probe without io_uring" is "$status" 1
+    check "probe without io_uring" has "$out" "no ring can be had"
+    check "probe without io_uring" has "$out" "A seccomp filter is on this process"
+    check "probe without io_uring" has "$out" "engines use  epoll"
+    run env QURING_PORT=uring "$WITHOUT_IO_URING" "$QURING" run sqlite:// -c "$works"
+    check "io_uring or nothing" is "$status $out" "1 "
+    check "io_uring or nothing" has "$err" "io_uring is forbidden for this process"
+    for port in uring epoll; do
+        run env QURING_PORT=$port "$QURING" run sqlite:// -c "$works"
+        check "QURING_PORT=$port" is "$status $out$err" "0 42
+42
+"
+        run env QURING_PORT=$port "$QURING" probe --json
+        check "probe QURING_PORT=$port" has "$out" "\"port\": \"${port/#uring/io_uring}\""
+    done
+    run env QURING_PORT=kqueue "$QURING" run sqlite:// -c "$works"
+    check "QURING_PORT=kqueue" is "$status $err" "2 quring run: the environment's QURING_PORT is neither uring nor epoll"
+    run env QURING_PORT=kqueue "$QURING" probe
+    check "probe QURING_PORT=kqueue" has "$out" "engines use  nothing: QURING_PORT is neither uring nor epoll"
 }
 
 # ---- run -----------------------------------------------------------------------------------------
@@ -878,6 +915,7 @@ test_usage
 test_secrets
 test_probe
 test_urls
+test_ports
 test_run_same "sqlite:///$WORK/run.db?mode=rwc" SQLite
 test_run_streams "sqlite:///$WORK/run.db" SQLite
 test_run_missing

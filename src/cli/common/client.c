@@ -23,15 +23,27 @@ static int client_open_failed(const struct cli_client *client, const char *comma
     return CLI_EXIT_FAILED;
 }
 
+/* Without this line a user would blame the database for what the container costs. */
+static void client_tell_port(const struct cli_client *client) {
+    quring_ring_info ring;
+    quring_ring_info_get(client->engine, &ring);
+    if (ring.uring_error)
+        cli_say("quring: ",
+                "io_uring is refused here, so this runs on epoll, which costs more CPU: `quring probe` says why");
+}
+
 int cli_client_open(struct cli_client *client, const char *command, const char *url, const quring_options *options,
                     const quring_db_options *db_options) {
     *client = (struct cli_client){.url = url};
     int error = quring_engine_open(options, &client->engine);
     if (error < 0) {
-        cli_error("%s\n`quring probe` says more", quring_strerror(error));
         client->engine = NULL;
+        if (error == QURING_EINVAL)
+            return cli_wrong(command, "%s", quring_errmsg(NULL));
+        cli_error("%s\n`quring probe` says more", quring_strerror(error));
         return CLI_EXIT_FAILED;
     }
+    client_tell_port(client);
     error = quring_db_open(client->engine, url, db_options, &client->db);
     if (error < 0) {
         int status = client_open_failed(client, command, error);
