@@ -124,15 +124,21 @@ static double measure_enters(uint32_t count) {
     return (double)(after.enter_count - before.enter_count) / count;
 }
 
-/* On a busy machine the server's answers come one by one, and each wakes us: the best of many tries is held to it. */
+/*
+ * On a busy machine the server's answers come one by one, and each wakes us: the best of many tries is held to it. Epoll
+ * takes a call for each send and receive as well, which a turn has of each connection one.
+ */
 Test(pg_frugal, few_enters_per_query) {
     open_accounts(8, 16);
+    quring_ring_info ring;
+    quring_ring_info_get(live.engine, &ring);
+    double most = ring.port == QURING_PORT_EPOLL ? 0.6 : 0.2;
     run_selects(128, 5000, NULL);
     double best = 1e9;
-    for (int i = 0; best > 0.2 && i < 100; i++) {
+    for (int i = 0; best > most && i < 100; i++) {
         double enters = measure_enters(4000);
         best = enters < best ? enters : best;
     }
-    cr_assert_leq(best, 0.2, "%.3f io_uring_enter per query", best);
+    cr_assert_leq(best, most, "%.3f system calls per query", best);
     live_close(&live);
 }
