@@ -210,16 +210,26 @@ static size_t conn_consume(struct pg_conn *conn, struct buf *in) {
     return event.kind == WIRE_NEED_MORE ? event.size : 0;
 }
 
+/* As conn_consume(); the owner hears once of all requests that ended. */
+static size_t conn_take_replies(struct pg_conn *conn, struct buf *in) {
+    uint64_t settled = conn->settled;
+    bool was_ready = conn->state == PG_CONN_READY;
+    size_t expected = conn_consume(conn, in);
+    if (base_likely(was_ready && conn->state == PG_CONN_READY && conn->settled != settled))
+        conn->events->progressed(conn);
+    return expected;
+}
+
 static void conn_received(struct socket *socket) {
     struct pg_conn *conn = conn_of(socket);
     if (!conn->tls) {
-        socket_expect(socket, conn_consume(conn, &socket->in));
+        socket_expect(socket, conn_take_replies(conn, &socket->in));
         return;
     }
     const char *why = NULL;
     bool alive = pg_tls_receive(conn->tls, buf_head(&socket->in), buf_size(&socket->in), &conn->plain_in, &why);
     buf_consume(&socket->in, buf_size(&socket->in));
-    (void)conn_consume(conn, &conn->plain_in);
+    (void)conn_take_replies(conn, &conn->plain_in);
     if (buf_size(&conn->plain_in) == 0)
         buf_reset(&conn->plain_in, PLAIN_KEEP_BYTES);
     if (!alive)
@@ -341,15 +351,18 @@ void pg_conn_close(struct pg_conn *conn) {
 }
 
 bool pg_conn_init(struct pg_conn *conn, const struct pg_conn_config *config, const struct pg_conn_events *events,
-                  struct queue *source) {
+                  struct queue *source, uint32_t index) {
     PRE(config->db->options.depth);
     const quring_db_options *options = &config->db->options;
     uint64_t capacity = 1;
     while (capacity < options->depth)
         capacity *= 2;
-    *conn = (struct pg_conn){.config = config, .events = events, .source = source, .request_mask = capacity - 1};
+    *conn = (struct pg_conn){
+        .config = config, .events = events, .source = source, .request_mask = capacity - 1, .place.index = index};
     conn->trace = config->db->hub->trace;
     conn->timer.fire = events->timer;
+    list_init(&conn->place.changed);
+    list_init(&conn->place.given);
     conn->requests = calloc(capacity, sizeof *conn->requests);
     bool prepared = pg_prepared_init(&conn->prepared, options->statement_count);
     return conn->requests && prepared;
@@ -461,4 +474,5 @@ void pg_conn_abandon(struct pg_conn *conn, struct query *query, quring_status st
                status == QURING_TIMEOUT    ? "its timeout passed; the server may still carry it out"
                : status == QURING_SHUTDOWN ? "the engine was shut down; the server may still carry it out"
                                            : "cancelled; the server may still carry it out");
+    conn->events->gave_up(conn);
 }

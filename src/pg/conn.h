@@ -8,7 +8,7 @@
 
 /* False: no memory. */
 bool pg_conn_init(struct pg_conn *conn, const struct pg_conn_config *config, const struct pg_conn_events *events,
-                  struct queue *source);
+                  struct queue *source, uint32_t index);
 void pg_conn_free(struct pg_conn *conn);
 
 /* CONNECTING -> BARRIER, with what the attempt made. False: no memory, and it stays the caller's. */

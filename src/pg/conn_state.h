@@ -32,6 +32,8 @@ enum pg_conn_state { PG_CONN_DOWN, PG_CONN_CONNECTING, PG_CONN_BARRIER, PG_CONN_
 struct pg_conn_events {
     void (*up)(struct pg_conn *conn);            /* it is READY */
     void (*lost)(struct pg_conn *conn);          /* it was READY */
+    void (*progressed)(struct pg_conn *conn);    /* it was READY, and requests of it have ended */
+    void (*gave_up)(struct pg_conn *conn);       /* a query that is out on it was abandoned */
     void (*down)(struct pg_conn *conn);          /* it is DOWN, for conn->reason */
     void (*attempt_ended)(struct pg_conn *conn); /* it has a socket, and another connection's attempt may begin */
     void (*postponed)(struct pg_conn *conn);     /* its attempt could not begin, for conn->reason */
@@ -64,6 +66,15 @@ struct pg_silence {
     bool idle;                          /* none was out when last looked */
 };
 
+/* The owner's view of the connection: see placement.h. */
+struct pg_place {
+    struct heap_node node;
+    struct list changed, given;
+    uint64_t progress_ns; /* when requests of it ended last, or, after a pause, when it was given the first */
+    uint64_t used;        /* counts the runs of queries that the pool gave away: which was this one's last */
+    uint32_t index;       /* in the pool */
+};
+
 /* The part that all connections of a pool share. */
 struct pg_conn_config {
     struct quring_db *db;
@@ -88,6 +99,7 @@ struct pg_conn {
     struct pg_request *requests; /* ring of request_mask + 1, by ordinal */
     uint64_t request_mask;
     uint64_t settled; /* ordinal of the first request whose sync point has not come */
+    struct pg_place place;
     struct pg_prepared_table prepared;
     struct pg_barrier barrier;
     uint64_t async_bytes; /* of asynchronous messages since the last sync point, while requests are out */

@@ -4,6 +4,7 @@
  *
  *   pg.c          the database handle: URL, options, the pool of its server
  *   pool.c        connections to one server: attempts, outages, admission of queries
+ *   placement.c   the choice of the connection that takes the next queries
  *   attempt.c     attempts to connect: when they begin, how long they may take, which are detached
  *   conn.c        one connection: what is sent, what arrives on it, what it leaves behind when it is lost
  *   barrier.c     the first exchange on it

@@ -9,8 +9,6 @@
 #include <string.h>
 #include <time.h>
 
-enum { BACKLOG_BYTES = 4 << 20 }; /* a connection takes no more queries while it has more than this to send */
-
 static const uint64_t BACKOFF_NS = 50000000, BACKOFF_MAX_NS = 2000000000;
 
 static struct pg_pool *pool_of(const struct pg_conn *conn) {
@@ -158,6 +156,7 @@ static void pool_conn_up(struct pg_conn *conn) {
     pool->ready_count++;
     pool->db->counters.connect_count++;
     pool->db->counters.connection_count++;
+    pg_placement_changed(&pool->placement, conn);
     pool_trace(conn, QURING_EVENT_CONNECTED, 0);
     db_due(pool->db);
     pool_plan_attempts(pool);
@@ -168,6 +167,15 @@ static void pool_conn_lost(struct pg_conn *conn) {
     pg_silence_end(conn);
     pool->ready_count--;
     pool_trace(conn, pool->db->closing ? QURING_EVENT_CLOSED : QURING_EVENT_LOST, 0);
+    pg_placement_lost(&pool->placement, conn);
+}
+
+static void pool_conn_progressed(struct pg_conn *conn) {
+    pg_placement_progressed(&pool_of(conn)->placement, conn);
+}
+
+static void pool_conn_gave_up(struct pg_conn *conn) {
+    pg_placement_changed(&pool_of(conn)->placement, conn);
 }
 
 static void pool_conn_down(struct pg_conn *conn) {
@@ -208,6 +216,8 @@ static void pool_conn_postponed(struct pg_conn *conn) {
 
 static const struct pg_conn_events pool_conn_events = {.up = pool_conn_up,
                                                        .lost = pool_conn_lost,
+                                                       .progressed = pool_conn_progressed,
+                                                       .gave_up = pool_conn_gave_up,
                                                        .down = pool_conn_down,
                                                        .attempt_ended = pool_conn_attempt_ended,
                                                        .postponed = pool_conn_postponed,
@@ -215,52 +225,17 @@ static const struct pg_conn_events pool_conn_events = {.up = pool_conn_up,
 
 /* ---- Admission ---- */
 
-static uint32_t pool_conn_room(const struct pg_conn *conn) {
-    uint64_t load = conn->session.next - conn->settled;
-    if (conn->state != PG_CONN_READY || load >= conn->config->db->options.depth ||
-        socket_backlog_bytes(&conn->socket) + buf_size(&conn->plain_out) > BACKLOG_BYTES)
-        return PG_LOAD_NONE;
-    return (uint32_t)load;
-}
-
-/*
- * A connection that is held up takes none: a query that waits in the queue goes to the first that is free again, or to the
- * one that takes the place of a silent one, while one that was sent could only wait behind the request that was given up.
- */
-static uint32_t pool_conn_load(const struct pg_conn *conn) {
-    uint32_t load = pool_conn_room(conn);
-    bool decided = load == 0 || load == PG_LOAD_NONE;
-    return decided || base_likely(!pg_conn_is_held_up(conn)) ? load : PG_LOAD_NONE;
-}
-
-/*
- * Gives a run of queries to the least loaded connection: up to the load of the next one, or half of its share of those that
- * wait, so that many are spread in few rounds and the last of them one by one. The run ends between two units (core/queue.h).
- * False: no connection takes any.
- */
+/* Gives a run of queries to one connection. It ends between two units (core/queue.h). False: no connection takes any. */
 static bool pool_admit_run(struct pg_pool *pool) {
-    PRE(pool->db->queue.waiting_count > 0);
-    uint32_t least = 0;
-    uint32_t second = PG_LOAD_NONE;
-    for (uint32_t i = 1; i < pool->conn_count; i++) {
-        if (pool->loads[i] < pool->loads[least]) {
-            second = pool->loads[least] < second ? pool->loads[least] : second;
-            least = i;
-        } else if (pool->loads[i] < second) {
-            second = pool->loads[i];
-        }
-    }
-    if (pool->loads[least] == PG_LOAD_NONE)
+    struct queue *queue = &pool->db->queue;
+    uint32_t count;
+    struct pg_conn *conn = pg_placement_take(&pool->placement, queue->waiting_count, &count);
+    if (!conn)
         return false;
-    struct pg_conn *conn = &pool->conns[least];
-    uint32_t count = second > pool->loads[least] ? second - pool->loads[least] : 1u;
-    uint32_t share = pool->db->queue.waiting_count / (2 * pool->conn_count);
-    if (count < share)
-        count = share;
     do
-        pg_conn_send(conn, queue_take(&pool->db->queue));
-    while (--count && pool->db->queue.waiting_count && pool_conn_room(conn) != PG_LOAD_NONE);
-    pool->loads[least] = pool_conn_room(conn);
+        pg_conn_send(conn, queue_take(queue));
+    while (--count && queue->waiting_count && pg_placement_has_room(conn));
+    pg_placement_gave(&pool->placement, conn);
     return true;
 }
 
@@ -273,20 +248,17 @@ static void pool_admit_bound(struct queue *queue, struct pg_conn *conn) {
     struct query *query;
     if (base_unlikely(pool_is_lost(conn)))
         queue_fail(queue, QURING_NOT_SENT, conn->reason.sqlstate, conn->reason.message);
-    while (pool_conn_room(conn) != PG_LOAD_NONE && (query = queue_take(queue)))
+    while (pg_placement_has_room(conn) && (query = queue_take(queue)))
         pg_conn_send(conn, query);
     pool_conn_sync_and_flush(conn);
 }
 
 static void pool_admit_shared(struct pg_pool *pool) {
-    if (!pool->ready_count)
-        return;
-    for (uint32_t i = 0; i < pool->conn_count; i++)
-        pool->loads[i] = pool_conn_load(&pool->conns[i]);
     while (pool->db->queue.waiting_count && pool_admit_run(pool))
         ;
-    for (uint32_t i = 0; i < pool->conn_count; i++)
-        pool_conn_sync_and_flush(&pool->conns[i]);
+    struct pg_conn *conn;
+    while ((conn = pg_placement_next_given(&pool->placement)))
+        pool_conn_sync_and_flush(conn);
 }
 
 void pg_pool_admit(struct pg_pool *pool, struct queue *queue) {
@@ -318,7 +290,7 @@ void pg_pool_free(struct pg_pool *pool) {
         pg_conn_free(&pool->conns[i]);
     ring_sockets_give(pool_ring(pool), pool->conn_count);
     free(pool->conns);
-    free(pool->loads);
+    pg_placement_free(&pool->placement);
     free(pool->attempts.conninfo);
 }
 
@@ -331,15 +303,15 @@ static uint64_t pool_seed(const struct pg_pool *pool) {
 
 static bool pool_init(struct pg_pool *pool, const char *url) {
     pool->conns = calloc(pool->conn_count, sizeof *pool->conns);
-    pool->loads = calloc(pool->conn_count, sizeof *pool->loads);
+    bool placed = pg_placement_init(&pool->placement, pool->conn_count, pool->db->options.depth);
     pool->attempts = (struct pg_attempts){.conninfo = strdup(url),
                                           .connector = pg_current_connector(),
                                           .detached = pg_detached_new(),
                                           .rng = {.state = pool_seed(pool)}};
-    if (!pool->attempts.detached || !pool->attempts.conninfo || !pool->conns || !pool->loads)
+    if (!pool->attempts.detached || !pool->attempts.conninfo || !pool->conns || !placed)
         return false;
     for (uint32_t i = 0; i < pool->conn_count; i++) {
-        if (!pg_conn_init(&pool->conns[i], &pool->config, &pool_conn_events, &pool->db->queue))
+        if (!pg_conn_init(&pool->conns[i], &pool->config, &pool_conn_events, &pool->db->queue, i))
             return false;
         pool->conns[i].number = i + 1;
     }

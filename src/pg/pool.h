@@ -19,6 +19,7 @@
 #define QURING_PG_POOL_H
 
 #include "pg/attempt.h"
+#include "pg/placement.h"
 
 enum pg_pool_state { PG_POOL_TRYING, PG_POOL_UP, PG_POOL_OUTAGE };
 
@@ -29,13 +30,11 @@ struct pg_pool {
     struct pg_conn *conns;
     uint32_t conn_count;  /* as many sockets are set aside in the ring */
     uint32_t ready_count; /* in PG_CONN_READY */
-    uint32_t *loads;      /* requests out on each connection; PG_LOAD_NONE while it takes none */
-    uint8_t state;        /* enum pg_pool_state */
+    struct pg_placement placement;
+    uint8_t state; /* enum pg_pool_state */
     const struct pg_conn *last_down;
     struct timer outage; /* set in OUTAGE: when queries have waited long enough */
 };
-
-enum { PG_LOAD_NONE = INT32_MAX }; /* over any number of requests */
 
 /* Takes sockets from the ring, and begins to connect. A QURING_E* with hub_error() set: nothing of it is left. */
 int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, uint64_t *kept_bytes);

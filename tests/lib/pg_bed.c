@@ -419,8 +419,15 @@ static void note_postponed(struct pg_conn *conn) {
     note(conn, "postponed", conn->reason.sqlstate);
 }
 
+/* These come too often to be worth a note. */
+static void note_nothing(struct pg_conn *conn) {
+    (void)conn;
+}
+
 static const struct pg_conn_events note_events = {.up = note_up,
                                                   .lost = note_lost,
+                                                  .progressed = note_nothing,
+                                                  .gave_up = note_nothing,
                                                   .down = note_down,
                                                   .attempt_ended = note_attempt_ended,
                                                   .postponed = note_postponed,
@@ -437,7 +444,7 @@ void pg_bed_make_conn(struct pg_bed *bed, bool bound) {
     struct quring_db *db = &bed->db.base;
     bed->attempts = (struct pg_attempts){.conninfo = "host=bed", .connector = connector, .detached = pg_detached_new()};
     bed->config = (struct pg_conn_config){.db = db, .attempts = &bed->attempts, .kept_bytes = &bed->db.kept_bytes};
-    cr_assert(pg_conn_init(&bed->conn, &bed->config, &note_events, &db->queue));
+    cr_assert(pg_conn_init(&bed->conn, &bed->config, &note_events, &db->queue, 0));
     if (bound)
         db->queue.bound = &bed->conn;
 }

@@ -283,6 +283,7 @@ static void load(const char *loads) {
             pg_conn_send(&pool->conns[i], query);
             first = first ? first : query;
         }
+        pg_placement_progressed(&pool->placement, &pool->conns[i]);
         pg_conn_flush(&pool->conns[i]);
         pg_bed_settle(&bed);
         if (*loads == 'h')

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+#include "pg/placement.h"
+
+#include "pg/request.h"
+
+enum {
+    BACKLOG_BYTES = 4 << 20, /* a connection takes no more queries while it has more than this to send */
+    INDEX_BITS = 14,         /* of connections: there are at most 10,000 */
+    RECENCY_BITS = 32
+};
+
+enum { COST_SLOW = 1 << 16 }; /* above any number of requests */
+
+/* A request is slow past SLOW_NS, and past SLOW_TIMES the usual time, so that long queries among their like are not. */
+static const uint64_t SLOW_NS = 5000000, SLOW_TIMES = 8;
+
+static struct pg_conn *placement_conn(struct heap_node *node) {
+    return base_container_of(node, struct pg_conn, place.node);
+}
+
+static uint64_t placement_now_ns(const struct pg_conn *conn) {
+    return ring_now_ns(pg_conn_ring(conn));
+}
+
+static uint32_t placement_load(const struct pg_conn *conn) {
+    return (uint32_t)(conn->session.next - conn->settled);
+}
+
+/* ---- Cost ---- */
+
+static bool placement_is_crowded(const struct pg_conn *conn) {
+    return socket_backlog_bytes(&conn->socket) + buf_size(&conn->plain_out) > BACKLOG_BYTES;
+}
+
+bool pg_placement_has_room(const struct pg_conn *conn) {
+    return conn->state == PG_CONN_READY && placement_load(conn) < conn->config->db->options.depth &&
+           !placement_is_crowded(conn);
+}
+
+static bool placement_is_slow(const struct pg_placement *placement, const struct pg_conn *conn) {
+    uint64_t taken_ns = placement_now_ns(conn) - conn->place.progress_ns;
+    return taken_ns > SLOW_NS && taken_ns / SLOW_TIMES > placement->usual_ns;
+}
+
+static uint32_t placement_cost(const struct pg_placement *placement, const struct pg_conn *conn) {
+    uint32_t load = placement_load(conn);
+    if (load == 0)
+        return 0;
+    return base_unlikely(placement_is_slow(placement, conn)) ? load | COST_SLOW : load;
+}
+
+static uint32_t placement_cost_of_key(uint64_t key) {
+    return (uint32_t)(key >> (RECENCY_BITS + INDEX_BITS));
+}
+
+/* Recency is for idle connections alone: busy ones of one cost take their turns by index. */
+static uint64_t placement_key(const struct pg_placement *placement, const struct pg_conn *conn) {
+    uint64_t cost = placement_cost(placement, conn);
+    uint64_t recency = cost ? 0 : UINT32_MAX - (uint32_t)conn->place.used;
+    return (cost << RECENCY_BITS | recency) << INDEX_BITS | conn->place.index;
+}
+
+/* ---- The heap and its lists ---- */
+
+bool pg_placement_init(struct pg_placement *placement, uint32_t conn_count, uint32_t depth) {
+    PRE(conn_count <= 1u << INDEX_BITS && depth < COST_SLOW);
+    *placement = (struct pg_placement){.depth = depth};
+    list_init(&placement->changed);
+    list_init(&placement->given);
+    return heap_reserve(&placement->open, conn_count);
+}
+
+void pg_placement_free(struct pg_placement *placement) {
+    heap_free(&placement->open);
+}
+
+static void placement_put(struct pg_placement *placement, struct pg_conn *conn) {
+    heap_remove(&placement->open, &conn->place.node);
+    if (pg_placement_has_room(conn) && !pg_conn_is_held_up(conn))
+        (void)heap_push(&placement->open, &conn->place.node, placement_key(placement, conn)); /* reserved for all */
+    else if (conn->state == PG_CONN_READY && placement_is_crowded(conn))
+        pg_placement_changed(placement, conn); /* no answer need come for it to have room again */
+}
+
+/* Only what is there at first: crowded connections put themselves on the list again. */
+static void placement_work_off(struct pg_placement *placement) {
+    struct list todo;
+    list_init(&todo);
+    list_append_all(&todo, &placement->changed);
+    struct list *node;
+    while ((node = list_pop_front(&todo)))
+        placement_put(placement, list_entry(node, struct pg_conn, place.changed));
+}
+
+void pg_placement_lost(struct pg_placement *placement, struct pg_conn *conn) {
+    heap_remove(&placement->open, &conn->place.node);
+    list_remove(&conn->place.changed);
+    list_remove(&conn->place.given);
+}
+
+/* One query that takes long must not make all of its like usual, so it counts as a few times what was usual before. */
+void pg_placement_progressed(struct pg_placement *placement, struct pg_conn *conn) {
+    uint64_t now_ns = placement_now_ns(conn), took_ns = now_ns - conn->place.progress_ns;
+    uint64_t most_ns = 4 * placement->usual_ns + SLOW_NS / 8;
+    int64_t change = (int64_t)(took_ns < most_ns ? took_ns : most_ns) - (int64_t)placement->usual_ns;
+    placement->usual_ns = (uint64_t)((int64_t)placement->usual_ns + change / 16);
+    conn->place.progress_ns = now_ns;
+    pg_placement_changed(placement, conn);
+}
+
+/* ---- Choice ---- */
+
+/* The first of the heap, whose key is put right as long as time has made the first one worse. */
+static struct pg_conn *placement_best(struct pg_placement *placement) {
+    struct heap_node *first;
+    while ((first = heap_first(&placement->open))) {
+        struct pg_conn *conn = placement_conn(first);
+        if (base_likely(placement_key(placement, conn) == first->key))
+            return conn;
+        placement_put(placement, conn);
+    }
+    return NULL;
+}
+
+struct pg_conn *pg_placement_take(struct pg_placement *placement, uint32_t waiting_count, uint32_t *count) {
+    PRE(waiting_count > 0);
+    if (!list_empty(&placement->changed))
+        placement_work_off(placement);
+    uint32_t open_count = (uint32_t)placement->open.count;
+    struct pg_conn *conn = placement_best(placement);
+    if (!conn)
+        return NULL;
+    uint32_t cost = placement_cost_of_key(conn->place.node.key);
+    heap_remove(&placement->open, &conn->place.node);
+    const struct heap_node *next = heap_first(&placement->open);
+    uint32_t second = next ? placement_cost_of_key(next->key) : cost + placement->depth;
+    uint32_t share = waiting_count / (2 * open_count);
+    *count = second > cost ? second - cost : 1;
+    if (*count < share)
+        *count = share;
+    if (cost == 0)
+        conn->place.progress_ns = placement_now_ns(conn);
+    return conn;
+}
+
+void pg_placement_gave(struct pg_placement *placement, struct pg_conn *conn) {
+    conn->place.used = ++placement->use_count;
+    if (conn->state != PG_CONN_READY)
+        return; /* it broke while it took them, and was told to be lost */
+    placement_put(placement, conn);
+    if (list_empty(&conn->place.given))
+        list_push_back(&placement->given, &conn->place.given);
+}
+
+struct pg_conn *pg_placement_next_given(struct pg_placement *placement) {
+    struct list *node = list_pop_front(&placement->given);
+    return node ? list_entry(node, struct pg_conn, place.given) : NULL;
+}

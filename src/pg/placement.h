@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The choice of the connection that takes the next queries.
+ *
+ *      READY --pg_placement_changed()--> changed --next admission--> open, or nowhere while it has no room
+ *                                           ^                          |
+ *                                           +-------- given queries ---+
+ *
+ * Connections that have room stand in a heap by what a query would cost there, and those whose cost may have changed since
+ * on a list that the next admission works off, so admission is not slower with many connections than with few. In this
+ * order a query goes to
+ *
+ *   1  a connection without requests, the one that had some last: its memory is warm, and others may stay idle
+ *   2  the one with the fewest requests
+ *   3  one where the oldest request has taken far longer than is usual: it would hold up what comes behind it
+ *
+ * Time makes a connection only worse, so its age is looked at when it is about to be chosen. A connection that is held up by
+ * a request that was given up takes none: a query that waits in the queue goes to the first that is free again, or to the
+ * one that takes the place of a silent one.
+ */
+#ifndef QURING_PG_PLACEMENT_H
+#define QURING_PG_PLACEMENT_H
+
+#include "pg/conn_state.h"
+
+struct pg_placement {
+    struct heap open;    /* of pg_place.node */
+    struct list changed; /* of pg_place.changed */
+    struct list given;   /* of pg_place.given: the connections that were given queries since the last flush */
+    uint64_t usual_ns;   /* from one answer of a busy connection to the next, smoothed */
+    uint64_t use_count;
+    uint32_t depth;
+};
+
+/* False: no memory. */
+bool pg_placement_init(struct pg_placement *placement, uint32_t conn_count, uint32_t depth);
+void pg_placement_free(struct pg_placement *placement);
+
+/* True while the connection takes queries. */
+bool pg_placement_has_room(const struct pg_conn *conn);
+
+/* The connection may have more room than before, or less: it is READY, got answers, or one of its queries was given up. */
+static inline void pg_placement_changed(struct pg_placement *placement, struct pg_conn *conn) {
+    if (list_empty(&conn->place.changed))
+        list_push_back(&placement->changed, &conn->place.changed);
+}
+
+/* The connection is no longer READY. */
+void pg_placement_lost(struct pg_placement *placement, struct pg_conn *conn);
+
+/* Answers came on the connection. */
+void pg_placement_progressed(struct pg_placement *placement, struct pg_conn *conn);
+
+/*
+ * The connection that takes the next of `waiting_count` queries, and in `*count` how many of them: up to the load of the next
+ * connection, or half of its share of those that wait, so that many are spread in few rounds and the last of them one by
+ * one. NULL: none has room. pg_placement_gave() follows.
+ */
+struct pg_conn *pg_placement_take(struct pg_placement *placement, uint32_t waiting_count, uint32_t *count);
+void pg_placement_gave(struct pg_placement *placement, struct pg_conn *conn);
+
+/* The next connection that was given queries; NULL once all were told. */
+struct pg_conn *pg_placement_next_given(struct pg_placement *placement);
+
+#endif
