@@ -203,6 +203,18 @@ test_probe() {
         "$(python3 -c 'import json,sys; print(json.load(sys.stdin)["available"])' <"$WORK/out")"
 }
 
+# Each query that took longer is shown with its text; with a bound that none reaches, none is.
+test_bench_slow() {
+    local url=$1 name=$2
+    echo "select 1 as slow_one;" >"$WORK/slow.sql"
+    run "$QURING" bench "$url" -f "$WORK/slow.sql" -n 20 --slow 0.001 --json
+    check "$name: --slow" is "$status" 0
+    check "$name: --slow" is "$(grep -c '^slow: [0-9.]* ms, of these [0-9.]* before it was sent, connection [0-9]*, OK: select 1 as slow_one$' <<<"$err")" 20
+    run "$QURING" bench "$url" -f "$WORK/slow.sql" -n 20 --slow 100000000 --json
+    check "$name: --slow of none" is "$status$err" 0
+    wrong "--slow" bench "$url" --slow 0
+}
+
 # Where io_uring is refused, the tool goes on with epoll, says so once, and probe says why; where the environment asks for a
 # port, there is nothing to say.
 test_ports() {
@@ -929,11 +941,13 @@ test_bench_same "sqlite:///$WORK/bench.db?mode=rwc" SQLite sqlite
 test_bench_transactions "sqlite:///$WORK/bench.db" SQLite
 test_bench_several "sqlite:///$WORK/bench.db" "$WORK/bench2.db"
 test_bench_embedded
+test_bench_slow "sqlite:///$WORK/slow.db?mode=rwc" SQLite
 test_bench_signals
 if [[ $PG ]]; then
     "$QURING" run "$PG" -c "create database $PG_DB"
     own=${PG%/*}/$PG_DB
     test_run_same "$own" PostgreSQL
+    test_bench_slow "$own" PostgreSQL
     test_run_streams "$own" PostgreSQL
     test_bench_same "$own" PostgreSQL postgresql
     test_bench_transactions "$own" PostgreSQL

@@ -50,6 +50,7 @@ static const char HELP[] =
     "                                as tpcb's do at scales over 1\n"
     "      --rounds N                with several URLs: each is measured N times, in turns, for its part\n"
     "                                of -T or -n (5); ratios are those of its rounds to the first URL's\n"
+    "      --slow MS                 show each query that took longer, from its submission, with its text\n"
     "  -P, --progress S              a line every S seconds. Without it: a live line on a terminal\n"
     "      --json                    one JSON object on standard output\n"
     "  -h, --help\n"
@@ -89,7 +90,7 @@ struct bench {
 
 /* ---- Options ----------------------------------------------------------------------------------------------------- */
 
-enum { OPTION_COMMIT = 256, OPTION_SYNC, OPTION_JSON, OPTION_WARMUP, OPTION_ROUNDS };
+enum { OPTION_COMMIT = 256, OPTION_SYNC, OPTION_JSON, OPTION_WARMUP, OPTION_ROUNDS, OPTION_SLOW };
 
 enum { ROUNDS_MAX = 1000 };
 
@@ -118,6 +119,9 @@ static int bench_take_number(struct bench *b, int option) {
         break;
     case OPTION_WARMUP:
         ok = cli_option_real("bench", "--warmup", optarg, 0.001, YEAR_SECONDS, &b->warmup);
+        break;
+    case OPTION_SLOW:
+        ok = cli_option_real("bench", "--slow", optarg, 0.001, 1e9, &b->target_options.slow_ms);
         break;
     case 'R':
         ok = cli_option_real("bench", "-R", optarg, 0.001, 1e9, &b->target_options.rate);
@@ -166,6 +170,7 @@ static int bench_parse(struct bench *b, int argc, char **argv) {
         {"queries", required_argument, NULL, 'n'},
         {"rounds", required_argument, NULL, OPTION_ROUNDS},
         {"warmup", required_argument, NULL, OPTION_WARMUP},
+        {"slow", required_argument, NULL, OPTION_SLOW},
         {"rate", required_argument, NULL, 'R'},
         {"commit", required_argument, NULL, OPTION_COMMIT},
         {"sync", optional_argument, NULL, OPTION_SYNC},

@@ -19,7 +19,7 @@
  * Completions are reaped few at a time: what was just reaped is still in the first-level cache when its slot is used again.
  * Where the first HOPELESS_ERRORS queries have all failed, a table or a privilege is missing, and the rest would fail, too.
  */
-enum { BATCH = 32, HOPELESS_ERRORS = 100 };
+enum { BATCH = 32, HOPELESS_ERRORS = 100, SLOW_BATCH = 64 };
 
 /* In user_data beside the slot: the ROLLBACK behind a statement that failed. */
 static const uint64_t ROLLBACK = (uint64_t)1 << 32;
@@ -292,6 +292,27 @@ static uint64_t load_wait_ns(const struct loop *loop, uint64_t now) {
     return until == UINT64_MAX ? QURING_FOREVER : until > now ? until - now : 0;
 }
 
+/*
+ * Shows the queries that took long. The trace is drained after each batch of completions, so it has room for their events
+ * whatever the number in flight is; should some have been dropped all the same, they are of queries that came earlier.
+ */
+static void load_show_slow(struct loop *loop) {
+    quring_event events[SLOW_BATCH];
+    int count;
+    while ((count = quring_trace(loop->engine, events, SLOW_BATCH)) > 0) {
+        for (int i = 0; i < count; i++) {
+            const quring_event *event = &events[i];
+            double ms = (double)(event->at_ns - event->submitted_at_ns) / 1e6;
+            if (event->kind != QURING_EVENT_DONE || event->submitted_at_ns < loop->start_ns ||
+                ms < loop->load->options.slow_ms)
+                continue;
+            double waited_ms = (double)(event->sent_at_ns ? event->sent_at_ns - event->submitted_at_ns : 0) / 1e6;
+            cli_say("slow: ", "%.1f ms, of these %.1f before it was sent, connection %" PRIu32 ", %s: %s", ms,
+                    waited_ms, event->connection, event->status ? quring_status_name(event->status) : "OK", event->sql);
+        }
+    }
+}
+
 static void loop_run(struct loop *loop) {
     quring_done done[BATCH];
     uint64_t now = loop->start_ns;
@@ -318,6 +339,8 @@ static void loop_run(struct loop *loop) {
                 load_end_query(loop, &done[i], now);
             loop->last_ns = now;
         }
+        if (loop->load->options.slow_ms > 0)
+            load_show_slow(loop);
         load_tick(loop, now);
     }
 }

@@ -13,7 +13,8 @@
 #include <string.h>
 #include <time.h>
 
-enum { QUERIES_MAX = 1048576 }; /* a limit of the library */
+enum { QUERIES_MAX = 1048576, TRACE_MAX = 1048576 }; /* limits of the library */
+enum { EVENTS_A_QUERY = 8 };
 enum { WARM_UP_MS = 3000 };
 
 int cli_target_settle(struct cli_target *target, const struct cli_target_options *options,
@@ -56,6 +57,9 @@ static int target_open_url(struct cli_target *target) {
     };
     if (options.query_count > QUERIES_MAX)
         options.query_count = QUERIES_MAX;
+    if (target->options->slow_ms > 0)
+        options.trace_count =
+            options.query_count < TRACE_MAX / EVENTS_A_QUERY ? EVENTS_A_QUERY * options.query_count : TRACE_MAX;
     return cli_client_open(&target->client, "bench", target->url, &options, &db_options);
 }
 
@@ -154,6 +158,7 @@ int cli_target_prepare(struct cli_target *target) {
     target->load.workload = &target->workload;
     target->load.options.slot_count = (uint32_t)(target->connections * target->depth);
     target->load.options.rate = target->options->rate;
+    target->load.options.slow_ms = target->options->slow_ms;
     return status;
 }
 

@@ -13,6 +13,7 @@ struct cli_target_options {
     uint64_t scale;
     bool group; /* commit */
     double rate;
+    double slow_ms; /* 0: none */
 };
 
 struct cli_target {
