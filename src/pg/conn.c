@@ -212,10 +212,10 @@ static size_t conn_consume(struct pg_conn *conn, struct buf *in) {
 
 /* As conn_consume(); the owner hears once of all requests that ended. */
 static size_t conn_take_replies(struct pg_conn *conn, struct buf *in) {
-    uint64_t settled = conn->settled;
+    uint64_t head = conn->session.head;
     bool was_ready = conn->state == PG_CONN_READY;
     size_t expected = conn_consume(conn, in);
-    if (base_likely(was_ready && conn->state == PG_CONN_READY && conn->settled != settled))
+    if (base_likely(was_ready && conn->state == PG_CONN_READY && conn->session.head != head))
         conn->events->progressed(conn);
     return expected;
 }

@@ -32,7 +32,7 @@ enum pg_conn_state { PG_CONN_DOWN, PG_CONN_CONNECTING, PG_CONN_BARRIER, PG_CONN_
 struct pg_conn_events {
     void (*up)(struct pg_conn *conn);            /* it is READY */
     void (*lost)(struct pg_conn *conn);          /* it was READY */
-    void (*progressed)(struct pg_conn *conn);    /* it was READY, and requests of it have ended */
+    void (*progressed)(struct pg_conn *conn);    /* it was READY, and another request is at the head */
     void (*gave_up)(struct pg_conn *conn);       /* a query that is out on it was abandoned */
     void (*down)(struct pg_conn *conn);          /* it is DOWN, for conn->reason */
     void (*attempt_ended)(struct pg_conn *conn); /* it has a socket, and another connection's attempt may begin */

@@ -18,19 +18,19 @@ static void advance(void) {
     pg_bed_settle(&bed);
 }
 
-static void bring_up(void) {
-    pg_again(&(quring_db_options){.connection_count = CONNS, .depth = DEPTH});
+static void bring_up(uint32_t conns) {
+    pg_again(&(quring_db_options){.connection_count = conns, .depth = DEPTH});
     pool = &bed.db.pool;
     cr_assert_eq(pg_pool_open(pool, &bed.db.base, "host=bed", &bed.db.kept_bytes), 0, "%s", bed.hub.message);
     bed.pool_open = true;
-    for (int round = 0; round < CONNS; round++) {
+    for (uint32_t round = 0; round < conns; round++) {
         pg_bed_settle(&bed);
-        for (uint32_t i = 0; i < CONNS; i++)
+        for (uint32_t i = 0; i < conns; i++)
             if (pool->conns[i].state == PG_CONN_BARRIER)
                 pg_bed_answer(&bed, &pool->conns[i], false);
     }
     advance();
-    cr_assert_eq(pool->ready_count, CONNS);
+    cr_assert_eq(pool->ready_count, conns);
 }
 
 static uint32_t load_of(uint32_t conn) {
@@ -58,7 +58,7 @@ static void answer(uint32_t conn) {
 
 /* One query after the other finds the same connection, whatever its index: the others may stay cold. */
 Test(pg_placement, pg_placement_take_prefers_the_idle_one_that_was_used_last) {
-    bring_up();
+    bring_up(CONNS);
     ask(2);
     pg_bed_assert_text(loads(), "1 1 0", "each its own");
     answer(0);
@@ -72,7 +72,7 @@ Test(pg_placement, pg_placement_take_prefers_the_idle_one_that_was_used_last) {
 
 /* A query that takes long does not hold up those that come later, as long as any other has room for them. */
 Test(pg_placement, pg_placement_take_avoids_what_takes_long) {
-    bring_up();
+    bring_up(CONNS);
     for (int i = 0; i < 20; i++) { /* answers that come at once are usual */
         ask(3);
         for (uint32_t conn = 0; conn < CONNS; conn++)
@@ -95,7 +95,7 @@ Test(pg_placement, pg_placement_take_avoids_what_takes_long) {
 
 /* Where all queries take long, one that has taken a little longer than most does not stand out. */
 Test(pg_placement, pg_placement_take_measures_by_what_is_usual) {
-    bring_up();
+    bring_up(CONNS);
     for (int i = 0; i < 50; i++) {
         ask(3);
         pg_bed_pass(&bed, 50 * PG_BED_MS);
@@ -112,7 +112,7 @@ Test(pg_placement, pg_placement_take_measures_by_what_is_usual) {
 
 /* Lost connections leave the choice, and come back to it once they are up again. */
 Test(pg_placement, pg_placement_lost_takes_a_connection_out) {
-    bring_up();
+    bring_up(CONNS);
     ask(3);
     pg_bed_say(&bed, &pool->conns[1], "F:57P01");
     pg_bed_settle(&bed);
@@ -126,4 +126,27 @@ Test(pg_placement, pg_placement_lost_takes_a_connection_out) {
     cr_assert_eq(pool->ready_count, CONNS);
     ask(2);
     cr_assert_eq(load_of(1), 2, "%s", loads());
+}
+
+/* In a group the next request is at the head before the Sync comes: the server is at work on one that was given up. */
+Test(pg_placement, pg_placement_progressed_sees_each_request_of_a_group) {
+    bring_up(1);
+    struct query *queries[2];
+    for (int i = 0; i < 2; i++) {
+        queries[i] = pg_bed_ask(&bed, ONE);
+        queries[i]->commit = QURING_COMMIT_GROUP;
+    }
+    advance();
+    cr_assert_eq(load_of(0), 2);
+    pg_conn_abandon(&pool->conns[0], queries[1], QURING_CANCELLED);
+    ask(1);
+    cr_assert_eq(load_of(0), 3, "the server is at work on the other one");
+    pg_bed_say(&bed, &pool->conns[0], "1 t:0 T2DC");
+    ask(1);
+    cr_assert_eq(load_of(0), 3, "nothing goes behind the one that was given up");
+    cr_assert_eq(bed.db.base.queue.waiting_count, 1);
+    pg_bed_say(&bed, &pool->conns[0], "1 t:0 T2DCZ");
+    advance();
+    cr_assert_eq(bed.db.base.queue.waiting_count, 0);
+    cr_assert_eq(load_of(0), 2);
 }
