@@ -306,6 +306,8 @@ test_run_same() {
     run "$QURING" run "$url" --timing -c "select 1 as a; select nosuch"
     check "$name: timing" is "$out" $'a\n1\n'
     check "$name: timing" is "$(sed -E 's/^Time: [0-9]+\.[0-9]{3} ms$/TIME/; s/^quring: .*/FAILURE/; /^  /d' <<<"$err")" $'TIME\nFAILURE\nTIME'
+    run "$QURING" run "$url" --echo -c "select 'a:b' as t where 'x@y' > '@'"
+    check "$name: --echo shows what is sent" has "$err" "select 'a:b' as t where 'x@y' > '@'"
     run "$QURING" run "$url" --echo --param 'x' -c $'select 1 as a;\nselect cast($1 as text)\n as b'
     check "$name: echo" is "$out" $'a\n1\n\nb\nx\n'
     check "$name: echo" is "$(sed -E 's/^Time: [0-9]+\.[0-9]{3} ms$/TIME/' <<<"$err")" \

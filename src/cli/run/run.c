@@ -155,6 +155,22 @@ static uint64_t run_now_ns(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+/* Not by cli_say(), which hides what looks like a URL's password: this is the text as it is sent. */
+static void run_echo(const char *where, const char *text, const quring_query *query) {
+    struct cli_out out;
+    cli_out_init(&out, STDERR_FILENO);
+    cli_out_format(&out, "%s: ", where);
+    cli_text_safe(&out, text, strlen(text), CLI_TEXT_KEEP_LINES);
+    for (uint32_t i = 0; i < query->param_count; i++) {
+        const char *value = query->params[i].value.bytes.data;
+        cli_out_format(&out, "\n  $%" PRIu32 " = ", i + 1);
+        cli_text_safe(&out, value, strlen(value), CLI_TEXT_KEEP_LINES);
+    }
+    cli_out_char(&out, '\n');
+    cli_out_flush(&out);
+    cli_out_free(&out);
+}
+
 /* Runs one statement as cli_client_query() does, and says so where the user asked for it. */
 static int run_query(struct run *run, const struct cli_statement *statement, const quring_query *query,
                      quring_done *done, uint64_t *took_ns) {
@@ -162,9 +178,7 @@ static int run_query(struct run *run, const struct cli_statement *statement, con
         cli_client_settle(&run->client);
     if (run->echo) {
         cli_out_flush(&run->out); /* on a terminal, what came before stands before */
-        cli_say("", "%s: %s", run_where(run, statement->line), statement->text);
-        for (uint32_t i = 0; i < query->param_count; i++)
-            cli_say("", "  $%" PRIu32 " = %s", i + 1, (const char *)query->params[i].value.bytes.data);
+        run_echo(run_where(run, statement->line), statement->text, query);
     }
     uint64_t sent_ns = run_now_ns();
     int error = cli_client_query(&run->client, query, done);
