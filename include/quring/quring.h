@@ -105,7 +105,7 @@ typedef enum quring_port {
     QURING_PORT_AUTO = 0,
     /* io_uring, or the engine does not open. */
     QURING_PORT_URING,
-    /* epoll: a system call for each send and receive, and thus less throughput for more CPU. */
+    /* epoll: a system call for each send and receive. */
     QURING_PORT_EPOLL
 } quring_port;
 

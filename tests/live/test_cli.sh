@@ -227,7 +227,7 @@ test_ports() {
 42
 "
     check "without io_uring" is "$err" \
-        "quring: io_uring is refused here, so this runs on epoll, which costs more CPU: \`quring probe\` says why"
+        "quring: io_uring is refused here, so this runs on epoll, with more system calls: \`quring probe\` says why"
     run "$WITHOUT_IO_URING" "$QURING" bench -n 2000 --json
     check "without io_uring" is "$status" 0
     run "$WITHOUT_IO_URING" "$QURING" probe

@@ -29,7 +29,7 @@ static void client_tell_port(const struct cli_client *client) {
     quring_ring_info_get(client->engine, &ring);
     if (ring.uring_error)
         cli_say("quring: ",
-                "io_uring is refused here, so this runs on epoll, which costs more CPU: `quring probe` says why");
+                "io_uring is refused here, so this runs on epoll, with more system calls: `quring probe` says why");
 }
 
 int cli_client_open(struct cli_client *client, const char *command, const char *url, const quring_options *options,
