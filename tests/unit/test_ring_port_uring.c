@@ -92,28 +92,6 @@ Test(ring_port_uring, defer_taskrun_can_be_left_out) {
     talk(true);
 }
 
-/* The smallest ring has 32 entries: what is pushed beyond goes to the kernel by itself, and no event is lost. */
-Test(ring_port_uring, a_full_queue_makes_room_for_itself) {
-    enum { PAIRS = 200 };
-    static int fds[PAIRS][2];
-    static char in[PAIRS], seen[2 * PAIRS];
-    open_port(1, false);
-    for (int i = 0; i < PAIRS; i++)
-        pair(fds[i]);
-    for (int round = 0; round < 3; round++) {
-        memset(seen, 0, sizeof seen);
-        for (int i = 0; i < PAIRS; i++)
-            push(fds[i][0], PORT_RECV, &in[i], 1, (uint64_t)i);
-        for (int i = 0; i < PAIRS; i++)
-            push(fds[i][1], PORT_SEND, "x", 1, (uint64_t)(PAIRS + i));
-        for (int i = 0; i < 2 * PAIRS; i++) {
-            struct port_event event = wait_event();
-            cr_assert(event.token < 2 * PAIRS && event.result == 1 && !seen[event.token]++);
-        }
-    }
-    close_port();
-}
-
 static void *enter_elsewhere(void *result) {
     *(int *)result = port->methods->enter(port, 0, 0);
     return NULL;
