@@ -83,7 +83,7 @@ static void placement_put(struct pg_placement *placement, struct pg_conn *conn) 
 }
 
 /* Only what is there at first: crowded connections put themselves on the list again. */
-static void placement_work_off(struct pg_placement *placement) {
+void pg_placement_begin(struct pg_placement *placement) {
     struct list todo;
     list_init(&todo);
     list_append_all(&todo, &placement->changed);
@@ -124,8 +124,6 @@ static struct pg_conn *placement_best(struct pg_placement *placement) {
 
 struct pg_conn *pg_placement_take(struct pg_placement *placement, uint32_t waiting_count, uint32_t *count) {
     PRE(waiting_count > 0);
-    if (!list_empty(&placement->changed))
-        placement_work_off(placement);
     uint32_t open_count = (uint32_t)placement->open.count;
     struct pg_conn *conn = placement_best(placement);
     if (!conn)

@@ -14,7 +14,7 @@
  *   2  the one with the fewest requests
  *   3  one where the oldest request has taken far longer than is usual: it would hold up what comes behind it
  *
- * Time makes a connection only worse, so its age is looked at when it is about to be chosen. A connection that is held up by
+ * Without answers a connection only gets worse, so its age is looked at when it is about to be chosen. A connection that is held up by
  * a request that was given up takes none: a query that waits in the queue goes to the first that is free again, or to the
  * one that takes the place of a silent one.
  */
@@ -44,6 +44,9 @@ static inline void pg_placement_changed(struct pg_placement *placement, struct p
     if (list_empty(&conn->place.changed))
         list_push_back(&placement->changed, &conn->place.changed);
 }
+
+/* Begins a turn's choices: looks at what has changed since the last. */
+void pg_placement_begin(struct pg_placement *placement);
 
 /* The connection is no longer READY. */
 void pg_placement_lost(struct pg_placement *placement, struct pg_conn *conn);

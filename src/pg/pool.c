@@ -254,6 +254,7 @@ static void pool_admit_bound(struct queue *queue, struct pg_conn *conn) {
 }
 
 static void pool_admit_shared(struct pg_pool *pool) {
+    pg_placement_begin(&pool->placement);
     while (pool->db->queue.waiting_count && pool_admit_run(pool))
         ;
     struct pg_conn *conn;
