@@ -685,7 +685,7 @@ const quring_error *quring_notice(const quring_result *result, uint32_t index);
 /* ---- Trace ------------------------------------------------------------------------------------------------------ */
 
 /*
- * What happens to a query, in this order; one that is RETRIED may be SENT and so on again:
+ * What happens to a query, in this order; one that is RETRIED, which may come before any SENT, may be SENT and so on again:
  *
  *      SUBMITTED --> SENT --> NOTICE … FIRST_ROW … NOTICE … --> DONE
  *          |           +--> RETRIED --> SENT …                   ^
@@ -768,8 +768,8 @@ typedef struct quring_stats {
     uint64_t done_count[QURING_SHUTDOWN + 1]; /* by quring_status */
     uint64_t row_count;
     uint64_t sent_bytes, received_bytes; /* on sockets */
-    uint64_t enter_count;                /* io_uring_enter calls */
-    uint64_t completion_count;           /* CQEs */
+    uint64_t enter_count;                /* io_uring_enter calls; on epoll, waits, sends and receives */
+    uint64_t completion_count;           /* operations of the kernel that have ended */
     uint64_t send_count, receive_count;  /* operations given to the kernel */
     uint64_t connect_count, connect_failure_count, connection_lost_count;
     uint64_t prepare_count;     /* statements parsed by a server or compiled by SQLite */

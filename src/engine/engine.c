@@ -76,7 +76,7 @@ static int engine_turn(quring_engine *engine, uint32_t min_count, uint64_t timeo
 static int engine_turn_error(quring_engine *engine, int error) {
     if (error == -EEXIST) /* the kernel knows the ring's thread by itself, and refuses any other */
         return hub_error(&engine->hub, QURING_EFORKED, "this engine was opened by another process");
-    return hub_error(&engine->hub, QURING_ESYSTEM, "io_uring_enter: %s", strerror(-error));
+    return hub_error(&engine->hub, QURING_ESYSTEM, "the kernel refused to go on: %s", strerror(-error));
 }
 
 /*

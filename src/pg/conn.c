@@ -210,7 +210,7 @@ static size_t conn_consume(struct pg_conn *conn, struct buf *in) {
     return event.kind == WIRE_NEED_MORE ? event.size : 0;
 }
 
-/* As conn_consume(); the owner hears once of all requests that ended. */
+/* As conn_consume(); the owner hears once of all requests that came to the head. */
 static size_t conn_take_replies(struct pg_conn *conn, struct buf *in) {
     uint64_t head = conn->session.head;
     bool was_ready = conn->state == PG_CONN_READY;

@@ -104,7 +104,7 @@ static void silence_break(struct pg_conn *conn, uint64_t bound_ns, const char *s
     pg_conn_break(conn, QURING_IN_DOUBT, "08006", message);
 }
 
-/* All that the kernel had when the timer fired was collected before it. */
+/* A turn collects before timers fire, but with many sockets not always all that the kernel has by then. */
 static void silence_fired(struct timer *timer) {
     struct pg_conn *conn = base_container_of(timer, struct pg_conn, silence.timer);
     PRE(conn->state == PG_CONN_READY);

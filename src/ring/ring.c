@@ -32,7 +32,7 @@ static const uint64_t WAKE_TOKEN = UINT64_MAX;
 
 /* ---- Open and close ---- */
 
-/* Refusals of io_uring as such: what an administrator, a container or an old kernel does not give to any process. */
+/* Refusals of io_uring as such, by an administrator, a container, an old kernel or a limit on locked memory. */
 static bool ring_may_fall_back(int error) {
     return error == QURING_EFORBIDDEN || error == QURING_ENORING || error == QURING_EMEMLOCK;
 }

@@ -12,7 +12,8 @@ static void wake_raise(int fd) {
 }
 
 /*
- * A write to a foreign loop's descriptor wakes that loop. The completion of the read on wake_fd would be signalled too, but
+ * A write to a foreign loop's descriptor wakes that loop where it is an eventfd, on io_uring; epoll's own refuses it, and
+ * shows the edge of wake_fd instead. The completion of the read on wake_fd would be signalled too, but
  * once only: Linux (6.18 at least) puts off a registered eventfd's signal that another eventfd causes, and never does so a
  * second time.
  */

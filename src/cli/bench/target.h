@@ -29,8 +29,8 @@ struct cli_target {
 };
 
 /*
- * Fills in the defaults of a target that is all zero, and parses the scripts, which are copied. `url` is handed over, also when this fails. Returns
- * CLI_EXIT_OK, or CLI_EXIT_USAGE after a message: nothing was opened then.
+ * Fills in the defaults of a target that is all zero, and parses the scripts, which are copied. `url` is handed over, also
+ * when this fails. Returns CLI_EXIT_OK, or CLI_EXIT_USAGE after a message: nothing was opened then.
  */
 int cli_target_settle(struct cli_target *target, const struct cli_target_options *options,
                       const struct cli_workload *workload, char *url);
