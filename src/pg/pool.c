@@ -115,7 +115,7 @@ static bool pool_is_lost(const struct pg_conn *conn) {
 static void pool_leave_one_trying(struct pg_pool *pool) {
     struct pg_conn *kept = NULL;
     for (uint32_t i = 0; i < pool->conn_count; i++) {
-        struct pg_conn *conn = &pool->conns[i];
+        struct pg_conn *conn = pool->conns[i];
         bool attempting = pool_is_attempting(conn);
         if (attempting || (pool_is_trying(conn) && (!kept || conn->timer.node.key < kept->timer.node.key)))
             kept = conn;
@@ -123,8 +123,8 @@ static void pool_leave_one_trying(struct pg_pool *pool) {
             break;
     }
     for (uint32_t i = 0; i < pool->conn_count; i++)
-        if (&pool->conns[i] != kept && pool->conns[i].state == PG_CONN_DOWN)
-            timer_clear(pool_ring(pool), &pool->conns[i].timer);
+        if (pool->conns[i] != kept && pool->conns[i]->state == PG_CONN_DOWN)
+            timer_clear(pool_ring(pool), &pool->conns[i]->timer);
 }
 
 /* Starts or schedules attempts: for every connection that is down if one is up, else for a single one. */
@@ -135,9 +135,9 @@ static void pool_plan_attempts(struct pg_pool *pool) {
         pool_leave_one_trying(pool);
     bool trying = false;
     for (uint32_t i = 0; i < pool->conn_count; i++)
-        trying |= pool_is_trying(&pool->conns[i]);
+        trying |= pool_is_trying(pool->conns[i]);
     for (uint32_t i = 0; i < pool->conn_count; i++) {
-        struct pg_conn *conn = &pool->conns[i];
+        struct pg_conn *conn = pool->conns[i];
         if (pool->attempts.count == PG_ATTEMPTS_MAX)
             return;
         if (conn->state != PG_CONN_DOWN || pool_is_lost(conn) || pool_is_trying(conn) || (trying && !pool->ready_count))
@@ -276,7 +276,7 @@ void pg_pool_admit(struct pg_pool *pool, struct queue *queue) {
  */
 void pg_pool_advance(struct pg_pool *pool) {
     for (uint32_t i = 0; base_unlikely(pool->db->hub->unsent_bytes != 0) && i < pool->conn_count; i++)
-        if (!pg_conn_credit_unsent(&pool->conns[i]))
+        if (!pg_conn_credit_unsent(pool->conns[i]))
             db_due(pool->db);
     if (base_unlikely(pool->state != PG_POOL_UP && pool->ready_count))
         pool_move(pool, PG_POOL_UP);
@@ -287,8 +287,10 @@ void pg_pool_advance(struct pg_pool *pool) {
 void pg_pool_free(struct pg_pool *pool) {
     PRE(!pool->conns || pg_pool_is_closed(pool));
     pg_detached_drop(pool->attempts.detached);
-    for (uint32_t i = 0; pool->conns && i < pool->conn_count; i++)
-        pg_conn_free(&pool->conns[i]);
+    for (uint32_t i = 0; pool->conns && i < pool->conn_count && pool->conns[i]; i++) {
+        pg_conn_free(pool->conns[i]);
+        free(pool->conns[i]);
+    }
     ring_sockets_give(pool_ring(pool), pool->conn_count);
     free(pool->conns);
     pg_placement_free(&pool->placement);
@@ -312,9 +314,10 @@ static bool pool_init(struct pg_pool *pool, const char *url) {
     if (!pool->attempts.detached || !pool->attempts.conninfo || !pool->conns || !placed)
         return false;
     for (uint32_t i = 0; i < pool->conn_count; i++) {
-        if (!pg_conn_init(&pool->conns[i], &pool->config, &pool_conn_events, &pool->db->queue, i))
+        pool->conns[i] = calloc(1, sizeof **pool->conns);
+        if (!pool->conns[i] || !pg_conn_init(pool->conns[i], &pool->config, &pool_conn_events, &pool->db->queue, i))
             return false;
-        pool->conns[i].number = i + 1;
+        pool->conns[i]->number = i + 1;
     }
     return true;
 }
@@ -332,8 +335,8 @@ int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, ui
         return hub_error(db->hub, QURING_ENOMEM, "no memory for the database handle");
     }
     if (db->options.exclusive)
-        db->queue.bound = &pool->conns[0];
-    pg_attempt_start(&pool->conns[0]);
+        db->queue.bound = pool->conns[0];
+    pg_attempt_start(pool->conns[0]);
     return 0;
 }
 
@@ -341,7 +344,7 @@ void pg_pool_close(struct pg_pool *pool) {
     PRE(pool->db->closing);
     timer_clear(pool_ring(pool), &pool->outage);
     for (uint32_t i = 0; i < pool->conn_count; i++) {
-        struct pg_conn *conn = &pool->conns[i];
+        struct pg_conn *conn = pool->conns[i];
         if (conn->state == PG_CONN_CONNECTING)
             pg_attempt_end(conn);
         else
@@ -350,8 +353,8 @@ void pg_pool_close(struct pg_pool *pool) {
 }
 
 bool pg_pool_is_closed(const struct pg_pool *pool) {
-    for (uint32_t i = 0; i < pool->conn_count; i++)
-        if (pool->conns[i].state != PG_CONN_DOWN)
+    for (uint32_t i = 0; i < pool->conn_count && pool->conns[i]; i++)
+        if (pool->conns[i]->state != PG_CONN_DOWN)
             return false;
     return true;
 }

@@ -27,9 +27,9 @@ struct pg_pool {
     struct quring_db *db;
     struct pg_conn_config config;
     struct pg_attempts attempts;
-    struct pg_conn *conns;
-    uint32_t conn_count;  /* as many sockets are set aside in the ring */
-    uint32_t ready_count; /* in PG_CONN_READY */
+    struct pg_conn **conns; /* each stays where it is */
+    uint32_t conn_count;    /* as many sockets are set aside in the ring */
+    uint32_t ready_count;   /* in PG_CONN_READY */
     struct pg_placement placement;
     uint8_t state; /* enum pg_pool_state */
     const struct pg_conn *last_down;

@@ -26,15 +26,15 @@ static void bring_up(uint32_t conns) {
     for (uint32_t round = 0; round < conns; round++) {
         pg_bed_settle(&bed);
         for (uint32_t i = 0; i < conns; i++)
-            if (pool->conns[i].state == PG_CONN_BARRIER)
-                pg_bed_answer(&bed, &pool->conns[i], false);
+            if (pool->conns[i]->state == PG_CONN_BARRIER)
+                pg_bed_answer(&bed, pool->conns[i], false);
     }
     advance();
     cr_assert_eq(pool->ready_count, conns);
 }
 
 static uint32_t load_of(uint32_t conn) {
-    return (uint32_t)(pool->conns[conn].session.next - pool->conns[conn].settled);
+    return (uint32_t)(pool->conns[conn]->session.next - pool->conns[conn]->settled);
 }
 
 static const char *loads(void) {
@@ -51,7 +51,7 @@ static void ask(uint32_t count) {
 
 /* The oldest request of a connection is answered: of the statement's first use there, with its description. */
 static void answer(uint32_t conn) {
-    struct pg_conn *on = &pool->conns[conn];
+    struct pg_conn *on = pool->conns[conn];
     const struct pg_request *request = pg_conn_request(on, on->session.head);
     pg_bed_say(&bed, on, request->kind == PG_REQUEST_BOUND ? "2DCZ" : "1 t:0 T2DCZ");
 }
@@ -114,14 +114,14 @@ Test(pg_placement, pg_placement_take_measures_by_what_is_usual) {
 Test(pg_placement, pg_placement_lost_takes_a_connection_out) {
     bring_up(CONNS);
     ask(3);
-    pg_bed_say(&bed, &pool->conns[1], "F:57P01");
+    pg_bed_say(&bed, pool->conns[1], "F:57P01");
     pg_bed_settle(&bed);
     ask(4);
     cr_assert_eq(load_of(0) + load_of(2), 6, "%s", loads());
     for (int i = 0; i < 50 && pool->ready_count < CONNS; i++) {
         pg_bed_pass(&bed, 100 * PG_BED_MS);
-        if (pool->conns[1].state == PG_CONN_BARRIER)
-            pg_bed_answer(&bed, &pool->conns[1], false);
+        if (pool->conns[1]->state == PG_CONN_BARRIER)
+            pg_bed_answer(&bed, pool->conns[1], false);
     }
     cr_assert_eq(pool->ready_count, CONNS);
     ask(2);
@@ -138,14 +138,14 @@ Test(pg_placement, pg_placement_progressed_sees_each_request_of_a_group) {
     }
     advance();
     cr_assert_eq(load_of(0), 2);
-    pg_conn_abandon(&pool->conns[0], queries[1], QURING_CANCELLED);
+    pg_conn_abandon(pool->conns[0], queries[1], QURING_CANCELLED);
     ask(1);
     cr_assert_eq(load_of(0), 3, "the server is at work on the other one");
-    pg_bed_say(&bed, &pool->conns[0], "1 t:0 T2DC");
+    pg_bed_say(&bed, pool->conns[0], "1 t:0 T2DC");
     ask(1);
     cr_assert_eq(load_of(0), 3, "nothing goes behind the one that was given up");
     cr_assert_eq(bed.db.base.queue.waiting_count, 1);
-    pg_bed_say(&bed, &pool->conns[0], "1 t:0 T2DCZ");
+    pg_bed_say(&bed, pool->conns[0], "1 t:0 T2DCZ");
     advance();
     cr_assert_eq(bed.db.base.queue.waiting_count, 0);
     cr_assert_eq(load_of(0), 2);

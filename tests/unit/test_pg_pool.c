@@ -37,15 +37,15 @@ static void advance(void) {
 static void answer_all(void) {
     pg_bed_settle(&bed);
     for (uint32_t i = 0; i < pool->conn_count; i++)
-        if (pool->conns[i].state == PG_CONN_BARRIER)
-            pg_bed_answer(&bed, &pool->conns[i], false);
+        if (pool->conns[i]->state == PG_CONN_BARRIER)
+            pg_bed_answer(&bed, pool->conns[i], false);
 }
 
 static void answer_first(void) {
-    struct pg_conn *conn = pool->conns;
-    while (conn->state != PG_CONN_BARRIER)
-        cr_assert_lt(++conn, pool->conns + pool->conn_count);
-    pg_bed_answer(&bed, conn, false);
+    uint32_t i = 0;
+    while (pool->conns[i]->state != PG_CONN_BARRIER)
+        cr_assert_lt(++i, pool->conn_count);
+    pg_bed_answer(&bed, pool->conns[i], false);
 }
 
 /* All connections are up, and the pool is. */
@@ -59,7 +59,7 @@ static void bring_up(uint32_t count) {
 }
 
 static void lose(uint32_t i) {
-    pg_conn_break(&pool->conns[i], QURING_IN_DOUBT, "08006", "lost");
+    pg_conn_break(pool->conns[i], QURING_IN_DOUBT, "08006", "lost");
     pg_bed_settle(&bed);
 }
 
@@ -71,7 +71,7 @@ static void refuse(const char *sqlstate) {
 static uint32_t trying_count(void) {
     uint32_t count = 0;
     for (uint32_t i = 0; i < pool->conn_count; i++) {
-        const struct pg_conn *conn = &pool->conns[i];
+        const struct pg_conn *conn = pool->conns[i];
         bool waits = conn->state == PG_CONN_DOWN && heap_contains(&conn->timer.node);
         count += waits || conn->state == PG_CONN_CONNECTING || conn->state == PG_CONN_BARRIER;
     }
@@ -108,7 +108,7 @@ static void comes_up_in_vain(void) {
     answer_all();
     refuse("08001");
     for (uint32_t i = 0; i < pool->conn_count; i++)
-        if (pool->conns[i].state == PG_CONN_READY)
+        if (pool->conns[i]->state == PG_CONN_READY)
             lose(i);
 }
 
@@ -120,7 +120,7 @@ static void loses_one(void) {
 static void loses_all(void) {
     refuse("08001");
     for (uint32_t i = 0; i < pool->conn_count; i++)
-        if (pool->conns[i].state == PG_CONN_READY)
+        if (pool->conns[i]->state == PG_CONN_READY)
             lose(i);
 }
 
@@ -233,7 +233,7 @@ Test(pg_pool, pool_plan_attempts_keeps_to_two_at_a_time) {
     answer_all();
     uint32_t under_way = 0;
     for (uint32_t i = 0; i < 8; i++)
-        under_way += pool->conns[i].state == PG_CONN_CONNECTING;
+        under_way += pool->conns[i]->state == PG_CONN_CONNECTING;
     cr_assert_leq(under_way, PG_ATTEMPTS_MAX);
     cr_assert_leq(pool->attempts.count, PG_ATTEMPTS_MAX);
 }
@@ -244,7 +244,7 @@ Test(pg_pool, pool_retry_later_backs_off_with_jitter) {
     refuse("08001");
     pg_bed_settle(&bed);
     for (size_t i = 0; i < sizeof most_ms / sizeof *most_ms; i++) {
-        const struct pg_conn *conn = &pool->conns[0];
+        const struct pg_conn *conn = pool->conns[0];
         cr_assert_eq(conn->attempts, i + 1);
         cr_assert(heap_contains(&conn->timer.node));
         uint64_t wait = conn->timer.node.key - ring_now_ns(bed.hub.ring);
@@ -280,14 +280,14 @@ static void load(const char *loads) {
         struct query *first = NULL;
         for (int n = *loads++ - '0'; n > 0; n--) {
             struct query *query = pg_bed_take(&bed, ONE);
-            pg_conn_send(&pool->conns[i], query);
+            pg_conn_send(pool->conns[i], query);
             first = first ? first : query;
         }
-        pg_placement_progressed(&pool->placement, &pool->conns[i]);
-        pg_conn_flush(&pool->conns[i]);
+        pg_placement_progressed(&pool->placement, pool->conns[i]);
+        pg_conn_flush(pool->conns[i]);
         pg_bed_settle(&bed);
         if (*loads == 'h')
-            pg_conn_abandon(&pool->conns[i], first, QURING_CANCELLED);
+            pg_conn_abandon(pool->conns[i], first, QURING_CANCELLED);
         loads += *loads == 'h';
         loads += *loads == ' ';
     }
@@ -296,7 +296,7 @@ static void load(const char *loads) {
 static const char *loads_now(void) {
     static char text[CONNS * 2 + 1];
     for (uint32_t i = 0; i < CONNS; i++) {
-        const struct pg_conn *conn = &pool->conns[i];
+        const struct pg_conn *conn = pool->conns[i];
         text[2 * i] = (char)('0' + (conn->session.next - conn->settled));
         text[2 * i + 1] = i + 1 < CONNS ? ' ' : 0;
     }
@@ -343,14 +343,14 @@ Test(pg_pool, pg_pool_admit_gives_none_to_what_has_much_to_send) {
     memset(sql + 8, 'x', sizeof sql - 10);
     sql[sizeof sql - 2] = '\'';
     for (uint32_t i = 0; i < CONNS; i++)
-        sim_peer_listen(pg_bed_server_of(&bed, &pool->conns[i])->peer, false);
+        sim_peer_listen(pg_bed_server_of(&bed, pool->conns[i])->peer, false);
     pg_bed_ask(&bed, sql);
     advance();
     for (int i = 0; i < 4; i++)
         pg_bed_ask(&bed, ONE);
     advance();
     pg_bed_assert_text(loads_now(), "1 2 2", "the first one has five megabytes to send");
-    sim_peer_listen(pg_bed_server_of(&bed, &pool->conns[0])->peer, true);
+    sim_peer_listen(pg_bed_server_of(&bed, pool->conns[0])->peer, true);
     pg_bed_pass(&bed, PG_BED_MS);
     for (int i = 0; i < 500; i++)
         pg_bed_settle(&bed);
@@ -361,15 +361,15 @@ Test(pg_pool, pg_pool_admit_gives_none_to_what_has_much_to_send) {
 
 Test(pg_pool, pg_pool_admit_ends_the_groups_of_a_turn) {
     bring_up(1);
-    (void)pg_bed_got(&bed, &pool->conns[0]);
+    (void)pg_bed_got(&bed, pool->conns[0]);
     for (int i = 0; i < 2; i++)
         pg_bed_ask(&bed, ONE)->commit = QURING_COMMIT_GROUP;
     advance();
-    pg_bed_assert_text(pg_bed_got(&bed, &pool->conns[0]),
+    pg_bed_assert_text(pg_bed_got(&bed, pool->conns[0]),
                        "Parse 1 'select 1', Describe 1, Bind 1 () -> , Execute, "
                        "Parse - 'select 1', Describe -, Bind - () -> , Execute, Sync",
                        "one Sync, behind both");
-    cr_assert_not(pool->conns[0].group_open);
+    cr_assert_not(pool->conns[0]->group_open);
 }
 
 /* ---- A bound connection ---- */
@@ -412,7 +412,7 @@ Test(pg_pool, pg_pool_admit_sends_to_a_bound_connection_in_order_up_to_its_depth
         queries[i] = pg_bed_ask(&bed, ONE);
     advance();
     for (int i = 0; i < DEPTH; i++)
-        cr_assert_eq(pg_conn_request(&pool->conns[0], pool->conns[0].settled + (uint64_t)i)->query, queries[i]);
+        cr_assert_eq(pg_conn_request(pool->conns[0], pool->conns[0]->settled + (uint64_t)i)->query, queries[i]);
     pg_bed_assert_text(pg_bed_fate(queries[DEPTH]), "waiting", "one over its depth");
 }
 

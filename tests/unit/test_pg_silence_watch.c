@@ -17,27 +17,27 @@ static void open_conn(uint64_t silence_ns, uint64_t query_silence_ns) {
     cr_assert_eq(pg_pool_open(pool, &bed.db.base, "host=bed", &bed.db.kept_bytes), 0);
     bed.pool_open = true;
     pg_bed_settle(&bed);
-    pg_bed_answer(&bed, &pool->conns[0], false);
+    pg_bed_answer(&bed, pool->conns[0], false);
     cr_assert_eq(pool->ready_count, 1);
 }
 
 static struct query *send_off(void) {
     struct query *query = pg_bed_take(&bed, ONE);
-    pg_conn_send(&pool->conns[0], query);
-    pg_conn_flush(&pool->conns[0]);
+    pg_conn_send(pool->conns[0], query);
+    pg_conn_flush(pool->conns[0]);
     pg_bed_settle(&bed);
     return query;
 }
 
 static void give_up(struct query *query) {
     uint64_t request = pg_query(query)->request;
-    pg_conn_abandon(&pool->conns[0], query, QURING_TIMEOUT);
-    pg_silence_given_up(&pool->conns[0], request);
+    pg_conn_abandon(pool->conns[0], query, QURING_TIMEOUT);
+    pg_silence_given_up(pool->conns[0], request);
 }
 
 /* What makes a receive cost more, and what would wake a program that sleeps. */
 static const char *watch_now(const struct socket_events *own) {
-    const struct pg_conn *conn = &pool->conns[0];
+    const struct pg_conn *conn = pool->conns[0];
     bool watched = conn->socket.events != own, timed = heap_contains(&conn->silence.timer.node);
     cr_assert_eq(watched, timed);
     return watched ? "watched" : "left alone";
@@ -45,25 +45,25 @@ static const char *watch_now(const struct socket_events *own) {
 
 Test(pg_silence_watch, pg_silence_given_up_watches_until_nothing_is_awaited) {
     open_conn(1000 * PG_BED_MS, QURING_FOREVER);
-    const struct socket_events *own = pool->conns[0].socket.events;
+    const struct socket_events *own = pool->conns[0]->socket.events;
     pg_bed_assert_text(watch_now(own), "left alone", "READY");
     struct query *first = send_off();
-    pg_bed_say(&bed, &pool->conns[0], "1 t:0 T2DCZ");
+    pg_bed_say(&bed, pool->conns[0], "1 t:0 T2DCZ");
     pg_bed_assert_text(pg_bed_fate(first), "OK", "answered");
     pg_bed_assert_text(watch_now(own), "left alone", "queries come and go");
     struct query *second = send_off();
     give_up(send_off());
     pg_bed_assert_text(watch_now(own), "watched", "the last one was given up");
-    pg_bed_say(&bed, &pool->conns[0], "2DCZ");
+    pg_bed_say(&bed, pool->conns[0], "2DCZ");
     pg_bed_assert_text(pg_bed_fate(second), "OK", "it was the head");
     pg_bed_assert_text(watch_now(own), "watched", "an answer is awaited still");
-    pg_bed_say(&bed, &pool->conns[0], "2DCZ");
+    pg_bed_say(&bed, pool->conns[0], "2DCZ");
     pg_bed_assert_text(watch_now(own), "left alone", "all have come");
 }
 
 Test(pg_silence_watch, pg_silence_begin_watches_for_query_silence) {
     open_conn(QURING_FOREVER, 1000 * PG_BED_MS);
-    const struct pg_conn *conn = &pool->conns[0];
+    const struct pg_conn *conn = pool->conns[0];
     cr_assert(heap_contains(&conn->silence.timer.node));
     send_off();
     pg_bed_say(&bed, conn, "1 t:0 T2DCZ");
@@ -72,7 +72,7 @@ Test(pg_silence_watch, pg_silence_begin_watches_for_query_silence) {
 
 Test(pg_silence_watch, pg_silence_given_up_without_a_bound_watches_nothing) {
     open_conn(QURING_FOREVER, QURING_FOREVER);
-    const struct socket_events *own = pool->conns[0].socket.events;
+    const struct socket_events *own = pool->conns[0]->socket.events;
     give_up(send_off());
     pg_bed_assert_text(watch_now(own), "left alone", "silence_ns is QURING_FOREVER");
 }
@@ -108,7 +108,7 @@ Test(pg_silence_watch, silence_fired_names_the_bound) {
 /* The timer goes with the connection: a later one has its own bound. */
 Test(pg_silence_watch, pg_silence_end_with_the_connection) {
     open_conn(1000 * PG_BED_MS, 1000 * PG_BED_MS);
-    struct pg_conn *conn = &pool->conns[0];
+    struct pg_conn *conn = pool->conns[0];
     give_up(send_off());
     pg_conn_break(conn, QURING_IN_DOUBT, "08006", "lost");
     cr_assert_not(heap_contains(&conn->silence.timer.node));
