@@ -90,6 +90,10 @@ int engine_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
         until = now + timeout_ns < now ? UINT64_MAX : now + timeout_ns;
     }
     int error = engine_look(engine);
+    if (error == -EINTR) {
+        error = 0;
+        timeout_ns = 0;
+    }
     for (;;) {
         if (!error)
             error = engine_turn(engine, min_count, timeout_ns);

@@ -104,7 +104,7 @@ static void silence_break(struct pg_conn *conn, uint64_t bound_ns, const char *s
     pg_conn_break(conn, QURING_IN_DOUBT, "08006", message);
 }
 
-/* A turn collects before timers fire, but with many sockets not always all that the kernel has by then. */
+/* Whatever the kernel held by now was collected before: the silence is the server's, and not this program's. */
 static void silence_fired(struct timer *timer) {
     struct pg_conn *conn = base_container_of(timer, struct pg_conn, silence.timer);
     PRE(conn->state == PG_CONN_READY);

@@ -40,7 +40,9 @@ struct port_methods {
 
     /*
      * Submits what was pushed, then waits for `wait_count` events (0: does not wait) or until `timeout_ns` passed
-     * (UINT64_MAX: no limit). 0, -ETIME, -EINTR, or another negative errno when the kernel refuses to go on.
+     * (UINT64_MAX: no limit). 0, -ETIME, -EINTR, or another negative errno when the kernel refuses to go on. A kernel may
+     * make some of the events that are due only when it is asked for as many, so with `timeout_ns` 0 and a `wait_count`
+     * above what is in flight all of them are made, and nothing is waited for.
      */
     int (*enter)(struct port *port, uint32_t wait_count, uint64_t timeout_ns);
 

@@ -224,14 +224,20 @@ static int epoll_wait_edges(struct port_epoll *e, struct epoll_event *edges, uin
     return epoll_wait(e->epoll_fd, edges, EDGES_MAX, forever ? -1 : ms < INT_MAX ? (int)ms : INT_MAX);
 }
 
-/* Takes the edges that are there, after a wait of up to `timeout_ns` for the first. 0, -EINTR or another negative errno. */
+/*
+ * Takes the edges that are there, after a wait of up to `timeout_ns` for the first. A full batch may have left some behind;
+ * there are as many batches as files can fill, since a busy one may make edges for ever. 0, -EINTR or another negative errno.
+ */
 static int epoll_take_edges(struct port_epoll *e, uint64_t timeout_ns) {
     struct epoll_event edges[EDGES_MAX];
-    int count = epoll_wait_edges(e, edges, timeout_ns);
-    if (count < 0)
-        return -errno;
-    for (int i = 0; i < count; i++)
-        epoll_take_edge(e, &edges[i]);
+    int count = EDGES_MAX;
+    for (int taken = 0; count == EDGES_MAX && taken <= e->file_count; taken += count) {
+        count = epoll_wait_edges(e, edges, taken ? 0 : timeout_ns);
+        if (count < 0)
+            return -errno;
+        for (int i = 0; i < count; i++)
+            epoll_take_edge(e, &edges[i]);
+    }
     epoll_receive_all(e);
     return 0;
 }

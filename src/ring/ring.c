@@ -26,7 +26,11 @@ static const uint64_t SEND_GUARD_NS = 200000;
  */
 static const uint64_t AWAY_NS = 200000;
 
-enum { LOOKS_MAX = 8 }; /* at what arrived meanwhile: a peer that goes on talking can't keep a turn from beginning */
+/*
+ * Rounds of collecting what arrived meanwhile, which end by themselves once nothing more comes: a peer that goes on talking
+ * can't keep a turn from beginning, nor a timer from firing. Before timers a few more, since a socket may hold megabytes.
+ */
+enum { ROUNDS_OF_LOOK = 8, ROUNDS_BEFORE_TIMERS = 64 };
 
 static const uint64_t WAKE_TOKEN = UINT64_MAX;
 
@@ -212,7 +216,7 @@ static void ring_dispatch(struct ring *ring, const struct port_event *event) {
     socket_event(*slot, (enum port_kind)(event->token & 0xff), event);
 }
 
-/* Collects a bounded number of events, so that a peer that goes on talking can't keep a turn from ending. */
+/* Ends by itself: an operation has one event, and the next one of its socket is pushed by an emit. */
 static uint32_t ring_collect(struct ring *ring) {
     struct port_event events[EVENT_BATCH];
     uint32_t total = 0, count;
@@ -221,9 +225,7 @@ static uint32_t ring_collect(struct ring *ring) {
         for (uint32_t i = 0; i < count; i++)
             ring_dispatch(ring, &events[i]);
         total += count;
-    } while (count == EVENT_BATCH && total < 64 * EVENT_BATCH);
-    if (base_unlikely(count == EVENT_BATCH))
-        ring->turn_wanted = true; /* what is left makes no other event that a foreign loop would wake for */
+    } while (count == EVENT_BATCH);
     if (offload_waiting(ring)) {
         ring->turn_wanted = true;
         offload_collect(ring);
@@ -288,23 +290,49 @@ static int ring_wait(struct ring *ring, uint64_t timeout_ns) {
 }
 
 /*
- * One receive reports one thing: bytes, and only the next one the end of the connection behind them. So this arms and
- * collects until nothing more comes.
+ * Collects until nothing more comes, without a sleep. One receive reports one thing: bytes, and only the next one the end
+ * of the connection behind them, so each round arms them again. The first enter asks for nothing and costs the least when
+ * nothing is there; but io_uring carries out no more of what it put off than it is asked to wait for (Linux 6.13: at least
+ * 20), so the others ask for all that can be in flight. The clock stays as it was read before. -EINTR: a signal came.
  */
-int ring_look(struct ring *ring, bool idle) {
+static int ring_gather(struct ring *ring, uint32_t rounds) {
     struct port *port = ring->port;
-    if (slots_taken(&ring->sockets) == 0 || (!idle && port->methods->now_ns(port) - ring->now_ns < AWAY_NS))
-        return 0;
-    uint32_t collected = 1;
-    for (int i = 0; i < LOOKS_MAX && collected; i++) {
+    uint32_t wait_count = 0, collected = 1;
+    bool interrupted = false;
+    for (uint32_t i = 0; i < rounds && collected; i++) {
         ring_emit(ring);
-        int error = port->methods->enter(port, 0, 0);
+        int error = port->methods->enter(port, wait_count, 0);
         if (error && error != -ETIME && error != -EINTR)
             return error;
-        ring->now_ns = port->methods->now_ns(port);
+        interrupted |= error == -EINTR;
+        wait_count = 2 * slots_taken(&ring->sockets) + 1;
         collected = ring_collect(ring);
     }
-    return 0;
+    ring->turn_wanted = true; /* the emits forgot that handlers had run before */
+    return interrupted ? -EINTR : 0;
+}
+
+int ring_look(struct ring *ring, bool idle) {
+    if (slots_taken(&ring->sockets) == 0)
+        return 0;
+    uint64_t now_ns = ring->port->methods->now_ns(ring->port);
+    if (!idle && now_ns - ring->now_ns < AWAY_NS)
+        return 0;
+    ring->now_ns = now_ns;
+    return ring_gather(ring, ROUNDS_OF_LOOK);
+}
+
+/*
+ * Timers judge what has not come by their time, so all that the kernel holds by then is collected before they fire: after
+ * a program was away that is often the very answer. The clock is not read again before they fire, lest others become due.
+ */
+static int ring_fire_due(struct ring *ring) {
+    if (ring_next_timer_ns(ring) > ring->now_ns)
+        return 0;
+    int error = ring_gather(ring, ROUNDS_BEFORE_TIMERS);
+    if (!error || error == -EINTR)
+        ring_fire_timers(ring);
+    return error;
 }
 
 int ring_turn(struct ring *ring, uint64_t timeout_ns) {
@@ -315,16 +343,20 @@ int ring_turn(struct ring *ring, uint64_t timeout_ns) {
     int error = ring_wait(ring, ring_wait_limit_ns(ring, timeout_ns));
     if (error && error != -ETIME && error != -EINTR)
         return error;
+    bool interrupted = error == -EINTR;
     ring->now_ns = ring->port->methods->now_ns(ring->port);
     ring_collect(ring);
-    ring_fire_timers(ring);
+    error = ring_fire_due(ring);
+    if (error && error != -EINTR)
+        return error;
+    interrupted |= error == -EINTR;
     /* A foreign loop may sleep as soon as this returns, so jobs that finish from here on have to wake it. */
     if (atomic_load_explicit(&ring->foreign_fd, memory_order_relaxed) >= 0) {
         atomic_store(&ring->asleep, true);
         if (offload_waiting(ring))
             ring_interrupt(ring);
     }
-    return error == -EINTR ? -EINTR : 0;
+    return interrupted ? -EINTR : 0;
 }
 
 /* ---- Foreign loops ---- */

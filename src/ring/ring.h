@@ -44,14 +44,17 @@ int ring_open(const struct ring_options *options, struct ring **ring, char *mess
 /* No socket, worker or timer may be left. */
 void ring_close(struct ring *ring);
 
-/* One turn. Waits up to `timeout_ns` for something to happen; 0 or a negative errno that ends the ring's life. */
+/*
+ * One turn. Waits up to `timeout_ns` for something to happen. Timers that are due fire once all has been collected that the
+ * kernel holds by then. 0, -EINTR when a signal came, or another negative errno that ends the ring's life.
+ */
 int ring_turn(struct ring *ring, uint64_t timeout_ns);
 
 /*
  * Collects what has arrived at the sockets while the program was elsewhere. To be called before new requests are appended,
  * so that none is sent on a connection that has ended meanwhile, or whose unread bytes would be taken for its reply. Never
  * sleeps. `idle`: no reply is awaited on any socket; else it does nothing within AWAY_NS of the last turn, since the turns
- * of a busy loop look often enough. 0 or a negative errno that ends the ring's life.
+ * of a busy loop look often enough. 0, -EINTR when a signal came, or another negative errno that ends the ring's life.
  */
 int ring_look(struct ring *ring, bool idle);
 
