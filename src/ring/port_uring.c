@@ -301,6 +301,13 @@ static bool uring_has_needed_features(struct port_uring *u) {
     return has && (u->port.info.feature_bits & IORING_FEAT_EXT_ARG) && (u->port.info.feature_bits & IORING_FEAT_NODROP);
 }
 
+/* A filter may allow the set-up and forbid all that comes behind it. */
+static int uring_try_enter(struct port_uring *u) {
+    int error = uring_enter(&u->port, 0, 0);
+    u->port.enter_count = 0;
+    return error == -EPERM || error == -EACCES || error == -ENOSYS ? error : 0;
+}
+
 int port_uring_open(uint32_t socket_count, bool no_defer_taskrun, struct port **port, char *message,
                     size_t message_bytes) {
     struct port_uring *u = calloc(1, sizeof *u);
@@ -313,6 +320,12 @@ int port_uring_open(uint32_t socket_count, bool no_defer_taskrun, struct port **
     if (error) {
         snprintf(message, message_bytes, "io_uring_setup: %s", strerror(-error));
         free(u);
+        return uring_setup_error(error);
+    }
+    error = uring_try_enter(u);
+    if (error) {
+        snprintf(message, message_bytes, "io_uring_enter: %s", strerror(-error));
+        uring_destroy(&u->port);
         return uring_setup_error(error);
     }
     if (!uring_has_needed_features(u)) {

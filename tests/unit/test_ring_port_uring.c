@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -266,6 +267,23 @@ static int falls_back(void) {
 
 Test(ring_open, falls_back_to_epoll_where_io_uring_is_refused) {
     expect_refusal(falls_back, 0);
+}
+
+/* A filter that was written call by call may let the set-up pass, and nothing behind it. */
+static int falls_back_without_enter(void) {
+    quring_ring_info info = {0};
+    if (ring_error(QURING_PORT_URING, &info) || !forbid_call(SYS_io_uring_enter, EPERM))
+        return SKIP;
+    if (ring_error(QURING_PORT_URING, &info) != QURING_EFORBIDDEN || !strstr(message, "io_uring_enter"))
+        return 1;
+    return ring_error(QURING_PORT_AUTO, &info) || info.port != QURING_PORT_EPOLL ||
+                   info.uring_error != QURING_EFORBIDDEN
+               ? 2
+               : 0;
+}
+
+Test(ring_open, falls_back_to_epoll_where_only_the_setup_is_allowed) {
+    expect_refusal(falls_back_without_enter, 0);
 }
 
 static int falls_back_for_files(void) {
