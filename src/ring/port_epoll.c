@@ -3,10 +3,10 @@
  * The port where io_uring is forbidden, as container runtimes' default seccomp profiles and hardened kernels do: the same
  * operations by readiness, with epoll(7) and non-blocking calls.
  *
- * Each descriptor is registered once, edge-triggered and for both directions, when its first operation is pushed. What
- * the edges told stands in its file: `readable` until a receive comes back short, `writable` until a send does. An
- * operation that can go on is carried out at once; one that cannot is `pending` until the next edge. An event is made for
- * each operation that has ended, and waits in `ready` to be collected.
+ * Each descriptor is registered once, edge-triggered, when its first operation is pushed: to hear of what comes in, and of
+ * room for more once a send has found none. What the edges told stands in its file: `readable` until a receive comes back
+ * short, `writable` until a send does. An operation that can go on is carried out at once; one that cannot is `pending`
+ * until the next edge. An event is made for each operation that has ended, and waits in `ready` to be collected.
  *
  *      push --send--> writable? send(2) --all sent, or an error----------------------------> ready --> collect
  *           |                     +-----EAGAIN--> pending --EPOLLOUT, send(2) in enter-----> ready
@@ -42,6 +42,7 @@ struct epoll_op {
 struct epoll_file {
     int fd;
     bool is_registered;
+    bool hears_room;         /* EPOLLOUT makes an edge */
     bool readable, writable; /* a call may succeed: no EAGAIN came since the last edge */
     bool has_ended;          /* the peer's end or an error was announced, so receives go on until they say so */
     struct epoll_op in, out;
@@ -87,15 +88,36 @@ static struct epoll_file *epoll_new_file(struct port_epoll *e, int fd) {
     return e->files[fd] = file;
 }
 
+static int epoll_control(struct port_epoll *e, struct epoll_file *file, int operation, enum port_kind kind) {
+    uint32_t directions = kind == PORT_READ ? EPOLLIN : EPOLLIN | EPOLLRDHUP;
+    struct epoll_event edge = {.events = directions | EPOLLET, .data.ptr = file};
+    if (file->hears_room)
+        edge.events |= EPOLLOUT;
+    e->port.enter_count++;
+    return epoll_ctl(e->epoll_fd, operation, file->fd, &edge) ? -errno : 0;
+}
+
 /* What is there already comes as an edge; a send finds out for itself whether it would block. */
 static int epoll_register(struct port_epoll *e, struct epoll_file *file, enum port_kind kind) {
-    uint32_t directions = kind == PORT_READ ? EPOLLIN : EPOLLIN | EPOLLOUT | EPOLLRDHUP;
-    struct epoll_event edge = {.events = directions | EPOLLET, .data.ptr = file};
-    if (epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, file->fd, &edge))
-        return -errno;
+    file->hears_room = false;
+    int error = epoll_control(e, file, EPOLL_CTL_ADD, kind);
+    if (error)
+        return error;
     file->is_registered = file->writable = true;
     file->readable = file->has_ended = false;
     return 0;
+}
+
+/*
+ * A Unix socket makes an edge for room each time its peer reads, also when no send has waited for any: a wake too many in
+ * each round trip. A TCP socket makes one only after a send found none, so there it is asked for once and for all. False:
+ * the kernel refused.
+ */
+static bool epoll_hear_room(struct port_epoll *e, struct epoll_file *file, bool hears) {
+    if (file->hears_room == hears)
+        return true;
+    file->hears_room = hears;
+    return epoll_control(e, file, EPOLL_CTL_MOD, PORT_SEND) == 0;
 }
 
 /* The file of a descriptor, registered. NULL: refused, and *error is set. */
@@ -130,8 +152,8 @@ static void epoll_send(struct port_epoll *e, struct epoll_file *file) {
         ssize_t sent = send(file->fd, from, op->what.size - op->done_bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent < 0 && errno == EINTR)
             continue;
-        if (sent < 0 && errno == EAGAIN) {
-            file->writable = false;
+        if (sent < 0 && errno == EAGAIN && epoll_hear_room(e, file, true)) {
+            file->writable = false; /* room that came since then makes an edge at once: epoll_ctl(2) looks for it */
             return;
         }
         if (sent < 0) {
@@ -194,6 +216,9 @@ static void epoll_take_edge(struct port_epoll *e, const struct epoll_event *edge
         file->writable = true;
         if (file->out.is_pending)
             epoll_send(e, file);
+        else if (!(edge->events &
+                   (EPOLLIN | ends))) /* an edge for other reasons tells of the room that is there, too */
+            (void)epoll_hear_room(e, file, false);
     }
     if (edge->events & (EPOLLIN | ends)) {
         file->readable = true;

@@ -358,6 +358,64 @@ PORT_TEST(a_watched_port_shows_its_events) {
     close_pair(fds);
 }
 
+/* ---- Room for sends, on epoll ---- */
+
+static int edges_there(void) {
+    struct pollfd watched = {.fd = port->poll_fd, .events = POLLIN};
+    return poll(&watched, 1, 0);
+}
+
+/* A request goes, and its reader tells nobody. */
+static void expect_silent_reader(const int fds[2]) {
+    char byte = 0;
+    push(fds[0], PORT_SEND, "x", 1, 3);
+    expect(3, 1);
+    enter();
+    cr_assert_eq(edges_there(), 0);
+    cr_assert_eq(read(fds[1], &byte, 1), 1);
+    cr_assert_eq(edges_there(), 0, "the reader of a Unix socket woke its writer");
+}
+
+Test(ring_port_epoll, a_reader_of_a_unix_socket_wakes_nobody) {
+    int fds[2];
+    char in;
+    open_epoll();
+    pair(fds);
+    cr_assert_eq(port->methods->watch(port), 0);
+    push(fds[0], PORT_RECV, &in, 1, 1);
+    for (int i = 0; i < 3; i++)
+        expect_silent_reader(fds);
+    cr_assert_eq(write(fds[1], "y", 1), 1);
+    expect(1, 1);
+    close_pair(fds);
+    close_port();
+}
+
+/* Room is announced as long as a send waits for it, and a while later not any more. */
+Test(ring_port_epoll, room_is_told_of_to_those_who_wait_for_it) {
+    enum { SIZE = 8 << 20 };
+    static char out[SIZE], in[SIZE];
+    int fds[2];
+    open_epoll();
+    pair(fds);
+    cr_assert_eq(port->methods->watch(port), 0);
+    for (int round = 0; round < 2; round++) {
+        struct port_event event = {0};
+        push(fds[0], PORT_SEND, out, SIZE, 2);
+        for (size_t got = 0; got < SIZE;) {
+            ssize_t n = recv(fds[1], in, sizeof in, MSG_DONTWAIT);
+            got += n > 0 ? (size_t)n : 0;
+            (void)(event.token || has_event(&event));
+        }
+        cr_assert(event.token == 2 || has_event(&event));
+        cr_assert(event.token == 2 && event.result == SIZE);
+        enter(); /* the last of the reading above may have made an edge, which is for nobody */
+        expect_silent_reader(fds);
+    }
+    close_pair(fds);
+    close_port();
+}
+
 /* ---- Kernels before 5.11, and filters that have never heard of epoll_pwait2() ---- */
 
 static int refused_with, refusals;
