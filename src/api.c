@@ -7,6 +7,7 @@
  */
 #include "engine/engine.h"
 
+#include "core/stats.h"
 #include "core/trace.h"
 #include "ring/port.h"
 
@@ -270,6 +271,15 @@ void quring_stats_get_sized(const quring_engine *engine, quring_stats *stats, si
         return;
     if (!api_refuse_caller(engine))
         engine_stats(engine, &known);
+    api_struct_give(stats, stats_bytes, &known, sizeof known);
+}
+
+void quring_db_stats_get_sized(const quring_db *db, quring_db_stats *stats, size_t stats_bytes) {
+    quring_db_stats known = {0};
+    if (!stats)
+        return;
+    if (db && !api_is_foreign(db->engine))
+        stats_fill(db, &known);
     api_struct_give(stats, stats_bytes, &known, sizeof known);
 }
 

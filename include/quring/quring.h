@@ -788,6 +788,52 @@ static inline void quring_stats_get(const quring_engine *engine, quring_stats *s
     quring_stats_get_sized(engine, stats, sizeof(quring_stats));
 }
 
+/*
+ * How finely waits are told: class 0 has those of queries that were given to a connection in the first turn of
+ * quring_run() after their submission, and waits of less than 1 us; class i those from 2^(i - 1) us on that are shorter
+ * than 2^i us; the last one all others, which are longer than three days. These edges stay.
+ */
+#define QURING_WAIT_BUCKETS 40
+
+typedef struct quring_db_stats {
+    uint64_t submitted_count;
+    uint64_t done_count[QURING_SHUTDOWN + 1]; /* by quring_status */
+    uint64_t row_count;
+    /* Queries that went back to be sent again: their connection was lost before a byte of them left, their plan was stale,
+       or their GROUP was rolled back. */
+    uint64_t retry_count;
+    uint64_t connect_count, connect_failure_count, connection_lost_count;
+    uint64_t prepare_count;
+    uint64_t notice_count;
+    uint32_t waiting_count;  /* now: submitted, not yet given to a connection or lane */
+    uint32_t inflight_count; /* now: given to one, outcome unknown */
+    /* The most that a turn of quring_run() left waiting. On SQLite a turn gives all of them to the lanes. */
+    uint32_t waiting_peak_count;
+    /* Queries by how long they waited until they were given to a connection, or until the lane began that took them with
+       others. It counts from the first turn of quring_run() after the submission: what the program does before that turn
+       is no wait. A query that ended unsent is in none, and one that was put back is counted for each time that it was
+       given to a connection. */
+    uint64_t wait_count[QURING_WAIT_BUCKETS];
+} quring_db_stats;
+
+/*
+ * Fills `stats` with what the handle has counted since it was opened. Differences of two calls tell of the time between
+ * them. Those of all handles, closed ones included, add up to quring_stats.
+ */
+void quring_db_stats_get_sized(const quring_db *db, quring_db_stats *stats, size_t stats_bytes);
+static inline void quring_db_stats_get(const quring_db *db, quring_db_stats *stats) {
+    quring_db_stats_get_sized(db, stats, sizeof(quring_db_stats));
+}
+
+/*
+ * Tells how long the quantile of the waits took at most: of 0.99, what 99 of 100 waits did not reach.
+ * wait_count  that of quring_db_stats, or the differences of two: QURING_WAIT_BUCKETS of them
+ * Returns    the upper edge of the class that it falls into, so up to twice the wait itself; 0 for class 0 and where there
+ *            are no waits; QURING_FOREVER for the last class
+ * Thread     any
+ */
+uint64_t quring_wait_quantile_ns(const uint64_t *wait_count, double quantile);
+
 typedef struct quring_ring_info {
     uint32_t sq_entry_count, cq_entry_count;
     uint32_t setup_flags;  /* IORING_SETUP_* in use */

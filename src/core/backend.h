@@ -43,6 +43,12 @@ struct backend {
      */
     void (*close)(struct quring_db *db);
 
+    /*
+     * Fills how long queries waited until a lane took them, in classes as quring_db_stats has them. NULL: queries that are
+     * taken from the database's queues wait nowhere else, and the queues have counted.
+     */
+    void (*count_waits)(const struct quring_db *db, uint64_t *wait_count);
+
     /* Frees what a handle owns whose `closed` is set. The handle's own memory is the engine's. */
     void (*destroy)(struct quring_db *db);
 };

@@ -5,6 +5,7 @@
  *   db          the hub and the database handle
  *   queue       queries that wait, in which units they are taken, and how they come back from a backend
  *   query       one submitted query and its state
+ *   stats       a handle's statistics; wait: the classes that waits are counted in
  *   result      its rows            columns   their description, shared by all results of a statement
  *   error       why it failed       notice    notices and warnings of the server
  *   names       QURING_E*, statuses, types and events in words
@@ -38,6 +39,7 @@ void db_counters_add(struct db_counters *sum, const struct db_counters *counters
     sum->connection_lost_count += counters->connection_lost_count;
     sum->prepare_count += counters->prepare_count;
     sum->notice_count += counters->notice_count;
+    sum->retry_count += counters->retry_count;
     sum->connection_count += counters->connection_count;
 }
 
@@ -46,6 +48,14 @@ uint32_t db_waiting_count(const struct quring_db *db) {
     list_for_each(node, &db->ready)
         count += list_entry(node, struct queue, ready)->waiting_count;
     return count;
+}
+
+void db_leave_behind(struct quring_db *db, uint64_t now_ns) {
+    uint32_t count = db_waiting_count(db);
+    if (db->waiting_peak_count < count)
+        db->waiting_peak_count = count;
+    list_for_each(node, &db->ready)
+        queue_leave_behind(list_entry(node, struct queue, ready), now_ns);
 }
 
 int hub_error(struct hub *hub, int error, const char *format, ...) {

@@ -22,6 +22,7 @@ struct db_counters {
     uint64_t connect_count, connect_failure_count, connection_lost_count;
     uint64_t prepare_count;
     uint64_t notice_count;
+    uint64_t retry_count;
     uint32_t connection_count; /* now */
 };
 
@@ -34,6 +35,8 @@ struct hub {
     uint32_t done_count;
     struct list databases;
     struct list due;     /* databases whose backend advances in the next turn: see db_due() */
+    uint64_t turn_ns;    /* the time of this turn, where it may give queries away that were left behind; else 0 */
+    bool left_behind;    /* the turn left queries waiting */
     size_t unsent_bytes; /* of requests that were given up and still lie in send buffers: count in inflight_bytes */
     struct trace *trace; /* NULL: the program did not ask for one; constant from open on */
     struct db_counters closed; /* sums over databases that were closed */
@@ -51,6 +54,9 @@ struct quring_db {
     struct list ready;  /* queues in which a query waits */
     uint32_t running_count;
     struct db_counters counters;
+    uint64_t wait_count[QURING_WAIT_BUCKETS]; /* of queries that a turn left behind before they were given away */
+    uint64_t ended_waiting_count;             /* queries that were never given away */
+    uint32_t waiting_peak_count;
     bool closing;              /* takes no new queries */
     bool closed;               /* the backend has let go of everything: may be freed */
     uint32_t server_pid;       /* as the server named it; 0 but for a connected exclusive handle */
@@ -71,6 +77,9 @@ static inline void db_due(struct quring_db *db) {
 
 /* Returns how many queries of the handle are WAITING. It visits only queues in which one waits. */
 uint32_t db_waiting_count(const struct quring_db *db);
+
+/* At the end of a turn that leaves queries of the handle waiting. */
+void db_leave_behind(struct quring_db *db, uint64_t now_ns);
 
 /* Sets quring_errmsg() and returns `error`. */
 __attribute__((format(printf, 3, 4))) int hub_error(struct hub *hub, int error, const char *format, ...);

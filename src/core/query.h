@@ -47,9 +47,12 @@ struct query {
     struct quring_statement *statement; /* held, until DONE */
     quring_id id;
     uint64_t user_data;
-    struct heap_node deadline;                              /* in the engine's heap while it has one */
-    size_t charged_bytes;                                   /* against inflight_bytes */
-    _Alignas(8) unsigned char backend[QUERY_BACKEND_BYTES]; /* what a backend keeps of it while RUNNING */
+    struct heap_node deadline; /* in the engine's heap while it has one */
+    size_t charged_bytes;      /* against inflight_bytes */
+    union {
+        uint64_t left_ns;                           /* WAITING: when a turn first left it behind; 0: none did */
+        unsigned char backend[QUERY_BACKEND_BYTES]; /* RUNNING: what its backend keeps of it */
+    };
     struct buf store;
     struct quring_result result;
     struct query_error error; /* behind what every query touches */

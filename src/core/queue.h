@@ -44,6 +44,12 @@ struct query *queue_take(struct queue *queue);
 /* Ends every waiting query of the queue with this status and error. */
 void queue_fail(struct queue *queue, quring_status status, const char *sqlstate, const char *message);
 
+/*
+ * Called at the end of each turn that leaves queries waiting: notes the time for those that no turn has left before, so that
+ * queue_take() can tell how long they waited. Each query is visited once.
+ */
+void queue_leave_behind(struct queue *queue, uint64_t now_ns);
+
 /* Puts a running query before all others, because no byte of it was sent, or all of its effects were undone. */
 void queue_put_back(struct query *query);
 

@@ -10,6 +10,7 @@
  */
 #include "lite/lane.h"
 
+#include "core/wait.h"
 #include "lite/db.h"
 
 #include <stdio.h>
@@ -94,7 +95,16 @@ void lite_events_free(struct lite_event *events) {
     }
 }
 
+void lite_lane_count_waits(struct lite_lane *lane) {
+    uint64_t since_ns = lane->own.wait.since_ns, taken_ns = lane->conn.watch.taken_ns;
+    atomic_uint_least64_t *counted = &lane->wait_count[wait_bucket(taken_ns > since_ns ? taken_ns - since_ns : 0)];
+    uint64_t sum = atomic_load_explicit(counted, memory_order_relaxed) + lane->own.wait.count;
+    atomic_store_explicit(counted, sum, memory_order_relaxed);
+    lane->own.wait.count = 0;
+}
+
 void lite_lane_load_news(struct lite_lane *lane, struct lite_post *post) {
+    lite_lane_count_waits(lane);
     lane->own.let_go_count += lane->own.finished.count + lane->own.moved.count;
     lane->own.news.finished = lane->own.finished.first;
     lane->own.news.moved = lane->own.moved.first;
@@ -160,6 +170,19 @@ static void lane_pause(struct lite_watch *watch) {
 
 /* ---- Working off what was taken ---- */
 
+/* Queries that came to the queue together, and were taken together, are counted together. */
+static inline void lane_note_wait(struct lite_lane *lane, struct query *query) {
+    uint64_t since_ns = lite_query(query)->since_ns;
+    if (base_unlikely(since_ns != lane->own.wait.since_ns)) {
+        if (!since_ns)
+            return; /* it runs again */
+        lite_lane_count_waits(lane);
+        lane->own.wait.since_ns = since_ns;
+    }
+    lane->own.wait.count++;
+    lite_query(query)->since_ns = 0;
+}
+
 bool lite_lane_run(struct lite_lane *lane, struct query *query) {
     int outcome = atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed);
     if (base_likely(!outcome))
@@ -167,6 +190,7 @@ bool lite_lane_run(struct lite_lane *lane, struct query *query) {
     if (base_unlikely(outcome == LITE_MOVED))
         return false;
     query->status = (uint8_t)outcome;
+    lane_note_wait(lane, query);
     return true;
 }
 

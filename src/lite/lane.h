@@ -48,6 +48,7 @@ struct lite_news {
     struct query *moved;    /* by a reader, for the writer */
     uint32_t count;         /* of both */
     uint32_t prepare_count;
+    uint32_t retry_count; /* members of groups that were undone */
     uint32_t open_count, open_failure_count, close_count;
     uint32_t call_count;       /* others should look after the queue: a statement takes long, or reads were held back */
     uint32_t query_ns;         /* what one query cost, of the last run of them; 0: not known */
@@ -111,6 +112,9 @@ struct lite_lane {
 
     struct lite_conn conn;
 
+    atomic_uint_least64_t
+        wait_count[QURING_WAIT_BUCKETS]; /* written by the thread alone, as `own` is, and read by any */
+
     struct {
         bool lost; /* its connection is gone, and with it what the caller had set there */
         /* The run of queries at hand: taken[0 … next) were begun, the rest not; NULLs are gone already. */
@@ -123,6 +127,10 @@ struct lite_lane {
         uint32_t next_checkpoint, next_restart, checkpointed_frames; /* in frames of the WAL */
         struct lite_chain finished, moved;
         struct lite_news news; /* that no post has carried yet, but for the chains */
+        struct {
+            uint64_t since_ns; /* of the queries that were begun last, and came to the queue together */
+            uint32_t count;    /* that `wait_count` does not have yet */
+        } wait;
         struct lite_post reports[LITE_REPORTS];
         uint32_t next_report;
     } own;
@@ -162,6 +170,9 @@ bool lite_lane_set_up(struct lite_lane *lane, struct lite_db *db, enum lite_role
 
 /* Moves all that there is to say to the reactor onto a post. */
 void lite_lane_load_news(struct lite_lane *lane, struct lite_post *post);
+
+/* To be called before other queries are taken: counts how long those waited that were begun. */
+void lite_lane_count_waits(struct lite_lane *lane);
 
 /* Keeps an event of its connection for the next report, where there is a trace. No memory: there is none. */
 void lite_lane_tell(struct lite_lane *lane, quring_event_kind kind, const char *sqlstate, const char *message);

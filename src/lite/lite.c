@@ -203,10 +203,12 @@ static uint8_t lite_route_of(const struct lite_db *lite, struct quring_statement
 static void lite_enqueue(struct lite_db *lite, struct lane_queue *queue, struct lite_chain *chain) {
     if (!chain->count)
         return;
+    uint64_t now_ns = lite_now_ns();
     struct query *query, *next;
     lane_queue_lock(queue);
     for (query = chain->first; query && lane_queue_put(queue, query); query = next) {
         next = lite_query(query)->next;
+        lite_query(query)->since_ns = now_ns;
         ++*lite_count_of(lite, query);
     }
     lane_queue_unlock(queue);
@@ -308,6 +310,7 @@ static void lite_advance(struct quring_db *db) {
 static void lite_count_news(struct lite_db *lite, const struct lite_lane *lane, const struct lite_news *news) {
     struct db_counters *counters = &lite->base.counters;
     counters->prepare_count += news->prepare_count;
+    counters->retry_count += news->retry_count;
     counters->connect_count += news->open_count;
     counters->connect_failure_count += news->open_failure_count;
     counters->connection_count += news->open_count - news->close_count;
@@ -444,6 +447,13 @@ static void lite_shut_arrived(struct job *job) {
     }
 }
 
+static void lite_count_waits(const struct quring_db *db, uint64_t *wait_count) {
+    const struct lite_db *lite = base_container_of(db, struct lite_db, base);
+    for (uint32_t i = 0; i < lite->lane_count; i++)
+        for (size_t bucket = 0; bucket < QURING_WAIT_BUCKETS; bucket++)
+            wait_count[bucket] += atomic_load_explicit(&lite->lanes[i].wait_count[bucket], memory_order_relaxed);
+}
+
 static void lite_destroy(struct quring_db *db) {
     PRE(db->closed);
     lite_free(lite_of(db));
@@ -457,5 +467,6 @@ const struct backend lite_backend = {
     .advance = lite_advance,
     .abandon = lite_abandon,
     .close = lite_close,
+    .count_waits = lite_count_waits,
     .destroy = lite_destroy,
 };

@@ -8,7 +8,10 @@
 
 /* The backend's own part of a RUNNING query. */
 struct lite_query {
-    struct query *next;        /* handed back by a lane together with this one */
+    union {
+        struct query *next; /* in a chain */
+        uint64_t since_ns;  /* in a lane queue, and with a lane until it counts the wait: since when; then 0 */
+    };
     uint32_t position;         /* in a lane queue, while it waits there */
     uint8_t route;             /* where it goes, of lite/text.h */
     atomic_uchar abandoned_as; /* the quring_status that it ends with when its lane gives it back; 0: its own */

@@ -151,6 +151,7 @@ static void serve_refuse(struct lite_lane *lane) {
 
 static void serve_work(struct lite_lane *lane) {
     uint64_t began_ns = lite_now_ns();
+    lite_lane_count_waits(lane);
     lane->conn.watch.taken_ns = lane->own.reported_ns = began_ns;
     serve_settle(lane);
     if (lane->conn.handle)

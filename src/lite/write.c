@@ -92,6 +92,7 @@ static void group_undo(struct lite_lane *lane, const struct lite_group *group) {
         (void)lite_conn_control(&lane->conn, LITE_ROLLBACK);
     for (uint32_t i = group->first; i < group_end(group); i++)
         group_forget_outcome(lane->conn.trace, lane->own.taken[i]);
+    lane->own.news.retry_count += group->count;
 }
 
 /* Its members count as not begun again, so those whose callers gave up meanwhile are taken out. */

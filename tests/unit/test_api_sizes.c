@@ -54,6 +54,24 @@ Test(api_sizes, an_older_program_has_no_later_members) {
     quring_stats_get_sized(engine, &stats, sizeof stats.submitted_count);
     cr_assert_eq(stats.submitted_count, 1);
     cr_assert_eq(*(uint8_t *)&stats.row_count, CANARY);
+
+    quring_db_stats of_db;
+    memset(&of_db, CANARY, sizeof of_db);
+    quring_db_stats_get_sized(db, &of_db, sizeof of_db.submitted_count);
+    cr_assert_eq(of_db.submitted_count, 1);
+    cr_assert_eq(*(uint8_t *)&of_db.done_count, CANARY);
+}
+
+/* One of its members is an array, behind which more may come. */
+Test(api_sizes, a_later_program_gets_a_handles_statistics) {
+    LATER(quring_db_stats) stats;
+    memset(&stats, CANARY, sizeof stats);
+    cr_assert_eq(quring_submit(engine, &(quring_query){.db = db, .sql = "select 5"}, NULL), 0);
+    wait_for_one();
+    quring_db_stats_get_sized(db, &stats.known, sizeof stats);
+    cr_assert_eq(stats.known.done_count[QURING_OK], 1);
+    for (size_t i = 0; i < LATER_BYTES; i++)
+        cr_assert_eq(stats.unknown[i], 0);
 }
 
 Test(api_sizes, a_later_program_must_leave_later_members_zero) {
