@@ -273,8 +273,11 @@ typedef struct quring_db_options {
        two are, no attempt begins. */
     uint64_t connect_timeout_ns;
     /* PostgreSQL: how long queries wait for a server that was there and went away before they end NOT_SENT (5 s). Where no
-       connection was ever made, or the server refuses for good (password, no such database), they end with the next
-       attempt. */
+       connection was ever made, they end with the next attempt.
+       A server that refuses for good (28xxx: password and the like, 3D000: no such database, 42501) is tried only when a
+       query asks for it, and 30 to 60 s apart: queries that come between two attempts end NOT_SENT at once, in its words.
+       One that has no place for more connections (53300) while some are up is tried by one at a time, up to a minute
+       apart. Otherwise up to 64 connections are made at once, one alone while none is up. */
     uint64_t reconnect_wait_ns;
     /* Prepared statements kept per connection or lane (256; up to 65536). */
     uint32_t statement_count;
@@ -708,7 +711,7 @@ typedef enum quring_event_kind {
     QURING_EVENT_LOST,      /* it can't any more, for the reason in sqlstate and message; before its queries end */
     QURING_EVENT_CLOSED,    /* the same, because its handle or the engine is closed */
     QURING_EVENT_REFUSED,   /* an attempt to connect failed, or could not begin */
-    QURING_EVENT_RETRYING   /* the next attempt begins in wait_ns */
+    QURING_EVENT_RETRYING   /* the next attempt of its pool begins in wait_ns */
 } quring_event_kind;
 
 /* Returns "submitted", "first row", …; "unknown" for no quring_event_kind. Static. */

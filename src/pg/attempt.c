@@ -94,7 +94,6 @@ static void attempt_begin_barrier(struct pg_conn *conn, uint64_t until_ns) {
         pg_conn_break(conn, QURING_NOT_SENT, "53200", "out of memory");
     else
         pg_conn_flush(conn);
-    conn->events->attempt_ended(conn);
 }
 
 static void attempt_done(struct task *task) {
@@ -149,7 +148,7 @@ void pg_attempt_start(struct pg_conn *conn) {
     struct ring *ring = pg_conn_ring(conn);
     timer_clear(ring, &conn->timer);
     if (attempts->count == PG_ATTEMPTS_MAX)
-        return; /* the end of one of those under way plans the next */
+        return; /* the owner has a later one begin */
     if (atomic_load(&attempts->detached->count) >= PG_DETACHED_MAX) {
         attempt_postpone(conn, "08001",
                          "earlier attempts to connect have outlived their time, and no new one begins before one "
@@ -186,11 +185,9 @@ void pg_attempt_end(struct pg_conn *conn) {
 
 void pg_attempt_timer(struct timer *timer) {
     struct pg_conn *conn = base_container_of(timer, struct pg_conn, timer);
-    PRE(conn->state != PG_CONN_READY && conn->state != PG_CONN_DRAINING);
-    if (conn->state == PG_CONN_DOWN)
-        pg_attempt_start(conn);
-    else if (conn->state == PG_CONN_CONNECTING)
+    PRE(conn->state == PG_CONN_CONNECTING || conn->state == PG_CONN_BARRIER);
+    if (conn->state == PG_CONN_CONNECTING)
         attempt_give_up(conn);
-    else if (conn->state == PG_CONN_BARRIER)
+    else
         pg_conn_break(conn, QURING_NOT_SENT, "08001", "the server did not answer the first query in time");
 }

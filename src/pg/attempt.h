@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Attempts to connect: when they begin, how long they may take, and when they are detached. */
+/* Attempts to connect: how long they may take, and when they are detached. */
 #ifndef QURING_PG_ATTEMPT_H
 #define QURING_PG_ATTEMPT_H
 
 #include "base/rng.h"
 #include "pg/conn.h"
 
-enum { PG_ATTEMPTS_MAX = 2, PG_DETACHED_MAX = 2 };
+enum { PG_ATTEMPTS_MAX = 64, PG_DETACHED_MAX = 2 };
 
 /* The number of detached attempts that still run. Shared and counted by reference, since these may outlive the handle. */
 struct pg_detached {

@@ -65,7 +65,6 @@ static void barrier_take_up(struct pg_conn *conn) {
     conn->text_only = pg_conn_is_bound(conn) || conn->barrier.pooled;
     timer_clear(pg_conn_ring(conn), &conn->timer);
     pg_conn_move(conn, PG_CONN_READY);
-    conn->attempts = 0;
     conn->was_up = true;
     conn->events->up(conn);
 }

@@ -361,6 +361,7 @@ bool pg_conn_init(struct pg_conn *conn, const struct pg_conn_config *config, con
         .config = config, .events = events, .source = source, .request_mask = capacity - 1, .place.index = index};
     conn->trace = config->db->hub->trace;
     conn->timer.fire = events->timer;
+    list_init(&conn->link);
     list_init(&conn->place.changed);
     list_init(&conn->place.given);
     conn->requests = calloc(capacity, sizeof *conn->requests);

@@ -30,14 +30,13 @@ enum pg_conn_state { PG_CONN_DOWN, PG_CONN_CONNECTING, PG_CONN_BARRIER, PG_CONN_
 
 /* The reports of a connection to its owner, which may start attempts from within. */
 struct pg_conn_events {
-    void (*up)(struct pg_conn *conn);            /* it is READY */
-    void (*lost)(struct pg_conn *conn);          /* it was READY */
-    void (*progressed)(struct pg_conn *conn);    /* it was READY, and another request is at the head */
-    void (*gave_up)(struct pg_conn *conn);       /* a query that is out on it was abandoned */
-    void (*down)(struct pg_conn *conn);          /* it is DOWN, for conn->reason */
-    void (*attempt_ended)(struct pg_conn *conn); /* it has a socket, and another connection's attempt may begin */
-    void (*postponed)(struct pg_conn *conn);     /* its attempt could not begin, for conn->reason */
-    void (*timer)(struct timer *timer);          /* conn->timer fired: for pg_attempt_timer() */
+    void (*up)(struct pg_conn *conn);         /* it is READY */
+    void (*lost)(struct pg_conn *conn);       /* it was READY */
+    void (*progressed)(struct pg_conn *conn); /* it was READY, and another request is at the head */
+    void (*gave_up)(struct pg_conn *conn);    /* a query that is out on it was abandoned */
+    void (*down)(struct pg_conn *conn);       /* it is DOWN, for conn->reason */
+    void (*postponed)(struct pg_conn *conn);  /* its attempt could not begin, for conn->reason */
+    void (*timer)(struct timer *timer);       /* conn->timer fired: for pg_attempt_timer() */
 };
 
 /* The reason for which a connection is down, or will be. */
@@ -109,8 +108,9 @@ struct pg_conn {
     } unsent;
     struct pg_silence silence;
     struct pg_reason reason;
-    struct timer timer; /* DOWN: when to try again; CONNECTING, BARRIER: when to give up */
-    uint32_t attempts;  /* failed in a row */
+    struct timer timer; /* CONNECTING, BARRIER: when to give up */
+    struct list link;   /* the owner's */
+    uint32_t epoch;     /* of the owner's manners, when its attempt began */
     uint32_t number;    /* in its pool, from 1 */
     uint64_t told;      /* ordinal of the first request whose sending the trace does not have yet */
 };

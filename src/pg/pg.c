@@ -3,9 +3,10 @@
  * The PostgreSQL backend: libpq connects, then the ring carries the bytes.
  *
  *   pg.c          the database handle: URL, options, the pool of its server
- *   pool.c        connections to one server: attempts, outages, admission of queries
+ *   pool.c        connections to one server: outages, admission of queries
+ *   plan.c        which of them try to connect; manners.c: when, and how many at once
  *   placement.c   the choice of the connection that takes the next queries
- *   attempt.c     attempts to connect: when they begin, how long they may take, which are detached
+ *   attempt.c     attempts to connect: how long they may take, which are detached
  *   conn.c        one connection: what is sent, what arrives on it, what it leaves behind when it is lost
  *   barrier.c     the first exchange on it
  *   reply.c       what replies mean for their queries

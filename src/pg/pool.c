@@ -2,22 +2,13 @@
 #include "pg/pool.h"
 
 #include "core/trace.h"
+#include "pg/plan.h"
 #include "pg/request.h"
 #include "pg/silence.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-static const uint64_t BACKOFF_NS = 50000000, BACKOFF_MAX_NS = 2000000000;
-
-static struct pg_pool *pool_of(const struct pg_conn *conn) {
-    return base_container_of(conn->config, struct pg_pool, config);
-}
-
-static struct ring *pool_ring(const struct pg_pool *pool) {
-    return pool->db->hub->ring;
-}
 
 /* An event of the connection, for its reason. CONNECTED has none. */
 static void pool_trace(const struct pg_conn *conn, quring_event_kind kind, uint64_t wait_ns) {
@@ -33,14 +24,14 @@ static void pool_trace(const struct pg_conn *conn, quring_event_kind kind, uint6
 
 /* ---- Outages ---- */
 
-/* The edges of the diagram in pool.h. */
+/* The edges of the diagram in pool_state.h. */
 static void pool_move(struct pg_pool *pool, enum pg_pool_state to) {
     static const uint8_t next[] = {
         [PG_POOL_TRYING] = 1 << PG_POOL_UP,
         [PG_POOL_UP] = 1 << PG_POOL_OUTAGE,
         [PG_POOL_OUTAGE] = 1 << PG_POOL_UP | 1 << PG_POOL_TRYING,
     };
-    struct ring *ring = pool_ring(pool);
+    struct ring *ring = pg_pool_ring(pool);
     PRE(pool->state <= PG_POOL_OUTAGE && (next[pool->state] >> to & 1));
     pool->state = (uint8_t)to;
     if (to == PG_POOL_OUTAGE)
@@ -49,13 +40,8 @@ static void pool_move(struct pg_pool *pool, enum pg_pool_state to) {
         timer_clear(ring, &pool->outage);
 }
 
-static void pool_fail_waiting(struct pg_pool *pool, const struct pg_conn *why) {
-    queue_fail(&pool->db->queue, QURING_NOT_SENT, why->reason.sqlstate, why->reason.message);
-}
-
-/* Errors that another attempt would only repeat: authorisation (28), no such database (3D), no privilege (42501). */
-static bool pool_is_permanent(const char *sqlstate) {
-    return strncmp(sqlstate, "28", 2) == 0 || strncmp(sqlstate, "3D", 2) == 0 || strcmp(sqlstate, "42501") == 0;
+static void pool_fail_waiting(struct pg_pool *pool, const struct pg_last_reason *why) {
+    queue_fail(&pool->db->queue, QURING_NOT_SENT, why->sqlstate, why->message);
 }
 
 static void pool_outage_fired(struct timer *timer) {
@@ -65,153 +51,120 @@ static void pool_outage_fired(struct timer *timer) {
         return;
     }
     pool_move(pool, PG_POOL_TRYING);
-    if (pool->last_down)
-        pool_fail_waiting(pool, pool->last_down);
+    if (pool->last.at_ns)
+        pool_fail_waiting(pool, &pool->last);
 }
 
-/* A connection is down for `why`. If none is up, queries end now or wait, by the pool's state. */
-static void pool_end_or_wait(struct pg_pool *pool, const struct pg_conn *why) {
+static void pool_keep_reason(struct pg_pool *pool, const struct pg_reason *reason) {
+    struct pg_last_reason *last = &pool->last;
+    last->at_ns = ring_now_ns(pg_pool_ring(pool));
+    memcpy(last->sqlstate, reason->sqlstate, sizeof last->sqlstate);
+    memcpy(last->message, reason->message, sizeof last->message);
+    if (pg_manners_is_for_good(reason->sqlstate))
+        pool->final = *last;
+}
+
+/* A connection is down, or could not try, for pool->last. If none is up, queries end now or wait, by the pool's state. */
+static void pool_end_or_wait(struct pg_pool *pool) {
     if (pool->ready_count)
         return;
-    if (pool->state == PG_POOL_TRYING || pool_is_permanent(why->reason.sqlstate))
-        pool_fail_waiting(pool, why);
+    if (pool->state == PG_POOL_TRYING || pg_manners_is_for_good(pool->last.sqlstate))
+        pool_fail_waiting(pool, &pool->last);
     else if (pool->state == PG_POOL_UP)
         pool_move(pool, PG_POOL_OUTAGE);
 }
 
-/* ---- Attempts ---- */
-
-/*
- * The wait doubles from one attempt to the next, and half of it is random, so that the clients of a server that was
- * restarted do not all come back at the same moment. Six doublings pass BACKOFF_MAX_NS, and many more would overflow.
- */
-static bool pool_retry_later(struct pg_conn *conn) {
-    struct ring *ring = pg_conn_ring(conn);
-    uint32_t doublings = conn->attempts < 6 ? conn->attempts : 6;
-    uint64_t backoff = BACKOFF_NS << doublings;
-    if (backoff > BACKOFF_MAX_NS)
-        backoff = BACKOFF_MAX_NS;
-    uint64_t jittered = backoff / 2 + rng_below(&conn->config->attempts->rng, backoff / 2 + 1);
-    if (!timer_set(ring, &conn->timer, ring_now_ns(ring) + jittered))
-        return false;
-    pool_trace(conn, QURING_EVENT_RETRYING, jittered);
-    return true;
+/* Queries that come between two attempts at a server that refuses for good end at once, in its words. */
+static void pool_ask_again(struct pg_pool *pool) {
+    pg_plan_attempts_asked(pool);
+    if (!pool->ready_count && !pool->trying_count)
+        pool_fail_waiting(pool, &pool->final);
 }
 
-static bool pool_is_attempting(const struct pg_conn *conn) {
-    return conn->state == PG_CONN_CONNECTING || conn->state == PG_CONN_BARRIER;
-}
-
-static bool pool_is_trying(const struct pg_conn *conn) {
-    return pool_is_attempting(conn) || heap_contains(&conn->timer.node);
-}
+/* ---- Reports of connections ---- */
 
 /* A bound connection was lost, and with it the state that its queries rely on, so it is not replaced. */
 static bool pool_is_lost(const struct pg_conn *conn) {
     return conn->state == PG_CONN_DOWN && conn->was_up && pg_conn_is_bound(conn);
 }
 
-/* At most one connection may try while none is up: cancels the other pending attempts, keeping the earliest. */
-static void pool_leave_one_trying(struct pg_pool *pool) {
-    struct pg_conn *kept = NULL;
-    for (uint32_t i = 0; i < pool->conn_count; i++) {
-        struct pg_conn *conn = pool->conns[i];
-        bool attempting = pool_is_attempting(conn);
-        if (attempting || (pool_is_trying(conn) && (!kept || conn->timer.node.key < kept->timer.node.key)))
-            kept = conn;
-        if (attempting)
-            break;
-    }
-    for (uint32_t i = 0; i < pool->conn_count; i++)
-        if (pool->conns[i] != kept && pool->conns[i]->state == PG_CONN_DOWN)
-            timer_clear(pool_ring(pool), &pool->conns[i]->timer);
-}
-
-/* Starts or schedules attempts: for every connection that is down if one is up, else for a single one. */
-static void pool_plan_attempts(struct pg_pool *pool) {
-    if (pool->db->closing)
-        return;
-    if (!pool->ready_count)
-        pool_leave_one_trying(pool);
-    bool trying = false;
-    for (uint32_t i = 0; i < pool->conn_count; i++)
-        trying |= pool_is_trying(pool->conns[i]);
-    for (uint32_t i = 0; i < pool->conn_count; i++) {
-        struct pg_conn *conn = pool->conns[i];
-        if (pool->attempts.count == PG_ATTEMPTS_MAX)
-            return;
-        if (conn->state != PG_CONN_DOWN || pool_is_lost(conn) || pool_is_trying(conn) || (trying && !pool->ready_count))
-            continue;
-        if (!conn->attempts || !pool_retry_later(conn))
-            pg_attempt_start(conn);
-        trying = true;
-    }
-}
-
-/* ---- Reports of connections ---- */
-
 static void pool_conn_up(struct pg_conn *conn) {
-    struct pg_pool *pool = pool_of(conn);
+    struct pg_pool *pool = pg_pool_of(conn);
     pg_silence_begin(conn);
+    pool->trying_count--;
     pool->ready_count++;
     pool->db->counters.connect_count++;
     pool->db->counters.connection_count++;
     pg_placement_changed(&pool->placement, conn);
     pool_trace(conn, QURING_EVENT_CONNECTED, 0);
     db_due(pool->db);
-    pool_plan_attempts(pool);
+    pg_plan_succeeded(pool, conn);
+    pg_plan_attempts(pool);
 }
 
 static void pool_conn_lost(struct pg_conn *conn) {
-    struct pg_pool *pool = pool_of(conn);
+    struct pg_pool *pool = pg_pool_of(conn);
     pg_silence_end(conn);
     pool->ready_count--;
+    if (!pool->ready_count)
+        pg_manners_none_up(&pool->manners);
     pool_trace(conn, pool->db->closing ? QURING_EVENT_CLOSED : QURING_EVENT_LOST, 0);
     pg_placement_lost(&pool->placement, conn);
 }
 
 static void pool_conn_progressed(struct pg_conn *conn) {
-    pg_placement_progressed(&pool_of(conn)->placement, conn);
+    pg_placement_progressed(&pg_pool_of(conn)->placement, conn);
 }
 
 static void pool_conn_gave_up(struct pg_conn *conn) {
-    pg_placement_changed(&pool_of(conn)->placement, conn);
+    pg_placement_changed(&pg_pool_of(conn)->placement, conn);
+}
+
+static void pool_try_later(struct pg_conn *conn) {
+    uint64_t wait_ns = pg_plan_failed(pg_pool_of(conn), conn);
+    if (wait_ns)
+        pool_trace(conn, QURING_EVENT_RETRYING, wait_ns);
+}
+
+static void pool_count_down(struct pg_pool *pool, const struct pg_conn *conn) {
+    struct db_counters *counters = &pool->db->counters;
+    pool->open_count--;
+    if (conn->was_up) {
+        counters->connection_count--;
+        counters->connection_lost_count += !pool->db->closing;
+        return;
+    }
+    pool->trying_count--;
+    if (pool->db->closing)
+        return;
+    counters->connect_failure_count++;
+    pool_trace(conn, QURING_EVENT_REFUSED, 0);
 }
 
 static void pool_conn_down(struct pg_conn *conn) {
-    struct pg_pool *pool = pool_of(conn);
+    struct pg_pool *pool = pg_pool_of(conn);
     struct quring_db *db = pool->db;
-    if (conn->was_up) {
-        db->counters.connection_count--;
-        db->counters.connection_lost_count += !db->closing;
-    } else if (!db->closing) {
-        db->counters.connect_failure_count++;
-        pool_trace(conn, QURING_EVENT_REFUSED, 0);
-    }
-    pool->last_down = conn;
+    pool_count_down(pool, conn);
+    pool_keep_reason(pool, &conn->reason);
     db_due(db);
     if (db->closing)
         return;
-    conn->attempts++;
     db->server_pid = 0;
     if (pool_is_lost(conn))
         return; /* the rest of a transaction must not run outside it: pool_admit_bound() ends what comes */
-    pool_end_or_wait(pool, conn);
+    pool_end_or_wait(pool);
     conn->was_up = false;
-    pool_plan_attempts(pool);
+    pool_try_later(conn);
+    pg_plan_attempts(pool);
 }
 
-static void pool_conn_attempt_ended(struct pg_conn *conn) {
-    pool_plan_attempts(pool_of(conn));
-}
-
+/* It comes from within pg_plan_attempts(), which goes on to set the time. */
 static void pool_conn_postponed(struct pg_conn *conn) {
-    struct pg_pool *pool = pool_of(conn);
-    pool->last_down = conn;
-    conn->attempts++;
+    struct pg_pool *pool = pg_pool_of(conn);
+    pool_keep_reason(pool, &conn->reason);
     pool_trace(conn, QURING_EVENT_REFUSED, 0);
-    pool_end_or_wait(pool, conn);
-    (void)pool_retry_later(conn);
+    pool_end_or_wait(pool);
+    pool_try_later(conn);
 }
 
 static const struct pg_conn_events pool_conn_events = {.up = pool_conn_up,
@@ -219,7 +172,6 @@ static const struct pg_conn_events pool_conn_events = {.up = pool_conn_up,
                                                        .progressed = pool_conn_progressed,
                                                        .gave_up = pool_conn_gave_up,
                                                        .down = pool_conn_down,
-                                                       .attempt_ended = pool_conn_attempt_ended,
                                                        .postponed = pool_conn_postponed,
                                                        .timer = pg_attempt_timer};
 
@@ -280,6 +232,8 @@ void pg_pool_advance(struct pg_pool *pool) {
             db_due(pool->db);
     if (base_unlikely(pool->state != PG_POOL_UP && pool->ready_count))
         pool_move(pool, PG_POOL_UP);
+    if (base_unlikely(pool->manners.state == PG_MANNERS_REFUSED && pool->db->queue.waiting_count))
+        pool_ask_again(pool);
 }
 
 /* ---- Open and close ---- */
@@ -291,7 +245,7 @@ void pg_pool_free(struct pg_pool *pool) {
         pg_conn_free(pool->conns[i]);
         free(pool->conns[i]);
     }
-    ring_sockets_give(pool_ring(pool), pool->conn_count);
+    ring_sockets_give(pg_pool_ring(pool), pool->conn_count);
     free(pool->conns);
     pg_placement_free(&pool->placement);
     free(pool->attempts.conninfo);
@@ -318,6 +272,7 @@ static bool pool_init(struct pg_pool *pool, const char *url) {
         if (!pool->conns[i] || !pg_conn_init(pool->conns[i], &pool->config, &pool_conn_events, &pool->db->queue, i))
             return false;
         pool->conns[i]->number = i + 1;
+        list_push_back(&pool->down, &pool->conns[i]->link);
     }
     return true;
 }
@@ -327,7 +282,8 @@ int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, ui
     *pool = (struct pg_pool){.db = db, .conn_count = db->options.connection_count};
     pool->config = (struct pg_conn_config){.db = db, .attempts = &pool->attempts, .kept_bytes = kept_bytes};
     pool->outage.fire = pool_outage_fired;
-    if (!ring_sockets_take(pool_ring(pool), pool->conn_count))
+    pg_plan_init(pool);
+    if (!ring_sockets_take(pg_pool_ring(pool), pool->conn_count))
         return hub_error(db->hub, QURING_EFULL, "connection_count %u: the engine's own limit of sockets leaves fewer",
                          pool->conn_count);
     if (!pool_init(pool, url)) {
@@ -336,13 +292,14 @@ int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, ui
     }
     if (db->options.exclusive)
         db->queue.bound = pool->conns[0];
-    pg_attempt_start(pool->conns[0]);
+    pg_plan_attempts(pool);
     return 0;
 }
 
 void pg_pool_close(struct pg_pool *pool) {
     PRE(pool->db->closing);
-    timer_clear(pool_ring(pool), &pool->outage);
+    timer_clear(pg_pool_ring(pool), &pool->outage);
+    timer_clear(pg_pool_ring(pool), &pool->next_attempt);
     for (uint32_t i = 0; i < pool->conn_count; i++) {
         struct pg_conn *conn = pool->conns[i];
         if (conn->state == PG_CONN_CONNECTING)
@@ -353,8 +310,5 @@ void pg_pool_close(struct pg_pool *pool) {
 }
 
 bool pg_pool_is_closed(const struct pg_pool *pool) {
-    for (uint32_t i = 0; i < pool->conn_count && pool->conns[i]; i++)
-        if (pool->conns[i]->state != PG_CONN_DOWN)
-            return false;
-    return true;
+    return pool->open_count == 0;
 }

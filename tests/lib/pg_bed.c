@@ -411,10 +411,6 @@ static void note_down(struct pg_conn *conn) {
     note(conn, "down", conn->reason.sqlstate);
 }
 
-static void note_attempt_ended(struct pg_conn *conn) {
-    note(conn, "attempt ended", "");
-}
-
 static void note_postponed(struct pg_conn *conn) {
     note(conn, "postponed", conn->reason.sqlstate);
 }
@@ -429,7 +425,6 @@ static const struct pg_conn_events note_events = {.up = note_up,
                                                   .progressed = note_nothing,
                                                   .gave_up = note_nothing,
                                                   .down = note_down,
-                                                  .attempt_ended = note_attempt_ended,
                                                   .postponed = note_postponed,
                                                   .timer = pg_attempt_timer};
 

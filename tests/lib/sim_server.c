@@ -394,6 +394,21 @@ int sim_server_connect(struct sim_server *server) {
     return fd;
 }
 
+static void count_starting(struct sim_server *server) {
+    uint32_t count = 0;
+    list_for_each(node, &server->conns) {
+        const struct sim_conn *conn = list_entry(node, struct sim_conn, link);
+        count += !conn->over && !conn->quiet && !conn->syncs;
+    }
+    if (server->starting_most < count)
+        server->starting_most = count;
+}
+
+static void refuse(struct pg_connect *connect, const char *sqlstate) {
+    snprintf(connect->sqlstate, sizeof connect->sqlstate, "%s", sqlstate);
+    snprintf(connect->message, sizeof connect->message, "the simulated server refuses");
+}
+
 static void take_connect(struct pg_connect *connect) {
     struct sim_server *server = server_in_use;
     server->attempts++;
@@ -401,11 +416,13 @@ static void take_connect(struct pg_connect *connect) {
     connect->tls = NULL;
     if (server->refusal && server->refusals_left) {
         server->refusals_left -= server->refusals_left != UINT32_MAX;
-        snprintf(connect->sqlstate, sizeof connect->sqlstate, "%s", server->refusal);
-        snprintf(connect->message, sizeof connect->message, "the simulated server refuses");
-        return;
+        refuse(connect, server->refusal);
+    } else if (server->places && sim_server_conn_count(server) >= server->places) {
+        refuse(connect, "53300");
+    } else {
+        connect->server_pid = (int)accept_conn(server, &connect->fd)->pid;
+        count_starting(server);
     }
-    connect->server_pid = (int)accept_conn(server, &connect->fd)->pid;
 }
 
 static void connector(struct pg_connect *connect) {

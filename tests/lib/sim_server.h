@@ -105,9 +105,12 @@ struct sim_server {
     uint32_t refusals_left; /* attempts that `refusal` ends; UINT32_MAX: all */
     uint32_t connects;      /* attempts that succeeded */
     uint32_t attempts;
+    uint32_t places;        /* of connections at a time; more are refused with 53300; 0: no bound */
+    uint32_t starting_most; /* connections at a time that had no answer yet */
     const void *stray; /* bytes that come before the first answer */
     size_t stray_bytes;
     bool mute;                 /* the first exchange is not answered */
+    uint64_t barrier_ns;       /* it takes so long */
     bool pooled;               /* another process answers than the one that was connected to */
     bool lies_of_params;       /* describes one more than it takes */
     bool wrong_nonce;          /* … is answered with another's nonce */

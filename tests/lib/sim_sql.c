@@ -332,6 +332,12 @@ static bool begin_rows(struct sim_conn *conn, struct sim_portal *portal, uint32_
         sim_conn_run(conn, portal, limit);
         conn->flood_left = UINT32_MAX;
         return false;
+    case SIM_BARRIER:
+        if (!conn->server->barrier_ns)
+            return true;
+        sim_conn_run(conn, portal, limit);
+        sim_conn_nap(conn, conn->server->barrier_ns);
+        return false;
     case SIM_SLEEP:
         sim_conn_run(conn, portal, limit);
         sim_conn_nap(conn, (uint64_t)statement->number * 1000);

@@ -124,9 +124,8 @@ Test(pg_trace, a_server_that_refuses) {
     const quring_event *refused = find(QURING_EVENT_REFUSED);
     cr_assert_str_eq(refused->sqlstate, "3D000");
     cr_assert(strstr(refused->message, "there_is_no_such_database"));
-    const quring_event *retrying = find(QURING_EVENT_RETRYING);
-    cr_assert_str_eq(retrying->sqlstate, "3D000");
-    cr_assert_gt(retrying->wait_ns, 0);
+    for (int i = 0; i < event_count; i++)
+        cr_assert_neq(events[i].kind, QURING_EVENT_RETRYING, "only a query makes it try again");
 }
 
 /* A statement whose plan went stale is parsed again, for the reason that the server gave. */

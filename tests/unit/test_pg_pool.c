@@ -67,14 +67,11 @@ static void refuse(const char *sqlstate) {
     bed.refusal = sqlstate;
 }
 
-/* How many connections try, or will. */
+/* How many connections try, or will once they may. */
 static uint32_t trying_count(void) {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < pool->conn_count; i++) {
-        const struct pg_conn *conn = pool->conns[i];
-        bool waits = conn->state == PG_CONN_DOWN && heap_contains(&conn->timer.node);
-        count += waits || conn->state == PG_CONN_CONNECTING || conn->state == PG_CONN_BARRIER;
-    }
+    uint32_t count = heap_contains(&pool->next_attempt.node);
+    for (uint32_t i = 0; i < pool->conn_count; i++)
+        count += pool->conns[i]->state == PG_CONN_CONNECTING || pool->conns[i]->state == PG_CONN_BARRIER;
     return count;
 }
 
@@ -213,7 +210,8 @@ Test(pg_pool, pool_plan_attempts_tries_with_one_connection_while_none_is_up) {
     uint32_t tried = bed.tried_count;
     answer_first();
     cr_assert_eq(pool->ready_count, 1);
-    cr_assert_eq(bed.tried_count, tried + 7, "its success starts the others");
+    cr_assert_eq(bed.tried_count, tried + 2, "its success starts two others");
+    answer_all();
     answer_all();
     cr_assert_eq(pool->ready_count, 8);
 }
@@ -228,31 +226,99 @@ Test(pg_pool, pool_plan_attempts_tries_with_one_connection_after_all_are_lost) {
     cr_assert_leq(bed.tried_count, tried + 5);
 }
 
-Test(pg_pool, pool_plan_attempts_keeps_to_two_at_a_time) {
-    open_conns(8);
-    answer_all();
-    uint32_t under_way = 0;
-    for (uint32_t i = 0; i < 8; i++)
-        under_way += pool->conns[i]->state == PG_CONN_CONNECTING;
-    cr_assert_leq(under_way, PG_ATTEMPTS_MAX);
-    cr_assert_leq(pool->attempts.count, PG_ATTEMPTS_MAX);
+/* Each success allows twice as many at once, and no more than there are connections. */
+Test(pg_pool, pool_plan_attempts_grows_with_each_success) {
+    static const uint32_t trying[] = {1, 2, 4, 8, 16, 32, 34};
+    open_conns(40);
+    pg_bed_settle(&bed);
+    for (size_t i = 0; i < sizeof trying / sizeof *trying; i++) {
+        cr_assert_eq(pool->trying_count, trying[i], "%u up: %u try", pool->ready_count, pool->trying_count);
+        answer_first();
+        pg_bed_settle(&bed);
+    }
 }
 
-Test(pg_pool, pool_retry_later_backs_off_with_jitter) {
-    static const uint64_t most_ms[] = {100, 200, 400, 800, 1600, 2000, 2000, 2000};
-    open_conns(1);
+Test(pg_pool, pool_plan_attempts_of_a_server_that_is_down_waits_longer_each_time) {
+    static const uint64_t most_ms[] = {100, 200, 400, 800, 1200, 1200, 1200};
+    open_conns(3);
     refuse("08001");
     pg_bed_settle(&bed);
     for (size_t i = 0; i < sizeof most_ms / sizeof *most_ms; i++) {
-        const struct pg_conn *conn = pool->conns[0];
-        cr_assert_eq(conn->attempts, i + 1);
-        cr_assert(heap_contains(&conn->timer.node));
-        uint64_t wait = conn->timer.node.key - ring_now_ns(bed.hub.ring);
+        cr_assert_eq(bed.tried_count, i + 1);
+        cr_assert(heap_contains(&pool->next_attempt.node));
+        uint64_t wait = pool->next_attempt.node.key - ring_now_ns(bed.hub.ring);
         uint64_t least = most_ms[i] * PG_BED_MS / 2 - PG_BED_MS;
         cr_assert(wait >= least && wait <= most_ms[i] * PG_BED_MS, "failure %zu: %lu ms", i + 1,
                   (unsigned long)(wait / PG_BED_MS));
         pg_bed_pass(&bed, wait);
     }
+}
+
+/* The first was refused for good. What comes meanwhile ends in its words, and only for a query it is asked again. */
+Test(pg_pool, pool_ask_again_only_for_a_query_and_once_in_a_while) {
+    open_conns(4);
+    refuse("28P01");
+    pg_bed_pass(&bed, 3600 * 1000 * PG_BED_MS);
+    cr_assert_eq(bed.tried_count, 1, "%u attempts while nobody asked", bed.tried_count);
+    for (uint32_t round = 2; round < 10; round++) {
+        const struct query *asks = pg_bed_ask(&bed, ONE);
+        advance();
+        cr_assert_eq(bed.tried_count, round, "a query asks");
+        pg_bed_assert_text(pg_bed_fate(asks), "NOT_SENT 28P01", "and has the outcome");
+        for (int second = 0; second < 29; second++) {
+            const struct query *between = pg_bed_ask(&bed, ONE);
+            advance();
+            pg_bed_assert_text(pg_bed_fate(between), "NOT_SENT 28P01", "at once");
+            pg_bed_pass(&bed, 1000 * PG_BED_MS);
+        }
+        cr_assert_eq(bed.tried_count, round, "not before half a minute has passed");
+        pg_bed_pass(&bed, 32 * 1000 * PG_BED_MS);
+    }
+    refuse(NULL);
+    const struct query *served = pg_bed_ask(&bed, ONE);
+    advance();
+    answer_all();
+    advance();
+    pg_bed_assert_text(pg_bed_fate(served), "running", "the password is right again");
+    for (int i = 0; i < 3; i++)
+        answer_all();
+    cr_assert_eq(pool->ready_count, 4);
+}
+
+Test(pg_pool, pool_ask_again_leaves_queries_to_what_is_up) {
+    bring_up(2);
+    refuse("28P01");
+    lose(0);
+    pg_bed_pass(&bed, 500 * PG_BED_MS);
+    uint32_t tried = bed.tried_count;
+    const struct query *query = pg_bed_ask(&bed, ONE);
+    advance();
+    pg_bed_assert_text(pg_bed_fate(query), "running", "the other connection serves it");
+    cr_assert_eq(bed.tried_count, tried);
+}
+
+/* Lost one after the other, in one turn or in some: what happened to the server once is one reason to wait. */
+Test(pg_pool, pool_conn_down_of_many_connections_is_one_failure) {
+    bring_up(8);
+    refuse("08001");
+    for (uint32_t i = 0; i < 8; i++)
+        pg_conn_break(pool->conns[i], QURING_IN_DOUBT, "08006", "lost");
+    pg_bed_settle(&bed);
+    uint64_t wait = pool->next_attempt.node.key - ring_now_ns(bed.hub.ring);
+    cr_assert(wait >= 49 * PG_BED_MS && wait <= 100 * PG_BED_MS, "%lu ms", (unsigned long)(wait / PG_BED_MS));
+    cr_assert_eq(pool->manners.failures, 1);
+}
+
+/* It takes each connection up, and ends it at once: it is asked less and less often all the same. */
+Test(pg_pool, pool_conn_down_of_what_was_just_made_is_a_failure) {
+    open_conns(1);
+    for (uint32_t i = 0; i < 40; i++) {
+        pg_bed_pass(&bed, 500 * PG_BED_MS);
+        answer_all();
+        if (pool->ready_count)
+            lose(0);
+    }
+    cr_assert(bed.tried_count > 15 && bed.tried_count < 30, "%u attempts in 20 s", bed.tried_count);
 }
 
 Test(pg_pool, pool_conn_postponed_tries_later) {

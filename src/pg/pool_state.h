@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The parts of a pool, and its states.
+ *
+ *      TRYING --a connection can be given queries--> UP --the last is lost--> OUTAGE --reconnect_wait_ns--> TRYING
+ *                                                    ^                          |
+ *                                                    +--a connection can be ----+
+ *
+ *   TRYING   no connection was ever made, or queries have waited long enough for one: a failed attempt ends those that wait
+ *   UP       connections are up, or the last was just lost: the next one that is reported down begins the outage
+ *   OUTAGE   the server was there and is not, and queries wait for it up to reconnect_wait_ns
+ *
+ * A server that refuses us for good (wrong password, no such database) ends waiting queries with its own words in any state.
+ */
+#ifndef QURING_PG_POOL_STATE_H
+#define QURING_PG_POOL_STATE_H
+
+#include "pg/attempt.h"
+#include "pg/manners.h"
+#include "pg/placement.h"
+
+enum pg_pool_state { PG_POOL_TRYING, PG_POOL_UP, PG_POOL_OUTAGE };
+
+/* Why a connection went down, or an attempt failed. It outlives the connection, whose next attempt has its own reason. */
+struct pg_last_reason {
+    uint64_t at_ns; /* 0: there is none */
+    char sqlstate[6];
+    char message[PG_MESSAGE_BYTES];
+};
+
+struct pg_pool {
+    struct quring_db *db;
+    struct pg_conn_config config;
+    struct pg_attempts attempts;
+    struct pg_manners manners;
+    struct timer next_attempt; /* set while a connection is wanted that may not try yet */
+    struct pg_conn **conns;    /* each stays where it is */
+    uint32_t conn_count;       /* as many sockets are set aside in the ring */
+    uint32_t trying_count;     /* in PG_CONN_CONNECTING, PG_CONN_BARRIER, or broken before they were up */
+    uint32_t ready_count;      /* in PG_CONN_READY */
+    uint32_t open_count;       /* in any state but PG_CONN_DOWN */
+    struct list down;          /* those in PG_CONN_DOWN that may try: the next to do so first */
+    struct pg_placement placement;
+    uint8_t state;               /* enum pg_pool_state */
+    struct pg_last_reason last;  /* whatever it was */
+    struct pg_last_reason final; /* of the last refusal for good */
+    struct timer outage;         /* set in OUTAGE: when queries have waited long enough */
+};
+
+static inline struct ring *pg_pool_ring(const struct pg_pool *pool) {
+    return pool->db->hub->ring;
+}
+
+static inline struct pg_pool *pg_pool_of(const struct pg_conn *conn) {
+    return base_container_of(conn->config, struct pg_pool, config);
+}
+
+#endif
