@@ -121,7 +121,8 @@ typedef struct quring_options {
     uint64_t spin_ns;
     /* Sets the ring up without DEFER_TASKRUN, for kernels where that misbehaves. */
     bool no_defer_taskrun;
-    /* Events that are kept for quring_trace() (0: no trace is kept, and it costs nothing; up to 1048576). */
+    /* Events that are kept for quring_trace() (0: no trace is kept, and it costs nothing; up to 1048576). It takes some 140
+       bytes an event and 64 for each of query_count, from open on, and up to 16 MiB for the events' texts. */
     uint32_t trace_count;
     /* io_uring or epoll (AUTO). */
     quring_port port;
@@ -702,7 +703,8 @@ typedef enum quring_event_kind {
     QURING_EVENT_SUBMITTED = 1, /* quring_submit() took it */
     QURING_EVENT_SENT,          /* it was handed to a connection's socket; on SQLite its execution began */
     QURING_EVENT_FIRST_ROW,     /* its first row arrived */
-    QURING_EVENT_NOTICE,        /* the server's notice or warning for it, or without an id for no query */
+    /* The server's notice or warning for it, or without an id for no query. One over message_bytes makes no event. */
+    QURING_EVENT_NOTICE,
     /* It waits to be sent again, because its connection was lost before a byte of it left, its plan was stale, or its GROUP
        was rolled back. */
     QURING_EVENT_RETRIED,
@@ -740,8 +742,8 @@ typedef struct quring_event {
        passwords included; parameters are not traced. */
     const char *sql;
     size_t sql_bytes;
-    /* The reason, the server's notice, or the error of a query that failed, up to 1 KiB; never NULL, untrusted text in
-       UTF-8. */
+    /* The reason, the server's notice, or the error of a query that failed, up to 1 KiB, or "" where the texts of all events
+       have no room for it. Never NULL, untrusted text in UTF-8. */
     const char *message;
     /* DONE. */
     uint64_t row_count;
