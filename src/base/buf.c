@@ -32,7 +32,7 @@ bool buf_grow(struct buf *b, size_t size) {
     size_t used = buf_size(b);
     /* Subtracting, since used + size could wrap: a peer may have chosen the size. */
     if (size > b->limit || used > b->limit - size) {
-        b->failed = true;
+        buf_fail(b);
         return false;
     }
     if (b->start) {
@@ -50,7 +50,7 @@ bool buf_grow(struct buf *b, size_t size) {
     if (capacity < needed)
         capacity = needed;
     if (!buf_resize(b, capacity)) {
-        b->failed = true;
+        b->failed = b->no_memory = true;
         return false;
     }
     return true;

@@ -27,6 +27,7 @@ struct buf {
     size_t capacity;
     size_t limit; /* capacity never grows past this many bytes */
     bool failed;
+    bool no_memory; /* the last failure was that of an allocation, and not of room within the limit */
 };
 
 /* An empty buffer owns no memory, so buf_init() can't fail. */
@@ -77,6 +78,7 @@ static inline bool buf_failed(const struct buf *b) {
 /* Fails the buffer as if there were no room: for a writer whose input turns out to be invalid half way. */
 static inline void buf_fail(struct buf *b) {
     b->failed = true;
+    b->no_memory = false;
 }
 
 /* Room for `size` bytes at the end, or NULL. They count only after buf_commit(). */

@@ -425,8 +425,11 @@ void pg_conn_send(struct pg_conn *conn, struct query *query) {
     struct pg_request *request = pg_conn_request(conn, ordinal);
     if (base_unlikely(!pg_request_encode(conn, query, request, alone))) {
         *request = (struct pg_request){.query = NULL};
-        query_fail(query, QURING_NOT_SENT, "54000", "the query does not fit a message of %d bytes, or memory ran out",
-                   WIRE_SEND_BYTES_MAX);
+        if (pg_conn_out(conn)->no_memory)
+            query_fail(query, QURING_NOT_SENT, "53200", "out of memory for the query's message");
+        else
+            query_fail(query, QURING_NOT_SENT, "54000", "the query does not fit a message of %d bytes",
+                       WIRE_SEND_BYTES_MAX);
         return;
     }
     query->sent = true; /* from here on only the loss of the connection keeps its bytes from going out */

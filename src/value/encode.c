@@ -19,7 +19,8 @@ enum { FORMAT_TEXT = 0, FORMAT_BINARY = 1 };
 static uint16_t encode_sized(struct buf *out, const void *bytes, size_t size, uint16_t format) {
     uint8_t *at = size <= INT32_MAX ? buf_extend(out, 4 + size) : NULL;
     if (!at) {
-        out->failed = true;
+        if (size > INT32_MAX)
+            buf_fail(out);
         return format;
     }
     bytes_store_u32(at, (uint32_t)size);
@@ -37,7 +38,7 @@ static uint16_t encode_as_text(struct buf *out, const quring_param *param) {
         return FORMAT_TEXT;
     size_t size = buf_mark(out) - mark - 4;
     if (size > INT32_MAX)
-        out->failed = true;
+        buf_fail(out);
     else
         bytes_store_u32(buf_head(out) + mark, (uint32_t)size);
     return FORMAT_TEXT;
@@ -151,7 +152,8 @@ static uint8_t *encode_array_header(struct buf *out, uint32_t count, uint32_t el
     uint64_t size = count ? ARRAY_HEADER_BYTES + bytes : ARRAY_EMPTY_BYTES;
     uint8_t *at = size <= INT32_MAX ? buf_extend(out, 4 + (size_t)size) : NULL;
     if (!at) {
-        out->failed = true;
+        if (size > INT32_MAX)
+            buf_fail(out);
         return NULL;
     }
     bytes_store_u32(at, (uint32_t)size);

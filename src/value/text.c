@@ -33,8 +33,8 @@ static void text_put_hex(struct buf *out, const uint8_t *bytes, size_t size) {
     char *at = size <= (SIZE_MAX - 2) / 2 ? (char *)buf_reserve(out, 2 + 2 * size) : NULL;
     if (at)
         buf_commit(out, value_print_hex(at, bytes, size));
-    else
-        out->failed = true;
+    else if (size > (SIZE_MAX - 2) / 2)
+        buf_fail(out);
 }
 
 static void text_put_date(struct buf *out, int64_t days) {

@@ -258,6 +258,8 @@ static void check_error(const struct world *world, uint32_t index, const quring_
     const struct asked *asked = &world->asked[index];
     LAW(done->error && done->error->message && done->error->detail && done->error->hint, "an error without its parts");
     LAW(quring_row_count(done->result) == 0, "a query that failed has rows");
+    LAW(!world->poor || done->status != QURING_NOT_SENT || strcmp(done->error->sqlstate, "54000") != 0,
+        "want of memory was taken for a limit");
     if (done->status != QURING_SERVER_ERROR)
         return;
     const char *sqlstate = done->error->sqlstate;

@@ -122,6 +122,7 @@ Test(buf, memory_that_cannot_be_had_is_a_failure) {
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         cr_assert_null(buf_reserve(&b, sizes[i]));
         cr_assert(buf_failed(&b));
+        cr_assert_eq(b.no_memory, sizes[i] <= SIZE_MAX - 3, "no size over the limit is one of memory");
         buf_truncate(&b, 3);
         assert_holds(&b, "abc", 3);
     }
