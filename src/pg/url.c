@@ -72,6 +72,11 @@ static int url_unreadable(char *message, size_t size, const char *why) {
     return QURING_EURL;
 }
 
+/* libpq has no code for it, only these words; all else that it says of a connection string begins otherwise. */
+static bool url_is_no_memory(const char *why) {
+    return strncmp(why, "out of memory", 13) == 0;
+}
+
 /*
  * True where a setting has swallowed others, because they were parted by ; or , or by & without a ?. libpq and servers
  * repeat values in their messages, and would repeat a password among them.
@@ -110,7 +115,7 @@ int pg_url_check(const char *url, uint64_t *connect_timeout_ns, char *message, s
             "this URL has more than one @, or one behind a /: in a user name, a password or a database name "
             "write @ / : ? # % as %40 %2F %3A %3F %23 %25");
     PQconninfoOption *options = PQconninfoParse(url, &why);
-    int error = options ? 0 : why ? url_unreadable(message, size, why) : QURING_ENOMEM;
+    int error = options ? 0 : !why || url_is_no_memory(why) ? QURING_ENOMEM : url_unreadable(message, size, why);
     for (const PQconninfoOption *option = options; option && option->keyword && !error; option++)
         if (option->val)
             error = url_check_option(option, connect_timeout_ns, message, size);

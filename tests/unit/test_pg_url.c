@@ -6,6 +6,17 @@
 #include <string.h>
 
 static char message[512];
+static const char *libpq_says; /* instead of reading the string; NULL: it reads it */
+
+void *__real_PQconninfoParse(const char *conninfo, char **why);
+void *__wrap_PQconninfoParse(const char *conninfo, char **why);
+
+void *__wrap_PQconninfoParse(const char *conninfo, char **why) {
+    if (!libpq_says)
+        return __real_PQconninfoParse(conninfo, why);
+    *why = *libpq_says ? strdup(libpq_says) : NULL; /* PQfreemem() is free() */
+    return NULL;
+}
 
 static int check(const char *url) {
     uint64_t timeout_ns = 0;
@@ -97,4 +108,14 @@ Test(pg_url, pg_url_check_takes_connect_timeout_over) {
     cr_expect_eq(timeout_ns, UINT64_C(3000000000));
     cr_expect_eq(pg_url_check("host=h connect_timeout=9", &timeout_ns, message, sizeof message), 0);
     cr_expect_eq(timeout_ns, UINT64_C(3000000000));
+}
+
+Test(pg_url, pg_url_check_tells_want_of_memory_from_a_string_that_libpq_cannot_read) {
+    libpq_says = "out of memory\n";
+    cr_expect_eq(check("host=h"), QURING_ENOMEM);
+    libpq_says = "";
+    cr_expect_eq(check("host=h"), QURING_ENOMEM);
+    libpq_says = "invalid connection option \"out of memory\"\n";
+    cr_expect_eq(check("host=h"), QURING_EURL);
+    cr_expect_str_eq(message, "libpq can't read this connection string: invalid connection option ...");
 }
