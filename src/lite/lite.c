@@ -152,8 +152,12 @@ static int lite_set_up(struct lite_db *lite, const char *url) {
 static int lite_open(struct quring_db *db, const char *url) {
     struct lite_db *lite = lite_of(db);
     lite->interrupt.fire = lite_interrupt_again;
-    if (!lane_queue_init(&lite->reads) || !lane_queue_init(&lite->writes))
+    if (!lane_queue_init(&lite->reads))
         return QURING_ENOMEM;
+    if (!lane_queue_init(&lite->writes)) {
+        lane_queue_free(&lite->reads);
+        return QURING_ENOMEM;
+    }
     int error = lite_set_up(lite, url);
     if (error)
         lite_free(lite);
