@@ -155,6 +155,9 @@ test_usage() {
     wrong "pgbench's select-only, simple-update or tpcb-like" bench -b nonsense
     wrong "leave out -d, or say -d 1" bench -b tpcb-like -d 2
     wrong "leave out --commit" bench -b simple-update --commit group
+    wrong "each would have a database in memory of its own" bench sqlite:// -i -b simple-update
+    wrong "each would have a database in memory of its own" bench sqlite:///:memory: -b tpcb-like
+    wrong "quring bench: " bench sqlite:x -i -b simple-update
     wrong "a weight is" bench -b select@0
     wrong "each or group" bench --commit never
     wrong "write --commit each or --commit group" bench --sync group
@@ -246,6 +249,15 @@ test_ports() {
         run env QURING_PORT=$port "$QURING" probe --json
         check "probe QURING_PORT=$port" has "$out" "\"port\": \"${port/#uring/io_uring}\""
     done
+    for port in uring epoll; do
+        run env QURING_PORT=$port "$QURING" bench -n 2000 --json
+        check "bench on $port" is "$(json "j['environment']['port']")" "${port/#uring/io_uring}"
+    done
+    run env QURING_PORT=epoll "$QURING" bench -n 2000
+    check "bench on epoll" has "$out" " system calls a query"
+    check "bench on epoll" lacks "$out" io_uring
+    run env QURING_PORT=uring "$QURING" bench -n 2000
+    check "bench on io_uring" has "$out" " enters a query"
     run env QURING_PORT=kqueue "$QURING" run sqlite:// -c "$works"
     check "QURING_PORT=kqueue" is "$status $err" "2 quring run: the environment's QURING_PORT is neither uring nor epoll"
     run env QURING_PORT=kqueue "$QURING" probe
@@ -686,7 +698,7 @@ assert all(list(s) == ["script", "weight", "runs", "queries", "errors", "qps", "
 h = j["histogram_us"]
 assert h["edges"] == [m * 10 ** e for e in range(7) for m in (1, 2, 5)] + [10 ** 7], h
 assert len(h["counts"]) == len(h["edges"]) + 1 and sum(h["counts"]) == j["queries"]
-assert list(j["environment"]) == ["quring", "server", "kernel", "machine", "cpus"]
+assert list(j["environment"]) == ["quring", "server", "kernel", "machine", "cpus", "port"]
 assert list(l) == ["mean", "p50", "p90", "p99", "p999", "max"]
 assert list(j["cpu_us_per_query"]) == ["user", "system"]
 assert list(j["bytes_per_query"]) == ["sent", "received"]
@@ -820,11 +832,17 @@ insert into cli_once values (:x, :x);\nend;\n' >"$WORK/s.sql"
     check "$name: transactions that fail" is "$status $(json "list(j['failures']), j['errors'] > 0, j['scripts'][0]['runs'] == $after - $before > 0")" \
         "1 (['23514'], True, True)"
     check "$name: transactions that fail" is "$("$QURING" run "$url" -c "select count(*) from cli_once" | tail -n 1)" "$((after - before))"
+    # A \set that fails leaves no transaction open, whose locks others would wait for until they are given up.
+    printf '\\set x random(0, 1)\nbegin;\nupdate pgbench_branches set bbalance = bbalance + 1 where bid = 1;
+\\set y 1 / :x\nselect :y;\nend;\n' >"$WORK/s.sql"
+    run "$QURING" bench "$url" -f "$WORK/s.sql" -c 8 -T 60 --json
+    check "$name: a \\set that fails" is "$status $(json "j['unfinished'], j['errors']")" "1 (0, 0)"
+    check "$name: a \\set that fails" has "$err" "s.sql:4: division by zero"
 }
 
 # Several targets in turns: figures of each, and ratios to the first.
 test_bench_several() {
-    local one=$1 other=$2
+    local one=$1 other=$2 pid
     run "$QURING" bench "$one" "$other" "$one" -i -b select -b update -n 300 --rounds 3 --json
     check "several" is "$status" 0
     check "several" is "$(python3 - "$WORK/out" <<'END'
@@ -840,6 +858,26 @@ END
     check "several" is "$status,$(grep -c ' x ' "$WORK/out")" "0,2"
     check "several" has "$out" "select, 5 rounds in turns"
     printf 'select * from nosuch;\n' >"$WORK/s.sql"
+    # Ctrl-C in the first of several rounds: there are figures of one, and no ratio.
+    background "$QURING" bench "$one" "$other" -T 600 -P 0.1
+    check "several, Ctrl-C: runs" until_it grep -q "queries/s" "$WORK/err"
+    kill -INT "$pid"
+    ended "$pid"
+    check "several, Ctrl-C" is "$status,$(grep -c '^ *[0-9,]*  *-  *-  *[0-9.]' <<<"$out"),$(grep -c '^ *0  *-  *-  *-  *-  *-  *0 ' <<<"$out")" "0,1,1"
+    background "$QURING" bench "$one" "$other" -T 600 -P 0.1 --json
+    check "several, Ctrl-C: runs" until_it grep -q "queries/s" "$WORK/err"
+    kill -INT "$pid"
+    ended "$pid"
+    check "several, Ctrl-C" is "$status,$(python3 -c 'import json,sys; print([t["qps_ratio"] for t in json.load(sys.stdin)["targets"]])' <<<"$out")" \
+        "0,[None, None]"
+    # The exit status is that of the target that failed, whichever it is; its ratio is of what succeeded.
+    "$QURING" run "$one" -c "create table cli_ratio (x int check (x = 0))"
+    "$QURING" run "$other" -c "create table cli_ratio (x int)"
+    printf '\\set x random(0, 1)\ninsert into cli_ratio values (:x);\n' >"$WORK/s.sql"
+    run "$QURING" bench "$one" "$other" -f "$WORK/s.sql" -n 500 --warmup 0.05
+    check "several of which one fails" is "$status" 1
+    check "several of which one fails" has "$out" "The ratios are those of queries that succeeded."
+    printf 'select * from nosuch;\n' >"$WORK/s.sql"
     fails "several that fail" 1 "all of them" "$QURING" bench "$one" "$other" -f "$WORK/s.sql" -n 5000
     fails "one is missing" 1 "Connection refused" "$QURING" bench "$one" postgresql://u:hidden@127.0.0.1:1/d -n 10
     check "no password" lacks "$err$out" hidden
@@ -851,6 +889,34 @@ test_run_missing() {
     check "mistyped: no file" is "$(find "$WORK" -name 'typo.db*')" ""
     run "$QURING" bench "sqlite:///$WORK/typo.db" -i -n 10
     check "bench -i makes it" is "$status" 0
+}
+
+# Queries that have no answer when the load is over: what was meant to follow is not measured, and all of it is a failure.
+test_bench_unanswered() {
+    local kind pids=()
+    echo "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n;" >"$WORK/s.sql"
+    for kind in "one -T 0.001" "warmed --warmup 0.001 -n 1" "several -T 0.005"; do
+        # shellcheck disable=SC2086 # a name, and options
+        set -- $kind
+        [[ $1 == several ]] && set -- "$@" sqlite:// sqlite:// || set -- "$@" sqlite://
+        "$QURING" bench -c 1 -d 1 -f "$WORK/s.sql" "${@:2}" --json >"$WORK/$1.out" 2>"$WORK/$1.err" </dev/null &
+        pids+=($!)
+    done
+    for kind in one warmed several; do
+        cp "$WORK/$kind.out" "$WORK/out" && cp "$WORK/$kind.err" "$WORK/err"
+        ended "${pids[0]}"
+        pids=("${pids[@]:1}")
+        out=$(cat "$WORK/$kind.out") err=$(cat "$WORK/$kind.err")
+        check "$kind: no answer" is "$status" 1
+        check "$kind: no answer" has "$err" "quring: 1 queries had no answer 10 s after the end, and were given up"
+    done
+    check "one: no answer" is "$(python3 -c 'import json,sys; j=json.load(sys.stdin); print(j["queries"], j["unfinished"], j["errors"])' \
+        <"$WORK/one.out")" "0 1 0"
+    check "warmed: no answer" is "$(cat "$WORK/warmed.out")" ""
+    check "warmed: no answer" has "$(cat "$WORK/warmed.err")" "nothing is measured after it"
+    check "several: no answer" is "$(python3 -c 'import json,sys; j=json.load(sys.stdin)
+print(j["rounds"], [(t["qps_ratio"], t["figures"]["queries"], t["figures"]["unfinished"]) for t in j["targets"]])' <"$WORK/several.out")" \
+        "0 [(None, 0, 1), (None, 0, 0)]"
 }
 
 test_bench_embedded() {
@@ -944,6 +1010,7 @@ test_bench_same "sqlite:///$WORK/bench.db?mode=rwc" SQLite sqlite
 test_bench_transactions "sqlite:///$WORK/bench.db" SQLite
 test_bench_several "sqlite:///$WORK/bench.db" "$WORK/bench2.db"
 test_bench_embedded
+test_bench_unanswered
 test_bench_slow "sqlite:///$WORK/slow.db?mode=rwc" SQLite
 test_bench_signals
 if [[ $PG ]]; then

@@ -13,6 +13,7 @@
 
 #include <inttypes.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +41,7 @@ static const char HELP[] =
     "  -c, --connections N           connections (PostgreSQL: 8) or reader lanes (SQLite: 2)\n"
     "  -d, --depth N                 queries in flight per connection (PostgreSQL: 16, SQLite: 256)\n"
     "  -T, --time S                  for S seconds (5) …\n"
-    "  -n, --queries N               … or until N queries were sent\n"
+    "  -n, --queries N               … or until N queries were sent, and have ended\n"
     "      --warmup S                run for S seconds first, which no figure counts\n"
     "  -R, --rate QPS                open loop: queries start by a schedule (random, QPS on average), and\n"
     "                                latency counts from there. Without it: as fast as they end\n"
@@ -66,8 +67,9 @@ static const char HELP[] =
     "Figures: latency is what a query took from its submission (with -R: its scheduled start) to the\n"
     "batch of completions it came in. CPU time is this process's, all of its threads; for SQLite that\n"
     "includes the database. Failures are counted by SQLSTATE, or status where there is none. Ctrl-C\n"
-    "ends early with the figures so far; a second one ends at once. Exit status: 0; 1 when a query\n"
-    "failed; 2 for wrong usage.\n";
+    "ends early with the figures so far; a second one ends at once. Queries that are out at the end of\n"
+    "-T, or at Ctrl-C, have 10 s to end. Exit status: 0; 1 when a query failed or was given up then;\n"
+    "2 for wrong usage; 130 after Ctrl-C with no figures.\n";
 
 /* Limits of the library, so that a message names the option of the tool that goes over one. */
 enum { CONNECTIONS_MAX = 10000, DEPTH_MAX = 65535 };
@@ -212,6 +214,8 @@ static int bench_settle_options(struct bench *b) {
 /* ---- Measuring --------------------------------------------------------------------------------------------------- */
 
 static struct cli_report bench_make_report(const struct bench *b, const struct cli_target *target) {
+    quring_ring_info ring;
+    quring_ring_info_get(target->client.engine, &ring);
     return (struct cli_report){
         .backend = quring_db_backend(target->client.db),
         .server = target->server,
@@ -220,6 +224,7 @@ static struct cli_report bench_make_report(const struct bench *b, const struct c
         .depth = (uint32_t)target->depth,
         .exclusive = target->clients != NULL,
         .commit = COMMIT_NAMES[b->commit],
+        .port = ring.port,
         .rate = b->target_options.rate,
         .warmup_seconds = b->warmup,
         /* The live line is for a person who waits: where standard error is no terminal, lines come with -P alone. */
@@ -275,16 +280,20 @@ static int compare_doubles(const void *a, const void *b) {
 /* Both sides of a ratio are measured within a few seconds, since a machine's speed changes from hour to hour. */
 static void contest_take_ratios(const struct bench *b, struct contest *contest) {
     double ratios[ROUNDS_MAX];
-    for (uint32_t i = 0; i < b->target_count && contest->round_count > 0; i++) {
+    for (uint32_t i = 0; i < b->target_count; i++) {
+        struct cli_compared *one = &contest->all[i];
+        one->ratio = one->least_ratio = one->greatest_ratio = NAN;
+        if (contest->round_count == 0)
+            continue;
         for (uint32_t round = 0; round < contest->round_count; round++) {
             const double *qps = contest->qps + (size_t)round * b->target_count;
             ratios[round] = qps[0] > 0 ? qps[i] / qps[0] : 0;
         }
         qsort(ratios, contest->round_count, sizeof *ratios, compare_doubles);
         uint32_t middle = contest->round_count / 2;
-        contest->all[i].ratio = contest->round_count % 2 ? ratios[middle] : (ratios[middle - 1] + ratios[middle]) / 2;
-        contest->all[i].least_ratio = ratios[0];
-        contest->all[i].greatest_ratio = ratios[contest->round_count - 1];
+        one->ratio = contest->round_count % 2 ? ratios[middle] : (ratios[middle - 1] + ratios[middle]) / 2;
+        one->least_ratio = ratios[0];
+        one->greatest_ratio = ratios[contest->round_count - 1];
     }
 }
 
@@ -300,7 +309,7 @@ static bool contest_round(const struct bench *b, struct contest *contest, int *s
         const struct cli_load_figures *figures = &load->figures;
         contest->qps[(size_t)contest->round_count * b->target_count + i] =
             figures->seconds > 0 ? (double)figures->latency.count / figures->seconds : 0;
-        if (cli_stop_wanted() || figures->latency.count == 0)
+        if (cli_stop_wanted() || figures->latency.count == 0 || figures->over)
             return false;
     }
     contest->round_count++;
@@ -333,6 +342,8 @@ static char *bench_harmless_name(const char *name) {
     cli_out_text(&out, name);
     cli_secret_hide(&out);
     cli_out_char(&out, 0);
+    if (out.error)
+        cli_out_free(&out);
     return out.data;
 }
 

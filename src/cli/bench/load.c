@@ -24,7 +24,7 @@ enum { BATCH = 32, HOPELESS_ERRORS = 100, SLOW_BATCH = 64 };
 /* In user_data beside the slot: the ROLLBACK behind a statement that failed. */
 static const uint64_t ROLLBACK = (uint64_t)1 << 32;
 
-static const uint64_t SECOND_NS = 1000000000, DRAIN_NS = 10000000000;
+static const uint64_t SECOND_NS = 1000000000, DRAIN_SECONDS = 10;
 
 struct slot {
     uint64_t start_ns;
@@ -50,7 +50,7 @@ struct loop {
     uint64_t start_ns;
     uint64_t end_ns;   /* when no query is begun any more; UINT64_MAX: after `limit` of them */
     uint64_t last_ns;  /* of the last completion, or the end: the figures are for the time up to here */
-    uint64_t drain_ns; /* when queries that are still out are given up */
+    uint64_t drain_ns; /* when queries that are still out are given up; UINT64_MAX: never */
     uint64_t tick_ns;  /* of the next call of on_progress */
     double due_ns;     /* open loop: when the next query is to start, from start_ns on; fractions add up */
     bool issuing, failed;
@@ -62,14 +62,17 @@ static uint64_t now_ns(void) {
     return (uint64_t)ts.tv_sec * SECOND_NS + (uint64_t)ts.tv_nsec;
 }
 
-/* Queries that are out get DRAIN_NS to end, so that the last ones count and a server that hangs cannot hold the tool. */
 static void load_stop_issuing(struct loop *loop, uint64_t now) {
-    if (!loop->issuing)
-        return;
-    loop->issuing = false;
-    loop->drain_ns = now + DRAIN_NS;
-    if (now > loop->last_ns)
+    if (loop->issuing && now > loop->last_ns)
         loop->last_ns = now;
+    loop->issuing = false;
+}
+
+/* Queries that are out get DRAIN_SECONDS to end, so that the last ones count and a server that hangs cannot hold the tool. */
+static void load_drain(struct loop *loop, uint64_t now) {
+    load_stop_issuing(loop, now);
+    if (loop->drain_ns == UINT64_MAX)
+        loop->drain_ns = now + DRAIN_SECONDS * SECOND_NS;
 }
 
 /* ---- Starting queries -------------------------------------------------------------------------------------------- */
@@ -78,7 +81,7 @@ static void load_fail(struct loop *loop, const struct slot *slot, const struct c
     if (!loop->failed)
         cli_error("%s:%" PRIu64 ": %s", slot->source->name, command->line, why);
     loop->failed = true;
-    load_stop_issuing(loop, loop->last_ns);
+    load_drain(loop, loop->last_ns);
 }
 
 static inline void load_submit(struct loop *loop, uint32_t index, const struct cli_command *command) {
@@ -113,7 +116,19 @@ static inline void load_submit(struct loop *loop, uint32_t index, const struct c
     loop->issued++;
 }
 
-/* Runs a slot's script from `command` on, up to and including the next statement; false when there is none left. */
+/* Ends the transaction that a client's script may have open: others may wait for its locks. False: it can't be sent. */
+static bool load_roll_back(struct loop *loop, uint32_t index) {
+    quring_query query = {.db = loop->load->dbs[index], .sql = "rollback", .user_data = index | ROLLBACK};
+    if (quring_submit(loop->engine, &query, NULL) < 0)
+        return false;
+    loop->inflight++;
+    return true;
+}
+
+/*
+ * Runs a slot's script from `command` on, up to and including the next statement. Returns false when nothing of it is out,
+ * because there is no statement left, or a \set failed outside of a transaction.
+ */
 static inline bool load_advance(struct loop *loop, uint32_t index, uint32_t command, uint64_t start_ns) {
     struct slot *slot = &loop->slots[index];
     const struct cli_script *script = &slot->source->script;
@@ -130,7 +145,7 @@ static inline bool load_advance(struct loop *loop, uint32_t index, uint32_t comm
         const char *why = cli_expr_eval(&c->expr, values, &loop->random, &values[c->variable]);
         if (__builtin_expect(why != NULL, 0)) {
             load_fail(loop, slot, c, why);
-            return false;
+            return loop->load->dbs && load_roll_back(loop, index);
         }
     }
     return false;
@@ -205,7 +220,7 @@ static void load_note_error(struct loop *loop, const quring_done *done, uint64_t
     uint64_t succeeded = loop->figures->latency.count + loop->interval->count;
     if (loop->figures->error_count == HOPELESS_ERRORS && succeeded == 0) {
         cli_error("stopped: the first %d queries failed, all of them", HOPELESS_ERRORS);
-        load_stop_issuing(loop, now);
+        load_drain(loop, now);
     }
 }
 
@@ -223,14 +238,11 @@ static inline void load_count_success(struct loop *loop, const struct slot *slot
 
 /* Ends the transaction of a statement that failed. Its client goes on after that, and never without a connection. */
 static void load_leave(struct loop *loop, uint32_t index, const quring_done *done) {
-    quring_query query = {.db = loop->load->dbs[index], .sql = "rollback", .user_data = index | ROLLBACK};
-    if (done->status == QURING_SERVER_ERROR && quring_submit(loop->engine, &query, NULL) == 0) {
-        loop->inflight++;
+    if (done->status == QURING_SERVER_ERROR && load_roll_back(loop, index))
         return;
-    }
     if (loop->issuing && ++loop->lost_count == loop->load->options.slot_count) {
         cli_error("stopped: all %" PRIu32 " connections were lost", loop->lost_count);
-        load_stop_issuing(loop, loop->last_ns);
+        load_drain(loop, loop->last_ns);
     }
 }
 
@@ -318,13 +330,17 @@ static void loop_run(struct loop *loop) {
     uint64_t now = loop->start_ns;
 
     for (;;) {
-        if (cli_stop_wanted() || now >= loop->end_ns || loop->issued >= loop->limit)
-            load_stop_issuing(loop, now);
+        if (cli_stop_wanted() || now >= loop->end_ns)
+            load_drain(loop, now);
+        else if (loop->issued >= loop->limit)
+            load_stop_issuing(loop, now); /* as many as were asked for are waited for, however long they take */
         load_begin_due(loop, now);
         if (loop->inflight == 0 && !loop->issuing)
             return;
-        if (!loop->issuing && now >= loop->drain_ns)
+        if (!loop->issuing && now >= loop->drain_ns) {
             quring_shutdown(loop->engine, 0);
+            loop->figures->over = true;
+        }
         /* Also with nothing in flight, in an open loop: a wake by a signal that comes just before is not lost in here. */
         int error = quring_run(loop->engine, 1, load_wait_ns(loop, now));
         if (error < 0) {
@@ -390,6 +406,7 @@ static void load_start_clock(struct loop *loop) {
     const struct cli_load_options *options = &loop->load->options;
     loop->limit = options->query_limit ? options->query_limit : UINT64_MAX;
     loop->start_ns = loop->last_ns = now_ns();
+    loop->drain_ns = UINT64_MAX;
     loop->end_ns = options->seconds > 0 ? loop->start_ns + (uint64_t)(options->seconds * 1e9) : UINT64_MAX;
     loop->tick_ns = UINT64_MAX;
     if (options->progress_seconds > 0)
@@ -431,11 +448,27 @@ void cli_load_add(struct cli_load_figures *to, const struct cli_load_figures *fr
     to->lag_count += from->lag_count;
     to->lag_max_ns = from->lag_max_ns > to->lag_max_ns ? from->lag_max_ns : to->lag_max_ns;
     to->unfinished_count += from->unfinished_count;
+    to->over |= from->over;
 }
 
 void cli_load_free(struct cli_load *load) {
     free(load->figures.scripts);
     load->figures.scripts = NULL;
+}
+
+/* Returns the exit status of a load that came to its end, after a message where nothing else said why. */
+static int load_conclude(const struct loop *loop) {
+    struct cli_load_figures *figures = loop->figures;
+    figures->over |= loop->failed;
+    if (loop->failed || figures->error_count > 0)
+        return CLI_EXIT_FAILED;
+    if (cli_stop_wanted())
+        return figures->latency.count > 0 ? CLI_EXIT_OK : cli_stop_status();
+    if (figures->unfinished_count == 0)
+        return CLI_EXIT_OK;
+    cli_error("%" PRIu64 " queries had no answer %" PRIu64 " s after the end, and were given up",
+              figures->unfinished_count, DRAIN_SECONDS);
+    return CLI_EXIT_FAILED;
 }
 
 int cli_load_run(struct cli_load *load) {
@@ -452,8 +485,7 @@ int cli_load_run(struct cli_load *load) {
         load_count_use(&loop, 1);
         load->figures.seconds = (double)(loop.last_ns - loop.start_ns) / 1e9;
         cli_histogram_merge(&load->figures.latency, loop.interval);
-        if (!loop.failed && load->figures.error_count == 0)
-            status = CLI_EXIT_OK;
+        status = load_conclude(&loop);
     } else {
         status = cli_no_memory();
     }

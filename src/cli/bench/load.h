@@ -46,6 +46,7 @@ struct cli_load_figures {
     double lag_sum_ns; /* open loop: how long after its time a query started */
     uint64_t lag_max_ns, lag_count;
     uint64_t unfinished_count; /* given up at the end */
+    bool over;                 /* the engine was shut down for these, or refused to go on: no other run can follow */
 };
 
 struct cli_load_options {
@@ -78,7 +79,10 @@ void cli_load_add(struct cli_load_figures *to, const struct cli_load_figures *fr
 /* Frees what the figures of a load hold. */
 void cli_load_free(struct cli_load *load);
 
-/* Returns an enum cli_exit: CLI_EXIT_FAILED, after a message, also when queries failed; the figures are valid then. */
+/*
+ * Returns an enum cli_exit; the figures are valid with each. CLI_EXIT_FAILED, after a message, also when queries failed or
+ * had no answer at the end; cli_stop_status() when the user wanted to stop before anything succeeded.
+ */
 int cli_load_run(struct cli_load *load);
 
 #endif

@@ -204,7 +204,7 @@ static void put_latency(struct cli_out *out, const struct cli_load_figures *figu
     cli_out_char(out, '\n');
 }
 
-static void put_costs(struct cli_out *out, const struct cli_load_figures *figures, bool utf8) {
+static void put_costs(struct cli_out *out, const struct cli_load_figures *figures, quring_port port, bool utf8) {
     double count = (double)figures->latency.count, user = figures->cpu_user_seconds,
            system = figures->cpu_system_seconds;
     cli_out_text(out, "client CPU   ");
@@ -213,8 +213,11 @@ static void put_costs(struct cli_out *out, const struct cli_load_figures *figure
     put_time(out, report_per(1e9 * user, count), utf8);
     cli_out_text(out, " user, ");
     put_time(out, report_per(1e9 * system, count), utf8);
-    cli_out_text(out, " system\nio_uring     ");
-    cli_out_format(out, "%.4f enters a query\n", report_per((double)figures->enter_count, count));
+    cli_out_text(out, " system\n");
+    cli_out_format(out,
+                   port == QURING_PORT_EPOLL ? "epoll        %.4f system calls a query\n"
+                                             : "io_uring     %.4f enters a query\n",
+                   report_per((double)figures->enter_count, count));
     if (figures->sent_bytes > 0)
         cli_out_format(out, "network      %.0f bytes sent, %.0f received a query\n",
                        report_per((double)figures->sent_bytes, count),
@@ -273,7 +276,7 @@ void cli_report_summary(struct cli_out *out, const struct cli_report *report, co
         put_time(out, (double)figures->lag_max_ns, utf8);
         cli_out_text(out, " at most\n");
     }
-    put_costs(out, figures, utf8);
+    put_costs(out, figures, report->port, utf8);
     if (report->workload->count > 1 || report->workload->sources[0].script.statement_count > 1)
         put_scripts(out, report, figures, utf8);
     if (figures->unfinished_count > 0)
@@ -293,35 +296,54 @@ static void put_right(struct cli_out *out, struct cli_out *text, size_t width) {
     text->size = 0;
 }
 
-void cli_report_compared(struct cli_out *out, const struct cli_compared *all, uint32_t count, uint32_t round_count,
-                         bool utf8) {
+/* A line of the table. What there is no figure for is a dash. */
+static void put_compared(struct cli_out *out, const struct cli_compared *one, bool utf8) {
+    const struct cli_load_figures *figures = one->figures;
+    double queries = (double)figures->latency.count;
     struct cli_out cell;
     cli_out_init(&cell, CLI_OUT_MEMORY);
-    cli_workload_put_name(all[0].report.workload, &cell);
-    cli_text_safe(out, cell.data ? cell.data : "", cell.size, 0);
-    cell.size = 0;
-    cli_out_format(out, ", %" PRIu32 " rounds in turns\n\n", round_count);
-    cli_out_text(out, "   queries/s   ratio  (least, greatest)       p50       p99  CPU/query  failed\n");
-    for (uint32_t i = 0; i < count; i++) {
-        const struct cli_load_figures *figures = all[i].figures;
-        double queries = (double)figures->latency.count;
-        put_count(&cell, report_per(queries, figures->seconds));
-        put_right(out, &cell, 12);
-        cli_out_format(&cell, "%.3f", all[i].ratio);
+    put_count(&cell, report_per(queries, figures->seconds));
+    put_right(out, &cell, 12);
+    if (isnan(one->ratio)) {
+        cli_out_format(out, "%8s%19s", "-", "-");
+    } else {
+        cli_out_format(&cell, "%.3f", one->ratio);
         put_right(out, &cell, 8);
-        cli_out_format(&cell, "(%.3f, %.3f)", all[i].least_ratio, all[i].greatest_ratio);
+        cli_out_format(&cell, "(%.3f, %.3f)", one->least_ratio, one->greatest_ratio);
         put_right(out, &cell, 19);
+    }
+    if (figures->latency.count == 0) {
+        cli_out_format(out, "%10s%10s%11s", "-", "-", "-");
+    } else {
         put_time(&cell, cli_histogram_quantile(&figures->latency, 0.5), utf8);
         put_right(out, &cell, 10);
         put_time(&cell, cli_histogram_quantile(&figures->latency, 0.99), utf8);
         put_right(out, &cell, 10);
         put_time(&cell, report_per(1e9 * (figures->cpu_user_seconds + figures->cpu_system_seconds), queries), utf8);
         put_right(out, &cell, 11);
-        put_count(&cell, (double)figures->error_count);
-        put_right(out, &cell, 8);
-        cli_out_text(out, "  ");
-        cli_text_safe(out, all[i].name, strlen(all[i].name), 0);
-        cli_out_format(out, ", %" PRIu32 " x %" PRIu32 "\n", all[i].report.connections, all[i].report.depth);
     }
+    put_count(&cell, (double)figures->error_count);
+    put_right(out, &cell, 8);
+    cli_out_text(out, "  ");
+    cli_text_safe(out, one->name, strlen(one->name), 0);
+    cli_out_format(out, ", %" PRIu32 " x %" PRIu32 "\n", one->report.connections, one->report.depth);
     cli_out_free(&cell);
+}
+
+void cli_report_compared(struct cli_out *out, const struct cli_compared *all, uint32_t count, uint32_t round_count,
+                         bool utf8) {
+    bool failed = false;
+    struct cli_out cell;
+    cli_out_init(&cell, CLI_OUT_MEMORY);
+    cli_workload_put_name(all[0].report.workload, &cell);
+    cli_text_safe(out, cell.data ? cell.data : "", cell.size, 0);
+    cli_out_free(&cell);
+    cli_out_format(out, ", %" PRIu32 " rounds in turns\n\n", round_count);
+    cli_out_text(out, "   queries/s   ratio  (least, greatest)       p50       p99  CPU/query  failed\n");
+    for (uint32_t i = 0; i < count; i++) {
+        put_compared(out, &all[i], utf8);
+        failed |= all[i].figures->error_count > 0;
+    }
+    if (failed)
+        cli_out_text(out, "\nThe ratios are those of queries that succeeded.\n");
 }

@@ -13,6 +13,7 @@ struct cli_report {
     uint32_t connections, depth;
     bool exclusive; /* each client has a connection of its own */
     const char *commit;
+    quring_port port;
     double rate;
     double warmup_seconds;  /* before the figures */
     bool live;              /* a line that is overwritten, rather than one a call */
@@ -33,8 +34,9 @@ void cli_report_summary(struct cli_out *out, const struct cli_report *report, co
 struct cli_compared {
     char *name; /* its URL, without a password */
     struct cli_report report;
-    const struct cli_load_figures *figures;    /* of all rounds */
-    double ratio, least_ratio, greatest_ratio; /* of queries a second: the median, and between what */
+    const struct cli_load_figures *figures; /* of all rounds */
+    /* Of queries a second that succeeded: the median, and between what. NAN where no round was whole. */
+    double ratio, least_ratio, greatest_ratio;
 };
 
 /* Write the figures of several targets side by side. */

@@ -105,7 +105,8 @@ static void json_environment(struct cli_out *out, const struct cli_report *repor
     json_string(out, system.release);
     cli_out_text(out, ", \"machine\": ");
     json_string(out, system.machine);
-    cli_out_format(out, ", \"cpus\": %ld}", sysconf(_SC_NPROCESSORS_ONLN));
+    cli_out_format(out, ", \"cpus\": %ld, \"port\": \"%s\"}", sysconf(_SC_NPROCESSORS_ONLN),
+                   report->port == QURING_PORT_EPOLL ? "epoll" : "io_uring");
 }
 
 static void json_object(struct cli_out *out, const struct cli_report *report, const struct cli_load_figures *figures) {
@@ -144,9 +145,12 @@ void cli_report_compared_json(struct cli_out *out, const struct cli_compared *al
     for (uint32_t i = 0; i < count; i++) {
         cli_out_text(out, i > 0 ? ", {\"url\": " : "{\"url\": ");
         json_string(out, all[i].name);
-        cli_out_format(out,
-                       ", \"qps_ratio\": {\"median\": %.4f, \"min\": %.4f, \"max\": %.4f}, \"figures\": ", all[i].ratio,
-                       all[i].least_ratio, all[i].greatest_ratio);
+        if (isnan(all[i].ratio))
+            cli_out_text(out, ", \"qps_ratio\": null");
+        else
+            cli_out_format(out, ", \"qps_ratio\": {\"median\": %.4f, \"min\": %.4f, \"max\": %.4f}", all[i].ratio,
+                           all[i].least_ratio, all[i].greatest_ratio);
+        cli_out_text(out, ", \"figures\": ");
         json_object(out, &all[i].report, all[i].figures);
         cli_out_char(out, '}');
     }

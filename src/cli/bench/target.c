@@ -17,6 +17,17 @@ enum { QUERIES_MAX = 1048576, TRACE_MAX = 1048576 }; /* limits of the library */
 enum { EVENTS_A_QUERY = 8 };
 enum { WARM_UP_MS = 3000 };
 
+/* Returns whether a URL of SQLite's names no file. */
+static bool target_is_in_memory(const char *url) {
+    static const char slashes[] = "//", memory[] = "/:memory:";
+    const char *path = url + strlen("sqlite:");
+    if (strncmp(path, slashes, strlen(slashes)) != 0)
+        return false; /* which the library refuses */
+    path += strlen(slashes);
+    size_t size = strcspn(path, "?");
+    return size == 0 || (size == strlen(memory) && memcmp(path, memory, size) == 0);
+}
+
 int cli_target_settle(struct cli_target *target, const struct cli_target_options *options,
                       const struct cli_workload *workload, char *url) {
     target->options = options;
@@ -33,6 +44,11 @@ int cli_target_settle(struct cli_target *target, const struct cli_target_options
                          options->depth > 1 ? "-d, or say -d 1" : "--commit");
     target->connections = options->connections ? options->connections : target->sqlite ? 2 : 8;
     target->depth = options->depth ? options->depth : exclusive ? 1 : target->sqlite ? 256 : 16;
+    if (exclusive && target->sqlite && target_is_in_memory(url) &&
+        (options->init || cli_workload_has_builtin(&target->workload, NULL)))
+        return cli_wrong("bench",
+                         "a script with transactions has connections of its own, and each would have a database "
+                         "in memory of its own, without tables: name a file, such as bench.db");
     if (target->connections * target->depth > QUERIES_MAX)
         return cli_wrong("bench", "-c %" PRIu64 " -d %" PRIu64 ": at most %d queries can be in flight",
                          target->connections, target->depth, QUERIES_MAX);
@@ -172,11 +188,15 @@ bool cli_target_warm_up(struct cli_target *target, double seconds, int *status) 
     load->options.seconds = seconds;
     load->options.query_limit = 0;
     load->options.progress_seconds = 0;
-    *status = cli_load_run(load);
+    int warmed = cli_load_run(load);
     load->options = options;
     if (cli_stop_wanted())
         *status = cli_stop_status();
-    return !cli_stop_wanted() && load->figures.latency.count > 0;
+    else if (warmed != CLI_EXIT_OK)
+        *status = warmed;
+    if (!cli_stop_wanted() && load->figures.unfinished_count > 0)
+        cli_error("these were the warm-up's: nothing is measured after it; give --warmup more than a query takes");
+    return !cli_stop_wanted() && load->figures.latency.count > 0 && !load->figures.over;
 }
 
 void cli_target_close(struct cli_target *target) {
