@@ -898,7 +898,8 @@ test_bench_unanswered() {
     for kind in "one -T 0.001" "warmed --warmup 0.001 -n 1" "several -T 0.005"; do
         # shellcheck disable=SC2086 # a name, and options
         set -- $kind
-        [[ $1 == several ]] && set -- "$@" sqlite:// sqlite:// || set -- "$@" sqlite://
+        [[ $1 != several ]] || set -- "$@" sqlite://
+        set -- "$@" sqlite://
         "$QURING" bench -c 1 -d 1 -f "$WORK/s.sql" "${@:2}" --json >"$WORK/$1.out" 2>"$WORK/$1.err" </dev/null &
         pids+=($!)
     done
