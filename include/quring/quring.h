@@ -269,9 +269,10 @@ typedef struct quring_db_options {
     bool exclusive;
     /* Of queries that do not say (EACH). */
     quring_commit_mode commit;
-    /* PostgreSQL: the time for one attempt to connect, over all hosts of a list, up to the answer to the first query (the
-       URL's, else 10 s). A thread that is inside a name look-up or a key derivation when it has passed is detached; while
-       two are, no attempt begins. */
+    /* PostgreSQL: the time for one attempt to connect, over all hosts of a list, up to the answer to the first query. 0:
+       libpq's connect_timeout (of the URL, the service file, or PGCONNECT_TIMEOUT) for each host, else 10 s over all. Each
+       host gets an equal share of the time that is left. This holds whatever libpq does: a thread that is inside a name
+       look-up or a key derivation when its share has passed is detached, and an address at which two are is passed over. */
     uint64_t connect_timeout_ns;
     /* PostgreSQL: how long queries wait for a server that was there and went away before they end NOT_SENT (5 s). Where no
        connection was ever made, they end with the next attempt.
@@ -324,6 +325,12 @@ typedef struct quring_db_options {
  * PostgreSQL: parameters of libpq's environment and files (PGPASSFILE, service file, …) apply, because libpq connects. Where
  * they say nothing of it, keepalives_idle is 30, keepalives_interval 10, keepalives_count 3, and tcp_user_timeout 30000: a
  * connection whose host or link is gone is lost within some 40 s.
+ *
+ * Hosts of a list (host=a,b; also hostaddr, PGHOST, a service file) are tried in their order, or, with
+ * load_balance_hosts=random, in any; of a name each address. The next is tried when one can't be looked up or reached,
+ * uses its share of the time up (connect_timeout_ns), is not what target_session_attrs asks for, or refuses for any reason but
+ * authorisation (28…), a database that does not exist (3D000) and a missing privilege (42501). One that used its share up
+ * comes after all others for 30 s. The list is read when the handle is opened, names at each attempt.
  *
  * SQLite's URLs take ?mode=rw (the default: the file must exist), rwc (it is created) or ro (read only), and ?immutable=1
  * (read only, and nobody writes: no locks, no file is made beside it, as read-only media need).

@@ -19,6 +19,7 @@
 #include "wire/encode.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char barrier_sql[] =
@@ -64,6 +65,8 @@ static void barrier_take_up(struct pg_conn *conn) {
         conn->config->db->server_pid = 0; /* the pooler made this number up */
     conn->text_only = pg_conn_is_bound(conn) || conn->barrier.pooled;
     timer_clear(pg_conn_ring(conn), &conn->timer);
+    free(conn->attempt);
+    conn->attempt = NULL;
     pg_conn_move(conn, PG_CONN_READY);
     conn->was_up = true;
     conn->events->up(conn);

@@ -371,6 +371,7 @@ bool pg_conn_init(struct pg_conn *conn, const struct pg_conn_config *config, con
 
 void pg_conn_free(struct pg_conn *conn) {
     PRE(conn->state == PG_CONN_DOWN && !conn->connect);
+    free(conn->attempt);
     free(conn->requests);
     pg_prepared_free(&conn->prepared);
 }

@@ -22,6 +22,7 @@
 #include "ring/socket.h"
 #include "wire/session.h"
 
+struct pg_attempt;
 struct pg_attempts;
 struct pg_conn;
 struct pg_request;
@@ -84,12 +85,14 @@ struct pg_conn_config {
 struct pg_conn {
     const struct pg_conn_config *config;
     const struct pg_conn_events *events;
-    struct queue *source;       /* that it takes queries from */
-    uint8_t state;              /* enum pg_conn_state */
-    bool was_up;                /* it reached READY before it went down */
-    bool group_open;            /* the last request has no Sync yet */
-    bool text_only;             /* results are in text, because the settings that shape it may change */
-    struct pg_connect *connect; /* the attempt, while CONNECTING */
+    struct queue *source; /* that it takes queries from */
+    uint8_t state;        /* enum pg_conn_state */
+    bool was_up;          /* it reached READY before it went down */
+    bool group_open;      /* the last request has no Sync yet */
+    bool text_only;       /* results are in text, because the settings that shape it may change */
+    struct pg_attempt
+        *attempt; /* one block, while CONNECTING and BARRIER; then freed, or gone on with, or left behind */
+    struct pg_connect *connect; /* the attempt's visit, while CONNECTING */
     struct socket socket;
     struct trace *trace; /* the hub's; NULL: there is none */
     struct pg_tls *tls;  /* NULL on a plain connection; else the protocol's bytes are in the next two */

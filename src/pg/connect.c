@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libpq connects: URIs, service and password files, host lists, SCRAM. It does so on a thread, because name look-up and key
- * derivation can block for seconds. Then the socket is taken from it: a duplicate of the descriptor becomes ours, /dev/null
+ * libpq connects: URIs, service and password files, SCRAM. It does so on a thread, because name look-up and key derivation
+ * can block for seconds, and to one address at a time, because libpq goes on to the next only when the one before has
+ * failed. Then the socket is taken from it: a duplicate of the descriptor becomes ours, /dev/null
  * takes the place of libpq's own, and PQfinish() frees its 37 KB while the connection lives on.
  */
 #include "pg/connect.h"
@@ -12,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libpq-fe.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/crypto.h>
@@ -25,14 +27,19 @@
 /* Nothing wakes poll(2) here when the handle is closed, so `abort` is looked at this often. */
 enum { ABORT_CHECK_MS = 50 };
 
-static _Thread_local pg_connector connector_in_use;
+static _Thread_local pg_connector connector_in_use, look_up_in_use;
 
-void pg_use_connector(pg_connector connector) {
+void pg_use_connector(pg_connector connector, pg_connector look_up) {
     connector_in_use = connector;
+    look_up_in_use = look_up;
 }
 
 pg_connector pg_current_connector(void) {
     return connector_in_use ? connector_in_use : pg_connect_run;
+}
+
+pg_connector pg_current_look_up(void) {
+    return connector_in_use ? look_up_in_use : pg_connect_look_up;
 }
 
 static uint64_t connect_clock_ns(void) {
@@ -97,15 +104,20 @@ static bool connect_wait_socket(struct pg_connect *connect, PGconn *conn, Postgr
 static bool connect_wait(struct pg_connect *connect, PGconn *conn, PostgresPollingStatusType wants, uint64_t until) {
     if (connect_wait_socket(connect, conn, wants, until))
         return true;
+    connect->missed = true;
     connect_fail(connect, "08001", "timeout expired while connecting (connect_timeout_ns)");
     return false;
 }
 
+/* dbname is expanded to all that the URL says; of two equal keywords the later one wins, unless its value is empty. */
 static PGconn *connect_start(const struct pg_connect *connect) {
-    /* dbname is expanded to all that the URL says; of two equal keywords the later one wins, so the last two always hold. */
-    static const char *const keywords[] = {"fallback_application_name", "dbname", "client_encoding", "gssencmode",
-                                           NULL};
-    const char *const values[] = {"quring", connect->conninfo, "UTF8", "disable", NULL};
+    static const char *const keywords[] = {
+        "fallback_application_name", "dbname",          "host",       "hostaddr", "port",
+        "target_session_attrs",      "client_encoding", "gssencmode", NULL};
+    const struct pg_host *host = connect->host;
+    const char *address = *connect->address ? connect->address : host->address;
+    const char *const values[] = {
+        "quring", connect->hosts->conninfo, host->host, address, host->port, connect->session, "UTF8", "disable", NULL};
     return PQconnectStartParams(keywords, values, 1);
 }
 
@@ -217,6 +229,36 @@ static bool connect_take_tls(struct pg_connect *connect, PGconn *conn) {
  */
 void pg_connect_prepare(void) {
     (void)OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
+}
+
+/* A name with several addresses may name each more than once, by way of several entries in the hosts file. */
+static void connect_found(struct pg_addresses *found, const struct addrinfo *one) {
+    char text[PG_ADDRESS_BYTES];
+    bool is_ip = one->ai_family == AF_INET || one->ai_family == AF_INET6;
+    if (!is_ip || getnameinfo(one->ai_addr, one->ai_addrlen, text, sizeof text, NULL, 0, NI_NUMERICHOST))
+        return;
+    for (uint32_t i = 0; i < found->count; i++)
+        if (strcmp(found->text[i], text) == 0)
+            return;
+    if (found->count < PG_ADDRESSES_MAX)
+        memcpy(found->text[found->count++], text, sizeof text);
+}
+
+/* libpq looks names up itself, but then tries the next address only when the one before has failed. */
+void pg_connect_look_up(struct pg_connect *connect) {
+    char message[PG_MESSAGE_BYTES];
+    struct addrinfo *all = NULL;
+    const struct addrinfo wanted = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
+    int error = getaddrinfo(connect->host->host, NULL, &wanted, &all);
+    for (const struct addrinfo *one = error ? NULL : all; one; one = one->ai_next)
+        connect_found(&connect->found, one);
+    if (!error)
+        freeaddrinfo(all);
+    if (connect->found.count)
+        return;
+    snprintf(message, sizeof message, "could not translate host name \"%s\" to address: %s", connect->host->host,
+             error == EAI_SYSTEM ? strerror(errno) : gai_strerror(error ? error : EAI_NONAME));
+    connect_fail(connect, "08001", message);
 }
 
 void pg_connect_run(struct pg_connect *connect) {

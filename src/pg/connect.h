@@ -1,46 +1,55 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One attempt to connect, on a thread of its own: libpq connects and authenticates, and gives the socket away (connect.c).
- * The reactor decides when an attempt begins, how long it may take, and when it is detached (attempt.c).
+ * One visit of an attempt to connect, on a thread of its own: a name is looked up, or libpq connects to one address,
+ * authenticates, and gives the socket away (connect.c). The reactor decides when a visit begins, how long it may take, and
+ * when it is detached (attempt.c).
  */
 #ifndef QURING_PG_CONNECT_H
 #define QURING_PG_CONNECT_H
 
+#include "pg/hosts.h"
 #include "ring/task.h"
-
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdint.h>
 
 struct buf;
 struct pg_conn;
-struct pg_detached;
 struct pg_tls;
 
 enum { PG_MESSAGE_BYTES = 512 };
 
-/* An attempt and its outcome. Detached, it belongs to its own thread. */
+/* A visit and its outcome. Detached, it belongs to its own thread. */
 struct pg_connect {
     struct task task;
     struct pg_conn *conn;
-    struct pg_detached *detached; /* held */
+    struct pg_hosts *hosts; /* held */
+    const struct pg_host *host;
+    const char *session;        /* target_session_attrs; NULL: the connection string's */
+    uint64_t key;               /* of what is visited: pg_hosts_key() */
+    struct pg_trouble *trouble; /* of a detached one */
     void (*run)(struct pg_connect *connect);
-    uint64_t until_ns;  /* monotonic: the attempt's end, first exchange included */
+    uint64_t until_ns;  /* monotonic: the visit's end, first exchange included */
     atomic_bool abort;  /* set by the reactor: give up soon */
-    int fd;             /* -1: failed */
+    bool missed;        /* its time was over */
+    int fd;             /* -1: failed, or a look-up */
     int server_pid;     /* as the server named it; 0 when it did not */
     struct pg_tls *tls; /* NULL on a plain connection */
     char sqlstate[6];
     char message[PG_MESSAGE_BYTES];
-    char conninfo[];
+    char address[PG_ADDRESS_BYTES]; /* of a name; "" where `host` has all */
+    struct pg_addresses found;      /* by a look-up; none: it failed */
 };
 
 typedef void (*pg_connector)(struct pg_connect *connect);
 
-void pg_connect_prepare(void);                   /* before any attempt; again does no harm */
-void pg_connect_run(struct pg_connect *connect); /* a pg_connector: blocks */
-/* For tests: databases that this thread opens next connect through `connector` instead of libpq; NULL: libpq again. */
-void pg_use_connector(pg_connector connector);
+void pg_connect_prepare(void);                       /* before any attempt; again does no harm */
+void pg_connect_run(struct pg_connect *connect);     /* a pg_connector: blocks */
+void pg_connect_look_up(struct pg_connect *connect); /* a pg_connector: blocks */
+
+/*
+ * For tests: databases that this thread opens next connect through `connector` instead of libpq, and names are looked up by
+ * `look_up`, or not at all where it is NULL. `connector` NULL: libpq again.
+ */
+void pg_use_connector(pg_connector connector, pg_connector look_up);
 pg_connector pg_current_connector(void);
+pg_connector pg_current_look_up(void);
 
 #endif

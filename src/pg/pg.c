@@ -4,9 +4,10 @@
  *
  *   pg.c          the database handle: URL, options, the pool of its server
  *   pool.c        connections to one server: outages, admission of queries
- *   plan.c        which of them try to connect; manners.c: when, and how many at once
+ *   plan.c        which of them try to connect
  *   placement.c   the choice of the connection that takes the next queries
- *   attempt.c     attempts to connect: how long they may take, which are detached
+ *   attempt.c     attempts to connect: which hosts they visit, how long that may take, which visits are detached
+ *   manners.c     when attempts may begin, and how many at once; which refusals are for good
  *   conn.c        one connection: what is sent, what arrives on it, what it leaves behind when it is lost
  *   barrier.c     the first exchange on it
  *   reply.c       what replies mean for their queries
@@ -16,6 +17,7 @@
  *   prepared.c    what is prepared on a connection, under which name
  *   description.c what the server inferred of a statement
  *   connect.c     a blocking job: libpq connects, authenticates, and gives the socket away
+ *   hosts.c       the hosts of a connection string, and what is known of those that cost attempts their time
  *   url.c         connection strings, of which no message quotes anything
  *   tls.c         between the socket's bytes and the protocol's, on an encrypted connection
  *
@@ -35,7 +37,7 @@ enum {
     STATEMENT_TEXT_BYTES = 64 * 1024 /* longer texts are parsed for each use */
 };
 
-static const uint64_t CONNECT_TIMEOUT_NS = 10000000000u, SILENCE_NS = 5000000000u;
+static const uint64_t SILENCE_NS = 5000000000u;
 
 static struct pg_db *pg_db_of(struct quring_db *db) {
     return base_container_of(db, struct pg_db, base);
@@ -67,11 +69,9 @@ static void pg_drop_description(void *backend) {
 static int pg_check_options(struct quring_db *base, const char *url) {
     quring_db_options *options = &base->options;
     char message[PG_MESSAGE_BYTES] = "";
-    int error = pg_url_check(url, &options->connect_timeout_ns, message, sizeof message);
+    int error = pg_url_check(url, message, sizeof message);
     if (error)
         return error == QURING_ENOMEM ? error : hub_error(base->hub, error, "%s", message);
-    if (!options->connect_timeout_ns)
-        options->connect_timeout_ns = CONNECT_TIMEOUT_NS;
     if (!options->silence_ns) /* of an exclusive handle the connection can't be replaced */
         options->silence_ns = options->exclusive ? QURING_FOREVER : SILENCE_NS;
     if (!options->query_silence_ns)

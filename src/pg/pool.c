@@ -144,6 +144,8 @@ static void pool_count_down(struct pg_pool *pool, const struct pg_conn *conn) {
 static void pool_conn_down(struct pg_conn *conn) {
     struct pg_pool *pool = pg_pool_of(conn);
     struct quring_db *db = pool->db;
+    if (pg_attempt_goes_on(conn))
+        return;
     pool_count_down(pool, conn);
     pool_keep_reason(pool, &conn->reason);
     db_due(db);
@@ -240,7 +242,7 @@ void pg_pool_advance(struct pg_pool *pool) {
 
 void pg_pool_free(struct pg_pool *pool) {
     PRE(!pool->conns || pg_pool_is_closed(pool));
-    pg_detached_drop(pool->attempts.detached);
+    pg_attempts_free(&pool->attempts);
     for (uint32_t i = 0; pool->conns && i < pool->conn_count && pool->conns[i]; i++) {
         pg_conn_free(pool->conns[i]);
         free(pool->conns[i]);
@@ -248,7 +250,6 @@ void pg_pool_free(struct pg_pool *pool) {
     ring_sockets_give(pg_pool_ring(pool), pool->conn_count);
     free(pool->conns);
     pg_placement_free(&pool->placement);
-    free(pool->attempts.conninfo);
 }
 
 /* Differs from one process and pool to the next: equal seeds would make their retries coincide. */
@@ -261,11 +262,8 @@ static uint64_t pool_seed(const struct pg_pool *pool) {
 static bool pool_init(struct pg_pool *pool, const char *url) {
     pool->conns = calloc(pool->conn_count, sizeof *pool->conns);
     bool placed = pg_placement_init(&pool->placement, pool->conn_count, pool->db->options.depth);
-    pool->attempts = (struct pg_attempts){.conninfo = strdup(url),
-                                          .connector = pg_current_connector(),
-                                          .detached = pg_detached_new(),
-                                          .rng = {.state = pool_seed(pool)}};
-    if (!pool->attempts.detached || !pool->attempts.conninfo || !pool->conns || !placed)
+    bool ready = pg_attempts_init(&pool->attempts, url, pool_seed(pool));
+    if (!ready || !pool->conns || !placed)
         return false;
     for (uint32_t i = 0; i < pool->conn_count; i++) {
         pool->conns[i] = calloc(1, sizeof **pool->conns);

@@ -86,7 +86,7 @@ static bool url_holds_password(const PQconninfoOption *option) {
     return !may && (strcasestr(option->val, "password=") || strcasestr(option->val, "pwd="));
 }
 
-static int url_check_option(const PQconninfoOption *option, uint64_t *connect_timeout_ns, char *message, size_t size) {
+static int url_check_option(const PQconninfoOption *option, char *message, size_t size) {
     const char *value = option->val;
     if (url_holds_password(option))
         return url_refuse(
@@ -101,12 +101,10 @@ static int url_check_option(const PQconninfoOption *option, uint64_t *connect_ti
         return url_refuse(message, size, QURING_EUNSUPPORTED, "gssencmode=require: GSS encryption does not work here");
     if (strcmp(option->keyword, "replication") == 0 && !url_is_off(value))
         return url_refuse(message, size, QURING_EUNSUPPORTED, "replication connections do not work here");
-    if (strcmp(option->keyword, "connect_timeout") == 0 && !*connect_timeout_ns && atoi(value) > 0)
-        *connect_timeout_ns = (uint64_t)atoi(value) * 1000000000u;
     return 0;
 }
 
-int pg_url_check(const char *url, uint64_t *connect_timeout_ns, char *message, size_t size) {
+int pg_url_check(const char *url, char *message, size_t size) {
     PRE(size);
     char *why = NULL;
     if (url_is_ambiguous(url))
@@ -118,7 +116,7 @@ int pg_url_check(const char *url, uint64_t *connect_timeout_ns, char *message, s
     int error = options ? 0 : !why || url_is_no_memory(why) ? QURING_ENOMEM : url_unreadable(message, size, why);
     for (const PQconninfoOption *option = options; option && option->keyword && !error; option++)
         if (option->val)
-            error = url_check_option(option, connect_timeout_ns, message, size);
+            error = url_check_option(option, message, size);
     PQconninfoFree(options);
     PQfreemem(why);
     return error;

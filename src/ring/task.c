@@ -43,7 +43,8 @@ static void task_run_inline(struct job *job) {
 
 static void task_done_inline(struct job *job) {
     struct task *task = task_of(job);
-    task->done(task);
+    if (!task->hangs)
+        task->done(task);
 }
 
 int task_start(struct ring *ring, const char *name, struct task *task) {
@@ -72,6 +73,10 @@ static void task_keep_loaded(void) {
 }
 
 bool task_detach(struct task *task) {
+    if (task->hangs) {
+        task->detached(task);
+        return true;
+    }
     pthread_t thread = task->thread; /* once it is DETACHED, the task may be gone */
     task_keep_loaded();
     if (!task_move(task, TASK_DETACHED))

@@ -23,6 +23,7 @@ struct task {
     struct ring *ring;
     pthread_t thread;
     atomic_int state;
+    bool hangs; /* set by a simulation's run(), which can't block: it goes on until it is detached */
 };
 
 /* Starts it; `name` (up to 15 bytes) shows in ps and gdb. 0 or QURING_ESYSTEM: there is no thread to be had. */

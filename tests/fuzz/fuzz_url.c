@@ -89,7 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     struct sim *sim = sim_new(&(struct sim_options){.seed = 1});
     engine_use_port(sim_port(sim));
-    pg_use_connector(refuse_to_connect);
+    pg_use_connector(refuse_to_connect, NULL);
     quring_engine *engine = NULL;
     PRE(quring_engine_open(&(quring_options){.query_count = 4, .connection_count = 300}, &engine) == 0);
     quring_db *db = NULL;

@@ -28,14 +28,8 @@ static void server_ended(struct sim_peer *peer, bool reset) {
 
 static const struct sim_peer_events server_events = {.received = server_received, .ended = server_ended};
 
-static void connector(struct pg_connect *connect) {
+void pg_bed_connect(struct pg_connect *connect) {
     struct pg_bed *bed = bed_in_use;
-    bed->tried_count++;
-    if (bed->refusal) {
-        memcpy(connect->sqlstate, bed->refusal, sizeof connect->sqlstate);
-        snprintf(connect->message, sizeof connect->message, "refused");
-        return;
-    }
     cr_assert_lt(bed->server_count, PG_BED_SERVERS);
     struct pg_bed_server *server = &bed->servers[bed->server_count++];
     server->conn = connect->conn;
@@ -43,6 +37,17 @@ static void connector(struct pg_connect *connect) {
     connect->fd = sim_connect(bed->sim, &server_events, server, &server->peer);
     connect->server_pid = 1000 + (int)bed->server_count;
     sim_peer_listen(server->peer, !bed->deaf);
+}
+
+static void connector(struct pg_connect *connect) {
+    struct pg_bed *bed = bed_in_use;
+    bed->tried_count++;
+    if (!bed->refusal) {
+        pg_bed_connect(connect);
+        return;
+    }
+    memcpy(connect->sqlstate, bed->refusal, sizeof connect->sqlstate);
+    snprintf(connect->message, sizeof connect->message, "refused");
 }
 
 struct pg_bed_server *pg_bed_server_of(struct pg_bed *bed, const struct pg_conn *conn) {
@@ -279,7 +284,7 @@ static void drop_description(void *description) {
 void pg_bed_begin(struct pg_bed *bed, const quring_db_options *options) {
     memset(bed, 0, sizeof *bed);
     bed_in_use = bed;
-    pg_use_connector(connector);
+    pg_use_connector(connector, NULL);
     bed->sim = sim_new(&(struct sim_options){.seed = 1, .start_ns = 1000 * PG_BED_MS});
     list_init(&bed->hub.done);
     list_init(&bed->hub.databases);
@@ -319,7 +324,7 @@ void pg_bed_end(struct pg_bed *bed) {
     if (bed->conn.config) {
         cr_assert_eq(bed->conn.state, PG_CONN_DOWN);
         pg_conn_free(&bed->conn);
-        pg_detached_drop(bed->attempts.detached);
+        pg_attempts_free(&bed->attempts);
     }
     if (bed->pool_open) {
         cr_assert(pg_pool_is_closed(&bed->db.pool));
@@ -335,7 +340,7 @@ void pg_bed_end(struct pg_bed *bed) {
     for (uint32_t i = 0; i < bed->server_count; i++)
         buf_free(&bed->servers[i].got);
     sim_free(bed->sim);
-    pg_use_connector(NULL);
+    pg_use_connector(NULL, NULL);
 }
 
 /* ---- Queries ---- */
@@ -437,7 +442,7 @@ const char *pg_bed_notes(struct pg_bed *bed) {
 
 void pg_bed_make_conn(struct pg_bed *bed, bool bound) {
     struct quring_db *db = &bed->db.base;
-    bed->attempts = (struct pg_attempts){.conninfo = "host=bed", .connector = connector, .detached = pg_detached_new()};
+    cr_assert(pg_attempts_init(&bed->attempts, "host=bed", 1));
     bed->config = (struct pg_conn_config){.db = db, .attempts = &bed->attempts, .kept_bytes = &bed->db.kept_bytes};
     cr_assert(pg_conn_init(&bed->conn, &bed->config, &note_events, &db->queue, 0));
     if (bound)

@@ -73,6 +73,8 @@ const char *pg_bed_notes(struct pg_bed *bed);
 
 /* ---- The server of a connection ---- */
 
+/* For a connector of the test's own: this visit reaches a server. */
+void pg_bed_connect(struct pg_connect *connect);
 struct pg_bed_server *pg_bed_server_of(struct pg_bed *bed, const struct pg_conn *conn);
 
 /*

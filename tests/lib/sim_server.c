@@ -433,7 +433,7 @@ static void connector(struct pg_connect *connect) {
 
 void sim_server_use(struct sim_server *server) {
     server_in_use = server;
-    pg_use_connector(server ? connector : NULL);
+    pg_use_connector(server ? connector : NULL, NULL);
 }
 
 void sim_server_init(struct sim_server *server, struct sim *sim, uint32_t query_count) {

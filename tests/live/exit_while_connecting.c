@@ -48,7 +48,7 @@ int main(void) {
     quring_db *db;
     sem_init(&told, 0, 0);
     sem_init(&hashed, 0, 0);
-    pg_use_connector(hashing_connector);
+    pg_use_connector(hashing_connector, NULL);
     int error = quring_engine_open(NULL, &engine);
     if (error == QURING_ENORING || error == QURING_EFORBIDDEN)
         return 77;

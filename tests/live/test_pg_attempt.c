@@ -85,7 +85,7 @@ static void open_stuck(uint32_t connection_count) {
     atomic_store(&runs, 0);
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
         cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pairs[i]), 0);
-    pg_use_connector(stuck_connector);
+    pg_use_connector(stuck_connector, NULL);
     open_db("postgresql://x@127.0.0.1:1/x", connection_count);
 }
 

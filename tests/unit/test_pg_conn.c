@@ -168,11 +168,13 @@ Test(pg_conn, pg_conn_close_tells_the_server) {
 
 Test(pg_conn, pg_attempt_start_is_postponed_while_detached_ones_go_on) {
     pg_bed_make_conn(&bed, false);
-    atomic_store(&bed.attempts.detached->count, PG_DETACHED_MAX);
+    struct pg_hosts *hosts = bed.attempts.hosts;
+    struct pg_trouble *trouble = pg_hosts_stuck(hosts, pg_hosts_key(&hosts->hosts[0], ""));
+    atomic_store(&trouble->stuck_count, PG_DETACHED_MAX);
     pg_attempt_start(&bed.conn);
     pg_bed_assert_text(pg_bed_notes(&bed), "postponed 08001", "two are detached");
     cr_assert_eq(bed.conn.state, PG_CONN_DOWN);
-    atomic_store(&bed.attempts.detached->count, PG_DETACHED_MAX - 1);
+    atomic_store(&trouble->stuck_count, PG_DETACHED_MAX - 1);
     pg_attempt_start(&bed.conn);
     cr_assert_eq(bed.conn.state, PG_CONN_CONNECTING);
     pg_bed_settle(&bed);

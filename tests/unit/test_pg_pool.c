@@ -324,7 +324,9 @@ Test(pg_pool, pool_conn_down_of_what_was_just_made_is_a_failure) {
 Test(pg_pool, pool_conn_postponed_tries_later) {
     open_conns(2);
     fails();
-    atomic_store(&pool->attempts.detached->count, PG_DETACHED_MAX);
+    struct pg_hosts *hosts = pool->attempts.hosts;
+    struct pg_trouble *trouble = pg_hosts_stuck(hosts, pg_hosts_key(&hosts->hosts[0], ""));
+    atomic_store(&trouble->stuck_count, PG_DETACHED_MAX);
     refuse(NULL);
     uint32_t tried = bed.tried_count;
     const struct query *query = pg_bed_ask(&bed, ONE);
@@ -332,7 +334,7 @@ Test(pg_pool, pool_conn_postponed_tries_later) {
     cr_assert_eq(bed.tried_count, tried);
     pg_bed_assert_text(pg_bed_fate(query), "NOT_SENT 08001", "it does not wait for detached attempts");
     cr_assert_eq(trying_count(), 1);
-    atomic_store(&pool->attempts.detached->count, 0);
+    atomic_store(&trouble->stuck_count, 0);
     pg_bed_pass(&bed, 2000 * PG_BED_MS);
     answer_all();
     cr_assert_geq(pool->ready_count, 1);

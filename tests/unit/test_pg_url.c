@@ -19,9 +19,8 @@ void *__wrap_PQconninfoParse(const char *conninfo, char **why) {
 }
 
 static int check(const char *url) {
-    uint64_t timeout_ns = 0;
     message[0] = 0;
-    return pg_url_check(url, &timeout_ns, message, sizeof message);
+    return pg_url_check(url, message, sizeof message);
 }
 
 /* Each has the password "s3cret", or a part of it, where libpq does not look for one. */
@@ -100,14 +99,6 @@ Test(pg_url, pg_url_check_refuses_what_can_not_be_had) {
     cr_expect_eq(check("host=h port=0"), QURING_EURL);
     cr_expect_eq(check("host=h port=65536"), QURING_EURL);
     cr_expect_eq(check("host=h port=-1"), QURING_EURL);
-}
-
-Test(pg_url, pg_url_check_takes_connect_timeout_over) {
-    uint64_t timeout_ns = 0;
-    cr_expect_eq(pg_url_check("host=h connect_timeout=3", &timeout_ns, message, sizeof message), 0);
-    cr_expect_eq(timeout_ns, UINT64_C(3000000000));
-    cr_expect_eq(pg_url_check("host=h connect_timeout=9", &timeout_ns, message, sizeof message), 0);
-    cr_expect_eq(timeout_ns, UINT64_C(3000000000));
 }
 
 Test(pg_url, pg_url_check_tells_want_of_memory_from_a_string_that_libpq_cannot_read) {
