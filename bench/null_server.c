@@ -20,13 +20,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 enum {
-    CONNECTIONS_MAX = 4096,
+    CONNECTIONS_MAX = 16384,
     RECEIVE_BYTES = 64 * 1024, /* to begin with; grows with a longer message */
     RECEIVE_MAX = 2 * 1024 * 1024,
     SPIN_NS = 200 * 1000,
@@ -49,6 +50,7 @@ struct server {
     struct io_uring ring;
     int listener, signals;
     bool stop;
+    size_t taken_below; /* all places below this one are taken */
     struct conn *conns[CONNECTIONS_MAX];
 };
 
@@ -92,6 +94,8 @@ static void conn_close(struct server *server, size_t index) {
     free(conn->out.bytes);
     free(conn);
     server->conns[index] = NULL;
+    if (server->taken_below > index)
+        server->taken_below = index;
 }
 
 static bool conn_make_room(struct conn *conn) {
@@ -154,9 +158,10 @@ static void on_accept(struct server *server, int fd) {
     io_uring_prep_accept(sqe_for(server, OP_ACCEPT, 0), server->listener, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0)
         return;
-    size_t index = 0;
+    size_t index = server->taken_below;
     while (index < CONNECTIONS_MAX && server->conns[index])
         index++;
+    server->taken_below = index;
     struct conn *conn = index < CONNECTIONS_MAX ? calloc(1, sizeof *conn) : NULL;
     if (!conn) {
         close(fd);
@@ -258,6 +263,15 @@ static int signals_fd(void) {
     return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
+/* A descriptor a connection; where fewer are allowed, accept(2) says so. */
+static void raise_file_limit(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
 int main(int argc, char **argv) {
     static struct server server;
     struct io_uring_params params = {
@@ -271,6 +285,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: %s 127.0.0.1:PORT | /dir/.s.PGSQL.PORT\n", argv[0]);
         return 2;
     }
+    raise_file_limit();
     server.listener = listen_on(argv[1]);
     server.signals = signals_fd();
     int ret = io_uring_queue_init_params(1024, &server.ring, &params);
