@@ -88,7 +88,11 @@ static int engine_look(quring_engine *engine) {
     list_for_each(node, &engine->hub.due)
         waiting += db_waiting_count(list_entry(node, struct quring_db, due));
     bool none_out = engine->pending_count == engine->hub.done_count + waiting;
-    return waiting ? ring_look(engine->hub.ring, none_out) : 0;
+    int error = waiting ? ring_look(engine->hub.ring, none_out) : 0;
+    if (base_likely(error != -EINTR))
+        return error;
+    ring_wake(engine->hub.ring); /* the signal ends the run's wait, which has not begun */
+    return 0;
 }
 
 /* The wait is left out once there is enough to reap: backends may have ended queries without the kernel. */
@@ -114,10 +118,6 @@ int engine_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
         until = now + timeout_ns < now ? UINT64_MAX : now + timeout_ns;
     }
     int error = engine_look(engine);
-    if (error == -EINTR) {
-        error = 0;
-        timeout_ns = 0;
-    }
     for (;;) {
         if (!error)
             error = engine_turn(engine, min_count, timeout_ns);

@@ -326,9 +326,7 @@ int ring_look(struct ring *ring, bool idle) {
  * Timers judge what has not come by their time, so all that the kernel holds by then is collected before they fire: after
  * a program was away that is often the very answer. The clock is not read again before they fire, lest others become due.
  */
-static int ring_fire_due(struct ring *ring) {
-    if (ring_next_timer_ns(ring) > ring->now_ns)
-        return 0;
+static __attribute__((noinline)) int ring_fire_due(struct ring *ring) {
     int error = ring_gather(ring, ROUNDS_BEFORE_TIMERS);
     if (!error || error == -EINTR)
         ring_fire_timers(ring);
@@ -343,20 +341,21 @@ int ring_turn(struct ring *ring, uint64_t timeout_ns) {
     int error = ring_wait(ring, ring_wait_limit_ns(ring, timeout_ns));
     if (error && error != -ETIME && error != -EINTR)
         return error;
-    bool interrupted = error == -EINTR;
     ring->now_ns = ring->port->methods->now_ns(ring->port);
     ring_collect(ring);
-    error = ring_fire_due(ring);
-    if (error && error != -EINTR)
-        return error;
-    interrupted |= error == -EINTR;
+    if (base_unlikely(ring_next_timer_ns(ring) <= ring->now_ns)) {
+        int fired = ring_fire_due(ring);
+        if (fired && fired != -EINTR)
+            return fired;
+        error = error == -EINTR ? error : fired;
+    }
     /* A foreign loop may sleep as soon as this returns, so jobs that finish from here on have to wake it. */
     if (atomic_load_explicit(&ring->foreign_fd, memory_order_relaxed) >= 0) {
         atomic_store(&ring->asleep, true);
         if (offload_waiting(ring))
             ring_interrupt(ring);
     }
-    return interrupted ? -EINTR : 0;
+    return error == -EINTR ? -EINTR : 0;
 }
 
 /* ---- Foreign loops ---- */
