@@ -13,6 +13,7 @@
 #include <string.h>
 
 enum {
+    REQUESTS_MIN = 4, /* of the ring of requests: a power of two */
     TERMINATE_BYTES = 4096,
     OUT_LIMIT_BYTES = WIRE_SEND_BYTES_MAX + (16 << 20), /* the longest message behind what waits before it */
     PLAIN_KEEP_BYTES = 64 * 1024,
@@ -298,10 +299,29 @@ void pg_conn_failed(struct pg_conn *conn, const char *sqlstate, const char *mess
     conn->events->down(conn);
 }
 
+/*
+ * Makes room for so many requests, a power of two. Those that are out keep their ordinals, and so get other places. An idle
+ * connection needs room for the first exchange alone. False: no memory.
+ */
+static __attribute__((noinline)) bool conn_reserve_requests(struct pg_conn *conn, uint64_t capacity) {
+    if (conn->requests && conn->request_mask >= capacity - 1)
+        return true;
+    struct pg_request *requests = calloc(capacity, sizeof *requests);
+    if (!requests)
+        return false;
+    for (uint64_t r = conn->settled; conn->requests && r < conn->session.next; r++)
+        requests[r & (capacity - 1)] = *pg_conn_request(conn, r);
+    free(conn->requests);
+    conn->requests = requests;
+    conn->request_mask = capacity - 1;
+    return true;
+}
+
 bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect, uint64_t nonce) {
     PRE(conn->state == PG_CONN_CONNECTING && connect->fd >= 0);
     struct quring_db *db = conn->config->db;
-    if (!wire_session_init(&conn->session, db->options.depth, db->options.message_bytes))
+    if (!conn_reserve_requests(conn, REQUESTS_MIN) ||
+        !wire_session_init(&conn->session, db->options.depth, db->options.message_bytes))
         return false;
     if (socket_open(&conn->socket, db->hub->ring, connect->fd, &conn_events, db->options.message_bytes,
                     OUT_LIMIT_BYTES)) {
@@ -350,23 +370,17 @@ void pg_conn_close(struct pg_conn *conn) {
     pg_conn_break(conn, QURING_SHUTDOWN, "57P01", "the database handle was closed");
 }
 
-bool pg_conn_init(struct pg_conn *conn, const struct pg_conn_config *config, const struct pg_conn_events *events,
+void pg_conn_init(struct pg_conn *conn, const struct pg_conn_config *config, const struct pg_conn_events *events,
                   struct queue *source, uint32_t index) {
     PRE(config->db->options.depth);
-    const quring_db_options *options = &config->db->options;
-    uint64_t capacity = 1;
-    while (capacity < options->depth)
-        capacity *= 2;
     *conn = (struct pg_conn){
-        .config = config, .events = events, .source = source, .request_mask = capacity - 1, .place.index = index};
+        .config = config, .events = events, .source = source, .place.index = index, .depth = config->db->options.depth};
     conn->trace = config->db->hub->trace;
     conn->timer.fire = events->timer;
     list_init(&conn->link);
     list_init(&conn->place.changed);
     list_init(&conn->place.given);
-    conn->requests = calloc(capacity, sizeof *conn->requests);
-    bool prepared = pg_prepared_init(&conn->prepared, options->statement_count);
-    return conn->requests && prepared;
+    pg_prepared_init(&conn->prepared, config->db->options.statement_count);
 }
 
 void pg_conn_free(struct pg_conn *conn) {
@@ -423,6 +437,11 @@ void pg_conn_send(struct pg_conn *conn, struct query *query) {
         return;
     }
     uint64_t ordinal = conn->session.next;
+    if (base_unlikely(ordinal - conn->settled > conn->request_mask) &&
+        !conn_reserve_requests(conn, 2 * (conn->request_mask + 1))) {
+        query_fail(query, QURING_NOT_SENT, "53200", "out of memory");
+        return;
+    }
     struct pg_request *request = pg_conn_request(conn, ordinal);
     if (base_unlikely(!pg_request_encode(conn, query, request, alone))) {
         *request = (struct pg_request){.query = NULL};

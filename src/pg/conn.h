@@ -6,8 +6,8 @@
 #include "pg/conn_state.h"
 #include "pg/connect.h"
 
-/* False: no memory. */
-bool pg_conn_init(struct pg_conn *conn, const struct pg_conn_config *config, const struct pg_conn_events *events,
+/* Memory for requests and statements comes with the first of them. */
+void pg_conn_init(struct pg_conn *conn, const struct pg_conn_config *config, const struct pg_conn_events *events,
                   struct queue *source, uint32_t index);
 void pg_conn_free(struct pg_conn *conn);
 

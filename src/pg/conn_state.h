@@ -98,8 +98,9 @@ struct pg_conn {
     struct pg_tls *tls;  /* NULL on a plain connection; else the protocol's bytes are in the next two */
     struct buf plain_in, plain_out;
     struct wire_session session;
-    struct pg_request *requests; /* ring of request_mask + 1, by ordinal */
+    struct pg_request *requests; /* ring of request_mask + 1, by ordinal; grows with what is out */
     uint64_t request_mask;
+    uint32_t depth;   /* requests that may be out: the database's */
     uint64_t settled; /* ordinal of the first request whose sync point has not come */
     struct pg_place place;
     struct pg_prepared_table prepared;

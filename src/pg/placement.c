@@ -33,8 +33,7 @@ static bool placement_is_crowded(const struct pg_conn *conn) {
 }
 
 bool pg_placement_has_room(const struct pg_conn *conn) {
-    return conn->state == PG_CONN_READY && placement_load(conn) < conn->config->db->options.depth &&
-           !placement_is_crowded(conn);
+    return conn->state == PG_CONN_READY && placement_load(conn) < conn->depth && !placement_is_crowded(conn);
 }
 
 static bool placement_is_slow(const struct pg_placement *placement, const struct pg_conn *conn) {

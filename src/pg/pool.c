@@ -267,8 +267,9 @@ static bool pool_init(struct pg_pool *pool, const char *url) {
         return false;
     for (uint32_t i = 0; i < pool->conn_count; i++) {
         pool->conns[i] = calloc(1, sizeof **pool->conns);
-        if (!pool->conns[i] || !pg_conn_init(pool->conns[i], &pool->config, &pool_conn_events, &pool->db->queue, i))
+        if (!pool->conns[i])
             return false;
+        pg_conn_init(pool->conns[i], &pool->config, &pool_conn_events, &pool->db->queue, i);
         pool->conns[i]->number = i + 1;
         list_push_back(&pool->down, &pool->conns[i]->link);
     }

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { PLACES_MIN = 4 };
+
 static const char digits[] = "0123456789abcdefghijklmnopqrstuv";
 
 /* The edges of the diagram in prepared.h, but for the end of the connection. */
@@ -19,11 +21,9 @@ static void prepared_move(struct pg_prepared *place, enum pg_prepared_state to) 
     place->state = (uint8_t)to;
 }
 
-bool pg_prepared_init(struct pg_prepared_table *table, uint32_t place_count) {
-    PRE(place_count);
-    *table = (struct pg_prepared_table){.place_count = place_count};
-    table->places = calloc(place_count, sizeof *table->places);
-    return table->places != NULL;
+void pg_prepared_init(struct pg_prepared_table *table, uint32_t place_count_max) {
+    PRE(place_count_max);
+    *table = (struct pg_prepared_table){.place_count_max = place_count_max};
 }
 
 void pg_prepared_free(struct pg_prepared_table *table) {
@@ -67,10 +67,29 @@ const char *pg_prepared_name(struct pg_prepared_table *table, uint64_t number) {
     return table->name;
 }
 
+/* Most connections of a large pool see few statements, and an idle one none, so the table grows with their indexes. */
+static __attribute__((noinline)) struct pg_prepared *prepared_grow(struct pg_prepared_table *table, uint32_t index) {
+    PRE(index < table->place_count_max);
+    uint32_t count = table->place_count ? table->place_count : PLACES_MIN;
+    while (count <= index)
+        count *= 2;
+    struct pg_prepared *places = realloc(table->places, count * sizeof *places);
+    if (!places)
+        return NULL;
+    for (uint32_t i = table->place_count; i < count; i++)
+        places[i] = (struct pg_prepared){.state = PG_PREPARED_ABSENT};
+    table->places = places;
+    table->place_count = count;
+    return &places[index];
+}
+
 struct pg_prepared *pg_prepared_of(struct pg_prepared_table *table, const struct quring_statement *statement) {
     bool kept = statement->index != STATEMENT_UNCACHED && statement->traits.reusable && !table->unnamed;
-    PRE(!kept || statement->index < table->place_count);
-    return kept ? &table->places[statement->index] : NULL;
+    if (!kept)
+        return NULL;
+    if (base_unlikely(statement->index >= table->place_count))
+        return prepared_grow(table, statement->index);
+    return &table->places[statement->index];
 }
 
 /*

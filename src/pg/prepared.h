@@ -38,8 +38,8 @@ struct pg_prepared {
 enum { PG_NAME_PREFIX_BYTES = 17, PG_NAME_BYTES = PG_NAME_PREFIX_BYTES + 16 + 1 };
 
 struct pg_prepared_table {
-    struct pg_prepared *places; /* by statement index */
-    uint32_t place_count;
+    struct pg_prepared *places; /* by statement index: as many as statements came to need */
+    uint32_t place_count, place_count_max;
     bool unnamed;             /* nothing is prepared by name: options.prepared_statements, or a pooler */
     char name[PG_NAME_BYTES]; /* begins with what all names of this connection begin with */
     uint64_t name_count;      /* given out on this connection */
@@ -49,8 +49,7 @@ struct pg_prepared_table {
     bool changed;             /* something did, since the last transaction's end */
 };
 
-/* False: no memory. */
-bool pg_prepared_init(struct pg_prepared_table *table, uint32_t place_count);
+void pg_prepared_init(struct pg_prepared_table *table, uint32_t place_count_max);
 void pg_prepared_free(struct pg_prepared_table *table);
 
 /*
@@ -66,7 +65,10 @@ void pg_prepared_end(struct pg_prepared_table *table);
 /* Valid until the next call. */
 const char *pg_prepared_name(struct pg_prepared_table *table, uint64_t number);
 
-/* Returns the place of a statement. NULL: the statement is parsed for each use. */
+/*
+ * Returns the place of a statement, until the next call for another one. NULL: the statement is parsed for each use, because
+ * it is not kept or there is no memory for its place.
+ */
 struct pg_prepared *pg_prepared_of(struct pg_prepared_table *table, const struct quring_statement *statement);
 
 /* True if a query may Bind to the prepared statement in this place of the table. */

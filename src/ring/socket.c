@@ -7,9 +7,10 @@
 #include <stdlib.h>
 
 enum {
-    IN_BYTES = 16 * 1024,       /* an idle socket's receive buffer */
+    IN_BYTES_FIRST = 2 * 1024,  /* a receive buffer begins with this: most sockets of a large pool get no more */
+    IN_BYTES = 16 * 1024,       /* a buffer up to this size is kept */
     IN_BYTES_BUSY = 128 * 1024, /* grows up to here while receives fill it */
-    IN_FREE_MIN = 4 * 1024,     /* room that a receive is given at least */
+    IN_FREE_MIN = 256,          /* room that a receive is given at least */
     OUT_KEEP_BYTES = 64 * 1024,
     SMALL_RECEIVES = 64,     /* in a row, before a grown buffer shrinks */
     SEND_BYTES_MAX = 1 << 30 /* of one operation */
@@ -170,7 +171,7 @@ static bool socket_reserve_in(struct socket *socket) {
     size_t want = IN_FREE_MIN;
     if (socket->expected_bytes > have + want)
         want = socket->expected_bytes - have;
-    size_t room = in->capacity ? in->capacity : IN_BYTES;
+    size_t room = in->capacity ? in->capacity : IN_BYTES_FIRST;
     if (socket->filled && room < IN_BYTES_BUSY)
         room = room > IN_BYTES_BUSY / 2 ? IN_BYTES_BUSY : 2 * room;
     if (room <= IN_BYTES_BUSY && room > have + want)

@@ -123,7 +123,7 @@ void wire_session_put_execute(struct wire_session *session) {
 /* The template is made by the functions that it replaces, so that its bytes cannot differ from theirs. */
 bool wire_template_make(struct wire_template *template, const char *statement_name, uint16_t param_count,
                         const uint16_t *formats, uint16_t format_count) {
-    struct wire_session session = {.request_count_max = 1, .draft = {.steps = WIRE_STEPS_END}};
+    struct wire_session session = {.request_count_max = 1, .room = 1, .draft = {.steps = WIRE_STEPS_END}};
     struct buf out;
     buf_init(&out, sizeof template->bind + sizeof template->execute);
     wire_session_begin(&session, &out);

@@ -35,6 +35,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { CAPACITY_MIN = 4 }; /* of the ring of requests: a power of two */
+
 enum phase { IDLE, CLOSE, PARSE, PARAMETERS, COLUMNS, BIND, ROWS, SYNC, SKIP, PASSING, ENDED, VIOLATED };
 
 static const char *const waiting_for[] = {
@@ -511,12 +513,33 @@ size_t wire_session_take_answer(struct wire_session *session, const uint8_t *byt
     return taken;
 }
 
-void wire_session_begin(struct wire_session *session, struct buf *out) {
+static uint32_t session_room(uint32_t capacity, uint32_t request_count_max) {
+    return capacity < request_count_max ? capacity : request_count_max;
+}
+
+/* Requests that are outstanding keep their ordinals, and so get other places. */
+static __attribute__((noinline)) bool session_grow(struct wire_session *session) {
     PRE(!wire_session_is_full(session));
+    uint32_t capacity = 2 * session->capacity;
+    struct wire_request *requests = calloc(capacity, sizeof *requests);
+    if (!requests)
+        return false;
+    for (uint64_t r = session->head; r < session->next; r++)
+        requests[r & (capacity - 1)] = *wire_session_request(session, r);
+    free(session->requests);
+    session->requests = requests;
+    session->capacity = capacity;
+    session->room = session_room(capacity, session->request_count_max);
+    return true;
+}
+
+void wire_session_begin(struct wire_session *session, struct buf *out) {
     PRE(session->draft.steps == WIRE_STEPS_END);
     session->draft.out = out;
     session->draft.mark = buf_mark(out);
     session->draft.steps = 0;
+    if (base_unlikely(wire_session_outstanding(session) >= session->room) && !session_grow(session))
+        buf_fail(out);
 }
 
 bool wire_session_end(struct wire_session *session, int32_t column_count) {
@@ -538,17 +561,15 @@ bool wire_session_end(struct wire_session *session, int32_t column_count) {
 
 bool wire_session_init(struct wire_session *session, uint32_t request_count_max, size_t message_limit_bytes) {
     PRE(request_count_max > 0 && request_count_max <= 1u << 30);
-    uint32_t capacity = 1;
-    while (capacity < request_count_max)
-        capacity *= 2;
     *session = (struct wire_session){
-        .capacity = capacity,
+        .capacity = CAPACITY_MIN,
+        .room = session_room(CAPACITY_MIN, request_count_max),
         .request_count_max = request_count_max,
         .message_limit_bytes = message_limit_bytes,
         .phase = IDLE,
         .draft = {.steps = WIRE_STEPS_END},
         .column_count = WIRE_NO_ROWS,
-        .requests = calloc(capacity, sizeof *session->requests),
+        .requests = calloc(CAPACITY_MIN, sizeof *session->requests),
     };
     return session->requests != NULL;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * PostgreSQL's protocol 3 after start-up, from the client's side: bytes in, events out, no I/O, no allocation after
- * init.
+ * PostgreSQL's protocol 3 after start-up, from the client's side: bytes in, events out, no I/O. It allocates only while
+ * more requests are outstanding than ever before.
  *
  *   messages.def   the 24 message types: letter, name, bounds of length
  *   frame.h        one message's type and body out of bytes, with the law of its length
@@ -94,8 +94,9 @@ struct wire_draft {
 };
 
 struct wire_session {
-    struct wire_request *requests; /* ring of `capacity`, a power of two */
+    struct wire_request *requests; /* ring of `capacity`, a power of two, which grows up to request_count_max */
     uint32_t capacity;
+    uint32_t room; /* outstanding requests before the ring has to grow, or the session is full */
     uint32_t request_count_max;
     uint64_t next;        /* ordinal of the next request to be encoded */
     uint64_t head;        /* ordinal of the request that replies belong to now */
@@ -116,7 +117,7 @@ void wire_session_free(struct wire_session *session);
 
 /*
  * Begins a request, whose messages are appended to `out` by the functions of encode.h. The session must not be full, and
- * the request before must have ended.
+ * the request before must have ended. Where there is no memory for it, `out` fails.
  */
 void wire_session_begin(struct wire_session *session, struct buf *out);
 

@@ -2,6 +2,7 @@
 #include "lib/alloc.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
@@ -23,7 +24,7 @@ void __wrap_free(void *block);
 static _Thread_local bool watching;
 static atomic_uint_fast64_t count, fail_from, fail_end;
 static atomic_bool failed;
-static atomic_int_fast64_t live;
+static atomic_int_fast64_t live, live_bytes;
 
 void alloc_watch(bool on) {
     watching = on;
@@ -51,6 +52,10 @@ int64_t alloc_live(void) {
     return atomic_load(&live);
 }
 
+int64_t alloc_live_bytes(void) {
+    return atomic_load(&live_bytes);
+}
+
 static bool refused(void) {
     uint64_t number = watching ? atomic_fetch_add(&count, 1) + 1 : 0;
     if (number == 0 || number < atomic_load(&fail_from) || number >= atomic_load(&fail_end))
@@ -61,8 +66,10 @@ static bool refused(void) {
 }
 
 static void *counted(void *block) {
-    if (block)
+    if (block) {
         atomic_fetch_add(&live, 1);
+        atomic_fetch_add(&live_bytes, (int64_t)malloc_usable_size(block));
+    }
     return block;
 }
 
@@ -81,7 +88,13 @@ void *__wrap_aligned_alloc(size_t alignment, size_t size) {
 void *__wrap_realloc(void *block, size_t size) {
     if (refused())
         return NULL;
-    return block ? __real_realloc(block, size) : counted(__real_realloc(NULL, size));
+    if (!block)
+        return counted(__real_realloc(NULL, size));
+    size_t before = malloc_usable_size(block);
+    void *moved = __real_realloc(block, size);
+    if (moved)
+        atomic_fetch_add(&live_bytes, (int64_t)malloc_usable_size(moved) - (int64_t)before);
+    return moved;
 }
 
 char *__wrap_strdup(const char *text) {
@@ -91,7 +104,9 @@ char *__wrap_strdup(const char *text) {
 }
 
 void __wrap_free(void *block) {
-    if (block)
+    if (block) {
         atomic_fetch_sub(&live, 1);
+        atomic_fetch_sub(&live_bytes, (int64_t)malloc_usable_size(block));
+    }
     __real_free(block);
 }

@@ -20,7 +20,8 @@ bool alloc_has_failed(void);
 /* Calls that were watched so far. */
 uint64_t alloc_count(void);
 
-/* Blocks that are in use, watched or not. */
+/* Blocks that are in use, watched or not, and their bytes as malloc_usable_size(3) counts them. */
 int64_t alloc_live(void);
+int64_t alloc_live_bytes(void);
 
 #endif

@@ -290,6 +290,29 @@ Test(pg_conn, pg_conn_send_ends_groups_with_sync) {
     }
 }
 
+/* The ring of requests grows while some are out, at whatever ordinal: each answer still finds its query. */
+Test(pg_conn, pg_conn_send_has_room_up_to_the_depth) {
+    enum { DEPTH = 64 };
+    struct query *queries[DEPTH];
+    for (int before = 0; before < 6; before++) {
+        pg_again(&(quring_db_options){.depth = DEPTH});
+        pg_bed_open_conn(&bed, false);
+        prepare(ONE);
+        for (int i = 0; i < before; i++) {
+            struct query *query = send_off(ONE);
+            pg_bed_say(&bed, &bed.conn, "2DCZ");
+            pg_bed_assert_text(pg_bed_fate(query), "OK", "one after the other");
+        }
+        for (int i = 0; i < DEPTH; i++)
+            queries[i] = send_off(ONE);
+        for (int i = 0; i < DEPTH; i++) {
+            pg_bed_assert_text(pg_bed_fate(queries[i]), "running", "not answered");
+            pg_bed_say(&bed, &bed.conn, i % 2 ? "2DCZ" : "2 E:22012 Z");
+            pg_bed_assert_text(pg_bed_fate(queries[i]), i % 2 ? "OK" : "SERVER_ERROR 22012", "answered");
+        }
+    }
+}
+
 Test(pg_conn, pg_conn_send_gives_up_what_fits_no_message) {
     pg_bed_open_conn(&bed, false);
     struct buf *out = pg_conn_out(&bed.conn);

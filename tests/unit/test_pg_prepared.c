@@ -25,7 +25,7 @@ static void setup(void) {
     statements = statement_table_new(PLACES, 100, drop_description);
     statement = statement_find(statements, "select 1", 8);
     other = statement_find(statements, "select 2", 8);
-    cr_assert(pg_prepared_init(&table, PLACES));
+    pg_prepared_init(&table, PLACES);
     pg_prepared_begin(&table, 0);
     place = pg_prepared_of(&table, statement);
     kept_bytes = 0;
@@ -174,6 +174,29 @@ Test(pg_prepared, pg_prepared_of_gives_a_place_to_what_may_be_kept) {
     statement->traits.reusable = true;
     table.unnamed = true;
     cr_assert_null(pg_prepared_of(&table, statement));
+}
+
+/* The table grows with the indexes of statements, and what stands in it moves along. */
+Test(pg_prepared, pg_prepared_of_keeps_what_stands_there_while_it_grows) {
+    enum { MANY = 100 };
+    struct pg_prepared_table large;
+    struct quring_statement made[MANY];
+    pg_prepared_init(&large, MANY);
+    pg_prepared_begin(&large, 0);
+    for (uint32_t i = 0; i < MANY; i++) {
+        made[i] = *statement;
+        made[i].index = i * 37 % MANY;
+        made[i].serial = 1000 + i;
+        cr_assert_eq(pg_prepared_claim(&large, pg_prepared_of(&large, &made[i]), &made[i]), i + 1);
+    }
+    for (uint32_t i = 0; i < MANY; i++) {
+        const struct pg_prepared *found = pg_prepared_of(&large, &made[i]);
+        cr_assert(found->state == PG_PREPARED_PENDING && found->serial == 1000 + i && found->name == i + 1);
+    }
+    pg_prepared_end(&large);
+    for (uint32_t i = 0; i < MANY; i++)
+        cr_assert_eq(pg_prepared_of(&large, &made[i])->state, PG_PREPARED_ABSENT);
+    pg_prepared_free(&large);
 }
 
 /* ---- Descriptions ---- */

@@ -377,6 +377,28 @@ Test(session, what_a_describe_says_is_forgotten_with_its_request) {
     assert_last_line("violation 1: DataRow with 2 values for 3 columns\n");
 }
 
+/* The ring of requests grows while some are out, at whatever ordinal, and each keeps what is known of it. */
+Test(session, requests_are_known_however_many_are_out) {
+    enum { MANY = 100 };
+    for (uint32_t before = 0; before < 9; before++) {
+        wire_feed_close(&feed);
+        wire_feed_open(&feed, MANY, LIMIT, ROOM);
+        for (uint32_t i = 0; i < before; i++) {
+            cr_assert(wire_expect(&feed.session, RUN, 2));
+            say("2DCZ");
+        }
+        for (uint32_t i = 0; i < MANY; i++)
+            cr_assert(wire_expect(&feed.session, RUN, i % 3 ? 2 : WIRE_NO_ROWS));
+        cr_assert_not(wire_expect(&feed.session, RUN, 2), "over its limit");
+        for (uint32_t i = 0; i < MANY; i++)
+            say(i % 3 ? "2DCZ" : "2CZ");
+        cr_assert_neq(feed.last, WIRE_VIOLATION, "%s", wire_feed_log(&feed));
+        cr_assert_eq(wire_session_outstanding(&feed.session), 0);
+        say("2");
+        cr_assert_eq(feed.last, WIRE_VIOLATION);
+    }
+}
+
 /* The event is large and rows are many: an event costs what it says, and no more. */
 Test(session, an_event_writes_only_what_its_kind_has) {
     static const enum wire_event_kind kinds[] = {WIRE_ROW, WIRE_COMPLETE, WIRE_READY};
