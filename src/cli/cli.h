@@ -30,6 +30,7 @@
  *     client.c     engine and database: opening, one statement at a time
  *     cancel.c     cancelling that statement at the server
  *     failure.c    why a query failed, and what the server said besides
+ *     trace.c      what became of queries and connections, for --echo and --slow
  *     splitter.c   cuts SQL text into statements, by the tokens of lexer.c
  *
  * run/ and bench/ include common/ and never each other.

@@ -212,7 +212,11 @@ test_bench_slow() {
     echo "select 1 as slow_one;" >"$WORK/slow.sql"
     run "$QURING" bench "$url" -f "$WORK/slow.sql" -n 20 --slow 0.001 --json
     check "$name: --slow" is "$status" 0
-    check "$name: --slow" is "$(grep -c '^slow: [0-9.]* ms, of these [0-9.]* before it was sent, connection [0-9]*, OK: select 1 as slow_one$' <<<"$err")" 20
+    check "$name: --slow" is "$(grep -cE '^slow: OK, 1 row, connection [0-9]+, sent after [0-9.]+ ms, first row after [0-9.]+ ms, done after [0-9.]+ ms: select 1 as slow_one$' <<<"$err")" 20
+    printf 'select nosuch\n as x;' >"$WORK/slow.sql"
+    run "$QURING" bench "$url" -f "$WORK/slow.sql" -n 20 --slow 0.001 --json
+    check "$name: --slow of failures" is "$(grep -cE '^slow: SERVER_ERROR 42703, .*done after [0-9.]+ ms: select nosuch.n as x$' <<<"$err")" 20
+    echo "select 1 as slow_one;" >"$WORK/slow.sql"
     run "$QURING" bench "$url" -f "$WORK/slow.sql" -n 20 --slow 100000000 --json
     check "$name: --slow of none" is "$status$err" 0
     wrong "--slow" bench "$url" --slow 0
@@ -320,10 +324,24 @@ test_run_same() {
     check "$name: timing" is "$(sed -E 's/^Time: [0-9]+\.[0-9]{3} ms$/TIME/; s/^quring: .*/FAILURE/; /^  /d' <<<"$err")" $'TIME\nFAILURE\nTIME'
     run "$QURING" run "$url" --echo -c "select 'a:b' as t where 'x@y' > '@'"
     check "$name: --echo shows what is sent" has "$err" "select 'a:b' as t where 'x@y' > '@'"
-    run "$QURING" run "$url" --echo --param 'x' -c $'select 1 as a;\nselect cast($1 as text)\n as b'
-    check "$name: echo" is "$out" $'a\n1\n\nb\nx\n'
-    check "$name: echo" is "$(sed -E 's/^Time: [0-9]+\.[0-9]{3} ms$/TIME/' <<<"$err")" \
-        $'line 1: select 1 as a\nTIME\nline 2: select cast($1 as text)\n as b\n  $1 = x\nTIME'
+    run "$QURING" run "$url" --echo --timing --param 'x' -c $'select 1 as a;\nselect cast($1 as text)\n as b;\nselect 1 as c where 1 = 0;select nosuch'
+    check "$name: echo" is "$status $out" $'1 a\n1\n\nb\nx\n\nc\n'
+    # shellcheck disable=SC2016
+    check "$name: echo" is "$(sed -E 's/^Time: [0-9]+\.[0-9]{3} ms$/TIME/; s/[0-9]+\.[0-9]{3} ms/MS/g; s/, connection 1, sent after MS/, SENT/
+        s/^(line 4: SERVER_ERROR 42703)(, SENT)?/\1/; /^quring|^  /d' <<<"$err")" 'line 1: select 1 as a
+line 1: OK, 1 row, SENT, first row after MS, done after MS
+TIME
+line 2: select cast($1 as text)\n as b  -- $1 = x
+line 2: OK, 1 row, SENT, first row after MS, done after MS
+TIME
+line 4: select 1 as c where 1 = 0
+line 4: OK, SENT, done after MS
+TIME
+line 4: select nosuch
+line 4: SERVER_ERROR 42703, done after MS
+TIME'
+    check "$name: echo's times ascend" is "$(sed -nE 's/.*sent after ([0-9.]+) ms, first row after ([0-9.]+) ms, done after ([0-9.]+) ms$/\1 \2 \3/p' <<<"$err" |
+        awk '$1 > $2 || $2 > $3')" ""
     gives "$name: many statements" 0 $'n\n3\n\nn\n2\n' "$QURING" run "$url" -c \
         "create table cli_t (id int primary key, v text); insert into cli_t values (1, 'a'), (2, 'b'), (3, null);
          select count(*) as n from cli_t; delete from cli_t where id = 3; select count(*) as n from cli_t;"
@@ -553,6 +571,26 @@ while c.recv(100): pass'
     check "Ctrl-C while connecting" is "$status" 130
     check "Ctrl-C while connecting" has "$err" "this statement was not sent"
 }
+
+# What is timed has no connecting in it: the file is open before the first statement is there.
+test_run_timing_sqlite() {
+    local option pid
+    "$QURING" run "sqlite:///$WORK/timing.db?mode=rwc" -c "create table a (x)"
+    for option in --timing --echo; do
+        mkfifo "$WORK/fifo"
+        "$QURING" run "$WORK/timing.db" $option -f "$WORK/fifo" >"$WORK/out" 2>"$WORK/err" </dev/null &
+        pid=$!
+        exec 3>"$WORK/fifo"
+        check "$option: the file is opened first" until_it opened "$pid" "$WORK/timing.db"
+        echo "select 7 as x" >&3
+        exec 3>&-
+        ended "$pid"
+        check "$option: a late statement" is "$status $out" $'0 x\n7'
+        rm "$WORK/fifo"
+    done
+}
+# shellcheck disable=SC2317 # called by until_it
+opened() { [[ $(readlink "/proc/$1/fd/"*) == *"$2"* ]]; }
 
 test_run_sqlite() {
     gives "trigger" 0 $'n\n2\n' "$QURING" run sqlite:// -c \
@@ -1001,6 +1039,7 @@ test_ports
 test_run_same "sqlite:///$WORK/run.db?mode=rwc" SQLite
 test_run_streams "sqlite:///$WORK/run.db" SQLite
 test_run_missing
+test_run_timing_sqlite
 test_run_sqlite
 test_run_bad_input
 test_safe_characters

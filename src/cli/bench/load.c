@@ -5,6 +5,7 @@
 #include "cli/common/failure.h"
 #include "cli/common/say.h"
 #include "cli/common/stop.h"
+#include "cli/common/trace.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -19,7 +20,7 @@
  * Completions are reaped few at a time: what was just reaped is still in the first-level cache when its slot is used again.
  * Where the first HOPELESS_ERRORS queries have all failed, a table or a privilege is missing, and the rest would fail, too.
  */
-enum { BATCH = 32, HOPELESS_ERRORS = 100, SLOW_BATCH = 64 };
+enum { BATCH = 32, HOPELESS_ERRORS = 100 };
 
 /* In user_data beside the slot: the ROLLBACK behind a statement that failed. */
 static const uint64_t ROLLBACK = (uint64_t)1 << 32;
@@ -305,24 +306,21 @@ static uint64_t load_wait_ns(const struct loop *loop, uint64_t now) {
 }
 
 /*
- * Shows the queries that took long. The trace is drained after each batch of completions, so it has room for their events
+ * Shows a query that took long. The trace is drained after each batch of completions, so it has room for their events
  * whatever the number in flight is; should some have been dropped all the same, they are of queries that came earlier.
  */
-static void load_show_slow(struct loop *loop) {
-    quring_event events[SLOW_BATCH];
-    int count;
-    while ((count = quring_trace(loop->engine, events, SLOW_BATCH)) > 0) {
-        for (int i = 0; i < count; i++) {
-            const quring_event *event = &events[i];
-            double ms = (double)(event->at_ns - event->submitted_at_ns) / 1e6;
-            if (event->kind != QURING_EVENT_DONE || event->submitted_at_ns < loop->start_ns ||
-                ms < loop->load->options.slow_ms)
-                continue;
-            double waited_ms = (double)(event->sent_at_ns ? event->sent_at_ns - event->submitted_at_ns : 0) / 1e6;
-            cli_say("slow: ", "%.1f ms, of these %.1f before it was sent, connection %" PRIu32 ", %s: %s", ms,
-                    waited_ms, event->connection, event->status ? quring_status_name(event->status) : "OK", event->sql);
-        }
-    }
+static void load_show_slow(void *arg, const quring_event *event) {
+    const struct loop *loop = arg;
+    if (event->kind != QURING_EVENT_DONE || event->submitted_at_ns < loop->start_ns ||
+        (double)(event->at_ns - event->submitted_at_ns) < 1e6 * loop->load->options.slow_ms)
+        return;
+    struct cli_out line;
+    cli_out_init(&line, CLI_OUT_MEMORY);
+    cli_out_text(&line, "slow: ");
+    cli_trace_put_done(&line, event);
+    cli_out_text(&line, ": ");
+    cli_trace_put_sql(&line, event);
+    cli_say_out(&line);
 }
 
 static void loop_run(struct loop *loop) {
@@ -356,7 +354,7 @@ static void loop_run(struct loop *loop) {
             loop->last_ns = now;
         }
         if (loop->load->options.slow_ms > 0)
-            load_show_slow(loop);
+            cli_trace_drain(loop->engine, load_show_slow, loop);
         load_tick(loop, now);
     }
 }

@@ -85,18 +85,6 @@ static bool client_cancel_at_server(struct cli_client *client) {
     return false;
 }
 
-void cli_client_settle(struct cli_client *client) {
-    quring_done done;
-    while (client->cancel.state == CLI_CANCEL_ASKED && !cli_stop_wanted()) {
-        if (quring_run(client->engine, 1, QURING_FOREVER) < 0)
-            return;
-        while (quring_reap(client->engine, &done, 1) == 1) {
-            cli_cancel_take(&client->cancel, client->db, &done);
-            quring_release(client->engine, done.id);
-        }
-    }
-}
-
 int cli_client_query(struct cli_client *client, const quring_query *query, quring_done *done) {
     quring_id id;
     if (cli_stop_wanted())

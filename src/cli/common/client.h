@@ -25,11 +25,6 @@ void cli_client_close(struct cli_client *client);
 bool cli_client_url_is_sqlite(const char *url);
 
 /*
- * Waits for the answer that cli_cancel_ask() asked for, with which the connection is up: what is measured after it does not
- * count the time that connecting took. Where there will be no connection, the next statement tells why.
- */
-void cli_client_settle(struct cli_client *client);
-/*
  * Runs one statement to its end; *done is to be released. When the user wants to stop, it is cancelled: at the server where
  * cli_cancel_ask() was called before and learned enough, and its own answer counts; else it is given up, and CANCELLED.
  * Returns 0, however it ended; the QURING_E* that refused it; or QURING_ESHUTDOWN when the user wanted to stop before.

@@ -51,6 +51,18 @@ void cli_error(const char *format, ...) {
     va_end(args);
 }
 
+void cli_say_out(struct cli_out *text) {
+    struct cli_out line;
+    cli_out_init(&line, STDERR_FILENO);
+    if (wipes_line)
+        cli_out_text(&line, "\r\033[K");
+    cli_out_bytes(&line, text->data ? text->data : "", text->size);
+    cli_out_char(&line, '\n');
+    cli_out_flush(&line);
+    cli_out_free(&line);
+    cli_out_free(text);
+}
+
 int cli_no_memory(void) {
     cli_error("memory ran out");
     return CLI_EXIT_FAILED;

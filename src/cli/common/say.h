@@ -11,6 +11,8 @@
 void cli_say(const char *prefix, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Says "quring: …". */
 void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Says what is in memory as it is, passwords and all, and frees it: SQL that the user asked to see. It must be safe. */
+void cli_say_out(struct cli_out *text);
 /* Says that memory ran out. Returns CLI_EXIT_FAILED. */
 int cli_no_memory(void);
 /* Says "quring COMMAND: …" of wrong usage. Returns CLI_EXIT_USAGE. */

@@ -9,6 +9,7 @@
 #include "cli/common/splitter.h"
 #include "cli/common/stop.h"
 #include "cli/common/text.h"
+#include "cli/common/trace.h"
 #include "cli/common/url.h"
 #include "cli/run/result.h"
 
@@ -23,7 +24,10 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { READ_BYTES = 1 << 16, PARAM_MAX = 65535 };
+enum { READ_BYTES = 1 << 16, PARAM_MAX = 65535, TRACE_EVENTS = 256 };
+
+/* The user_data of the user's own statements. */
+enum { ECHOED = 1 };
 
 static const char HELP[] =
     "usage: quring run [URL] [-c SQL | -f FILE]… [--param V]… [--format FORMAT]\n"
@@ -49,9 +53,15 @@ static const char HELP[] =
     "                        document  one JSON document: an array with an object a statement, which\n"
     "                               has its command, affected (rows changed) and rows, where it has any\n"
     "      --timing          how long each statement took, on standard error: from when it was sent to\n"
-    "                        when all of its rows were here; connecting is not counted\n"
-    "      --echo            each statement as it is sent, and how long it took, on standard error\n"
-    "  -h, --help\n"
+    "                        when all of its rows were here. It connects, or opens the file, before\n"
+    "                        the first one, so that this is in no statement's time\n"
+    "      --echo            on standard error, each statement as it is sent; and at its end its outcome,\n"
+    "                        connection, and when it was sent, had its first row, and was done, counted\n"
+    "                        from when it was handed over; also connections that fail. One line each\n"
+    "  -h, --help\n";
+
+/* Compilers need not take longer texts than 4095 bytes. */
+static const char HELP_MORE[] =
     "\n"
     "In the output\n"
     "  documents   of JSON stand one after the other, as jq and other readers of streams take them;\n"
@@ -155,27 +165,41 @@ static uint64_t run_now_ns(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* Not by cli_say(), which hides what looks like a URL's password: this is the text as it is sent. */
+/* The trace has no parameters, and of a long text a part: this is what is sent, before the wait for its end begins. */
 static void run_echo(const char *where, const char *text, const quring_query *query) {
-    struct cli_out out;
-    cli_out_init(&out, STDERR_FILENO);
-    cli_out_format(&out, "%s: ", where);
-    cli_text_safe(&out, text, strlen(text), CLI_TEXT_KEEP_LINES);
+    struct cli_out line;
+    cli_out_init(&line, CLI_OUT_MEMORY);
+    cli_out_format(&line, "%s: ", where);
+    cli_text_safe(&line, text, strlen(text), 0);
     for (uint32_t i = 0; i < query->param_count; i++) {
         const char *value = query->params[i].value.bytes.data;
-        cli_out_format(&out, "\n  $%" PRIu32 " = ", i + 1);
-        cli_text_safe(&out, value, strlen(value), CLI_TEXT_KEEP_LINES);
+        cli_out_format(&line, "%s$%" PRIu32 " = ", i ? ", " : "  -- ", i + 1);
+        cli_text_safe(&line, value, strlen(value), 0);
     }
-    cli_out_char(&out, '\n');
-    cli_out_flush(&out);
-    cli_out_free(&out);
+    cli_say_out(&line);
+}
+
+static void run_echo_event(void *arg, const quring_event *event) {
+    const struct run *run = arg;
+    struct cli_out line;
+    cli_out_init(&line, CLI_OUT_MEMORY);
+    if (event->kind == QURING_EVENT_REFUSED || event->kind == QURING_EVENT_RETRYING ||
+        event->kind == QURING_EVENT_LOST) {
+        cli_trace_put_connection(&line, event);
+    } else if (event->user_data == ECHOED && event->kind == QURING_EVENT_RETRIED) {
+        cli_out_format(&line, "%s: to be sent again", run->where);
+    } else if (event->user_data == ECHOED && event->kind == QURING_EVENT_DONE) {
+        cli_out_format(&line, "%s: ", run->where);
+        cli_trace_put_done(&line, event);
+    } else {
+        return;
+    }
+    cli_say_out(&line);
 }
 
 /* Runs one statement as cli_client_query() does, and says so where the user asked for it. */
 static int run_query(struct run *run, const struct cli_statement *statement, const quring_query *query,
                      quring_done *done, uint64_t *took_ns) {
-    if (run->timing)
-        cli_client_settle(&run->client);
     if (run->echo) {
         cli_out_flush(&run->out); /* on a terminal, what came before stands before */
         run_echo(run_where(run, statement->line), statement->text, query);
@@ -183,12 +207,29 @@ static int run_query(struct run *run, const struct cli_statement *statement, con
     uint64_t sent_ns = run_now_ns();
     int error = cli_client_query(&run->client, query, done);
     *took_ns = run_now_ns() - sent_ns;
+    if (run->echo)
+        cli_trace_drain(run->client.engine, run_echo_event, run);
     return error;
 }
 
 static void run_show_timing(struct run *run, uint64_t took_ns) {
     cli_out_flush(&run->out);
     cli_say("", "Time: %.3f ms", (double)took_ns / 1e6);
+}
+
+/* Once is enough: a run ends at the first failure, so the first statement's connection is that of all. */
+static void run_ask_process(struct run *run) {
+    if (!run->sqlite && run->client.cancel.state == CLI_CANCEL_OFF)
+        cli_cancel_ask(&run->client.cancel, run->client.engine, run->client.db);
+}
+
+/* Connects, or opens the file, before anything is timed: what that takes is no statement's time. */
+static int run_connect(struct run *run) {
+    run_ask_process(run);
+    int status = cli_client_execute(&run->client, "select 1");
+    if (run->echo && status == CLI_EXIT_OK) /* else the reason is said already */
+        cli_trace_drain(run->client.engine, run_echo_event, run);
+    return status;
 }
 
 /*
@@ -202,6 +243,7 @@ static int run_execute(struct run *run, const struct cli_statement *statement) {
         .sql = statement->text,
         .params = run->params,
         .param_count = statement->param_max,
+        .user_data = ECHOED,
     };
     if (statement->param_max > run->param_count) {
         cli_error("%s: the statement uses $%" PRIu32 ", and %" PRIu32 " --param %s given",
@@ -209,9 +251,7 @@ static int run_execute(struct run *run, const struct cli_statement *statement) {
                   run->param_count == 1 ? "was" : "were");
         return CLI_EXIT_FAILED;
     }
-    /* Once is enough: a run ends at the first failure, so the first statement's connection is that of all. */
-    if (!run->sqlite && run->client.cancel.state == CLI_CANCEL_OFF)
-        cli_cancel_ask(&run->client.cancel, run->client.engine, run->client.db);
+    run_ask_process(run);
     uint64_t took_ns;
     int error = run_query(run, statement, &query, &done, &took_ns);
     if (error == QURING_ESHUTDOWN && cli_stop_wanted())
@@ -281,7 +321,7 @@ static int run_statements(struct run *run) {
 }
 
 static int run_all(struct run *run) {
-    int status = CLI_EXIT_OK;
+    int status = run->timing || run->echo ? run_connect(run) : CLI_EXIT_OK;
     for (uint32_t i = 0; i < run->input_count && status == CLI_EXIT_OK; i++) {
         run->input = &run->inputs[i];
         cli_splitter_init(&run->splitter, run->sqlite, 0);
@@ -370,7 +410,7 @@ static int run_take_option(struct run *run, int option, struct choices *choices)
         run->timing = true;
         return CLI_EXIT_OK;
     case OPTION_ECHO:
-        run->timing = run->echo = true;
+        run->echo = true;
         return CLI_EXIT_OK;
     case 'x':
         choices->expanded = CLI_EXPANDED_ON;
@@ -379,6 +419,7 @@ static int run_take_option(struct run *run, int option, struct choices *choices)
         return cli_option_word("run", "--expanded", optarg, whens, &choices->expanded) ? CLI_EXIT_OK : CLI_EXIT_USAGE;
     case 'h':
         cli_out_text(&run->out, HELP);
+        cli_out_text(&run->out, HELP_MORE);
         return -1;
     default:
         return CLI_EXIT_USAGE;
@@ -498,6 +539,7 @@ static int run_on(struct run *run) {
     if (status != CLI_EXIT_OK)
         return status;
     cli_stop_catch();
+    options.trace_count = run->echo ? TRACE_EVENTS : 0;
     status = cli_client_open(&run->client, "run", run->url, &options, &db_options);
     if (status != CLI_EXIT_OK) {
         if (run->from_environment)
