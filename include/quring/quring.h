@@ -309,6 +309,21 @@ typedef struct quring_db_options {
        because a long query is as silent; up to an eighth more). For programs whose queries have no timeout_ns and that
        know how long the longest of them may take until its first row. */
     uint64_t query_silence_ns;
+    /* PostgreSQL: so many connections are kept (connection_count). More are made, up to connection_count, while all that
+       are up have queries out. Contradicts exclusive, as do the next three. */
+    uint32_t connection_min_count;
+    /* PostgreSQL: a connection over connection_min_count on which nothing was out for so long is closed (0: none is). No use if it is
+       longer than connection_lifetime_ns, behind which each begins anew. */
+    uint64_t connection_idle_ns;
+    /* PostgreSQL: how old connections get (0: no limit). Each draws up to a tenth less at random, so that they do not all
+       end together. An old one is given no more queries, and ends once those that are out on it have ended. Its successor
+       comes up first if fewer connections are wanted than there may be; else one at a time is missing. While no
+       successors can be made the others go on, however old. */
+    uint64_t connection_lifetime_ns;
+    /* PostgreSQL: a connection on which nothing was out for so long is asked whether it is there, by an empty Sync, before
+       it is given queries (0: it is not). Meanwhile these go to others, or wait. If no answer comes within silence_ns it is
+       replaced, and no query was on it. For firewalls and balancers that forget idle connections. */
+    uint64_t health_check_ns;
 } quring_db_options;
 
 /*

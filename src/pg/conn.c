@@ -218,6 +218,8 @@ static size_t conn_take_replies(struct pg_conn *conn, struct buf *in) {
     size_t expected = conn_consume(conn, in);
     if (base_likely(was_ready && conn->state == PG_CONN_READY && conn->session.head != head))
         conn->events->progressed(conn);
+    else if (base_unlikely(conn->state == PG_CONN_RETIRING))
+        conn->events->retiring(conn);
     return expected;
 }
 
@@ -364,10 +366,14 @@ static void conn_send_terminate(struct pg_conn *conn) {
 void pg_conn_close(struct pg_conn *conn) {
     PRE(conn->config->db->closing && conn->state != PG_CONN_CONNECTING);
     timer_clear(pg_conn_ring(conn), &conn->timer);
-    if (conn->state != PG_CONN_BARRIER && conn->state != PG_CONN_READY)
-        return;
+    if (conn->state == PG_CONN_BARRIER || pg_conn_is_up(conn))
+        pg_conn_end(conn, "the database handle was closed");
+}
+
+void pg_conn_end(struct pg_conn *conn, const char *why) {
+    PRE(conn->state == PG_CONN_BARRIER || pg_conn_is_up(conn));
     conn_send_terminate(conn);
-    pg_conn_break(conn, QURING_SHUTDOWN, "57P01", "the database handle was closed");
+    pg_conn_break(conn, QURING_SHUTDOWN, "57P01", why);
 }
 
 void pg_conn_init(struct pg_conn *conn, const struct pg_conn_config *config, const struct pg_conn_events *events,

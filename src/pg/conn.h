@@ -20,6 +20,9 @@ bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect, u
  */
 void pg_conn_close(struct pg_conn *conn);
 
+/* Ends the session as its client does: BARRIER, READY or RETIRING -> DRAINING, with a reason of status SHUTDOWN. */
+void pg_conn_end(struct pg_conn *conn, const char *why);
+
 /* CONNECTING -> DOWN */
 void pg_conn_failed(struct pg_conn *conn, const char *sqlstate, const char *message);
 

@@ -12,7 +12,8 @@ void pg_conn_move(struct pg_conn *conn, enum pg_conn_state to) {
         [PG_CONN_DOWN] = 1 << PG_CONN_CONNECTING,
         [PG_CONN_CONNECTING] = 1 << PG_CONN_BARRIER | 1 << PG_CONN_DOWN,
         [PG_CONN_BARRIER] = 1 << PG_CONN_READY | 1 << PG_CONN_DRAINING,
-        [PG_CONN_READY] = 1 << PG_CONN_DRAINING,
+        [PG_CONN_READY] = 1 << PG_CONN_RETIRING | 1 << PG_CONN_DRAINING,
+        [PG_CONN_RETIRING] = 1 << PG_CONN_DRAINING,
         [PG_CONN_DRAINING] = 1 << PG_CONN_DOWN,
     };
     PRE(conn->state <= PG_CONN_DRAINING && (next[conn->state] >> to & 1));
@@ -34,9 +35,8 @@ void pg_conn_break(struct pg_conn *conn, quring_status status, const char *sqlst
         return;
     pg_conn_set_reason(conn, status, sqlstate, message);
     timer_clear(pg_conn_ring(conn), &conn->timer);
-    bool was_ready = conn->state == PG_CONN_READY;
-    pg_conn_move(conn, PG_CONN_DRAINING);
-    if (was_ready)
+    if (pg_conn_is_up(conn))
         conn->events->lost(conn);
+    pg_conn_move(conn, PG_CONN_DRAINING);
     socket_close(&conn->socket);
 }

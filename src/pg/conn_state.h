@@ -2,11 +2,13 @@
 /*
  * The parts of a connection, its states, and the reason for its end.
  *
- *      DOWN --attempt-----> CONNECTING --socket--> BARRIER --its answer--> READY
- *        ^  \                   |                     |                      |
- *        |   +-<--- failed -----+                     +------ lost, broken --+
- *        |   backoff                                  v
+ *      DOWN --attempt-----> CONNECTING --socket--> BARRIER --its answer--> READY --its owner ends it--> RETIRING
+ *        ^  \                   |                     |                      |                             |
+ *        |   +-<--- failed -----+                     +------ lost, broken --+------ or nothing is out ----+
+ *        |                                            v
  *        +---------- nothing left in the kernel --- DRAINING
+ *
+ * A RETIRING connection is READY, but takes no more queries, and ends with the last of those that are out on it.
  *
  * A RUNNING query is in exactly one connection's requests, at its ordinal. Replies find their query by that ordinal, never
  * by guessing. A request whose query was abandoned stays, without its query, until its reply was consumed. Queries end
@@ -27,13 +29,21 @@ struct pg_attempts;
 struct pg_conn;
 struct pg_request;
 
-enum pg_conn_state { PG_CONN_DOWN, PG_CONN_CONNECTING, PG_CONN_BARRIER, PG_CONN_READY, PG_CONN_DRAINING };
+enum pg_conn_state {
+    PG_CONN_DOWN,
+    PG_CONN_CONNECTING,
+    PG_CONN_BARRIER,
+    PG_CONN_READY,
+    PG_CONN_RETIRING,
+    PG_CONN_DRAINING
+};
 
 /* The reports of a connection to its owner, which may start attempts from within. */
 struct pg_conn_events {
     void (*up)(struct pg_conn *conn);         /* it is READY */
-    void (*lost)(struct pg_conn *conn);       /* it was READY */
+    void (*lost)(struct pg_conn *conn);       /* it is READY or RETIRING, and ends for conn->reason */
     void (*progressed)(struct pg_conn *conn); /* it was READY, and another request is at the head */
+    void (*retiring)(struct pg_conn *conn);   /* it is RETIRING, and replies came */
     void (*gave_up)(struct pg_conn *conn);    /* a query that is out on it was abandoned */
     void (*down)(struct pg_conn *conn);       /* it is DOWN, for conn->reason */
     void (*postponed)(struct pg_conn *conn);  /* its attempt could not begin, for conn->reason */
@@ -112,9 +122,11 @@ struct pg_conn {
     } unsent;
     struct pg_silence silence;
     struct pg_reason reason;
-    struct timer timer; /* CONNECTING, BARRIER: when to give up */
+    struct timer timer; /* CONNECTING, BARRIER: when to give up; READY: when the owner looks at it again */
     struct list link;   /* the owner's */
     uint32_t epoch;     /* of the owner's manners, when its attempt began */
+    bool outdated;      /* the owner wants another in its place */
+    uint64_t until_ns;  /* READY: when it is outdated; UINT64_MAX: never */
     uint32_t number;    /* in its pool, from 1 */
     uint64_t told;      /* ordinal of the first request whose sending the trace does not have yet */
 };
@@ -129,6 +141,15 @@ void pg_conn_set_reason(struct pg_conn *conn, quring_status status, const char *
 
 /* The one function that changes a connection's state, along the diagram above. */
 void pg_conn_move(struct pg_conn *conn, enum pg_conn_state to);
+
+static inline bool pg_conn_is_up(const struct pg_conn *conn) {
+    return conn->state == PG_CONN_READY || conn->state == PG_CONN_RETIRING;
+}
+
+/* True where nothing is out on the connection. */
+static inline bool pg_conn_is_idle(const struct pg_conn *conn) {
+    return conn->settled == conn->session.next;
+}
 
 /* No other connection serves its source, so a request may rely on the state that earlier ones left on the connection. */
 static inline bool pg_conn_is_bound(const struct pg_conn *conn) {

@@ -5,12 +5,14 @@
  *   pg.c          the database handle: URL, options, the pool of its server
  *   pool.c        connections to one server: outages, admission of queries
  *   plan.c        which of them try to connect
+ *   sizes.c       how many connections there are, and which end for others to take their place
  *   placement.c   the choice of the connection that takes the next queries
  *   attempt.c     attempts to connect: which hosts they visit, how long that may take, which visits are detached
  *   manners.c     when attempts may begin, and how many at once; which refusals are for good
  *   conn.c        one connection: what is sent, what arrives on it, what it leaves behind when it is lost
  *   barrier.c     the first exchange on it
  *   reply.c       what replies mean for their queries
+ *   health.c      asks a connection that was idle for long whether it is there
  *   silence.c     the end of connections on which nothing comes any more
  *   request.c     a query as protocol messages
  *   conn_state.c  what a connection consists of, its states, and why it ends
@@ -38,6 +40,7 @@ enum {
 };
 
 static const uint64_t SILENCE_NS = 5000000000u;
+static const uint64_t TIME_MAX_NS = (uint64_t)1 << 62; /* times are added to the clock */
 
 static struct pg_db *pg_db_of(struct quring_db *db) {
     return base_container_of(db, struct pg_db, base);
@@ -66,6 +69,37 @@ static void pg_drop_description(void *backend) {
     pg_description_drop(backend);
 }
 
+/* Zero is no limit, and so is a time that never comes. */
+static void pg_fill_sizes(quring_db_options *options) {
+    uint64_t *const times[] = {&options->connection_idle_ns, &options->connection_lifetime_ns,
+                               &options->health_check_ns};
+    for (size_t i = 0; i < sizeof times / sizeof *times; i++)
+        if (*times[i] > TIME_MAX_NS)
+            *times[i] = 0;
+    if (!options->connection_min_count)
+        options->connection_min_count = options->connection_count;
+}
+
+static int pg_check_sizes(struct quring_db *base) {
+    quring_db_options *options = &base->options;
+    bool sizes = options->connection_min_count || options->connection_idle_ns || options->connection_lifetime_ns;
+    if (options->connection_count > CONNECTIONS_MAX)
+        return hub_error(base->hub, QURING_EINVAL, "connection_count %u: at most %d", options->connection_count,
+                         CONNECTIONS_MAX);
+    if (options->connection_min_count > options->connection_count)
+        return hub_error(base->hub, QURING_EINVAL, "connection_min_count %u is more than connection_count %u",
+                         options->connection_min_count, options->connection_count);
+    if (options->exclusive && (sizes || options->health_check_ns))
+        return hub_error(base->hub, QURING_EINVAL,
+                         "options.exclusive and connection_min_count, connection_idle_ns, connection_lifetime_ns or "
+                         "health_check_ns: the one connection of an exclusive handle is never replaced");
+    if (options->health_check_ns && options->silence_ns == QURING_FOREVER)
+        return hub_error(base->hub, QURING_EINVAL,
+                         "health_check_ns without silence_ns: that is the time for the answer");
+    pg_fill_sizes(options);
+    return 0;
+}
+
 static int pg_check_options(struct quring_db *base, const char *url) {
     quring_db_options *options = &base->options;
     char message[PG_MESSAGE_BYTES] = "";
@@ -80,10 +114,7 @@ static int pg_check_options(struct quring_db *base, const char *url) {
         options->connection_count = CONNECTIONS;
     if (!options->depth)
         options->depth = DEPTH;
-    if (options->connection_count > CONNECTIONS_MAX)
-        return hub_error(base->hub, QURING_EINVAL, "connection_count %u: at most %d", options->connection_count,
-                         CONNECTIONS_MAX);
-    return 0;
+    return pg_check_sizes(base);
 }
 
 static int pg_open(struct quring_db *base, const char *url) {

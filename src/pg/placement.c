@@ -149,6 +149,20 @@ void pg_placement_gave(struct pg_placement *placement, struct pg_conn *conn) {
         list_push_back(&placement->given, &conn->place.given);
 }
 
+struct pg_conn *pg_placement_idle(struct pg_placement *placement) {
+    struct pg_conn *conn = placement_best(placement);
+    return conn && placement_cost_of_key(conn->place.node.key) == 0 ? conn : NULL;
+}
+
+void pg_placement_put_aside(struct pg_placement *placement, struct pg_conn *conn) {
+    heap_remove(&placement->open, &conn->place.node);
+}
+
+bool pg_placement_has_idle(const struct pg_placement *placement) {
+    const struct heap_node *first = heap_first(&placement->open);
+    return first && placement_cost_of_key(first->key) == 0;
+}
+
 struct pg_conn *pg_placement_next_given(struct pg_placement *placement) {
     struct list *node = list_pop_front(&placement->given);
     return node ? list_entry(node, struct pg_conn, place.given) : NULL;

@@ -62,6 +62,16 @@ void pg_placement_progressed(struct pg_placement *placement, struct pg_conn *con
 struct pg_conn *pg_placement_take(struct pg_placement *placement, uint32_t waiting_count, uint32_t *count);
 void pg_placement_gave(struct pg_placement *placement, struct pg_conn *conn);
 
+/*
+ * The connection without requests that is the next to take queries, or NULL. It is asked whether it is there, and takes none:
+ * pg_placement_changed() once its answer came.
+ */
+struct pg_conn *pg_placement_idle(struct pg_placement *placement);
+void pg_placement_put_aside(struct pg_placement *placement, struct pg_conn *conn);
+
+/* True where a connection has nothing out, as far as pg_placement_begin() has looked. */
+bool pg_placement_has_idle(const struct pg_placement *placement);
+
 /* The next connection that was given queries; NULL once all were told. */
 struct pg_conn *pg_placement_next_given(struct pg_placement *placement);
 

@@ -10,14 +10,20 @@ static struct pg_situation plan_situation(const struct pg_pool *pool, uint64_t n
         .now_ns = now_ns, .any_up = pool->ready_count, .asked = asked, .trying_count = pool->trying_count};
 }
 
+/* Outdated connections get successors beside them where there is room: see sizes.h. */
 static bool plan_wants_another(const struct pg_pool *pool) {
-    return !pool->db->closing && !list_empty(&pool->down);
+    uint32_t successors = pool->draining ? pool->manners.window : 1;
+    if (successors > pool->outdated_count)
+        successors = pool->outdated_count;
+    return !pool->db->closing && !list_empty(&pool->down) && pool->open_count < pool->most_count &&
+           pool->trying_count + pool->ready_count < pool->wanted_count + successors;
 }
 
 /* False: it could not begin, which pg_plan_failed() may have been told. */
 static bool plan_begin(struct pg_pool *pool) {
     struct pg_conn *conn = list_entry(list_pop_front(&pool->down), struct pg_conn, link);
     conn->epoch = pool->manners.epoch;
+    conn->outdated = false;
     pg_attempt_start(conn);
     if (conn->state == PG_CONN_DOWN) {
         if (list_empty(&conn->link))

@@ -2,13 +2,17 @@
 #include "pg/pool.h"
 
 #include "core/trace.h"
+#include "pg/health.h"
 #include "pg/plan.h"
 #include "pg/request.h"
 #include "pg/silence.h"
+#include "pg/sizes.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+enum { HEALTH_CHECKS = 16 }; /* in a turn, and one more for each query that waits */
 
 /* An event of the connection, for its reason. CONNECTED has none. */
 static void pool_trace(const struct pg_conn *conn, quring_event_kind kind, uint64_t wait_ns) {
@@ -92,24 +96,29 @@ static void pool_conn_up(struct pg_conn *conn) {
     struct pg_pool *pool = pg_pool_of(conn);
     pg_silence_begin(conn);
     pool->trying_count--;
-    pool->ready_count++;
+    pg_sizes_up(pool, conn);
     pool->db->counters.connect_count++;
     pool->db->counters.connection_count++;
     pg_placement_changed(&pool->placement, conn);
     pool_trace(conn, QURING_EVENT_CONNECTED, 0);
     db_due(pool->db);
     pg_plan_succeeded(pool, conn);
+    pg_sizes_settle(pool);
     pg_plan_attempts(pool);
+}
+
+/* The end was our own will, and no failure. */
+static bool pool_has_ended(const struct pg_conn *conn) {
+    return conn->config->db->closing || conn->reason.status == QURING_SHUTDOWN;
 }
 
 static void pool_conn_lost(struct pg_conn *conn) {
     struct pg_pool *pool = pg_pool_of(conn);
     pg_silence_end(conn);
-    pool->ready_count--;
+    pg_sizes_lost(pool, conn);
     if (!pool->ready_count)
         pg_manners_none_up(&pool->manners);
-    pool_trace(conn, pool->db->closing ? QURING_EVENT_CLOSED : QURING_EVENT_LOST, 0);
-    pg_placement_lost(&pool->placement, conn);
+    pool_trace(conn, pool_has_ended(conn) ? QURING_EVENT_CLOSED : QURING_EVENT_LOST, 0);
 }
 
 static void pool_conn_progressed(struct pg_conn *conn) {
@@ -131,7 +140,7 @@ static void pool_count_down(struct pg_pool *pool, const struct pg_conn *conn) {
     pool->open_count--;
     if (conn->was_up) {
         counters->connection_count--;
-        counters->connection_lost_count += !pool->db->closing;
+        counters->connection_lost_count += !pool_has_ended(conn);
         return;
     }
     pool->trying_count--;
@@ -141,22 +150,34 @@ static void pool_count_down(struct pg_pool *pool, const struct pg_conn *conn) {
     pool_trace(conn, QURING_EVENT_REFUSED, 0);
 }
 
+static void pool_go_on_without(struct pg_pool *pool, struct pg_conn *conn) {
+    if (pool->db->closing)
+        return;
+    conn->was_up = false;
+    list_push_back(&pool->down, &conn->link);
+    pg_sizes_settle(pool);
+    pg_plan_attempts(pool);
+}
+
 static void pool_conn_down(struct pg_conn *conn) {
     struct pg_pool *pool = pg_pool_of(conn);
     struct quring_db *db = pool->db;
     if (pg_attempt_goes_on(conn))
         return;
     pool_count_down(pool, conn);
-    pool_keep_reason(pool, &conn->reason);
     db_due(db);
-    if (db->closing)
+    if (pool_has_ended(conn)) {
+        pool_go_on_without(pool, conn);
         return;
+    }
+    pool_keep_reason(pool, &conn->reason);
     db->server_pid = 0;
     if (pool_is_lost(conn))
         return; /* the rest of a transaction must not run outside it: pool_admit_bound() ends what comes */
     pool_end_or_wait(pool);
     conn->was_up = false;
     pool_try_later(conn);
+    pg_sizes_settle(pool);
     pg_plan_attempts(pool);
 }
 
@@ -169,13 +190,22 @@ static void pool_conn_postponed(struct pg_conn *conn) {
     pool_try_later(conn);
 }
 
+static void pool_timer_fired(struct timer *timer) {
+    struct pg_conn *conn = base_container_of(timer, struct pg_conn, timer);
+    if (conn->state == PG_CONN_READY)
+        pg_sizes_look(conn);
+    else
+        pg_attempt_timer(timer);
+}
+
 static const struct pg_conn_events pool_conn_events = {.up = pool_conn_up,
                                                        .lost = pool_conn_lost,
                                                        .progressed = pool_conn_progressed,
+                                                       .retiring = pg_sizes_retiring,
                                                        .gave_up = pool_conn_gave_up,
                                                        .down = pool_conn_down,
                                                        .postponed = pool_conn_postponed,
-                                                       .timer = pg_attempt_timer};
+                                                       .timer = pool_timer_fired};
 
 /* ---- Admission ---- */
 
@@ -207,13 +237,35 @@ static void pool_admit_bound(struct queue *queue, struct pg_conn *conn) {
     pool_conn_sync_and_flush(conn);
 }
 
+/*
+ * Has idle connections asked whether they are there that would be the next to take queries, and were silent for too long.
+ * More than there are queries, because some may not be: but one query must not make a big pool ask all over.
+ */
+static void pool_check_health(struct pg_pool *pool, uint32_t *asked_count) {
+    struct pg_conn *conn;
+    while ((conn = pg_placement_idle(&pool->placement)) && pg_health_is_due(conn)) {
+        pg_placement_put_aside(&pool->placement, conn);
+        if (*asked_count < HEALTH_CHECKS + pool->db->queue.waiting_count)
+            pg_health_ask(conn);
+        else
+            pg_placement_changed(&pool->placement, conn); /* the next admission looks at it again */
+        ++*asked_count;
+    }
+}
+
 static void pool_admit_shared(struct pg_pool *pool) {
+    bool checks = pool->db->options.health_check_ns != 0;
+    uint32_t asked_count = 0;
     pg_placement_begin(&pool->placement);
-    while (pool->db->queue.waiting_count && pool_admit_run(pool))
-        ;
+    do {
+        if (base_unlikely(checks))
+            pool_check_health(pool, &asked_count);
+    } while (pool->db->queue.waiting_count && pool_admit_run(pool));
     struct pg_conn *conn;
     while ((conn = pg_placement_next_given(&pool->placement)))
         pool_conn_sync_and_flush(conn);
+    if (base_unlikely(pool->wanted_count < pool->most_count))
+        pg_sizes_grow(pool);
 }
 
 void pg_pool_admit(struct pg_pool *pool, struct queue *queue) {
@@ -247,7 +299,7 @@ void pg_pool_free(struct pg_pool *pool) {
         pg_conn_free(pool->conns[i]);
         free(pool->conns[i]);
     }
-    ring_sockets_give(pg_pool_ring(pool), pool->conn_count);
+    ring_sockets_give(pg_pool_ring(pool), pool->socket_count);
     free(pool->conns);
     pg_placement_free(&pool->placement);
 }
@@ -278,10 +330,12 @@ static bool pool_init(struct pg_pool *pool, const char *url) {
 
 int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, uint64_t *kept_bytes) {
     PRE(db->options.connection_count && db->options.depth);
-    *pool = (struct pg_pool){.db = db, .conn_count = db->options.connection_count};
+    uint32_t count = db->options.connection_count;
+    *pool = (struct pg_pool){.db = db, .conn_count = count, .socket_count = count};
     pool->config = (struct pg_conn_config){.db = db, .attempts = &pool->attempts, .kept_bytes = kept_bytes};
     pool->outage.fire = pool_outage_fired;
     pg_plan_init(pool);
+    pg_sizes_init(pool);
     if (!ring_sockets_take(pg_pool_ring(pool), pool->conn_count))
         return hub_error(db->hub, QURING_EFULL, "connection_count %u: the engine's own limit of sockets leaves fewer",
                          pool->conn_count);

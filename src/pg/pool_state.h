@@ -33,13 +33,18 @@ struct pg_pool {
     struct pg_conn_config config;
     struct pg_attempts attempts;
     struct pg_manners manners;
-    struct timer next_attempt; /* set while a connection is wanted that may not try yet */
-    struct pg_conn **conns;    /* each stays where it is */
-    uint32_t conn_count;       /* as many sockets are set aside in the ring */
-    uint32_t trying_count;     /* in PG_CONN_CONNECTING, PG_CONN_BARRIER, or broken before they were up */
-    uint32_t ready_count;      /* in PG_CONN_READY */
-    uint32_t open_count;       /* in any state but PG_CONN_DOWN */
-    struct list down;          /* those in PG_CONN_DOWN that may try: the next to do so first */
+    struct timer next_attempt;                      /* set while a connection is wanted that may not try yet */
+    struct pg_conn **conns;                         /* each stays where it is */
+    uint32_t conn_count;                            /* in `conns`, in whatever state */
+    uint32_t socket_count;                          /* set aside in the ring */
+    uint32_t least_count, wanted_count, most_count; /* see sizes.h */
+    struct list outdated; /* those in PG_CONN_READY that others take the place of, oldest first */
+    uint32_t outdated_count;
+    bool draining;         /* until none is outdated */
+    uint32_t trying_count; /* in PG_CONN_CONNECTING, PG_CONN_BARRIER, or broken before they were up */
+    uint32_t ready_count;  /* in PG_CONN_READY */
+    uint32_t open_count;   /* in any state but PG_CONN_DOWN */
+    struct list down;      /* those in PG_CONN_DOWN that may try: the next to do so first */
     struct pg_placement placement;
     uint8_t state;               /* enum pg_pool_state */
     struct pg_last_reason last;  /* whatever it was */

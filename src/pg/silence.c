@@ -32,7 +32,7 @@ static void silence_received(struct socket *socket) {
     conn->silence.heard_ns = ring_now_ns(pg_conn_ring(conn));
     conn->silence.events->received(socket);
     conn->silence.idle = !silence_is_out(conn);
-    if (conn->state == PG_CONN_READY && conn->silence.idle && !silence_bounds_all(conn))
+    if (pg_conn_is_up(conn) && conn->silence.idle && !silence_bounds_all(conn))
         pg_silence_end(conn);
 }
 
@@ -104,10 +104,14 @@ static void silence_break(struct pg_conn *conn, uint64_t bound_ns, const char *s
     pg_conn_break(conn, QURING_IN_DOUBT, "08006", message);
 }
 
+static const char *silence_cause(const struct pg_conn *conn) {
+    return pg_conn_request(conn, conn->session.head)->ops ? "after a health check" : "after a query was given up";
+}
+
 /* Whatever the kernel held by now was collected before: the silence is the server's, and not this program's. */
 static void silence_fired(struct timer *timer) {
     struct pg_conn *conn = base_container_of(timer, struct pg_conn, silence.timer);
-    PRE(conn->state == PG_CONN_READY);
+    PRE(pg_conn_is_up(conn));
     struct pg_silence *silence = &conn->silence;
     const quring_db_options *options = &conn->config->db->options;
     uint64_t now_ns = ring_now_ns(pg_conn_ring(conn));
@@ -116,7 +120,7 @@ static void silence_fired(struct timer *timer) {
         silence->busy_ns = now_ns;
     }
     if (pg_conn_is_held_up(conn) && silence_end(conn, silence->given_up_ns, options->silence_ns) <= now_ns)
-        silence_break(conn, options->silence_ns, "after a query was given up", "silence_ns");
+        silence_break(conn, options->silence_ns, silence_cause(conn), "silence_ns");
     else if (!silence->idle && silence_end(conn, silence->busy_ns, options->query_silence_ns) <= now_ns)
         silence_break(conn, options->query_silence_ns, "while a query was out", "query_silence_ns");
     else
@@ -136,7 +140,7 @@ void pg_silence_begin(struct pg_conn *conn) {
 
 void pg_silence_given_up(struct pg_conn *conn, uint64_t request) {
     uint64_t bound_ns = conn->config->db->options.silence_ns;
-    if (conn->state != PG_CONN_READY || bound_ns == QURING_FOREVER)
+    if (!pg_conn_is_up(conn) || bound_ns == QURING_FOREVER)
         return;
     struct ring *ring = pg_conn_ring(conn);
     struct port *port = ring_port(ring);

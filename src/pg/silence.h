@@ -20,7 +20,7 @@
 void pg_silence_begin(struct pg_conn *conn);
 void pg_silence_end(struct pg_conn *conn);
 
-/* The query of the request with this ordinal was given up. */
+/* The query of the request with this ordinal was given up, or it never had one: an answer must come within silence_ns. */
 void pg_silence_given_up(struct pg_conn *conn, uint64_t request);
 
 #endif

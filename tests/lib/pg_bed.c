@@ -259,6 +259,8 @@ const char *pg_bed_encoded(struct pg_conn *conn) {
 static void fill(quring_db_options *options) {
     if (!options->connection_count)
         options->connection_count = 1;
+    if (!options->connection_min_count)
+        options->connection_min_count = options->connection_count;
     if (!options->depth)
         options->depth = 4;
     if (!options->statement_count)
@@ -428,6 +430,7 @@ static void note_nothing(struct pg_conn *conn) {
 static const struct pg_conn_events note_events = {.up = note_up,
                                                   .lost = note_lost,
                                                   .progressed = note_nothing,
+                                                  .retiring = note_nothing,
                                                   .gave_up = note_nothing,
                                                   .down = note_down,
                                                   .postponed = note_postponed,

@@ -21,7 +21,8 @@ static const bool allowed[STATES][STATES] = {
     [PG_CONN_DOWN] = {[PG_CONN_CONNECTING] = true},
     [PG_CONN_CONNECTING] = {[PG_CONN_BARRIER] = true, [PG_CONN_DOWN] = true},
     [PG_CONN_BARRIER] = {[PG_CONN_READY] = true, [PG_CONN_DRAINING] = true},
-    [PG_CONN_READY] = {[PG_CONN_DRAINING] = true},
+    [PG_CONN_READY] = {[PG_CONN_RETIRING] = true, [PG_CONN_DRAINING] = true},
+    [PG_CONN_RETIRING] = {[PG_CONN_DRAINING] = true},
     [PG_CONN_DRAINING] = {[PG_CONN_DOWN] = true},
 };
 

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+#include "pg/health.h"
+
+#include "pg/conn.h"
+#include "pg/request.h"
+#include "pg/silence.h"
+#include "wire/encode.h"
+
+static void health_row(struct pg_conn *conn, const struct wire_event *event) {
+    (void)conn;
+    (void)event;
+    UNREACHABLE("a row in answer to Sync: the session knows of none");
+}
+
+static void health_error(struct pg_conn *conn, const struct wire_event *event) {
+    pg_conn_break(conn, QURING_NOT_SENT, event->error.sqlstate, event->error.message);
+}
+
+static void health_ready(struct pg_conn *conn, const struct wire_event *event) {
+    conn->settled = event->request + 1;
+    if (event->transaction != 'I')
+        pg_conn_break(conn, QURING_PROTOCOL, "08P01", "an idle connection is within a transaction");
+}
+
+static const struct pg_request_ops health_operations = {
+    .row = health_row, .error = health_error, .ready = health_ready};
+
+bool pg_health_is_due(const struct pg_conn *conn) {
+    uint64_t now_ns = ring_now_ns(pg_conn_ring(conn));
+    return now_ns - conn->place.progress_ns >= conn->config->db->options.health_check_ns;
+}
+
+void pg_health_ask(struct pg_conn *conn) {
+    PRE(conn->state == PG_CONN_READY && pg_conn_is_idle(conn));
+    struct wire_session *session = &conn->session;
+    uint64_t ordinal = session->next;
+    *pg_conn_request(conn, ordinal) =
+        (struct pg_request){.ops = &health_operations, .first_byte = socket_position(&conn->socket)};
+    conn->place.progress_ns = ring_now_ns(pg_conn_ring(conn));
+    wire_session_begin(session, pg_conn_out(conn));
+    wire_session_put_sync(session);
+    if (!wire_session_end(session, WIRE_NO_ROWS)) {
+        pg_conn_break(conn, QURING_NOT_SENT, "53200", "out of memory");
+        return;
+    }
+    pg_silence_given_up(conn, ordinal);
+    pg_conn_flush(conn);
+}

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+#include "pg/sizes.h"
+
+#include "pg/plan.h"
+
+static uint32_t sizes_smaller(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
+void pg_sizes_init(struct pg_pool *pool) {
+    const quring_db_options *options = &pool->db->options;
+    list_init(&pool->outdated);
+    pool->most_count = options->connection_count;
+    pool->least_count = options->connection_min_count ? options->connection_min_count : options->connection_count;
+    pool->wanted_count = pool->least_count;
+}
+
+/* ---- Time ---- */
+
+/* A tenth less at most, at random, so that connections that were made together do not end together. */
+static uint64_t sizes_lifetime_end(struct pg_pool *pool, uint64_t now_ns) {
+    uint64_t lifetime = pool->db->options.connection_lifetime_ns;
+    return lifetime ? now_ns + lifetime - rng_below(&pool->attempts.rng, lifetime / 10 + 1) : UINT64_MAX;
+}
+
+/* When the connection will have been idle for long enough, should it stay so. */
+static uint64_t sizes_idle_end(const struct pg_conn *conn, uint64_t now_ns) {
+    uint64_t idle_ns = conn->config->db->options.connection_idle_ns;
+    if (!idle_ns)
+        return UINT64_MAX;
+    return (pg_conn_is_idle(conn) ? conn->place.progress_ns : now_ns) + idle_ns;
+}
+
+static void sizes_look_later(struct pg_conn *conn, uint64_t now_ns) {
+    uint64_t idle_ns = sizes_idle_end(conn, now_ns), at_ns = conn->outdated ? UINT64_MAX : conn->until_ns;
+    if (idle_ns <= now_ns)
+        idle_ns = now_ns + conn->config->db->options.connection_idle_ns; /* it is one of the least number */
+    at_ns = idle_ns < at_ns ? idle_ns : at_ns;
+    if (at_ns != UINT64_MAX)
+        (void)timer_set(pg_conn_ring(conn), &conn->timer, at_ns);
+}
+
+/* ---- Ends ---- */
+
+static void sizes_set_outdated(struct pg_pool *pool, struct pg_conn *conn) {
+    PRE(conn->state == PG_CONN_READY && list_empty(&conn->link));
+    conn->outdated = true;
+    list_push_back(&pool->outdated, &conn->link);
+    pool->outdated_count++;
+}
+
+void pg_sizes_retiring(struct pg_conn *conn) {
+    if (conn->state == PG_CONN_RETIRING && pg_conn_is_idle(conn))
+        pg_conn_end(conn, "its pool has ended it");
+}
+
+static void sizes_leave(struct pg_pool *pool, struct pg_conn *conn) {
+    pg_placement_lost(&pool->placement, conn);
+    pool->outdated_count -= !list_empty(&conn->link);
+    list_remove(&conn->link);
+    if (!pool->outdated_count)
+        pool->draining = false;
+    pool->ready_count--;
+}
+
+static void sizes_retire(struct pg_pool *pool, struct pg_conn *conn) {
+    sizes_leave(pool, conn);
+    timer_clear(pg_conn_ring(conn), &conn->timer);
+    pg_conn_move(conn, PG_CONN_RETIRING);
+    pg_sizes_retiring(conn);
+}
+
+/* ---- Whose turn it is ---- */
+
+static bool sizes_may_replace(const struct pg_pool *pool) {
+    if (pool->ready_count > pool->wanted_count)
+        return true;
+    if (pool->wanted_count < pool->most_count)
+        return false; /* there is room for the successor, which comes first */
+    uint32_t missing = pool->wanted_count - pool->ready_count, most = 1;
+    if (pool->draining && pool->wanted_count / 2 > 1)
+        most = sizes_smaller(pool->wanted_count / 2, pool->manners.window);
+    return missing < most;
+}
+
+/* Idle ones first: only they can end at once. */
+static void sizes_retire_surplus(struct pg_pool *pool) {
+    for (int busy_too = 0; busy_too < 2; busy_too++)
+        for (uint32_t i = 0; i < pool->conn_count && pool->ready_count > pool->wanted_count; i++) {
+            struct pg_conn *conn = pool->conns[i];
+            if (conn->state == PG_CONN_READY && (busy_too || pg_conn_is_idle(conn)))
+                sizes_retire(pool, conn);
+        }
+}
+
+void pg_sizes_settle(struct pg_pool *pool) {
+    while (pool->outdated_count && sizes_may_replace(pool))
+        sizes_retire(pool, list_entry(list_first(&pool->outdated), struct pg_conn, link));
+    if (pool->ready_count > pool->wanted_count)
+        sizes_retire_surplus(pool);
+}
+
+void pg_sizes_up(struct pg_pool *pool, struct pg_conn *conn) {
+    uint64_t now_ns = ring_now_ns(pg_pool_ring(pool));
+    pool->ready_count++;
+    conn->place.progress_ns = now_ns;
+    conn->until_ns = sizes_lifetime_end(pool, now_ns);
+    if (conn->outdated)
+        sizes_set_outdated(pool, conn);
+    sizes_look_later(conn, now_ns);
+}
+
+void pg_sizes_lost(struct pg_pool *pool, struct pg_conn *conn) {
+    if (conn->state == PG_CONN_READY)
+        sizes_leave(pool, conn);
+    else
+        pg_placement_lost(&pool->placement, conn); /* a query on it may have been given up meanwhile */
+}
+
+/* As many more as have no connection of their own, and no more at once than manners allow. */
+void pg_sizes_grow(struct pg_pool *pool) {
+    const struct quring_db *db = pool->db;
+    if (pool->wanted_count == pool->most_count || pool->ready_count < pool->wanted_count || pool->trying_count ||
+        pg_placement_has_idle(&pool->placement))
+        return;
+    uint32_t out = db->running_count + db->queue.waiting_count;
+    uint32_t more = out > pool->ready_count ? out - pool->ready_count : 1;
+    more = sizes_smaller(more, pool->manners.window);
+    pool->wanted_count += sizes_smaller(more, pool->most_count - pool->wanted_count);
+    pg_plan_attempts(pool);
+}
+
+void pg_sizes_look(struct pg_conn *conn) {
+    PRE(conn->state == PG_CONN_READY);
+    struct pg_pool *pool = pg_pool_of(conn);
+    uint64_t now_ns = ring_now_ns(pg_conn_ring(conn));
+    if (!conn->outdated && conn->until_ns <= now_ns)
+        sizes_set_outdated(pool, conn);
+    if (sizes_idle_end(conn, now_ns) <= now_ns && pool->wanted_count > pool->least_count) {
+        pool->wanted_count--;
+        if (pool->ready_count > pool->wanted_count)
+            sizes_retire(pool, conn);
+    }
+    pg_sizes_settle(pool);
+    pg_plan_attempts(pool);
+    if (conn->state == PG_CONN_READY)
+        sizes_look_later(conn, now_ns);
+}
