@@ -27,10 +27,10 @@ static const uint64_t SEND_GUARD_NS = 200000;
 static const uint64_t AWAY_NS = 200000;
 
 /*
- * Rounds of collecting what arrived meanwhile, which end by themselves once nothing more comes: a peer that goes on talking
- * can't keep a turn from beginning, nor a timer from firing. Before timers a few more, since a socket may hold megabytes.
+ * Rounds of collecting what arrived meanwhile, beside one for each operation that can be in flight. They end by themselves
+ * once nothing more comes, but a peer that goes on talking can't keep a turn from beginning, nor a timer from firing.
  */
-enum { ROUNDS_OF_LOOK = 8, ROUNDS_BEFORE_TIMERS = 64 };
+enum { ROUNDS_MORE = 64 };
 
 static const uint64_t WAKE_TOKEN = UINT64_MAX;
 
@@ -289,26 +289,38 @@ static int ring_wait(struct ring *ring, uint64_t timeout_ns) {
     return ring_block(ring, timeout_ns);
 }
 
+static bool ring_is_sending(const struct ring *ring) {
+    return ring->counters.sends != ring->sends_ended;
+}
+
 /*
- * Collects until nothing more comes, without a sleep. One receive reports one thing: bytes, and only the next one the end
- * of the connection behind them, so each round arms them again. The first enter asks for nothing and costs the least when
- * nothing is there; but io_uring carries out no more of what it put off than it is asked to wait for (Linux 6.13: at least
- * 20), so the others ask for all that can be in flight. The clock stays as it was read before. -EINTR: a signal came.
+ * Collects until nothing more comes. One receive reports one thing: bytes, and only the next one the end of the connection
+ * behind them, so each round arms them again. An enter that waits for nothing carries out a part of what io_uring put off
+ * (Linux 6.13: 20 operations), and when it brings nothing there is nothing more, unless all of that part were sends that
+ * went on and are not done. Only with `exact` and a send in flight is all asked for, because an enter that does so, and has
+ * to find out that less is there, takes as long as the kernel lets timers be late (50 us). The clock stays as it was read
+ * before. 0, -EINTR when a signal came, or another negative errno that ends the ring's life.
  */
-static int ring_gather(struct ring *ring, uint32_t rounds) {
+static __attribute__((noinline)) int ring_gather(struct ring *ring, bool exact) {
     struct port *port = ring->port;
-    uint32_t wait_count = 0, collected = 1;
-    bool interrupted = false;
-    for (uint32_t i = 0; i < rounds && collected; i++) {
+    uint32_t in_flight_max = 2 * slots_taken(&ring->sockets) + 1, wait_count = 0;
+    bool interrupted = false, wanted = false;
+    for (uint32_t rounds = ROUNDS_MORE + in_flight_max; rounds; rounds--) {
+        wanted |= ring->turn_wanted; /* which an emit takes back */
         ring_emit(ring);
         int error = port->methods->enter(port, wait_count, 0);
         if (error && error != -ETIME && error != -EINTR)
             return error;
         interrupted |= error == -EINTR;
-        wait_count = 2 * slots_taken(&ring->sockets) + 1;
-        collected = ring_collect(ring);
+        bool asked_for_all = wait_count != 0;
+        wait_count = 0;
+        if (ring_collect(ring))
+            continue;
+        if (!exact || !ring_is_sending(ring) || asked_for_all)
+            break;
+        wait_count = in_flight_max;
     }
-    ring->turn_wanted = true; /* the emits forgot that handlers had run before */
+    ring->turn_wanted |= wanted;
     return interrupted ? -EINTR : 0;
 }
 
@@ -319,18 +331,16 @@ int ring_look(struct ring *ring, bool idle) {
     if (!idle && now_ns - ring->now_ns < AWAY_NS)
         return 0;
     ring->now_ns = now_ns;
-    return ring_gather(ring, ROUNDS_OF_LOOK);
+    return ring_gather(ring, false);
 }
 
 /*
  * Timers judge what has not come by their time, so all that the kernel holds by then is collected before they fire: after
- * a program was away that is often the very answer. The clock is not read again before they fire, lest others become due.
+ * a program was away that is often the very answer. A foreign loop hears of what the kernel put off once, and not again of
+ * the part that is left of it.
  */
-static __attribute__((noinline)) int ring_fire_due(struct ring *ring) {
-    int error = ring_gather(ring, ROUNDS_BEFORE_TIMERS);
-    if (!error || error == -EINTR)
-        ring_fire_timers(ring);
-    return error;
+static bool ring_needs_all(const struct ring *ring, bool foreign) {
+    return base_unlikely(ring_next_timer_ns(ring) <= ring->now_ns) || (foreign && ring_is_sending(ring));
 }
 
 int ring_turn(struct ring *ring, uint64_t timeout_ns) {
@@ -343,14 +353,16 @@ int ring_turn(struct ring *ring, uint64_t timeout_ns) {
         return error;
     ring->now_ns = ring->port->methods->now_ns(ring->port);
     ring_collect(ring);
-    if (base_unlikely(ring_next_timer_ns(ring) <= ring->now_ns)) {
-        int fired = ring_fire_due(ring);
-        if (fired && fired != -EINTR)
-            return fired;
-        error = error == -EINTR ? error : fired;
+    bool foreign = atomic_load_explicit(&ring->foreign_fd, memory_order_relaxed) >= 0;
+    if (ring_needs_all(ring, foreign)) {
+        int gathered = ring_gather(ring, true);
+        if (gathered && gathered != -EINTR)
+            return gathered;
+        error = error == -EINTR ? error : gathered;
+        ring_fire_timers(ring);
     }
     /* A foreign loop may sleep as soon as this returns, so jobs that finish from here on have to wake it. */
-    if (atomic_load_explicit(&ring->foreign_fd, memory_order_relaxed) >= 0) {
+    if (foreign) {
         atomic_store(&ring->asleep, true);
         if (offload_waiting(ring))
             ring_interrupt(ring);

@@ -23,6 +23,7 @@ struct ring {
     uint32_t reserved_count; /* of sockets, set aside for their owners */
     struct list dirty;       /* sockets with something to do in the next emit */
     uint32_t sends_pushed;   /* in this emit */
+    uint64_t sends_ended;    /* of counters.sends */
     bool turn_wanted; /* a handler ran since the last emit began, and its owner may have to act before the next sleep */
     struct heap timers;
     struct ring_counters counters;

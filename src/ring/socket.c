@@ -142,6 +142,7 @@ static void socket_start_send(struct socket *socket) {
 
 static void socket_sent(struct socket *socket, int32_t result) {
     socket->sending = false;
+    socket->ring->sends_ended++;
     if (result > 0) {
         socket->accepted_bytes += (uint64_t)result;
         socket->ring->counters.sent_bytes += (uint64_t)result;
