@@ -3,11 +3,10 @@
  * libpq gets stuck while it connects: queries end in time all the same, closing does not wait, and the thread that is
  * inside ends by itself, with what it made. Needs no server: one here speaks as much of the protocol as it takes.
  */
-#include "base/bytes.h"
+#include "lib/impostor.h"
 #include "pg/attempt.h"
 #include "quring/quring.h"
 
-#include <arpa/inet.h>
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <errno.h>
@@ -148,73 +147,17 @@ Test(pg_attempt, threads_are_those_of_attempts_under_way) {
 
 /* ---- A server that wants an endless key derivation ---- */
 
-enum { ITERATIONS = 1000000 };
-
-static int listener;
-
-static size_t read_message(int fd, char *body, size_t room, bool has_type) {
-    uint8_t head[5];
-    size_t skip = has_type ? 1 : 0, size;
-    if (recv(fd, head, 4 + skip, MSG_WAITALL) != (ssize_t)(4 + skip))
-        return 0;
-    size = bytes_load_u32(head + skip) - 4;
-    return size < room && recv(fd, body, size, MSG_WAITALL) == (ssize_t)size ? size : 0;
-}
-
-static void send_authentication(int fd, uint32_t kind, const char *data, size_t size) {
-    uint8_t head[9] = {'R'};
-    bytes_store_u32(head + 1, (uint32_t)(8 + size));
-    bytes_store_u32(head + 5, kind);
-    (void)send(fd, head, sizeof head, MSG_NOSIGNAL);
-    (void)send(fd, data, size, MSG_NOSIGNAL);
-}
-
-static atomic_bool asked;
-
-static void serve(int fd) {
-    static const char methods[] = "SCRAM-SHA-256\0";
-    char body[2048] = "", answer[2048];
-    if (!read_message(fd, body, sizeof body, false))
-        return;
-    send_authentication(fd, 10, methods, sizeof methods);
-    memset(body, 0, sizeof body);
-    size_t size = read_message(fd, body, sizeof body - 1, true);
-    const char *nonce = size ? memmem(body, size, "r=", 2) : NULL;
-    if (!nonce)
-        return;
-    int length = snprintf(answer, sizeof answer, "%sserver,s=c2FsdHNhbHRzYWx0,i=%d", nonce, ITERATIONS);
-    send_authentication(fd, 11, answer, (size_t)length);
-    atomic_store(&asked, true);
-    (void)read_message(fd, body, sizeof body, true); /* its end */
-}
-
-static void *server_main(void *argument) {
-    (void)argument;
-    for (int fd; (fd = accept(listener, NULL, NULL)) >= 0; close(fd))
-        serve(fd);
-    return NULL;
-}
-
 Test(pg_attempt, a_server_that_wants_a_million_iterations) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof address;
-    pthread_t server;
+    struct impostor *impostor = impostor_open(IMPOSTOR_SCRAM, "127.0.0.1", 0);
     char url[128];
-    listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    cr_assert_eq(bind(listener, (struct sockaddr *)&address, sizeof address), 0);
-    cr_assert_eq(listen(listener, 8), 0);
-    getsockname(listener, (struct sockaddr *)&address, &size);
-    cr_assert_eq(pthread_create(&server, NULL, server_main, NULL), 0);
-    snprintf(url, sizeof url, "postgresql://x:y@127.0.0.1:%u/x?sslmode=disable", ntohs(address.sin_port));
+    snprintf(url, sizeof url, "postgresql://x:y@127.0.0.1:%u/x?sslmode=disable", impostor_port(impostor));
     for (bool inside = false; !inside; connect_timeout_ns *= 2) { /* by then it was asked for them, on any machine */
         open_db(url, 1);
         query_ends("timeout expired");
-        inside = atomic_load(&asked);
+        inside = impostor_count(impostor) > 0;
         quring_engine_close(engine);
         cr_assert(!inside || threads_connecting() > 0);
         wait_until_alone();
     }
-    shutdown(listener, SHUT_RDWR);
-    pthread_join(server, NULL);
-    close(listener);
+    impostor_close(impostor);
 }
