@@ -30,11 +30,14 @@ endif()
 
 # A fifth less time in user space per query: the hot path crosses every layer.
 set(QURING_LTO OFF)
-if(CMAKE_C_COMPILER_ID STREQUAL GNU AND CMAKE_BUILD_TYPE MATCHES "^Rel" AND NOT QURING_SANITIZE)
+if("${PROJECT_SOURCE_DIR}${CMAKE_BINARY_DIR}" MATCHES "'") # gcc's lto-wrapper can't read such paths back
+    message(STATUS "No link-time optimisation, because there is a ' in the path of the sources or the build")
+elseif(CMAKE_C_COMPILER_ID STREQUAL GNU AND CMAKE_BUILD_TYPE MATCHES "^Rel" AND NOT QURING_SANITIZE)
     set(QURING_LTO ON)
     set(QURING_LTO_FLAGS -flto=auto -ffat-lto-objects) # fat, for the tests link the same objects without it
     target_compile_options(quring_strict INTERFACE ${QURING_LTO_FLAGS})
-else()
+endif()
+if(NOT QURING_LTO)
     target_compile_options(quring_strict INTERFACE -fno-lto) # even where the flags of the user have it
 endif()
 
