@@ -101,7 +101,10 @@ static int submit_copy_input(quring_engine *engine, struct query *query, const q
                : submit_refuse_charge(engine, query->charged_bytes);
 }
 
-/* Keeps a little memory of the slot, so that the next query of usual size allocates nothing. */
+/*
+ * Empties the slot of a query that is refused, and of one that is released. It keeps a little memory, so that the next query
+ * of usual size allocates nothing.
+ */
 static void submit_undo(struct query *query) {
     buf_reset(&query->store, QUERY_KEEP_BYTES);
     if (query->statement)
