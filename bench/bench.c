@@ -95,7 +95,7 @@ void bench_args_parse(int argc, char **argv, const char *what, struct bench_args
             args->target = argv[i];
         }
     }
-    right = right && args->target && args->connections >= 1 && args->connections <= 4096 && args->depth >= 1 &&
+    right = right && args->target && args->connections >= 1 && args->connections <= 16384 && args->depth >= 1 &&
             args->depth <= 4096;
     if (right)
         return;
