@@ -164,6 +164,18 @@ uint32_t quring_db_server_pid(const quring_db *db) {
     return db ? db->server_pid : 0;
 }
 
+int quring_db_status_sized(const quring_db *db, quring_db_info *info, size_t info_bytes) {
+    quring_db_info known;
+    int error = db ? api_refuse_caller(db->engine) : QURING_EINVAL;
+    if (error)
+        return error;
+    if (!info)
+        return api_refuse(db->engine, QURING_EINVAL, "info is NULL");
+    engine_db_status(db, &known);
+    api_struct_give(info, info_bytes, &known, sizeof known);
+    return 0;
+}
+
 int quring_prepare(quring_db *db, const char *sql, quring_statement **statement) {
     int error = db ? api_refuse_caller(db->engine) : QURING_EINVAL; /* no db, and so no engine to keep a message */
     if (error)

@@ -392,6 +392,53 @@ const char *quring_db_backend(const quring_db *db);
  */
 uint32_t quring_db_server_pid(const quring_db *db);
 
+typedef enum quring_db_state {
+    /* No connection was made since the handle was opened. On SQLite lanes open the file with the first queries. */
+    QURING_DB_TRYING = 0,
+    QURING_DB_UP,     /* there are connections */
+    QURING_DB_OUTAGE, /* there were, and there are none */
+    /* None are, because the server refuses for good (password, no such database): it is asked again when a query is
+       submitted, every 30 to 60 s at most. */
+    QURING_DB_REFUSED,
+    QURING_DB_LOST,   /* the connection is lost and is not replaced, because the caller had set something there */
+    QURING_DB_CLOSING /* quring_shutdown() was called */
+} quring_db_state;
+
+/* Returns "TRYING", "UP", …; static. */
+const char *quring_db_state_name(quring_db_state state);
+
+typedef struct quring_db_info {
+    quring_db_state state;
+    uint64_t state_at_ns; /* when it was entered, by CLOCK_MONOTONIC */
+    /* Connections, on SQLite lanes, that the handle is to have, and now has in each state. */
+    uint32_t wanted_count;
+    uint32_t up_count; /* these can be given queries: idle and busy ones together */
+    uint32_t idle_count, busy_count;
+    uint32_t connecting_count;
+    uint32_t ending_count;   /* lost, closed or replaced, and not gone yet: they are given no more queries */
+    uint32_t retrying_count; /* they are to try again, in retry_ns or when others have come up */
+    uint32_t failure_count;  /* attempts that failed since a connection was made last */
+    /* The time until the next attempt. QURING_FOREVER: none is planned, since none is missing, attempts are under way, or
+       the server is asked again with a query only. On SQLite queries alone make lanes try again. */
+    uint64_t retry_ns;
+    /* Why a connection was lost, or could not be made, last: also if others are up. `message` is never NULL, and untrusted
+       text in UTF-8; reason_at_ns is 0 where nothing of the kind has happened. */
+    uint64_t reason_at_ns; /* by CLOCK_MONOTONIC */
+    char sqlstate[6];
+    const char *message;
+} quring_db_info;
+
+/*
+ * Tells how a handle stands: what a health check, a log or a page for operators wants to know. Does no I/O, so it is as of
+ * the last quring_run().
+ * Returns    0; EINVAL; EFORKED
+ * Valid      info->message: until the next call on the engine
+ */
+int quring_db_status_sized(const quring_db *db, quring_db_info *info, size_t info_bytes);
+static inline int quring_db_status(const quring_db *db, quring_db_info *info) {
+    return quring_db_status_sized(db, info, sizeof(quring_db_info));
+}
+
 /* ---- Parameters ------------------------------------------------------------------------------------------------- */
 
 typedef enum quring_type {

@@ -44,6 +44,12 @@ struct backend {
     void (*close)(struct quring_db *db);
 
     /*
+     * Fills how many connections or lanes there are in which state, when one tries next, and why one was lost, or could not
+     * be made, last: members of a `*info` that says of none. What it points to is constant until the next turn.
+     */
+    void (*look)(const struct quring_db *db, uint64_t now_ns, quring_db_info *info);
+
+    /*
      * Fills how long queries waited until a lane took them, in classes as quring_db_stats has them. NULL: queries that are
      * taken from the database's queues wait nowhere else, and the queues have counted.
      */

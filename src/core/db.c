@@ -5,6 +5,7 @@
  *   db          the hub and the database handle
  *   queue       queries that wait, in which units they are taken, and how they come back from a backend
  *   query       one submitted query and its state
+ *   status      the state of a handle
  *   stats       a handle's statistics; wait: the classes that waits are counted in
  *   result      its rows            columns   their description, shared by all results of a statement
  *   error       why it failed       notice    notices and warnings of the server

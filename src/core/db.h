@@ -43,6 +43,12 @@ struct hub {
     char message[512];         /* quring_errmsg() */
 };
 
+struct db_status {
+    uint8_t state;          /* quring_db_state: see status.h */
+    uint64_t at_ns;         /* when it was entered */
+    uint32_t failure_count; /* of attempts since a connection was made last */
+};
+
 struct quring_db {
     struct list link; /* hub->databases */
     struct list due;  /* hub->due, or linked to itself */
@@ -54,6 +60,7 @@ struct quring_db {
     struct list ready;  /* queues in which a query waits */
     uint32_t running_count;
     struct db_counters counters;
+    struct db_status status;
     uint64_t wait_count[QURING_WAIT_BUCKETS]; /* of queries that a turn left behind before they were given away */
     uint64_t ended_waiting_count;             /* queries that were never given away */
     uint32_t waiting_peak_count;

@@ -31,6 +31,8 @@
 #define STATUSES(X)                                                                                                    \
     X(OK) X(SERVER_ERROR) X(SKIPPED) X(NOT_SENT) X(IN_DOUBT) X(CANCELLED) X(TIMEOUT) X(LIMIT) X(PROTOCOL) X(SHUTDOWN)
 
+#define DB_STATES(X) X(TRYING) X(UP) X(OUTAGE) X(REFUSED) X(LOST) X(CLOSING)
+
 #define TYPES(X)                                                                                                       \
     X(NULL, "null")                                                                                                    \
     X(BOOL, "bool")                                                                                                    \
@@ -92,6 +94,17 @@ const char *quring_status_name(quring_status status) {
     case QURING_##name:                                                                                                \
         return #name;
         STATUSES(X)
+#undef X
+    }
+    return "UNKNOWN";
+}
+
+const char *quring_db_state_name(quring_db_state state) {
+    switch (state) {
+#define X(name)                                                                                                        \
+    case QURING_DB_##name:                                                                                             \
+        return #name;
+        DB_STATES(X)
 #undef X
     }
     return "UNKNOWN";

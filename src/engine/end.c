@@ -2,6 +2,8 @@
 /* Closing a database, and shutting down or closing the engine: ends of queries that their backend did not bring about. */
 #include "engine/engine.h"
 
+#include "core/status.h"
+
 #include <errno.h>
 #include <time.h>
 
@@ -28,6 +30,7 @@ void engine_db_close(quring_db *db) {
     if (db->closing)
         return;
     db->closing = true;
+    status_closing(db, engine_now_ns(db->engine));
     end_db_queries(db->engine, db, true);
     db->backend->close(db);
     db_due(db); /* a turn frees the handle once its backend has closed */
@@ -75,6 +78,8 @@ static void end_drain(quring_engine *engine, uint64_t until) {
 int engine_shutdown(quring_engine *engine, uint64_t grace_ns) {
     engine->shutting_down = true;
     uint64_t now = engine_now_ns(engine);
+    list_for_each(node, &engine->hub.databases)
+        status_closing(list_entry(node, struct quring_db, link), now);
     end_queries(engine, false);
     end_drain(engine, now + grace_ns < now ? UINT64_MAX : now + grace_ns);
     end_queries(engine, true);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/engine.h"
 
+#include "core/status.h"
 #include "core/trace.h"
 
 #include "ring/port.h"
@@ -192,4 +193,8 @@ void engine_stats(const quring_engine *engine, quring_stats *stats) {
         .trace_dropped_count = trace_dropped_count(engine->hub.trace),
     };
     memcpy(stats->done_count, sum.done_count, sizeof stats->done_count);
+}
+
+void engine_db_status(const quring_db *db, quring_db_info *info) {
+    status_fill(db, engine_now_ns(db->engine), info);
 }

@@ -54,6 +54,7 @@ int engine_release(quring_engine *engine, quring_id id);
 int engine_cancel(quring_engine *engine, quring_id id);
 int engine_shutdown(quring_engine *engine, uint64_t grace_ns);
 void engine_stats(const quring_engine *engine, quring_stats *stats);
+void engine_db_status(const quring_db *db, quring_db_info *info);
 
 enum { ENGINE_MESSAGE_BYTES_MAX = 0x3ffffffe }; /* the longest message that PostgreSQL takes */
 

@@ -2,6 +2,7 @@
 #include "engine/engine.h"
 
 #include "base/utf8.h"
+#include "core/status.h"
 #include "core/trace.h"
 
 #include <stdio.h>
@@ -226,6 +227,7 @@ int engine_db_open(quring_engine *engine, const char *url, const quring_db_optio
     db->engine = engine;
     db->backend = backend;
     db->options = filled;
+    status_begin(db, engine_now_ns(engine));
     error = backend->open(db, url);
     if (error) {
         free(db);

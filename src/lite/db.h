@@ -4,6 +4,7 @@
 #define QURING_LITE_DB_H
 
 #include "core/backend.h"
+#include "core/trace.h"
 #include "lite/conn.h"
 #include "lite/lane_queue.h"
 #include "ring/ring.h"
@@ -25,6 +26,13 @@ enum { LITE_LANES_MAX = 64 };
  */
 enum lite_state { LITE_COLD, LITE_OPENING, LITE_OPEN, LITE_CLOSING };
 
+/* Why a lane's connection could not be opened, or was lost. */
+struct lite_reason {
+    uint64_t at_ns; /* 0: there is none */
+    char sqlstate[6];
+    char message[TRACE_MESSAGE_BYTES_MAX];
+};
+
 /* The reactor's, but for the lane queues (lane_queue.h), the lanes, what is atomic, and what is constant from open on. */
 struct lite_db {
     struct quring_db base;
@@ -40,6 +48,7 @@ struct lite_db {
     struct lite_lane *lanes;            /* the writer first */
     uint32_t lane_count;
     uint32_t open_lane_count; /* whose closer has not come back */
+    struct lite_reason last;  /* whatever lane it was */
     uint64_t read_ns;         /* what a read costs, smoothed */
     struct timer interrupt;   /* set while a statement of an abandoned query may not have ended yet */
 };

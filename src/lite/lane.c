@@ -71,13 +71,13 @@ static bool lane_has_news(const struct lite_lane *lane) {
 void lite_lane_tell(struct lite_lane *lane, quring_event_kind kind, const char *sqlstate, const char *message) {
     const struct trace *trace = lane->conn.trace;
     struct lite_event **end = &lane->own.news.events;
-    struct lite_event *event = trace ? malloc(sizeof *event) : NULL;
+    struct lite_event *event = trace || *message ? malloc(sizeof *event) : NULL;
     if (!event)
         return;
     event->next = NULL;
     event->report = (struct trace_report){.kind = kind,
                                           .connection = lane->conn.number,
-                                          .at_ns = trace_now_ns(trace),
+                                          .at_ns = trace ? trace_now_ns(trace) : lite_now_ns(),
                                           .sqlstate = event->sqlstate,
                                           .message = event->message};
     snprintf(event->sqlstate, sizeof event->sqlstate, "%s", sqlstate);
@@ -110,6 +110,7 @@ void lite_lane_load_news(struct lite_lane *lane, struct lite_post *post) {
     lane->own.news.moved = lane->own.moved.first;
     lane->own.news.count = lane->own.finished.count + lane->own.moved.count;
     lane->own.news.prepare_count = (uint32_t)lane->conn.prepare_count;
+    lane->own.news.lost = lane->own.lost;
     post->news = lane->own.news;
     lane->own.news = (struct lite_news){0};
     lane->conn.prepare_count = 0;

@@ -50,6 +50,7 @@ struct lite_news {
     uint32_t prepare_count;
     uint32_t retry_count; /* members of groups that were undone */
     uint32_t open_count, open_failure_count, close_count;
+    bool lost;                 /* there will be no connection any more */
     uint32_t call_count;       /* others should look after the queue: a statement takes long, or reads were held back */
     uint32_t query_ns;         /* what one query cost, of the last run of them; 0: not known */
     struct lite_event *events; /* oldest first; who takes the news frees them */
@@ -106,6 +107,7 @@ struct lite_lane {
     } shared;
 
     struct {
+        bool is_open; /* its connection */
         struct lite_post jobs[2];
         struct lite_post closer;
     } reactor;
@@ -174,7 +176,10 @@ void lite_lane_load_news(struct lite_lane *lane, struct lite_post *post);
 /* To be called before other queries are taken: counts how long those waited that were begun. */
 void lite_lane_count_waits(struct lite_lane *lane);
 
-/* Keeps an event of its connection for the next report, where there is a trace. No memory: there is none. */
+/*
+ * Keeps an event of its connection for the next report: one that has a reason always, others where there is a trace. No
+ * memory: there is none.
+ */
 void lite_lane_tell(struct lite_lane *lane, quring_event_kind kind, const char *sqlstate, const char *message);
 
 void lite_events_free(struct lite_event *events);

@@ -38,6 +38,7 @@
  * Readers look ten times a second, for themselves and the others, and go on with what has the name then. It is not opened
  * before the process's last connection to the old file is closed (file.h), so what was begun there ends first.
  */
+#include "core/status.h"
 #include "lite/backend.h"
 #include "lite/db.h"
 #include "lite/lane.h"
@@ -311,13 +312,28 @@ static void lite_advance(struct quring_db *db) {
 
 /* ---- News from lanes ---- */
 
-static void lite_count_news(struct lite_db *lite, const struct lite_lane *lane, const struct lite_news *news) {
+/* An attempt that failed beside others that succeeded is told first, since what is up at the end counts. */
+static void lite_note_status(struct lite_db *lite, const struct lite_news *news) {
+    struct quring_db *db = &lite->base;
+    uint64_t now_ns = ring_now_ns(db->hub->ring);
+    for (uint32_t i = 0; i < news->open_failure_count; i++)
+        status_failed(db, db->counters.connection_count != 0, false, now_ns);
+    if (news->open_count && db->counters.connection_count)
+        status_up(db, now_ns);
+    if (news->lost || (news->close_count && !db->counters.connection_count))
+        status_none_up(db, news->lost, now_ns);
+}
+
+static void lite_count_news(struct lite_db *lite, struct lite_lane *lane, const struct lite_news *news) {
     struct db_counters *counters = &lite->base.counters;
     counters->prepare_count += news->prepare_count;
     counters->retry_count += news->retry_count;
     counters->connect_count += news->open_count;
     counters->connect_failure_count += news->open_failure_count;
     counters->connection_count += news->open_count - news->close_count;
+    bool was_open = lane->reactor.is_open;
+    lane->reactor.is_open = was_open + news->open_count - news->close_count > 0;
+    lite_note_status(lite, news);
     bool tried = news->open_count || news->open_failure_count || news->close_count;
     if (tried && lane == lite->lanes) {
         lite->writer_is_open = news->open_count > 0;
@@ -330,9 +346,19 @@ static void lite_count_news(struct lite_db *lite, const struct lite_lane *lane, 
         lite->read_ns = (7 * lite->read_ns + news->query_ns) / 8;
 }
 
-static void lite_trace(struct lite_db *lite, struct lite_event *events) {
-    for (const struct lite_event *event = events; event; event = event->next)
-        trace_connection(lite->base.hub->trace, &lite->base, &event->report);
+static void lite_keep_reason(struct lite_reason *last, const struct lite_event *event) {
+    last->at_ns = event->report.at_ns;
+    memcpy(last->sqlstate, event->sqlstate, sizeof last->sqlstate);
+    memcpy(last->message, event->message, sizeof last->message);
+}
+
+static void lite_take_events(struct lite_db *lite, struct lite_event *events) {
+    for (const struct lite_event *event = events; event; event = event->next) {
+        if (lite->base.hub->trace)
+            trace_connection(lite->base.hub->trace, &lite->base, &event->report);
+        if (*event->message)
+            lite_keep_reason(&lite->last, event);
+    }
     lite_events_free(events);
 }
 
@@ -342,7 +368,7 @@ static void lite_take_news(struct lite_post *post) {
     struct query *query, *next;
     lite_count_news(lite, lane, &post->news);
     if (base_unlikely(post->news.events != NULL))
-        lite_trace(lite, post->news.events);
+        lite_take_events(lite, post->news.events);
     for (query = post->news.moved; query; query = next) {
         next = lite_query(query)->next;
         lite_move_to_writer(lite, query);
@@ -458,6 +484,30 @@ static void lite_count_waits(const struct quring_db *db, uint64_t *wait_count) {
             wait_count[bucket] += atomic_load_explicit(&lite->lanes[i].wait_count[bucket], memory_order_relaxed);
 }
 
+static void lite_look_at_lane(struct lite_lane *lane, quring_db_info *info) {
+    lane_queue_lock(lane->queue);
+    bool idle = lane->shared.phase == LANE_IDLE;
+    lane_queue_unlock(lane->queue);
+    if (lane->reactor.is_open) {
+        info->up_count++;
+        info->idle_count += idle;
+        info->busy_count += !idle;
+    } else {
+        info->connecting_count += !idle;
+    }
+}
+
+static void lite_look(const struct quring_db *db, uint64_t now_ns, quring_db_info *info) {
+    const struct lite_db *lite = base_container_of(db, struct lite_db, base);
+    (void)now_ns;
+    info->wanted_count = lite->lane_count;
+    for (uint32_t i = 0; i < lite->lane_count; i++)
+        lite_look_at_lane(&lite->lanes[i], info);
+    info->reason_at_ns = lite->last.at_ns;
+    memcpy(info->sqlstate, lite->last.sqlstate, sizeof info->sqlstate);
+    info->message = lite->last.message;
+}
+
 static void lite_destroy(struct quring_db *db) {
     PRE(db->closed);
     lite_free(lite_of(db));
@@ -471,6 +521,7 @@ const struct backend lite_backend = {
     .advance = lite_advance,
     .abandon = lite_abandon,
     .close = lite_close,
+    .look = lite_look,
     .count_waits = lite_count_waits,
     .destroy = lite_destroy,
 };

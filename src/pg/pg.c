@@ -4,6 +4,7 @@
  *
  *   pg.c          the database handle: URL, options, the pool of its server
  *   pool.c        connections to one server: outages, admission of queries
+ *   look.c        how many of them are in which state
  *   plan.c        which of them try to connect
  *   sizes.c       how many connections there are, and which end for others to take their place
  *   placement.c   the choice of the connection that takes the next queries
@@ -29,6 +30,7 @@
 #include "pg/pg.h"
 
 #include "pg/backend.h"
+#include "pg/look.h"
 #include "pg/silence.h"
 #include "pg/url.h"
 
@@ -141,6 +143,10 @@ static void pg_destroy(struct quring_db *base) {
     statement_table_free(base->statements);
 }
 
+static void pg_db_look(const struct quring_db *base, uint64_t now_ns, quring_db_info *info) {
+    pg_look(&base_container_of(base, const struct pg_db, base)->pool, now_ns, info);
+}
+
 const struct backend pg_backend = {
     .name = "postgresql",
     .db_bytes = sizeof(struct pg_db),
@@ -149,5 +155,6 @@ const struct backend pg_backend = {
     .advance = pg_advance,
     .abandon = pg_abandon,
     .close = pg_close,
+    .look = pg_db_look,
     .destroy = pg_destroy,
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "pg/pool.h"
 
+#include "core/status.h"
 #include "core/trace.h"
 #include "pg/health.h"
 #include "pg/plan.h"
@@ -99,6 +100,7 @@ static void pool_conn_up(struct pg_conn *conn) {
     pg_sizes_up(pool, conn);
     pool->db->counters.connect_count++;
     pool->db->counters.connection_count++;
+    status_up(pool->db, ring_now_ns(pg_pool_ring(pool)));
     pg_placement_changed(&pool->placement, conn);
     pool_trace(conn, QURING_EVENT_CONNECTED, 0);
     db_due(pool->db);
@@ -112,12 +114,20 @@ static bool pool_has_ended(const struct pg_conn *conn) {
     return conn->config->db->closing || conn->reason.status == QURING_SHUTDOWN;
 }
 
+static void pool_note_loss(struct pg_pool *pool, const struct pg_conn *conn) {
+    pool_keep_reason(pool, &conn->reason);
+    if (!pool->ready_count)
+        status_none_up(pool->db, pg_conn_is_bound(conn), pool->last.at_ns);
+}
+
 static void pool_conn_lost(struct pg_conn *conn) {
     struct pg_pool *pool = pg_pool_of(conn);
     pg_silence_end(conn);
     pg_sizes_lost(pool, conn);
     if (!pool->ready_count)
         pg_manners_none_up(&pool->manners);
+    if (!pool_has_ended(conn))
+        pool_note_loss(pool, conn);
     pool_trace(conn, pool_has_ended(conn) ? QURING_EVENT_CLOSED : QURING_EVENT_LOST, 0);
 }
 
@@ -135,6 +145,12 @@ static void pool_try_later(struct pg_conn *conn) {
         pool_trace(conn, QURING_EVENT_RETRYING, wait_ns);
 }
 
+static void pool_note_failure(struct pg_pool *pool, const struct pg_conn *conn) {
+    uint64_t now_ns = ring_now_ns(pg_pool_ring(pool));
+    bool for_good = pg_manners_is_for_good(conn->reason.sqlstate);
+    status_failed(pool->db, pool->ready_count != 0, for_good, now_ns);
+}
+
 static void pool_count_down(struct pg_pool *pool, const struct pg_conn *conn) {
     struct db_counters *counters = &pool->db->counters;
     pool->open_count--;
@@ -148,6 +164,7 @@ static void pool_count_down(struct pg_pool *pool, const struct pg_conn *conn) {
         return;
     counters->connect_failure_count++;
     pool_trace(conn, QURING_EVENT_REFUSED, 0);
+    pool_note_failure(pool, conn);
 }
 
 static void pool_go_on_without(struct pg_pool *pool, struct pg_conn *conn) {
@@ -170,7 +187,8 @@ static void pool_conn_down(struct pg_conn *conn) {
         pool_go_on_without(pool, conn);
         return;
     }
-    pool_keep_reason(pool, &conn->reason);
+    if (!conn->was_up) /* else it was kept when it was lost */
+        pool_keep_reason(pool, &conn->reason);
     db->server_pid = 0;
     if (pool_is_lost(conn))
         return; /* the rest of a transaction must not run outside it: pool_admit_bound() ends what comes */
@@ -186,6 +204,7 @@ static void pool_conn_postponed(struct pg_conn *conn) {
     struct pg_pool *pool = pg_pool_of(conn);
     pool_keep_reason(pool, &conn->reason);
     pool_trace(conn, QURING_EVENT_REFUSED, 0);
+    pool_note_failure(pool, conn);
     pool_end_or_wait(pool);
     pool_try_later(conn);
 }

@@ -132,6 +132,11 @@ static void close_db(struct quring_db *base) {
         set_timer(db, now_ns(db) + db->close_ns);
 }
 
+static void look(const struct quring_db *base, uint64_t at_ns, quring_db_info *info) {
+    (void)base, (void)at_ns;
+    info->wanted_count = 1;
+}
+
 static void destroy(struct quring_db *base) {
     struct fake_db *db = fake_of(base);
     put(log_text, sizeof log_text, "destroy %c", db->name);
@@ -146,6 +151,7 @@ static const struct backend fake_backend = {.name = "fake",
                                             .advance = advance,
                                             .abandon = abandon,
                                             .close = close_db,
+                                            .look = look,
                                             .destroy = destroy};
 
 const struct backend *__wrap_engine_backend_of(const char *url) {

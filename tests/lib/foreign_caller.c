@@ -23,9 +23,15 @@ static const char *call_queries(const struct foreign_caller *who) {
 static const char *call_handles(const struct foreign_caller *who) {
     quring_db *db;
     quring_statement *statement;
+    quring_db_info info;
+    quring_db_stats stats;
     REFUSED(quring_db_open(who->engine, "sqlite://", NULL, &db));
     REFUSED(quring_db_open(who->engine, "host=nowhere.invalid dbname=x", NULL, &db));
     REFUSED(quring_prepare(who->db, "select 2", &statement));
+    REFUSED(quring_db_status(who->db, &info));
+    quring_db_stats_get(who->db, &stats);
+    if (stats.submitted_count)
+        return "what is counted of a handle";
     if (!who->child)
         quring_statement_release(who->statement);
     quring_db_close(who->db);

@@ -62,6 +62,23 @@ Test(api_sizes, an_older_program_has_no_later_members) {
     cr_assert_eq(*(uint8_t *)&of_db.done_count, CANARY);
 }
 
+Test(api_sizes, an_older_and_a_later_program_get_the_state_of_a_handle) {
+    struct {
+        quring_db_state state;
+        uint8_t behind[8];
+    } older;
+    memset(&older, CANARY, sizeof older);
+    cr_assert_eq(quring_db_status_sized(db, (quring_db_info *)&older, sizeof older.state), 0);
+    cr_assert_eq(older.state, QURING_DB_TRYING);
+    cr_assert_eq(older.behind[0], CANARY);
+    LATER(quring_db_info) later;
+    memset(&later, CANARY, sizeof later);
+    cr_assert_eq(quring_db_status_sized(db, &later.known, sizeof later), 0);
+    cr_assert_eq(later.known.wanted_count, 1);
+    cr_assert_str_eq(later.known.message, "");
+    cr_assert_eq(later.unknown[0], 0);
+}
+
 /* One of its members is an array, behind which more may come. */
 Test(api_sizes, a_later_program_gets_a_handles_statistics) {
     LATER(quring_db_stats) stats;

@@ -38,6 +38,12 @@ Test(names, statuses) {
     cr_assert_str_eq(quring_status_name((quring_status)(QURING_SHUTDOWN + 1)), "UNKNOWN");
 }
 
+Test(names, states_of_a_handle) {
+    static const char *const names[] = {"TRYING", "UP", "OUTAGE", "REFUSED", "LOST", "CLOSING", "UNKNOWN"};
+    for (int i = 0; i <= QURING_DB_CLOSING + 1; i++)
+        cr_assert_str_eq(quring_db_state_name((quring_db_state)i), names[i]);
+}
+
 Test(names, types) {
     cr_assert_str_eq(quring_type_name(QURING_NULL), "null");
     cr_assert_str_eq(quring_type_name(QURING_INT4), "int4");
