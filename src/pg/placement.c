@@ -14,6 +14,9 @@ enum { COST_SLOW = 1 << 16 }; /* above any number of requests */
 /* A request is slow past SLOW_NS, and past SLOW_TIMES the usual time, so that long queries among their like are not. */
 static const uint64_t SLOW_NS = 5000000, SLOW_TIMES = 8;
 
+/* Taken for usual until answers tell: some 70 quick ones make it forgotten, and 400 ms are not slow before. */
+static const uint64_t FIRST_USUAL_NS = 50000000;
+
 static struct pg_conn *placement_conn(struct heap_node *node) {
     return base_container_of(node, struct pg_conn, place.node);
 }
@@ -63,7 +66,7 @@ static uint64_t placement_key(const struct pg_placement *placement, const struct
 
 bool pg_placement_init(struct pg_placement *placement, uint32_t conn_count, uint32_t depth) {
     PRE(conn_count <= 1u << INDEX_BITS && depth < COST_SLOW);
-    *placement = (struct pg_placement){.depth = depth};
+    *placement = (struct pg_placement){.depth = depth, .usual_ns = FIRST_USUAL_NS};
     list_init(&placement->changed);
     list_init(&placement->given);
     return heap_reserve(&placement->open, conn_count);

@@ -110,6 +110,17 @@ Test(pg_placement, pg_placement_take_measures_by_what_is_usual) {
     cr_assert_eq(load_of(older), 2, "%s", loads());
 }
 
+/* Before any answer tells what is usual, none stands out that has taken a while: it may be the others' way, too. */
+Test(pg_placement, pg_placement_take_knows_nothing_of_slowness_at_first) {
+    bring_up(CONNS);
+    ask(1);
+    uint32_t older = load_of(0) ? 0 : load_of(1) ? 1 : 2;
+    pg_bed_pass(&bed, 100 * PG_BED_MS);
+    ask(2);
+    ask(3);
+    cr_assert_eq(load_of(older), 2, "%s", loads());
+}
+
 /* Lost connections leave the choice, and come back to it once they are up again. */
 Test(pg_placement, pg_placement_lost_takes_a_connection_out) {
     bring_up(CONNS);
