@@ -726,7 +726,7 @@ text = open(sys.argv[1]).read()
 assert text.count("\n") == 1, text
 j = json.loads(text)
 assert list(j) == ["backend", "workload", "connections", "depth", "commit", "seconds", "queries", "errors", "qps",
-                   "latency_us", "cpu_us_per_query", "enters_per_query", "bytes_per_query", "failures", "unfinished",
+                   "latency_us", "waits_us", "cpu_us_per_query", "enters_per_query", "bytes_per_query", "failures", "unfinished",
                    "rate", "warmup_seconds", "histogram_us", "scripts", "environment"], list(j)
 l = j["latency_us"]
 assert sum(j["failures"].values()) == j["errors"]
@@ -739,6 +739,8 @@ assert len(h["counts"]) == len(h["edges"]) + 1 and sum(h["counts"]) == j["querie
 assert list(j["environment"]) == ["quring", "server", "kernel", "machine", "cpus", "port"]
 assert list(l) == ["mean", "p50", "p90", "p99", "p999", "max"]
 assert list(j["cpu_us_per_query"]) == ["user", "system"]
+w = list(j["waits_us"].values())
+assert list(j["waits_us"]) == list(l)[1:] and w == sorted(w) and all(v == 0 or v & v - 1 == 0 for v in w), w
 assert list(j["bytes_per_query"]) == ["sent", "received"]
 assert l["p50"] <= l["p90"] <= l["p99"] <= l["p999"] <= l["max"], l
 print(eval(sys.argv[2], {"j": j, "l": l}))

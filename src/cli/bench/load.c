@@ -365,6 +365,13 @@ static double seconds_of(struct timeval time) {
     return (double)time.tv_sec + (double)time.tv_usec / 1e6;
 }
 
+static void load_count_waits(struct loop *loop, const quring_db *db, uint64_t sign) {
+    quring_db_stats stats;
+    quring_db_stats_get(db, &stats);
+    for (size_t i = 0; i < QURING_WAIT_BUCKETS; i++)
+        loop->figures->wait_count[i] += sign * stats.wait_count[i];
+}
+
 /* Adds, or with sign -1 takes away, what has been used so far. */
 static void load_count_use(struct loop *loop, int sign) {
     struct cli_load_figures *figures = loop->figures;
@@ -378,6 +385,11 @@ static void load_count_use(struct loop *loop, int sign) {
     figures->enter_count += (uint64_t)sign * stats.enter_count;
     figures->sent_bytes += (uint64_t)sign * stats.sent_bytes;
     figures->received_bytes += (uint64_t)sign * stats.received_bytes;
+    quring_db **dbs = loop->load->dbs;
+    for (uint32_t i = 0; dbs && i < loop->load->options.slot_count; i++)
+        load_count_waits(loop, dbs[i], (uint64_t)sign);
+    if (!dbs)
+        load_count_waits(loop, loop->load->client->db, (uint64_t)sign);
 }
 
 static bool load_allocate(struct loop *loop, uint32_t count) {
@@ -442,6 +454,8 @@ void cli_load_add(struct cli_load_figures *to, const struct cli_load_figures *fr
     to->enter_count += from->enter_count;
     to->sent_bytes += from->sent_bytes;
     to->received_bytes += from->received_bytes;
+    for (size_t i = 0; i < QURING_WAIT_BUCKETS; i++)
+        to->wait_count[i] += from->wait_count[i];
     to->lag_sum_ns += from->lag_sum_ns;
     to->lag_count += from->lag_count;
     to->lag_max_ns = from->lag_max_ns > to->lag_max_ns ? from->lag_max_ns : to->lag_max_ns;

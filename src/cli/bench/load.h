@@ -43,7 +43,8 @@ struct cli_load_figures {
     double seconds;
     double cpu_user_seconds, cpu_system_seconds; /* of all threads */
     uint64_t enter_count, sent_bytes, received_bytes;
-    double lag_sum_ns; /* open loop: how long after its time a query started */
+    uint64_t wait_count[QURING_WAIT_BUCKETS]; /* of quring_db_stats: queries by how long they waited for a connection */
+    double lag_sum_ns;                        /* open loop: how long after its time a query started */
     uint64_t lag_max_ns, lag_count;
     uint64_t unfinished_count; /* given up at the end */
     bool over;                 /* the engine was shut down for these, or refused to go on: no other run can follow */

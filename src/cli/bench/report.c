@@ -204,6 +204,25 @@ static void put_latency(struct cli_out *out, const struct cli_load_figures *figu
     cli_out_char(out, '\n');
 }
 
+/* Their classes are powers of two, so that a quantile is known by the edge that it lies under. */
+static void put_waits(struct cli_out *out, const struct cli_load_figures *figures, bool utf8) {
+    static const struct {
+        const char *name;
+        double q;
+    } columns[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p99.9", 0.999}};
+    if (quring_wait_quantile_ns(figures->wait_count, 1) == 0)
+        return;
+    cli_out_text(out, "waits        ");
+    for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
+        uint64_t ns = quring_wait_quantile_ns(figures->wait_count, columns[i].q);
+        cli_out_format(out, "%s %s", columns[i].name, ns ? "under " : "none");
+        if (ns)
+            put_time(out, (double)ns, utf8);
+        cli_out_text(out, "   ");
+    }
+    cli_out_text(out, "before there was room\n");
+}
+
 static void put_costs(struct cli_out *out, const struct cli_load_figures *figures, quring_port port, bool utf8) {
     double count = (double)figures->latency.count, user = figures->cpu_user_seconds,
            system = figures->cpu_system_seconds;
@@ -276,6 +295,7 @@ void cli_report_summary(struct cli_out *out, const struct cli_report *report, co
         put_time(out, (double)figures->lag_max_ns, utf8);
         cli_out_text(out, " at most\n");
     }
+    put_waits(out, figures, utf8);
     put_costs(out, figures, report->port, utf8);
     if (report->workload->count > 1 || report->workload->sources[0].script.statement_count > 1)
         put_scripts(out, report, figures, utf8);

@@ -28,6 +28,19 @@ static void json_latency(struct cli_out *out, const struct cli_histogram *latenc
     cli_out_format(out, ", \"max\": %.3f}", (double)latency->max / 1e3);
 }
 
+/* Upper edges of the classes that the quantiles fall into; 0: none of them waited. */
+static void json_waits(struct cli_out *out, const uint64_t *wait_count) {
+    static const struct {
+        const char *name;
+        double q;
+    } quantiles[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p999", 0.999}, {"max", 1}};
+    cli_out_text(out, ", \"waits_us\": {");
+    for (size_t i = 0; i < sizeof quantiles / sizeof *quantiles; i++)
+        cli_out_format(out, "%s\"%s\": %.0f", i > 0 ? ", " : "", quantiles[i].name,
+                       (double)quring_wait_quantile_ns(wait_count, quantiles[i].q) / 1e3);
+    cli_out_char(out, '}');
+}
+
 static void json_workload(struct cli_out *out, const struct cli_report *report) {
     struct cli_out name;
     cli_out_init(&name, CLI_OUT_MEMORY);
@@ -119,6 +132,7 @@ static void json_object(struct cli_out *out, const struct cli_report *report, co
                    figures->seconds, figures->latency.count, figures->error_count, json_per(count, figures->seconds));
     cli_out_text(out, ", \"latency_us\": ");
     json_latency(out, &figures->latency);
+    json_waits(out, figures->wait_count);
     cli_out_format(out, ", \"cpu_us_per_query\": {\"user\": %.4f, \"system\": %.4f}",
                    json_per(1e6 * figures->cpu_user_seconds, count),
                    json_per(1e6 * figures->cpu_system_seconds, count));
