@@ -82,6 +82,7 @@ void sim_set_chances(struct sim *sim, const struct sim_options *options) {
     now->busy = options->busy;
     now->interrupt = options->interrupt;
     now->withhold = options->withhold;
+    now->batch = options->batch;
 }
 
 void sim_set_fault(struct sim *sim, const struct sim_fault *fault) {
@@ -242,6 +243,13 @@ static void sim_submit_queued(struct sim *sim) {
     }
 }
 
+/* As io_uring does with what it put off: an enter carries out a part of it. */
+static void sim_make_events(struct sim *sim, uint32_t wait_count) {
+    uint32_t batch = sim->options.batch, most = wait_count > batch ? wait_count : batch;
+    uint32_t left = sim->ready_count - sim->made_count;
+    sim->made_count += batch && left > most ? most : left;
+}
+
 static int sim_enter(struct port *port, uint32_t wait_count, uint64_t timeout_ns) {
     struct sim *sim = sim_of(port);
     port->enter_count++;
@@ -253,11 +261,12 @@ static int sim_enter(struct port *port, uint32_t wait_count, uint64_t timeout_ns
     sim->now_ns += 1 + rng_below(&sim->rng, ENTER_NS);
     if (!error && sim_chance(sim, sim->options.interrupt))
         error = rng_next(&sim->rng) & 1 ? -EINTR : -ETIME;
-    if (error) {
+    if (error)
         sim_pass_time(sim, 0, sim->now_ns);
-        return error;
-    }
-    return sim_pass_time(sim, wait_count, sim_time_after(sim, timeout_ns)) ? 0 : -ETIME;
+    else
+        error = sim_pass_time(sim, wait_count, sim_time_after(sim, timeout_ns)) ? 0 : -ETIME;
+    sim_make_events(sim, wait_count);
+    return error;
 }
 
 /* Takes the n-th ready event: any of them, since each socket has one a direction at most. */
@@ -280,11 +289,13 @@ static struct port_event sim_take_ready(struct sim *sim, uint64_t n) {
 
 static uint32_t sim_collect(struct port *port, struct port_event *events, uint32_t capacity) {
     struct sim *sim = sim_of(port);
-    uint32_t count = sim->ready_count < capacity ? sim->ready_count : capacity;
+    uint32_t there = sim->options.batch ? sim->made_count : sim->ready_count;
+    uint32_t count = there < capacity ? there : capacity;
     if (count && sim_chance(sim, sim->options.withhold))
         count = (uint32_t)rng_below(&sim->rng, count);
     for (uint32_t i = 0; i < count; i++)
         events[i] = sim_take_ready(sim, rng_below(&sim->rng, sim->ready_count));
+    sim->made_count -= count < sim->made_count ? count : sim->made_count;
     return count;
 }
 

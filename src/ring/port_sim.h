@@ -31,6 +31,7 @@ struct sim_options {
     uint32_t socket_bytes;   /* each direction of a socket holds at most this                            (64 KiB) */
     uint32_t queue_count;    /* pushed and not entered, at most; then push() says -EBUSY                 (1024) */
     uint64_t latency_ns;     /* of an operation or a delivery: up to this, by chance                     (0: none) */
+    uint32_t batch;          /* events that an enter() makes, unless it waits for more                   (0: all) */
     uint64_t step_count_max; /* more steps than this are a livelock                                      (10 million) */
     bool bytewise;           /* receives give one byte at a time */
     uint16_t split;          /* a receive gives fewer bytes than there are */

@@ -67,6 +67,7 @@ struct sim {
     struct heap timers;
     struct list queued, ready; /* of sim_op */
     uint32_t queued_count, ready_count;
+    uint32_t made_count; /* of those that are ready: events that an enter made, where there is a batch */
     struct list peers;
     struct sim_peer **by_fd; /* from SIM_FD_FIRST */
     uint32_t fd_count;

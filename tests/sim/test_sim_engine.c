@@ -42,6 +42,7 @@ static struct sim_options weather(uint64_t seed, uint32_t in_it) {
         .interrupt = (uint16_t)(rng_below(&rng, 2) * rng_below(&rng, 100)),
         .withhold = (uint16_t)(rng_below(&rng, 2) * rng_below(&rng, 300)),
         .reset = in_it & LOSSES && rng_below(&rng, 2) ? 3 : 0,
+        .batch = (uint32_t)(rng_below(&rng, 2) * rng_below(&rng, 6)),
     };
 }
 

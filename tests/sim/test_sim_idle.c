@@ -67,7 +67,7 @@ static void burst(void) {
 
 /* `script`: what is said, then '.' for FIN or '!' for RST. `armed`: the engine had a turn with nothing to do before. */
 static void quiet_moment(const char *script, bool armed, uint64_t away_ns, uint64_t seed) {
-    struct sim_options sim = {.seed = seed, .start_ns = SECOND};
+    struct sim_options sim = {.seed = seed, .start_ns = SECOND, .batch = (uint32_t)(seed / 2 % 3)};
     quring_options engine = {.query_count = 200};
     quring_db_options db = {.connection_count = CONNECTIONS, .depth = 16};
     world_open(&world, &sim, &engine, &db, 200);

@@ -161,6 +161,7 @@ static struct sim_options mild(uint64_t seed) {
         .busy = (uint16_t)(rng_below(&rng, 2) * rng_below(&rng, 200)),
         .interrupt = (uint16_t)(rng_below(&rng, 2) * rng_below(&rng, 200)),
         .withhold = (uint16_t)(rng_below(&rng, 2) * rng_below(&rng, 500)),
+        .batch = (uint32_t)(rng_below(&rng, 2) * rng_below(&rng, 6)),
     };
 }
 

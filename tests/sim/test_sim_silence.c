@@ -142,6 +142,27 @@ Test(sim_silence, what_came_while_the_program_was_away_counts) {
     world_close(&world);
 }
 
+/* The same where the kernel reports of one answer at a time, and there are as many as connections. */
+Test(sim_silence, what_came_on_many_connections_while_it_was_away_counts) {
+    enum { MANY = 40 };
+    int asked[MANY];
+    open_silent(MANY, SECOND, SECOND);
+    sim_set_chances(world.sim, &(struct sim_options){.batch = 1});
+    for (int round = 0; round < 5; round++) {
+        for (int i = 0; i < MANY; i++)
+            asked[i] = ask_for("sleep", 300000, i % 2 ? 500 * MS : 0);
+        while (world_stats(&world).waiting_count)
+            (void)world_run(&world, 0, 0);
+        (void)world_run(&world, 0, 0);
+        stay_away(20 * SECOND);
+        (void)world_run(&world, 0, 0);
+        for (int i = 0; i < MANY; i++)
+            expect(asked[i], QURING_OK, NULL);
+    }
+    cr_assert_eq(lost_count(), 0);
+    world_close(&world);
+}
+
 Test(sim_silence, a_long_query_is_no_silence) {
     open_silent(1, SECOND, 0);
     int given_up = ask_for("sleep", 500000, 100 * MS), slow = ask("sleep", 300000000, NULL);
