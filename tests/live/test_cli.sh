@@ -167,6 +167,8 @@ test_usage() {
     wrong "--rounds goes with several URLs" bench --rounds 2 sqlite://
     wrong "fewer queries than rounds" bench -n 2 sqlite:// sqlite://
     wrong "this is not a URL" bench sqlite:// ftp://x -i
+    wrong "$WORK/nosuch: there is no such file, and this is not a URL of a database" run "$WORK/nosuch" -c "select 1"
+    wrong "$WORK/nosuch: there is no such file, and this is not a URL of a database" bench "$WORK/nosuch"
     wrong "No such file" bench -f "$WORK/nosuch"
     wrong "this is not a URL" bench ftp://x
     wrong "takes no arguments" probe x
@@ -725,7 +727,7 @@ import json, sys
 text = open(sys.argv[1]).read()
 assert text.count("\n") == 1, text
 j = json.loads(text)
-assert list(j) == ["backend", "workload", "connections", "depth", "commit", "seconds", "queries", "errors", "qps",
+assert list(j) == ["backend", "workload", "connections", "connections_up", "why_missing", "depth", "commit", "seconds", "queries", "errors", "qps",
                    "latency_us", "waits_us", "cpu_us_per_query", "enters_per_query", "bytes_per_query", "failures", "unfinished",
                    "rate", "warmup_seconds", "histogram_us", "scripts", "environment"], list(j)
 l = j["latency_us"]
@@ -1016,6 +1018,28 @@ test_bench_signals_pg() {
     check "a second Ctrl-C" is "$status" 130
 }
 
+# A server that allows fewer connections: how many there are, and why not more.
+test_bench_missing_pg() {
+    local few=${PG/quring@/cli_few:hidden@}
+    [[ $few != "$PG" ]] || return 0
+    "$QURING" run "$PG" -c "create role cli_few login connection limit 3 password 'hidden'"
+    echo "select 1;" >"$WORK/s.sql"
+    run "$QURING" bench "$few" -f "$WORK/s.sql" -c 5 -n 100 --json
+    check "missing" is "$status" 0
+    check "missing" has "$err" "of 5 connections are up; going on with them: "
+    check "missing" has "$err" 'too many connections for role "cli_few"'
+    check "missing" is "$(json "j['connections'], 1 <= j['connections_up'] <= 3, '53300' in j['why_missing']")" "(5, True, True)"
+    check "no password" lacks "$err$out" hidden
+    printf 'begin;\nselect 1;\nend;\n' >"$WORK/s.sql"
+    run "$QURING" bench "$few" -f "$WORK/s.sql" -c 5 -n 100
+    check "missing clients" is "$status" 1
+    check "missing clients" is "$(sed -nE '1s/^quring: [12] of 5 connections are up; .*too many connections for role .*/ok/p' <<<"$err")" ok
+    check "missing clients" is "$(grep -cE '^.*PostgreSQL, 5 connections \([12] up\) x 1 deep' <<<"$out")" 1
+    run "$QURING" bench "$PG" -f "$WORK/s.sql" -c 5 -n 100 --json
+    check "none is missing" is "$status $err $(json "j['connections_up'], j['why_missing']")" "0  (5, None)"
+    "$QURING" run "$PG" -c "drop role cli_few"
+}
+
 # A client of its own does not go on when its connection was lost, and a bench not when all were.
 test_bench_lost_pg() {
     local pid
@@ -1069,6 +1093,7 @@ if [[ $PG ]]; then
     test_run_pg
     test_run_cancel_pg
     test_bench_signals_pg
+    test_bench_missing_pg
     test_bench_lost_pg
 fi
 echo "$checks checks, $failures failed"

@@ -109,7 +109,7 @@ Test(cli_table, cli_print_table_expanded_keeps_to_the_screen_and_escapes) {
                 "a\\nb | x\\x1by\\n\n"
                 "v    | a value of some length\n"
                 "(1 row)\n");
-    rows_expect(ROWS_ASCII_TABLE, &one, 1, " v\n------------------------\n a value of some length\n(1 row)\n");
+    rows_expect(ROWS_ASCII_TABLE, &one, 1, " v\n--------------------\n a value of some length\n(1 row)\n");
 }
 
 Test(cli_table, cli_print_table_and_json_go_on_behind_a_nul_byte) {

@@ -223,6 +223,8 @@ static struct cli_report bench_make_report(const struct bench *b, const struct c
         .workload = &target->workload,
         .connections = (uint32_t)target->connections,
         .depth = (uint32_t)target->depth,
+        .up_count = (uint32_t)target->up_count,
+        .why_missing = target->why_missing,
         .exclusive = target->clients != NULL,
         .commit = COMMIT_NAMES[b->commit],
         .port = ring.port,

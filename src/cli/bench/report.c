@@ -215,12 +215,11 @@ static void put_waits(struct cli_out *out, const struct cli_load_figures *figure
     cli_out_text(out, "waits        ");
     for (size_t i = 0; i < sizeof columns / sizeof *columns; i++) {
         uint64_t ns = quring_wait_quantile_ns(figures->wait_count, columns[i].q);
-        cli_out_format(out, "%s %s", columns[i].name, ns ? "under " : "none");
+        cli_out_format(out, "%s%s %s", i > 0 ? "   " : "", columns[i].name, ns ? "< " : "none");
         if (ns)
             put_time(out, (double)ns, utf8);
-        cli_out_text(out, "   ");
     }
-    cli_out_text(out, "before there was room\n");
+    cli_out_char(out, '\n');
 }
 
 static void put_costs(struct cli_out *out, const struct cli_load_figures *figures, quring_port port, bool utf8) {
@@ -274,10 +273,12 @@ void cli_report_summary(struct cli_out *out, const struct cli_report *report, co
     cli_workload_put_name(report->workload, &name);
     cli_text_safe(out, name.data ? name.data : "", name.size, 0);
     cli_out_free(&name);
-    cli_out_format(out, " on %s, %" PRIu32 " %s x %" PRIu32 " deep, commit %s\n\n",
-                   strcmp(report->backend, "sqlite") == 0 ? "SQLite" : "PostgreSQL", report->connections,
-                   strcmp(report->backend, "sqlite") == 0 && !report->exclusive ? "readers" : "connections",
-                   report->depth, report->commit);
+    cli_out_format(out, " on %s, %" PRIu32 " %s", strcmp(report->backend, "sqlite") == 0 ? "SQLite" : "PostgreSQL",
+                   report->connections,
+                   strcmp(report->backend, "sqlite") == 0 && !report->exclusive ? "readers" : "connections");
+    if (report->up_count < report->connections)
+        cli_out_format(out, " (%" PRIu32 " up)", report->up_count);
+    cli_out_format(out, " x %" PRIu32 " deep, commit %s\n\n", report->depth, report->commit);
     cli_out_text(out, "throughput   ");
     put_count(out, report_per(count, figures->seconds));
     cli_out_text(out, " queries/s (");

@@ -11,7 +11,9 @@ struct cli_report {
     const char *server; /* its version, "" when that is not known */
     const struct cli_workload *workload;
     uint32_t connections, depth;
-    bool exclusive; /* each client has a connection of its own */
+    uint32_t up_count;       /* of these connections, at the start */
+    const char *why_missing; /* "" when all of them were, or the reason is not known */
+    bool exclusive;          /* each client has a connection of its own */
     const char *commit;
     quring_port port;
     double rate;

@@ -126,8 +126,13 @@ static void json_object(struct cli_out *out, const struct cli_report *report, co
     double count = (double)figures->latency.count;
     cli_out_format(out, "{\"backend\": \"%s\", \"workload\": ", report->backend);
     json_workload(out, report);
-    cli_out_format(out, ", \"connections\": %" PRIu32 ", \"depth\": %" PRIu32 ", \"commit\": \"%s\"",
-                   report->connections, report->depth, report->commit);
+    cli_out_format(out, ", \"connections\": %" PRIu32 ", \"connections_up\": %" PRIu32 ", \"why_missing\": ",
+                   report->connections, report->up_count);
+    if (*report->why_missing)
+        json_string(out, report->why_missing);
+    else
+        cli_out_text(out, "null");
+    cli_out_format(out, ", \"depth\": %" PRIu32 ", \"commit\": \"%s\"", report->depth, report->commit);
     cli_out_format(out, ", \"seconds\": %.6f, \"queries\": %" PRIu64 ", \"errors\": %" PRIu64 ", \"qps\": %.1f",
                    figures->seconds, figures->latency.count, figures->error_count, json_per(count, figures->seconds));
     cli_out_text(out, ", \"latency_us\": ");

@@ -11,11 +11,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { QUERIES_MAX = 1048576, TRACE_MAX = 1048576 }; /* limits of the library */
 enum { EVENTS_A_QUERY = 8 };
-enum { WARM_UP_MS = 3000 };
+
+static const uint64_t WARM_UP_NS = 3000000000, LOOK_NS = 5000000;
 
 /* Returns whether a URL of SQLite's names no file. */
 static bool target_is_in_memory(const char *url) {
@@ -94,24 +94,6 @@ int cli_target_open(struct cli_target *target) {
     return target_open_url(target);
 }
 
-/*
- * Waits until all connections are up, WARM_UP_MS at most: the time that connecting takes is no query's latency. A server
- * that allows fewer connections is no failure, but the figures are then those of fewer, which must be said.
- */
-static void target_wait_up(struct cli_target *target) {
-    quring_stats stats = {0};
-    for (int ms = 0; ms < WARM_UP_MS && !target->sqlite && !cli_stop_wanted(); ms++) {
-        quring_run(target->client.engine, 0, 0);
-        quring_stats_get(target->client.engine, &stats);
-        if (stats.connection_count >= target->connections + (target->clients != NULL))
-            return;
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-    }
-    if (!target->sqlite && !cli_stop_wanted())
-        cli_error("%" PRIu32 " of %" PRIu64 " connections are up; going on with them", stats.connection_count,
-                  target->connections);
-}
-
 /* Opens the clients' own connections, where a script needs them. The engine closes them. */
 static int target_open_clients(struct cli_target *target) {
     if (!cli_workload_is_exclusive(&target->workload))
@@ -128,6 +110,44 @@ static int target_open_clients(struct cli_target *target) {
         }
     }
     return CLI_EXIT_OK;
+}
+
+/* Adds what one handle has, and keeps why it has not all. */
+static void target_count_up(struct cli_target *target, const quring_db *db) {
+    quring_db_info info;
+    if (quring_db_status(db, &info) < 0)
+        return;
+    target->up_count += info.up_count;
+    if (info.up_count < info.wanted_count && *info.message && !*target->why_missing)
+        snprintf(target->why_missing, sizeof target->why_missing, "%.300s%s%s%s", info.message,
+                 *info.sqlstate ? " (SQLSTATE " : "", info.sqlstate, *info.sqlstate ? ")" : "");
+}
+
+static bool target_is_up(const struct cli_target *target) {
+    quring_stats stats;
+    quring_stats_get(target->client.engine, &stats);
+    return stats.connection_count >= target->connections + (target->clients != NULL);
+}
+
+/*
+ * Waits until all connections are up, WARM_UP_NS at most: the time that connecting takes is no query's latency. A server
+ * that allows fewer connections is no failure, but the figures are then those of fewer, which must be said. SQLite's lanes
+ * open with the first queries.
+ */
+static void target_wait_up(struct cli_target *target) {
+    target->up_count = target->connections;
+    if (target->sqlite)
+        return;
+    for (uint64_t ns = 0; ns < WARM_UP_NS && !target_is_up(target) && !cli_stop_wanted(); ns += LOOK_NS)
+        quring_run(target->client.engine, 1, LOOK_NS);
+    target->up_count = 0;
+    for (uint64_t i = 0; target->clients && i < target->connections; i++)
+        target_count_up(target, target->clients[i]);
+    if (!target->clients)
+        target_count_up(target, target->client.db);
+    if (target->up_count < target->connections && !cli_stop_wanted())
+        cli_error("%" PRIu64 " of %" PRIu64 " connections are up; going on with them%s%s", target->up_count,
+                  target->connections, *target->why_missing ? ": " : "", target->why_missing);
 }
 
 /* The version goes into the report: figures of two servers are none of one. */

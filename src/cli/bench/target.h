@@ -25,6 +25,8 @@ struct cli_target {
     struct cli_client client;
     quring_db **clients; /* exclusive handles, for scripts that need them; else NULL */
     char server[64];     /* its version */
+    uint64_t up_count;   /* of `connections`, when the load was prepared */
+    char why_missing[400];
     struct cli_load load;
 };
 

@@ -15,8 +15,12 @@ bool cli_client_url_is_sqlite(const char *url) {
     return strncasecmp(url, "sqlite:", 7) == 0;
 }
 
+/* The library speaks of URLs alone, and most who come here have mistyped the name of a file. */
 static int client_open_failed(const struct cli_client *client, const char *command, int error) {
     const char *said = cli_refusal_text(client->engine, error);
+    bool word = !strpbrk(client->url, ":=");
+    if (error == QURING_EURL && word)
+        return cli_wrong(command, "%s: there is no such file, and %s", client->url, said);
     if (error == QURING_EURL || error == QURING_EINVAL)
         return cli_wrong(command, "%s", said);
     cli_error("%s", said);

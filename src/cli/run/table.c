@@ -53,8 +53,15 @@ static void table_put_cell(struct cli_out *out, const struct cli_cell *cell, str
         cli_out_repeat(out, " ", c.width - width);
 }
 
+/* A line below the names that wraps would hide them: the one of a single column ends with the screen. */
+static size_t table_line_size(const struct cli_rows *rows, const struct column *column, struct cli_table_style style) {
+    size_t size = column->width + 2;
+    return rows->column_count == 1 && style.screen_columns && size > style.screen_columns ? style.screen_columns : size;
+}
+
 static void table_put_header(struct cli_out *out, const struct cli_rows *rows, const struct column *columns,
-                             bool utf8) {
+                             struct cli_table_style style) {
+    bool utf8 = style.utf8;
     for (uint32_t i = 0; i < rows->column_count; i++) {
         const char *name = rows->name(rows->source, i);
         struct cli_cell cell = {.kind = CLI_CELL_TEXT, .text = name, .size = strlen(name)};
@@ -65,14 +72,14 @@ static void table_put_header(struct cli_out *out, const struct cli_rows *rows, c
     for (uint32_t i = 0; i < rows->column_count; i++) {
         if (i > 0)
             cli_out_text(out, utf8 ? "┼" : "+");
-        cli_out_repeat(out, utf8 ? "─" : "-", columns[i].width + 2);
+        cli_out_repeat(out, utf8 ? "─" : "-", table_line_size(rows, &columns[i], style));
     }
     cli_out_char(out, '\n');
 }
 
 static void table_put_columns(struct cli_out *out, const struct cli_rows *rows, const struct column *columns,
                               struct cli_table_style style) {
-    table_put_header(out, rows, columns, style.utf8);
+    table_put_header(out, rows, columns, style);
     for (uint64_t row = 0; row < rows->row_count && !out->error; row++) {
         for (uint32_t i = 0; i < rows->column_count; i++) {
             struct cli_cell cell = table_get_cell(rows, row, i);
