@@ -176,6 +176,11 @@ int quring_db_status_sized(const quring_db *db, quring_db_info *info, size_t inf
     return 0;
 }
 
+int quring_db_warm_up(quring_db *db, uint64_t timeout_ns) {
+    int error = db ? api_refuse_caller(db->engine) : QURING_EINVAL;
+    return error ? error : engine_warm_up(db, timeout_ns);
+}
+
 int quring_prepare(quring_db *db, const char *sql, quring_statement **statement) {
     int error = db ? api_refuse_caller(db->engine) : QURING_EINVAL; /* no db, and so no engine to keep a message */
     if (error)

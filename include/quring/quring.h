@@ -324,6 +324,10 @@ typedef struct quring_db_options {
        it is given queries (0: it is not). Meanwhile these go to others, or wait. If no answer comes within silence_ns it is
        replaced, and no query was on it. For firewalls and balancers that forget idle connections. */
     uint64_t health_check_ns;
+    /* PostgreSQL: queries wait, as long as their timeouts let them, until as many connections are up as the handle begins
+       with, or an attempt failed: so the first burst is spread over all of them. SQLite: the first quring_run() has all lanes
+       open the file; they take queries from one line, so none waits. */
+    bool warm_up;
 } quring_db_options;
 
 /*
@@ -438,6 +442,18 @@ int quring_db_status_sized(const quring_db *db, quring_db_info *info, size_t inf
 static inline int quring_db_status(const quring_db *db, quring_db_info *info) {
     return quring_db_status_sized(db, info, sizeof(quring_db_info));
 }
+
+/*
+ * Makes the connections that the handle wants, and has all lanes of SQLite open the file, before there are queries for them.
+ * Does I/O as quring_run() does until
+ *   - all are up, or none that is missing will come by itself: the server refuses for good, or the file can't be opened,
+ *   - or `timeout_ns` has passed, quring_wake() was called, or a signal was handled.
+ * A server that is down, or that has no place for so many, is asked again until then. Completions gather meanwhile.
+ * timeout_ns  0 never blocks
+ * Returns     how many are missing still, 0 when all are up: quring_db_status() tells why. ESHUTDOWN; ESYSTEM, as of
+ *             quring_run(); EINVAL; EFORKED
+ */
+int quring_db_warm_up(quring_db *db, uint64_t timeout_ns);
 
 /* ---- Parameters ------------------------------------------------------------------------------------------------- */
 

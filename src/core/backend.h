@@ -43,6 +43,12 @@ struct backend {
      */
     void (*close)(struct quring_db *db);
 
+    /* Begins to make what is wanted and missing of connections or lanes, as if a query asked for each. */
+    void (*warm_up)(struct quring_db *db);
+
+    /* Returns how many are missing. `*hopeless`: without another query or another warm_up() none will come. */
+    uint32_t (*missing)(const struct quring_db *db, bool *hopeless);
+
     /*
      * Fills how many connections or lanes there are in which state, when one tries next, and why one was lost, or could not
      * be made, last: members of a `*info` that says of none. What it points to is constant until the next turn.

@@ -64,6 +64,7 @@ struct quring_db {
     uint64_t wait_count[QURING_WAIT_BUCKETS]; /* of queries that a turn left behind before they were given away */
     uint64_t ended_waiting_count;             /* queries that were never given away */
     uint32_t waiting_peak_count;
+    bool warming;              /* its queries wait until it is warm: options.warm_up */
     bool closing;              /* takes no new queries */
     bool closed;               /* the backend has let go of everything: may be freed */
     uint32_t server_pid;       /* as the server named it; 0 but for a connected exclusive handle */

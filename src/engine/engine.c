@@ -108,33 +108,64 @@ static int engine_turn_error(quring_engine *engine, int error) {
     return hub_error(&engine->hub, QURING_ESYSTEM, "the kernel refused to go on: %s", strerror(-error));
 }
 
+/* When a wait of `timeout_ns` ends that begins now; UINT64_MAX: never. */
+static uint64_t engine_until(const quring_engine *engine, uint64_t timeout_ns) {
+    if (!timeout_ns || timeout_ns == QURING_FOREVER)
+        return UINT64_MAX;
+    uint64_t now = engine_now_ns(engine);
+    return now + timeout_ns < now ? UINT64_MAX : now + timeout_ns;
+}
+
+/* Takes what has passed since off `*timeout_ns`. False: nothing is left. */
+static bool engine_has_time(const quring_engine *engine, uint64_t until, uint64_t *timeout_ns) {
+    if (until == UINT64_MAX)
+        return *timeout_ns != 0;
+    uint64_t now = ring_now_ns(engine->hub.ring);
+    *timeout_ns = until > now ? until - now : 0;
+    return until > now;
+}
+
 /*
  * Turns until there is enough to reap, the time has passed, or a wake or a signal came. One turn is always made, so that a
  * program that never waits makes progress as well.
  */
 int engine_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
-    uint64_t until = UINT64_MAX;
-    if (timeout_ns && timeout_ns != QURING_FOREVER) {
-        uint64_t now = engine_now_ns(engine);
-        until = now + timeout_ns < now ? UINT64_MAX : now + timeout_ns;
-    }
+    uint64_t until = engine_until(engine, timeout_ns);
     int error = engine_look(engine);
     for (;;) {
         if (!error)
             error = engine_turn(engine, min_count, timeout_ns);
         if (error && error != -EINTR)
             return engine_turn_error(engine, error);
-        if (error == -EINTR || ring_take_wake(engine->hub.ring) || timeout_ns == 0 ||
-            engine_has_enough(engine, min_count))
+        if (error == -EINTR || ring_take_wake(engine->hub.ring) || engine_has_enough(engine, min_count) ||
+            !engine_has_time(engine, until, &timeout_ns))
             break;
-        if (until != UINT64_MAX) {
-            uint64_t now = ring_now_ns(engine->hub.ring);
-            if (now >= until)
-                break;
-            timeout_ns = until - now;
-        }
     }
     return (int)engine->hub.done_count;
+}
+
+/* The same until the handle has what it wants. */
+int engine_warm_up(quring_db *db, uint64_t timeout_ns) {
+    quring_engine *engine = db->engine;
+    if (engine->shutting_down || db->closing)
+        return hub_error(&engine->hub, QURING_ESHUTDOWN, "the engine or the handle was shut down");
+    uint64_t until = engine_until(engine, timeout_ns);
+    bool hopeless = false;
+    db->backend->warm_up(db);
+    int error = engine_look(engine);
+    for (;;) {
+        if (!error) {
+            engine_advance(engine);
+            bool done = db->backend->missing(db, &hopeless) == 0 || hopeless;
+            error = ring_turn(engine->hub.ring, done ? 0 : timeout_ns);
+        }
+        if (error && error != -EINTR)
+            return engine_turn_error(engine, error);
+        uint32_t missing = db->backend->missing(db, &hopeless);
+        if (missing == 0 || hopeless || error == -EINTR || ring_take_wake(engine->hub.ring) ||
+            !engine_has_time(engine, until, &timeout_ns))
+            return (int)missing;
+    }
 }
 
 /* ---- Reap ---- */

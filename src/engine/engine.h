@@ -49,6 +49,7 @@ void engine_db_close(quring_db *db);
 int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id);
 int engine_prepare(struct quring_db *db, const char *sql, struct quring_statement **statement);
 int engine_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns);
+int engine_warm_up(quring_db *db, uint64_t timeout_ns);
 int engine_reap(quring_engine *engine, quring_done *done, uint32_t capacity);
 int engine_release(quring_engine *engine, quring_id id);
 int engine_cancel(quring_engine *engine, quring_id id);

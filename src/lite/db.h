@@ -42,6 +42,7 @@ struct lite_db {
     atomic_uint_least64_t open_from_ns;
     enum lite_state state;
     bool writer_is_open;
+    bool warming;             /* lanes open their connections without queries */
     struct lane_queue writes; /* served by the writer; everything, when that is the only lane */
     struct lane_queue reads;
     uint32_t writes_count, reads_count; /* queries in a queue or with its lanes */

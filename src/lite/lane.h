@@ -108,6 +108,7 @@ struct lite_lane {
 
     struct {
         bool is_open; /* its connection */
+        bool tried;   /* it has told news since lite_warm_up(), so it has tried to open it */
         struct lite_post jobs[2];
         struct lite_post closer;
     } reactor;

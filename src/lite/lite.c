@@ -55,6 +55,7 @@ static const uint64_t WAKE_NS = 50000;
 /* From one interrupt of a statement that was given up to the next. */
 static const uint64_t INTERRUPT_NS = 5000000;
 
+static void lite_warm_up(struct quring_db *db);
 static void lite_interrupt_again(struct timer *timer);
 static void lite_news_arrived(struct job *job);
 static void lite_shut_arrived(struct job *job);
@@ -162,6 +163,8 @@ static int lite_open(struct quring_db *db, const char *url) {
     int error = lite_set_up(lite, url);
     if (error)
         lite_free(lite);
+    else if (db->options.warm_up)
+        lite_warm_up(db);
     return error;
 }
 
@@ -292,13 +295,47 @@ static void lite_wake(struct lane_queue *queue, struct lite_lane *lanes, uint32_
     }
 }
 
+static bool lite_lane_is_cold(const struct lite_lane *lane) {
+    return !lane->reactor.is_open && !lane->reactor.tried;
+}
+
+static bool lite_is_warming(struct lite_db *lite) {
+    bool cold = false;
+    for (uint32_t i = 0; lite->warming && i < lite->lane_count; i++)
+        cold |= lite_lane_is_cold(&lite->lanes[i]);
+    lite->warming = cold;
+    return cold;
+}
+
+/* Each lane that has no connection tries once more, the writer first. */
+static void lite_warm_up(struct quring_db *db) {
+    struct lite_db *lite = lite_of(db);
+    lite->warming = true;
+    for (uint32_t i = 0; i < lite->lane_count; i++)
+        lite->lanes[i].reactor.tried = false;
+    if (lite->state == LITE_OPEN && !lite->writer_is_open)
+        lite_move(lite, LITE_COLD);
+    db_due(db);
+}
+
+static uint32_t lite_missing(const struct quring_db *db, bool *hopeless) {
+    const struct lite_db *lite = base_container_of(db, struct lite_db, base);
+    uint32_t missing = 0;
+    *hopeless = true;
+    for (uint32_t i = 0; i < lite->lane_count; i++) {
+        missing += !lite->lanes[i].reactor.is_open;
+        *hopeless &= !lite_lane_is_cold(&lite->lanes[i]);
+    }
+    return missing;
+}
+
 static void lite_advance(struct quring_db *db) {
     struct lite_db *lite = lite_of(db);
     if (lite->state == LITE_CLOSING)
         return;
     if (!list_empty(&db->ready))
         lite_admit(lite);
-    if (!lite->reads_count && !lite->writes_count)
+    if (!lite->reads_count && !lite->writes_count && !lite_is_warming(lite))
         return;
     if (lite->state == LITE_COLD) {
         lite_move(lite, LITE_OPENING);
@@ -308,6 +345,9 @@ static void lite_advance(struct quring_db *db) {
         lite_wake(&lite->writes, lite->lanes, 1, 0, lite->state == LITE_OPENING);
     if (lite->state == LITE_OPEN && lite->reads_count)
         lite_wake(&lite->reads, lite->lanes + 1, lite->lane_count - 1, lite->read_ns, 0);
+    for (uint32_t i = 1; lite->warming && lite->state == LITE_OPEN && i < lite->lane_count; i++)
+        if (lite_lane_is_cold(&lite->lanes[i]))
+            lite_wake(&lite->reads, &lite->lanes[i], 1, 0, 1);
 }
 
 /* ---- News from lanes ---- */
@@ -332,6 +372,7 @@ static void lite_count_news(struct lite_db *lite, struct lite_lane *lane, const 
     counters->connect_failure_count += news->open_failure_count;
     counters->connection_count += news->open_count - news->close_count;
     bool was_open = lane->reactor.is_open;
+    lane->reactor.tried = true;
     lane->reactor.is_open = was_open + news->open_count - news->close_count > 0;
     lite_note_status(lite, news);
     bool tried = news->open_count || news->open_failure_count || news->close_count;
@@ -521,6 +562,8 @@ const struct backend lite_backend = {
     .advance = lite_advance,
     .abandon = lite_abandon,
     .close = lite_close,
+    .warm_up = lite_warm_up,
+    .missing = lite_missing,
     .look = lite_look,
     .count_waits = lite_count_waits,
     .destroy = lite_destroy,

@@ -5,6 +5,9 @@
 
 #include "pg/pool_state.h"
 
+/* As the backend's missing(). */
+uint32_t pg_look_missing(const struct pg_pool *pool, bool *hopeless);
+
 void pg_look(const struct pg_pool *pool, uint64_t now_ns, quring_db_info *info);
 
 #endif

@@ -31,6 +31,7 @@
 
 #include "pg/backend.h"
 #include "pg/look.h"
+#include "pg/plan.h"
 #include "pg/silence.h"
 #include "pg/url.h"
 
@@ -55,6 +56,8 @@ static void pg_advance(struct quring_db *base) {
         return;
     }
     pg_pool_advance(pool);
+    if (base_unlikely(base->warming) && pg_pool_holds(pool))
+        return;
     list_for_each_safe(node, &base->ready)
         pg_pool_admit(pool, list_entry(node, struct queue, ready));
 }
@@ -128,6 +131,7 @@ static int pg_open(struct quring_db *base, const char *url) {
     base->statements = statement_table_new(base->options.statement_count, STATEMENT_TEXT_BYTES, pg_drop_description);
     if (!base->statements)
         return hub_error(base->hub, QURING_ENOMEM, "no memory for the database handle");
+    base->warming = base->options.warm_up;
     error = pg_pool_open(&db->pool, base, url, &db->kept_bytes);
     if (error)
         statement_table_free(base->statements);
@@ -143,6 +147,14 @@ static void pg_destroy(struct quring_db *base) {
     statement_table_free(base->statements);
 }
 
+static void pg_warm_up(struct quring_db *base) {
+    pg_plan_attempts_asked(&pg_db_of(base)->pool);
+}
+
+static uint32_t pg_missing(const struct quring_db *base, bool *hopeless) {
+    return pg_look_missing(&base_container_of(base, const struct pg_db, base)->pool, hopeless);
+}
+
 static void pg_db_look(const struct quring_db *base, uint64_t now_ns, quring_db_info *info) {
     pg_look(&base_container_of(base, const struct pg_db, base)->pool, now_ns, info);
 }
@@ -155,6 +167,8 @@ const struct backend pg_backend = {
     .advance = pg_advance,
     .abandon = pg_abandon,
     .close = pg_close,
+    .warm_up = pg_warm_up,
+    .missing = pg_missing,
     .look = pg_db_look,
     .destroy = pg_destroy,
 };

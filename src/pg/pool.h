@@ -19,6 +19,12 @@ void pg_pool_free(struct pg_pool *pool);
 /* Once a turn, before queries are admitted. */
 void pg_pool_advance(struct pg_pool *pool);
 
+/*
+ * True while queries wait for the connections that the pool begins with. No more do so once an attempt has failed or a
+ * connection was lost, for then some may never come.
+ */
+bool pg_pool_holds(struct pg_pool *pool);
+
 /* Gives waiting queries to connections, and hands what was encoded to the ring. */
 void pg_pool_admit(struct pg_pool *pool, struct queue *queue);
 

@@ -82,6 +82,15 @@ static int serve(unsigned *returns) {
     return error;
 }
 
+/* Connections are made before the first query comes, and the operator hears of those that are not. */
+static void warm_up(void) {
+    quring_db_info info;
+    int missing = quring_db_warm_up(db, 5000000000);
+    if (missing > 0 && quring_db_status(db, &info) == 0)
+        fprintf(stderr, "%s, %d connections are missing: %s\n", quring_db_state_name(info.state), missing,
+                info.message);
+}
+
 int main(int argc, char **argv) {
     pthread_t feeders[FEEDERS];
     unsigned returns = 0;
@@ -92,6 +101,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "%s: %s\n", quring_strerror(error), quring_errmsg(engine));
         return 1;
     }
+    warm_up();
     for (int i = 0; i < FEEDERS; i++)
         pthread_create(&feeders[i], NULL, feed, NULL);
     error = serve(&returns);

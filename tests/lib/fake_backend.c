@@ -132,6 +132,16 @@ static void close_db(struct quring_db *base) {
         set_timer(db, now_ns(db) + db->close_ns);
 }
 
+static void warm_up(struct quring_db *base) {
+    put(log_text, sizeof log_text, "warm up %c", fake_of(base)->name);
+}
+
+static uint32_t missing(const struct quring_db *base, bool *hopeless) {
+    const struct fake_db *db = base_container_of(base, struct fake_db, base);
+    *hopeless = db->hopeless;
+    return db->missing_count;
+}
+
 static void look(const struct quring_db *base, uint64_t at_ns, quring_db_info *info) {
     (void)base, (void)at_ns;
     info->wanted_count = 1;
@@ -151,6 +161,8 @@ static const struct backend fake_backend = {.name = "fake",
                                             .advance = advance,
                                             .abandon = abandon,
                                             .close = close_db,
+                                            .warm_up = warm_up,
+                                            .missing = missing,
                                             .look = look,
                                             .destroy = destroy};
 

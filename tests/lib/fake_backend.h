@@ -22,6 +22,8 @@ struct fake_db {
     uint64_t work_ns;       /* a query ends OK after this long; 0: when fake_end() says so */
     uint64_t let_go_ns;     /* one that is given up ends after this long, as on a lane; 0: at once */
     uint64_t close_ns;      /* from close() until nothing of it is left */
+    uint32_t missing_count; /* of connections that it wants */
+    bool hopeless;          /* none of these will come */
     uint32_t advance_count; /* turns that it was visited in */
     struct list running;
     struct timer timer;

@@ -29,6 +29,7 @@ static const char *call_handles(const struct foreign_caller *who) {
     REFUSED(quring_db_open(who->engine, "host=nowhere.invalid dbname=x", NULL, &db));
     REFUSED(quring_prepare(who->db, "select 2", &statement));
     REFUSED(quring_db_status(who->db, &info));
+    REFUSED(quring_db_warm_up(who->db, 1000000));
     quring_db_stats_get(who->db, &stats);
     if (stats.submitted_count)
         return "what is counted of a handle";

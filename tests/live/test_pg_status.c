@@ -66,6 +66,20 @@ Test(pg_status, a_server_that_goes_away_and_comes_back) {
     cr_assert_geq(stats.connect_failure_count, 2);
 }
 
+Test(pg_status, quring_db_warm_up_waits_for_the_server) {
+    live_open(&live, &(quring_db_options){.connection_count = CONNECTIONS});
+    cr_assert_eq(quring_db_warm_up(live.db, LIVE_STALL_NS), 0);
+    cr_assert_eq(look().idle_count, CONNECTIONS);
+    live_ctl("stop -m fast");
+    cr_assert_eq(quring_db_warm_up(live.db, 200 * LIVE_MS), CONNECTIONS);
+    cr_assert_eq(look().state, QURING_DB_OUTAGE);
+    live_ctl("start");
+    cr_assert_eq(quring_db_warm_up(live.db, LIVE_STALL_NS), 0);
+    cr_assert_eq(look().idle_count, CONNECTIONS);
+    quring_db *wrong = live_open_db(&live, live_url_with("dbname=there_is_no_such_database"), NULL);
+    cr_assert_eq(quring_db_warm_up(wrong, QURING_FOREVER), 8);
+}
+
 Test(pg_status, a_server_that_refuses_for_good) {
     live_open_url(&live, live_url_with("dbname=there_is_no_such_database"), NULL, NULL);
     quring_db_info info = wait_for(QURING_DB_REFUSED, 0);

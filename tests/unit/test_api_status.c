@@ -113,6 +113,37 @@ Test(api_status, a_file_that_is_replaced) {
     cr_assert_eq(look(db).state, QURING_DB_LOST);
 }
 
+Test(api_status, lanes_are_opened_before_there_are_queries) {
+    quring_db *db = open_db(url, &(quring_db_options){.connection_count = 5});
+    cr_assert_eq(quring_db_warm_up(db, QURING_FOREVER), 0);
+    quring_db_info info = look(db);
+    cr_assert(info.wanted_count == 6 && info.up_count == 6 && info.state == QURING_DB_UP);
+    cr_assert_eq(quring_db_warm_up(db, QURING_FOREVER), 0);
+    cr_assert_eq(quring_db_warm_up(open_db("sqlite://", NULL), QURING_FOREVER), 0);
+    quring_stats stats;
+    quring_stats_get(engine, &stats);
+    cr_assert_eq(stats.connect_count, 7, "none is opened twice");
+}
+
+Test(api_status, lanes_that_can_not_open_the_file_try_again_when_they_are_asked) {
+    char missing[100];
+    snprintf(missing, sizeof missing, "sqlite:///%s", file);
+    quring_db *db = open_db(missing, NULL);
+    cr_assert_eq(quring_db_warm_up(db, QURING_FOREVER), 3);
+    cr_assert_eq(look(db).state, QURING_DB_TRYING);
+    cr_assert_eq(look(db).failure_count, 3);
+    cr_assert_eq(quring_db_warm_up(open_db(url, NULL), QURING_FOREVER), 0);
+    cr_assert_eq(quring_db_warm_up(db, QURING_FOREVER), 0);
+    cr_assert_eq(look(db).up_count, 3);
+}
+
+Test(api_status, options_warm_up_opens_all_lanes) {
+    quring_db *db = open_db(url, &(quring_db_options){.warm_up = true});
+    while (look(db).up_count < 3)
+        cr_assert_geq(quring_run(engine, 1, 1000000), 0);
+    cr_assert_eq(run(db, "create table t(a)"), QURING_OK);
+}
+
 Test(api_status, an_engine_that_shuts_down) {
     quring_db *db = open_db("sqlite://", NULL);
     cr_assert_eq(run(db, "select 1"), QURING_OK);

@@ -109,6 +109,43 @@ Test(engine_run, engine_run_ends_with_a_wake_once) {
     cr_assert_geq(sim_now_ns(fake_sim()) - start, 100 * FAKE_MS, "two of them count as one");
 }
 
+/* ---- Warming up ---- */
+
+Test(engine_run, engine_warm_up_ends_when_nothing_is_missing_or_nothing_will_come) {
+    static const struct {
+        const char *what;
+        uint32_t missing;
+        bool hopeless;
+        uint64_t timeout_ms;
+        int returned;
+        uint64_t took_ms;
+    } rows[] = {
+        {"nothing is missing", 0, false, 100, 0, 0},
+        {"time passes", 3, false, 100, 3, 100},
+        {"there is no hope", 3, true, 100, 3, 0},
+        {"it never sleeps without time", 3, false, 0, 3, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        engine_again();
+        a->missing_count = rows[i].missing;
+        a->hopeless = rows[i].hopeless;
+        a->work_ns = 5 * FAKE_MS;
+        fake_ask(a, 0);
+        uint64_t start = sim_now_ns(fake_sim());
+        cr_assert_eq(engine_warm_up(&a->base, rows[i].timeout_ms * FAKE_MS), rows[i].returned, "%s", rows[i].what);
+        fake_assert_text(fake_log(), "warm up a", "its backend was asked once");
+        uint64_t took = sim_now_ns(fake_sim()) - start;
+        cr_assert(took >= rows[i].took_ms * FAKE_MS && took < (rows[i].took_ms + 1) * FAKE_MS, "%s", rows[i].what);
+        fake_assert_text(fake_reaped(engine), took > 5 * FAKE_MS ? "0 OK" : "", "completions gather");
+    }
+}
+
+Test(engine_run, engine_warm_up_ends_with_a_wake) {
+    a->missing_count = 1;
+    ring_wake(engine->hub.ring);
+    cr_assert_eq(engine_warm_up(&a->base, QURING_FOREVER), 1);
+}
+
 /* ---- Completions ---- */
 
 Test(engine_run, engine_reap_gives_the_oldest_first_up_to_its_capacity) {
