@@ -4,6 +4,7 @@
  *
  *   main.c       dispatch, --help, --version, exit status
  *   probe.c      `quring probe`
+ *   probe_db.c   the database that it was given
  *
  *   run/         `quring run`
  *     run.c        options; one statement after the other

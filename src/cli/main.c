@@ -16,7 +16,7 @@ static const char HELP[] =
     "\n"
     "  quring run [URL] [-c SQL | -f FILE]…   run SQL statements and print their rows\n"
     "  quring bench [URL…] [options]          measure throughput and latency\n"
-    "  quring probe                           what this kernel offers, and what is used of it\n"
+    "  quring probe [URL]                     what this kernel offers, and whether a database answers\n"
     "\n"
     "  quring COMMAND --help                  all about one of them\n"
     "  quring --version\n"

@@ -5,20 +5,25 @@
 #include "cli/common/out.h"
 #include "cli/common/say.h"
 #include "cli/common/text.h"
+#include "cli/common/url.h"
+#include "cli/probe_db.h"
 #include "quring/quring.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 static const char HELP[] =
-    "usage: quring probe [--json]\n"
+    "usage: quring probe [URL] [--json]\n"
     "\n"
-    "Sets up an io_uring as an engine does, and tells what it got. Exit status: 0; 1 when no ring can\n"
-    "be had, so that engines use epoll instead, with the reason and the remedy; 2 for wrong usage.\n";
+    "Sets up an io_uring as an engine does, and tells what it got. With a URL, or the name of an SQLite\n"
+    "file, also whether that database answers, and if not, why. Exit status: 0; 1 when no ring can be\n"
+    "had, so that engines use epoll instead, with the reason and the remedy, or when the database\n"
+    "can't be reached; 2 for wrong usage.\n";
 
 /* The names of IORING_FEAT_*, by bit. <linux/io_uring.h> has no names to print, and may be older than the kernel. */
 static const char *const FEATURES[] = {
@@ -37,6 +42,7 @@ struct probe {
     quring_ring_info ring;
     int usual_error; /* of opening an engine as programs do */
     quring_port usual_port;
+    struct cli_probe_db *db; /* NULL: none was asked for */
 };
 
 /* Returns the number that follows `key` at the start of a line of a file in /proc; -1 when there is none. */
@@ -193,6 +199,8 @@ static void put_text(struct cli_out *out, const struct probe *probe) {
     }
     put_limit(out, "memlock      ", probe->memlock, " bytes");
     put_limit(out, "open files   ", probe->files, "");
+    if (probe->db)
+        cli_probe_db_put(out, probe->db);
 }
 
 /* ---- For programs ------------------------------------------------------------------------------------------------ */
@@ -233,12 +241,26 @@ static void put_json(struct cli_out *out, const struct probe *probe) {
                        probe->ring.setup_flags, probe->ring.feature_bits);
         cli_text_json(out, probe->ring.setup, strlen(probe->ring.setup));
     }
+    cli_out_text(out, ", \"database\": ");
+    if (probe->db)
+        cli_probe_db_put_json(out, probe->db);
+    else
+        cli_out_text(out, "null");
     cli_out_text(out, "}\n");
+}
+
+/* Returns an exit status other than CLI_EXIT_OK after a message. */
+static int probe_look_at(struct cli_probe_db *db, const char *name) {
+    char *url = cli_url_resolve(name);
+    int status = url ? cli_probe_db_look(db, url) : cli_no_memory();
+    free(url);
+    return status;
 }
 
 int cli_probe(int argc, char **argv) {
     static const struct option table[] = {{"json", no_argument, NULL, 'j'}, {"help", no_argument, NULL, 'h'}, {0}};
     struct probe probe = {0};
+    struct cli_probe_db db = {0};
     struct cli_out out;
     bool json = false;
     int option;
@@ -253,13 +275,19 @@ int cli_probe(int argc, char **argv) {
             return cli_finish(&out, CLI_EXIT_OK);
         }
     }
-    if (optind < argc)
-        return cli_wrong("probe", "%s: it takes no arguments but --json", argv[optind]);
+    if (optind + 1 < argc)
+        return cli_wrong("probe", "%s: one URL only", argv[optind + 1]);
     probe_look(&probe);
+    if (optind < argc) {
+        int status = probe_look_at(&db, argv[optind]);
+        if (status != CLI_EXIT_OK)
+            return status;
+        probe.db = &db;
+    }
     cli_out_init(&out, STDOUT_FILENO);
     if (json)
         put_json(&out, &probe);
     else
         put_text(&out, &probe);
-    return cli_finish(&out, probe.error < 0 ? CLI_EXIT_FAILED : CLI_EXIT_OK);
+    return cli_finish(&out, probe.error < 0 || *db.why ? CLI_EXIT_FAILED : CLI_EXIT_OK);
 }

@@ -171,7 +171,8 @@ test_usage() {
     wrong "$WORK/nosuch: there is no such file, and this is not a URL of a database" bench "$WORK/nosuch"
     wrong "No such file" bench -f "$WORK/nosuch"
     wrong "this is not a URL" bench ftp://x
-    wrong "takes no arguments" probe x
+    wrong "$WORK/nosuch: there is no such file" probe "$WORK/nosuch"
+    wrong "one URL only" probe sqlite:// sqlite://
 }
 
 # No message repeats a password, also one that is mislaid in a URL, or in a place where a URL does not belong.
@@ -206,6 +207,38 @@ test_probe() {
     check "probe --json" is "$status" 0
     check "probe --json" is True \
         "$(python3 -c 'import json,sys; print(json.load(sys.stdin)["available"])' <"$WORK/out")"
+}
+
+# A database that answers, and some that do not.
+test_probe_db() {
+    local url=$1 name=$2
+    run "$QURING" probe "$url"
+    check "probe $name" is "$status $(grep -cE "^database     up: $name [0-9.]+.*, answered after [0-9.]+ ms$" <<<"$out")" "0 1"
+    run "$QURING" probe "$url" --json
+    check "probe $name" is "$(probed "d['state'], d['server'].split()[0], d['why'], d['sqlstate']")" "('UP', '$name', None, None)"
+}
+probed() { python3 -c "import json,sys; d = json.load(sys.stdin)['database']; print(($1))" <"$WORK/out"; }
+
+test_probe_no_db() {
+    run "$QURING" probe --json
+    check "probe none" is "$status $(probed d)" "0 None"
+    run "$QURING" probe postgresql://u:hidden@127.0.0.1:1/d
+    check "probe no server" is "$status" 1
+    check "probe no server" has "$out" "database     can't be reached: connection to server at"
+    check "probe no server" has "$out" "Connection refused"
+    check "probe no server" lacks "$out$err" hidden
+    run "$QURING" probe "sqlite:///$WORK/nosuch/x.db" --json
+    check "probe no file" is "$status $(probed "d['state'], d['server'], 'unable to open' in d['why']")" "1 ('TRYING', None, True)"
+    echo "this is no database, as anybody can see who reads more than a few words of it" >"$WORK/garbled.db"
+    run "$QURING" probe "$WORK/garbled.db"
+    check "probe no database" is "$status" 1
+    check "probe no database" has "$out" "database     can't be reached: file is not a database"
+    [[ ! $PG ]] || {
+        run "$QURING" probe "${PG%/*}/nosuch"
+        check "probe no such database" is "$status" 1
+        check "probe no such database" has "$out" "can't be reached, and the server refuses for good: "
+        check "probe no such database" has "$out" "(SQLSTATE 3D000)"
+    }
 }
 
 # Each query that took longer is shown with its text; with a bound that none reaches, none is.
@@ -1060,10 +1093,12 @@ ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 test_usage
 test_secrets
 test_probe
+test_probe_no_db
 test_urls
 test_ports
 test_run_same "sqlite:///$WORK/run.db?mode=rwc" SQLite
 test_run_streams "sqlite:///$WORK/run.db" SQLite
+test_probe_db "sqlite:///$WORK/run.db" SQLite
 test_run_missing
 test_run_timing_sqlite
 test_run_sqlite
@@ -1083,6 +1118,7 @@ if [[ $PG ]]; then
     "$QURING" run "$PG" -c "create database $PG_DB"
     own=${PG%/*}/$PG_DB
     test_run_same "$own" PostgreSQL
+    test_probe_db "$own" PostgreSQL
     test_bench_slow "$own" PostgreSQL
     test_run_streams "$own" PostgreSQL
     test_bench_same "$own" PostgreSQL postgresql
