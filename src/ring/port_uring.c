@@ -203,7 +203,7 @@ static int uring_watch(struct port *port) {
     struct port_uring *u = uring_of(port);
     if (u->event_fd >= 0)
         return 0;
-    int fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK); /* readable at first, for what has come already */
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (fd < 0)
         return errno == EMFILE || errno == ENFILE ? QURING_EFILES : QURING_ESYSTEM;
     if (io_uring_register_eventfd(&u->ring, fd)) {

@@ -372,13 +372,21 @@ int ring_turn(struct ring *ring, uint64_t timeout_ns) {
 
 /* ---- Foreign loops ---- */
 
+/*
+ * The descriptor polls readable at first: for what came before it was asked for, and for jobs that finish before the next
+ * turn, which find nobody asleep.
+ */
 int ring_poll_fd(struct ring *ring) {
     if (!ring->port->methods->watch)
         return QURING_EUNSUPPORTED;
     int error = ring->port->methods->watch(ring->port);
     if (error)
         return error;
+    if (atomic_load_explicit(&ring->foreign_fd, memory_order_relaxed) >= 0)
+        return ring->port->poll_fd;
     atomic_store(&ring->foreign_fd, ring->port->poll_fd);
+    ring_arm_wake(ring);
+    ring_interrupt(ring);
     return ring->port->poll_fd;
 }
 

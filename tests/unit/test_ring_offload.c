@@ -3,6 +3,7 @@
 #include "ring/offload.h"
 #include "ring/port.h"
 #include "ring/ring.h"
+#include "ring/ring_internal.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -17,10 +18,24 @@
 #define SECOND UINT64_C(1000000000)
 
 static struct ring *ring;
+static quring_port choice;
+
+/* Two tests of one body. */
+#define RING_TEST(name)                                                                                                \
+    static void name(void);                                                                                            \
+    Test(ring_offload_uring, name) {                                                                                   \
+        choice = QURING_PORT_URING;                                                                                    \
+        name();                                                                                                        \
+    }                                                                                                                  \
+    Test(ring_offload_epoll, name) {                                                                                   \
+        choice = QURING_PORT_EPOLL;                                                                                    \
+        name();                                                                                                        \
+    }                                                                                                                  \
+    static void name(void)
 
 static void open_ring(void) {
     char message[256] = "";
-    struct ring_options options = {.socket_count = 4};
+    struct ring_options options = {.socket_count = 4, .choice = choice};
     int error = ring_open(&options, &ring, message, sizeof message);
     if (error == QURING_ENORING || error == QURING_EFORBIDDEN)
         cr_skip_test("no io_uring here: %s", message);
@@ -87,7 +102,7 @@ static void post(struct worker *worker, struct work *works, uint32_t count) {
     }
 }
 
-Test(ring_offload, jobs_run_and_come_back_in_order) {
+RING_TEST(jobs_run_and_come_back_in_order) {
     enum { COUNT = 20000 };
     static struct work works[COUNT];
     struct worker *worker;
@@ -105,7 +120,7 @@ Test(ring_offload, jobs_run_and_come_back_in_order) {
     ring_close(ring);
 }
 
-Test(ring_offload, a_finished_job_ends_a_long_sleep) {
+RING_TEST(a_finished_job_ends_a_long_sleep) {
     static struct work work = {.nap_ns = 30 * MS};
     struct worker *worker;
     open_ring();
@@ -132,7 +147,7 @@ static void again_done(struct job *job) {
         worker_post(job->worker, job);
 }
 
-Test(ring_offload, no_finish_is_missed) {
+RING_TEST(no_finish_is_missed) {
     struct job job = {.run = again_run, .done = again_done};
     struct worker *worker;
     open_ring();
@@ -148,7 +163,7 @@ Test(ring_offload, no_finish_is_missed) {
     ring_close(ring);
 }
 
-Test(ring_offload, closing_a_worker_lets_its_jobs_finish) {
+RING_TEST(closing_a_worker_lets_its_jobs_finish) {
     enum { COUNT = 50 };
     static struct work works[COUNT];
     struct worker *worker;
@@ -181,7 +196,7 @@ static void tally_done(struct job *job) {
     tally_dones++;
 }
 
-Test(ring_offload, many_workers_share_the_way_back) {
+RING_TEST(many_workers_share_the_way_back) {
     enum { WORKERS = 4, JOBS = 5000 };
     static struct tally tallies[WORKERS][JOBS];
     struct worker *workers[WORKERS];
@@ -213,7 +228,7 @@ static void *wake_main(void *argument) {
     return NULL;
 }
 
-Test(ring_offload, another_thread_wakes_it) {
+RING_TEST(another_thread_wakes_it) {
     pthread_t thread;
     open_ring();
     for (int i = 0; i < 5; i++) {
@@ -233,7 +248,7 @@ static void on_alarm(int number) {
     ring_wake(ring);
 }
 
-Test(ring_offload, a_signal_handler_wakes_it) {
+RING_TEST(a_signal_handler_wakes_it) {
     struct sigaction action = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
     struct itimerval soon = {.it_value.tv_usec = 30000};
     open_ring();
@@ -246,7 +261,7 @@ Test(ring_offload, a_signal_handler_wakes_it) {
     ring_close(ring);
 }
 
-Test(ring_offload, a_wake_that_came_first_keeps_the_next_turn_awake) {
+RING_TEST(a_wake_that_came_first_keeps_the_next_turn_awake) {
     open_ring();
     turn(0);
     ring_wake(ring);
@@ -258,7 +273,7 @@ Test(ring_offload, a_wake_that_came_first_keeps_the_next_turn_awake) {
 }
 
 /* With the wake-up's read in flight, and with one that was never collected. */
-Test(ring_offload, closing_takes_the_wake_up_back) {
+RING_TEST(closing_takes_the_wake_up_back) {
     for (int i = 0; i < 50; i++) {
         open_ring();
         if (i % 3)
@@ -285,7 +300,7 @@ static void alarm_fire(struct timer *timer) {
     cr_assert_eq(alarm->number, alarm_count++, "alarm %u fired out of order", alarm->number);
 }
 
-Test(ring_offload, timers_fire_in_order_and_in_time) {
+RING_TEST(timers_fire_in_order_and_in_time) {
     enum { COUNT = 20 };
     static struct alarm alarms[COUNT];
     open_ring();
@@ -311,7 +326,7 @@ static bool poll_and_turn(int fd) {
     return ready == 1;
 }
 
-Test(ring_offload, a_foreign_loop_sees_every_job) {
+RING_TEST(a_foreign_loop_sees_every_job) {
     struct job job = {.run = again_run, .done = again_done};
     struct worker *worker;
     open_ring();
@@ -327,7 +342,7 @@ Test(ring_offload, a_foreign_loop_sees_every_job) {
     ring_close(ring);
 }
 
-Test(ring_offload, a_foreign_loop_sees_a_wake) {
+RING_TEST(a_foreign_loop_sees_a_wake) {
     pthread_t thread;
     open_ring();
     int fd = ring_poll_fd(ring);
@@ -338,5 +353,45 @@ Test(ring_offload, a_foreign_loop_sees_a_wake) {
             cr_assert(poll_and_turn(fd), "a wake did not show");
         pthread_join(thread, NULL);
     }
+    ring_close(ring);
+}
+
+/* All that a loop needs to know of a job that was posted before the loop asked for the descriptor. */
+static void expect_late_watcher_sees(bool finished) {
+    static struct work work;
+    struct worker *worker;
+    work.nap_ns = finished ? 0 : 50 * MS;
+    open_ring();
+    reactor = pthread_self();
+    cr_assert_eq(worker_open(ring, "test", &worker), 0);
+    turn(0);
+    post(worker, &work, 1);
+    while (finished && !offload_waiting(ring))
+        nap(MS);
+    int fd = ring_poll_fd(ring);
+    cr_assert_geq(fd, 0);
+    while (!work.done)
+        cr_assert(poll_and_turn(fd), "a finished job did not show");
+    while (ring_wants_turn(ring) || poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 0) == 1)
+        turn(0); /* there is an end to it */
+    worker_close(worker);
+    ring_close(ring);
+}
+
+RING_TEST(a_foreign_loop_that_comes_late_sees_a_finished_job) {
+    expect_late_watcher_sees(true);
+}
+
+RING_TEST(a_foreign_loop_that_comes_late_sees_a_job_at_work) {
+    expect_late_watcher_sees(false);
+}
+
+RING_TEST(a_wake_before_the_first_turn_shows_in_a_foreign_loop) {
+    open_ring();
+    struct pollfd poll_fd = {.fd = ring_poll_fd(ring), .events = POLLIN};
+    cr_assert_geq(poll_fd.fd, 0);
+    ring_wake(ring);
+    cr_assert_eq(poll(&poll_fd, 1, 5000), 1);
+    cr_assert(ring_take_wake(ring));
     ring_close(ring);
 }
