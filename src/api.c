@@ -155,6 +155,16 @@ void quring_db_close(quring_db *db) {
         engine_db_close(db);
 }
 
+int quring_db_resize(quring_db *db, uint32_t connection_count) {
+    int error = db ? api_refuse_caller(db->engine) : QURING_EINVAL;
+    return error ? error : engine_db_resize(db, connection_count);
+}
+
+int quring_db_drain(quring_db *db) {
+    int error = db ? api_refuse_caller(db->engine) : QURING_EINVAL;
+    return error ? error : engine_db_drain(db);
+}
+
 /* The name is constant from open on, so no caller is refused. */
 const char *quring_db_backend(const quring_db *db) {
     return db ? db->backend->name : "";

@@ -385,6 +385,27 @@ static inline int quring_db_open(quring_engine *engine, const char *url, const q
  */
 void quring_db_close(quring_db *db);
 
+/*
+ * PostgreSQL: sets how many connections the handle has, as options.connection_count did. connection_min_count stays what it
+ * was, or what there may be now if that is less. Does no I/O: later calls of quring_run() make connections, or end those
+ * that are too many, idle ones first, and others once their queries have ended. No query ends otherwise because of it.
+ * connection_count    1 to 10000
+ * Returns    0; EFULL: the engine's connection_count leaves fewer; EINVAL; ENOMEM; ESHUTDOWN; EFORKED; EUNSUPPORTED: an
+ *            exclusive handle, or SQLite
+ */
+int quring_db_resize(quring_db *db, uint32_t connection_count);
+
+/*
+ * PostgreSQL: has every connection that there is replaced by a new one: after a change of passwords, certificates, addresses
+ * or of the server's own settings, or to leave a server that goes away. Does no I/O: in later calls of quring_run()
+ * connections are given no more queries, end once those that are out on them have ended, and others take their place. At
+ * most half of them are missing at once, one alone until the first successor is up, and none where fewer are wanted than
+ * connection_count allows; while no successor can be made the old ones go on. No query ends otherwise because of it. What
+ * the server refused for good is tried again.
+ * Returns    0; EINVAL; ENOMEM; ESHUTDOWN; EFORKED; EUNSUPPORTED: an exclusive handle, or SQLite
+ */
+int quring_db_drain(quring_db *db);
+
 /* Returns "postgresql" or "sqlite"; static. */
 const char *quring_db_backend(const quring_db *db);
 
@@ -796,7 +817,7 @@ typedef enum quring_event_kind {
     QURING_EVENT_DONE,      /* it ended, with `status`; a failure's SQLSTATE and message */
     QURING_EVENT_CONNECTED, /* a connection can be given queries */
     QURING_EVENT_LOST,      /* it can't any more, for the reason in sqlstate and message; before its queries end */
-    QURING_EVENT_CLOSED,    /* the same, because its handle or the engine is closed */
+    QURING_EVENT_CLOSED,    /* the same, because the handle or the engine is closed, or its pool ends it */
     QURING_EVENT_REFUSED,   /* an attempt to connect failed, or could not begin */
     QURING_EVENT_RETRYING   /* the next attempt of its pool begins in wait_ns */
 } quring_event_kind;

@@ -38,6 +38,13 @@ struct backend {
     void (*abandon)(struct query *query, quring_status status);
 
     /*
+     * Sets how many connections there are at most; has each that there is replaced. Both do no I/O: later turns do. 0 or a
+     * QURING_E* with hub_error() set. NULL: the backend can do neither.
+     */
+    int (*resize)(struct quring_db *db, uint32_t connection_count);
+    int (*drain)(struct quring_db *db);
+
+    /*
      * Begins to close connections and to interrupt lanes. Queries that are still RUNNING end with SHUTDOWN. Sets db->closed
      * once nothing of the handle is left in the ring or on another thread, which may be turns later.
      */

@@ -45,6 +45,8 @@ struct quring_engine {
 int engine_open(const quring_options *options, quring_engine **engine, char *message, size_t message_bytes);
 void engine_close(quring_engine *engine);
 int engine_db_open(quring_engine *engine, const char *url, const quring_db_options *options, quring_db **db);
+int engine_db_resize(quring_db *db, uint32_t connection_count);
+int engine_db_drain(quring_db *db);
 void engine_db_close(quring_db *db);
 int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id);
 int engine_prepare(struct quring_db *db, const char *sql, struct quring_statement **statement);

@@ -239,3 +239,20 @@ int engine_db_open(quring_engine *engine, const char *url, const quring_db_optio
     *out = db;
     return 0;
 }
+
+static int open_refuse_change(const quring_db *db, bool backend_can) {
+    struct hub *hub = db->hub;
+    if (db->engine->shutting_down || db->closing)
+        return hub_error(hub, QURING_ESHUTDOWN, "the engine or the database handle was shut down");
+    return backend_can ? 0 : hub_error(hub, QURING_EUNSUPPORTED, "not on SQLite: its lanes are made when it is opened");
+}
+
+int engine_db_resize(quring_db *db, uint32_t connection_count) {
+    int error = open_refuse_change(db, db->backend->resize != NULL);
+    return error ? error : db->backend->resize(db, connection_count);
+}
+
+int engine_db_drain(quring_db *db) {
+    int error = open_refuse_change(db, db->backend->drain != NULL);
+    return error ? error : db->backend->drain(db);
+}

@@ -101,11 +101,15 @@ uint64_t pg_manners_failed(struct pg_manners *manners, uint32_t epoch, const cha
     return manners_wait(manners, situation->now_ns);
 }
 
-void pg_manners_none_up(struct pg_manners *manners) {
+void pg_manners_begin_anew(struct pg_manners *manners) {
+    manners_move(manners, PG_MANNERS_GROWING);
     manners->window = 1;
-    if (manners->state != PG_MANNERS_CROWDED)
-        return;
-    manners_move(manners, PG_MANNERS_GROWING); /* its places are free, if the server is there at all */
     manners->failures = 0;
     manners->next_ns = 0;
+}
+
+void pg_manners_none_up(struct pg_manners *manners) {
+    manners->window = 1;
+    if (manners->state == PG_MANNERS_CROWDED)
+        pg_manners_begin_anew(manners); /* its places are free, if the server is there at all */
 }

@@ -67,6 +67,9 @@ void pg_manners_succeeded(struct pg_manners *manners, uint32_t epoch, uint64_t n
 uint64_t pg_manners_failed(struct pg_manners *manners, uint32_t epoch, const char *sqlstate, const char *message,
                            const struct pg_situation *situation);
 
+/* The server may be another now, or take what it refused: all that is known of it is forgotten. */
+void pg_manners_begin_anew(struct pg_manners *manners);
+
 /* The last connection that was up is not any more. */
 void pg_manners_none_up(struct pg_manners *manners);
 

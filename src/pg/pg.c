@@ -81,8 +81,6 @@ static void pg_fill_sizes(quring_db_options *options) {
     for (size_t i = 0; i < sizeof times / sizeof *times; i++)
         if (*times[i] > TIME_MAX_NS)
             *times[i] = 0;
-    if (!options->connection_min_count)
-        options->connection_min_count = options->connection_count;
 }
 
 static int pg_check_sizes(struct quring_db *base) {
@@ -138,6 +136,22 @@ static int pg_open(struct quring_db *base, const char *url) {
     return error;
 }
 
+static int pg_resize(struct quring_db *base, uint32_t connection_count) {
+    if (base->options.exclusive)
+        return hub_error(base->hub, QURING_EUNSUPPORTED, "an exclusive handle has one connection");
+    if (!connection_count || connection_count > CONNECTIONS_MAX)
+        return hub_error(base->hub, QURING_EINVAL, "connection_count %u: from 1 to %d", connection_count,
+                         CONNECTIONS_MAX);
+    return pg_pool_resize(&pg_db_of(base)->pool, connection_count);
+}
+
+static int pg_drain(struct quring_db *base) {
+    if (base->options.exclusive)
+        return hub_error(base->hub, QURING_EUNSUPPORTED,
+                         "the connection of an exclusive handle is never replaced, because its state is the caller's");
+    return pg_pool_drain(&pg_db_of(base)->pool);
+}
+
 static void pg_close(struct quring_db *base) {
     pg_pool_close(&pg_db_of(base)->pool);
 }
@@ -166,6 +180,8 @@ const struct backend pg_backend = {
     .open = pg_open,
     .advance = pg_advance,
     .abandon = pg_abandon,
+    .resize = pg_resize,
+    .drain = pg_drain,
     .close = pg_close,
     .warm_up = pg_warm_up,
     .missing = pg_missing,

@@ -64,11 +64,15 @@ static uint64_t placement_key(const struct pg_placement *placement, const struct
 
 /* ---- The heap and its lists ---- */
 
-bool pg_placement_init(struct pg_placement *placement, uint32_t conn_count, uint32_t depth) {
-    PRE(conn_count <= 1u << INDEX_BITS && depth < COST_SLOW);
+void pg_placement_init(struct pg_placement *placement, uint32_t depth) {
+    PRE(depth < COST_SLOW);
     *placement = (struct pg_placement){.depth = depth, .usual_ns = FIRST_USUAL_NS};
     list_init(&placement->changed);
     list_init(&placement->given);
+}
+
+bool pg_placement_reserve(struct pg_placement *placement, uint32_t conn_count) {
+    PRE(conn_count <= 1u << INDEX_BITS);
     return heap_reserve(&placement->open, conn_count);
 }
 

@@ -32,8 +32,8 @@ struct pg_placement {
     uint32_t depth;
 };
 
-/* False: no memory. */
-bool pg_placement_init(struct pg_placement *placement, uint32_t conn_count, uint32_t depth);
+void pg_placement_init(struct pg_placement *placement, uint32_t depth);
+bool pg_placement_reserve(struct pg_placement *placement, uint32_t conn_count); /* false: no memory */
 void pg_placement_free(struct pg_placement *placement);
 
 /* True while the connection takes queries. */

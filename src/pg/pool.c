@@ -320,9 +320,9 @@ bool pg_pool_holds(struct pg_pool *pool) {
 /* ---- Open and close ---- */
 
 void pg_pool_free(struct pg_pool *pool) {
-    PRE(!pool->conns || pg_pool_is_closed(pool));
+    PRE(pg_pool_is_closed(pool));
     pg_attempts_free(&pool->attempts);
-    for (uint32_t i = 0; pool->conns && i < pool->conn_count && pool->conns[i]; i++) {
+    for (uint32_t i = 0; i < pool->conn_count; i++) {
         pg_conn_free(pool->conns[i]);
         free(pool->conns[i]);
     }
@@ -338,34 +338,49 @@ static uint64_t pool_seed(const struct pg_pool *pool) {
     return (uint64_t)now.tv_nsec * 0x9e3779b97f4a7c15u ^ (uint64_t)now.tv_sec ^ (uint64_t)(uintptr_t)pool;
 }
 
-static bool pool_init(struct pg_pool *pool, const char *url) {
-    pool->conns = calloc(pool->conn_count, sizeof *pool->conns);
-    bool placed = pg_placement_init(&pool->placement, pool->conn_count, pool->db->options.depth);
-    bool ready = pg_attempts_init(&pool->attempts, url, pool_seed(pool));
-    if (!ready || !pool->conns || !placed)
+/* Makes connections until there are so many, all DOWN. False: no memory; those that were made will do for later. */
+static bool pool_make_conns(struct pg_pool *pool, uint32_t count) {
+    if (count <= pool->conn_count)
+        return true;
+    struct pg_conn **conns = realloc(pool->conns, count * sizeof(struct pg_conn *));
+    if (!conns)
         return false;
-    for (uint32_t i = 0; i < pool->conn_count; i++) {
-        pool->conns[i] = calloc(1, sizeof **pool->conns);
-        if (!pool->conns[i])
+    pool->conns = conns;
+    if (!pg_placement_reserve(&pool->placement, count))
+        return false;
+    while (pool->conn_count < count) {
+        uint32_t i = pool->conn_count;
+        struct pg_conn *conn = calloc(1, sizeof *conn);
+        if (!conn)
             return false;
-        pg_conn_init(pool->conns[i], &pool->config, &pool_conn_events, &pool->db->queue, i);
-        pool->conns[i]->number = i + 1;
-        list_push_back(&pool->down, &pool->conns[i]->link);
+        pg_conn_init(conn, &pool->config, &pool_conn_events, &pool->db->queue, i);
+        conn->number = i + 1;
+        list_push_back(&pool->down, &conn->link);
+        pool->conns[pool->conn_count++] = conn;
     }
     return true;
+}
+
+static bool pool_init(struct pg_pool *pool, const char *url) {
+    pg_placement_init(&pool->placement, pool->db->options.depth);
+    return pg_attempts_init(&pool->attempts, url, pool_seed(pool)) && pool_make_conns(pool, pool->socket_count);
+}
+
+static int pool_refuse_size(const struct pg_pool *pool, uint32_t count) {
+    return hub_error(pool->db->hub, QURING_EFULL, "connection_count %u: the engine's own limit of sockets leaves fewer",
+                     count);
 }
 
 int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, uint64_t *kept_bytes) {
     PRE(db->options.connection_count && db->options.depth);
     uint32_t count = db->options.connection_count;
-    *pool = (struct pg_pool){.db = db, .conn_count = count, .socket_count = count};
+    *pool = (struct pg_pool){.db = db, .socket_count = count};
     pool->config = (struct pg_conn_config){.db = db, .attempts = &pool->attempts, .kept_bytes = kept_bytes};
     pool->outage.fire = pool_outage_fired;
     pg_plan_init(pool);
     pg_sizes_init(pool);
-    if (!ring_sockets_take(pg_pool_ring(pool), pool->conn_count))
-        return hub_error(db->hub, QURING_EFULL, "connection_count %u: the engine's own limit of sockets leaves fewer",
-                         pool->conn_count);
+    if (!ring_sockets_take(pg_pool_ring(pool), count))
+        return pool_refuse_size(pool, count);
     if (!pool_init(pool, url)) {
         pg_pool_free(pool);
         return hub_error(db->hub, QURING_ENOMEM, "no memory for the database handle");
@@ -376,10 +391,48 @@ int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, ui
     return 0;
 }
 
+static void pool_settle_fired(struct timer *timer) {
+    struct pg_pool *pool = base_container_of(timer, struct pg_pool, settle);
+    pg_sizes_settle(pool);
+    pg_plan_attempts(pool);
+}
+
+/* The next turn begins attempts, or ends connections, because here may be no I/O; quring_timeout_ns() knows of timers. */
+static int pool_settle_soon(struct pg_pool *pool) {
+    struct ring *ring = pg_pool_ring(pool);
+    pool->settle.fire = pool_settle_fired;
+    return timer_set(ring, &pool->settle, ring_now_ns(ring)) ? 0 : QURING_ENOMEM;
+}
+
+int pg_pool_resize(struct pg_pool *pool, uint32_t connection_count) {
+    PRE(connection_count && !pool->db->queue.bound);
+    struct ring *ring = pg_pool_ring(pool);
+    uint32_t more = connection_count > pool->socket_count ? connection_count - pool->socket_count : 0;
+    if (more && !ring_sockets_take(ring, more))
+        return pool_refuse_size(pool, connection_count);
+    if (!pool_make_conns(pool, connection_count) || pool_settle_soon(pool)) {
+        ring_sockets_give(ring, more);
+        return hub_error(pool->db->hub, QURING_ENOMEM, "no memory for %u connections", connection_count);
+    }
+    pool->socket_count += more;
+    pool->db->options.connection_count = connection_count;
+    pg_sizes_changed(pool);
+    return 0;
+}
+
+int pg_pool_drain(struct pg_pool *pool) {
+    PRE(!pool->db->queue.bound);
+    if (pool_settle_soon(pool))
+        return hub_error(pool->db->hub, QURING_ENOMEM, "no memory for a timer");
+    pg_sizes_drain(pool);
+    return 0;
+}
+
 void pg_pool_close(struct pg_pool *pool) {
     PRE(pool->db->closing);
     timer_clear(pg_pool_ring(pool), &pool->outage);
     timer_clear(pg_pool_ring(pool), &pool->next_attempt);
+    timer_clear(pg_pool_ring(pool), &pool->settle);
     for (uint32_t i = 0; i < pool->conn_count; i++) {
         struct pg_conn *conn = pool->conns[i];
         if (conn->state == PG_CONN_CONNECTING)

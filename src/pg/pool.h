@@ -11,6 +11,12 @@
 /* Takes sockets from the ring, and begins to connect. A QURING_E* with hub_error() set: nothing of it is left. */
 int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, uint64_t *kept_bytes);
 
+/* Sets how many connections there may be: those that are too many end once nothing is out on them. 0 or a QURING_E*. */
+int pg_pool_resize(struct pg_pool *pool, uint32_t connection_count);
+
+/* Has every connection that there is replaced. 0 or a QURING_E*. */
+int pg_pool_drain(struct pg_pool *pool);
+
 /* Begins to close its connections. */
 void pg_pool_close(struct pg_pool *pool);
 bool pg_pool_is_closed(const struct pg_pool *pool); /* all are DOWN */

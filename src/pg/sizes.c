@@ -15,6 +15,16 @@ void pg_sizes_init(struct pg_pool *pool) {
     pool->wanted_count = pool->least_count;
 }
 
+void pg_sizes_changed(struct pg_pool *pool) {
+    const quring_db_options *options = &pool->db->options;
+    uint32_t most = options->connection_count, least = options->connection_min_count;
+    pool->most_count = most;
+    pool->least_count = least && least < most ? least : most;
+    if (pool->wanted_count < pool->least_count)
+        pool->wanted_count = pool->least_count;
+    pool->wanted_count = sizes_smaller(pool->wanted_count, most);
+}
+
 /* ---- Time ---- */
 
 /* A tenth less at most, at random, so that connections that were made together do not end together. */
@@ -70,6 +80,18 @@ static void sizes_retire(struct pg_pool *pool, struct pg_conn *conn) {
     pg_sizes_retiring(conn);
 }
 
+/* What was refused before may be taken up after what the drain is for. One successor is made first, to see whether it is. */
+void pg_sizes_drain(struct pg_pool *pool) {
+    pg_manners_begin_anew(&pool->manners);
+    for (uint32_t i = 0; i < pool->conn_count; i++) {
+        struct pg_conn *conn = pool->conns[i];
+        if (conn->state == PG_CONN_READY && !conn->outdated)
+            sizes_set_outdated(pool, conn);
+        conn->outdated = true;
+    }
+    pool->draining = pool->outdated_count != 0;
+}
+
 /* ---- Whose turn it is ---- */
 
 static bool sizes_may_replace(const struct pg_pool *pool) {
@@ -80,6 +102,8 @@ static bool sizes_may_replace(const struct pg_pool *pool) {
     uint32_t missing = pool->wanted_count - pool->ready_count, most = 1;
     if (pool->draining && pool->wanted_count / 2 > 1)
         most = sizes_smaller(pool->wanted_count / 2, pool->manners.window);
+    if (pool->least_count < pool->wanted_count)
+        most = sizes_smaller(most, pool->wanted_count - pool->least_count);
     return missing < most;
 }
 
@@ -93,7 +117,16 @@ static void sizes_retire_surplus(struct pg_pool *pool) {
         }
 }
 
+static void sizes_give_sockets(struct pg_pool *pool) {
+    uint32_t keep = pool->open_count > pool->most_count ? pool->open_count : pool->most_count;
+    if (pool->socket_count <= keep)
+        return;
+    ring_sockets_give(pg_pool_ring(pool), pool->socket_count - keep);
+    pool->socket_count = keep;
+}
+
 void pg_sizes_settle(struct pg_pool *pool) {
+    sizes_give_sockets(pool);
     while (pool->outdated_count && sizes_may_replace(pool))
         sizes_retire(pool, list_entry(list_first(&pool->outdated), struct pg_conn, link));
     if (pool->ready_count > pool->wanted_count)

@@ -20,11 +20,17 @@
 /* The pool was zeroed, and has its options. */
 void pg_sizes_init(struct pg_pool *pool);
 
+/* options.connection_count is another. pg_sizes_settle() follows. */
+void pg_sizes_changed(struct pg_pool *pool);
+
+/* All connections that there are become outdated. pg_sizes_settle() follows. */
+void pg_sizes_drain(struct pg_pool *pool);
+
 /* The connection is READY; it is READY or RETIRING, and ends. */
 void pg_sizes_up(struct pg_pool *pool, struct pg_conn *conn);
 void pg_sizes_lost(struct pg_pool *pool, struct pg_conn *conn);
 
-/* Retires connections whose turn it is. To be called when one came up or went down, before pg_plan_attempts(). */
+/* Retires connections whose turn it is, and gives back sockets that none will need. To be called when one came up or went down, before pg_plan_attempts(). */
 void pg_sizes_settle(struct pg_pool *pool);
 
 /* Queries were given away: wants more connections where all have queries out. */

@@ -28,6 +28,8 @@ static const char *call_handles(const struct foreign_caller *who) {
     REFUSED(quring_db_open(who->engine, "sqlite://", NULL, &db));
     REFUSED(quring_db_open(who->engine, "host=nowhere.invalid dbname=x", NULL, &db));
     REFUSED(quring_prepare(who->db, "select 2", &statement));
+    REFUSED(quring_db_resize(who->db, 2));
+    REFUSED(quring_db_drain(who->db));
     REFUSED(quring_db_status(who->db, &info));
     REFUSED(quring_db_warm_up(who->db, 1000000));
     quring_db_stats_get(who->db, &stats);

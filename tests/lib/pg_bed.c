@@ -259,8 +259,6 @@ const char *pg_bed_encoded(struct pg_conn *conn) {
 static void fill(quring_db_options *options) {
     if (!options->connection_count)
         options->connection_count = 1;
-    if (!options->connection_min_count)
-        options->connection_min_count = options->connection_count;
     if (!options->depth)
         options->depth = 4;
     if (!options->statement_count)
