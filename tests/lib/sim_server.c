@@ -414,7 +414,11 @@ static void take_connect(struct pg_connect *connect) {
     server->attempts++;
     connect->fd = -1;
     connect->tls = NULL;
-    if (server->refusal && server->refusals_left) {
+    if (strncmp(connect->host->host, "hang", 4) == 0) {
+        connect->task.hangs = true;
+    } else if (strncmp(connect->host->host, "down", 4) == 0) {
+        refuse(connect, "08001");
+    } else if (server->refusal && server->refusals_left) {
         server->refusals_left -= server->refusals_left != UINT32_MAX;
         refuse(connect, server->refusal);
     } else if (server->places && sim_server_conn_count(server) >= server->places) {

