@@ -1070,6 +1070,10 @@ test_bench_missing_pg() {
     check "missing clients" is "$(grep -cE '^.*PostgreSQL, 5 connections \([12] up\) x 1 deep' <<<"$out")" 1
     run "$QURING" bench "$PG" -f "$WORK/s.sql" -c 5 -n 100 --json
     check "none is missing" is "$status $err $(json "j['connections_up'], j['why_missing']")" "0  (5, None)"
+    echo "select 1;" >"$WORK/s.sql"
+    run bash -c "ulimit -Sn 20 && exec '$QURING' bench '$PG' -f '$WORK/s.sql' -c 40 -n 100 --json"
+    check "more than the soft limit of files" is "$status" 0
+    check "more than the soft limit of files" lacks "$err$out" "open files"
     "$QURING" run "$PG" -c "drop role cli_few"
 }
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 enum { QUERIES_MAX = 1048576, TRACE_MAX = 1048576 }; /* limits of the library */
 enum { EVENTS_A_QUERY = 8 };
@@ -57,7 +58,20 @@ int cli_target_settle(struct cli_target *target, const struct cli_target_options
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
+/*
+ * A connection takes a descriptor, and most systems begin with 1024 of them for the sake of select(2), of which a benchmark
+ * makes no use. Where the limit can't be raised the connections that are missing are reported.
+ */
+static void target_raise_file_limit(void) {
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
 static int target_open_url(struct cli_target *target) {
+    target_raise_file_limit();
     bool exclusive = cli_workload_is_exclusive(&target->workload);
     uint32_t connections = (uint32_t)target->connections;
     quring_options options = {
