@@ -946,8 +946,8 @@ END
     check "several, Ctrl-C" is "$status,$(python3 -c 'import json,sys; print([t["qps_ratio"] for t in json.load(sys.stdin)["targets"]])' <<<"$out")" \
         "0,[None, None]"
     # The exit status is that of the target that failed, whichever it is; its ratio is of what succeeded.
-    "$QURING" run "$one" -c "create table cli_ratio (x int check (x = 0))"
-    "$QURING" run "$other" -c "create table cli_ratio (x int)"
+    "$QURING" run "$one" -c "drop table if exists cli_ratio; create table cli_ratio (x int check (x = 0))"
+    "$QURING" run "$other" -c "drop table if exists cli_ratio; create table cli_ratio (x int)"
     printf '\\set x random(0, 1)\ninsert into cli_ratio values (:x);\n' >"$WORK/s.sql"
     run "$QURING" bench "$one" "$other" -f "$WORK/s.sql" -n 500 --warmup 0.05
     check "several of which one fails" is "$status" 1
