@@ -72,6 +72,11 @@ static inline bool pg_conn_is_held_up(const struct pg_conn *conn) {
     return wire_session_outstanding(&conn->session) && !pg_conn_request(conn, conn->session.head)->query;
 }
 
+/* Nothing but the question is out on the connection that asks whether it is there: see health.h. */
+static inline bool pg_conn_is_asked(const struct pg_conn *conn) {
+    return wire_session_outstanding(&conn->session) && pg_conn_request(conn, conn->session.head)->ops;
+}
+
 static inline bool pg_request_failed(const struct pg_request *request) {
     return request->outcome >= PG_FAILED;
 }

@@ -68,6 +68,12 @@ static uint64_t silence_end(const struct pg_conn *conn, uint64_t event_ns, uint6
     return silence_after(heard_ns > event_ns ? heard_ns : event_ns, bound_ns);
 }
 
+/* Whoever is asked has to answer, whatever else it says meanwhile: no server is at work for a Sync. */
+static uint64_t silence_held_up_end(const struct pg_conn *conn) {
+    uint64_t bound_ns = conn->config->db->options.silence_ns, given_up_ns = conn->silence.given_up_ns;
+    return pg_conn_is_asked(conn) ? silence_after(given_up_ns, bound_ns) : silence_end(conn, given_up_ns, bound_ns);
+}
+
 static bool silence_awaits_given_up(const struct pg_conn *conn) {
     for (uint64_t r = conn->session.head; r < conn->session.next; r++)
         if (!pg_conn_request(conn, r)->query)
@@ -85,7 +91,7 @@ static void silence_plan(struct pg_conn *conn, uint64_t now_ns) {
     const quring_db_options *options = &conn->config->db->options;
     uint64_t at_ns = UINT64_MAX;
     if (pg_conn_is_held_up(conn))
-        at_ns = silence_end(conn, conn->silence.given_up_ns, options->silence_ns);
+        at_ns = silence_held_up_end(conn);
     else if (silence_awaits_given_up(conn))
         at_ns = silence_after(now_ns, options->silence_ns);
     if (silence_bounds_all(conn)) {
@@ -97,15 +103,20 @@ static void silence_plan(struct pg_conn *conn, uint64_t now_ns) {
     silence_look_at(conn, at_ns);
 }
 
-static void silence_break(struct pg_conn *conn, uint64_t bound_ns, const char *since, const char *option) {
+static void silence_break(struct pg_conn *conn, uint64_t bound_ns, const char *what, const char *since,
+                          const char *option) {
     char message[PG_MESSAGE_BYTES];
-    snprintf(message, sizeof message, "nothing came from the server for %.3f s %s (%s)", (double)bound_ns / 1e9, since,
+    snprintf(message, sizeof message, "%s came from the server for %.3f s %s (%s)", what, (double)bound_ns / 1e9, since,
              option);
     pg_conn_break(conn, QURING_IN_DOUBT, "08006", message);
 }
 
-static const char *silence_cause(const struct pg_conn *conn) {
-    return pg_conn_request(conn, conn->session.head)->ops ? "after a health check" : "after a query was given up";
+static void silence_break_held_up(struct pg_conn *conn) {
+    uint64_t bound_ns = conn->config->db->options.silence_ns;
+    if (pg_conn_is_asked(conn))
+        silence_break(conn, bound_ns, "no answer", "after a health check", "silence_ns");
+    else
+        silence_break(conn, bound_ns, "nothing", "after a query was given up", "silence_ns");
 }
 
 /* Whatever the kernel held by now was collected before: the silence is the server's, and not this program's. */
@@ -119,10 +130,10 @@ static void silence_fired(struct timer *timer) {
         silence->idle = false;
         silence->busy_ns = now_ns;
     }
-    if (pg_conn_is_held_up(conn) && silence_end(conn, silence->given_up_ns, options->silence_ns) <= now_ns)
-        silence_break(conn, options->silence_ns, silence_cause(conn), "silence_ns");
+    if (pg_conn_is_held_up(conn) && silence_held_up_end(conn) <= now_ns)
+        silence_break_held_up(conn);
     else if (!silence->idle && silence_end(conn, silence->busy_ns, options->query_silence_ns) <= now_ns)
-        silence_break(conn, options->query_silence_ns, "while a query was out", "query_silence_ns");
+        silence_break(conn, options->query_silence_ns, "nothing", "while a query was out", "query_silence_ns");
     else
         silence_plan(conn, now_ns);
 }

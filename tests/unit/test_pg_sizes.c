@@ -237,8 +237,24 @@ Test(pg_sizes, pg_health_ask_without_an_answer_replaces_the_connection) {
     cr_assert_eq(pool->conns[0]->state, PG_CONN_READY);
     pass(PG_BED_MS);
     cr_assert_eq(bed.db.base.counters.connection_lost_count, 1);
-    pg_bed_assert_text(pool->last.message, "nothing came from the server for 5.000 s after a health check (silence_ns)",
-                       "why");
+    pg_bed_assert_text(pool->last.message,
+                       "no answer came from the server for 5.000 s after a health check (silence_ns)", "why");
+    pass(200 * PG_BED_MS);
+    advance();
+    pg_bed_assert_text(pg_bed_fate(query), "running", "on another connection");
+}
+
+Test(pg_sizes, pg_health_ask_is_not_answered_by_notices) {
+    open_checked(1);
+    pass(60 * SECOND);
+    const struct query *query = pg_bed_ask(&bed, ONE);
+    advance();
+    for (int i = 0; i < 5; i++) {
+        cr_assert_eq(bed.db.base.counters.connection_lost_count, 0);
+        pg_bed_say(&bed, pool->conns[0], "N:9");
+        pass(SECOND);
+    }
+    cr_assert_eq(bed.db.base.counters.connection_lost_count, 1);
     pass(200 * PG_BED_MS);
     advance();
     pg_bed_assert_text(pg_bed_fate(query), "running", "on another connection");
