@@ -260,6 +260,19 @@ Test(pg_sizes, pg_health_ask_is_not_answered_by_notices) {
     pg_bed_assert_text(pg_bed_fate(query), "running", "on another connection");
 }
 
+/* A pool grows for queries that no connection will take, and not for those that only wait for an answer. */
+Test(pg_sizes, pg_sizes_grow_counts_those_that_are_asked) {
+    open_pool(&(quring_db_options){
+        .connection_count = 8, .connection_min_count = 2, .health_check_ns = 30 * SECOND, .silence_ns = 5 * SECOND});
+    pass(60 * SECOND);
+    ask(2);
+    cr_assert_eq(pool->wanted_count, 2, "both are asked, and will do");
+    advance();
+    cr_assert_eq(pool->wanted_count, 2, "no answer came yet");
+    ask(1);
+    cr_assert_eq(pool->wanted_count, 3, "one is too many");
+}
+
 /* Whatever comes instead of ReadyForQuery ends the connection, and no query with it. */
 Test(pg_sizes, pg_health_ask_and_a_wrong_answer) {
     static const struct {
