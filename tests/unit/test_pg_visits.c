@@ -252,6 +252,33 @@ Test(pg_visits, a_host_that_lost_time_comes_last) {
     cr_assert_eq(hangs, 1, "%s", journey);
 }
 
+/* load_balance_hosts=random, which libpq knows from version 16 on, in whose place the test speaks. */
+Test(pg_visits, shuffled_hosts_and_addresses_are_all_tried_first_now_and_then) {
+    bool first[4] = {false};
+    open_hosts("host=up0,up1,up2,up3", 10000, 1, NULL);
+    (void)travel();
+    pool->attempts.hosts->shuffled = true;
+    for (int round = 0; round < 40; round++) {
+        lose(0);
+        while (!pool->ready_count) {
+            pg_bed_pass(&bed, 10 * PG_BED_MS);
+            answer();
+        }
+        first[journey[2] - '0'] = true;
+    }
+    cr_assert(first[0] && first[1] && first[2] && first[3]);
+    bool good_first = false, good_last = false;
+    for (int round = 0; round < 40; round++) {
+        open_hosts("host=two", 10000, 1, look_up);
+        pool->attempts.hosts->shuffled = true;
+        pool->attempts.rng.state = (uint64_t)round;
+        bool hung = strstr(travel(), "10.0.0.2 ") != NULL;
+        good_first |= !hung;
+        good_last |= hung;
+    }
+    cr_assert(good_first && good_last);
+}
+
 /* Threads that are stuck at a host are not joined by more, and the other host is reached as before. */
 Test(pg_visits, a_host_with_stuck_threads_is_passed_over) {
     open_hosts("host=up1,up2", 10000, 1, NULL);
