@@ -43,6 +43,7 @@ struct lite_db {
     enum lite_state state;
     bool writer_is_open;
     bool warming;             /* lanes open their connections without queries */
+    bool only_writer;         /* it gets reads, too: it is the only lane, or it is lost, and refuses all there is */
     struct lane_queue writes; /* served by the writer; everything, when that is the only lane */
     struct lane_queue reads;
     uint32_t writes_count, reads_count; /* queries in a queue or with its lanes */

@@ -108,7 +108,7 @@ struct lite_lane {
 
     struct {
         bool is_open; /* its connection */
-        bool tried;   /* it has told news since lite_warm_up(), so it has tried to open it */
+        bool tried;   /* since lite_warm_up() it has tried to open it, or has said that it never will */
         struct lite_post jobs[2];
         struct lite_post closer;
     } reactor;

@@ -97,6 +97,7 @@ static int lite_open_lanes(struct lite_db *lite) {
     const quring_db_options *options = &lite->base.options;
     bool alone = options->exclusive || !lite->url.path;
     uint32_t count = alone ? 1 : 1 + options->connection_count;
+    lite->only_writer = alone;
     lite->lanes = calloc(count, sizeof *lite->lanes);
     if (!lite->lanes)
         return QURING_ENOMEM;
@@ -202,7 +203,7 @@ static uint8_t lite_route_of(const struct lite_db *lite, struct quring_statement
     if (base_unlikely(!statement->route))
         statement->route = lite_text_route(statement->sql, statement->length);
     uint8_t route = statement->route;
-    if (lite->lane_count == 1 && route & LITE_TO_READER)
+    if (lite->only_writer && route & LITE_TO_READER)
         route = LITE_TO_WRITER;
     return route;
 }
@@ -372,11 +373,12 @@ static void lite_count_news(struct lite_db *lite, struct lite_lane *lane, const 
     counters->connect_failure_count += news->open_failure_count;
     counters->connection_count += news->open_count - news->close_count;
     bool was_open = lane->reactor.is_open;
-    lane->reactor.tried = true;
+    bool tried = news->open_count || news->open_failure_count || news->lost;
+    lane->reactor.tried |= tried;
     lane->reactor.is_open = was_open + news->open_count - news->close_count > 0;
+    lite->only_writer |= news->lost;
     lite_note_status(lite, news);
-    bool tried = news->open_count || news->open_failure_count || news->close_count;
-    if (tried && lane == lite->lanes) {
+    if ((tried || news->close_count) && lane == lite->lanes) {
         lite->writer_is_open = news->open_count > 0;
         if (lite->writer_is_open)
             atomic_store(&lite->open_from_ns, 0);

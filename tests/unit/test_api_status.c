@@ -113,6 +113,24 @@ Test(api_status, a_file_that_is_replaced) {
     cr_assert_eq(look(db).state, QURING_DB_LOST);
 }
 
+/* Reads don't need the writer's settings, but must not go on with another file while writes are refused. */
+Test(api_status, a_shared_file_that_is_replaced) {
+    char old[100];
+    quring_db *db = open_db(url, NULL);
+    cr_assert_eq(run(db, "create table t(a)"), QURING_OK);
+    cr_assert_eq(run(db, "pragma foreign_keys = on"), QURING_OK);
+    cr_assert_eq(run(db, "select * from t"), QURING_OK);
+    snprintf(old, sizeof old, "%s.old", file);
+    cr_assert_eq(rename(file, old), 0);
+    cr_assert_eq(run(db, "insert into t values(1)"), QURING_NOT_SENT);
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(run(db, "select 1"), QURING_NOT_SENT, "every query ends");
+    cr_assert_eq(look(db).state, QURING_DB_LOST);
+    cr_assert_geq(quring_db_warm_up(db, QURING_FOREVER), 1);
+    cr_assert_eq(run(db, "select 1"), QURING_NOT_SENT);
+    cr_assert_eq(look(db).state, QURING_DB_LOST);
+}
+
 Test(api_status, lanes_are_opened_before_there_are_queries) {
     quring_db *db = open_db(url, &(quring_db_options){.connection_count = 5});
     cr_assert_eq(quring_db_warm_up(db, QURING_FOREVER), 0);
@@ -135,6 +153,22 @@ Test(api_status, lanes_that_can_not_open_the_file_try_again_when_they_are_asked)
     cr_assert_eq(quring_db_warm_up(open_db(url, NULL), QURING_FOREVER), 0);
     cr_assert_eq(quring_db_warm_up(db, QURING_FOREVER), 0);
     cr_assert_eq(look(db).up_count, 3);
+}
+
+/* What a lane has to say of an attempt before may come after warm_up() was called again, and is no attempt. */
+Test(api_status, lanes_try_again_each_time_that_they_are_asked) {
+    char missing[100];
+    snprintf(missing, sizeof missing, "sqlite:///%s", file);
+    for (int i = 0; i < 50; i++) {
+        quring_db *db = open_db(missing, NULL);
+        cr_assert_eq(quring_db_warm_up(db, QURING_FOREVER), 3);
+        FILE *made = fopen(file, "w");
+        cr_assert(made != NULL && fclose(made) == 0);
+        cr_assert_eq(quring_db_warm_up(db, QURING_FOREVER), 0, "round %d", i);
+        cr_assert_eq(look(db).up_count, 3);
+        quring_db_close(db);
+        cr_assert_eq(unlink(file), 0);
+    }
 }
 
 Test(api_status, options_warm_up_opens_all_lanes) {
