@@ -862,8 +862,9 @@ typedef struct quring_event {
  * happen before they are taken the oldest are dropped, and quring_stats.trace_dropped_count counts them. Each event has the
  * times of those before it, so that a query's DONE alone tells how long it took.
  *
- * Events stand in the order in which they became known. SENT and FIRST_ROW of an SQLite query become known with its DONE,
- * and their at_ns are earlier than those of other events before them.
+ * Events stand in the order in which they became known. SENT, FIRST_ROW and RETRIED of an SQLite query become known with
+ * its DONE, and what happened to a lane's connection with the lane's next news: their at_ns are earlier than those of other
+ * events before them.
  * Returns    how many, 0 when there are none or no trace is kept; EINVAL; EFORKED
  * Valid      what `events` point to: until the next quring_trace() or quring_engine_close()
  */
