@@ -126,10 +126,26 @@ static void sizes_give_sockets(struct pg_pool *pool) {
     pool->socket_count = keep;
 }
 
+/*
+ * An idle one, or the one whose last answer is the youngest: a query that takes long ends late, and until then no successor
+ * comes up, so its connection must not be the first. Of idle ones the oldest.
+ */
+static struct pg_conn *sizes_next_outdated(const struct pg_pool *pool) {
+    struct pg_conn *best = NULL;
+    list_for_each(node, &pool->outdated) {
+        struct pg_conn *conn = list_entry(node, struct pg_conn, link);
+        if (pg_conn_is_idle(conn))
+            return conn;
+        if (!best || conn->place.progress_ns > best->place.progress_ns)
+            best = conn;
+    }
+    return best;
+}
+
 void pg_sizes_settle(struct pg_pool *pool) {
     sizes_give_sockets(pool);
     while (pool->outdated_count && sizes_may_replace(pool))
-        sizes_retire(pool, list_entry(list_first(&pool->outdated), struct pg_conn, link));
+        sizes_retire(pool, sizes_next_outdated(pool));
     if (pool->ready_count > pool->wanted_count)
         sizes_retire_surplus(pool);
 }

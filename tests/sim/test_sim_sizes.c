@@ -188,6 +188,34 @@ Test(sim_sizes, a_drain_under_load_replaces_all_and_costs_no_query) {
     }
 }
 
+/* The connections beside it are idle, or as busy with queries that are short. */
+static void drain_past_a_long_query(uint32_t short_ones) {
+    quring_db_options db = {.connection_count = 8, .depth = 2};
+    open_world(&db);
+    world_connect(&world, 8);
+    ask("sleep", 60 * 1000 * 1000, NULL);
+    world_pass(&world, SECOND);
+    drain_all();
+    for (int i = 0; i < 100; i++) {
+        for (uint32_t n = world.accepted_count - world.ended_count; n < 1 + short_ones; n++)
+            ask("sleep", 3000 + 100 * (n % 7), NULL);
+        world_pass(&world, 10 * MS);
+    }
+    cr_assert_eq(world.server.connects, 15, "%u connections, all but one of which were replaced",
+                 world.server.connects);
+    world_finish(&world);
+    world_pass(&world, SECOND);
+    cr_assert_eq(world.server.connects, 16);
+    cr_assert_eq(world_stats(&world).connection_lost_count, 0);
+    world_close(&world);
+}
+
+Test(sim_sizes, a_drain_goes_past_a_query_that_takes_long) {
+    drain_past_a_long_query(0);
+    drain_past_a_long_query(7);
+    drain_past_a_long_query(14);
+}
+
 static void grow(void) {
     cr_assert_eq(quring_db_resize(world.db, 20), 0);
 }
