@@ -212,7 +212,7 @@ static size_t conn_consume(struct pg_conn *conn, struct buf *in) {
 }
 
 /* As conn_consume(); the owner hears once of all requests that came to the head. */
-static size_t conn_take_replies(struct pg_conn *conn, struct buf *in) {
+static inline size_t conn_take_replies(struct pg_conn *conn, struct buf *in) {
     uint64_t head = conn->session.head;
     bool was_ready = conn->state == PG_CONN_READY;
     size_t expected = conn_consume(conn, in);
@@ -223,12 +223,7 @@ static size_t conn_take_replies(struct pg_conn *conn, struct buf *in) {
     return expected;
 }
 
-static void conn_received(struct socket *socket) {
-    struct pg_conn *conn = conn_of(socket);
-    if (!conn->tls) {
-        socket_expect(socket, conn_take_replies(conn, &socket->in));
-        return;
-    }
+static __attribute__((noinline)) void conn_received_sealed(struct pg_conn *conn, struct socket *socket) {
     const char *why = NULL;
     bool alive = pg_tls_receive(conn->tls, buf_head(&socket->in), buf_size(&socket->in), &conn->plain_in, &why);
     buf_consume(&socket->in, buf_size(&socket->in));
@@ -239,6 +234,14 @@ static void conn_received(struct socket *socket) {
         pg_conn_break(conn, QURING_IN_DOUBT, "08006", why);
     else if (conn->state != PG_CONN_DRAINING && pg_tls_has_output(conn->tls))
         pg_conn_flush(conn);
+}
+
+static void conn_received(struct socket *socket) {
+    struct pg_conn *conn = conn_of(socket);
+    if (base_unlikely(conn->tls != NULL))
+        conn_received_sealed(conn, socket);
+    else
+        socket_expect(socket, conn_take_replies(conn, &socket->in));
 }
 
 static void conn_lost(struct socket *socket, int error) {

@@ -117,7 +117,7 @@ void pg_placement_progressed(struct pg_placement *placement, struct pg_conn *con
 /* ---- Choice ---- */
 
 /* The first of the heap, whose key is put right as long as time has made the first one worse. */
-static struct pg_conn *placement_best(struct pg_placement *placement) {
+static inline struct pg_conn *placement_best(struct pg_placement *placement) {
     struct heap_node *first;
     while ((first = heap_first(&placement->open))) {
         struct pg_conn *conn = placement_conn(first);
