@@ -566,14 +566,12 @@ background() {
     pid=$!
 }
 
-begun() { "$QURING" run "sqlite:///$WORK/stop.db?mode=ro" -c "select x from cli_begun" >/dev/null 2>&1; }
-
 # Ctrl-C where there is no server to ask.
 test_run_stop() {
     local pid port listener
-    background "$QURING" run "sqlite:///$WORK/stop.db?mode=rwc" -c "select 1 as a; create table cli_begun (x);
+    background "$QURING" run "sqlite:///$WORK/stop.db?mode=rwc" --echo -c "select 1 as a; create table cli_begun (x);
         with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n; select 3 as a"
-    check "Ctrl-C: runs" until_it begun
+    check "Ctrl-C: runs" until_it grep -q "^line 2: with" "$WORK/err"
     kill -INT "$pid"
     ended "$pid"
     check "Ctrl-C" is "$status" 130

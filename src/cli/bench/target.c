@@ -12,11 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 
 enum { QUERIES_MAX = 1048576, TRACE_MAX = 1048576 }; /* limits of the library */
 enum { EVENTS_A_QUERY = 8 };
 
-static const uint64_t WARM_UP_NS = 3000000000, LOOK_NS = 5000000;
+static const uint64_t WARM_UP_NS = 3000000000;
 
 /* Returns whether a URL of SQLite's names no file. */
 static bool target_is_in_memory(const char *url) {
@@ -137,23 +138,30 @@ static void target_count_up(struct cli_target *target, const quring_db *db) {
                  *info.sqlstate ? " (SQLSTATE " : "", info.sqlstate, *info.sqlstate ? ")" : "");
 }
 
-static bool target_is_up(const struct cli_target *target) {
-    quring_stats stats;
-    quring_stats_get(target->client.engine, &stats);
-    return stats.connection_count >= target->connections + (target->clients != NULL);
+static uint64_t target_now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static void target_warm_handle(quring_db *db, uint64_t end_ns) {
+    uint64_t now_ns = target_now_ns();
+    if (!cli_stop_wanted())
+        quring_db_warm_up(db, now_ns < end_ns ? end_ns - now_ns : 0);
 }
 
 /*
  * Waits until all connections are up, WARM_UP_NS at most: the time that connecting takes is no query's latency. A server
- * that allows fewer connections is no failure, but the figures are then those of fewer, which must be said. SQLite's lanes
- * open with the first queries.
+ * that allows fewer connections is no failure, but the figures are then those of fewer, which must be said.
  */
 static void target_wait_up(struct cli_target *target) {
+    uint64_t end_ns = target_now_ns() + WARM_UP_NS;
+    target_warm_handle(target->client.db, end_ns);
+    for (uint64_t i = 0; target->clients && i < target->connections; i++)
+        target_warm_handle(target->clients[i], end_ns);
     target->up_count = target->connections;
     if (target->sqlite)
-        return;
-    for (uint64_t ns = 0; ns < WARM_UP_NS && !target_is_up(target) && !cli_stop_wanted(); ns += LOOK_NS)
-        quring_run(target->client.engine, 1, LOOK_NS);
+        return; /* its lanes are more than the readers that were asked for */
     target->up_count = 0;
     for (uint64_t i = 0; target->clients && i < target->connections; i++)
         target_count_up(target, target->clients[i]);
