@@ -5,8 +5,11 @@
 
 #include <dlfcn.h>
 #include <link.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 enum { TASK_RUNNING, TASK_FINISHED, TASK_DETACHED };
+enum { LOWEST_PRIORITY = 19 };
 
 static struct task *task_of(struct job *job) {
     return base_container_of(job, struct task, job);
@@ -21,6 +24,7 @@ static bool task_move(struct task *task, int to) {
 /* The ring outlives a FINISHED task's way back, because the task's owner closes the ring only after done(). */
 static void *task_main(void *argument) {
     struct task *task = argument;
+    atomic_store(&task->id, gettid());
     task->run(task);
     if (task_move(task, TASK_FINISHED))
         offload_finish(task->ring, &task->job);
@@ -50,6 +54,7 @@ static void task_done_inline(struct job *job) {
 int task_start(struct ring *ring, const char *name, struct task *task) {
     task->ring = ring;
     atomic_init(&task->state, TASK_RUNNING);
+    atomic_init(&task->id, 0);
     task->job.done = task_collect;
     if (!ring->port->inline_jobs)
         return offload_thread(&task->thread, name, task_main, task);
@@ -72,15 +77,26 @@ static void task_keep_loaded(void) {
         (void)dlopen(object->l_name, RTLD_LAZY | RTLD_NOLOAD | RTLD_NODELETE);
 }
 
+/*
+ * A detached thread may be busy for long, with a key derivation that a server has asked for, and nobody waits for it: it
+ * takes what processors the reactor and others leave. `id` 0: run() has not begun.
+ */
+static void task_yield_processor(int id) {
+    if (id)
+        (void)setpriority(PRIO_PROCESS, (id_t)id, LOWEST_PRIORITY);
+}
+
 bool task_detach(struct task *task) {
     if (task->hangs) {
         task->detached(task);
         return true;
     }
     pthread_t thread = task->thread; /* once it is DETACHED, the task may be gone */
+    int id = atomic_load(&task->id);
     task_keep_loaded();
     if (!task_move(task, TASK_DETACHED))
         return false;
     pthread_detach(thread);
+    task_yield_processor(id);
     return true;
 }

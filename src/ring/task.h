@@ -23,7 +23,8 @@ struct task {
     struct ring *ring;
     pthread_t thread;
     atomic_int state;
-    bool hangs; /* set by a simulation's run(), which can't block: it goes on until it is detached */
+    atomic_int id; /* the kernel's, of its thread; 0: run() has not begun */
+    bool hangs;    /* set by a simulation's run(), which can't block: it goes on until it is detached */
 };
 
 /* Starts it; `name` (up to 15 bytes) shows in ps and gdb. 0 or QURING_ESYSTEM: there is no thread to be had. */

@@ -7,12 +7,13 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 
 static struct ring *ring;
-static sem_t told, gone;
+static sem_t begun, told, gone;
 static sigset_t blocked;
 static pthread_t reactor;
-static int done_count;
+static int done_count, detached_priority;
 
 static void setup(void) {
     char message[256] = "";
@@ -21,6 +22,7 @@ static void setup(void) {
     if (error == QURING_ENORING || error == QURING_EFORBIDDEN)
         cr_skip_test("no io_uring here: %s", message);
     cr_assert_eq(error, 0, "%s", message);
+    sem_init(&begun, 0, 0);
     sem_init(&told, 0, 0);
     sem_init(&gone, 0, 0);
     reactor = pthread_self();
@@ -32,6 +34,7 @@ TestSuite(ring_task, .init = setup);
 static void wait_told(struct task *task) {
     (void)task;
     pthread_sigmask(SIG_SETMASK, NULL, &blocked);
+    sem_post(&begun);
     while (sem_wait(&told) && errno == EINTR)
         ;
 }
@@ -44,6 +47,7 @@ static void on_done(struct task *task) {
 
 static void on_detached(struct task *task) {
     cr_assert_not(pthread_equal(pthread_self(), reactor));
+    detached_priority = getpriority(PRIO_PROCESS, 0);
     free(task);
     sem_post(&gone);
 }
@@ -76,6 +80,21 @@ Test(ring_task, detached_it_outlives_the_ring) {
     while (sem_wait(&gone) && errno == EINTR)
         ;
     cr_assert_eq(done_count, 0);
+}
+
+/* Its work is of no use any more, and must not keep the reactor waiting for a processor. */
+Test(ring_task, detached_it_has_the_lowest_priority) {
+    int before = getpriority(PRIO_PROCESS, 0);
+    struct task *task = start();
+    while (sem_wait(&begun) && errno == EINTR)
+        ;
+    cr_assert(task_detach(task));
+    sem_post(&told);
+    while (sem_wait(&gone) && errno == EINTR)
+        ;
+    cr_assert_eq(detached_priority, 19, "%d", detached_priority);
+    cr_assert_eq(getpriority(PRIO_PROCESS, 0), before, "the reactor's own");
+    ring_close(ring);
 }
 
 /* Told to go on and detached at once: exactly one of both ends comes. */
