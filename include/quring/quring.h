@@ -400,8 +400,9 @@ int quring_db_resize(quring_db *db, uint32_t connection_count);
  * or of the server's own settings, or to leave a server that goes away. Does no I/O: in later calls of quring_run()
  * connections are given no more queries, end once those that are out on them have ended, and others take their place. At
  * most half of them are missing at once, one alone until the first successor is up, and none where fewer are wanted than
- * connection_count allows; while no successor can be made the old ones go on. No query ends otherwise because of it. What
- * the server refused for good is tried again.
+ * connection_count allows; the idle ones go first, and while no successor can be made the old ones go on. No query ends
+ * otherwise because of it, unless connection_count is 1 and the server takes no successor. Where it has no place for as many
+ * connections as are wanted (53300), none is replaced. What the server refused for good is tried again.
  * Returns    0; EINVAL; ENOMEM; ESHUTDOWN; EFORKED; EUNSUPPORTED: an exclusive handle, or SQLite
  */
 int quring_db_drain(quring_db *db);
