@@ -309,11 +309,12 @@ void pg_pool_advance(struct pg_pool *pool) {
         pool_ask_again(pool);
 }
 
+/* Counted are those that were made, because one that has come up may be replaced before the last is. */
 bool pg_pool_holds(struct pg_pool *pool) {
     struct quring_db *db = pool->db;
     const struct db_counters *counters = &db->counters;
     bool failed = counters->connect_failure_count || counters->connection_lost_count || db->status.failure_count;
-    db->warming = pool->ready_count < pool->least_count && !failed;
+    db->warming = counters->connect_count < pool->least_count && !failed;
     return db->warming;
 }
 

@@ -178,6 +178,27 @@ Test(sim_warm, queries_that_wait_have_their_timeouts) {
     world_close(&world);
 }
 
+/* One or the other is always being replaced, so that not all are up at any time. */
+static void come_and_go(uint64_t lifetime_ns, bool drains) {
+    quring_db_options db = {.connection_count = CONNECTIONS, .connection_lifetime_ns = lifetime_ns, .warm_up = true};
+    open_world(&db);
+    for (int i = 0; i < 10; i++)
+        (void)ask("select", 0, NULL);
+    for (int i = 0; i < 5000; i++) {
+        if (drains)
+            cr_assert_eq(quring_db_drain(world.db), 0);
+        world_run(&world, 0, MS / 100);
+    }
+    cr_assert_gt(world.server.connects, CONNECTIONS);
+    cr_assert_eq(world.by_status[QURING_OK], 10);
+    world_close(&world);
+}
+
+Test(sim_warm, queries_do_not_wait_for_connections_that_come_and_go) {
+    come_and_go(MS / 100, false);
+    come_and_go(0, true);
+}
+
 /* Once warm it never holds queries again. */
 Test(sim_warm, an_outage_is_no_reason_to_wait_for_all) {
     open_many(true);
