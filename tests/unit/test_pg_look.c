@@ -11,11 +11,15 @@ static struct pg_pool *pool;
 
 TestSuite(pg_look, .init = pg_setup, .fini = pg_teardown);
 
-static void open_pool(uint32_t count) {
-    pg_again(&(quring_db_options){.connection_count = count, .depth = 4});
+static void open_with(const quring_db_options *options) {
+    pg_again(options);
     pool = &bed.db.pool;
     cr_assert_eq(pg_pool_open(pool, &bed.db.base, "host=bed", &bed.db.kept_bytes), 0);
     bed.pool_open = true;
+}
+
+static void open_pool(uint32_t count) {
+    open_with(&(quring_db_options){.connection_count = count, .depth = 4});
 }
 
 static quring_db_info look(void) {
@@ -128,4 +132,27 @@ Test(pg_look, a_server_that_refuses_for_good_is_asked_again_with_a_query_only) {
     pg_bed_assert_text(counts(), "retrying 2", "it is refused");
     cr_assert_eq(look().retry_ns, QURING_FOREVER);
     pg_bed_assert_text(look().sqlstate, "28P01", "its reason");
+}
+
+static quring_db_state state(void) {
+    return (quring_db_state)bed.db.base.status.state;
+}
+
+/* To end the only connection for another to take its place is no outage, but where the other can't be made. */
+Test(pg_look, the_only_connection_is_renewed) {
+    open_with(&(quring_db_options){.connection_count = 1, .depth = 4, .connection_lifetime_ns = 100 * PG_BED_MS});
+    answer_all();
+    for (int renewed = 1; renewed <= 3; renewed++) {
+        cr_assert_eq(state(), QURING_DB_UP);
+        pg_bed_assert_text(counts(), "idle 1", "it is up");
+        pg_bed_pass(&bed, 100 * PG_BED_MS);
+        cr_assert_eq(state(), QURING_DB_UP);
+        pg_bed_assert_text(counts(), "connecting 1", "its successor");
+        answer_all();
+    }
+    cr_assert_eq(look().reason_at_ns, 0);
+    bed.refusal = "57P03";
+    pg_bed_pass(&bed, 200 * PG_BED_MS);
+    cr_assert_eq(state(), QURING_DB_OUTAGE);
+    pg_bed_assert_text(look().sqlstate, "57P03", "its reason");
 }
