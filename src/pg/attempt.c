@@ -22,6 +22,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { LINE_BYTES_MIN = 8 }; /* of a host's reason beside those of others: less would tell nothing */
+
 static const uint64_t ATTEMPT_NS = 10000000000u; /* where nothing says how long it may take */
 static const uint64_t LATE_NS = 100000000;       /* at most, from a visit's end until it is detached */
 static const uint64_t CLOSE_NS = 300000000;      /* from the close of its handle until it is detached */
@@ -116,7 +118,7 @@ static const char *attempt_short(const char *message, int *size) {
     return reason;
 }
 
-/* A line for each host or address, as long as all have room. */
+/* A line for each host or address. Where they are too many for all to have room, the first ones are left out. */
 static void attempt_add_line(struct pg_conn *conn, const char *message) {
     struct pg_attempt *attempt = conn->attempt;
     const struct pg_host *host = attempt_host(conn);
@@ -125,6 +127,8 @@ static void attempt_add_line(struct pg_conn *conn, const char *message) {
     if (attempt->addresses.count)
         left += attempt->addresses.count - attempt->address - 1;
     size_t room = (sizeof attempt->message - used - 1) / left;
+    if (room < LINE_BYTES_MIN)
+        return;
     char line[PG_MESSAGE_BYTES];
     int size;
     const char *reason = attempt_short(message, &size);

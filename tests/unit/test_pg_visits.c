@@ -206,16 +206,36 @@ Test(pg_visits, the_reason_names_each_host) {
                      "gone:5432: could not translate host name");
 }
 
+static const char *reason_of_many(const char *name, int count, pg_connector looks_up) {
+    static char hosts[16000];
+    snprintf(hosts, sizeof hosts, "host=%s000", name);
+    for (int i = 1; i < count; i++)
+        snprintf(hosts + strlen(hosts), sizeof hosts - strlen(hosts), ",%s%03d", name, i);
+    open_hosts(hosts, 10000, 1, looks_up);
+    (void)travel();
+    return pool->conns[0]->reason.message;
+}
+
 /* A reason of many hosts has a part for each, and stays whole. */
 Test(pg_visits, the_reason_of_many_hosts_fits) {
-    char hosts[4000] = "host=down000";
-    for (int i = 1; i < 60; i++)
-        snprintf(hosts + strlen(hosts), sizeof hosts - strlen(hosts), ",down%03d", i);
-    open_hosts(hosts, 10000, 1, NULL);
-    (void)travel();
-    const char *message = pool->conns[0]->reason.message;
+    const char *message = reason_of_many("down", 60, NULL);
     cr_assert_lt(strlen(message), PG_MESSAGE_BYTES);
     cr_assert(strstr(message, "down000") && strstr(message, "\ndown059"), "%s", message);
+}
+
+/* Of more hosts, or of names with so many addresses, that not even a letter is left for each, some are left out. */
+Test(pg_visits, the_reason_of_too_many_hosts_fits) {
+    static const struct {
+        const char *name;
+        int count;
+        pg_connector looks_up;
+    } rows[] = {{"down", 520, NULL}, {"down", 700, NULL}, {"none", 24, look_up}, {"none", 300, look_up}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        const char *message = reason_of_many(rows[i].name, rows[i].count, rows[i].looks_up);
+        cr_assert_lt(strlen(message), PG_MESSAGE_BYTES, "%d: %s", rows[i].count, message);
+        for (const char *line = message; line; line = strchr(line + 1, '\n'))
+            cr_assert(is(line + (*line == '\n'), rows[i].name), "%d: %s", rows[i].count, message);
+    }
 }
 
 static void lose(uint32_t index) {
