@@ -85,6 +85,12 @@ struct pg_place {
     uint32_t index;       /* in the pool */
 };
 
+/* Health checks are no use of a connection: see pg_health_unused_ns(). */
+struct pg_health {
+    uint64_t used;      /* pg_place.used at the last one; UINT64_MAX: there was none */
+    uint64_t unused_ns; /* since when no query had been out on the connection by then */
+};
+
 /* The part that all connections of a pool share. */
 struct pg_conn_config {
     struct quring_db *db;
@@ -121,6 +127,7 @@ struct pg_conn {
         uint64_t until; /* … until the kernel has taken what was appended up to here */
     } unsent;
     struct pg_silence silence;
+    struct pg_health health;
     struct pg_reason reason;
     struct timer timer; /* CONNECTING, BARRIER: when to give up; READY: when the owner looks at it again */
     struct list link;   /* the owner's */

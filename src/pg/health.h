@@ -15,4 +15,10 @@ bool pg_health_is_due(const struct pg_conn *conn);
 /* Asks it. It may break. */
 void pg_health_ask(struct pg_conn *conn);
 
+/* The connection is READY, and was not asked yet. */
+void pg_health_begin(struct pg_conn *conn);
+
+/* Nothing is out on the connection: since when no query has been, whether or not it was asked meanwhile. */
+uint64_t pg_health_unused_ns(const struct pg_conn *conn);
+
 #endif

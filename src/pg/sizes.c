@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "pg/sizes.h"
 
+#include "pg/health.h"
 #include "pg/plan.h"
 #include "pg/request.h"
 
@@ -39,7 +40,7 @@ static uint64_t sizes_idle_end(const struct pg_conn *conn, uint64_t now_ns) {
     uint64_t idle_ns = conn->config->db->options.connection_idle_ns;
     if (!idle_ns)
         return UINT64_MAX;
-    return (pg_conn_is_idle(conn) ? conn->place.progress_ns : now_ns) + idle_ns;
+    return (pg_conn_is_idle(conn) ? pg_health_unused_ns(conn) : now_ns) + idle_ns;
 }
 
 static void sizes_look_later(struct pg_conn *conn, uint64_t now_ns) {
@@ -154,6 +155,7 @@ void pg_sizes_up(struct pg_pool *pool, struct pg_conn *conn) {
     uint64_t now_ns = ring_now_ns(pg_pool_ring(pool));
     pool->ready_count++;
     conn->place.progress_ns = now_ns;
+    pg_health_begin(conn);
     conn->until_ns = sizes_lifetime_end(pool, now_ns);
     if (conn->outdated)
         sizes_set_outdated(pool, conn);

@@ -130,6 +130,36 @@ Test(pg_sizes, pg_sizes_look_ends_idle_ones_down_to_the_least) {
     cr_assert_eq(bed.tried_count, 6);
 }
 
+/* A query every 9 s has others asked beside the one that takes it; to be asked is no use of a connection. */
+Test(pg_sizes, pg_sizes_look_ends_idle_ones_that_are_asked) {
+    open_pool(&(quring_db_options){.connection_count = 6,
+                                   .connection_min_count = 1,
+                                   .connection_idle_ns = 20 * SECOND,
+                                   .health_check_ns = 5 * SECOND,
+                                   .silence_ns = 5 * SECOND,
+                                   .depth = 1});
+    while (pool->ready_count < 6) {
+        ask(6);
+        come_up();
+        advance();
+    }
+    answer_all();
+    queue_fail(&bed.db.base.queue, QURING_CANCELLED, "57014", "");
+    for (int i = 0; i < 6; i++) {
+        pass(9 * SECOND);
+        const struct query *query = pg_bed_ask(&bed, ONE);
+        advance();
+        for (uint32_t c = 0; c < pool->conn_count; c++)
+            if (pool->conns[c]->state == PG_CONN_READY && pg_conn_is_asked(pool->conns[c]))
+                pg_bed_say(&bed, pool->conns[c], "Z");
+        advance();
+        answer_all();
+        pg_bed_assert_text(pg_bed_fate(query), "OK", "it is served");
+    }
+    cr_assert_eq(pool->ready_count, 1, "%u are up", pool->ready_count);
+    cr_assert_eq(bed.db.base.counters.connection_lost_count, 0);
+}
+
 /* ---- Age ---- */
 
 Test(pg_sizes, pg_sizes_look_ends_old_ones_one_at_a_time) {
