@@ -312,8 +312,8 @@ typedef struct quring_db_options {
     /* PostgreSQL: so many connections are kept (connection_count). More are made, up to connection_count, while all that
        are up have queries out. Contradicts exclusive, as do the next three. */
     uint32_t connection_min_count;
-    /* PostgreSQL: a connection over connection_min_count on which nothing was out for so long is closed (0: none is). No use if it is
-       longer than connection_lifetime_ns, behind which each begins anew. */
+    /* PostgreSQL: a connection over connection_min_count on which no query was out for so long is closed (0: none is). No use
+       if it is longer than connection_lifetime_ns, behind which each begins anew. */
     uint64_t connection_idle_ns;
     /* PostgreSQL: how old connections get (0: no limit). Each draws up to a tenth less at random, so that they do not all
        end together. An old one is given no more queries, and ends once those that are out on it have ended. Its successor

@@ -8,8 +8,8 @@
  *      OUTAGE     UP          -                    REFUSED      -            LOST
  *      REFUSED    UP          TRYING or OUTAGE     -            -            LOST
  *
- * UP stays while the only connection is renewed. REFUSED goes back to the one that it would be without the refusal. LOST stays, and so does CLOSING, which any
- * becomes with the engine's shutdown.
+ * UP stays while the only connection is renewed. REFUSED goes back to the one that it would be without the refusal. LOST
+ * stays, and so does CLOSING, which any becomes with the engine's shutdown.
  */
 #ifndef QURING_CORE_STATUS_H
 #define QURING_CORE_STATUS_H

@@ -5,8 +5,8 @@
  *   pg.c          the database handle: URL, options, the pool of its server
  *   pool.c        connections to one server: outages, admission of queries
  *   look.c        how many of them are in which state
- *   plan.c        which of them try to connect
  *   sizes.c       how many connections there are, and which end for others to take their place
+ *   plan.c        which of them try to connect
  *   placement.c   the choice of the connection that takes the next queries
  *   attempt.c     attempts to connect: which hosts they visit, how long that may take, which visits are detached
  *   manners.c     when attempts may begin, and how many at once; which refusals are for good
@@ -25,7 +25,7 @@
  *   tls.c         between the socket's bytes and the protocol's, on an encrypted connection
  *
  * Headers and calls point down this list, and an owner hears from what it owns by tables: pg_conn_events of a connection,
- * pg_request_ops of the barrier.
+ * pg_request_ops of the barrier and of a health check.
  */
 #include "pg/pg.h"
 

@@ -14,9 +14,9 @@
  *   2  the one with the fewest requests
  *   3  one where the oldest request has taken far longer than is usual: it would hold up what comes behind it
  *
- * Without answers a connection only gets worse, so its age is looked at when it is about to be chosen. A connection that is held up by
- * a request that was given up takes none: a query that waits in the queue goes to the first that is free again, or to the
- * one that takes the place of a silent one.
+ * Without answers a connection only gets worse, so its age is looked at when it is about to be chosen. A connection that is
+ * held up by a request that was given up takes none: a query that waits in the queue goes to the first that is free again,
+ * or to the one that takes the place of a silent one.
  */
 #ifndef QURING_PG_PLACEMENT_H
 #define QURING_PG_PLACEMENT_H

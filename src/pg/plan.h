@@ -23,5 +23,4 @@ void pg_plan_succeeded(struct pg_pool *pool, const struct pg_conn *conn);
  */
 uint64_t pg_plan_failed(struct pg_pool *pool, struct pg_conn *conn);
 
-/* None of the connections that were up is. */
 #endif

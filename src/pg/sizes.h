@@ -30,7 +30,10 @@ void pg_sizes_drain(struct pg_pool *pool);
 void pg_sizes_up(struct pg_pool *pool, struct pg_conn *conn);
 void pg_sizes_lost(struct pg_pool *pool, struct pg_conn *conn);
 
-/* Retires connections whose turn it is, and gives back sockets that none will need. To be called when one came up or went down, before pg_plan_attempts(). */
+/*
+ * Retires connections whose turn it is, and gives back sockets that none will need. To be called when one came up or went
+ * down, before pg_plan_attempts().
+ */
 void pg_sizes_settle(struct pg_pool *pool);
 
 /* Queries were given away: wants more connections where all have queries out. */
