@@ -9,14 +9,6 @@ static uint32_t sizes_smaller(uint32_t a, uint32_t b) {
     return a < b ? a : b;
 }
 
-void pg_sizes_init(struct pg_pool *pool) {
-    const quring_db_options *options = &pool->db->options;
-    list_init(&pool->outdated);
-    pool->most_count = options->connection_count;
-    pool->least_count = options->connection_min_count ? options->connection_min_count : options->connection_count;
-    pool->wanted_count = pool->least_count;
-}
-
 void pg_sizes_changed(struct pg_pool *pool) {
     const quring_db_options *options = &pool->db->options;
     uint32_t most = options->connection_count, least = options->connection_min_count;
@@ -25,6 +17,11 @@ void pg_sizes_changed(struct pg_pool *pool) {
     if (pool->wanted_count < pool->least_count)
         pool->wanted_count = pool->least_count;
     pool->wanted_count = sizes_smaller(pool->wanted_count, most);
+}
+
+void pg_sizes_init(struct pg_pool *pool) {
+    list_init(&pool->outdated);
+    pg_sizes_changed(pool);
 }
 
 /* ---- Time ---- */

@@ -17,7 +17,7 @@
 
 #include "pg/pool_state.h"
 
-/* The pool was zeroed, and has its options. */
+/* The pool was zeroed, and has its options. It wants the least. */
 void pg_sizes_init(struct pg_pool *pool);
 
 /* options.connection_count is another. pg_sizes_settle() follows. */
