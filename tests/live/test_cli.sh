@@ -780,9 +780,19 @@ print(eval(sys.argv[2], {"j": j, "l": l}))
 END
 }
 
+accounts_begun() {
+    [[ $("$QURING" run "$1" --format csv -c "select count(*) as n from (select 1 from pgbench_accounts limit 1) as one" 2>/dev/null) == *1 ]]
+}
+
 test_bench_same() {
-    local url=$1 name=$2 backend=$3 builtin commit connections
+    local url=$1 name=$2 backend=$3 builtin commit connections pid
     fails "$name: no tables" 1 "table pgbench_accounts does not exist: run with -i first" "$QURING" bench "$url" -n 10
+    background "$QURING" bench "$url" -i -s 500 -n 10
+    check "$name: fills" until_it accounts_begun "$url"
+    kill -INT "$pid"
+    ended "$pid"
+    check "$name: stopped while filling" is "$status $err" "130 quring: stopped before the tables were filled"
+    fails "$name: left halfway" 1 "pgbench_branches has 0 rows: run with -i first" "$QURING" bench "$url" -n 10
     run "$QURING" bench "$url" -i -s 2 -n 1000 --json
     check "$name: -i" is "$status" 0
     check "$name: -i" is "$err" ""

@@ -24,11 +24,15 @@ static const char *const MAKE_POSTGRESQL[] = {
     NULL,
 };
 
-/* Indexes are built faster over rows that are there than row by row; pgbench makes its keys last, too. */
-static const char *const FINISH_POSTGRESQL[] = {
+/* Indexes are built faster over rows that are there than row by row; pgbench makes its keys late, too. */
+static const char *const KEYS_POSTGRESQL[] = {
     "alter table pgbench_branches add primary key (bid)",
     "alter table pgbench_tellers add primary key (tid)",
     "alter table pgbench_accounts add primary key (aid)",
+    NULL,
+};
+
+static const char *const ANALYZE_POSTGRESQL[] = {
     "vacuum analyze pgbench_branches",
     "vacuum analyze pgbench_tellers",
     "vacuum analyze pgbench_accounts",
@@ -71,9 +75,6 @@ static const struct table {
     uint32_t rows; /* to a branch */
     const char *postgresql, *sqlite;
 } tables[] = {
-    {"pgbench_branches", 1,
-     "insert into pgbench_branches (bid, bbalance) select (i - 1) / cast($3 as int) + 1, 0" SERIES_POSTGRESQL,
-     SERIES_SQLITE "insert into pgbench_branches (bid, bbalance) select (i - 1) / $3 + 1, 0 from n"},
     {"pgbench_tellers", 10,
      "insert into pgbench_tellers (tid, bid, tbalance) select i, (i - 1) / cast($3 as int) + 1, 0" SERIES_POSTGRESQL,
      SERIES_SQLITE "insert into pgbench_tellers (tid, bid, tbalance) select i, (i - 1) / $3 + 1, 0 from n"},
@@ -82,7 +83,13 @@ static const struct table {
      " select i, (i - 1) / cast($3 as int) + 1, 0, ''" SERIES_POSTGRESQL,
      SERIES_SQLITE "insert into pgbench_accounts (aid, bid, abalance, filler)" /* char(84) is as long in PostgreSQL */
                    " select i, (i - 1) / $3 + 1, 0, printf('%84s', '') from n"},
+    {"pgbench_branches", 1,
+     "insert into pgbench_branches (bid, bbalance) select (i - 1) / cast($3 as int) + 1, 0" SERIES_POSTGRESQL,
+     SERIES_SQLITE "insert into pgbench_branches (bid, bbalance) select (i - 1) / $3 + 1, 0 from n"},
 };
+
+/* Branches, whose number tells the scale, come last: tables that were left halfway have none, and are not measured. */
+enum { TABLES_COUNT = sizeof tables / sizeof *tables, TABLES_BEFORE_KEYS = TABLES_COUNT - 1 };
 
 static int init_execute_all(struct cli_client *client, const char *const *statements) {
     int status = CLI_EXIT_OK;
@@ -181,12 +188,16 @@ int cli_init_tables(struct cli_client *client, bool sqlite, uint32_t scale) {
 
     clock_gettime(CLOCK_MONOTONIC, &from);
     int status = init_execute_all(client, sqlite ? MAKE_SQLITE : MAKE_POSTGRESQL);
-    for (size_t i = 0; i < sizeof tables / sizeof *tables && status == CLI_EXIT_OK; i++)
-        status = init_fill(client, &tables[i], sqlite, scale);
+    for (size_t i = 0; i < TABLES_COUNT && status == CLI_EXIT_OK; i++) {
+        if (i == TABLES_BEFORE_KEYS && !sqlite)
+            status = init_execute_all(client, KEYS_POSTGRESQL);
+        if (status == CLI_EXIT_OK)
+            status = init_fill(client, &tables[i], sqlite, scale);
+    }
     if (terminal)
         fprintf(stderr, "\r\033[K");
     if (status == CLI_EXIT_OK && !sqlite)
-        status = init_execute_all(client, FINISH_POSTGRESQL);
+        status = init_execute_all(client, ANALYZE_POSTGRESQL);
     if (status != CLI_EXIT_OK && cli_stop_wanted())
         cli_error("stopped before the tables were filled");
     clock_gettime(CLOCK_MONOTONIC, &to);
