@@ -322,7 +322,8 @@ typedef struct quring_db_options {
     uint64_t connection_lifetime_ns;
     /* PostgreSQL: a connection on which nothing was out for so long is asked whether it is there, by an empty Sync, before
        it is given queries (0: it is not). Meanwhile these go to others, or wait. If no answer comes within silence_ns it is
-       replaced, and no query was on it. For firewalls and balancers that forget idle connections. */
+       replaced, and no query was on it. For firewalls and balancers that forget idle connections. Contradicts a silence_ns
+       of QURING_FOREVER. */
     uint64_t health_check_ns;
     /* PostgreSQL: queries wait, as long as their timeouts let them, until as many connections are up as the handle begins
        with, or an attempt failed: so the first burst is spread over all of them. SQLite: the first quring_run() has all lanes
@@ -424,7 +425,8 @@ typedef enum quring_db_state {
     QURING_DB_UP,     /* there are connections */
     QURING_DB_OUTAGE, /* there were, and there are none */
     /* None are, because the server refuses for good (password, no such database): it is asked again when a query is
-       submitted, every 30 to 60 s at most. */
+       submitted or quring_db_warm_up() is called, every 30 to 60 s at most, and at once after quring_db_drain(). A health
+       check that keeps queries away in this state has to do one of these itself, or the handle stays in it. */
     QURING_DB_REFUSED,
     QURING_DB_LOST,   /* the connection is lost and is not replaced, because the caller had set something there */
     QURING_DB_CLOSING /* quring_shutdown() was called */
