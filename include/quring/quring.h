@@ -422,8 +422,9 @@ uint32_t quring_db_server_pid(const quring_db *db);
 typedef enum quring_db_state {
     /* No connection was made since the handle was opened. On SQLite lanes open the file with the first queries. */
     QURING_DB_TRYING = 0,
-    QURING_DB_UP,     /* there are connections */
-    QURING_DB_OUTAGE, /* there were, and there are none */
+    /* There are connections, or the pool has ended the only one and its successor is on the way: up_count is 0 meanwhile. */
+    QURING_DB_UP,
+    QURING_DB_OUTAGE, /* there were connections, and there are none */
     /* None are, because the server refuses for good (password, no such database): it is asked again when a query is
        submitted or quring_db_warm_up() is called, every 30 to 60 s at most, and at once after quring_db_drain(). A health
        check that keeps queries away in this state has to do one of these itself, or the handle stays in it. */
