@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A request was encoded on a connection, and its sync point has not come. Most are users' queries, whose replies reply.c
- * handles directly, since that is the hot path. An internal request (the barrier, a health check) has a table of operations for its replies.
+ * handles directly, since that is the hot path. An internal request (the barrier, a health check) has a table of operations
+ * for its replies.
  */
 #ifndef QURING_PG_REQUEST_H
 #define QURING_PG_REQUEST_H
