@@ -36,7 +36,8 @@ void status_failed(struct quring_db *db, bool any_up, bool refused, uint64_t now
     db->status.failure_count++;
     if (any_up)
         return;
-    quring_db_state before = db->counters.connect_count ? QURING_DB_OUTAGE : QURING_DB_TRYING;
+    bool was_up = db->status.state != QURING_DB_TRYING && db->counters.connect_count;
+    quring_db_state before = was_up ? QURING_DB_OUTAGE : QURING_DB_TRYING;
     status_move(db, refused ? QURING_DB_REFUSED : before, now_ns);
 }
 

@@ -77,3 +77,11 @@ Test(status, failures_count_since_a_connection_was_made) {
     none_up();
     cr_assert_eq(db.status.failure_count, 1);
 }
+
+/* A lane counts a connection when it opens one, and its news may tell of the opening and of a loss behind it at once. */
+Test(status, a_connection_that_nobody_told_of_was_none) {
+    bring("");
+    db.counters.connect_count++;
+    fails();
+    cr_assert_eq(db.status.state, QURING_DB_TRYING);
+}
