@@ -475,8 +475,8 @@ static inline int quring_db_status(const quring_db *db, quring_db_info *info) {
  *   - or `timeout_ns` has passed, quring_wake() was called, or a signal was handled.
  * A server that is down, or that has no place for so many, is asked again until then. Completions gather meanwhile.
  * timeout_ns  0 never blocks
- * Returns     how many are missing still, 0 when all are up: quring_db_status() tells why. ESHUTDOWN; ESYSTEM, as of
- *             quring_run(); EINVAL; EFORKED
+ * Returns     how many are missing still, 0 when all are up, or are but for one that is renewed (connection_lifetime_ns):
+ *             quring_db_status() tells why. ESHUTDOWN; ESYSTEM, as of quring_run(); EINVAL; EFORKED
  */
 int quring_db_warm_up(quring_db *db, uint64_t timeout_ns);
 

@@ -46,9 +46,12 @@ void pg_look(const struct pg_pool *pool, uint64_t now_ns, quring_db_info *info) 
     info->message = pool->last.message;
 }
 
-/* Connections that are ending make room for others, and those that are made let more begin. */
+/*
+ * Connections that are ending make room for others, and those that are made let more begin. While connections are renewed
+ * one is always missing where their lifetimes are shorter than it takes to renew all.
+ */
 uint32_t pg_look_missing(const struct pg_pool *pool, bool *hopeless) {
     bool going_on = pool->open_count > pool->ready_count || heap_contains(&pool->next_attempt.node);
     *hopeless = !going_on;
-    return pool->wanted_count > pool->ready_count ? pool->wanted_count - pool->ready_count : 0;
+    return !pool->complete && pool->wanted_count > pool->ready_count ? pool->wanted_count - pool->ready_count : 0;
 }

@@ -116,6 +116,7 @@ static bool pool_has_ended(const struct pg_conn *conn) {
 
 static void pool_note_loss(struct pg_pool *pool, const struct pg_conn *conn) {
     pool_keep_reason(pool, &conn->reason);
+    pool->complete = false;
     if (!pool->ready_count)
         status_none_up(pool->db, pg_conn_is_bound(conn), pool->last.at_ns);
 }
@@ -148,6 +149,7 @@ static void pool_try_later(struct pg_conn *conn) {
 static void pool_note_failure(struct pg_pool *pool, const struct pg_conn *conn) {
     uint64_t now_ns = ring_now_ns(pg_pool_ring(pool));
     bool for_good = pg_manners_is_for_good(conn->reason.sqlstate);
+    pool->complete = false;
     status_failed(pool->db, pool->ready_count != 0, for_good, now_ns);
 }
 

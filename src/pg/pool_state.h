@@ -41,6 +41,7 @@ struct pg_pool {
     struct list outdated; /* those in PG_CONN_READY that others take the place of, oldest first */
     uint32_t outdated_count;
     bool draining;         /* until none is outdated */
+    bool complete;         /* all that are wanted were up at once, and of those others have only been renewed since */
     struct timer settle;   /* set for the next turn, because the program has changed what is wanted */
     uint32_t trying_count; /* in PG_CONN_CONNECTING, PG_CONN_BARRIER, or broken before they were up */
     uint32_t ready_count;  /* in PG_CONN_READY */

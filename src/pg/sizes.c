@@ -14,8 +14,10 @@ void pg_sizes_changed(struct pg_pool *pool) {
     uint32_t most = options->connection_count, least = options->connection_min_count;
     pool->most_count = most;
     pool->least_count = least && least < most ? least : most;
-    if (pool->wanted_count < pool->least_count)
+    if (pool->wanted_count < pool->least_count) {
         pool->wanted_count = pool->least_count;
+        pool->complete = false;
+    }
     pool->wanted_count = sizes_smaller(pool->wanted_count, most);
 }
 
@@ -89,6 +91,7 @@ void pg_sizes_drain(struct pg_pool *pool) {
         conn->outdated = true;
     }
     pool->draining = pool->outdated_count != 0;
+    pool->complete = false;
 }
 
 /* ---- Whose turn it is ---- */
@@ -151,6 +154,7 @@ void pg_sizes_settle(struct pg_pool *pool) {
 void pg_sizes_up(struct pg_pool *pool, struct pg_conn *conn) {
     uint64_t now_ns = ring_now_ns(pg_pool_ring(pool));
     pool->ready_count++;
+    pool->complete |= pool->ready_count >= pool->wanted_count;
     conn->place.progress_ns = now_ns;
     pg_health_begin(conn);
     conn->until_ns = sizes_lifetime_end(pool, now_ns);
@@ -188,6 +192,7 @@ void pg_sizes_grow(struct pg_pool *pool) {
     uint32_t out = db->running_count + db->queue.waiting_count;
     uint32_t more = out > pool->ready_count ? out - pool->ready_count : 1;
     more = sizes_smaller(more, pool->manners.window);
+    pool->complete = false;
     pool->wanted_count += sizes_smaller(more, pool->most_count - pool->wanted_count);
     pg_plan_attempts(pool);
 }

@@ -120,6 +120,31 @@ Test(sim_warm, quring_db_warm_up_refuses_an_engine_that_shuts_down) {
     world_close(&world);
 }
 
+/* They come up by one, two and five, each a tenth of a second later, and the first is old before the last is there. */
+Test(sim_warm, quring_db_warm_up_ends_though_connections_are_renewed) {
+    quring_db_options db = {.connection_count = CONNECTIONS, .connection_lifetime_ns = SECOND / 6};
+    open_world(&db);
+    world.server.barrier_ns = SECOND / 10;
+    cr_assert_eq(quring_db_warm_up(world.db, 60 * SECOND), 0);
+    cr_assert_lt(sim_now_ns(world.sim), SECOND);
+    world_pass(&world, 10 * SECOND);
+    cr_assert_eq(quring_db_warm_up(world.db, 0), 0);
+    world.server.barrier_ns = 0;
+    refuse("57P03", UINT32_MAX);
+    world_pass(&world, SECOND);
+    cr_assert_eq(quring_db_warm_up(world.db, SECOND), 1, "no other comes for one");
+    refuse(NULL, 0);
+    cr_assert_eq(quring_db_warm_up(world.db, 10 * SECOND), 0);
+    cr_assert_eq(quring_db_resize(world.db, 2 * CONNECTIONS), 0);
+    cr_assert_geq(quring_db_warm_up(world.db, 0), CONNECTIONS, "they are wanted since the call");
+    cr_assert_eq(quring_db_warm_up(world.db, 10 * SECOND), 0);
+    cr_assert_geq(sim_server_conn_count(&world.server), 2 * CONNECTIONS - 1);
+    sim_server_kill(&world.server, false);
+    world_pass(&world, MS);
+    cr_assert_geq(quring_db_warm_up(world.db, 0), CONNECTIONS, "they are lost");
+    world_close(&world);
+}
+
 /* ---- options.warm_up ---- */
 
 static void burst(int count) {
