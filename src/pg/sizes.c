@@ -101,6 +101,8 @@ static bool sizes_may_replace(const struct pg_pool *pool) {
         return true;
     if (pool->wanted_count < pool->most_count)
         return false; /* there is room for the successor, which comes first */
+    if (pool->ready_count == 1 && pool->manners.state == PG_MANNERS_REFUSED)
+        return false; /* no successor would come for the one that serves */
     uint32_t missing = pool->wanted_count - pool->ready_count, most = 1;
     if (pool->draining && pool->wanted_count / 2 > 1)
         most = sizes_smaller(pool->wanted_count / 2, pool->manners.window);

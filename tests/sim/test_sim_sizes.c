@@ -297,6 +297,32 @@ Test(sim_sizes, a_drain_goes_no_further_while_no_successor_can_be_made) {
     world_close(&world);
 }
 
+/* There may be one alone since the second was refused: that one goes on, however old, until a drain tries again. */
+Test(sim_sizes, the_last_connection_stays_while_the_server_refuses) {
+    quring_db_options db = {.connection_count = 2, .connection_lifetime_ns = 10 * SECOND};
+    open_world(&db);
+    world_connect(&world, 2);
+    world.server.refusal = "28P01";
+    world.server.refusals_left = UINT32_MAX;
+    world_pass(&world, 15 * SECOND);
+    cr_assert_eq(sim_server_conn_count(&world.server), 1);
+    cr_assert_eq(quring_db_resize(world.db, 1), 0);
+    for (int i = 0; i < 100; i++) {
+        ask("select", 0, NULL);
+        world_pass(&world, SECOND);
+        quring_db_info info;
+        cr_assert_eq(quring_db_status(world.db, &info), 0);
+        cr_assert(info.state == QURING_DB_UP && info.up_count == 1, "%s", quring_db_state_name(info.state));
+    }
+    world_finish(&world);
+    world.server.refusals_left = 0;
+    uint32_t connects = world.server.connects;
+    drain_all();
+    world_pass(&world, SECOND);
+    cr_assert_eq(world.server.connects, connects + 1);
+    world_close(&world);
+}
+
 Test(sim_sizes, neither_resize_nor_drain_of_an_exclusive_handle_or_of_none) {
     quring_db_options db = {.exclusive = true};
     open_world(&db);
