@@ -5,6 +5,7 @@
 #include "base/bytes.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -166,4 +167,20 @@ void impostor_close(struct impostor *impostor) {
     close(impostor->stop[0]);
     close(impostor->stop[1]);
     free(impostor);
+}
+
+int impostor_threads_connecting(void) {
+    DIR *tasks = opendir("/proc/self/task");
+    int count = 0;
+    for (struct dirent *task; (task = readdir(tasks));) {
+        char path[300], name[32] = "";
+        snprintf(path, sizeof path, "/proc/self/task/%s/comm", task->d_name);
+        FILE *file = fopen(path, "r");
+        if (file && fgets(name, sizeof name, file))
+            count += strcmp(name, "quring-connect\n") == 0;
+        if (file)
+            fclose(file);
+    }
+    closedir(tasks);
+    return count;
 }

@@ -20,4 +20,7 @@ unsigned impostor_port(const struct impostor *impostor);
 uint32_t impostor_count(struct impostor *impostor); /* of connections that were served as its kind does it */
 void impostor_close(struct impostor *impostor);
 
+/* Returns how many threads of this process connect, detached ones included. */
+int impostor_threads_connecting(void);
+
 #endif

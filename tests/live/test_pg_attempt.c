@@ -8,7 +8,6 @@
 #include "quring/quring.h"
 
 #include <criterion/criterion.h>
-#include <dirent.h>
 #include <errno.h>
 #include <semaphore.h>
 #include <stdio.h>
@@ -44,25 +43,8 @@ static void query_ends(const char *words) {
     quring_release(engine, done.id);
 }
 
-static int threads_connecting(void) {
-    DIR *tasks = opendir("/proc/self/task");
-    int count = 0;
-    for (struct dirent *task; (task = readdir(tasks));) {
-        char path[300], name[32] = "";
-        snprintf(path, sizeof path, "/proc/self/task/%s/comm", task->d_name);
-        FILE *file = fopen(path, "r");
-        if (!file)
-            continue;
-        if (fgets(name, sizeof name, file))
-            count += strcmp(name, "quring-connect\n") == 0;
-        fclose(file);
-    }
-    closedir(tasks);
-    return count;
-}
-
 static void wait_until_alone(void) {
-    while (threads_connecting())
+    while (impostor_threads_connecting())
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
 }
 
@@ -110,9 +92,9 @@ Test(pg_attempt, stuck_attempts_are_left_behind) {
         query_ends("timeout expired");
     query_ends("earlier attempts");
     cr_assert_eq(atomic_load(&runs), PG_DETACHED_MAX); /* no thread more until one of these ends */
-    cr_assert_eq(threads_connecting(), PG_DETACHED_MAX);
+    cr_assert_eq(impostor_threads_connecting(), PG_DETACHED_MAX);
     quring_engine_close(engine);
-    cr_assert_eq(threads_connecting(), PG_DETACHED_MAX);
+    cr_assert_eq(impostor_threads_connecting(), PG_DETACHED_MAX);
     for (int i = 0; i < PG_DETACHED_MAX; i++)
         sem_post(&told);
     wait_until_alone();
@@ -128,7 +110,7 @@ Test(pg_attempt, closing_does_not_wait_for_one_that_is_under_way) {
         else if (way == 1)
             (void)quring_run(engine, 0, 0);
         quring_engine_close(engine);
-        cr_assert_eq(threads_connecting(), 1);
+        cr_assert_eq(impostor_threads_connecting(), 1);
         sem_post(&told);
         wait_until_alone();
         check_all_closed();
@@ -138,7 +120,7 @@ Test(pg_attempt, closing_does_not_wait_for_one_that_is_under_way) {
 /* Nobody idles: a handle whose connections are not being made has no thread. */
 Test(pg_attempt, threads_are_those_of_attempts_under_way) {
     open_stuck(1);
-    cr_assert_eq(threads_connecting(), 1);
+    cr_assert_eq(impostor_threads_connecting(), 1);
     quring_engine_close(engine);
     sem_post(&told);
     wait_until_alone();
@@ -156,7 +138,7 @@ Test(pg_attempt, a_server_that_wants_a_million_iterations) {
         open_db(url, 1);
         query_ends("timeout expired");
         quring_engine_close(engine);
-        inside = impostor_count(impostor) > 0 && threads_connecting() > 0;
+        inside = impostor_count(impostor) > 0 && impostor_threads_connecting() > 0;
         wait_until_alone();
     }
     impostor_close(impostor);

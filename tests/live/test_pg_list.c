@@ -9,7 +9,6 @@
 #include "lib/relay.h"
 #include "pg/hosts.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,30 +17,14 @@
 static struct live live;
 static struct relay *good;
 
-static int threads_connecting(void) {
-    DIR *tasks = opendir("/proc/self/task");
-    int count = 0;
-    for (struct dirent *task; (task = readdir(tasks));) {
-        char path[300], name[32] = "";
-        snprintf(path, sizeof path, "/proc/self/task/%s/comm", task->d_name);
-        FILE *file = fopen(path, "r");
-        if (file && fgets(name, sizeof name, file))
-            count += strcmp(name, "quring-connect\n") == 0;
-        if (file)
-            fclose(file);
-    }
-    closedir(tasks);
-    return count;
-}
-
 /* Those that are about to end have the time to do so. */
 static void wait_until_held_alone(void) {
-    while ((uint32_t)threads_connecting() != names_held_count())
+    while ((uint32_t)impostor_threads_connecting() != names_held_count())
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
 }
 
 static void wait_until_alone(void) {
-    while (threads_connecting())
+    while (impostor_threads_connecting())
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
 }
 
