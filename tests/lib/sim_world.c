@@ -388,6 +388,16 @@ void world_pass(struct world *world, uint64_t ns) {
     }
 }
 
+static void world_back(struct sim_timer *timer) {
+    (void)timer;
+}
+
+void world_stay_away(struct world *world, uint64_t ns) {
+    struct sim_timer timer = {.fire = world_back};
+    sim_timer_set(world->sim, &timer, ns);
+    sim_settle(world->sim);
+}
+
 void world_expect(struct world *world, int index, quring_status status, const char *sqlstate) {
     const struct asked *asked = &world->asked[index];
     LAW(asked->ended, "query %d (%s) has not ended", index, asked->verb);

@@ -100,6 +100,9 @@ void world_connect(struct world *world, uint32_t count);
 /* Lets virtual time pass as a foreign loop would: turns when there are events or quring_timeout_ns() is over. */
 void world_pass(struct world *world, uint64_t ns);
 
+/* All that happens happens, and the program makes no call, for so long. */
+void world_stay_away(struct world *world, uint64_t ns);
+
 /* How a query must have ended; `sqlstate` may be NULL. */
 void world_expect(struct world *world, int index, quring_status status, const char *sqlstate);
 quring_stats world_stats(const struct world *world);

@@ -48,17 +48,6 @@ static void say(char what) {
     buf_free(&out);
 }
 
-static void nothing(struct sim_timer *timer) {
-    (void)timer;
-}
-
-/* All that happens happens, and the program is away for so long. */
-static void stay_away(uint64_t ns) {
-    struct sim_timer timer = {.fire = nothing};
-    sim_timer_set(world.sim, &timer, ns);
-    sim_settle(world.sim);
-}
-
 static void burst(void) {
     for (int i = 0; i < BURST; i++)
         (void)world_query(&world, "select", 0, NULL);
@@ -81,7 +70,7 @@ static void quiet_moment(const char *script, bool armed, uint64_t away_ns, uint6
                 sim_server_kill(&world.server, *at == '!');
             else
                 say(*at);
-            stay_away(away_ns);
+            world_stay_away(&world, away_ns);
         }
         burst();
         world_connect(&world, CONNECTIONS);

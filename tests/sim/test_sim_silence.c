@@ -39,17 +39,6 @@ static void say_something(void) {
     buf_free(&out);
 }
 
-static void nothing(struct sim_timer *timer) {
-    (void)timer;
-}
-
-/* All that happens happens, and the program is away for so long. */
-static void stay_away(uint64_t ns) {
-    struct sim_timer timer = {.fire = nothing};
-    sim_timer_set(world.sim, &timer, ns);
-    sim_settle(world.sim);
-}
-
 /* ---- Queries that were given up ---- */
 
 /* False: the server said all that it had to say. */
@@ -106,7 +95,7 @@ Test(sim_silence, the_bound_begins_with_the_cancel_and_not_with_the_turn_before)
     open_silent(1, 3 * SECOND, 0);
     int slow = ask_for("sleep", 12000000, 0);
     world_pass(&world, MS);
-    stay_away(10 * SECOND);
+    world_stay_away(&world, 10 * SECOND);
     cr_assert_eq(quring_cancel(world.engine, world.asked[slow].id), 0);
     world_pass(&world, 4 * SECOND);
     cr_assert_eq(lost_count(), 0);
@@ -135,7 +124,7 @@ Test(sim_silence, what_came_while_the_program_was_away_counts) {
         ask_for("sleep", 1500000, 100 * MS);
         ask_for("sleep", 1500000, 100 * MS);
         world_finish(&world);
-        stay_away(20 * SECOND);
+        world_stay_away(&world, 20 * SECOND);
         world_pass(&world, MS);
     }
     cr_assert_eq(lost_count(), 0);
@@ -154,7 +143,7 @@ Test(sim_silence, what_came_on_many_connections_while_it_was_away_counts) {
         while (world_stats(&world).waiting_count)
             (void)world_run(&world, 0, 0);
         (void)world_run(&world, 0, 0);
-        stay_away(20 * SECOND);
+        world_stay_away(&world, 20 * SECOND);
         (void)world_run(&world, 0, 0);
         for (int i = 0; i < MANY; i++)
             expect(asked[i], QURING_OK, NULL);
