@@ -93,6 +93,15 @@ Test(pg_placement, pg_placement_take_avoids_what_takes_long) {
     cr_assert_eq(load_of(slow), 1, "it has answered: %s", loads());
 }
 
+static void assert_none_stands_out_after_100_ms(void) {
+    ask(1);
+    uint32_t older = load_of(0) ? 0 : load_of(1) ? 1 : 2;
+    pg_bed_pass(&bed, 100 * PG_BED_MS);
+    ask(2);
+    ask(3);
+    cr_assert_eq(load_of(older), 2, "%s", loads());
+}
+
 /* Where all queries take long, one that has taken a little longer than most does not stand out. */
 Test(pg_placement, pg_placement_take_measures_by_what_is_usual) {
     bring_up(CONNS);
@@ -102,23 +111,13 @@ Test(pg_placement, pg_placement_take_measures_by_what_is_usual) {
         for (uint32_t conn = 0; conn < CONNS; conn++)
             answer(conn);
     }
-    ask(1);
-    uint32_t older = load_of(0) ? 0 : load_of(1) ? 1 : 2;
-    pg_bed_pass(&bed, 100 * PG_BED_MS);
-    ask(2);
-    ask(3);
-    cr_assert_eq(load_of(older), 2, "%s", loads());
+    assert_none_stands_out_after_100_ms();
 }
 
 /* Before any answer tells what is usual, none stands out that has taken a while: it may be the others' way, too. */
 Test(pg_placement, pg_placement_take_knows_nothing_of_slowness_at_first) {
     bring_up(CONNS);
-    ask(1);
-    uint32_t older = load_of(0) ? 0 : load_of(1) ? 1 : 2;
-    pg_bed_pass(&bed, 100 * PG_BED_MS);
-    ask(2);
-    ask(3);
-    cr_assert_eq(load_of(older), 2, "%s", loads());
+    assert_none_stands_out_after_100_ms();
 }
 
 /* Lost connections leave the choice, and come back to it once they are up again. */
