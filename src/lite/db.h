@@ -42,8 +42,9 @@ struct lite_db {
     atomic_uint_least64_t open_from_ns;
     enum lite_state state;
     bool writer_is_open;
-    bool warming;             /* lanes open their connections without queries */
-    bool only_writer;         /* it gets reads, too: it is the only lane, or it is lost, and refuses all there is */
+    bool warming;        /* lanes open their connections without queries */
+    uint64_t warm_at_ns; /* when they were last told to: an attempt that began before may have met what is mended */
+    bool only_writer;    /* it gets reads, too: it is the only lane, or it is lost, and refuses all there is */
     struct lane_queue writes; /* served by the writer; everything, when that is the only lane */
     struct lane_queue reads;
     uint32_t writes_count, reads_count; /* queries in a queue or with its lanes */

@@ -50,6 +50,7 @@ struct lite_news {
     uint32_t prepare_count;
     uint32_t retry_count; /* members of groups that were undone */
     uint32_t open_count, open_failure_count, close_count;
+    uint64_t tried_at_ns;      /* when the last attempt to open it began; 0: there was none */
     bool lost;                 /* there will be no connection any more */
     uint32_t call_count;       /* others should look after the queue: a statement takes long, or reads were held back */
     uint32_t query_ns;         /* what one query cost, of the last run of them; 0: not known */
@@ -108,7 +109,7 @@ struct lite_lane {
 
     struct {
         bool is_open; /* its connection */
-        bool tried;   /* since lite_warm_up() it has tried to open it, or has said that it never will */
+        bool tried;   /* an attempt to open it has begun since lite_warm_up(), or it has said that none ever will */
         struct lite_post jobs[2];
         struct lite_post closer;
     } reactor;

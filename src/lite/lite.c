@@ -312,6 +312,7 @@ static bool lite_is_warming(struct lite_db *lite) {
 static void lite_warm_up(struct quring_db *db) {
     struct lite_db *lite = lite_of(db);
     lite->warming = true;
+    lite->warm_at_ns = lite_now_ns();
     for (uint32_t i = 0; i < lite->lane_count; i++)
         lite->lanes[i].reactor.tried = false;
     if (lite->state == LITE_OPEN && !lite->writer_is_open)
@@ -374,7 +375,7 @@ static void lite_count_news(struct lite_db *lite, struct lite_lane *lane, const 
     counters->connection_count += news->open_count - news->close_count;
     bool was_open = lane->reactor.is_open;
     bool tried = news->open_count || news->open_failure_count || news->lost;
-    lane->reactor.tried |= tried;
+    lane->reactor.tried |= news->lost || (tried && news->tried_at_ns >= lite->warm_at_ns);
     lane->reactor.is_open = was_open + news->open_count - news->close_count > 0;
     lite->only_writer |= news->lost;
     lite_note_status(lite, news);

@@ -36,6 +36,7 @@ static bool serve_take(struct lite_lane *lane) {
 static void serve_open_conn(struct lite_lane *lane) {
     if (lane->conn.handle || lane->own.lost || atomic_load(lane->db->config.closing))
         return;
+    lane->own.news.tried_at_ns = lite_now_ns();
     if (lite_conn_open(&lane->conn)) {
         lane->own.news.open_count++;
         lite_lane_tell(lane, QURING_EVENT_CONNECTED, "", "");
