@@ -26,6 +26,9 @@ int cli_option_next(int argc, char **argv, const char *letters, const struct opt
         cli_wrong(argv[0], "%s needs a value; see quring %s --help", given, argv[0]);
     else if (strncmp(given, "--", 2) == 0 && strchr(given, '=') && optopt != 0)
         cli_wrong(argv[0], "%s: this option takes no value", given);
+    else if (strcmp(given, "-=") == 0)
+        cli_wrong(argv[0], "%s: an option of one letter takes no =; see quring %s --help",
+                  argv[optind > at ? optind - 1 : at], argv[0]);
     else
         cli_wrong(argv[0], "there is no option %s; see quring %s --help", given, argv[0]);
     return '?';
