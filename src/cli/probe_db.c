@@ -26,6 +26,7 @@ static void probe_take_failure(struct cli_probe_db *probe, const struct cli_clie
     bool said = *info.message != 0;
     snprintf(probe->why, sizeof probe->why, "%s", said ? info.message : done->error->message);
     snprintf(probe->sqlstate, sizeof probe->sqlstate, "%s", said ? info.sqlstate : done->error->sqlstate);
+    snprintf(probe->hint, sizeof probe->hint, "%s", done->error->hint);
     probe->state = info.state == QURING_DB_UP ? QURING_DB_TRYING : info.state;
     if (!*probe->why)
         snprintf(probe->why, sizeof probe->why, "%s", quring_status_name(done->status));
@@ -75,6 +76,11 @@ void cli_probe_db_put(struct cli_out *out, const struct cli_probe_db *probe) {
     if (*probe->sqlstate)
         cli_out_format(out, " (SQLSTATE %s)", probe->sqlstate);
     cli_out_char(out, '\n');
+    if (!*probe->hint)
+        return;
+    cli_out_text(out, "             hint: ");
+    cli_text_safe(out, probe->hint, strlen(probe->hint), 0);
+    cli_out_char(out, '\n');
 }
 
 void cli_probe_db_put_json(struct cli_out *out, const struct cli_probe_db *probe) {
@@ -84,10 +90,13 @@ void cli_probe_db_put_json(struct cli_out *out, const struct cli_probe_db *probe
         cli_text_json(out, probe->sqlstate, strlen(probe->sqlstate));
         cli_out_text(out, ", \"why\": ");
         cli_text_json(out, probe->why, strlen(probe->why));
+        cli_out_text(out, ", \"hint\": ");
+        cli_text_json(out, probe->hint, strlen(probe->hint));
     } else {
         cli_out_text(out, ", \"server\": ");
         cli_text_json(out, probe->server, strlen(probe->server));
-        cli_out_format(out, ", \"answered_ms\": %.3f, \"sqlstate\": null, \"why\": null", (double)probe->took_ns / 1e6);
+        cli_out_format(out, ", \"answered_ms\": %.3f, \"sqlstate\": null, \"why\": null, \"hint\": null",
+                       (double)probe->took_ns / 1e6);
     }
     cli_out_char(out, '}');
 }

@@ -13,7 +13,8 @@ struct cli_probe_db {
     char server[64];       /* "PostgreSQL 15.14"; "" when it was not reached */
     uint64_t took_ns;      /* from opening the handle to the answer */
     char sqlstate[6];
-    char why[512]; /* of a database that can't be reached; "" otherwise */
+    char why[512];  /* of a database that can't be reached; "" otherwise */
+    char hint[256]; /* what to do about it; "" when nothing is known */
 };
 
 /*
