@@ -127,6 +127,7 @@ test_usage() {
     wrong "one URL only" run sqlite:// sqlite://
     wrong "there is no option --foo" run sqlite:// --foo
     wrong "there is no option -y" run sqlite:// -y
+    wrong "-x=on: an option of one letter takes no =" run sqlite:// -x=on
     wrong "-x goes with --format table" run sqlite:// -x --format json
     wrong "give auto, on or off" run sqlite:// --expanded=never
     wrong "-c needs a value" run sqlite:// -c
@@ -229,6 +230,8 @@ test_probe_no_db() {
     check "probe no server" lacks "$out$err" hidden
     run "$QURING" probe "sqlite:///$WORK/nosuch/x.db" --json
     check "probe no file" is "$status $(probed "d['state'], d['server'], 'unable to open' in d['why']")" "1 ('TRYING', None, True)"
+    run "$QURING" probe "sqlite:///$WORK/nosuch.db"
+    check "probe no file" has "$out" "hint: there is no such file: check the path"
     echo "this is no database, as anybody can see who reads more than a few words of it" >"$WORK/garbled.db"
     run "$QURING" probe "$WORK/garbled.db"
     check "probe no database" is "$status" 1
@@ -937,6 +940,7 @@ print(j["rounds"], [t["figures"]["queries"] for t in j["targets"]], [list(t) for
       all(sum(s["queries"] for s in t["figures"]["scripts"]) == 300 == sum(t["figures"]["histogram_us"]["counts"]) for t in j["targets"]))
 END
 )" "3 [300, 300, 300] True {'median': 1.0, 'min': 1.0, 'max': 1.0} True True"
+    fails "several: which one has no tables" 1 "nothing was measured, because of sqlite://" "$QURING" bench "$one" sqlite:// -n 10
     run "$QURING" bench "$one" "$other" -n 300
     check "several" is "$status,$(grep -c ' x ' "$WORK/out")" "0,2"
     check "several" has "$out" "select, 5 rounds in turns"

@@ -401,6 +401,17 @@ static int bench_make_embedded(struct cli_target *target) {
     return target->url ? CLI_EXIT_OK : cli_no_memory();
 }
 
+/* The message of a failure need not say which of several databases it was. */
+static int bench_do_all(struct bench *b, int (*step)(struct cli_target *target)) {
+    int status = CLI_EXIT_OK;
+    uint32_t i = 0;
+    for (; i < b->target_count && status == CLI_EXIT_OK; i++)
+        status = step(b->targets[i]);
+    if (status == CLI_EXIT_FAILED && b->target_count > 1 && !cli_stop_wanted())
+        cli_error("nothing was measured, because of %s", b->names[i - 1]);
+    return status;
+}
+
 /* All URLs are known to be good before any database is filled. */
 static int bench_run(struct bench *b) {
     bool embedded = !b->names[0];
@@ -412,10 +423,10 @@ static int bench_run(struct bench *b) {
     cli_stop_catch();
     if (embedded)
         status = bench_make_embedded(b->targets[0]);
-    for (uint32_t i = 0; i < b->target_count && status == CLI_EXIT_OK; i++)
-        status = cli_target_open(b->targets[i]);
-    for (uint32_t i = 0; i < b->target_count && status == CLI_EXIT_OK; i++)
-        status = cli_target_prepare(b->targets[i]);
+    if (status == CLI_EXIT_OK)
+        status = bench_do_all(b, cli_target_open);
+    if (status == CLI_EXIT_OK)
+        status = bench_do_all(b, cli_target_prepare);
     if (status == CLI_EXIT_OK)
         status = b->target_count == 1 ? bench_one(b) : bench_several(b);
     return status;
