@@ -387,6 +387,7 @@ void pg_conn_init(struct pg_conn *conn, const struct pg_conn_config *config, con
     conn->trace = config->db->hub->trace;
     conn->timer.fire = events->timer;
     list_init(&conn->link);
+    list_init(&conn->place.idle);
     list_init(&conn->place.changed);
     list_init(&conn->place.given);
     pg_prepared_init(&conn->prepared, config->db->options.statement_count);

@@ -79,15 +79,15 @@ struct pg_silence {
 /* The owner's view of the connection: see placement.h. */
 struct pg_place {
     struct heap_node node;
-    struct list changed, given;
+    struct list idle, changed, given;
     uint64_t progress_ns; /* when requests of it ended last, or, after a pause, when it was given the first */
-    uint64_t used;        /* counts the runs of queries that the pool gave away: which was this one's last */
     uint32_t index;       /* in the pool */
+    bool asked;           /* whether it is there */
 };
 
 /* Health checks are no use of a connection: see pg_health_unused_ns(). */
 struct pg_health {
-    uint64_t used;      /* pg_place.used at the last one; UINT64_MAX: there was none */
+    uint64_t next;      /* ordinal of the request behind the last one; UINT64_MAX: there was none */
     uint64_t unused_ns; /* since when no query had been out on the connection by then */
 };
 

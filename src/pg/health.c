@@ -36,7 +36,7 @@ void pg_health_ask(struct pg_conn *conn) {
     uint64_t ordinal = session->next;
     *pg_conn_request(conn, ordinal) =
         (struct pg_request){.ops = &health_operations, .first_byte = socket_position(&conn->socket)};
-    conn->health = (struct pg_health){.used = conn->place.used, .unused_ns = pg_health_unused_ns(conn)};
+    conn->health = (struct pg_health){.next = ordinal + 1, .unused_ns = pg_health_unused_ns(conn)};
     conn->place.progress_ns = ring_now_ns(pg_conn_ring(conn));
     wire_session_begin(session, pg_conn_out(conn));
     wire_session_put_sync(session);
@@ -49,9 +49,9 @@ void pg_health_ask(struct pg_conn *conn) {
 }
 
 void pg_health_begin(struct pg_conn *conn) {
-    conn->health.used = UINT64_MAX;
+    conn->health.next = UINT64_MAX;
 }
 
 uint64_t pg_health_unused_ns(const struct pg_conn *conn) {
-    return conn->health.used == conn->place.used ? conn->health.unused_ns : conn->place.progress_ns;
+    return conn->health.next == conn->session.next ? conn->health.unused_ns : conn->place.progress_ns;
 }

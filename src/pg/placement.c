@@ -5,8 +5,7 @@
 
 enum {
     BACKLOG_BYTES = 4 << 20, /* a connection takes no more queries while it has more than this to send */
-    INDEX_BITS = 14,         /* of connections: there are at most 10,000 */
-    RECENCY_BITS = 32
+    INDEX_BITS = 14          /* of connections: there are at most 10,000 */
 };
 
 enum { COST_SLOW = 1 << 16 }; /* above any number of requests */
@@ -46,46 +45,74 @@ static bool placement_is_slow(const struct pg_placement *placement, const struct
 
 static uint32_t placement_cost(const struct pg_placement *placement, const struct pg_conn *conn) {
     uint32_t load = placement_load(conn);
-    if (load == 0)
-        return 0;
     return base_unlikely(placement_is_slow(placement, conn)) ? load | COST_SLOW : load;
 }
 
 static uint32_t placement_cost_of_key(uint64_t key) {
-    return (uint32_t)(key >> (RECENCY_BITS + INDEX_BITS));
+    return (uint32_t)(key >> INDEX_BITS);
 }
 
-/* Recency is for idle connections alone: busy ones of one cost take their turns by index. */
+/* Those of one cost take their turns by index. */
 static uint64_t placement_key(const struct pg_placement *placement, const struct pg_conn *conn) {
-    uint64_t cost = placement_cost(placement, conn);
-    uint64_t recency = cost ? 0 : UINT32_MAX - (uint32_t)conn->place.used;
-    return (cost << RECENCY_BITS | recency) << INDEX_BITS | conn->place.index;
+    return (uint64_t)placement_cost(placement, conn) << INDEX_BITS | conn->place.index;
 }
 
-/* ---- The heap and its lists ---- */
+/* ---- Where connections stand ---- */
 
 void pg_placement_init(struct pg_placement *placement, uint32_t depth) {
     PRE(depth < COST_SLOW);
     *placement = (struct pg_placement){.depth = depth, .usual_ns = FIRST_USUAL_NS};
+    list_init(&placement->idle);
+    list_init(&placement->aside);
     list_init(&placement->changed);
     list_init(&placement->given);
 }
 
 bool pg_placement_reserve(struct pg_placement *placement, uint32_t conn_count) {
     PRE(conn_count <= 1u << INDEX_BITS);
-    return heap_reserve(&placement->open, conn_count);
+    return heap_reserve(&placement->busy, conn_count);
 }
 
 void pg_placement_free(struct pg_placement *placement) {
-    heap_free(&placement->open);
+    heap_free(&placement->busy);
+}
+
+static void placement_remove_idle(struct pg_placement *placement, struct pg_conn *conn) {
+    list_remove(&conn->place.idle);
+    placement->idle_count--;
+}
+
+static void placement_remove(struct pg_placement *placement, struct pg_conn *conn) {
+    heap_remove(&placement->busy, &conn->place.node);
+    if (!list_empty(&conn->place.idle))
+        placement_remove_idle(placement, conn);
+}
+
+static void placement_no_longer_asked(struct pg_placement *placement, struct pg_conn *conn) {
+    placement->asked_count -= conn->place.asked;
+    conn->place.asked = false;
+}
+
+/* An answer to a question is no use: those that are used stay the same, so that others can be ended for being idle. */
+static void placement_put_idle(struct pg_placement *placement, struct pg_conn *conn) {
+    if (base_unlikely(conn->place.asked))
+        list_push_back(&placement->idle, &conn->place.idle);
+    else
+        list_push_front(&placement->idle, &conn->place.idle);
+    placement_no_longer_asked(placement, conn);
+    placement->idle_count++;
 }
 
 static void placement_put(struct pg_placement *placement, struct pg_conn *conn) {
-    heap_remove(&placement->open, &conn->place.node);
-    if (pg_placement_has_room(conn) && !pg_conn_is_held_up(conn))
-        (void)heap_push(&placement->open, &conn->place.node, placement_key(placement, conn)); /* reserved for all */
-    else if (conn->state == PG_CONN_READY && placement_is_crowded(conn))
+    placement_remove(placement, conn);
+    if (pg_placement_has_room(conn) && !pg_conn_is_held_up(conn)) {
+        if (placement_load(conn) == 0)
+            placement_put_idle(placement, conn);
+        else
+            (void)heap_push(&placement->busy, &conn->place.node, placement_key(placement, conn)); /* reserved for all */
+    } else if (conn->state == PG_CONN_READY && placement_is_crowded(conn)) {
         pg_placement_changed(placement, conn); /* no answer need come for it to have room again */
+    }
 }
 
 /* Only what is there at first: crowded connections put themselves on the list again. */
@@ -99,7 +126,8 @@ void pg_placement_begin(struct pg_placement *placement) {
 }
 
 void pg_placement_lost(struct pg_placement *placement, struct pg_conn *conn) {
-    heap_remove(&placement->open, &conn->place.node);
+    placement_remove(placement, conn);
+    placement_no_longer_asked(placement, conn);
     list_remove(&conn->place.changed);
     list_remove(&conn->place.given);
 }
@@ -119,7 +147,7 @@ void pg_placement_progressed(struct pg_placement *placement, struct pg_conn *con
 /* The first of the heap, whose key is put right as long as time has made the first one worse. */
 static inline struct pg_conn *placement_best(struct pg_placement *placement) {
     struct heap_node *first;
-    while ((first = heap_first(&placement->open))) {
+    while ((first = heap_first(&placement->busy))) {
         struct pg_conn *conn = placement_conn(first);
         if (base_likely(placement_key(placement, conn) == first->key))
             return conn;
@@ -128,27 +156,42 @@ static inline struct pg_conn *placement_best(struct pg_placement *placement) {
     return NULL;
 }
 
+/* What a query would cost at least; `none` where no connection takes any. */
+static inline uint32_t placement_least_cost(const struct pg_placement *placement, uint32_t none) {
+    const struct heap_node *first = heap_first(&placement->busy);
+    if (!list_empty(&placement->idle))
+        return 0;
+    return first ? placement_cost_of_key(first->key) : none;
+}
+
+struct pg_conn *pg_placement_idle(const struct pg_placement *placement) {
+    struct list *first = list_first(&placement->idle);
+    return first ? list_entry(first, struct pg_conn, place.idle) : NULL;
+}
+
 struct pg_conn *pg_placement_take(struct pg_placement *placement, uint32_t waiting_count, uint32_t *count) {
     PRE(waiting_count > 0);
-    uint32_t open_count = (uint32_t)placement->open.count;
-    struct pg_conn *conn = placement_best(placement);
-    if (!conn)
+    uint32_t open_count = (uint32_t)placement->busy.count, cost = 0;
+    struct pg_conn *conn = pg_placement_idle(placement);
+    if (conn) {
+        open_count += placement->idle_count;
+        placement_remove_idle(placement, conn);
+        conn->place.progress_ns = placement_now_ns(conn);
+    } else if ((conn = placement_best(placement))) {
+        cost = placement_cost_of_key(conn->place.node.key);
+        heap_remove(&placement->busy, &conn->place.node);
+    } else {
         return NULL;
-    uint32_t cost = placement_cost_of_key(conn->place.node.key);
-    heap_remove(&placement->open, &conn->place.node);
-    const struct heap_node *next = heap_first(&placement->open);
-    uint32_t second = next ? placement_cost_of_key(next->key) : cost + placement->depth;
-    uint32_t share = waiting_count / (2 * open_count);
+    }
+    uint32_t second = placement_least_cost(placement, cost + placement->depth),
+             share = waiting_count / (2 * open_count);
     *count = second > cost ? second - cost : 1;
     if (*count < share)
         *count = share;
-    if (cost == 0)
-        conn->place.progress_ns = placement_now_ns(conn);
     return conn;
 }
 
 void pg_placement_gave(struct pg_placement *placement, struct pg_conn *conn) {
-    conn->place.used = ++placement->use_count;
     if (conn->state != PG_CONN_READY)
         return; /* it broke while it took them, and was told to be lost */
     placement_put(placement, conn);
@@ -156,18 +199,20 @@ void pg_placement_gave(struct pg_placement *placement, struct pg_conn *conn) {
         list_push_back(&placement->given, &conn->place.given);
 }
 
-struct pg_conn *pg_placement_idle(struct pg_placement *placement) {
-    struct pg_conn *conn = placement_best(placement);
-    return conn && placement_cost_of_key(conn->place.node.key) == 0 ? conn : NULL;
+void pg_placement_put_aside(struct pg_placement *placement) {
+    list_append_all(&placement->idle, &placement->aside);
+    list_append_all(&placement->aside, &placement->idle);
 }
 
-void pg_placement_put_aside(struct pg_placement *placement, struct pg_conn *conn) {
-    heap_remove(&placement->open, &conn->place.node);
-}
-
-bool pg_placement_has_idle(const struct pg_placement *placement) {
-    const struct heap_node *first = heap_first(&placement->open);
-    return first && placement_cost_of_key(first->key) == 0;
+struct pg_conn *pg_placement_ask(struct pg_placement *placement) {
+    struct list *first = list_first(&placement->aside);
+    if (!first)
+        return NULL;
+    struct pg_conn *conn = list_entry(first, struct pg_conn, place.idle);
+    placement_remove_idle(placement, conn);
+    placement->asked_count++;
+    conn->place.asked = true;
+    return conn;
 }
 
 struct pg_conn *pg_placement_next_given(struct pg_placement *placement) {

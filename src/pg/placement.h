@@ -2,17 +2,23 @@
 /*
  * The choice of the connection that takes the next queries.
  *
- *      READY --pg_placement_changed()--> changed --next admission--> open, or nowhere while it has no room
- *                                           ^                          |
- *                                           +-------- given queries ---+
+ *      READY --pg_placement_changed()--> changed --next admission--> idle, busy, or nowhere while it has no room
+ *                                         ^   ^                       |     |
+ *                                         |   +---- given queries ----+-----+
+ *                                         |                           |
+ *                                         +-- asked <---- aside <-----+ was heard of too long ago
  *
- * Connections that have room stand in a heap by what a query would cost there, and those whose cost may have changed since
- * on a list that the next admission works off, so admission is not slower with many connections than with few. In this
- * order a query goes to
+ * Connections without requests stand in a list, the one that was used last first, and those with requests and room for
+ * more in a heap by what a query would cost there. Those that may belong elsewhere by now are on a list that the next
+ * admission works off, so admission is not slower with many connections than with few. In this order a query goes to
  *
  *   1  a connection without requests, the one that had some last: its memory is warm, and others may stay idle
  *   2  the one with the fewest requests
  *   3  one where the oldest request has taken far longer than is usual: it would hold up what comes behind it
+ *
+ * Where idle connections have to be asked whether they are there (health.h), all of them are put aside at once when the
+ * first is one that must be: the others were used before it, so most have been silent for longer. Each comes back when it
+ * was asked and has answered, behind all that were used.
  *
  * Without answers a connection only gets worse, so its age is looked at when it is about to be chosen. A connection that is
  * held up by a request that was given up takes none: a query that waits in the queue goes to the first that is free again,
@@ -24,11 +30,14 @@
 #include "pg/conn_state.h"
 
 struct pg_placement {
-    struct heap open;    /* of pg_place.node */
-    struct list changed; /* of pg_place.changed */
-    struct list given;   /* of pg_place.given: the connections that were given queries since the last flush */
-    uint64_t usual_ns;   /* from one answer of a busy connection to the next, smoothed */
-    uint64_t use_count;
+    struct list idle;     /* of pg_place.idle: the one that was used last first */
+    struct list aside;    /* of pg_place.idle: those that have to be asked, likewise */
+    struct heap busy;     /* of pg_place.node */
+    struct list changed;  /* of pg_place.changed */
+    struct list given;    /* of pg_place.given: the connections that were given queries since the last flush */
+    uint64_t usual_ns;    /* from one answer of a busy connection to the next, smoothed */
+    uint32_t idle_count;  /* in `idle` and `aside` */
+    uint32_t asked_count; /* of which no answer has come, as far as pg_placement_begin() has looked */
     uint32_t depth;
 };
 
@@ -62,15 +71,14 @@ void pg_placement_progressed(struct pg_placement *placement, struct pg_conn *con
 struct pg_conn *pg_placement_take(struct pg_placement *placement, uint32_t waiting_count, uint32_t *count);
 void pg_placement_gave(struct pg_placement *placement, struct pg_conn *conn);
 
-/*
- * The connection without requests that is the next to take queries, or NULL. It is asked whether it is there, and takes none:
- * pg_placement_changed() once its answer came.
- */
-struct pg_conn *pg_placement_idle(struct pg_placement *placement);
-void pg_placement_put_aside(struct pg_placement *placement, struct pg_conn *conn);
+/* The connection without requests that is the next to take queries, as far as pg_placement_begin() has looked; or NULL. */
+struct pg_conn *pg_placement_idle(const struct pg_placement *placement);
 
-/* True where a connection has nothing out, as far as pg_placement_begin() has looked. */
-bool pg_placement_has_idle(const struct pg_placement *placement);
+/* No connection without requests takes queries before it was asked. */
+void pg_placement_put_aside(struct pg_placement *placement);
+
+/* The next of those that were put aside, to be asked; NULL: there is none. pg_placement_progressed() once it has answered. */
+struct pg_conn *pg_placement_ask(struct pg_placement *placement);
 
 /* The next connection that was given queries; NULL once all were told. */
 struct pg_conn *pg_placement_next_given(struct pg_placement *placement);

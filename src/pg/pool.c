@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { HEALTH_CHECKS = 16 }; /* in a turn, and one more for each query that waits */
+enum { HEALTH_CHECKS = 16 }; /* out at a time, and one more for each query that waits */
 
 /* An event of the connection, for its reason. CONNECTED has none. */
 static void pool_trace(const struct pg_conn *conn, quring_event_kind kind, uint64_t wait_ns) {
@@ -259,28 +259,27 @@ static void pool_admit_bound(struct queue *queue, struct pg_conn *conn) {
 }
 
 /*
- * Has idle connections asked whether they are there that would be the next to take queries, and were silent for too long.
- * More than there are queries, because some may not be: but one query must not make a big pool ask all over.
+ * Has idle connections asked whether they are there, where none of them was heard of for a while. More than there are
+ * queries, because some may not be: but one query must not make a big pool ask all over. The next is asked when an answer
+ * has come, or one that gave none was lost.
  */
-static void pool_check_health(struct pg_pool *pool, uint32_t *asked_count) {
-    struct pg_conn *conn;
-    while ((conn = pg_placement_idle(&pool->placement)) && pg_health_is_due(conn)) {
-        pg_placement_put_aside(&pool->placement, conn);
-        if (*asked_count < HEALTH_CHECKS + pool->db->queue.waiting_count)
-            pg_health_ask(conn);
-        else
-            pg_placement_changed(&pool->placement, conn); /* the next admission looks at it again */
-        ++*asked_count;
-    }
+static void pool_check_health(struct pg_pool *pool) {
+    struct pg_placement *placement = &pool->placement;
+    struct pg_conn *conn = pg_placement_idle(placement);
+    if (conn && !pg_health_is_due(conn))
+        return;
+    pg_placement_put_aside(placement);
+    while (placement->asked_count < HEALTH_CHECKS + pool->db->queue.waiting_count &&
+           (conn = pg_placement_ask(placement)))
+        pg_health_ask(conn);
 }
 
 static void pool_admit_shared(struct pg_pool *pool) {
     bool checks = pool->db->options.health_check_ns != 0;
-    uint32_t asked_count = 0;
     pg_placement_begin(&pool->placement);
     do {
         if (base_unlikely(checks))
-            pool_check_health(pool, &asked_count);
+            pool_check_health(pool);
     } while (pool->db->queue.waiting_count && pool_admit_run(pool));
     struct pg_conn *conn;
     while ((conn = pg_placement_next_given(&pool->placement)))

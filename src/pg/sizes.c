@@ -172,23 +172,13 @@ void pg_sizes_lost(struct pg_pool *pool, struct pg_conn *conn) {
         pg_placement_lost(&pool->placement, conn); /* a query on it may have been given up meanwhile */
 }
 
-/* Those on which no query is out although none of them can be given one yet: they are asked, or next to be asked. */
-static uint32_t sizes_asked_count(const struct pg_pool *pool) {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < pool->conn_count; i++) {
-        const struct pg_conn *conn = pool->conns[i];
-        count += conn->state == PG_CONN_READY && (pg_conn_is_idle(conn) || pg_conn_is_asked(conn));
-    }
-    return count;
-}
-
 /* As many more as have no connection of their own, and no more at once than manners allow. */
 void pg_sizes_grow(struct pg_pool *pool) {
     const struct quring_db *db = pool->db;
     if (pool->wanted_count == pool->most_count || pool->ready_count < pool->wanted_count || pool->trying_count ||
-        pg_placement_has_idle(&pool->placement))
+        pg_placement_idle(&pool->placement))
         return;
-    uint32_t asked = db->options.health_check_ns ? sizes_asked_count(pool) : 0;
+    uint32_t asked = pool->placement.asked_count + pool->placement.idle_count; /* or next to be */
     if (asked && db->queue.waiting_count <= asked)
         return; /* their answers will do */
     uint32_t out = db->running_count + db->queue.waiting_count;

@@ -17,7 +17,7 @@
 
 #include <criterion/criterion.h>
 
-enum { PG_BED_QUERIES = 256, PG_BED_SERVERS = 64, PG_BED_TEXT_BYTES = 4000 };
+enum { PG_BED_QUERIES = 256, PG_BED_SERVERS = 1100, PG_BED_TEXT_BYTES = 4000 };
 
 #define PG_BED_MS ((uint64_t)1000000)
 

@@ -130,7 +130,10 @@ Test(pg_sizes, pg_sizes_look_ends_idle_ones_down_to_the_least) {
     cr_assert_eq(bed.tried_count, 6);
 }
 
-/* A query every 9 s has others asked beside the one that takes it; to be asked is no use of a connection. */
+/*
+ * A query every 9 s has others asked beside the one that takes it; to be asked is no use of a connection. Where one is all
+ * that there are, each query makes another.
+ */
 Test(pg_sizes, pg_sizes_look_ends_idle_ones_that_are_asked) {
     open_pool(&(quring_db_options){.connection_count = 6,
                                    .connection_min_count = 1,
@@ -156,7 +159,7 @@ Test(pg_sizes, pg_sizes_look_ends_idle_ones_that_are_asked) {
         answer_all();
         pg_bed_assert_text(pg_bed_fate(query), "OK", "it is served");
     }
-    cr_assert_eq(pool->ready_count, 1, "%u are up", pool->ready_count);
+    cr_assert_leq(pool->ready_count, 2, "%u are up", pool->ready_count);
     cr_assert_eq(bed.db.base.counters.connection_lost_count, 0);
 }
 
