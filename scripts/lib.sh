@@ -86,24 +86,28 @@ test_counts() {
     echo "$((all - bad - missed)) $bad $missed"
 }
 
-# ---- A private PostgreSQL cluster ----------------------------------------------------------------
+# ---- Private PostgreSQL clusters -----------------------------------------------------------------
 
-PG_DIR=  # all of it; empty while there is none
-PG_AS=() # how to run something as its owner: PostgreSQL refuses root
+PG_DIR=  # all of them; empty while there are none
+PG_AS=() # how to run something as their owner: PostgreSQL refuses root
 
-# pg_cluster_start: makes a cluster with a data directory, a port and a password of its own; exports
+# pg_cluster_start [COUNT]: makes that many clusters, or one, each with a data directory, a port and a password of its
+# own; exports, for the first,
 #   QURING_TEST_PG_URL         over loopback TCP     QURING_TEST_PG_DATA  its data directory
 #   QURING_TEST_PG_SOCKET_URL  over its unix socket  QURING_TEST_PG_CTL   start|stop|restart [-m MODE]
 #   QURING_TEST_PG_TLS_URL     TCP, verify-full      PGPASSFILE, QURING_TEST_PG_PASSWORD  of the superuser quring
 #   QURING_TEST_PGBOUNCER_URL  through PgBouncer in transaction mode, where it is installed
-# and PGSSLMODE=disable, so that only the TLS URL is encrypted.
-# It is gone when the calling script ends, in whatever way. QURING_TEST_PG_FSYNC=off makes it faster;
+# and PGSSLMODE=disable, so that only the TLS URL is encrypted. QURING_TEST_PG_CLUSTERS is a directory: its file
+# NUMBER/environment has the same for each of them, and `ctest --resource-spec-file "$QURING_TEST_PG_CLUSTERS/ctest.json"`
+# gives every one to one test at a time.
+# They are gone when the calling script ends, in whatever way. QURING_TEST_PG_FSYNC=off makes them faster;
 # QURING_TEST_PG_BIN names the folder of another server's programs than the newest that is installed.
 pg_cluster_start() {
-    local bin port password
+    local bin number ids=()
     bin=${QURING_TEST_PG_BIN:-$(find /usr/lib/postgresql/*/bin -maxdepth 0 2>/dev/null | sort -V | tail -n 1)}
     [[ $bin ]] || bin=$(pg_config --bindir)
     PG_DIR=$(mktemp -d /tmp/quring-pg.XXXXXX) # short: a socket path holds 107 bytes
+    chmod 755 "$PG_DIR"
     trap pg_cluster_stop EXIT
     trap 'exit 129' HUP
     trap 'exit 130' INT
@@ -113,28 +117,40 @@ pg_cluster_start() {
     if ((EUID == 0)); then
         PG_AS=(runuser -u "$(id -un postgres 2>/dev/null || echo nobody)" --)
     fi
-    password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
-    pg_cluster_create "$bin" "$password"
-    port=$(pg_cluster_listen)
-    export QURING_TEST_PG_DATA=$PG_DIR/data QURING_TEST_PG_CTL=$PG_DIR/ctl
-    export PGPASSFILE=$PG_DIR/pgpass QURING_TEST_PG_PASSWORD=$password
-    export QURING_TEST_PG_URL="postgresql://quring@127.0.0.1:$port/quring"
-    export PGSSLMODE=disable
-    export QURING_TEST_PG_TLS_URL="$QURING_TEST_PG_URL?sslmode=verify-full&sslrootcert=$PG_DIR/server.crt"
-    export QURING_TEST_PG_SOCKET_URL="postgresql://quring@/quring?host=$PG_DIR/data&port=$port"
-    PATH=$bin:$PATH createdb -h 127.0.0.1 -p "$port" -U quring -w quring
-    [[ ! -x /usr/sbin/pgbouncer ]] || pg_cluster_pool "$port" "$password"
+    export PGSSLMODE=disable QURING_TEST_PG_CLUSTERS=$PG_DIR
+    for ((number = ${1:-1}; number >= 1; number--)); do # the first comes last, and its environment stays
+        ids+=("{\"id\": \"$number\"}")
+        pg_cluster_make "$PG_DIR/$number" "$bin"
+    done
+    (IFS=, && echo "{\"version\": {\"major\": 1, \"minor\": 0}, \"local\": [{\"servers\": [${ids[*]}]}]}") >"$PG_DIR/ctest.json"
 }
 
-# pg_cluster_pool PORT PASSWORD: two server connections for any number of clients
+# pg_cluster_make DIRECTORY BIN: one that runs, with what it exports in DIRECTORY/environment
+pg_cluster_make() {
+    local port password
+    password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+    mkdir -m 755 "$1"
+    pg_cluster_create "$1" "$2" "$password"
+    port=$(pg_cluster_listen "$1")
+    export QURING_TEST_PG_DATA=$1/data QURING_TEST_PG_CTL=$1/ctl
+    export PGPASSFILE=$1/pgpass QURING_TEST_PG_PASSWORD=$password
+    export QURING_TEST_PG_URL="postgresql://quring@127.0.0.1:$port/quring"
+    export QURING_TEST_PG_TLS_URL="$QURING_TEST_PG_URL?sslmode=verify-full&sslrootcert=$1/server.crt"
+    export QURING_TEST_PG_SOCKET_URL="postgresql://quring@/quring?host=$1/data&port=$port"
+    PATH=$2:$PATH createdb -h 127.0.0.1 -p "$port" -U quring -w quring
+    [[ ! -x /usr/sbin/pgbouncer ]] || pg_cluster_pool "$1/pool" "$port" "$password"
+    declare -p PGPASSFILE "${!QURING_TEST_PG@}" >"$1/environment"
+}
+
+# pg_cluster_pool DIRECTORY PORT PASSWORD: two server connections for any number of clients
 pg_cluster_pool() {
-    local pool=$PG_DIR/pool port try
+    local pool=$1 port try
     mkdir -m 700 "$pool"
     for try in 1 2 3 4 5; do
         port=$((20000 + RANDOM % 12000))
         cat >"$pool/pgbouncer.ini" <<END
 [databases]
-quring = host=127.0.0.1 port=$1 user=quring password=$2
+quring = host=127.0.0.1 port=$2 user=quring password=$3
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = $port
@@ -154,64 +170,66 @@ END
     warn "no PgBouncer could be started (try $try)"
 }
 
-# pg_cluster_create BIN PASSWORD
+# pg_cluster_create DIRECTORY BIN PASSWORD
 pg_cluster_create() {
-    local data=$PG_DIR/data
-    chmod 755 "$PG_DIR"
+    local data=$1/data
     mkdir -m 700 "$data"
-    (umask 077 && echo "*:*:*:quring:$2" >"$PG_DIR/pgpass" && echo "$2" >"$PG_DIR/password")
-    [[ -z ${PG_AS[*]} ]] || chown "${PG_AS[2]}" "$data" "$PG_DIR/password"
-    (cd / && "${PG_AS[@]}" "$1/initdb" -D "$data" -U quring --pwfile="$PG_DIR/password" \
+    (umask 077 && echo "*:*:*:quring:$3" >"$1/pgpass" && echo "$3" >"$1/password")
+    [[ -z ${PG_AS[*]} ]] || chown "${PG_AS[2]}" "$data" "$1/password"
+    (cd / && "${PG_AS[@]}" "$2/initdb" -D "$data" -U quring --pwfile="$1/password" \
         -A scram-sha-256 -E UTF8 --locale=C.UTF-8 --no-sync >/dev/null)
     openssl req -new -x509 -days 7 -nodes -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 \
-        -keyout "$PG_DIR/server.key" -out "$PG_DIR/server.crt" 2>/dev/null
-    chmod 600 "$PG_DIR/server.key"
-    [[ -z ${PG_AS[*]} ]] || chown "${PG_AS[2]}" "$PG_DIR/server.key"
+        -keyout "$1/server.key" -out "$1/server.crt" 2>/dev/null
+    chmod 600 "$1/server.key"
+    [[ -z ${PG_AS[*]} ]] || chown "${PG_AS[2]}" "$1/server.key"
     "${PG_AS[@]}" tee -a "$data/postgresql.conf" >/dev/null <<END
 listen_addresses = '127.0.0.1'
 unix_socket_directories = '$data'
 password_encryption = scram-sha-256
 ssl = on
-ssl_cert_file = '$PG_DIR/server.crt'
-ssl_key_file = '$PG_DIR/server.key'
+ssl_cert_file = '$1/server.crt'
+ssl_key_file = '$1/server.key'
 max_connections = 200
 recovery_init_sync_method = syncfs
 fsync = ${QURING_TEST_PG_FSYNC:-on}
-include '$PG_DIR/port.conf'
+include '$1/port.conf'
 END
-    cat >"$PG_DIR/ctl" <<END
+    cat >"$1/ctl" <<END
 #!/bin/sh
-cd / && exec ${PG_AS[*]} $1/pg_ctl -s -w -t 60 -D $data -l $data/server.log "\$@"
+cd / && exec ${PG_AS[*]} $2/pg_ctl -s -w -t 60 -D $data -l $data/server.log "\$@"
 END
-    chmod 755 "$PG_DIR/ctl"
+    chmod 755 "$1/ctl"
 }
 
-# Starts it on a port that is free, which is only known once it is bound. Prints the port.
+# pg_cluster_listen DIRECTORY: starts it on a port that is free, which is only known once it is bound. Prints the port.
 pg_cluster_listen() {
     local port try
     for try in 1 2 3 4 5; do
         port=$((20000 + RANDOM % 12000)) # below the ephemeral ports
-        echo "port = $port" >"$PG_DIR/port.conf"
-        if "$PG_DIR/ctl" start >&2; then
+        echo "port = $port" >"$1/port.conf"
+        if "$1/ctl" start >&2; then
             echo "$port"
             return
         fi
         warn "no PostgreSQL on port $port (try $try)"
     done
-    cat "$PG_DIR/data/server.log" >&2
+    cat "$1/data/server.log" >&2
     return 1
 }
 
 pg_cluster_stop() {
     [[ $PG_DIR && -d $PG_DIR ]] || return 0
-    local pid=
-    { read -r pid <"$PG_DIR/pool/pid"; } 2>/dev/null && kill -9 "$pid"
-    pid=
-    "$PG_DIR/ctl" stop -m immediate -t 10 >/dev/null 2>&1 || true
-    if { read -r pid <"$PG_DIR/data/postmaster.pid"; } 2>/dev/null &&
-        [[ $(readlink "/proc/$pid/cwd") == "$PG_DIR/data" ]]; then
-        kill -9 "$pid"
-    fi
+    local cluster pid
+    for cluster in "$PG_DIR"/[0-9]*; do
+        pid=
+        { read -r pid <"$cluster/pool/pid"; } 2>/dev/null && kill -9 "$pid"
+        pid=
+        "$cluster/ctl" stop -m immediate -t 10 >/dev/null 2>&1 || true
+        if { read -r pid <"$cluster/data/postmaster.pid"; } 2>/dev/null &&
+            [[ $(readlink "/proc/$pid/cwd") == "$cluster/data" ]]; then
+            kill -9 "$pid"
+        fi
+    done
     rm -rf "$PG_DIR"
     PG_DIR=
 }
