@@ -129,13 +129,14 @@ struct pg_conn {
     struct pg_silence silence;
     struct pg_health health;
     struct pg_reason reason;
-    struct timer timer; /* CONNECTING, BARRIER: when to give up; READY: when the owner looks at it again */
-    struct list link;   /* the owner's */
-    uint32_t epoch;     /* of the owner's manners, when its attempt began */
-    bool outdated;      /* the owner wants another in its place */
-    uint64_t until_ns;  /* READY: when it is outdated; UINT64_MAX: never */
-    uint32_t number;    /* in its pool, from 1 */
-    uint64_t told;      /* ordinal of the first request whose sending the trace does not have yet */
+    struct timer timer;    /* CONNECTING, BARRIER: when to give up; READY: when the owner looks at it again */
+    struct list link;      /* the owner's */
+    uint32_t epoch;        /* of the owner's manners, when its attempt began */
+    bool outdated;         /* the owner wants another in its place */
+    struct heap_node turn; /* READY and outdated: when it ends, among the others */
+    uint64_t until_ns;     /* READY: when it is outdated; UINT64_MAX: never */
+    uint32_t number;       /* in its pool, from 1 */
+    uint64_t told;         /* ordinal of the first request whose sending the trace does not have yet */
 };
 
 /*

@@ -13,8 +13,8 @@ static struct pg_situation plan_situation(const struct pg_pool *pool, uint64_t n
 /* Outdated connections get successors beside them where there is room: see sizes.h. */
 static bool plan_wants_another(const struct pg_pool *pool) {
     uint32_t successors = pool->draining ? pool->manners.window : 1;
-    if (successors > pool->outdated_count)
-        successors = pool->outdated_count;
+    if (successors > pool->outdated.count)
+        successors = (uint32_t)pool->outdated.count;
     return !pool->db->closing && !list_empty(&pool->down) && pool->open_count < pool->most_count &&
            pool->trying_count + pool->ready_count < pool->wanted_count + successors;
 }

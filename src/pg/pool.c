@@ -134,6 +134,8 @@ static void pool_conn_lost(struct pg_conn *conn) {
 
 static void pool_conn_progressed(struct pg_conn *conn) {
     pg_placement_progressed(&pg_pool_of(conn)->placement, conn);
+    if (base_unlikely(conn->outdated))
+        pg_sizes_progressed(pg_pool_of(conn), conn);
 }
 
 static void pool_conn_gave_up(struct pg_conn *conn) {
@@ -331,6 +333,7 @@ void pg_pool_free(struct pg_pool *pool) {
     ring_sockets_give(pg_pool_ring(pool), pool->socket_count);
     free(pool->conns);
     pg_placement_free(&pool->placement);
+    pg_sizes_free(pool);
 }
 
 /* Differs from one process and pool to the next: equal seeds would make their retries coincide. */
@@ -348,7 +351,7 @@ static bool pool_make_conns(struct pg_pool *pool, uint32_t count) {
     if (!conns)
         return false;
     pool->conns = conns;
-    if (!pg_placement_reserve(&pool->placement, count))
+    if (!pg_placement_reserve(&pool->placement, count) || !pg_sizes_reserve(pool, count))
         return false;
     while (pool->conn_count < count) {
         uint32_t i = pool->conn_count;

@@ -38,8 +38,7 @@ struct pg_pool {
     uint32_t conn_count;                            /* in `conns`, in whatever state */
     uint32_t socket_count;                          /* set aside in the ring */
     uint32_t least_count, wanted_count, most_count; /* see sizes.h */
-    struct list outdated; /* those in PG_CONN_READY that others take the place of, oldest first */
-    uint32_t outdated_count;
+    struct heap outdated;  /* of pg_conn.turn: those in PG_CONN_READY that others take the place of */
     bool draining;         /* until none is outdated */
     bool complete;         /* all that are wanted were up at once, and of those others have only been renewed since */
     struct timer settle;   /* set for the next turn, because the program has changed what is wanted */

@@ -22,8 +22,15 @@ void pg_sizes_changed(struct pg_pool *pool) {
 }
 
 void pg_sizes_init(struct pg_pool *pool) {
-    list_init(&pool->outdated);
     pg_sizes_changed(pool);
+}
+
+bool pg_sizes_reserve(struct pg_pool *pool, uint32_t conn_count) {
+    return heap_reserve(&pool->outdated, conn_count);
+}
+
+void pg_sizes_free(struct pg_pool *pool) {
+    heap_free(&pool->outdated);
 }
 
 /* ---- Time ---- */
@@ -51,14 +58,46 @@ static void sizes_look_later(struct pg_conn *conn, uint64_t now_ns) {
         (void)timer_set(pg_conn_ring(conn), &conn->timer, at_ns);
 }
 
-/* ---- Ends ---- */
+/* ---- Outdated connections ---- */
+
+/*
+ * The least is the next: an idle one, the one that was silent for longest, or the busy one whose last answer is the youngest:
+ * a query that takes long ends late, and until then no successor comes up, so its connection must not be the first.
+ */
+static uint64_t sizes_turn(const struct pg_conn *conn) {
+    uint64_t progress_ns = conn->place.progress_ns;
+    return pg_conn_is_idle(conn) ? progress_ns : UINT64_MAX - progress_ns;
+}
+
+static void sizes_put_outdated(struct pg_pool *pool, struct pg_conn *conn) {
+    heap_remove(&pool->outdated, &conn->turn);
+    (void)heap_push(&pool->outdated, &conn->turn, sizes_turn(conn)); /* reserved for all */
+}
 
 static void sizes_set_outdated(struct pg_pool *pool, struct pg_conn *conn) {
-    PRE(conn->state == PG_CONN_READY && list_empty(&conn->link));
+    PRE(conn->state == PG_CONN_READY && !heap_contains(&conn->turn));
     conn->outdated = true;
-    list_push_back(&pool->outdated, &conn->link);
-    pool->outdated_count++;
+    sizes_put_outdated(pool, conn);
 }
+
+void pg_sizes_progressed(struct pg_pool *pool, struct pg_conn *conn) {
+    PRE(conn->state == PG_CONN_READY && conn->outdated);
+    sizes_put_outdated(pool, conn);
+}
+
+/* Without an answer its turn only comes later, so that is looked at when it is about to be chosen. */
+static struct pg_conn *sizes_next_outdated(struct pg_pool *pool) {
+    PRE(pool->outdated.count);
+    for (;;) {
+        const struct heap_node *first = heap_first(&pool->outdated);
+        struct pg_conn *conn = base_container_of(first, struct pg_conn, turn);
+        if (first->key == sizes_turn(conn))
+            return conn;
+        sizes_put_outdated(pool, conn);
+    }
+}
+
+/* ---- Ends ---- */
 
 void pg_sizes_retiring(struct pg_conn *conn) {
     if (conn->state == PG_CONN_RETIRING && pg_conn_is_idle(conn))
@@ -67,9 +106,8 @@ void pg_sizes_retiring(struct pg_conn *conn) {
 
 static void sizes_leave(struct pg_pool *pool, struct pg_conn *conn) {
     pg_placement_lost(&pool->placement, conn);
-    pool->outdated_count -= !list_empty(&conn->link);
-    list_remove(&conn->link);
-    if (!pool->outdated_count)
+    heap_remove(&pool->outdated, &conn->turn);
+    if (!pool->outdated.count)
         pool->draining = false;
     pool->ready_count--;
 }
@@ -90,7 +128,7 @@ void pg_sizes_drain(struct pg_pool *pool) {
             sizes_set_outdated(pool, conn);
         conn->outdated = true;
     }
-    pool->draining = pool->outdated_count != 0;
+    pool->draining = pool->outdated.count != 0;
     pool->complete = false;
 }
 
@@ -129,25 +167,9 @@ static void sizes_give_sockets(struct pg_pool *pool) {
     pool->socket_count = keep;
 }
 
-/*
- * An idle one, or the one whose last answer is the youngest: a query that takes long ends late, and until then no successor
- * comes up, so its connection must not be the first. Of idle ones the oldest.
- */
-static struct pg_conn *sizes_next_outdated(const struct pg_pool *pool) {
-    struct pg_conn *best = NULL;
-    list_for_each(node, &pool->outdated) {
-        struct pg_conn *conn = list_entry(node, struct pg_conn, link);
-        if (pg_conn_is_idle(conn))
-            return conn;
-        if (!best || conn->place.progress_ns > best->place.progress_ns)
-            best = conn;
-    }
-    return best;
-}
-
 void pg_sizes_settle(struct pg_pool *pool) {
     sizes_give_sockets(pool);
-    while (pool->outdated_count && sizes_may_replace(pool))
+    while (pool->outdated.count && sizes_may_replace(pool))
         sizes_retire(pool, sizes_next_outdated(pool));
     if (pool->ready_count > pool->wanted_count)
         sizes_retire_surplus(pool);

@@ -20,6 +20,10 @@
 /* The pool was zeroed, and has its options. It wants the least. */
 void pg_sizes_init(struct pg_pool *pool);
 
+/* There may be so many connections. False: no memory. */
+bool pg_sizes_reserve(struct pg_pool *pool, uint32_t conn_count);
+void pg_sizes_free(struct pg_pool *pool);
+
 /* options.connection_count is another. pg_sizes_settle() follows. */
 void pg_sizes_changed(struct pg_pool *pool);
 
@@ -29,6 +33,9 @@ void pg_sizes_drain(struct pg_pool *pool);
 /* The connection is READY; it is READY or RETIRING, and ends. */
 void pg_sizes_up(struct pg_pool *pool, struct pg_conn *conn);
 void pg_sizes_lost(struct pg_pool *pool, struct pg_conn *conn);
+
+/* Answers came on an outdated connection that is READY. */
+void pg_sizes_progressed(struct pg_pool *pool, struct pg_conn *conn);
 
 /*
  * Retires connections whose turn it is, and gives back sockets that none will need. To be called when one came up or went

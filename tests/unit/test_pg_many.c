@@ -4,7 +4,7 @@
 #include "lib/touch.h"
 #include "ring/ring.h"
 
-enum { CONNS = 1000 };
+enum { CONNS = 1000, BUSY = 250 };
 
 #define ONE "select 1"
 #define SECOND (1000 * PG_BED_MS)
@@ -36,9 +36,9 @@ static void open_pool(const quring_db_options *options) {
     pool = &bed.db.pool;
     cr_assert_eq(pg_pool_open(pool, &bed.db.base, "host=bed", &bed.db.kept_bytes), 0, "%s", bed.hub.message);
     bed.pool_open = true;
-    while (pool->ready_count < CONNS) {
+    while (pool->ready_count < pool->conn_count) {
         pg_bed_settle(&bed);
-        for (uint32_t i = 0; i < CONNS; i++)
+        for (uint32_t i = 0; i < pool->conn_count; i++)
             if (pool->conns[i]->state == PG_CONN_BARRIER)
                 pg_bed_answer(&bed, pool->conns[i], false);
     }
@@ -95,4 +95,56 @@ Test(pg_many, pool_check_health_touches_few_while_none_answers) {
     pg_bed_say(&bed, any_asked(), "Z");
     advance();
     pg_bed_assert_text(pg_bed_fate(first), "running", "the first answer will do");
+}
+
+/* ---- Drain ---- */
+
+/* A connection's way through a heap of all of them, with what it meets there, for each that is retired in a step. */
+enum { STEP = 30 };
+
+static struct pg_conn *any_in(enum pg_conn_state state) {
+    for (uint32_t i = 0; i < pool->conn_count; i++)
+        if (pool->conns[i]->state == state)
+            return pool->conns[i];
+    return NULL;
+}
+
+static void assert_touched_few(const char *what, uint32_t ready_before) {
+    uint32_t touched = touch_count();
+    uint32_t retired = ready_before > pool->ready_count ? ready_before - pool->ready_count : 0;
+    cr_assert_leq(touched, STEP * (1 + retired), "%s: %u, of which %u retired", what, touched, retired);
+}
+
+/* One query after the other was given away, so the last of them is the first to be waited for. */
+Test(pg_many, a_step_of_a_drain_touches_few) {
+    open_pool(&(quring_db_options){.connection_count = BUSY, .depth = 4});
+    struct query *queries[BUSY];
+    for (uint32_t i = 0; i < BUSY; i++) {
+        queries[i] = pg_bed_ask(&bed, ONE);
+        advance();
+        pg_bed_pass(&bed, PG_BED_MS);
+    }
+    cr_assert_eq(pg_pool_drain(pool), 0);
+    touch_watch();
+    pg_bed_settle(&bed);
+    assert_touched_few("the first", BUSY);
+    cr_assert_eq(pg_query(queries[BUSY - 1])->conn->state, PG_CONN_RETIRING);
+    for (uint32_t ended = 0; ended < BUSY;) {
+        struct pg_conn *conn = any_in(PG_CONN_BARRIER);
+        bool comes_up = conn != NULL;
+        if (!conn)
+            conn = any_in(PG_CONN_RETIRING);
+        ended += !comes_up;
+        cr_assert(conn);
+        uint32_t ready = pool->ready_count + comes_up;
+        touch_watch();
+        if (comes_up)
+            pg_bed_answer(&bed, conn, false);
+        else
+            answer(conn);
+        assert_touched_few(comes_up ? "a successor" : "an end", ready);
+    }
+    cr_assert_eq(pool->outdated.count, 0);
+    for (uint32_t i = 0; i < BUSY; i++)
+        pg_bed_assert_text(pg_bed_fate(queries[i]), "OK", "no query suffers");
 }

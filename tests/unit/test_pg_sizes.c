@@ -230,6 +230,78 @@ Test(pg_sizes, no_second_one_is_ended_while_no_successor_can_be_made) {
     cr_assert_eq(pool->ready_count, 3);
 }
 
+/* What comes before what, in words: an idle one, silent for longest, else the one with the youngest answer. */
+static struct pg_conn *first_to_go(const struct pg_conn *but) {
+    struct pg_conn *first = NULL;
+    for (uint32_t i = 0; i < pool->conn_count; i++) {
+        struct pg_conn *conn = pool->conns[i];
+        if (conn->state != PG_CONN_READY || !conn->outdated || conn == but)
+            continue;
+        bool idle = pg_conn_is_idle(conn);
+        uint64_t heard_ns = conn->place.progress_ns;
+        if (!first || (idle && !pg_conn_is_idle(first)) ||
+            (idle == pg_conn_is_idle(first) &&
+             (idle ? heard_ns < first->place.progress_ns : heard_ns > first->place.progress_ns)))
+            first = conn;
+    }
+    return first;
+}
+
+/* Its successor may be there already. */
+static bool is_gone(const struct pg_conn *conn) {
+    return conn->state != PG_CONN_READY || !conn->outdated;
+}
+
+/* Gives and answers some queries, and never at the same time on two connections. */
+static void stir(struct rng *rng) {
+    for (int i = 0; i < 20; i++) {
+        uint32_t c = (uint32_t)rng_below(rng, pool->conn_count);
+        if (rng_below(rng, 2))
+            ask(1);
+        else if (pool->conns[c]->state == PG_CONN_READY && !pg_conn_is_idle(pool->conns[c]))
+            answer(c);
+        pg_bed_pass(&bed, PG_BED_MS);
+    }
+}
+
+/* As a model that looks at all of them says, while queries come and go. */
+Test(pg_sizes, pg_sizes_settle_retires_those_first_that_are_soon_gone) {
+    for (uint64_t seed = 1; seed <= 100; seed++) {
+        struct rng rng = {seed};
+        open_pool(&(quring_db_options){.connection_count = 8, .depth = 3});
+        for (uint32_t i = 0; i < 8; i++) { /* they are told apart by their last answer */
+            ask(8);
+            pg_bed_pass(&bed, PG_BED_MS);
+            answer(i);
+        }
+        answer_all();
+        stir(&rng);
+        bed.refusal = "08001";
+        for (uint32_t i = 0; i < 8; i++)
+            pool->conns[i]->outdated = true;
+        const struct pg_conn *first = first_to_go(NULL);
+        for (uint32_t i = 0; i < 8; i++)
+            pool->conns[i]->outdated = false;
+        cr_assert_eq(pg_pool_drain(pool), 0);
+        pg_bed_settle(&bed);
+        cr_assert_neq(first->state, PG_CONN_READY, "seed %lu", (unsigned long)seed);
+        cr_assert_eq(pool->ready_count, 7, "seed %lu", (unsigned long)seed);
+        bed.refusal = NULL;
+        while (!count_in(PG_CONN_BARRIER)) { /* its requests are answered, and its successor is let in */
+            for (uint32_t i = 0; i < 8; i++)
+                while (pool->conns[i]->state == PG_CONN_RETIRING)
+                    answer(i);
+            pg_bed_pass(&bed, 10 * PG_BED_MS);
+        }
+        stir(&rng);
+        cr_assert_eq(pool->ready_count, 7, "seed %lu", (unsigned long)seed);
+        first = first_to_go(NULL);
+        const struct pg_conn *second = first_to_go(first);
+        come_up();
+        cr_assert(is_gone(first) && is_gone(second), "seed %lu", (unsigned long)seed);
+    }
+}
+
 /* ---- Health ---- */
 
 static void open_checked(uint32_t count) {
