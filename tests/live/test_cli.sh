@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# The quring command as a user meets it: test_cli.sh PATH_TO_QURING PATH_TO_WITHOUT_IO_URING
-# Over SQLite, and over PostgreSQL too where QURING_TEST_PG_URL is set (in a database of its own).
+# The quring command as a user meets it: test_cli.sh PATH_TO_QURING PATH_TO_WITHOUT_IO_URING [PART]...
+# The parts are usage, run and bench, over SQLite; and run_pg and bench_pg, over PostgreSQL where
+# QURING_TEST_PG_URL is set (in a database of their own). All of them when none is named; 77 where none of them can run.
 set -euo pipefail
 
-QURING=${1:?usage: test_cli.sh PATH_TO_QURING PATH_TO_WITHOUT_IO_URING}
-WITHOUT_IO_URING=${2:?usage: test_cli.sh PATH_TO_QURING PATH_TO_WITHOUT_IO_URING}
+QURING=${1:?usage: test_cli.sh PATH_TO_QURING PATH_TO_WITHOUT_IO_URING [PART]...}
+WITHOUT_IO_URING=${2:?usage: test_cli.sh PATH_TO_QURING PATH_TO_WITHOUT_IO_URING [PART]...}
 WORK=$(mktemp -d /tmp/quring-cli.XXXXXX)
 PG=${QURING_TEST_PG_URL:-} # in test_*_pg: the database of its own
 PG_ADMIN=$PG
@@ -17,7 +18,7 @@ mkdir "$TMPDIR"
 unset DATABASE_URL COLUMNS
 
 finish() {
-    [[ -z $PG ]] || "$QURING" run "$PG_ADMIN" -c "drop database if exists $PG_DB with (force)" || true
+    [[ $PG == "$PG_ADMIN" ]] || "$QURING" run "$PG_ADMIN" -c "drop database if exists $PG_DB with (force)" || true
     rm -rf "$WORK"
 }
 trap finish EXIT
@@ -236,12 +237,13 @@ test_probe_no_db() {
     run "$QURING" probe "$WORK/garbled.db"
     check "probe no database" is "$status" 1
     check "probe no database" has "$out" "database     can't be reached: file is not a database"
-    [[ ! $PG ]] || {
-        run "$QURING" probe "${PG%/*}/nosuch"
-        check "probe no such database" is "$status" 1
-        check "probe no such database" has "$out" "can't be reached, and the server refuses for good: "
-        check "probe no such database" has "$out" "(SQLSTATE 3D000)"
-    }
+}
+
+test_probe_pg() {
+    run "$QURING" probe "${PG%/*}/nosuch"
+    check "probe no such database" is "$status" 1
+    check "probe no such database" has "$out" "can't be reached, and the server refuses for good: "
+    check "probe no such database" has "$out" "(SQLSTATE 3D000)"
 }
 
 # Each query that took longer is shown with its text; with a bound that none reaches, none is.
@@ -1103,50 +1105,72 @@ test_bench_lost_pg() {
     check "lost" has "$out" "throughput"
 }
 
-# ---- All -----------------------------------------------------------------------------------------
+# ---- Parts ---------------------------------------------------------------------------------------
 
-ROOT=$(cd "$(dirname "$0")/../.." && pwd)
-test_usage
-test_secrets
-test_probe
-test_probe_no_db
-test_urls
-test_ports
-test_run_same "sqlite:///$WORK/run.db?mode=rwc" SQLite
-test_run_streams "sqlite:///$WORK/run.db" SQLite
-test_probe_db "sqlite:///$WORK/run.db" SQLite
-test_run_missing
-test_run_timing_sqlite
-test_run_sqlite
-test_run_bad_input
-test_safe_characters
-test_json_documents
-test_json_forms sqlite:// SQLite
-test_run_stop
-test_bench_same "sqlite:///$WORK/bench.db?mode=rwc" SQLite sqlite
-test_bench_transactions "sqlite:///$WORK/bench.db" SQLite
-test_bench_several "sqlite:///$WORK/bench.db" "$WORK/bench2.db"
-test_bench_embedded
-test_bench_unanswered
-test_bench_slow "sqlite:///$WORK/slow.db?mode=rwc" SQLite
-test_bench_signals
-if [[ $PG ]]; then
-    "$QURING" run "$PG" -c "create database $PG_DB"
-    own=${PG%/*}/$PG_DB
-    test_run_same "$own" PostgreSQL
-    test_probe_db "$own" PostgreSQL
-    test_bench_slow "$own" PostgreSQL
-    test_run_streams "$own" PostgreSQL
-    test_bench_same "$own" PostgreSQL postgresql
-    test_bench_transactions "$own" PostgreSQL
-    test_bench_several "$own" "sqlite:///$WORK/bench.db"
-    PG=$own
-    test_json_forms "$own" PostgreSQL
+part_usage() {
+    test_usage
+    test_secrets
+    test_probe
+    test_probe_no_db
+    test_urls
+    test_ports
+}
+
+part_run() {
+    test_run_same "sqlite:///$WORK/run.db?mode=rwc" SQLite
+    test_run_streams "sqlite:///$WORK/run.db" SQLite
+    test_probe_db "sqlite:///$WORK/run.db" SQLite
+    test_run_missing
+    test_run_timing_sqlite
+    test_run_sqlite
+    test_run_bad_input
+    test_safe_characters
+    test_json_documents
+    test_json_forms sqlite:// SQLite
+    test_run_stop
+}
+
+part_bench() {
+    test_bench_same "sqlite:///$WORK/bench.db?mode=rwc" SQLite sqlite
+    test_bench_transactions "sqlite:///$WORK/bench.db" SQLite
+    test_bench_several "sqlite:///$WORK/bench.db" "$WORK/bench2.db"
+    test_bench_embedded
+    test_bench_unanswered
+    test_bench_slow "sqlite:///$WORK/slow.db?mode=rwc" SQLite
+    test_bench_signals
+}
+
+part_run_pg() {
+    test_run_same "$PG" PostgreSQL
+    test_run_streams "$PG" PostgreSQL
+    test_probe_db "$PG" PostgreSQL
+    test_probe_pg
+    test_json_forms "$PG" PostgreSQL
     test_run_pg
     test_run_cancel_pg
+}
+
+part_bench_pg() {
+    test_bench_same "$PG" PostgreSQL postgresql
+    test_bench_transactions "$PG" PostgreSQL
+    test_bench_several "$PG" "sqlite:///$WORK/other.db?mode=rwc"
+    test_bench_slow "$PG" PostgreSQL
     test_bench_signals_pg
     test_bench_missing_pg
     test_bench_lost_pg
+}
+
+ROOT=$(cd "$(dirname "$0")/../.." && pwd)
+parts=("${@:3}")
+((${#parts[@]})) || parts=(usage run bench run_pg bench_pg)
+[[ $PG || "${parts[*]/%*_pg/}" == *[a-z]* ]] || exit 77
+if [[ $PG && "${parts[*]}" == *_pg* ]]; then
+    "$QURING" run "$PG" -c "create database $PG_DB"
+    PG=${PG%/*}/$PG_DB
 fi
+for part in "${parts[@]}"; do
+    [[ $part != *_pg || $PG ]] || continue
+    "part_$part"
+done
 echo "$checks checks, $failures failed"
 ((failures == 0))
