@@ -317,8 +317,9 @@ typedef struct quring_db_options {
     uint64_t connection_idle_ns;
     /* PostgreSQL: how old connections get (0: no limit). Each draws up to a tenth less at random, so that they do not all
        end together. An old one is given no more queries, and ends once those that are out on it have ended. Its successor
-       comes up first if fewer connections are wanted than there may be; else one at a time is missing. While no
-       successors can be made the others go on, however old. */
+       comes up first if fewer connections are wanted than there may be; else one at a time is missing, and one under a
+       query that takes far longer than is usual goes on until that has ended. While no successors can be made the others
+       go on, however old. */
     uint64_t connection_lifetime_ns;
     /* PostgreSQL: a connection on which nothing was out for so long is asked whether it is there, by an empty Sync, before
        it is given queries (0: it is not). Meanwhile these go to others, or wait. If no answer comes within silence_ns it is
@@ -401,9 +402,10 @@ int quring_db_resize(quring_db *db, uint32_t connection_count);
  * or of the server's own settings, or to leave a server that goes away. Does no I/O: in later calls of quring_run()
  * connections are given no more queries, end once those that are out on them have ended, and others take their place. At
  * most half of them are missing at once, one alone until the first successor is up, and none where fewer are wanted than
- * connection_count allows; the idle ones go first, and while no successor can be made the old ones go on. No query ends
- * otherwise because of it, unless connection_count is 1 and the server takes no successor. Where it has no place for as many
- * connections as are wanted (53300), none is replaced. What the server refused for good is tried again.
+ * connection_count allows; the idle ones go first, one under a query that takes far longer than is usual goes on until that
+ * has ended, and while no successor can be made the old ones go on. No query ends otherwise because of it, unless
+ * connection_count is 1 and the server takes no successor. Where it has no place for as many connections as are wanted
+ * (53300), none is replaced. What the server refused for good is tried again.
  * Returns    0; EINVAL; ENOMEM; ESHUTDOWN; EFORKED; EUNSUPPORTED: an exclusive handle, or SQLite
  */
 int quring_db_drain(quring_db *db);

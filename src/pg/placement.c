@@ -38,14 +38,14 @@ bool pg_placement_has_room(const struct pg_conn *conn) {
     return conn->state == PG_CONN_READY && placement_load(conn) < conn->depth && !placement_is_crowded(conn);
 }
 
-static bool placement_is_slow(const struct pg_placement *placement, const struct pg_conn *conn) {
+bool pg_placement_is_slow(const struct pg_placement *placement, const struct pg_conn *conn) {
     uint64_t taken_ns = placement_now_ns(conn) - conn->place.progress_ns;
     return taken_ns > SLOW_NS && taken_ns / SLOW_TIMES > placement->usual_ns;
 }
 
 static uint32_t placement_cost(const struct pg_placement *placement, const struct pg_conn *conn) {
     uint32_t load = placement_load(conn);
-    return base_unlikely(placement_is_slow(placement, conn)) ? load | COST_SLOW : load;
+    return base_unlikely(pg_placement_is_slow(placement, conn)) ? load | COST_SLOW : load;
 }
 
 static uint32_t placement_cost_of_key(uint64_t key) {

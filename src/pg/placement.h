@@ -60,6 +60,9 @@ void pg_placement_begin(struct pg_placement *placement);
 /* The connection is no longer READY. */
 void pg_placement_lost(struct pg_placement *placement, struct pg_conn *conn);
 
+/* The oldest of the requests that are out on the connection has taken far longer than is usual. */
+bool pg_placement_is_slow(const struct pg_placement *placement, const struct pg_conn *conn);
+
 /* Answers came on the connection. */
 void pg_placement_progressed(struct pg_placement *placement, struct pg_conn *conn);
 

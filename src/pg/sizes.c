@@ -80,21 +80,16 @@ static void sizes_set_outdated(struct pg_pool *pool, struct pg_conn *conn) {
     sizes_put_outdated(pool, conn);
 }
 
-void pg_sizes_progressed(struct pg_pool *pool, struct pg_conn *conn) {
-    PRE(conn->state == PG_CONN_READY && conn->outdated);
-    sizes_put_outdated(pool, conn);
-}
-
 /* Without an answer its turn only comes later, so that is looked at when it is about to be chosen. */
 static struct pg_conn *sizes_next_outdated(struct pg_pool *pool) {
-    PRE(pool->outdated.count);
-    for (;;) {
-        const struct heap_node *first = heap_first(&pool->outdated);
+    const struct heap_node *first;
+    while ((first = heap_first(&pool->outdated))) {
         struct pg_conn *conn = base_container_of(first, struct pg_conn, turn);
         if (first->key == sizes_turn(conn))
             return conn;
         sizes_put_outdated(pool, conn);
     }
+    return NULL;
 }
 
 /* ---- Ends ---- */
@@ -134,13 +129,23 @@ void pg_sizes_drain(struct pg_pool *pool) {
 
 /* ---- Whose turn it is ---- */
 
-static bool sizes_may_replace(const struct pg_pool *pool) {
+/*
+ * A query that takes long keeps its connection from ending, and with it, where there is no room for successors, those whose
+ * turn comes later. So the turn of such a connection comes when it has answered.
+ */
+static bool sizes_would_end_late(const struct pg_pool *pool, const struct pg_conn *conn) {
+    return !pg_conn_is_idle(conn) && pg_placement_is_slow(&pool->placement, conn);
+}
+
+static bool sizes_may_replace(const struct pg_pool *pool, const struct pg_conn *conn) {
     if (pool->ready_count > pool->wanted_count)
         return true;
     if (pool->wanted_count < pool->most_count)
         return false; /* there is room for the successor, which comes first */
     if (pool->ready_count == 1 && pool->manners.state == PG_MANNERS_REFUSED)
         return false; /* no successor would come for the one that serves */
+    if (sizes_would_end_late(pool, conn))
+        return false;
     uint32_t missing = pool->wanted_count - pool->ready_count, most = 1;
     if (pool->draining && pool->wanted_count / 2 > 1)
         most = sizes_smaller(pool->wanted_count / 2, pool->manners.window);
@@ -169,10 +174,17 @@ static void sizes_give_sockets(struct pg_pool *pool) {
 
 void pg_sizes_settle(struct pg_pool *pool) {
     sizes_give_sockets(pool);
-    while (pool->outdated.count && sizes_may_replace(pool))
-        sizes_retire(pool, sizes_next_outdated(pool));
+    for (struct pg_conn *next; (next = sizes_next_outdated(pool)) && sizes_may_replace(pool, next);)
+        sizes_retire(pool, next);
     if (pool->ready_count > pool->wanted_count)
         sizes_retire_surplus(pool);
+}
+
+void pg_sizes_progressed(struct pg_pool *pool, struct pg_conn *conn) {
+    PRE(conn->state == PG_CONN_READY && conn->outdated);
+    sizes_put_outdated(pool, conn);
+    pg_sizes_settle(pool);
+    pg_plan_attempts(pool);
 }
 
 void pg_sizes_up(struct pg_pool *pool, struct pg_conn *conn) {

@@ -10,7 +10,8 @@
  *
  * Outdated connections serve until it is their turn. Where fewer are wanted than there may be, a successor comes up first;
  * where there is no room for it, one at a time makes room, or, in a drain, half of them, as fast as successors come up
- * (manners.h). So while a server takes no new connections the old ones go on, but for those few.
+ * (manners.h). So while a server takes no new connections the old ones go on, but for those few. There the turn of one
+ * under a query that takes long (placement.h) comes when that has ended, so that it holds up no other.
  */
 #ifndef QURING_PG_SIZES_H
 #define QURING_PG_SIZES_H
@@ -34,7 +35,7 @@ void pg_sizes_drain(struct pg_pool *pool);
 void pg_sizes_up(struct pg_pool *pool, struct pg_conn *conn);
 void pg_sizes_lost(struct pg_pool *pool, struct pg_conn *conn);
 
-/* Answers came on an outdated connection that is READY. */
+/* Answers came on an outdated connection that is READY: it may be its turn. */
 void pg_sizes_progressed(struct pg_pool *pool, struct pg_conn *conn);
 
 /*

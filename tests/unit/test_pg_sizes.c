@@ -189,9 +189,10 @@ Test(pg_sizes, pg_sizes_look_ends_old_ones_one_at_a_time) {
 
 Test(pg_sizes, an_old_one_ends_with_its_last_query) {
     open_pool(&(quring_db_options){.connection_count = 1, .connection_lifetime_ns = 10 * SECOND});
+    pass(pool->conns[0]->until_ns - ring_now_ns(bed.hub.ring) - PG_BED_MS);
     ask(2);
     struct query *out = &bed.queries[1];
-    pass(20 * SECOND);
+    pass(2 * PG_BED_MS);
     cr_assert_eq(pool->conns[0]->state, PG_CONN_RETIRING);
     const struct query *later = pg_bed_ask(&bed, ONE);
     advance();
@@ -204,6 +205,31 @@ Test(pg_sizes, an_old_one_ends_with_its_last_query) {
     advance();
     pg_bed_assert_text(pg_bed_fate(later), "running", "on its successor");
     cr_assert(bed.tried_count == 2 && bed.db.base.counters.connection_lost_count == 0);
+}
+
+/* The one under a query that takes long is old before all others, and ends behind them. */
+Test(pg_sizes, an_old_one_under_a_long_query_holds_up_no_other) {
+    enum { CONNS = 4 };
+    open_pool(&(quring_db_options){.connection_count = CONNS, .connection_lifetime_ns = 10 * SECOND});
+    uint32_t oldest = 0;
+    for (uint32_t i = 1; i < CONNS; i++)
+        oldest = pool->conns[i]->until_ns < pool->conns[oldest]->until_ns ? i : oldest;
+    ask(CONNS);
+    const struct query *query = pg_conn_request(pool->conns[oldest], pool->conns[oldest]->session.head)->query;
+    for (uint32_t i = 0; i < CONNS; i++)
+        if (i != oldest)
+            answer(i);
+    pass(12 * SECOND);
+    cr_assert_eq(bed.tried_count, 2 * CONNS - 1, "%u", bed.tried_count);
+    pass(12 * SECOND);
+    cr_assert_eq(bed.tried_count, 3 * CONNS - 2, "%u", bed.tried_count);
+    cr_assert_eq(pool->ready_count, (uint32_t)CONNS);
+    pg_bed_assert_text(pg_bed_fate(query), "running", "on the first of them");
+    answer(oldest);
+    pg_bed_assert_text(pg_bed_fate(query), "OK", "at last");
+    come_up();
+    cr_assert_eq(bed.tried_count, 3 * CONNS - 1, "and its connection was replaced");
+    cr_assert_eq(bed.db.base.counters.connection_lost_count, 0);
 }
 
 /* Where there is room, the successor is there before the old one takes no more. */
