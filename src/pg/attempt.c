@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Attempts to connect. No more than PG_ATTEMPTS_MAX of a pool are under way, and each visit has a thread of its own.
+ * Attempts to connect. manners.h says how many of a pool are under way; each visit has a thread of its own.
  *
  * A visit keeps to its time by itself unless its thread is inside a call that does not return: a name look-up, or the key
  * derivation that a server asked for. Then the reactor, which never waits for a thread, detaches it a little later and goes
@@ -376,20 +376,10 @@ static bool attempt_init(struct pg_conn *conn) {
     return true;
 }
 
-static void attempt_begun(struct pg_conn *conn) {
-    pg_conn_move(conn, PG_CONN_CONNECTING);
-    conn->config->attempts->count++;
-}
-
-static void attempt_over(struct pg_conn *conn) {
-    conn->config->attempts->count--;
-    timer_clear(pg_conn_ring(conn), &conn->timer);
-}
-
 /* CONNECTING -> DOWN. Once the handle is closing, that is the reason, whatever came of the attempt. */
 static void attempt_fail(struct pg_conn *conn) {
     struct pg_attempt *attempt = conn->attempt;
-    attempt_over(conn);
+    timer_clear(pg_conn_ring(conn), &conn->timer);
     conn->attempt = NULL;
     if (conn->config->db->closing)
         pg_conn_failed(conn, "57P01", "the database handle was closed while connecting");
@@ -410,7 +400,6 @@ static void attempt_connected(struct pg_conn *conn, struct pg_connect *connect) 
     if (pg_conn_hand_over(conn, connect, rng_next(&attempts->rng))) {
         pg_hosts_clear(attempts->hosts, connect->key);
         pg_hosts_clear(attempts->hosts, pg_hosts_key(connect->host, ""));
-        attempt_over(conn);
         attempt_begin_barrier(conn, connect->until_ns);
         return;
     }
@@ -450,13 +439,10 @@ static void attempt_visit_done(struct task *task) {
 
 void pg_attempt_start(struct pg_conn *conn) {
     PRE(conn->state == PG_CONN_DOWN && !conn->connect);
-    struct pg_attempts *attempts = conn->config->attempts;
     timer_clear(pg_conn_ring(conn), &conn->timer);
-    if (attempts->count >= PG_ATTEMPTS_MAX)
-        return; /* the owner has a later one begin */
     bool has_memory = attempt_init(conn);
     if (has_memory && attempt_visit(conn)) {
-        attempt_begun(conn);
+        pg_conn_move(conn, PG_CONN_CONNECTING);
         return;
     }
     pg_conn_set_reason(conn, QURING_NOT_SENT, has_memory ? conn->attempt->sqlstate : "53200",
@@ -468,7 +454,6 @@ void pg_attempt_start(struct pg_conn *conn) {
 
 bool pg_attempt_goes_on(struct pg_conn *conn) {
     PRE(conn->state == PG_CONN_DOWN && !conn->connect);
-    struct pg_attempts *attempts = conn->config->attempts;
     struct pg_attempt *attempt = conn->attempt;
     if (!attempt)
         return false;
@@ -476,8 +461,8 @@ bool pg_attempt_goes_on(struct pg_conn *conn) {
         attempt_note(conn, conn->reason.sqlstate, conn->reason.message);
         attempt_advance(conn, attempt->barrier_missed);
         attempt->barrier_missed = false;
-        if (attempts->count < PG_ATTEMPTS_MAX && attempt_visit(conn)) {
-            attempt_begun(conn);
+        if (attempt_visit(conn)) {
+            pg_conn_move(conn, PG_CONN_CONNECTING);
             return true;
         }
         pg_conn_set_reason(conn, conn->reason.status, attempt->sqlstate, attempt->message);

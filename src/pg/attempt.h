@@ -12,21 +12,18 @@
 #include "base/rng.h"
 #include "pg/conn.h"
 
-enum { PG_ATTEMPTS_MAX = 64 };
-
 /* The part that the attempts of one pool share. */
 struct pg_attempts {
     struct pg_hosts *hosts; /* held */
     pg_connector connector;
     pg_connector look_up; /* NULL: names go to the connector as they are */
-    uint32_t count;       /* under way, detached threads apart: at most PG_ATTEMPTS_MAX */
     struct rng rng;
 };
 
 bool pg_attempts_init(struct pg_attempts *attempts, const char *conninfo, uint64_t seed); /* false: no memory */
 void pg_attempts_free(struct pg_attempts *attempts);
 
-void pg_attempt_start(struct pg_conn *conn); /* DOWN -> CONNECTING, or later */
+void pg_attempt_start(struct pg_conn *conn); /* DOWN -> CONNECTING, or `postponed` */
 void pg_attempt_end(struct pg_conn *conn);   /* gives it up, for good */
 
 /*

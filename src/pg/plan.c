@@ -3,8 +3,6 @@
 
 #include "ring/port.h"
 
-_Static_assert((int)PG_WINDOW_MAX <= (int)PG_ATTEMPTS_MAX, "an attempt that may begin finds room");
-
 static struct pg_situation plan_situation(const struct pg_pool *pool, uint64_t now_ns, bool asked) {
     return (struct pg_situation){
         .now_ns = now_ns, .any_up = pool->ready_count, .asked = asked, .trying_count = pool->trying_count};
@@ -19,17 +17,14 @@ static bool plan_wants_another(const struct pg_pool *pool) {
            pool->trying_count + pool->ready_count < pool->wanted_count + successors;
 }
 
-/* False: it could not begin, which pg_plan_failed() may have been told. */
+/* False: it could not begin, which pg_plan_failed() was told. */
 static bool plan_begin(struct pg_pool *pool) {
     struct pg_conn *conn = list_entry(list_pop_front(&pool->down), struct pg_conn, link);
     conn->epoch = pool->manners.epoch;
     conn->outdated = false;
     pg_attempt_start(conn);
-    if (conn->state == PG_CONN_DOWN) {
-        if (list_empty(&conn->link))
-            list_push_front(&pool->down, &conn->link);
+    if (conn->state == PG_CONN_DOWN)
         return false;
-    }
     pool->trying_count++;
     pool->open_count++;
     return true;

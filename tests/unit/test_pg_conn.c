@@ -181,15 +181,6 @@ Test(pg_conn, pg_attempt_start_is_postponed_while_detached_ones_go_on) {
     pg_bed_settle(&bed);
 }
 
-Test(pg_conn, pg_attempt_start_keeps_to_the_number_of_attempts) {
-    pg_bed_make_conn(&bed, false);
-    bed.attempts.count = PG_ATTEMPTS_MAX;
-    pg_attempt_start(&bed.conn);
-    cr_assert_eq(bed.conn.state, PG_CONN_DOWN);
-    pg_bed_assert_text(pg_bed_notes(&bed), "", "the end of one of those plans anew");
-    bed.attempts.count = 0;
-}
-
 /* ---- The first exchange ---- */
 
 Test(pg_conn, barrier_take_up_decides_on_names_and_formats) {
