@@ -406,7 +406,7 @@ int quring_db_resize(quring_db *db, uint32_t connection_count);
  * has ended, and while no successor can be made the old ones go on. No query ends otherwise because of it, unless
  * connection_count is 1 and the server takes no successor. Where it has no place for as many connections as are wanted
  * (53300), none is replaced. What the server refused for good is tried again.
- * Returns    0; EINVAL; ENOMEM; ESHUTDOWN; EFORKED; EUNSUPPORTED: an exclusive handle, or SQLite
+ * Returns    0; EINVAL; ESHUTDOWN; EFORKED; EUNSUPPORTED: an exclusive handle, or SQLite
  */
 int quring_db_drain(quring_db *db);
 

@@ -10,7 +10,8 @@
 
 struct backend {
     const char *name;
-    size_t db_bytes; /* the size of the backend's own handle, which begins with struct quring_db */
+    size_t db_bytes;      /* the size of the backend's own handle, which begins with struct quring_db */
+    uint32_t timer_count; /* of the handle's own, beside those of its sockets: the ring has room for them */
 
     /* True when a URL is of the backend's form: the first backend that accepts it opens it, and reports what is wrong. */
     bool (*accepts)(const char *url);

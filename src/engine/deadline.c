@@ -8,7 +8,7 @@ static void deadline_arm(quring_engine *engine) {
     if (!first)
         timer_clear(engine->hub.ring, &engine->deadline_timer);
     else if (!heap_contains(&engine->deadline_timer.node) || engine->deadline_timer.node.key != first->key)
-        (void)timer_set(engine->hub.ring, &engine->deadline_timer, first->key);
+        (void)timer_set(engine->hub.ring, &engine->deadline_timer, first->key); /* room was made */
 }
 
 /* 57014 is PostgreSQL's query_canceled, which its statement_timeout gives as well. */

@@ -28,6 +28,7 @@ static void engine_free_closed(struct quring_db *db) {
     list_remove(&db->due);
     db_counters_add(&db->hub->closed, &db->counters);
     db->backend->destroy(db);
+    ring_timers_give(db->hub->ring, db->backend->timer_count);
     free(db);
 }
 

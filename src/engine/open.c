@@ -135,6 +135,7 @@ int engine_open(const quring_options *options, quring_engine **out, char *messag
         error = QURING_ENOMEM;
     if (!error) {
         struct ring_options ring = {.socket_count = engine->options.connection_count,
+                                    .timer_count = 1, /* of deadlines */
                                     .spin_ns = engine->options.spin_ns,
                                     .no_defer_taskrun = engine->options.no_defer_taskrun,
                                     .choice = engine->options.port,
@@ -205,6 +206,16 @@ static void open_fill_db_options(quring_db_options *options) {
             *waits[i] = WAIT_MAX_NS;
 }
 
+static int open_backend(struct quring_db *db, const char *url) {
+    struct ring *ring = db->hub->ring;
+    if (!ring_timers_take(ring, db->backend->timer_count))
+        return hub_error(db->hub, QURING_ENOMEM, "no memory for the database handle");
+    int error = db->backend->open(db, url);
+    if (error)
+        ring_timers_give(ring, db->backend->timer_count);
+    return error;
+}
+
 int engine_db_open(quring_engine *engine, const char *url, const quring_db_options *options, quring_db **out) {
     PRE(url && out);
     if (engine->shutting_down)
@@ -228,7 +239,7 @@ int engine_db_open(quring_engine *engine, const char *url, const quring_db_optio
     db->backend = backend;
     db->options = filled;
     status_begin(db, engine_now_ns(engine));
-    error = backend->open(db, url);
+    error = open_backend(db, url);
     if (error) {
         free(db);
         utf8_tidy(engine->hub.message); /* the message may quote a URL in any encoding */

@@ -560,6 +560,7 @@ static void lite_destroy(struct quring_db *db) {
 const struct backend lite_backend = {
     .name = "sqlite",
     .db_bytes = sizeof(struct lite_db),
+    .timer_count = 1,
     .accepts = lite_url_accepts,
     .open = lite_open,
     .advance = lite_advance,

@@ -389,10 +389,12 @@ static void attempt_fail(struct pg_conn *conn) {
 }
 
 static void attempt_begin_barrier(struct pg_conn *conn, uint64_t until_ns) {
-    if (!pg_barrier_encode(conn) || !timer_set(pg_conn_ring(conn), &conn->timer, until_ns))
+    if (!pg_barrier_encode(conn)) {
         pg_conn_break(conn, QURING_NOT_SENT, "53200", "out of memory");
-    else
-        pg_conn_flush(conn);
+        return;
+    }
+    (void)timer_set(pg_conn_ring(conn), &conn->timer, until_ns);
+    pg_conn_flush(conn);
 }
 
 static void attempt_connected(struct pg_conn *conn, struct pg_connect *connect) {
@@ -489,8 +491,7 @@ void pg_attempt_end(struct pg_conn *conn) {
     PRE(conn->state == PG_CONN_CONNECTING && conn->connect);
     struct ring *ring = pg_conn_ring(conn);
     atomic_store(&conn->connect->abort, true);
-    if (!timer_set(ring, &conn->timer, ring_now_ns(ring) + CLOSE_NS))
-        attempt_give_up_visit(conn);
+    (void)timer_set(ring, &conn->timer, ring_now_ns(ring) + CLOSE_NS);
 }
 
 void pg_attempt_timer(struct timer *timer) {

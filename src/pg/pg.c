@@ -149,7 +149,8 @@ static int pg_drain(struct quring_db *base) {
     if (base->options.exclusive)
         return hub_error(base->hub, QURING_EUNSUPPORTED,
                          "the connection of an exclusive handle is never replaced, because its state is the caller's");
-    return pg_pool_drain(&pg_db_of(base)->pool);
+    pg_pool_drain(&pg_db_of(base)->pool);
+    return 0;
 }
 
 static void pg_close(struct quring_db *base) {
@@ -176,6 +177,7 @@ static void pg_db_look(const struct quring_db *base, uint64_t now_ns, quring_db_
 const struct backend pg_backend = {
     .name = "postgresql",
     .db_bytes = sizeof(struct pg_db),
+    .timer_count = PG_POOL_TIMERS,
     .accepts = pg_url_accepts,
     .open = pg_open,
     .advance = pg_advance,

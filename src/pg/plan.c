@@ -39,8 +39,8 @@ static void plan(struct pg_pool *pool, uint64_t now_ns, bool asked) {
     uint64_t next_ns = pg_manners_next_ns(&pool->manners);
     if (!plan_wants_another(pool) || next_ns == UINT64_MAX || next_ns <= now_ns)
         timer_clear(ring, &pool->next_attempt);
-    else if (!timer_set(ring, &pool->next_attempt, next_ns) && !pool->trying_count)
-        (void)plan_begin(pool); /* too early, but without a timer there would be none later */
+    else
+        (void)timer_set(ring, &pool->next_attempt, next_ns);
 }
 
 static void plan_fired(struct timer *timer) {

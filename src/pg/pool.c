@@ -403,10 +403,10 @@ static void pool_settle_fired(struct timer *timer) {
 }
 
 /* The next turn begins attempts, or ends connections, because here may be no I/O; quring_timeout_ns() knows of timers. */
-static int pool_settle_soon(struct pg_pool *pool) {
+static void pool_settle_soon(struct pg_pool *pool) {
     struct ring *ring = pg_pool_ring(pool);
     pool->settle.fire = pool_settle_fired;
-    return timer_set(ring, &pool->settle, ring_now_ns(ring)) ? 0 : QURING_ENOMEM;
+    (void)timer_set(ring, &pool->settle, ring_now_ns(ring));
 }
 
 int pg_pool_resize(struct pg_pool *pool, uint32_t connection_count) {
@@ -415,22 +415,21 @@ int pg_pool_resize(struct pg_pool *pool, uint32_t connection_count) {
     uint32_t more = connection_count > pool->socket_count ? connection_count - pool->socket_count : 0;
     if (more && !ring_sockets_take(ring, more))
         return pool_refuse_size(pool, connection_count);
-    if (!pool_make_conns(pool, connection_count) || pool_settle_soon(pool)) {
+    if (!pool_make_conns(pool, connection_count)) {
         ring_sockets_give(ring, more);
         return hub_error(pool->db->hub, QURING_ENOMEM, "no memory for %u connections", connection_count);
     }
     pool->socket_count += more;
     pool->db->options.connection_count = connection_count;
     pg_sizes_changed(pool);
+    pool_settle_soon(pool);
     return 0;
 }
 
-int pg_pool_drain(struct pg_pool *pool) {
+void pg_pool_drain(struct pg_pool *pool) {
     PRE(!pool->db->queue.bound);
-    if (pool_settle_soon(pool))
-        return hub_error(pool->db->hub, QURING_ENOMEM, "no memory for a timer");
     pg_sizes_drain(pool);
-    return 0;
+    pool_settle_soon(pool);
 }
 
 void pg_pool_close(struct pg_pool *pool) {

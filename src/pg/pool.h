@@ -14,8 +14,8 @@ int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, ui
 /* Sets how many connections there may be: those that are too many end once nothing is out on them. 0 or a QURING_E*. */
 int pg_pool_resize(struct pg_pool *pool, uint32_t connection_count);
 
-/* Has every connection that there is replaced. 0 or a QURING_E*. */
-int pg_pool_drain(struct pg_pool *pool);
+/* Has every connection that there is replaced. */
+void pg_pool_drain(struct pg_pool *pool);
 
 /* Begins to close its connections. */
 void pg_pool_close(struct pg_pool *pool);

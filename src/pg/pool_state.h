@@ -28,6 +28,9 @@ struct pg_last_reason {
     char message[PG_MESSAGE_BYTES];
 };
 
+/* There is room for these in the ring, and for the two of each connection: setting them can't fail. */
+enum { PG_POOL_TIMERS = 3 };
+
 struct pg_pool {
     struct quring_db *db;
     struct pg_conn_config config;

@@ -82,8 +82,10 @@ static bool silence_awaits_given_up(const struct pg_conn *conn) {
 }
 
 static void silence_look_at(struct pg_conn *conn, uint64_t at_ns) {
-    if (at_ns == UINT64_MAX || !timer_set(pg_conn_ring(conn), &conn->silence.timer, at_ns))
+    if (at_ns == UINT64_MAX)
         pg_silence_end(conn);
+    else
+        (void)timer_set(pg_conn_ring(conn), &conn->silence.timer, at_ns);
 }
 
 /* Sets the timer for when the silence would have lasted too long, or has to be measured from. */

@@ -11,7 +11,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { EVENT_BATCH = 256, TIMERS_BESIDE_SOCKETS = 64 };
+enum { EVENT_BATCH = 256, SOCKET_TIMERS = 2 };
 
 /*
  * A send completes while it is submitted, unless the socket is full, so waiting for one completion would return at once
@@ -73,7 +73,7 @@ int ring_open(const struct ring_options *options, struct ring **out, char *messa
     ring->wake_fd = eventfd(0, EFD_CLOEXEC);
     if (ring->wake_fd < 0 ||
         !slots_init(&ring->sockets, options->socket_count, sizeof(struct socket *), RING_SLOT_BITS) ||
-        !heap_reserve(&ring->timers, options->socket_count + TIMERS_BESIDE_SOCKETS)) {
+        !ring_timers_take(ring, SOCKET_TIMERS * options->socket_count + options->timer_count)) {
         error =
             ring->wake_fd < 0 ? (errno == EMFILE || errno == ENFILE ? QURING_EFILES : QURING_ESYSTEM) : QURING_ENOMEM;
         snprintf(message, message_bytes, "eventfd: %s", strerror(errno));
@@ -161,6 +161,18 @@ static void ring_arm_wake(struct ring *ring) {
 }
 
 /* ---- Timers ---- */
+
+bool ring_timers_take(struct ring *ring, uint32_t count) {
+    if (!heap_reserve(&ring->timers, (size_t)ring->timer_count + count))
+        return false;
+    ring->timer_count += count;
+    return true;
+}
+
+void ring_timers_give(struct ring *ring, uint32_t count) {
+    PRE(count <= ring->timer_count);
+    ring->timer_count -= count;
+}
 
 bool timer_set(struct ring *ring, struct timer *timer, uint64_t at_ns) {
     heap_remove(&ring->timers, &timer->node);

@@ -31,6 +31,7 @@ struct job;
 
 struct ring_options {
     uint32_t socket_count;
+    uint32_t timer_count; /* room for so many from the beginning, beside two for each socket */
     uint64_t spin_ns;
     bool no_defer_taskrun;
     quring_port choice;
@@ -90,7 +91,14 @@ struct timer {
     void (*fire)(struct timer *timer);
 };
 
-/* Sets or moves it. False: no memory. */
+/*
+ * Makes room for timers of an owner, for which timer_set() can't fail then. Each socket comes with room for two. False: no
+ * memory.
+ */
+bool ring_timers_take(struct ring *ring, uint32_t count);
+void ring_timers_give(struct ring *ring, uint32_t count);
+
+/* Sets or moves it. False: no memory, and no room was made for it. */
 bool timer_set(struct ring *ring, struct timer *timer, uint64_t at_ns);
 void timer_clear(struct ring *ring, struct timer *timer);
 

@@ -26,6 +26,7 @@ struct ring {
     uint64_t sends_ended;    /* of counters.sends */
     bool turn_wanted; /* a handler ran since the last emit began, and its owner may have to act before the next sleep */
     struct heap timers;
+    uint32_t timer_count; /* that room was made for */
     struct ring_counters counters;
     /* waking */
     int wake_fd;

@@ -184,6 +184,10 @@ static void ask(const char *verb, uint32_t number, const char *sqlstate, quring_
     LAW(error >= 0 || (error == QURING_ENOMEM && alloc_has_failed()), "quring_submit: %s", quring_strerror(error));
 }
 
+static void ask_for(const char *verb, uint64_t timeout_ns) {
+    cr_assert_geq(world_ask(&world, &(struct ask){.verb = verb, .timeout_ns = timeout_ns}), 0);
+}
+
 static void ask_all(void) {
     ask("select", 0, NULL, QURING_COMMIT_EACH), ask("rows", 40, NULL, QURING_COMMIT_EACH);
     ask("error", 0, "22012", QURING_COMMIT_EACH), ask("big", 20000, NULL, QURING_COMMIT_EACH);
@@ -241,6 +245,45 @@ Test(sim_memory, each_allocation_in_turn_is_refused) {
             nth++;
         cr_assert_gt(nth, 100u);
     }
+}
+
+/* ---- What ends by time ends without memory ---- */
+
+/* All connections fall silent, with every timer of theirs set, so that their queries, they and the outage end by time. */
+Test(sim_memory, time_passes_without_memory) {
+    enum { CONNS = 100 };
+    const uint64_t second = UINT64_C(1000000000);
+    struct sim_options calm = {.seed = 1};
+    quring_options engine = {.query_count = 2 * CONNS, .connection_count = CONNS};
+    quring_db_options db = {.connection_count = CONNS,
+                            .depth = 1,
+                            .connection_lifetime_ns = 100 * 3600 * second,
+                            .silence_ns = 5 * second,
+                            .reconnect_wait_ns = 10 * second};
+    begin(&calm);
+    world.allowed = MAY(TIMEOUT) | MAY_BE_LOST;
+    world.poor = true;
+    cr_assert(world_open_engine(&world, &engine, &outer) == 0 && world_open_db(&world, &db) == 0);
+    world_connect(&world, CONNS);
+    for (int i = 0; i < CONNS; i++)
+        ask_for("silent", second);
+    ask_for("select", 3600 * second);
+    world_run(&world, 0, 0);
+    alloc_fail_at(1, UINT32_MAX);
+    world_pass(&world, 2 * second);
+    cr_assert_eq(world.by_status[QURING_TIMEOUT], CONNS, "%u passed their timeout", world.by_status[QURING_TIMEOUT]);
+    world_pass(&world, 5 * second);
+    cr_assert_eq(world_stats(&world).connection_lost_count, CONNS, "%llu were lost",
+                 (unsigned long long)world_stats(&world).connection_lost_count);
+    world_pass(&world, 11 * second);
+    world_expect(&world, CONNS, QURING_NOT_SENT, "53200");
+    cr_assert(alloc_has_failed());
+    alloc_fail_no_more();
+    world_pass(&world, 2 * second);
+    ask_for("select", 3600 * second);
+    world_finish(&world);
+    world_expect(&world, CONNS + 1, QURING_OK, NULL);
+    world_close(&world);
 }
 
 static quring_done lite_run(quring_db *db, const char *sql) {

