@@ -161,6 +161,14 @@ Test(pg_list, past_an_address_of_the_same_name) {
     impostor_close(impostor);
 }
 
+/* IMPOSTOR_UNREACHABLE counts nobody. */
+static int number_left_out(struct impostor **impostors, int count) {
+    for (int i = 1; i < count; i++)
+        if (impostor_count(impostors[i]) == 0)
+            return i;
+    return 0;
+}
+
 Test(pg_list, past_all_of_them_at_once) {
     static const enum impostor_kind kinds[] = {IMPOSTOR_UNREACHABLE, IMPOSTOR_SILENT, IMPOSTOR_SCRAM, IMPOSTOR_STANDBY};
     enum { KINDS = sizeof kinds / sizeof *kinds };
@@ -176,11 +184,14 @@ Test(pg_list, past_all_of_them_at_once) {
     }
     strcat(hosts, ",127.0.0.1");
     snprintf(ports + strlen(ports), sizeof ports - strlen(ports), ",%u", port);
-    (void)reach(list_of(hosts, ports, "target_session_attrs=primary"), 8 * LIVE_SECOND);
-    for (int i = 0; i < KINDS; i++) {
-        cr_assert(i == 0 || impostor_count(impostors[i]) >= 1, "number %d was left out", i);
-        impostor_close(impostors[i]);
+    /* A busy machine may keep an attempt from one of them until its share has passed: all are met in several. */
+    for (int tries = 0, left_out = 1; left_out; tries++) {
+        cr_assert_lt(tries, 10, "number %d was left out", left_out);
+        (void)reach(list_of(hosts, ports, "target_session_attrs=primary"), 8 * LIVE_SECOND);
+        left_out = number_left_out(impostors, KINDS);
     }
+    for (int i = 0; i < KINDS; i++)
+        impostor_close(impostors[i]);
     names_let_go();
 }
 
