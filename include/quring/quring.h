@@ -461,7 +461,7 @@ typedef struct quring_db_info {
 
 /*
  * Tells how a handle stands: what a health check, a log or a page for operators wants to know. Does no I/O, so it is as of
- * the last quring_run().
+ * the last quring_run(). It looks at every connection, so a handle with thousands is better not asked in each turn.
  * Returns    0; EINVAL; EFORKED
  * Valid      info->message: until the next call on the engine
  */
@@ -766,7 +766,8 @@ const char *quring_type_name(quring_type type);
  * Accessors convert where nothing is lost, from text too ("42" to int64, "t" to bool). A timestamptz is taken in UTC as a
  * timestamp or date; a text without a zone, such as SQLite's CURRENT_TIMESTAMP, is a timestamp and no timestamptz.
  * quring_get_text() takes any type as its text in ISO style, NUL-terminated; quring_get_bytes() bytea and BLOB, or the bytes
- * of a text.
+ * of a text. Read the columns of a row from left to right: the search goes on from the last value, and a step back begins it
+ * anew, which hundreds of columns make slow.
  * size_bytes  of quring_get_text(): NULL is allowed
  * Returns     0; ENULL; ETYPE; ERANGE; ELOSSY; of text and bytes also ENOMEM
  * Failed      `*value` is as it was; quring_result_error() names the column, its type and the value
