@@ -387,6 +387,7 @@ void pg_conn_init(struct pg_conn *conn, const struct pg_conn_config *config, con
     conn->trace = config->db->hub->trace;
     conn->timer.fire = events->timer;
     list_init(&conn->link);
+    list_init(&conn->unsent.link);
     list_init(&conn->place.idle);
     list_init(&conn->place.changed);
     list_init(&conn->place.given);
@@ -481,6 +482,8 @@ static void conn_charge_unsent(struct pg_conn *conn, struct query *query) {
         size = (size_t)(end - pg_conn_request(conn, ordinal)->first_byte);
     if (end <= conn->socket.accepted_bytes)
         return;
+    if (list_empty(&conn->unsent.link))
+        list_push_back(conn->config->owing, &conn->unsent.link);
     conn->unsent.bytes += size;
     conn->config->db->hub->unsent_bytes += size;
     if (conn->unsent.until < end)
@@ -495,6 +498,7 @@ bool pg_conn_credit_unsent(struct pg_conn *conn) {
     conn->config->db->hub->unsent_bytes -= conn->unsent.bytes;
     conn->unsent.bytes = 0;
     conn->unsent.until = 0;
+    list_remove(&conn->unsent.link);
     return true;
 }
 

@@ -96,6 +96,7 @@ struct pg_conn_config {
     struct quring_db *db;
     struct pg_attempts *attempts;
     uint64_t *kept_bytes; /* of descriptions that are kept */
+    struct list *owing;   /* connections with requests that were given up and are not sent: of pg_conn.unsent */
 };
 
 struct pg_conn {
@@ -123,8 +124,9 @@ struct pg_conn {
     struct pg_barrier barrier;
     uint64_t async_bytes; /* of asynchronous messages since the last sync point, while requests are out */
     struct {
-        size_t bytes;   /* charged to the hub for requests that were given up … */
-        uint64_t until; /* … until the kernel has taken what was appended up to here */
+        struct list link; /* of config->owing, while `bytes` are charged */
+        size_t bytes;     /* charged to the hub for requests that were given up … */
+        uint64_t until;   /* … until the kernel has taken what was appended up to here */
     } unsent;
     struct pg_silence silence;
     struct pg_health health;

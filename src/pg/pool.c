@@ -303,8 +303,8 @@ void pg_pool_admit(struct pg_pool *pool, struct queue *queue) {
  * none, and those that wait go on waiting as long as they did.
  */
 void pg_pool_advance(struct pg_pool *pool) {
-    for (uint32_t i = 0; base_unlikely(pool->db->hub->unsent_bytes != 0) && i < pool->conn_count; i++)
-        if (!pg_conn_credit_unsent(pool->conns[i]))
+    list_for_each_safe(node, &pool->owing)
+        if (!pg_conn_credit_unsent(list_entry(node, struct pg_conn, unsent.link)))
             db_due(pool->db);
     if (base_unlikely(pool->state != PG_POOL_UP && pool->ready_count))
         pool_move(pool, PG_POOL_UP);
@@ -380,7 +380,9 @@ int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, ui
     PRE(db->options.connection_count && db->options.depth);
     uint32_t count = db->options.connection_count;
     *pool = (struct pg_pool){.db = db, .socket_count = count};
-    pool->config = (struct pg_conn_config){.db = db, .attempts = &pool->attempts, .kept_bytes = kept_bytes};
+    pool->config =
+        (struct pg_conn_config){.db = db, .attempts = &pool->attempts, .kept_bytes = kept_bytes, .owing = &pool->owing};
+    list_init(&pool->owing);
     pool->outage.fire = pool_outage_fired;
     pg_plan_init(pool);
     pg_sizes_init(pool);

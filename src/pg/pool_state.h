@@ -42,6 +42,7 @@ struct pg_pool {
     uint32_t socket_count;                          /* set aside in the ring */
     uint32_t least_count, wanted_count, most_count; /* see sizes.h */
     struct heap outdated;  /* of pg_conn.turn: those in PG_CONN_READY that others take the place of */
+    struct list owing;     /* see pg_conn_config */
     bool draining;         /* until none is outdated */
     bool complete;         /* all that are wanted were up at once, and of those others have only been renewed since */
     struct timer settle;   /* set for the next turn, because the program has changed what is wanted */

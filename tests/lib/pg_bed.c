@@ -444,7 +444,9 @@ const char *pg_bed_notes(struct pg_bed *bed) {
 void pg_bed_make_conn(struct pg_bed *bed, bool bound) {
     struct quring_db *db = &bed->db.base;
     cr_assert(pg_attempts_init(&bed->attempts, "host=bed", 1));
-    bed->config = (struct pg_conn_config){.db = db, .attempts = &bed->attempts, .kept_bytes = &bed->db.kept_bytes};
+    list_init(&bed->owing);
+    bed->config = (struct pg_conn_config){
+        .db = db, .attempts = &bed->attempts, .kept_bytes = &bed->db.kept_bytes, .owing = &bed->owing};
     pg_conn_init(&bed->conn, &bed->config, &note_events, &db->queue, 0);
     if (bound)
         db->queue.bound = &bed->conn;

@@ -43,6 +43,7 @@ struct pg_bed {
     /* the bare connection, whose owner only takes notes */
     struct pg_conn conn;
     struct pg_conn_config config;
+    struct list owing;
     struct pg_attempts attempts;
     char notes[200]; /* "up, lost, down 08006, …" since pg_bed_notes() */
 };

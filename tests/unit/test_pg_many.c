@@ -148,3 +148,14 @@ Test(pg_many, a_step_of_a_drain_touches_few) {
     for (uint32_t i = 0; i < BUSY; i++)
         pg_bed_assert_text(pg_bed_fate(queries[i]), "OK", "no query suffers");
 }
+
+/* ---- What was given up and is not sent ---- */
+
+Test(pg_many, pg_pool_advance_touches_none_while_another_handle_owes) {
+    open_pool(&(quring_db_options){.connection_count = CONNS, .depth = 4});
+    bed.hub.unsent_bytes = 1;
+    touch_watch();
+    pg_pool_advance(pool);
+    cr_assert_eq(touch_count(), 0);
+    bed.hub.unsent_bytes = 0;
+}
