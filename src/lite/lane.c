@@ -129,15 +129,26 @@ void lite_lane_report(struct lite_lane *lane) {
     worker_report(lane->thread, &post->job);
 }
 
-/* Hands back those not yet begun whose callers gave up. */
+static bool lane_is_at(const struct lite_lane *lane, struct query *query) {
+    return lane->conn.watch.abandoned == &lite_query(query)->abandoned_as;
+}
+
+/*
+ * Hands back those whose callers gave up and that are not yet begun, or wait for the end of their group, which may be long.
+ * What becomes of such a member its caller will not hear.
+ */
 void lite_lane_drop_abandoned(struct lite_lane *lane) {
     if (base_likely(!atomic_load_explicit(&lane->shared.may_hold_abandoned, memory_order_relaxed)))
         return;
     atomic_exchange_explicit(&lane->shared.may_hold_abandoned, false, memory_order_acquire);
-    for (uint32_t i = lane->own.next; i < lane->own.taken_count; i++) {
+    for (uint32_t i = lane->own.in_group ? lane->own.group_first : lane->own.next; i < lane->own.taken_count; i++) {
         struct query *query = lane->own.taken[i];
         if (!query || !atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed))
             continue;
+        if (lane_is_at(lane, query)) { /* it is interrupted, and looked at again then */
+            atomic_store_explicit(&lane->shared.may_hold_abandoned, true, memory_order_relaxed);
+            continue;
+        }
         lite_chain_add(&lane->own.finished, query);
         lane->own.taken[i] = NULL;
     }

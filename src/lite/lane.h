@@ -125,6 +125,9 @@ struct lite_lane {
         struct query **taken;
         uint32_t taken_count;
         uint32_t next;
+        /* While a group is open: taken[group_first … next) are its members, whose outcomes wait for its end. */
+        uint32_t group_first;
+        bool in_group;
         uint32_t let_go_count; /* no longer held, to be told to the queue under its lock */
         uint64_t reported_ns;
         uint64_t checked_ns; /* when a reader last looked whether its file still has the name */

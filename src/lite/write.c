@@ -69,6 +69,8 @@ static bool group_member_is_undone(const struct query *query) {
 
 /* Runs neighbours as long as they may join, and commits. False: the transaction is gone, or can't stand. */
 static bool group_run_members(struct lite_lane *lane, struct lite_group *group) {
+    lane->own.group_first = group->first;
+    lane->own.in_group = true;
     while (group_may_take(lane, lane->own.next)) {
         struct query *query = lane->own.taken[lane->own.next++];
         group->count++;
@@ -82,17 +84,22 @@ static bool group_run_members(struct lite_lane *lane, struct lite_group *group) 
     return lite_conn_control(&lane->conn, LITE_COMMIT) == SQLITE_OK;
 }
 
+/* A member whose caller gave up may have been handed back. */
 static void group_finish(struct lite_lane *lane, const struct lite_group *group) {
     for (uint32_t i = group->first; i < group_end(group); i++)
-        lite_chain_add(&lane->own.finished, lane->own.taken[i]);
+        if (base_likely(lane->own.taken[i] != NULL))
+            lite_chain_add(&lane->own.finished, lane->own.taken[i]);
 }
 
 static void group_undo(struct lite_lane *lane, const struct lite_group *group) {
     if (lite_conn_in_transaction(&lane->conn))
         (void)lite_conn_control(&lane->conn, LITE_ROLLBACK);
-    for (uint32_t i = group->first; i < group_end(group); i++)
+    for (uint32_t i = group->first; i < group_end(group); i++) {
+        if (!lane->own.taken[i])
+            continue;
         group_forget_outcome(lane->conn.trace, lane->own.taken[i]);
-    lane->own.news.retry_count += group->count;
+        lane->own.news.retry_count++;
+    }
 }
 
 /* Its members count as not begun again, so those whose callers gave up meanwhile are taken out. */
@@ -107,7 +114,9 @@ static void group_run_alone(struct lite_lane *lane, const struct lite_group *gro
 static void group_run(struct lite_lane *lane) {
     struct lite_group group = {.first = lane->own.next};
     bool began = lite_conn_control(&lane->conn, LITE_BEGIN_IMMEDIATE) == SQLITE_OK;
-    if (began && group_run_members(lane, &group)) {
+    bool committed = began && group_run_members(lane, &group);
+    lane->own.in_group = false;
+    if (committed) {
         lane->conn.watch.locked_since_ns = 0;
         group_finish(lane, &group);
         return;

@@ -464,6 +464,42 @@ Test(lane, an_abandoned_member_harms_no_other) {
     cr_assert_str_eq(bed_text(exec("select group_concat(a) from t"), 0, 0), "x,y");
 }
 
+/* Its transaction ends much later, and its caller does not wait for that; it may take effect. */
+Test(lane, an_abandoned_member_does_not_wait_for_its_group) {
+    open_grouped();
+    look_at(0);
+    struct query *first = submit_group("insert into t(a) values('w')"),
+                 *early = submit_group("insert into t(a) values('x')"),
+                 *slow = submit_group("insert into t(a) with recursive n(i) as (select 1 union all select i + 1 from n "
+                                      "limit 3000000) select count(*) from n"),
+                 *after = submit_group("insert into t(a) values('y')");
+    victims[0] = early;
+    bed_drain(&bed);
+    bed_check(early, QURING_TIMEOUT, "57014", "timeout");
+    bed_check(first, QURING_OK, "", "");
+    bed_check(slow, QURING_OK, "", "");
+    bed_check(after, QURING_OK, "", "");
+    cr_assert_eq(early->link.next, &first->link, "it ended before the group");
+    cr_assert_str_eq(bed_text(exec("select group_concat(a) from t"), 0, 0), "w,x,3000000,y");
+}
+
+/* The transaction fails later: the others run again, each alone, and nothing is left of it. */
+Test(lane, an_abandoned_member_of_a_group_that_fails) {
+    open_grouped();
+    look_at(0);
+    struct query *early = submit_group("insert into t(a) values('x')"),
+                 *slow = submit_group("insert or rollback into t(id, a) with recursive n(i) as (select 1 union all "
+                                      "select i + 1 from n limit 3000000) select 2 - (count(*) > 0), 'z' from n "
+                                      "union all select 1, 'z'"),
+                 *after = submit_group("insert into t(a) values('y')");
+    victims[0] = early;
+    bed_drain(&bed);
+    bed_check(early, QURING_TIMEOUT, "57014", "timeout");
+    bed_check(slow, QURING_SERVER_ERROR, "23505", "");
+    bed_check(after, QURING_OK, "", "");
+    cr_assert_str_eq(bed_text(exec("select group_concat(a) from t"), 0, 0), "y");
+}
+
 /* ---- Abandoning and closing ---- */
 
 Test(lane, abandoning_what_no_lane_has) {
