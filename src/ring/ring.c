@@ -11,7 +11,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { EVENT_BATCH = 256, SOCKET_TIMERS = 2 };
+enum { EVENT_BATCH = 256, SOCKET_TIMERS = 3 };
 
 /*
  * A send completes while it is submitted, unless the socket is full, so waiting for one completion would return at once

@@ -24,11 +24,14 @@ struct task {
     pthread_t thread;
     atomic_int state;
     atomic_int id; /* the kernel's, of its thread; 0: run() has not begun */
-    bool hangs;    /* set by a simulation's run(), which can't block: it goes on until it is detached */
+    bool hangs;    /* set by a simulation's run(), which can't block: it goes on until it is resumed or detached */
 };
 
 /* Starts it; `name` (up to 15 bytes) shows in ps and gdb. 0 or QURING_ESYSTEM: there is no thread to be had. */
 int task_start(struct ring *ring, const char *name, struct task *task);
+
+/* For simulations: the run() of a task that hangs returns after all. */
+void task_resume(struct task *task);
 
 /* True: from now on it belongs to its own thread. False: it has finished, and its done() comes in a later turn. */
 bool task_detach(struct task *task);
