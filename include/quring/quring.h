@@ -301,9 +301,9 @@ typedef struct quring_db_options {
     /* PostgreSQL: how long a connection may be silent once its oldest query was given up (timeout, cancel) before it is
        closed and replaced (5 s; exclusive handles, whose state would be lost: QURING_FOREVER). Queries behind that one
        end IN_DOUBT with 08006, or go to another connection where no byte of them was sent; later ones are not sent behind
-       it in the first place. This finds servers and poolers that hang, which from afar look like a long query. The server
-       may go on with what was given up, on a connection that it takes for open: statement_timeout, a little longer than
-       timeout_ns, keeps such work from piling up. */
+       it in the first place. This finds servers and poolers that hang, which from afar look like a long query. A server
+       that could not be told to stop (quring_cancel()) may go on with what was given up, on a connection that it takes for
+       open: statement_timeout, a little longer than timeout_ns, keeps such work from piling up. */
     uint64_t silence_ns;
     /* PostgreSQL: the same for a connection on which any query is out, given up or not: they end IN_DOUBT (QURING_FOREVER,
        because a long query is as silent; up to an eighth more). For programs whose queries have no timeout_ns and that
@@ -609,7 +609,8 @@ typedef struct quring_query {
     uint32_t param_count;
     /* Handed back in quring_done. */
     uint64_t user_data;
-    /* From submit on; once it has passed the query ends with QURING_TIMEOUT (0: none). */
+    /* From submit on; once it has passed the query ends with QURING_TIMEOUT, and the database is told to stop, as
+       quring_cancel() says (0: none). */
     uint64_t timeout_ns;
     /* See above; on an exclusive handle always EACH. */
     quring_commit_mode commit;
@@ -645,10 +646,26 @@ int quring_prepare(quring_db *db, const char *sql, quring_statement **statement)
 void quring_statement_release(quring_statement *statement);
 
 /*
- * Gives up on a query, which ends with QURING_CANCELLED. PostgreSQL may still carry out one that was sent: its reply is then
- * read and dropped. SQLite is interrupted, and the query ends when its lane has let go of it (what can't be interrupted: a
- * DELETE without WHERE, DROP TABLE, one call of a function such as instr() or replace()). A query that had already ended
- * stays as it ended.
+ * Gives up on a query, which ends with QURING_CANCELLED. A query that had already ended stays as it ended. Where it was sent
+ * the database is told to stop, here as well as when a timeout_ns has passed:
+ *
+ * PostgreSQL: the query ends at once, and may still take effect: the reply that comes is read and dropped. A cancel stops
+ * whatever its session is at, so the server is told once the query is the oldest that is out on its connection, for some
+ * milliseconds, and no other can come to harm: each that was sent behind it must be of the kind that joins a GROUP. Such a
+ * one, if it is hit by mistake, was rolled back, and runs again unseen, once at most. Until then and until the server has
+ * answered, the connection takes no more queries; a server that does not end the request to cancel within 5 s loses the
+ * connection. A statement that is stopped within a transaction of an exclusive handle fails the transaction, as any error
+ * does. The way depends on the link:
+ *   - plain: libpq's cancel request, over a connection of its own, on a thread
+ *   - TLS: pg_cancel_backend(), over another connection of the handle that is idle and leads to the same address, because
+ *     libpq would send the other in clear text. If there is none, or the server will not: as behind a pooler
+ *   - behind a pooler: the connection is closed and replaced once nothing else is out on it, one in 0.25 s. The server notices
+ *     when it next sends something, or every client_connection_check_interval, if that is set there. An exclusive handle's
+ *     connection is left alone
+ *
+ * SQLite is interrupted, and the query ends when its lane has let go of it: at the next of its small steps. Nothing stops the
+ * step that empties a table (DELETE without WHERE, DROP TABLE), and a commit's sync of the file; nor one call of a
+ * function such as instr() or replace() on a long text.
  * Returns    0; ESTALE
  */
 int quring_cancel(quring_engine *engine, quring_id id);
@@ -716,7 +733,8 @@ typedef struct quring_done {
     const quring_error *error;
     /* True: it may have reached the database. A byte of it was handed to the kernel, or was certain to go out; on
        SQLite, its execution was begun. False: it took no effect and will take none, whatever the status says, so it is
-       safe to submit again. A member of a GROUP that was rolled back, to be run again, counts as not sent until then. */
+       safe to submit again. One that was rolled back to be run again (GROUP, quring_cancel()) counts as not sent until
+       then. */
     bool sent;
 } quring_done;
 
@@ -818,8 +836,8 @@ typedef enum quring_event_kind {
     QURING_EVENT_FIRST_ROW,     /* its first row arrived */
     /* The server's notice or warning for it, or without an id for no query. One over message_bytes makes no event. */
     QURING_EVENT_NOTICE,
-    /* It waits to be sent again, because its connection was lost before a byte of it left, its plan was stale, or its GROUP
-       was rolled back. */
+    /* It waits to be sent again, because its connection was lost before a byte of it left, its plan was stale, its GROUP
+       was rolled back, or a cancel hit it that was meant for another. */
     QURING_EVENT_RETRIED,
     QURING_EVENT_DONE,      /* it ended, with `status`; a failure's SQLSTATE and message */
     QURING_EVENT_CONNECTED, /* a connection can be given queries */
@@ -899,6 +917,8 @@ typedef struct quring_stats {
     uint64_t stale_count;       /* completions of the kernel for what was already gone; 0 unless it has a bug */
     uint64_t notice_count;      /* notices and warnings of PostgreSQL, whether a query was there to have them or not */
     uint64_t trace_dropped_count; /* events that quring_trace() never gave, because newer ones took their place */
+    uint64_t cancel_count;        /* of quring_db_stats */
+    uint64_t cancel_stopped_count;
 } quring_stats;
 
 /* Fills `stats` with what the engine has counted since it was opened. */
@@ -919,7 +939,7 @@ typedef struct quring_db_stats {
     uint64_t done_count[QURING_SHUTDOWN + 1]; /* by quring_status */
     uint64_t row_count;
     /* Queries that went back to be sent again: their connection was lost before a byte of them left, their plan was stale,
-       or their GROUP was rolled back. */
+       their GROUP was rolled back, or a cancel hit them that was meant for another. */
     uint64_t retry_count;
     uint64_t connect_count, connect_failure_count, connection_lost_count;
     uint64_t prepare_count;
@@ -933,6 +953,9 @@ typedef struct quring_db_stats {
        is no wait. A query that ended unsent is in none, and one that was put back is counted for each time that it was
        given to a connection. */
     uint64_t wait_count[QURING_WAIT_BUCKETS];
+    /* PostgreSQL: requests to cancel that servers took, for queries that were given up (quring_cancel(), timeout_ns), and
+       queries that a server ended for one of them. */
+    uint64_t cancel_count, cancel_stopped_count;
 } quring_db_stats;
 
 /*

@@ -41,6 +41,8 @@ void db_counters_add(struct db_counters *sum, const struct db_counters *counters
     sum->prepare_count += counters->prepare_count;
     sum->notice_count += counters->notice_count;
     sum->retry_count += counters->retry_count;
+    sum->cancel_count += counters->cancel_count;
+    sum->cancel_stopped_count += counters->cancel_stopped_count;
     sum->connection_count += counters->connection_count;
 }
 

@@ -23,6 +23,7 @@ struct db_counters {
     uint64_t prepare_count;
     uint64_t notice_count;
     uint64_t retry_count;
+    uint64_t cancel_count, cancel_stopped_count;
     uint32_t connection_count; /* now */
 };
 

@@ -38,6 +38,7 @@ struct query {
     uint8_t status;   /* quring_status, from DONE on */
     uint8_t commit;   /* quring_commit_mode, never DEFAULT */
     bool retried;     /* it runs again since its plan was stale, and a second time is one too many */
+    bool struck;      /* it runs again since a cancel meant for another hit it, which must not happen twice */
     bool by_handle;   /* submitted by a handle of quring_prepare() */
     bool sent;        /* a byte of it may have reached the database, and it is not proved to have been undone */
     uint32_t param_count;

@@ -26,6 +26,8 @@ void stats_fill(const struct quring_db *db, quring_db_stats *stats) {
         .waiting_count = db_waiting_count(db),
         .inflight_count = db->running_count,
         .waiting_peak_count = db->waiting_peak_count,
+        .cancel_count = counters->cancel_count,
+        .cancel_stopped_count = counters->cancel_stopped_count,
     };
     memcpy(stats->done_count, counters->done_count, sizeof stats->done_count);
     if (db->backend->count_waits)

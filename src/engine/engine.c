@@ -223,6 +223,8 @@ void engine_stats(const quring_engine *engine, quring_stats *stats) {
         .stale_count = ring->stale,
         .notice_count = sum.notice_count,
         .trace_dropped_count = trace_dropped_count(engine->hub.trace),
+        .cancel_count = sum.cancel_count,
+        .cancel_stopped_count = sum.cancel_stopped_count,
     };
     memcpy(stats->done_count, sum.done_count, sizeof stats->done_count);
 }

@@ -143,7 +143,7 @@ int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
     query->user_data = q->user_data;
     /* An exclusive handle is always EACH: a member of a group that ran again would fall behind later queries. */
     query->commit = (uint8_t)(q->commit && !db->queue.bound ? q->commit : db->options.commit);
-    query->retried = query->sent = false;
+    query->retried = query->struck = query->sent = false;
     query->by_handle = q->statement != NULL;
     result_begin(&query->result, db->options.result_bytes, db->options.result_row_count);
     queue_put(query);

@@ -50,6 +50,8 @@ struct pg_attempt {
 /* ---- Detached visits ---- */
 
 static void visit_free(struct pg_connect *connect) {
+    if (connect->cancel_key)
+        connect->cancel_key->drop(connect->cancel_key);
     pg_hosts_drop(connect->hosts);
     free(connect);
 }
@@ -400,6 +402,7 @@ static void attempt_begin_barrier(struct pg_conn *conn, uint64_t until_ns) {
 static void attempt_connected(struct pg_conn *conn, struct pg_connect *connect) {
     struct pg_attempts *attempts = conn->config->attempts;
     if (pg_conn_hand_over(conn, connect, rng_next(&attempts->rng))) {
+        connect->cancel_key = NULL;
         pg_hosts_clear(attempts->hosts, connect->key);
         pg_hosts_clear(attempts->hosts, pg_hosts_key(connect->host, ""));
         attempt_begin_barrier(conn, connect->until_ns);

@@ -56,6 +56,8 @@ static void conn_on_notice(struct pg_conn *conn, const struct wire_event *event)
             .connection = conn->number, .sqlstate = event->error.sqlstate, .message = event->error.message};
         trace_notice(conn->trace, conn->config->db, query, &notice);
     }
+    if (base_unlikely(asked && pg_conn_is_cancelling(conn)) && event->kind != WIRE_SKIPPED)
+        pg_reply_struck_at_commit(pg_conn_request(conn, event->request), &event->error);
     if (query && event->kind == WIRE_SKIPPED)
         notices_omit(&query->result.notices);
     else if (query)
@@ -108,7 +110,7 @@ static void conn_on_error(struct pg_conn *conn, struct pg_request *request, cons
     if (request->ops)
         request->ops->error(conn, event);
     else
-        pg_reply_error(request, event);
+        pg_reply_error(conn, request, event);
 }
 
 /* A message over message_bytes was skipped: its own query loses the answer, and the connection goes on. */
@@ -288,6 +290,9 @@ static void conn_closed(struct socket *socket) {
     buf_free(&conn->plain_in);
     buf_free(&conn->plain_out);
     pg_prepared_end(&conn->prepared);
+    if (conn->cancel.key)
+        conn->cancel.key->drop(conn->cancel.key);
+    conn->cancel.key = NULL;
     pg_conn_move(conn, PG_CONN_DOWN);
     (void)pg_conn_credit_unsent(conn);
     conn->events->down(conn);
@@ -341,6 +346,9 @@ bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect, u
     conn->group_open = false;
     conn->barrier = (struct pg_barrier){.nonce = nonce, .server_pid = connect->server_pid};
     pg_prepared_begin(&conn->prepared, nonce);
+    conn->cancel.key = connect->cancel_key;
+    conn->cancel.server = connect->server;
+    conn->cancel.client_port = connect->client_port;
     conn->async_bytes = 0;
     pg_conn_move(conn, PG_CONN_BARRIER);
     return true;
@@ -391,6 +399,7 @@ void pg_conn_init(struct pg_conn *conn, const struct pg_conn_config *config, con
     list_init(&conn->place.idle);
     list_init(&conn->place.changed);
     list_init(&conn->place.given);
+    list_init(&conn->cancel.waiting);
     pg_prepared_init(&conn->prepared, config->db->options.statement_count);
 }
 

@@ -26,6 +26,8 @@
 
 struct pg_attempt;
 struct pg_attempts;
+struct pg_cancel_job;
+struct pg_cancels;
 struct pg_conn;
 struct pg_request;
 
@@ -76,6 +78,26 @@ struct pg_silence {
     bool idle;                          /* none was out when last looked */
 };
 
+/* How far a cancel is on the connection: see cancel.h. */
+enum pg_cancel_state { PG_CANCEL_NONE, PG_CANCEL_WANTED, PG_CANCEL_OUT, PG_CANCEL_OVER };
+
+struct pg_cancel {
+    uint8_t state;             /* enum pg_cancel_state */
+    uint32_t asked_count;      /* of cancels for `asked`, after the first */
+    uint16_t client_port;      /* by which the server knows the session, on TLS */
+    bool taken;                /* the server took the last one that was asked over another connection */
+    uint64_t server;           /* on TLS: names its address; 0: unknown */
+    struct pg_cancel_key *key; /* of a plain connection, while no thread has it */
+    struct pg_cancel_job *job; /* OUT, on a thread */
+    struct pg_conn *carrier;   /* OUT, over this connection */
+    struct pg_conn *target;    /* the connection whose cancel this one carries */
+    uint64_t until;            /* ordinal behind the last request that was given up */
+    uint64_t asked;            /* ordinal of the request that the last one was for; UINT64_MAX: none was */
+    uint64_t closing;          /* ordinal of the request that the connection is to be closed for; UINT64_MAX: none */
+    struct timer timer;
+    struct list waiting; /* pg_cancels.waiting */
+};
+
 /* The owner's view of the connection: see placement.h. */
 struct pg_place {
     struct heap_node node;
@@ -95,6 +117,7 @@ struct pg_health {
 struct pg_conn_config {
     struct quring_db *db;
     struct pg_attempts *attempts;
+    struct pg_cancels *cancels;
     uint64_t *kept_bytes; /* of descriptions that are kept */
     struct list *owing;   /* connections with requests that were given up and are not sent: of pg_conn.unsent */
 };
@@ -129,6 +152,7 @@ struct pg_conn {
         uint64_t until;   /* … until the kernel has taken what was appended up to here */
     } unsent;
     struct pg_silence silence;
+    struct pg_cancel cancel;
     struct pg_health health;
     struct pg_reason reason;
     struct timer timer;    /* CONNECTING, BARRIER: when to give up; READY: when the owner looks at it again */
@@ -164,6 +188,11 @@ static inline bool pg_conn_is_idle(const struct pg_conn *conn) {
 /* No other connection serves its source, so a request may rely on the state that earlier ones left on the connection. */
 static inline bool pg_conn_is_bound(const struct pg_conn *conn) {
     return conn->source->bound != NULL;
+}
+
+/* A cancel may hit whatever is out on the connection, so nothing more is sent there. */
+static inline bool pg_conn_is_cancelling(const struct pg_conn *conn) {
+    return conn->cancel.state >= PG_CANCEL_OUT;
 }
 
 static inline struct ring *pg_conn_ring(const struct pg_conn *conn) {

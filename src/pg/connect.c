@@ -6,6 +6,7 @@
  * takes the place of libpq's own, and PQfinish() frees its 37 KB while the connection lives on.
  */
 #include "pg/connect.h"
+#include "base/hash.h"
 #include "base/utf8.h"
 #include "pg/tls.h"
 
@@ -19,6 +20,7 @@
 #include <openssl/crypto.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -223,6 +225,50 @@ static bool connect_take_tls(struct pg_connect *connect, PGconn *conn) {
     return false;
 }
 
+/* ---- What cancels need ---- */
+
+struct connect_cancel_key {
+    struct pg_cancel_key base;
+    PGcancel *cancel;
+};
+
+static bool connect_cancel_ask(struct pg_cancel_key *key, struct task *task) {
+    char message[PG_MESSAGE_BYTES];
+    (void)task;
+    return PQcancel(base_container_of(key, struct connect_cancel_key, base)->cancel, message, sizeof message) == 1;
+}
+
+static void connect_cancel_drop(struct pg_cancel_key *key) {
+    struct connect_cancel_key *own = base_container_of(key, struct connect_cancel_key, base);
+    PQfreeCancel(own->cancel);
+    free(own);
+}
+
+static struct pg_cancel_key *connect_cancel_key(PGconn *conn) {
+    struct connect_cancel_key *key = malloc(sizeof *key);
+    if (!key)
+        return NULL;
+    *key = (struct connect_cancel_key){{connect_cancel_ask, connect_cancel_drop}, PQgetCancel(conn)};
+    if (key->cancel)
+        return &key->base;
+    free(key);
+    return NULL;
+}
+
+/* On TLS a cancel goes over another connection to the same address, and the server knows a session by its client's port. */
+static void connect_note_addresses(struct pg_connect *connect) {
+    struct sockaddr_storage server = {0}, client = {0};
+    socklen_t server_bytes = sizeof server, client_bytes = sizeof client;
+    if (getpeername(connect->fd, (struct sockaddr *)&server, &server_bytes) ||
+        getsockname(connect->fd, (struct sockaddr *)&client, &client_bytes))
+        return;
+    if (client.ss_family == AF_INET)
+        connect->client_port = ntohs(((struct sockaddr_in *)&client)->sin_port);
+    else if (client.ss_family == AF_INET6)
+        connect->client_port = ntohs(((struct sockaddr_in6 *)&client)->sin6_port);
+    connect->server = hash_bytes(&server, server_bytes, 0) | 1;
+}
+
 /*
  * exit() does not wait for the thread of a detached attempt, which works with OpenSSL. So OpenSSL must not install the
  * atexit() handler that frees it, which its first use in a process does by default.
@@ -276,6 +322,10 @@ void pg_connect_run(struct pg_connect *connect) {
     bool taken = connect_until(connect, conn, until) && connect_set_datestyle(connect, conn, until) &&
                  connect_take_socket(connect, conn) && connect_take_tls(connect, conn);
     connect->server_pid = PQbackendPID(conn);
+    if (taken && connect->tls)
+        connect_note_addresses(connect);
+    else if (taken)
+        connect->cancel_key = connect_cancel_key(conn);
     if (!taken || !connect->tls)
         PQfinish(conn);
 }

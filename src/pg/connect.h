@@ -16,6 +16,13 @@ struct pg_tls;
 
 enum { PG_MESSAGE_BYTES = 512 };
 
+/* What has the query cancelled that a session is at. It outlives libpq's part of the session, and the session itself. */
+struct pg_cancel_key {
+    bool (*ask)(struct pg_cancel_key *key,
+                struct task *task); /* blocks, in `task`. True: the server took the request */
+    void (*drop)(struct pg_cancel_key *key);
+};
+
 /* A visit and its outcome. Detached, it belongs to its own thread. */
 struct pg_connect {
     struct task task;
@@ -26,12 +33,15 @@ struct pg_connect {
     uint64_t key;               /* of what is visited: pg_hosts_key() */
     struct pg_trouble *trouble; /* of a detached one */
     void (*run)(struct pg_connect *connect);
-    uint64_t until_ns;  /* monotonic: the visit's end, first exchange included */
-    atomic_bool abort;  /* set by the reactor: give up soon */
-    bool missed;        /* its time was over */
-    int fd;             /* -1: failed, or a look-up */
-    int server_pid;     /* as the server named it; 0 when it did not */
-    struct pg_tls *tls; /* NULL on a plain connection */
+    uint64_t until_ns;                /* monotonic: the visit's end, first exchange included */
+    atomic_bool abort;                /* set by the reactor: give up soon */
+    bool missed;                      /* its time was over */
+    int fd;                           /* -1: failed, or a look-up */
+    int server_pid;                   /* as the server named it; 0 when it did not */
+    struct pg_tls *tls;               /* NULL on a plain connection */
+    struct pg_cancel_key *cancel_key; /* NULL on TLS, where libpq would send it in clear text, and without memory */
+    uint64_t server;                  /* on TLS: names the address that was connected to; 0: unknown */
+    uint16_t client_port;             /* on TLS: ours */
     char sqlstate[6];
     char message[PG_MESSAGE_BYTES];
     char address[PG_ADDRESS_BYTES]; /* of a name; "" where `host` has all */

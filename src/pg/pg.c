@@ -7,6 +7,7 @@
  *   look.c        how many of them are in which state
  *   sizes.c       how many connections there are, and which end for others to take their place
  *   plan.c        which of them try to connect
+ *   cancel.c      tells the server to stop what was given up
  *   placement.c   the choice of the connection that takes the next queries
  *   attempt.c     attempts to connect: which hosts they visit, how long that may take, which visits are detached
  *   manners.c     when attempts may begin, and how many at once; which refusals are for good
@@ -25,7 +26,7 @@
  *   tls.c         between the socket's bytes and the protocol's, on an encrypted connection
  *
  * Headers and calls point down this list, and an owner hears from what it owns by tables: pg_conn_events of a connection,
- * pg_request_ops of the barrier and of a health check.
+ * pg_request_ops of the barrier, of a health check, and of a cancel that another connection carries.
  */
 #include "pg/pg.h"
 
@@ -66,6 +67,8 @@ static void pg_abandon(struct query *query, quring_status status) {
     struct pg_query at = *pg_query(query);
     pg_conn_abandon(at.conn, query, status);
     pg_silence_given_up(at.conn, at.request);
+    if (status != QURING_SHUTDOWN)
+        pg_cancel_given_up(at.conn, at.request);
 }
 
 /* ---- Open and close ---- */

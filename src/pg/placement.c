@@ -105,7 +105,7 @@ static void placement_put_idle(struct pg_placement *placement, struct pg_conn *c
 
 static void placement_put(struct pg_placement *placement, struct pg_conn *conn) {
     placement_remove(placement, conn);
-    if (pg_placement_has_room(conn) && !pg_conn_is_held_up(conn)) {
+    if (pg_placement_has_room(conn) && !pg_conn_is_held_up(conn) && !pg_conn_is_cancelling(conn)) {
         if (placement_load(conn) == 0)
             placement_put_idle(placement, conn);
         else
@@ -204,14 +204,19 @@ void pg_placement_put_aside(struct pg_placement *placement) {
     list_append_all(&placement->aside, &placement->idle);
 }
 
+void pg_placement_take_out(struct pg_placement *placement, struct pg_conn *conn) {
+    PRE(!list_empty(&conn->place.idle));
+    placement_remove_idle(placement, conn);
+    placement->asked_count++;
+    conn->place.asked = true;
+}
+
 struct pg_conn *pg_placement_ask(struct pg_placement *placement) {
     struct list *first = list_first(&placement->aside);
     if (!first)
         return NULL;
     struct pg_conn *conn = list_entry(first, struct pg_conn, place.idle);
-    placement_remove_idle(placement, conn);
-    placement->asked_count++;
-    conn->place.asked = true;
+    pg_placement_take_out(placement, conn);
     return conn;
 }
 

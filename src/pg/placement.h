@@ -83,6 +83,9 @@ void pg_placement_put_aside(struct pg_placement *placement);
 /* The next of those that were put aside, to be asked; NULL: there is none. pg_placement_progressed() once it has answered. */
 struct pg_conn *pg_placement_ask(struct pg_placement *placement);
 
+/* A connection without requests takes none before it has answered one that is no query: pg_placement_progressed() then. */
+void pg_placement_take_out(struct pg_placement *placement, struct pg_conn *conn);
+
 /* The next connection that was given queries; NULL once all were told. */
 struct pg_conn *pg_placement_next_given(struct pg_placement *placement);
 

@@ -124,6 +124,7 @@ static void pool_note_loss(struct pg_pool *pool, const struct pg_conn *conn) {
 static void pool_conn_lost(struct pg_conn *conn) {
     struct pg_pool *pool = pg_pool_of(conn);
     pg_silence_end(conn);
+    pg_cancel_end(conn);
     pg_sizes_lost(pool, conn);
     if (!pool->ready_count)
         pg_manners_none_up(&pool->manners);
@@ -136,6 +137,14 @@ static void pool_conn_progressed(struct pg_conn *conn) {
     pg_placement_progressed(&pg_pool_of(conn)->placement, conn);
     if (base_unlikely(conn->outdated))
         pg_sizes_progressed(pg_pool_of(conn), conn);
+    if (base_unlikely(conn->cancel.state != PG_CANCEL_NONE))
+        pg_cancel_look(conn);
+}
+
+static void pool_conn_retiring(struct pg_conn *conn) {
+    if (conn->cancel.state != PG_CANCEL_NONE)
+        pg_cancel_look(conn);
+    pg_sizes_retiring(conn);
 }
 
 static void pool_conn_gave_up(struct pg_conn *conn) {
@@ -224,7 +233,7 @@ static void pool_timer_fired(struct timer *timer) {
 static const struct pg_conn_events pool_conn_events = {.up = pool_conn_up,
                                                        .lost = pool_conn_lost,
                                                        .progressed = pool_conn_progressed,
-                                                       .retiring = pg_sizes_retiring,
+                                                       .retiring = pool_conn_retiring,
                                                        .gave_up = pool_conn_gave_up,
                                                        .down = pool_conn_down,
                                                        .postponed = pool_conn_postponed,
@@ -255,7 +264,7 @@ static void pool_admit_bound(struct queue *queue, struct pg_conn *conn) {
     struct query *query;
     if (base_unlikely(pool_is_lost(conn)))
         queue_fail(queue, QURING_NOT_SENT, conn->reason.sqlstate, conn->reason.message);
-    while (pg_placement_has_room(conn) && (query = queue_take(queue)))
+    while (pg_placement_has_room(conn) && !pg_cancel_holds(conn) && (query = queue_take(queue)))
         pg_conn_send(conn, query);
     pool_conn_sync_and_flush(conn);
 }
@@ -368,7 +377,10 @@ static bool pool_make_conns(struct pg_pool *pool, uint32_t count) {
 
 static bool pool_init(struct pg_pool *pool, const char *url) {
     pg_placement_init(&pool->placement, pool->db->options.depth);
-    return pg_attempts_init(&pool->attempts, url, pool_seed(pool)) && pool_make_conns(pool, pool->socket_count);
+    if (!pg_attempts_init(&pool->attempts, url, pool_seed(pool)))
+        return false;
+    pg_cancels_init(&pool->cancels, pool->db, pool->attempts.hosts, &pool->placement);
+    return pool_make_conns(pool, pool->socket_count);
 }
 
 static int pool_refuse_size(const struct pg_pool *pool, uint32_t count) {
@@ -380,8 +392,11 @@ int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, ui
     PRE(db->options.connection_count && db->options.depth);
     uint32_t count = db->options.connection_count;
     *pool = (struct pg_pool){.db = db, .socket_count = count};
-    pool->config =
-        (struct pg_conn_config){.db = db, .attempts = &pool->attempts, .kept_bytes = kept_bytes, .owing = &pool->owing};
+    pool->config = (struct pg_conn_config){.db = db,
+                                           .attempts = &pool->attempts,
+                                           .cancels = &pool->cancels,
+                                           .kept_bytes = kept_bytes,
+                                           .owing = &pool->owing};
     list_init(&pool->owing);
     pool->outage.fire = pool_outage_fired;
     pg_plan_init(pool);
@@ -449,5 +464,5 @@ void pg_pool_close(struct pg_pool *pool) {
 }
 
 bool pg_pool_is_closed(const struct pg_pool *pool) {
-    return pool->open_count == 0;
+    return pool->open_count == 0 && pg_cancels_are_over(&pool->cancels);
 }

@@ -16,6 +16,7 @@
 #define QURING_PG_POOL_STATE_H
 
 #include "pg/attempt.h"
+#include "pg/cancel.h"
 #include "pg/manners.h"
 #include "pg/placement.h"
 
@@ -51,6 +52,7 @@ struct pg_pool {
     uint32_t open_count;   /* in any state but PG_CONN_DOWN */
     struct list down;      /* those in PG_CONN_DOWN that may try: the next to do so first */
     struct pg_placement placement;
+    struct pg_cancels cancels;
     uint8_t state;               /* enum pg_pool_state */
     struct pg_last_reason last;  /* whatever it was */
     struct pg_last_reason final; /* of the last refusal for good */

@@ -129,14 +129,39 @@ static enum pg_outcome reply_failure(const struct pg_request *request, const str
     return request->plan_refused && !event->bound ? PG_FAILED_STALE : PG_FAILED;
 }
 
-void pg_reply_error(struct pg_request *request, const struct wire_event *event) {
+/*
+ * The server's own statement_timeout says the same as a cancel, in other words, but words are in the server's language. One
+ * that is taken for a cancel's hit comes again when the query has run again, and then it is the query's own.
+ */
+static bool reply_is_struck(struct pg_conn *conn, const struct pg_request *request, const struct wire_error *error) {
+    if (!pg_conn_is_cancelling(conn) || !reply_is_sqlstate(error, "57014"))
+        return false;
+    if (!request->query)
+        conn->config->db->counters.cancel_stopped_count++;
+    return request->query && pg_request_may_be_struck(conn, request);
+}
+
+void pg_reply_error(struct pg_conn *conn, struct pg_request *request, const struct wire_event *event) {
     const struct wire_error *error = &event->error;
     request->plan_refused = reply_is_stale(request, event);
-    request->outcome = (uint8_t)reply_failure(request, event);
+    request->outcome =
+        reply_is_struck(conn, request, error) ? (uint8_t)PG_FAILED_BY_CANCEL : (uint8_t)reply_failure(request, event);
     if (!request->query)
         return;
     result_clear_rows(&request->query->result);
     error_set(&request->query->error, error->sqlstate, error->message, error->detail, error->hint, error->position);
+}
+
+/*
+ * A cancel ends the wait of a commit for a synchronous standby, which the server tells by a warning, with a detail, behind
+ * CommandComplete: the commit stands on the one server alone. Whoever runs into that for another's sake must not take it for OK.
+ */
+void pg_reply_struck_at_commit(struct pg_request *request, const struct wire_error *notice) {
+    if (!request->query || request->outcome != PG_COMPLETED || strcmp(notice->severity, "WARNING") != 0 ||
+        !notice->detail[0])
+        return;
+    request->outcome = PG_FAILED_IN_DOUBT;
+    error_set(&request->query->error, "40003", notice->message, notice->detail, notice->hint, 0);
 }
 
 void pg_reply_notice(struct query *query, const struct wire_error *notice) {
@@ -156,7 +181,8 @@ void pg_reply_notice(struct query *query, const struct wire_error *notice) {
  * statements that can't end one share it (statement_traits), so:
  *
  *   DONE      each ended as its own reply said
- *   UNDONE    one of several failed: the transaction was rolled back, and nothing took effect
+ *   UNDONE    one of several failed, or a cancel meant for another hit: the transaction was rolled back, and nothing took
+ *             effect
  *
  * or nobody can tell:
  *
@@ -248,7 +274,7 @@ static enum group_outcome reply_settle_members(struct pg_conn *conn, const struc
             outcome = GROUP_UNKNOWN;
         else if (several && request->may_have_ended)
             outcome = GROUP_ENDED;
-        else if (several && outcome == GROUP_DONE)
+        else if ((several || request->outcome == PG_FAILED_BY_CANCEL) && outcome == GROUP_DONE)
             outcome = GROUP_UNDONE;
     }
     bool open = ready->transaction != 'I' && !pg_conn_is_bound(conn);
@@ -262,6 +288,7 @@ static void reply_rerun_members(struct pg_conn *conn, const struct wire_event *r
         if (!query)
             continue;
         query->retried = pg_conn_request(conn, r)->plan_refused;
+        query->struck |= pg_conn_request(conn, r)->outcome == PG_FAILED_BY_CANCEL;
         query->commit = QURING_COMMIT_EACH;
         pg_query_restart(query);
     }

@@ -8,7 +8,11 @@
 void pg_reply_row(struct pg_request *request, const struct wire_event *event);
 void pg_reply_complete(struct pg_conn *conn, struct pg_request *request, const struct wire_event *event);
 void pg_reply_notice(struct query *query, const struct wire_error *notice);
-void pg_reply_error(struct pg_request *request, const struct wire_event *event);
+void pg_reply_error(struct pg_conn *conn, struct pg_request *request, const struct wire_event *event);
+
+/* A notice came while a cancel may hit the request: its commit may be one that was cut short. */
+void pg_reply_struck_at_commit(struct pg_request *request, const struct wire_error *notice);
+
 void pg_reply_ready(struct pg_conn *conn, const struct wire_event *event);
 
 /* A row, the command's end and, after Sync, the sync point: of wire_session_take_answer(). */

@@ -25,6 +25,8 @@ enum pg_request_kind {
 /*
  *      RUNNING --CommandComplete--> COMPLETED --ErrorResponse--> FAILED_AT_COMMIT, FAILED_IN_DOUBT
  *         \--ErrorResponse--> FAILED, FAILED_STALE, FAILED_IN_CONFLICT, FAILED_IN_DOUBT
+ *
+ * and from RUNNING and COMPLETED to FAILED_BY_CANCEL.
  */
 enum pg_outcome {
     PG_RUNNING,
@@ -33,6 +35,7 @@ enum pg_outcome {
     PG_FAILED_STALE,       /* before or at its Bind, perhaps because of its plan: nothing of it ran */
     PG_FAILED_IN_CONFLICT, /* a serialisation failure or a deadlock, which a neighbour in its group may have caused */
     PG_FAILED_AT_COMMIT,   /* an error after its CommandComplete: the commit failed */
+    PG_FAILED_BY_CANCEL,   /* a cancel that was meant for a request before it */
     PG_FAILED_IN_DOUBT     /* the server can't tell whether it took effect */
 };
 
@@ -76,6 +79,14 @@ static inline bool pg_conn_is_held_up(const struct pg_conn *conn) {
 /* Nothing but the question is out on the connection that asks whether it is there: see health.h. */
 static inline bool pg_conn_is_asked(const struct pg_conn *conn) {
     return wire_session_outstanding(&conn->session) && pg_conn_request(conn, conn->session.head)->ops;
+}
+
+/* Its query was given up, or it can be run again unseen should a cancel hit it that is meant for one before it. */
+static inline bool pg_request_may_be_struck(const struct pg_conn *conn, const struct pg_request *request) {
+    const struct query *query = request->query;
+    if (!query)
+        return !request->ops;
+    return !pg_conn_is_bound(conn) && query->statement->traits.groupable && !query->struck;
 }
 
 static inline bool pg_request_failed(const struct pg_request *request) {

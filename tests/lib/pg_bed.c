@@ -106,6 +106,14 @@ static void put_word(struct buf *out, char *word) {
     case 'S':
         put_status(out, text);
         break;
+    case 'R':
+        reply_row(out, 1, (const char *const[]){text});
+        break;
+    case 'W': {
+        const char *const fields[] = {"Dits detail", NULL};
+        reply_report(out, 'N', "WARNING", text, "the server's words", *text ? fields : NULL);
+        break;
+    }
     case 'N':
         reply_report(out, 'N', "NOTICE", "00000", filler(text), NULL);
         break;

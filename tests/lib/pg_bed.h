@@ -82,7 +82,7 @@ struct pg_bed_server *pg_bed_server_of(struct pg_bed *bed, const struct pg_conn 
  * It says these messages, and the connection hears them. A word is a run of letters as in reply_script(), or one letter
  * and its text: E:40001 (an error of that SQLSTATE), F:57P01 (FATAL), C:INSERT_0_1 (a tag, where _ is a blank), Z:T
  * (a transaction's status), t:0 (so many parameters), S:TimeZone=UTC, N:9 (a notice of so many bytes), D:9 (a row of
- * two values, the first of so many bytes).
+ * two values, the first of so many bytes), R:t (a row of this one value), W:01000 (a warning with a detail).
  */
 void pg_bed_say(struct pg_bed *bed, const struct pg_conn *conn, const char *script);
 /* The right answer to the first exchange; `pooled`: from another process. */

@@ -424,7 +424,9 @@ static void take_connect(struct pg_connect *connect) {
     } else if (server->places && sim_server_conn_count(server) >= server->places) {
         refuse(connect, "53300");
     } else {
-        connect->server_pid = (int)accept_conn(server, &connect->fd)->pid;
+        struct sim_conn *conn = accept_conn(server, &connect->fd);
+        connect->server_pid = (int)conn->pid;
+        connect->cancel_key = server->cancels ? sim_cancel_key(server, conn->pid, conn->key) : NULL;
         count_starting(server);
     }
 }
@@ -484,6 +486,7 @@ static void conn_cancel(struct sim_conn *conn) {
     if (!conn->running || conn->over)
         return;
     sim_timer_clear(sim_of(conn), &conn->nap);
+    conn->server->ledger[conn->running->index].struck++;
     conn->running = NULL;
     conn->napping = conn->silent = false;
     conn->flood_left = 0;

@@ -8,6 +8,7 @@
  *   sim_sql.c      the statements that it understands, and what it answers
  *   sim_tx.c       transactions
  *   sim_portal.c   portals
+ *   sim_cancel.c   cancels as the library asks for them
  *
  * The library's connections have been started by libpq, and any request that cannot be carried out ends the test. A test's
  * own client (sim_client.h) starts its connections itself, and gets PostgreSQL's error.
@@ -83,6 +84,7 @@ struct sim_entry {
     uint32_t bound;     /* Binds that named it and were accepted */
     uint32_t refused;   /* Binds that were refused for a stale plan */
     uint32_t executed;  /* Executes that began */
+    uint32_t struck;    /* … and that a cancel ended */
     uint32_t committed; /* transactions that it ran in to its end and that were committed */
 };
 
@@ -121,6 +123,13 @@ struct sim_server {
     uint64_t cut_received;     /* … of the server */
     uint64_t hush_received;    /* the next connection falls silent for good behind these bytes; 0: it does not */
     bool in_order;             /* queries must be executed in the order in which they were asked */
+    /* cancelling, as libpq does it: sim_cancel.c */
+    bool cancels;           /* the next connections can be cancelled */
+    uint64_t cancel_ns;     /* a cancel hits within so long, and ends within as long behind that, by chance */
+    bool cancel_hangs;      /* it hits, and never ends */
+    bool cancel_misses;     /* it ends, and hits nothing */
+    bool cancel_refused;    /* the server takes none */
+    uint32_t asked_cancels; /* how many were asked */
     /* what it saw */
     uint32_t last_index;
     uint32_t backends;

@@ -123,6 +123,11 @@ void sim_conn_flush(struct sim_conn *conn);
 void sim_conn_run(struct sim_conn *conn, struct sim_portal *portal, uint32_t limit);
 void sim_conn_nap(struct sim_conn *conn, uint64_t ns);
 
+/* sim_cancel.c */
+struct pg_cancel_key;
+/* For one connection; freed with its drop(). */
+struct pg_cancel_key *sim_cancel_key(struct sim_server *server, uint32_t pid, uint32_t key);
+
 /* sim_tx.c */
 char sim_tx_status(const struct sim_conn *conn); /* as ReadyForQuery has it */
 void sim_tx_join(struct sim_conn *conn, uint32_t index);

@@ -86,6 +86,11 @@ static void storm_open(struct storm *storm, uint64_t seed, uint32_t in_it, uint3
         server->stale = (uint16_t)rng_below(&rng, 100);
         server->forget = (uint16_t)rng_below(&rng, 100);
     }
+    if (in_it & GIVING_UP && seed % 2) {
+        server->cancels = true;
+        server->cancel_ns = rng_below(&rng, 4 * MS);
+        server->cancel_hangs = in_it & LOSSES && rng_below(&rng, 8) == 0;
+    }
     if (in_it & LOSSES)
         server->kill = (uint16_t)(rng_below(&rng, 2) * rng_below(&rng, 30));
 }
@@ -103,7 +108,7 @@ static struct ask any_ask(struct storm *storm) {
         ask.number = small * small;
     } else if (kind < 70) {
         ask.verb = (const char *[]){"big", "sleep"}[kind % 2];
-        ask.number = 100 * small * small;
+        ask.number = (world->server.cancels ? 500 : 100) * small * small;
     } else if (kind < 72) {
         ask.verb = "call";
     } else if (kind < 75) {

@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: MIT */
+/* The rule for cancels, whom a hit may meet, and cancels that go over another connection. */
+#include "lib/pg_fixture.h"
+#include "pg/backend.h"
+#include "pg/health.h"
+#include "ring/ring.h"
+
+#define READ "select 1"
+#define SECOND (1000 * PG_BED_MS)
+
+static struct pg_pool *pool;
+static struct pg_conn *target, *other;
+
+TestSuite(pg_cancel_rule, .init = pg_setup, .fini = pg_teardown);
+
+static void advance(void) {
+    pg_pool_advance(pool);
+    list_for_each_safe(node, &bed.db.base.ready)
+        pg_pool_admit(pool, list_entry(node, struct queue, ready));
+    pg_bed_settle(&bed);
+}
+
+static void come_up(void) {
+    for (bool any = true; any;) {
+        any = false;
+        pg_bed_settle(&bed);
+        for (uint32_t i = 0; i < pool->conn_count; i++)
+            if (pool->conns[i]->state == PG_CONN_BARRIER) {
+                pg_bed_answer(&bed, pool->conns[i], false);
+                (void)pg_bed_got(&bed, pool->conns[i]);
+                any = true;
+            }
+    }
+}
+
+static void open_pool(uint32_t count) {
+    pg_again(&(quring_db_options){.connection_count = count, .depth = 8});
+    pool = &bed.db.pool;
+    cr_assert_eq(pg_pool_open(pool, &bed.db.base, "host=bed", &bed.db.kept_bytes), 0, "%s", bed.hub.message);
+    bed.pool_open = true;
+    pool->attempts.rng.state = 1;
+    come_up();
+    advance();
+}
+
+static struct query *ask(const char *sql, quring_commit_mode commit) {
+    struct query *query = pg_bed_ask(&bed, sql);
+    query->commit = (uint8_t)commit;
+    return query;
+}
+
+static void give_up(struct query *query) {
+    pg_backend.abandon(query, QURING_TIMEOUT);
+    pg_bed_settle(&bed);
+}
+
+/* ---- A server that is asked as libpq does it ---- */
+
+static uint32_t asked_count;
+
+static bool key_ask(struct pg_cancel_key *key, struct task *task) {
+    (void)key, (void)task;
+    asked_count++;
+    return true;
+}
+
+static void key_drop(struct pg_cancel_key *key) {
+    (void)key;
+}
+
+static struct pg_cancel_key key = {key_ask, key_drop};
+
+static void open_keyed(void) {
+    open_pool(1);
+    target = pool->conns[0];
+    target->cancel.key = &key;
+    asked_count = 0;
+}
+
+/* ---- The rule ---- */
+
+static bool is_asked_with(const char *behind, bool struck) {
+    open_keyed();
+    struct query *late = ask(READ, QURING_COMMIT_EACH), *next = behind ? ask(behind, QURING_COMMIT_EACH) : NULL;
+    if (next)
+        next->struck = struck;
+    advance();
+    give_up(late);
+    pg_bed_pass(&bed, SECOND);
+    return asked_count != 0;
+}
+
+Test(pg_cancel_rule, pg_request_may_be_struck_only_if_it_can_be_run_again_unseen) {
+    static const struct {
+        const char *behind;
+        bool struck, asked;
+    } rows[] = {
+        {NULL, false, true},
+        {"select 1", false, true},
+        {"select 1", true, false},
+        {"insert into t values (1)", false, true},
+        {"with x as (delete from t returning a) select a from x", false, true},
+        {"select 1 for update", false, false},
+        {"select set_config('a', 'b', false)", false, false},
+        {"select pg_advisory_lock(1)", false, false},
+        {"call p()", false, false},
+        {"do 'begin end'", false, false},
+        {"vacuum t", false, false},
+        {"create table t (a int)", false, false},
+        {"explain analyze delete from t", false, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        cr_expect_eq(is_asked_with(rows[i].behind, rows[i].struck), rows[i].asked, "%s", rows[i].behind);
+}
+
+Test(pg_cancel_rule, a_health_check_is_not_given_up) {
+    open_keyed();
+    pg_health_ask(target);
+    pg_bed_pass(&bed, SECOND);
+    cr_assert_eq(asked_count, 0);
+    cr_assert_eq(target->cancel.state, PG_CANCEL_NONE);
+}
+
+/* The engine is closed around it: the connection goes, and with it what the server has to say. */
+Test(pg_cancel_rule, shutdown_asks_no_server) {
+    open_keyed();
+    struct query *query = ask(READ, QURING_COMMIT_EACH);
+    advance();
+    pg_backend.abandon(query, QURING_SHUTDOWN);
+    pg_bed_pass(&bed, SECOND);
+    cr_assert_eq(asked_count, 0);
+}
+
+/* ---- What a hit makes of the replies ---- */
+
+struct reply_row {
+    quring_commit_mode commit;
+    const char *says, *first, *second, *what;
+};
+
+static void check_replies(const struct reply_row *row) {
+    open_keyed();
+    struct query *late = ask(READ, row->commit), *first = ask(READ, row->commit), *second = ask(READ, row->commit);
+    advance();
+    (void)pg_bed_got(&bed, target);
+    give_up(late);
+    pg_bed_pass(&bed, 10 * PG_BED_MS);
+    cr_assert_eq(asked_count, 1);
+    cr_assert(pg_conn_is_cancelling(target));
+    pg_bed_say(&bed, target, row->says);
+    pg_bed_assert_text(pg_bed_fate(first), row->first, row->what);
+    pg_bed_assert_text(pg_bed_fate(second), row->second, row->what);
+    cr_assert_eq(target->cancel.state, PG_CANCEL_NONE, "%s", row->what);
+}
+
+Test(pg_cancel_rule, pg_reply_error_of_one_that_is_hit) {
+    static const struct reply_row rows[] = {
+        {QURING_COMMIT_EACH, "E:57014 Z 1 t:0 T2DCZ 1 t:0 T2DCZ", "OK", "OK", "the one that was given up"},
+        {QURING_COMMIT_EACH, "1 t:0 T2DCZ E:57014 Z 1 t:0 T2DCZ", "waiting", "OK", "the one behind it"},
+        {QURING_COMMIT_EACH, "1 t:0 T2DCZ 1 t:0 T2D E:57014 Z 1 t:0 T2DCZ", "waiting", "OK", "while it runs"},
+        {QURING_COMMIT_EACH, "1 t:0 T2DCZ 1 t:0 T2DC E:57014 Z 1 t:0 T2DCZ", "waiting", "OK", "at its commit"},
+        {QURING_COMMIT_EACH, "1 t:0 T2DCZ E:57014 Z E:57014 Z", "waiting", "waiting", "both"},
+        {QURING_COMMIT_EACH, "1 t:0 T2DCZ E:22012 Z E:57014 Z", "SERVER_ERROR 22012", "waiting", "another's error"},
+        {QURING_COMMIT_EACH, "1 t:0 T2DCZ 1 t:0 T2D W:01000 CZ 1 t:0 T2DCZ", "OK", "OK", "a warning before its end"},
+        {QURING_COMMIT_EACH, "1 t:0 T2DCZ 1 t:0 T2DC W:01000 Z 1 t:0 T2DCZ", "IN_DOUBT 40003", "OK",
+         "its commit did not wait for a standby"},
+        {QURING_COMMIT_GROUP, "1 t:0 T2DC E:57014 Z", "waiting", "waiting", "a member of its group"},
+        {QURING_COMMIT_GROUP, "E:57014 Z", "waiting", "waiting", "the given-up member undoes its group"},
+        {QURING_COMMIT_GROUP, "1 t:0 T2DC 1 t:0 T2DC 1 t:0 T2DC E:57014 Z", "waiting", "waiting", "the group's commit"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        check_replies(&rows[i]);
+}
+
+/* Without a cancel that may hit it, 57014 is the server's own: statement_timeout. */
+Test(pg_cancel_rule, pg_reply_error_without_a_cancel) {
+    open_keyed();
+    struct query *query = ask(READ, QURING_COMMIT_EACH);
+    advance();
+    pg_bed_say(&bed, target, "E:57014 Z");
+    pg_bed_assert_text(pg_bed_fate(query), "SERVER_ERROR 57014", "its own");
+}
+
+/* ---- Over another connection ---- */
+
+static void know(struct pg_conn *conn, uint64_t server) {
+    conn->cancel.server = server;
+    conn->cancel.client_port = 5000;
+}
+
+/* Two connections on TLS, the first of which has a query out that was given up `ns` ago. */
+static void open_two(uint64_t first_server, uint64_t second_server, uint64_t ns) {
+    open_pool(2);
+    struct query *late = ask(READ, QURING_COMMIT_EACH);
+    advance();
+    target = pg_query(late)->conn;
+    other = pool->conns[target == pool->conns[0]];
+    know(target, first_server);
+    know(other, second_server);
+    (void)pg_bed_got(&bed, other);
+    give_up(late);
+    pg_bed_pass(&bed, ns);
+}
+
+static void expect_carried(void) {
+    pg_bed_assert_text(pg_bed_got(&bed, other),
+                       "Parse - 'select pg_cancel_backend(pid) from pg_stat_activity where pid = $1::int4 and "
+                       "client_port = $2::int4', Bind - (0 0) -> , Execute, Sync",
+                       "the server is asked");
+}
+
+Test(pg_cancel_rule, over_another_connection) {
+    open_two(7, 7, 3 * PG_BED_MS);
+    expect_carried();
+    struct query *next = ask(READ, QURING_COMMIT_EACH);
+    advance();
+    pg_bed_assert_text(pg_bed_fate(next), "waiting", "nothing goes to either");
+    pg_bed_say(&bed, other, "12 R:t CZ");
+    advance();
+    cr_assert_eq(pg_query(next)->conn, other, "the one that carried it is free");
+    cr_assert_eq(bed.db.base.counters.cancel_count, 1);
+    pg_bed_say(&bed, target, "E:57014 Z");
+    cr_assert_eq(bed.db.base.counters.cancel_stopped_count, 1);
+    cr_assert(target->cancel.state == PG_CANCEL_NONE && pg_conn_is_idle(target));
+}
+
+/* The hit may come before the answer to the one that carries it. */
+Test(pg_cancel_rule, over_another_connection_that_answers_late) {
+    open_two(7, 7, 3 * PG_BED_MS);
+    pg_bed_say(&bed, target, "E:57014 Z");
+    cr_assert(pg_conn_is_idle(target) && pg_conn_is_cancelling(target));
+    struct query *next = ask(READ, QURING_COMMIT_EACH);
+    advance();
+    pg_bed_assert_text(pg_bed_fate(next), "waiting", "nothing goes to either");
+    pg_bed_say(&bed, other, "12 R:t CZ");
+    advance();
+    pg_bed_assert_text(pg_bed_fate(next), "running", "both are free");
+    cr_assert_eq(target->cancel.state, PG_CANCEL_NONE);
+}
+
+/* Its process number may be another's there; and one that is unknown to us, or closed to us, can't be asked. */
+Test(pg_cancel_rule, the_connection_is_closed_where_no_other_can_carry_it) {
+    open_two(7, 8, 100 * PG_BED_MS);
+    pg_bed_assert_text(pg_bed_got(&bed, other), "", "another server");
+    cr_assert_eq(target->state, PG_CONN_READY, "it may answer yet");
+    pg_bed_pass(&bed, 200 * PG_BED_MS);
+    come_up();
+    cr_assert_eq(bed.server_count, 3, "it was replaced");
+    cr_assert_eq(bed.db.base.counters.connection_lost_count, 0);
+}
+
+Test(pg_cancel_rule, over_another_connection_that_is_refused) {
+    static const char *const answers[] = {"E:42501 Z", "1 E:42883 Z", "12 R:f CZ", "12CZ"};
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        open_two(7, 7, 3 * PG_BED_MS);
+        expect_carried();
+        pg_bed_say(&bed, other, answers[i]);
+        cr_assert(other->state == PG_CONN_READY && target->state == PG_CONN_READY);
+        pg_bed_pass(&bed, SECOND);
+        come_up();
+        cr_assert_eq(bed.server_count, 3, "%s: it was closed and replaced", answers[i]);
+        cr_assert_eq(bed.db.base.counters.cancel_count, 0);
+        cr_assert_eq(bed.db.base.counters.connection_lost_count, 0);
+    }
+}
+
+/* Whether the server has read it, or ever will, nobody knows. */
+Test(pg_cancel_rule, over_another_connection_that_is_lost) {
+    open_two(7, 7, 3 * PG_BED_MS);
+    expect_carried();
+    pg_bed_say(&bed, other, "F:57P01");
+    pg_bed_pass(&bed, 4900 * PG_BED_MS);
+    cr_assert_eq(bed.db.base.counters.connection_lost_count, 1);
+    cr_assert(pg_conn_is_cancelling(target));
+    pg_bed_pass(&bed, 200 * PG_BED_MS);
+    cr_assert_eq(bed.db.base.counters.connection_lost_count, 2, "its time is over");
+}
+
+Test(pg_cancel_rule, over_another_connection_and_lost_meanwhile) {
+    open_two(7, 7, 3 * PG_BED_MS);
+    pg_bed_say(&bed, target, "F:57P01");
+    pg_bed_say(&bed, other, "12 R:t CZ");
+    cr_assert_eq(other->state, PG_CONN_READY);
+    pg_bed_pass(&bed, SECOND);
+    come_up();
+    struct query *next = ask(READ, QURING_COMMIT_EACH);
+    advance();
+    pg_bed_assert_text(pg_bed_fate(next), "running", "it goes on");
+}
