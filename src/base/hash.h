@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A fast, seeded 64-bit hash for texts that a caller controls (SQL); the seed keeps hostile texts from colliding. */
+/* A fast, seeded 64-bit hash for what a caller controls (SQL, keys); the seed keeps hostile texts from colliding. */
 #ifndef QURING_BASE_HASH_H
 #define QURING_BASE_HASH_H
 
@@ -41,5 +41,11 @@ static inline uint64_t hash_bytes(const void *bytes, size_t size, uint64_t seed)
     uint64_t b = left > 8 ? hash_tail(at + 8, left - 8) : 0;
     return hash_mix(k1 ^ size, hash_mix(a ^ secret, b ^ h));
 }
+
+/*
+ * Makes the seed of a table, which differs from one process and table to the next: with a known one, whoever chooses what is
+ * hashed could choose it to share a bucket.
+ */
+uint64_t hash_seed(const void *table);
 
 #endif

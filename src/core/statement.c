@@ -10,7 +10,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 
 struct statement_table {
     struct quring_statement **buckets;
@@ -26,18 +25,6 @@ struct statement_table {
     uint64_t owner;
     void (*drop_backend)(void *backend);
 };
-
-/*
- * Makes a seed that differs from one process and table to the next, out of the random bytes that the kernel gave at exec
- * (getauxval(3)): with a known one, whoever chooses SQL texts could choose them to share a bucket.
- */
-static uint64_t statement_seed(const struct statement_table *table) {
-    uint64_t random = 0;
-    const void *kernel_random = (const void *)getauxval(AT_RANDOM);
-    if (kernel_random)
-        random = hash_bytes(kernel_random, 16, 0);
-    return hash_mix(random ^ 0x9e3779b97f4a7c15u, (uintptr_t)table | 1);
-}
 
 struct statement_table *statement_table_new(uint32_t capacity, size_t text_limit_bytes,
                                             void (*drop_backend)(void *backend)) {
@@ -57,7 +44,7 @@ struct statement_table *statement_table_new(uint32_t capacity, size_t text_limit
     table->text_limit_bytes = text_limit_bytes;
     table->drop_backend = drop_backend;
     table->owner = owner_claim();
-    table->seed = statement_seed(table);
+    table->seed = hash_seed(table);
     if (!table->buckets || !table->free_stack) {
         table->capacity = 0;
         statement_table_free(table);
