@@ -40,8 +40,8 @@
  *           an INSERT may not see its row, nor an INSERT behind CREATE TABLE its table. On SQLite reads run beside each
  *           other and beside a write, so a read may miss what was submitted before it. To have one query after another,
  *           submit it when the other's completion was reaped: it then sees all that the other did, over whichever
- *           connection. Or use an exclusive handle, which runs its queries one after the other as they were submitted; or
- *           one statement.
+ *           connection. Or give both the same quring_query.order_key, which waits for no completion. Or use an exclusive
+ *           handle, which runs its queries one after the other as they were submitted; or one statement.
  */
 #ifndef QURING_QURING_H
 #define QURING_QURING_H
@@ -614,6 +614,20 @@ typedef struct quring_query {
     uint64_t timeout_ns;
     /* See above; on an exclusive handle always EACH. */
     quring_commit_mode commit;
+    /* Queries of one handle with the same key, any number but 0, run in the order of their submission: what is submitted
+       behind an INSERT with its key sees the row, though nobody has waited for the INSERT (0: no order). Their completions
+       have no order, and a query that fails stops none behind it. Keys are free: one for each user, account or session of
+       the program, as many as there are queries. Queries of other keys, and without one, go by.
+       PostgreSQL: as long as any query of a key is out, also one that was given up, all go to the same connection, without
+       waiting for replies; if that has no room (options.depth), they wait for it. A query whose plan is stale, as after ALTER
+       TABLE, is not run again when others of its key were sent behind it: it fails, with 0A000 for instance. A member of a
+       GROUP is followed by members of the same one; others of its key wait until it has ended.
+       When a connection is lost with a query of the key that was sent, also one that was given up, those behind it that were
+       not sent end NOT_SENT, and so does all that is submitted with the key until each of its completions was reaped.
+       SQLite: a read sees what was written before it with its key, and nothing of what comes behind it; reads between two
+       writes may run beside each other.
+       An exclusive handle keeps all its queries in order, and takes keys for nothing. */
+    uint64_t order_key;
 } quring_query;
 
 /*

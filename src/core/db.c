@@ -5,6 +5,7 @@
  *   db          the hub and the database handle
  *   queue       queries that wait, in which units they are taken, and how they come back from a backend
  *   query       one submitted query and its state
+ *   order_key   keys whose queries run in order
  *   status      the state of a handle
  *   stats       a handle's statistics; wait: the classes that waits are counted in
  *   result      its rows            columns   their description, shared by all results of a statement
@@ -48,8 +49,10 @@ void db_counters_add(struct db_counters *sum, const struct db_counters *counters
 
 uint32_t db_waiting_count(const struct quring_db *db) {
     uint32_t count = 0;
-    list_for_each(node, &db->ready)
-        count += list_entry(node, struct queue, ready)->waiting_count;
+    list_for_each(node, &db->ready) {
+        const struct queue *queue = list_entry(node, struct queue, ready);
+        count += queue->waiting_count + queue->parked_count;
+    }
     return count;
 }
 

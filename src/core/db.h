@@ -35,11 +35,12 @@ struct hub {
     struct list done; /* queries in DONE, oldest first */
     uint32_t done_count;
     struct list databases;
-    struct list due;     /* databases whose backend advances in the next turn: see db_due() */
-    uint64_t turn_ns;    /* the time of this turn, where it may give queries away that were left behind; else 0 */
-    bool left_behind;    /* the turn left queries waiting */
-    size_t unsent_bytes; /* of requests that were given up and still lie in send buffers: count in inflight_bytes */
-    struct trace *trace; /* NULL: the program did not ask for one; constant from open on */
+    struct list due;        /* databases whose backend advances in the next turn: see db_due() */
+    uint64_t turn_ns;       /* the time of this turn, where it may give queries away that were left behind; else 0 */
+    bool left_behind;       /* the turn left queries waiting */
+    size_t unsent_bytes;    /* of requests that were given up and still lie in send buffers: count in inflight_bytes */
+    struct trace *trace;    /* NULL: the program did not ask for one; constant from open on */
+    struct order_keys keys; /* of all handles */
     struct db_counters closed; /* sums over databases that were closed */
     char message[512];         /* quring_errmsg() */
 };

@@ -26,6 +26,7 @@
 #include "core/statement.h"
 #include "quring/quring.h"
 
+struct order_key;
 struct queue;
 
 enum query_state { QUERY_FREE, QUERY_WAITING, QUERY_RUNNING, QUERY_DONE, QUERY_REAPED };
@@ -41,11 +42,13 @@ struct query {
     bool struck;      /* it runs again since a cancel meant for another hit it, which must not happen twice */
     bool by_handle;   /* submitted by a handle of quring_prepare() */
     bool sent;        /* a byte of it may have reached the database, and it is not proved to have been undone */
+    bool parked;      /* WAITING on its order key, and not in its queue */
     uint32_t param_count;
     uint32_t traced; /* its number in the trace, from 1, constant while the engine lives; 0: there is no trace */
     const quring_param *params; /* in `store` */
     struct queue *queue;
     struct quring_statement *statement; /* held, until DONE */
+    struct order_key *key;              /* held, until REAPED; NULL: it has no order */
     quring_id id;
     uint64_t user_data;
     struct heap_node deadline; /* in the engine's heap while it has one */

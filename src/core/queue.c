@@ -16,14 +16,32 @@ void queue_init(struct queue *queue, struct quring_db *db) {
 
 /* The first query that waits puts its queue on the list that a turn visits, and the last one to leave takes it off. */
 static inline void queue_joined(struct queue *queue) {
-    if (queue->waiting_count++)
+    if (queue->waiting_count++ || queue->parked_count)
         return;
     list_push_back(&queue->db->ready, &queue->ready);
     db_due(queue->db);
 }
 
 static inline void queue_left(struct queue *queue) {
-    if (--queue->waiting_count == 0)
+    if (--queue->waiting_count == 0 && !queue->parked_count)
+        list_remove(&queue->ready);
+}
+
+/* The same for those that are parked. */
+static void queue_joined_parked(struct query *query) {
+    struct queue *queue = query->queue;
+    query->parked = true;
+    if (queue->parked_count++ || queue->waiting_count)
+        return;
+    list_push_back(&queue->db->ready, &queue->ready);
+    db_due(queue->db);
+}
+
+static void queue_left_parked(struct query *query) {
+    struct queue *queue = query->queue;
+    PRE(query->parked && queue->parked_count > 0);
+    query->parked = false;
+    if (--queue->parked_count == 0 && !queue->waiting_count)
         list_remove(&queue->ready);
 }
 
@@ -78,10 +96,79 @@ void queue_put_back(struct query *query) {
     query->sent = false;
     query->left_ns = 0;
     list_remove(&query->link);
-    list_push_front(&queue->waiting, &query->link);
-    queue_joined(queue);
     queue->db->running_count--;
     queue->db->counters.retry_count++;
+    if (query->key && (query->key->state == ORDER_PLACED || !list_empty(&query->key->parked))) {
+        list_push_front(&query->key->parked, &query->link);
+        queue_joined_parked(query);
+        return;
+    }
+    list_push_front(&queue->waiting, &query->link);
+    queue_joined(queue);
+}
+
+/* ---- Parked on an order key ---- */
+
+/* A turn that gives queries away that were left behind has to know its time. */
+void queue_note_left(struct query *query, uint64_t now_ns) {
+    struct hub *hub = query->queue->db->hub;
+    PRE(now_ns);
+    if (query->left_ns)
+        return;
+    query->left_ns = now_ns;
+    hub->left_behind = true;
+    if (!hub->turn_ns)
+        hub->turn_ns = now_ns;
+}
+
+void queue_park(struct query *query, uint64_t now_ns) {
+    PRE(query->state == QUERY_WAITING && query->key && !query->parked);
+    queue_note_left(query, now_ns);
+    list_remove(&query->link);
+    list_push_back(&query->key->parked, &query->link);
+    queue_joined_parked(query);
+    queue_left(query->queue);
+}
+
+struct query *queue_take_parked(struct order_key *key) {
+    struct query *query = queue_first_parked(key);
+    PRE(query != NULL);
+    list_remove(&query->link);
+    query_move(query, QUERY_RUNNING);
+    queue_left_parked(query);
+    query->queue->db->running_count++;
+    return query->left_ns ? queue_count_wait(query) : query;
+}
+
+/*
+ * Where queries come before others, these are noted as left behind as well, because queue_leave_behind() would not find them
+ * any more.
+ */
+void queue_unpark(struct order_key *key, uint64_t now_ns) {
+    struct list *node = key->parked.prev;
+    if (node == &key->parked)
+        return;
+    struct queue *queue = list_entry(node, struct query, link)->queue;
+    list_for_each(waiting, &queue->waiting) {
+        if (list_entry(waiting, struct query, link)->left_ns)
+            break;
+        queue_note_left(list_entry(waiting, struct query, link), now_ns);
+    }
+    while ((node = key->parked.prev) != &key->parked) {
+        struct query *query = list_entry(node, struct query, link);
+        queue_note_left(query, now_ns);
+        list_remove(node);
+        list_push_front(&queue->waiting, node);
+        queue_joined(queue);
+        queue_left_parked(query);
+    }
+}
+
+void queue_fail_parked(struct order_key *key, quring_status status, const char *sqlstate, const char *message) {
+    PRE(status != QURING_OK);
+    struct list *node;
+    while ((node = list_first(&key->parked)))
+        query_fail(list_entry(node, struct query, link), status, sqlstate, "%s", message);
 }
 
 /*
@@ -116,9 +203,12 @@ static __attribute__((cold, noinline)) void query_finish_rarer(struct trace *tra
         trace_done(trace, query);
 }
 
-static void query_finish_waiting(struct queue *queue) {
-    queue->db->ended_waiting_count++;
-    queue_left(queue);
+static void query_finish_waiting(struct query *query) {
+    query->queue->db->ended_waiting_count++;
+    if (base_unlikely(query->parked))
+        queue_left_parked(query);
+    else
+        queue_left(query->queue);
 }
 
 void query_finish(struct query *query, quring_status status) {
@@ -126,7 +216,7 @@ void query_finish(struct query *query, quring_status status) {
     struct hub *hub = queue->db->hub;
 
     if (query->state == QUERY_WAITING)
-        query_finish_waiting(queue);
+        query_finish_waiting(query);
     else
         queue->db->running_count--;
     query_move(query, QUERY_DONE);
@@ -160,4 +250,8 @@ void queue_fail(struct queue *queue, quring_status status, const char *sqlstate,
     struct list *node;
     while ((node = list_first(&queue->waiting)))
         query_fail(list_entry(node, struct query, link), status, sqlstate, "%s", message);
+    struct order_key *key;
+    for (uint32_t number = 0; queue->parked_count && (key = order_keys_next_parked(&queue->db->hub->keys, &number));)
+        if (list_entry(key->parked.next, struct query, link)->queue == queue)
+            queue_fail_parked(key, status, sqlstate, message);
 }

@@ -10,6 +10,13 @@
  *
  * A queue stands on its database's list `ready` exactly while a query waits in it, so that a turn visits no other.
  *
+ * A query with an order key that may not run yet leaves the line, so that others pass by: it is parked on its key. It is
+ * WAITING there as well, and older than all of its key that stand in the queue.
+ *
+ *      waiting --queue_park--> parked --queue_take_parked--> in a backend's hands
+ *         ^                     |  ^                             |
+ *         +---queue_unpark------+  +-----queue_put_back----------+
+ *
  * A backend takes queries by *units*. A unit is a run of neighbours in the queue that goes to one connection, or into
  * one run of one lane, with no other query between its members, and comes back whole or not at all. Here each query is a
  * unit by itself: the members of a GROUP happen to meet, and may be parted. Queries that commit together or not at all would
@@ -23,14 +30,16 @@
 #ifndef QURING_CORE_QUEUE_H
 #define QURING_CORE_QUEUE_H
 
+#include "core/order_key.h"
 #include "core/query.h"
 
 struct queue {
-    struct list waiting; /* queries in WAITING, oldest first */
+    struct list waiting; /* queries in WAITING, oldest first, but for those that are parked */
     struct list ready;   /* db->ready, while one waits */
     struct quring_db *db;
     void *bound; /* the backend's connection or lane that alone serves it; NULL: any of the database's */
     uint32_t waiting_count;
+    uint32_t parked_count; /* queries in WAITING that hang on their order keys */
 };
 
 void queue_init(struct queue *queue, struct quring_db *db);
@@ -41,7 +50,13 @@ void queue_put(struct query *query);
 /* Takes the oldest waiting unit, which is one query, for running; NULL when none waits. */
 struct query *queue_take(struct queue *queue);
 
-/* Ends every waiting query of the queue with this status and error. */
+/* The query that queue_take() would take; NULL: none. */
+static inline struct query *queue_first(const struct queue *queue) {
+    struct list *node = list_first(&queue->waiting);
+    return node ? list_entry(node, struct query, link) : NULL;
+}
+
+/* Ends every waiting query of the queue, parked or not, with this status and error. */
 void queue_fail(struct queue *queue, quring_status status, const char *sqlstate, const char *message);
 
 /*
@@ -50,8 +65,32 @@ void queue_fail(struct queue *queue, quring_status status, const char *sqlstate,
  */
 void queue_leave_behind(struct queue *queue, uint64_t now_ns);
 
-/* Puts a running query before all others, because no byte of it was sent, or all of its effects were undone. */
+/*
+ * Puts a running query before all others, because no byte of it was sent, or all of its effects were undone. One whose key is
+ * at a place, or has others parked, is parked before these.
+ */
 void queue_put_back(struct query *query);
+
+/* Parks a waiting query behind others of its key: its turn comes with queue_take_parked(). */
+void queue_park(struct query *query, uint64_t now_ns);
+
+/* Has a waiting query count as left behind from here on, unless it does already. */
+void queue_note_left(struct query *query, uint64_t now_ns);
+
+/* The oldest query that is parked on the key; NULL: none is. */
+static inline struct query *queue_first_parked(const struct order_key *key) {
+    struct list *node = list_first(&key->parked);
+    return node ? list_entry(node, struct query, link) : NULL;
+}
+
+/* Takes the oldest query that is parked on the key, for running. There has to be one. */
+struct query *queue_take_parked(struct order_key *key);
+
+/* All that are parked on the key wait before all others of their queue: they may go to any place. */
+void queue_unpark(struct order_key *key, uint64_t now_ns);
+
+/* Ends every query that is parked on the key. */
+void queue_fail_parked(struct order_key *key, quring_status status, const char *sqlstate, const char *message);
 
 /*
  * The one way for a query to end, from WAITING or RUNNING. The caller has set its result if the status is OK, and its error

@@ -29,6 +29,7 @@ static void engine_free_closed(struct quring_db *db) {
     db_counters_add(&db->hub->closed, &db->counters);
     db->backend->destroy(db);
     ring_timers_give(db->hub->ring, db->backend->timer_count);
+    order_keys_forget(&db->hub->keys, db);
     free(db);
 }
 
@@ -179,6 +180,10 @@ int engine_reap(quring_engine *engine, quring_done *done, uint32_t capacity) {
         query_move(query, QUERY_REAPED);
         /* Backends end queries without knowing of deadlines, so a deadline leaves the heap only here. */
         heap_remove(&engine->deadlines, &query->deadline);
+        if (base_unlikely(query->key != NULL)) {
+            order_key_drop(query->key);
+            query->key = NULL;
+        }
         done[count++] = (quring_done){.id = query->id,
                                       .user_data = query->user_data,
                                       .status = (quring_status)query->status,

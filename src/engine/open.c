@@ -112,6 +112,7 @@ void engine_free(quring_engine *engine) {
     slots_free(&engine->queries);
     heap_free(&engine->deadlines);
     trace_free(engine->hub.trace);
+    order_keys_free(&engine->hub.keys);
     owner_mark_free(engine->owner);
     free(engine);
 }

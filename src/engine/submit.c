@@ -101,6 +101,15 @@ static int submit_copy_input(quring_engine *engine, struct query *query, const q
                : submit_refuse_charge(engine, query->charged_bytes);
 }
 
+/* The one connection of an exclusive handle keeps all queries in order. */
+static __attribute__((cold, noinline)) int submit_hold_key(struct query *query, uint64_t key) {
+    struct quring_db *db = query->queue->db;
+    if (db->queue.bound)
+        return 0;
+    query->key = order_key_hold(&db->hub->keys, db, key);
+    return query->key ? 0 : hub_error(db->hub, QURING_ENOMEM, "no memory for an order key");
+}
+
 /*
  * Empties the slot of a query that is refused, and of one that is released. It keeps a little memory, so that the next query
  * of usual size allocates nothing.
@@ -133,6 +142,8 @@ int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
     int error = submit_find_statement(engine, q, &query->statement);
     if (!error)
         error = submit_copy_input(engine, query, q);
+    if (base_unlikely(q->order_key != 0) && !error)
+        error = submit_hold_key(query, q->order_key);
     if (error) {
         submit_undo(query);
         slots_give(&engine->queries, token);

@@ -53,6 +53,7 @@ struct lite_db {
     uint32_t open_lane_count; /* whose closer has not come back */
     struct lite_reason last;  /* whatever lane it was */
     uint64_t read_ns;         /* what a read costs, smoothed */
+    struct order_place order; /* of order keys whose queries are with the lanes, or parked */
     struct timer interrupt;   /* set while a statement of an abandoned query may not have ended yet */
 };
 

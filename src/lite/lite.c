@@ -4,6 +4,7 @@
  *
  *   lite.c        the database handle (db.h), on the reactor's thread: routing, waking lanes, completions, abandoning
  *                 queries, closing
+ *   order.c       queries with an order key: which lane they go to, and when
  *   serve.c       a lane's thread: takes queries, and keeps its connection open and in order
  *   write.c       runs of the writer and of exclusive lanes: groups, and transactions that an error ended
  *   lane.c        runs of readers, and for all lanes: running a query, handing back, checkpoints
@@ -42,6 +43,7 @@
 #include "lite/backend.h"
 #include "lite/db.h"
 #include "lite/lane.h"
+#include "lite/order.h"
 #include "lite/text.h"
 
 #include <stdlib.h>
@@ -155,6 +157,7 @@ static int lite_set_up(struct lite_db *lite, const char *url) {
 static int lite_open(struct quring_db *db, const char *url) {
     struct lite_db *lite = lite_of(db);
     lite->interrupt.fire = lite_interrupt_again;
+    order_place_init(&lite->order);
     if (!lane_queue_init(&lite->reads))
         return QURING_ENOMEM;
     if (!lane_queue_init(&lite->writes)) {
@@ -199,6 +202,13 @@ static uint32_t *lite_count_of(struct lite_db *lite, struct query *query) {
     return lite_query(query)->route & LITE_TO_READER ? &lite->reads_count : &lite->writes_count;
 }
 
+/* A query is in no queue and with no lane any more. */
+static inline void lite_left(struct lite_db *lite, struct query *query) {
+    --*lite_count_of(lite, query);
+    if (base_unlikely(query->key != NULL))
+        lite_order_ended(query);
+}
+
 static uint8_t lite_route_of(const struct lite_db *lite, struct quring_statement *statement) {
     if (base_unlikely(!statement->route))
         statement->route = lite_text_route(statement->sql, statement->length);
@@ -223,8 +233,42 @@ static void lite_enqueue(struct lite_db *lite, struct lane_queue *queue, struct 
     lane_queue_unlock(queue);
     for (; query; query = next) {
         next = lite_query(query)->next;
+        ++*lite_count_of(lite, query);
+        lite_left(lite, query);
         query_fail(query, QURING_NOT_SENT, "53200", "out of memory");
     }
+}
+
+static inline void lite_admit_one(struct lite_db *lite, struct lite_chain *to, struct query *query, uint8_t route) {
+    lite_query(query)->route = route;
+    atomic_store_explicit(&lite_query(query)->abandoned_as, 0, memory_order_relaxed);
+    lite_chain_add(to, query);
+    if (base_unlikely(query->key != NULL))
+        lite_order_began(lite, query);
+}
+
+/* Those that had to wait for reads of their keys. */
+static __attribute__((cold, noinline)) void lite_admit_parked(struct lite_db *lite, struct lite_chain *reads,
+                                                              struct lite_chain *writes) {
+    struct order_key *key;
+    while ((key = order_place_next(&lite->order))) {
+        struct query *query;
+        while ((query = queue_first_parked(key))) {
+            uint8_t route = lite_route_of(lite, query->statement);
+            if (!lite_order_may_run(key, &route))
+                break;
+            lite_admit_one(lite, route & LITE_TO_READER ? reads : writes, queue_take_parked(key), route);
+        }
+        lite_order_looked(key);
+    }
+}
+
+/* True: the query, which has a key, has to wait for reads of that, or is behind one that has to. */
+static __attribute__((cold, noinline)) bool lite_parks(struct lite_db *lite, struct query *query, uint8_t *route) {
+    if (list_empty(&query->key->parked) && lite_order_may_run(query->key, route))
+        return false;
+    queue_park(query, ring_now_ns(lite->base.hub->ring) | 1);
+    return true;
 }
 
 static void lite_admit(struct lite_db *lite) {
@@ -233,11 +277,14 @@ static void lite_admit(struct lite_db *lite) {
         lite_move(lite, LITE_COLD);
     lite_chain_init(&reads);
     lite_chain_init(&writes);
+    if (base_unlikely(!list_empty(&lite->order.waiting)))
+        lite_admit_parked(lite, &reads, &writes);
     struct query *query;
-    while ((query = queue_take(&lite->base.queue))) {
-        lite_query(query)->route = lite_route_of(lite, query->statement);
-        atomic_store_explicit(&lite_query(query)->abandoned_as, 0, memory_order_relaxed);
-        lite_chain_add(lite_query(query)->route & LITE_TO_READER ? &reads : &writes, query);
+    while ((query = queue_first(&lite->base.queue))) {
+        uint8_t route = lite_route_of(lite, query->statement);
+        if (base_unlikely(query->key != NULL) && lite_parks(lite, query, &route))
+            continue;
+        lite_admit_one(lite, route & LITE_TO_READER ? &reads : &writes, queue_take(&lite->base.queue), route);
     }
     lite_enqueue(lite, &lite->reads, &reads);
     lite_enqueue(lite, &lite->writes, &writes);
@@ -246,10 +293,14 @@ static void lite_admit(struct lite_db *lite) {
 /* A reader found that the statement writes. It goes straight to the writer from then on. */
 static void lite_move_to_writer(struct lite_db *lite, struct query *query) {
     lite->reads_count--;
+    if (base_unlikely(query->key != NULL))
+        lite_order_moved(query);
     struct quring_statement *statement = query->statement;
     statement->route = LITE_TO_WRITER | (lite_text_route(statement->sql, statement->length) & LITE_ALONE);
     lite_query(query)->route = statement->route;
     if (atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed)) {
+        if (query->key)
+            lite_order_ended(query);
         lite_finish(query);
         return;
     }
@@ -420,7 +471,7 @@ static void lite_take_news(struct lite_post *post) {
     for (query = post->news.finished; query; query = next) {
         next = lite_query(query)->next;
         __builtin_prefetch(next); /* the lane's thread wrote it last, so it is in another core's cache */
-        --*lite_count_of(lite, query);
+        lite_left(lite, query);
         lite_finish(query);
     }
 }
@@ -460,7 +511,7 @@ static void lite_abandon(struct query *query, quring_status status) {
         atomic_store(&lite_query(query)->abandoned_as, (unsigned char)status); /* before it is looked who is at it */
     lane_queue_unlock(queue);
     if (queued) {
-        --*lite_count_of(lite, query);
+        lite_left(lite, query);
         lite_finish_abandoned(query, status);
         return;
     }
@@ -498,7 +549,7 @@ static void lite_drop_queue(struct lite_db *lite, struct lane_queue *queue) {
     lane_queue_lock(queue);
     while (lane_queue_take(queue, &query, 1)) {
         lane_queue_let_go(queue, 1);
-        --*lite_count_of(lite, query);
+        lite_left(lite, query);
         lite_finish_abandoned(query, QURING_SHUTDOWN);
     }
     lane_queue_unlock(queue);
@@ -554,6 +605,7 @@ static void lite_look(const struct quring_db *db, uint64_t now_ns, quring_db_inf
 
 static void lite_destroy(struct quring_db *db) {
     PRE(db->closed);
+    lite_order_close(lite_of(db));
     lite_free(lite_of(db));
 }
 

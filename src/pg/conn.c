@@ -256,12 +256,27 @@ static void conn_lost(struct socket *socket, int error) {
 
 /* ---- The end of a connection ---- */
 
+/* A key of which anything was sent closes: where the server is with that, nobody knows. */
+static void conn_lose_key(struct pg_conn *conn, const struct pg_request *request) {
+    if (base_unlikely(request->order_key != 0))
+        order_key_lose(order_keys_at(&conn->config->db->hub->keys, request->order_key));
+    else if (request->query && base_unlikely(request->query->key != NULL))
+        order_key_lose(request->query->key);
+}
+
+/* Another connection can take the query. Requests that were not sent are behind all that were, also those of its key. */
+static bool conn_may_put_back(const struct pg_conn *conn, const struct query *query) {
+    return !pg_conn_is_bound(conn) && !conn->config->db->closing && !(query->key && query->key->lost);
+}
+
 static void conn_end_request(struct pg_conn *conn, struct pg_request *request) {
     struct query *query = request->query;
     const struct pg_reason *reason = &conn->reason;
     bool sent = request->first_byte < conn->socket.accepted_bytes;
-    if (query && !sent && !pg_conn_is_bound(conn) && !conn->config->db->closing)
-        return; /* conn_closed() puts it back: another connection can take it */
+    if (sent)
+        conn_lose_key(conn, request);
+    if (query && !sent && conn_may_put_back(conn, query))
+        return; /* conn_closed() puts it back */
     request->query = NULL;
     if (!query)
         return;
@@ -269,6 +284,18 @@ static void conn_end_request(struct pg_conn *conn, struct pg_request *request) {
     bool over_limit = request->limit && request->limit != PG_LIMIT_MEMORY;
     quring_status status = over_limit ? QURING_LIMIT : sent ? reason->status : QURING_NOT_SENT;
     query_fail(query, status, reason->sqlstate, "%s", reason->message);
+}
+
+/* No query of a key is out here any more. Those that are parked may go elsewhere, unless the key is lost. */
+static void conn_leave_keys(struct pg_conn *conn) {
+    struct order_key *key;
+    while ((key = order_place_any(&conn->order))) {
+        if (key->lost)
+            queue_fail_parked(key, QURING_NOT_SENT, conn->reason.sqlstate, conn->reason.message);
+        else
+            queue_unpark(key, ring_now_ns(pg_conn_ring(conn)) | 1);
+        order_key_leave(key);
+    }
 }
 
 static void conn_closed(struct socket *socket) {
@@ -283,6 +310,7 @@ static void conn_closed(struct socket *socket) {
         if (query)
             pg_query_restart(query);
     }
+    conn_leave_keys(conn);
     wire_session_free(&conn->session);
     socket_free(&conn->socket);
     pg_tls_close(conn->tls);
@@ -400,6 +428,7 @@ void pg_conn_init(struct pg_conn *conn, const struct pg_conn_config *config, con
     list_init(&conn->place.changed);
     list_init(&conn->place.given);
     list_init(&conn->cancel.waiting);
+    order_place_init(&conn->order);
     pg_prepared_init(&conn->prepared, config->db->options.statement_count);
 }
 
@@ -417,6 +446,7 @@ bool pg_conn_sync(struct pg_conn *conn) {
     if (!conn->group_open)
         return true;
     conn->group_open = false;
+    conn->group_count++;
     if (base_likely(wire_session_end_group(&conn->session, pg_conn_out(conn))))
         return true;
     pg_conn_break(conn, QURING_IN_DOUBT, "53200", "out of memory");
@@ -451,7 +481,7 @@ void pg_conn_flush(struct pg_conn *conn) {
 }
 
 void pg_conn_send(struct pg_conn *conn, struct query *query) {
-    bool alone = query->commit != QURING_COMMIT_GROUP || !query->statement->traits.groupable;
+    bool alone = !pg_conn_groups(query);
     if (alone && !pg_conn_sync(conn)) {
         queue_put_back(query);
         return;
@@ -516,6 +546,7 @@ void pg_conn_abandon(struct pg_conn *conn, struct query *query, quring_status st
     PRE(request->query == query);
     conn_charge_unsent(conn, query);
     request->query = NULL;
+    request->order_key = query->key ? query->key->number : 0;
     result_clear_rows(&query->result);
     query_fail(query, status, "57014", "%s",
                status == QURING_TIMEOUT    ? "its timeout passed; the server may still carry it out"

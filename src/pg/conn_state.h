@@ -143,6 +143,8 @@ struct pg_conn {
     uint32_t depth;   /* requests that may be out: the database's */
     uint64_t settled; /* ordinal of the first request whose sync point has not come */
     struct pg_place place;
+    struct order_place order; /* the order keys whose queries are here */
+    uint64_t group_count;     /* of groups that have ended */
     struct pg_prepared_table prepared;
     struct pg_barrier barrier;
     uint64_t async_bytes; /* of asynchronous messages since the last sync point, while requests are out */

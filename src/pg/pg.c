@@ -7,6 +7,7 @@
  *   look.c        how many of them are in which state
  *   sizes.c       how many connections there are, and which end for others to take their place
  *   plan.c        which of them try to connect
+ *   order.c       queries with an order key: where they go, and which of them wait
  *   cancel.c      tells the server to stop what was given up
  *   placement.c   the choice of the connection that takes the next queries
  *   attempt.c     attempts to connect: which hosts they visit, how long that may take, which visits are detached

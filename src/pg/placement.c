@@ -30,12 +30,12 @@ static uint32_t placement_load(const struct pg_conn *conn) {
 
 /* ---- Cost ---- */
 
-static bool placement_is_crowded(const struct pg_conn *conn) {
+bool pg_placement_is_crowded(const struct pg_conn *conn) {
     return socket_backlog_bytes(&conn->socket) + buf_size(&conn->plain_out) > BACKLOG_BYTES;
 }
 
 bool pg_placement_has_room(const struct pg_conn *conn) {
-    return conn->state == PG_CONN_READY && placement_load(conn) < conn->depth && !placement_is_crowded(conn);
+    return conn->state == PG_CONN_READY && placement_load(conn) < conn->depth && !pg_placement_is_crowded(conn);
 }
 
 bool pg_placement_is_slow(const struct pg_placement *placement, const struct pg_conn *conn) {
@@ -110,7 +110,7 @@ static void placement_put(struct pg_placement *placement, struct pg_conn *conn) 
             placement_put_idle(placement, conn);
         else
             (void)heap_push(&placement->busy, &conn->place.node, placement_key(placement, conn)); /* reserved for all */
-    } else if (conn->state == PG_CONN_READY && placement_is_crowded(conn)) {
+    } else if (conn->state == PG_CONN_READY && pg_placement_is_crowded(conn)) {
         pg_placement_changed(placement, conn); /* no answer need come for it to have room again */
     }
 }
@@ -189,6 +189,13 @@ struct pg_conn *pg_placement_take(struct pg_placement *placement, uint32_t waiti
     if (*count < share)
         *count = share;
     return conn;
+}
+
+void pg_placement_take_at(struct pg_placement *placement, struct pg_conn *conn) {
+    PRE(pg_placement_has_room(conn));
+    placement_remove(placement, conn);
+    if (placement_load(conn) == 0)
+        conn->place.progress_ns = placement_now_ns(conn);
 }
 
 void pg_placement_gave(struct pg_placement *placement, struct pg_conn *conn) {

@@ -48,6 +48,9 @@ void pg_placement_free(struct pg_placement *placement);
 /* True while the connection takes queries. */
 bool pg_placement_has_room(const struct pg_conn *conn);
 
+/* It has too much to send, so no answer need come for it to have room again. */
+bool pg_placement_is_crowded(const struct pg_conn *conn);
+
 /* The connection may have more room than before, or less: it is READY, got answers, or one of its queries was given up. */
 static inline void pg_placement_changed(struct pg_placement *placement, struct pg_conn *conn) {
     if (list_empty(&conn->place.changed))
@@ -73,6 +76,9 @@ void pg_placement_progressed(struct pg_placement *placement, struct pg_conn *con
  */
 struct pg_conn *pg_placement_take(struct pg_placement *placement, uint32_t waiting_count, uint32_t *count);
 void pg_placement_gave(struct pg_placement *placement, struct pg_conn *conn);
+
+/* This connection takes the next query, whatever others there are: one that has room. pg_placement_gave() follows. */
+void pg_placement_take_at(struct pg_placement *placement, struct pg_conn *conn);
 
 /* The connection without requests that is the next to take queries, as far as pg_placement_begin() has looked; or NULL. */
 struct pg_conn *pg_placement_idle(const struct pg_placement *placement);

@@ -4,6 +4,7 @@
 #include "core/status.h"
 #include "core/trace.h"
 #include "pg/health.h"
+#include "pg/order.h"
 #include "pg/plan.h"
 #include "pg/request.h"
 #include "pg/silence.h"
@@ -135,6 +136,8 @@ static void pool_conn_lost(struct pg_conn *conn) {
 
 static void pool_conn_progressed(struct pg_conn *conn) {
     pg_placement_progressed(&pg_pool_of(conn)->placement, conn);
+    if (base_unlikely(order_place_is_used(&conn->order)))
+        pg_order_settle(pg_pool_of(conn), conn);
     if (base_unlikely(conn->outdated))
         pg_sizes_progressed(pg_pool_of(conn), conn);
     if (base_unlikely(conn->cancel.state != PG_CANCEL_NONE))
@@ -142,6 +145,8 @@ static void pool_conn_progressed(struct pg_conn *conn) {
 }
 
 static void pool_conn_retiring(struct pg_conn *conn) {
+    if (order_place_is_used(&conn->order))
+        pg_order_settle(pg_pool_of(conn), conn);
     if (conn->cancel.state != PG_CANCEL_NONE)
         pg_cancel_look(conn);
     pg_sizes_retiring(conn);
@@ -149,6 +154,8 @@ static void pool_conn_retiring(struct pg_conn *conn) {
 
 static void pool_conn_gave_up(struct pg_conn *conn) {
     pg_placement_changed(&pg_pool_of(conn)->placement, conn);
+    if (order_place_is_used(&conn->order))
+        pg_order_settle(pg_pool_of(conn), conn);
 }
 
 static void pool_try_later(struct pg_conn *conn) {
@@ -248,9 +255,12 @@ static bool pool_admit_run(struct pg_pool *pool) {
     struct pg_conn *conn = pg_placement_take(&pool->placement, queue->waiting_count, &count);
     if (!conn)
         return false;
-    do
-        pg_conn_send(conn, queue_take(queue));
-    while (--count && queue->waiting_count && pg_placement_has_room(conn));
+    do {
+        if (base_unlikely(queue_first(queue)->key != NULL))
+            pg_order_admit(pool, conn);
+        else
+            pg_conn_send(conn, queue_take(queue));
+    } while (--count && queue->waiting_count && pg_placement_has_room(conn));
     pg_placement_gave(&pool->placement, conn);
     return true;
 }
@@ -288,8 +298,10 @@ static void pool_check_health(struct pg_pool *pool) {
 static void pool_admit_shared(struct pg_pool *pool) {
     bool checks = pool->db->options.health_check_ns != 0;
     pg_placement_begin(&pool->placement);
+    if (base_unlikely(!list_empty(&pool->ordered)))
+        pg_order_admit_parked(pool);
     do {
-        if (base_unlikely(checks))
+        if (base_unlikely(checks) && pool->db->queue.waiting_count)
             pool_check_health(pool);
     } while (pool->db->queue.waiting_count && pool_admit_run(pool));
     struct pg_conn *conn;
@@ -399,6 +411,7 @@ int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, ui
                                            .owing = &pool->owing};
     list_init(&pool->owing);
     pool->outage.fire = pool_outage_fired;
+    list_init(&pool->ordered);
     pg_plan_init(pool);
     pg_sizes_init(pool);
     if (!ring_sockets_take(pg_pool_ring(pool), count))

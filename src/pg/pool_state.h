@@ -53,6 +53,7 @@ struct pg_pool {
     struct list down;      /* those in PG_CONN_DOWN that may try: the next to do so first */
     struct pg_placement placement;
     struct pg_cancels cancels;
+    struct list ordered;         /* of order_place.link: connections that may have room for queries that are parked */
     uint8_t state;               /* enum pg_pool_state */
     struct pg_last_reason last;  /* whatever it was */
     struct pg_last_reason final; /* of the last refusal for good */

@@ -204,12 +204,23 @@ void pg_query_restart(struct query *query) {
     result_drop_notices(&query->result);
     result_begin(&query->result, db->options.result_bytes, db->options.result_row_count);
     queue_put_back(query); /* while its error is there, for the trace */
+    if (base_unlikely(query->parked))
+        queue_note_left(query, ring_now_ns(db->hub->ring) | 1);
     error_clear(&query->error);
+}
+
+static bool reply_has_successors(const struct pg_conn *conn, const struct wire_event *ready,
+                                 const struct pg_request *request) {
+    const struct order_key *key = request->query->key;
+    if (pg_conn_is_bound(conn))
+        return conn->session.next > ready->request + 1;
+    return key && key->last > ready->request;
 }
 
 /*
  * A member runs again if its plan was stale before anything of it ran, or if its group was undone through no fault of its
- * own. Not on a bound connection that has later requests out, because there it would fall behind them.
+ * own. Not where it would fall behind what was sent after it: on a bound connection any later request, on another one a later
+ * query of its order key. (Admission sends no other query of a key behind a group of several: pg/order.h.)
  */
 static bool reply_must_rerun(const struct pg_conn *conn, const struct wire_event *ready, enum group_outcome outcome,
                              const struct pg_request *request) {
@@ -217,8 +228,7 @@ static bool reply_must_rerun(const struct pg_conn *conn, const struct wire_event
         return false;
     if (request->outcome != PG_FAILED_STALE)
         return outcome == GROUP_UNDONE && request->outcome != PG_FAILED && request->outcome != PG_FAILED_IN_DOUBT;
-    bool has_successors = pg_conn_is_bound(conn) && conn->session.next > ready->request + 1;
-    return !request->query->retried && !has_successors && ready->transaction == 'I';
+    return !request->query->retried && ready->transaction == 'I' && !reply_has_successors(conn, ready, request);
 }
 
 static void reply_finish_in_doubt(struct query *query, const struct pg_request *request, enum group_outcome outcome) {

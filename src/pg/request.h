@@ -64,6 +64,7 @@ struct pg_request {
     bool plan_refused;    /* the plan may be to blame for the failure: it is not used any more */
     bool may_have_ended;  /* its command tag is one of a statement that may end a transaction */
     bool traced;          /* its first row is an event of the trace */
+    uint32_t order_key;   /* of a query that was given up: its key's number; 0: none */
 };
 
 /* The request at this ordinal. */
@@ -81,12 +82,18 @@ static inline bool pg_conn_is_asked(const struct pg_conn *conn) {
     return wire_session_outstanding(&conn->session) && pg_conn_request(conn, conn->session.head)->ops;
 }
 
+/* No query of its order key was sent after it: running again it would fall behind that. */
+static inline bool pg_request_is_last_of_key(const struct query *query) {
+    return !query->key || query->key->last == ((const struct pg_query *)query->backend)->request;
+}
+
 /* Its query was given up, or it can be run again unseen should a cancel hit it that is meant for one before it. */
 static inline bool pg_request_may_be_struck(const struct pg_conn *conn, const struct pg_request *request) {
     const struct query *query = request->query;
     if (!query)
         return !request->ops;
-    return !pg_conn_is_bound(conn) && query->statement->traits.groupable && !query->struck;
+    return !pg_conn_is_bound(conn) && query->statement->traits.groupable && !query->struck &&
+           pg_request_is_last_of_key(query);
 }
 
 static inline bool pg_request_failed(const struct pg_request *request) {

@@ -88,8 +88,15 @@ struct sim_entry {
     uint32_t committed; /* transactions that it ran in to its end and that were committed */
 };
 
+/* A test that keeps the list of what took effect in which order. A statement that runs again is executed again. */
+struct sim_watcher {
+    void (*executed)(const void *conn, uint32_t index); /* within a transaction */
+    void (*ended)(uint32_t index, bool committed);      /* with its transaction, whose members end in their order */
+};
+
 struct sim_server {
     struct sim *sim;
+    const struct sim_watcher *watcher; /* NULL: there is none */
     struct list conns;
     uint32_t salt;
     uint32_t query_count;

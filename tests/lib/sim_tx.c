@@ -30,11 +30,20 @@ void sim_tx_join(struct sim_conn *conn, uint32_t index) {
         tx->members = realloc(tx->members, tx->member_room * sizeof *tx->members);
     }
     tx->members[tx->member_count++] = index;
+    if (conn->server->watcher)
+        conn->server->watcher->executed(conn, index);
+}
+
+/* Its members from this one on. */
+static void tx_tell_end(struct sim_conn *conn, uint32_t first, bool committed) {
+    for (uint32_t i = first; conn->server->watcher && i < conn->tx.member_count; i++)
+        conn->server->watcher->ended(conn->tx.members[i], committed);
 }
 
 void sim_tx_end(struct sim_conn *conn) {
     struct sim_tx *tx = &conn->tx;
     sim_portals_end(conn, 0);
+    tx_tell_end(conn, 0, false);
     tx->member_count = tx->savepoint_count = 0;
     tx->deferred[0] = 0;
     if (tx->state != SIM_TX_IMPLICIT)
@@ -48,6 +57,10 @@ static bool tx_commit(struct sim_conn *conn) {
     memcpy(sqlstate, tx->deferred, sizeof sqlstate);
     for (uint32_t i = 0; !sqlstate[0] && i < tx->member_count; i++)
         conn->server->ledger[tx->members[i]].committed++;
+    if (!sqlstate[0]) {
+        tx_tell_end(conn, 0, true);
+        tx->member_count = 0;
+    }
     sim_tx_end(conn);
     if (sqlstate[0])
         sim_conn_error(conn, sqlstate, "an error of the commit");
@@ -68,7 +81,9 @@ void sim_tx_sync(struct sim_conn *conn) {
 
 void sim_tx_keep_last(struct sim_conn *conn) {
     struct sim_tx *tx = &conn->tx;
-    tx->members[0] = tx->members[tx->member_count - 1];
+    uint32_t last = tx->members[--tx->member_count];
+    tx_tell_end(conn, 0, false);
+    tx->members[0] = last;
     tx->member_count = 1;
 }
 
@@ -121,6 +136,7 @@ static void savepoint_restore(struct sim_conn *conn, const struct sim_savepoint 
     struct sim_tx *tx = &conn->tx;
     tx->savepoint_count = (uint32_t)(savepoint - tx->savepoints) + 1;
     sim_portals_end(conn, tx->savepoint_count);
+    tx_tell_end(conn, savepoint->member_count, false);
     tx->member_count = savepoint->member_count;
     memcpy(tx->deferred, savepoint->deferred, sizeof tx->deferred);
     if (tx->state == SIM_TX_FAILED)

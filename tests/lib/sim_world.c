@@ -167,7 +167,8 @@ int world_ask(struct world *world, const struct ask *ask) {
                           .params = QURING_PARAMS(quring_int64(sim_server_identity(&world->server, index))),
                           .user_data = index,
                           .commit = ask->commit,
-                          .timeout_ns = ask->timeout_ns};
+                          .timeout_ns = ask->timeout_ns,
+                          .order_key = ask->order_key};
     if (bare_command(ask->verb))
         query.param_count = 0;
     int error = submit(world, &query, ask->by_handle, &asked->id);
@@ -264,7 +265,8 @@ static void check_error(const struct world *world, uint32_t index, const quring_
         return;
     const char *sqlstate = done->error->sqlstate;
     bool stale = strcmp(sqlstate, "0A000") == 0 || strcmp(sqlstate, "26000") == 0;
-    if (stale && world->server.ledger[index].refused == (world->lenient ? 1 : 2)) /* it is repaired once */
+    uint32_t refused = world->server.ledger[index].refused;
+    if (stale && (refused == 2 || (world->lenient && refused == 1))) /* it is repaired once */
         return;
     LAW(strcmp(sqlstate, asked->sqlstate) == 0, "query %u (%s): SQLSTATE %s, not %s", index, asked->verb, sqlstate,
         asked->sqlstate);
@@ -300,6 +302,7 @@ static void check_done(struct world *world, const quring_done *done) {
     asked->ended = true;
     asked->status = (uint8_t)done->status;
     asked->sent = done->sent;
+    asked->seen_at = world->asked_count;
     events_reaped(&world->events, done);
     LAW(done->sent || (done->status != QURING_OK && done->status != QURING_IN_DOUBT), "%s, and not sent",
         quring_status_name(done->status));

@@ -31,7 +31,8 @@ struct asked {
     const char *warning; /* SQLSTATE of one that comes with it, or NULL */
     bool grouped, accepted, ended, released;
     bool in_block;
-    bool sent; /* as its completion said */
+    bool sent;        /* as its completion said */
+    uint32_t seen_at; /* as many had been asked when its completion was reaped */
     uint8_t status;
     quring_id id;
     char got_sqlstate[6];
@@ -77,6 +78,7 @@ struct ask {
     quring_commit_mode commit;
     uint64_t timeout_ns;
     bool by_handle; /* of quring_prepare() */
+    uint64_t order_key;
     /* Within a transaction block: whether it takes effect is for the test to say. */
     bool in_block;
     /* The SQLSTATE that it ends with because of its block, and not by itself; NULL: by itself. */

@@ -60,12 +60,15 @@ static void one_seed(uint64_t seed) {
     world.events.engine = NULL; /* the events are taken here */
     world.allowed = MAY(TIMEOUT) | MAY(CANCELLED);
     world.server.stale = 50;
+    world.lenient = seed % 2; /* what has others of its key behind it is not repaired */
+    world.allowed |= seed % 2 ? MAY(SERVER_ERROR) : 0;
     for (int i = 0; i < QUERIES;) {
         for (uint64_t burst = world_below(&world, 12); burst-- && i < QUERIES; i++) {
             bool slow = world_below(&world, 10) == 0;
             struct ask asked = {.verb = slow ? "sleep" : "select",
                                 .number = slow ? (uint32_t)world_below(&world, 3000) : 0,
-                                .timeout_ns = world_below(&world, 5) ? 0 : 1 + world_below(&world, 40 * MS)};
+                                .timeout_ns = world_below(&world, 5) ? 0 : 1 + world_below(&world, 40 * MS),
+                                .order_key = seed % 2 ? world_below(&world, 6) : 0};
             (void)world_ask(&world, &asked);
         }
         world_run(&world, 0, 0);

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/* Order keys on a real file, with its threads: the rows tell in which order queries of a key were carried out. */
+#include "lib/counters.h"
+#include "lib/lite_files.h"
+
+enum { COUNT = LIVE_SANITIZED ? 4000 : 20000, KEYS = 16 };
+
+static struct live live;
+
+static void setup(void) {
+    files_begin();
+}
+
+static void teardown(void) {
+    if (live.engine)
+        live_close(&live);
+    files_end();
+}
+
+TestSuite(lite_order, .init = setup, .fini = teardown);
+
+static void count(struct counters counters) {
+    counters.count = COUNT;
+    counters.key_count = KEYS;
+    files_open(&live, "a.db", &(quring_db_options){.connection_count = 4, .durability = QURING_DURABILITY_OFF});
+    counters_run(&counters, &live);
+    uint32_t ended = counters.by_status[QURING_OK];
+    if (counters.gives_up)
+        ended += counters.by_status[QURING_TIMEOUT] + counters.by_status[QURING_CANCELLED];
+    cr_assert_eq(ended, COUNT);
+}
+
+Test(lite_order, counters_count_as_their_queries_were_submitted) {
+    count((struct counters){.window = 2000, .seed = 1});
+}
+
+Test(lite_order, counters_in_groups) {
+    count((struct counters){.window = 2000, .grouped = true, .seed = 2});
+}
+
+Test(lite_order, counters_with_few_queries_out) {
+    count((struct counters){.window = 20, .grouped = true, .seed = 3});
+}
+
+Test(lite_order, counters_with_queries_that_are_given_up) {
+    count((struct counters){.window = 500, .grouped = true, .gives_up = true, .seed = 4});
+}
+
+Test(lite_order, each_sees_its_own_writes_without_waiting) {
+    files_open(&live, "a.db", &(quring_db_options){.durability = QURING_DURABILITY_OFF});
+    counters_read_own_writes(&live, COUNT / 4);
+}
+
+/* Reads of a key that no write of the key is under way for run beside each other, and beside writes of other keys. */
+Test(lite_order, reads_do_not_wait_for_writes_of_other_keys) {
+    files_open(&live, "a.db", NULL);
+    live_exec(&live, "create table t(id integer)");
+    files_lock("a.db");
+    live_submit(&live, &(quring_query){.sql = "insert into t values(1)", .order_key = 1, .user_data = 1});
+    live_submit(&live, &(quring_query){.sql = "select count(*) from t", .order_key = 2, .user_data = 2});
+    quring_done done = live_wait(&live);
+    cr_assert_eq(done.user_data, 2);
+    live_check_ok(&done, "the read");
+    live_release(&live, &done);
+    live_submit(&live, &(quring_query){.sql = "select count(*) from t", .order_key = 1, .user_data = 3});
+    cr_assert_eq(quring_run(live.engine, 1, 50 * LIVE_MS), 0, "it waits for the write before it");
+    files_unlock();
+    for (uint64_t expected = 1; expected <= 3; expected += 2) {
+        done = live_wait(&live);
+        cr_assert_eq(done.user_data, expected);
+        live_check_ok(&done, "of key 1");
+        live_release(&live, &done);
+    }
+}
