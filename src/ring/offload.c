@@ -63,9 +63,21 @@ void offload_collect(struct ring *ring) {
     while (oldest) {
         struct job *job = oldest;
         oldest = job->next; /* done() may free or post the job again */
-        ring->counters.jobs++;
+        ring->counters.jobs += !job->posted;
         job->done(job);
     }
+}
+
+void ring_post(struct ring *ring, struct job *job) {
+    job->posted = true;
+    offload_finish(ring, job);
+}
+
+void ring_collect_posts(struct ring *ring) {
+    if (!offload_waiting(ring))
+        return;
+    ring->turn_wanted = true;
+    offload_collect(ring);
 }
 
 /* ---- Workers ---- */

@@ -10,10 +10,13 @@
 #ifndef QURING_RING_OFFLOAD_H
 #define QURING_RING_OFFLOAD_H
 
+#include <stdbool.h>
+
 struct ring;
 
 struct job {
     struct job *next;
+    bool posted;                   /* by ring_post() */
     void (*run)(struct job *job);  /* on the worker's thread; may block */
     void (*done)(struct job *job); /* on the reactor's thread; may free the job */
     struct worker *worker;
@@ -29,6 +32,15 @@ void worker_post(struct worker *worker, struct job *job);
 
 /* From a running job: hands another job's done() half to the reactor now, before this one is finished. */
 void worker_report(struct worker *worker, struct job *report);
+
+/*
+ * From any thread: has job->done() called on the reactor's thread, in a turn. No worker has part in it. The job may be
+ * posted again from its done() on.
+ */
+void ring_post(struct ring *ring, struct job *job);
+
+/* Calls done() of all jobs that have come back, outside of a turn: for what was posted before the ring is closed. */
+void ring_collect_posts(struct ring *ring);
 
 /* Lets the posted jobs finish, joins the thread and frees the worker. Their done() halves still come, in later turns. */
 void worker_close(struct worker *worker);

@@ -6,6 +6,7 @@
 #include "ring/socket.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -69,6 +70,7 @@ int ring_open(const struct ring_options *options, struct ring **out, char *messa
     ring->now_ns = port->methods->now_ns(port);
     ring->inline_last = &ring->inline_first;
     list_init(&ring->dirty);
+    atomic_init(&ring->references, 1);
     atomic_init(&ring->foreign_fd, -1);
     ring->wake_fd = eventfd(0, EFD_CLOEXEC);
     if (ring->wake_fd < 0 ||
@@ -103,10 +105,28 @@ void ring_close(struct ring *ring) {
     if (ring->wake_armed)
         ring_disarm_wake(ring);
     ring->port->methods->destroy(ring->port);
-    if (ring->wake_fd >= 0)
-        close(ring->wake_fd);
     slots_free(&ring->sockets);
     heap_free(&ring->timers);
+    ring_drop(ring);
+}
+
+struct ring *ring_hold(struct ring *ring) {
+    unsigned before = atomic_fetch_add_explicit(&ring->references, 1, memory_order_relaxed);
+    PRE(before > 0);
+    return ring;
+}
+
+/* The descriptors are closed last: a number that the kernel gave to another file would be written to. */
+void ring_drop(struct ring *ring) {
+    unsigned before = atomic_fetch_sub_explicit(&ring->references, 1, memory_order_acq_rel);
+    PRE(before > 0);
+    if (before > 1)
+        return;
+    if (ring->wake_fd >= 0)
+        close(ring->wake_fd);
+    int foreign_fd = atomic_load_explicit(&ring->foreign_fd, memory_order_relaxed);
+    if (foreign_fd >= 0)
+        close(foreign_fd);
     free(ring);
 }
 
@@ -396,7 +416,10 @@ int ring_poll_fd(struct ring *ring) {
         return error;
     if (atomic_load_explicit(&ring->foreign_fd, memory_order_relaxed) >= 0)
         return ring->port->poll_fd;
-    atomic_store(&ring->foreign_fd, ring->port->poll_fd);
+    int foreign_fd = fcntl(ring->port->poll_fd, F_DUPFD_CLOEXEC, 0);
+    if (foreign_fd < 0)
+        return errno == EMFILE ? QURING_EFILES : QURING_ESYSTEM;
+    atomic_store(&ring->foreign_fd, foreign_fd);
     ring_arm_wake(ring);
     ring_interrupt(ring);
     return ring->port->poll_fd;

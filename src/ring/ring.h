@@ -42,8 +42,15 @@ struct ring;
 
 int ring_open(const struct ring_options *options, struct ring **ring, char *message, size_t message_bytes);
 
-/* No socket, worker or timer may be left. */
+/* No socket, worker or timer may be left. Frees the ring, or the last ring_drop() does. */
 void ring_close(struct ring *ring);
+
+/*
+ * Keeps the ring's memory and the descriptors that wake it, so that another thread which has ring_post() and does not know
+ * when the ring is closed may still call it then. Any thread; the ring is open at ring_hold().
+ */
+struct ring *ring_hold(struct ring *ring);
+void ring_drop(struct ring *ring);
 
 /*
  * One turn. Waits up to `timeout_ns` for something to happen. Timers that are due fire once all has been collected that the

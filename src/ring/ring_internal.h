@@ -17,6 +17,7 @@ struct socket;
 
 struct ring {
     struct port *port;
+    atomic_uint references; /* the reactor's, and those of ring_hold() */
     uint64_t now_ns;
     uint64_t spin_ns;
     struct slots sockets;    /* of struct socket * */
@@ -32,7 +33,7 @@ struct ring {
     int wake_fd;
     uint64_t wake_bytes; /* the kernel writes here */
     bool wake_armed;
-    atomic_int foreign_fd; /* what a foreign loop sleeps on, instead of in ring_turn(); -1 without one */
+    atomic_int foreign_fd; /* a duplicate of what a foreign loop sleeps on, instead of in ring_turn(); -1 without one */
     atomic_bool wake_asked;
     atomic_bool asleep; /* the reactor is, or is about to be, blocked: a finished job must wake it */
     /* offload */
