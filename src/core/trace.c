@@ -37,10 +37,10 @@ struct trace {
     struct trace_clock clock;
     struct trace_event *events; /* a ring */
     uint32_t capacity, first, count;
-    uint32_t query_count;
     uint64_t dropped_count;
     size_t text_bytes;
-    struct trace_query *queries;           /* by query->traced - 1 */
+    struct trace_query *queries[TRACE_BLOCKS_MAX]; /* see trace_number() */
+    uint32_t query_counts[TRACE_BLOCKS_MAX];
     struct trace_text *given;              /* held for the program */
     struct trace_text *known[KNOWN_COUNT]; /* held, by the hash of a statement's text */
 };
@@ -122,13 +122,18 @@ struct trace *trace_new(uint32_t event_count, uint32_t query_count, struct trace
         return NULL;
     trace->clock = clock;
     trace->capacity = event_count;
-    trace->query_count = query_count;
     trace->events = calloc(event_count, sizeof *trace->events);
-    trace->queries = calloc(query_count, sizeof *trace->queries);
-    if (trace->events && trace->queries)
+    if (trace->events && trace_add_block(trace, 0, query_count))
         return trace;
     trace_free(trace);
     return NULL;
+}
+
+bool trace_add_block(struct trace *trace, uint32_t block, uint32_t query_count) {
+    PRE(block < TRACE_BLOCKS_MAX && !trace->queries[block] && query_count <= 1u << TRACE_BLOCK_BITS);
+    trace->queries[block] = calloc(query_count, sizeof *trace->queries[block]);
+    trace->query_counts[block] = trace->queries[block] ? query_count : 0;
+    return trace->queries[block] != NULL;
 }
 
 static void trace_drop_oldest(struct trace *trace) {
@@ -139,6 +144,15 @@ static void trace_drop_oldest(struct trace *trace) {
     trace->count--;
 }
 
+void trace_drop_block(struct trace *trace, uint32_t block) {
+    PRE(block < TRACE_BLOCKS_MAX);
+    for (uint32_t i = 0; i < trace->query_counts[block]; i++)
+        trace_text_drop(trace, trace->queries[block][i].sql);
+    free(trace->queries[block]);
+    trace->queries[block] = NULL;
+    trace->query_counts[block] = 0;
+}
+
 void trace_free(struct trace *trace) {
     if (!trace)
         return;
@@ -147,11 +161,10 @@ void trace_free(struct trace *trace) {
     trace_take_back(trace);
     for (size_t i = 0; i < KNOWN_COUNT; i++)
         trace_text_drop(trace, trace->known[i]);
-    for (uint32_t i = 0; trace->queries && i < trace->query_count; i++)
-        trace_text_drop(trace, trace->queries[i].sql);
+    for (uint32_t block = 0; block < TRACE_BLOCKS_MAX; block++)
+        trace_drop_block(trace, block);
     PRE(trace->text_bytes == 0);
     free(trace->events);
-    free(trace->queries);
     free(trace);
 }
 
@@ -201,8 +214,10 @@ static void trace_add_reason(struct trace *trace, struct trace_event *event, con
 /* ---- Queries ---- */
 
 static struct trace_query *trace_query_of(struct trace *trace, const struct query *query) {
-    PRE(trace && query->traced && query->traced <= trace->query_count);
-    return &trace->queries[query->traced - 1];
+    uint32_t number = query->traced - 1;
+    uint32_t block = number >> TRACE_BLOCK_BITS, index = number & ((1u << TRACE_BLOCK_BITS) - 1);
+    PRE(trace && query->traced && block < TRACE_BLOCKS_MAX && index < trace->query_counts[block]);
+    return &trace->queries[block][index];
 }
 
 static struct trace_event *trace_add_query(struct trace *trace, struct query *query, quring_event_kind kind,

@@ -24,7 +24,9 @@
 enum {
     TRACE_SQL_BYTES_MAX = 64 * 1024, /* longer ones are cut */
     TRACE_MESSAGE_BYTES_MAX = 1024,
-    TRACE_TEXT_BYTES = 16 << 20 /* of all texts together */
+    TRACE_TEXT_BYTES = 16 << 20, /* of all texts together */
+    TRACE_BLOCK_BITS = 20,
+    TRACE_BLOCKS_MAX = 1024
 };
 
 struct trace;
@@ -36,9 +38,23 @@ struct trace_clock {
     void *context;
 };
 
-/* Keeps up to `event_count` events, of queries whose `traced` is from 1 to `query_count`. NULL: no memory. */
+/*
+ * The number of a query, its `traced`: queries are numbered by blocks, which never move, because lanes write to them. Block
+ * 0 is the engine's own.
+ */
+static inline uint32_t trace_number(uint32_t block, uint32_t index) {
+    return (block << TRACE_BLOCK_BITS) + index + 1;
+}
+
+/* Keeps up to `event_count` events, and has room for `query_count` queries of block 0. NULL: no memory. */
 struct trace *trace_new(uint32_t event_count, uint32_t query_count, struct trace_clock clock);
 void trace_free(struct trace *trace); /* NULL is allowed */
+
+/* Makes room for the queries of another block. False: no memory. */
+bool trace_add_block(struct trace *trace, uint32_t block, uint32_t query_count);
+
+/* None of its queries is out. */
+void trace_drop_block(struct trace *trace, uint32_t block);
 
 /* Moves up to `capacity` events out, oldest first. Returns how many. */
 uint32_t trace_take(struct trace *trace, quring_event *events, uint32_t capacity);
