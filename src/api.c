@@ -7,6 +7,8 @@
  */
 #include "engine/engine.h"
 
+#include "engine/inbox.h"
+
 #include "core/stats.h"
 #include "core/trace.h"
 #include "ring/port.h"
@@ -265,6 +267,110 @@ int quring_reap_sized(quring_engine *engine, quring_done *done, size_t done_byte
 int quring_release(quring_engine *engine, quring_id id) {
     int error = api_refuse_caller(engine);
     return error ? error : engine_release(engine, id);
+}
+
+/* ---- Inboxes ---- */
+
+/* The check that every call on an inbox begins with: it is the calling thread's, whichever the engine's is. */
+static int inbox_refuse_caller(const quring_inbox *inbox) {
+    if (base_unlikely(!inbox))
+        return QURING_EINVAL;
+    return base_unlikely(!owner_mark_is_here(inbox->owner)) ? QURING_EFORKED : 0;
+}
+
+const char *quring_inbox_errmsg(const quring_inbox *inbox) {
+    int error = inbox_refuse_caller(inbox);
+    return error == QURING_EFORKED ? "the inbox belongs to the thread and process that opened it"
+           : error                 ? ""
+                                   : inbox->message;
+}
+
+/* Any thread of the process may call this, as quring_wake(). */
+int quring_inbox_open_sized(quring_engine *engine, const quring_inbox_options *options, size_t options_bytes,
+                            quring_inbox **inbox) {
+    quring_inbox_options known;
+    if (!engine || !inbox)
+        return api_refuse_open(QURING_EINVAL, "engine or inbox is NULL");
+    if (!owner_mark_in_process(engine->owner))
+        return api_refuse_open(QURING_EFORKED, "the engine belongs to another process");
+    if (options && !api_struct_take(&known, sizeof known, options, options_bytes))
+        return api_refuse_open(QURING_EINVAL, unknown_member);
+    open_message[0] = 0;
+    return engine_inbox_open(engine, options ? &known : NULL, inbox, open_message, sizeof open_message);
+}
+
+void quring_inbox_close(quring_inbox *inbox) {
+    if (!inbox_refuse_caller(inbox))
+        inbox_close(inbox);
+}
+
+/* Checks what can be told without the handle and the statement, which belong to the engine's thread. */
+static int api_inbox_submit(quring_inbox *inbox, const quring_query *query, quring_id *id) {
+    if (!query->db)
+        return inbox_error(inbox, QURING_EINVAL, "the query has no db");
+    if (query->statement ? query->sql != NULL : !query->sql)
+        return inbox_error(inbox, QURING_EINVAL, "a query has either sql or a statement");
+    if (query->param_count > 65535 || (query->param_count && !query->params))
+        return inbox_error(inbox, QURING_EINVAL, "%u parameters: at most 65535, and params must name them",
+                           query->param_count);
+    if (query->commit > QURING_COMMIT_GROUP)
+        return inbox_error(inbox, QURING_EINVAL, "unknown commit mode %d", (int)query->commit);
+    return inbox_submit(inbox, query, id);
+}
+
+int quring_inbox_submit_sized(quring_inbox *inbox, const quring_query *query, size_t query_bytes, quring_id *id) {
+    quring_query known;
+    int error = inbox_refuse_caller(inbox);
+    if (base_unlikely(error))
+        return error;
+    if (!query)
+        return inbox_error(inbox, QURING_EINVAL, "query is NULL");
+    if (base_unlikely(query_bytes != sizeof *query)) {
+        if (!api_struct_take(&known, sizeof known, query, query_bytes))
+            return inbox_error(inbox, QURING_EINVAL, "%s", unknown_member);
+        query = &known;
+    }
+    return api_inbox_submit(inbox, query, id);
+}
+
+int quring_inbox_cancel(quring_inbox *inbox, quring_id id) {
+    int error = inbox_refuse_caller(inbox);
+    return error ? error : inbox_cancel(inbox, id);
+}
+
+int quring_inbox_reap_sized(quring_inbox *inbox, quring_done *done, size_t done_bytes, uint32_t capacity) {
+    int error = inbox_refuse_caller(inbox);
+    if (base_unlikely(error))
+        return error;
+    if (base_unlikely(!done && capacity))
+        return inbox_error(inbox, QURING_EINVAL, "done is NULL");
+    if (base_likely(done_bytes == sizeof *done))
+        return inbox_reap(inbox, done, capacity);
+    int count = 0, last = 0;
+    quring_done known; /* one at a time, for a program whose struct has another size */
+    for (uint8_t *at = (uint8_t *)done; (uint32_t)count < capacity && (last = inbox_reap(inbox, &known, 1)) > 0;
+         at += done_bytes, count++)
+        api_struct_give(at, done_bytes, &known, sizeof known);
+    return count ? count : last;
+}
+
+int quring_inbox_release(quring_inbox *inbox, quring_id id) {
+    int error = inbox_refuse_caller(inbox);
+    return error ? error : inbox_release(inbox, id);
+}
+
+int quring_inbox_wait(quring_inbox *inbox, uint32_t min_count, uint64_t timeout_ns) {
+    int error = inbox_refuse_caller(inbox);
+    return error ? error : inbox_wait(inbox, min_count, timeout_ns);
+}
+
+int quring_inbox_fd(quring_inbox *inbox) {
+    int error = inbox_refuse_caller(inbox);
+    return error ? error : inbox_fd(inbox);
+}
+
+uint32_t quring_inbox_pending(const quring_inbox *inbox) {
+    return inbox_refuse_caller(inbox) ? 0 : inbox->pending_count;
 }
 
 /* ---- Trace ---- */

@@ -15,13 +15,14 @@
  * Returns, with the reasons; what is legal once it has Failed; how long what it hands out is Valid; from which Thread it
  * may be called. All else follows from these laws:
  *
- * Threads   An engine and all that was made from it belong to the thread that opened it. Only quring_wake() may be called
- *           from other threads. More cores take more engines, which share nothing. On another thread, and in a child
+ * Threads   An engine and all that was made from it belong to the thread that opened it. Only quring_wake() and
+ *           quring_inbox_open() may be called from other threads: an inbox is the way by which another thread has queries
+ *           run, and belongs to that thread. More cores take more engines, which share nothing. On another thread, and in a child
  *           process after fork(), every other call on an engine or a handle that can fail returns EFORKED, those that
  *           return nothing do nothing, and counts are 0: neither an engine nor its sockets can be harmed from there. A
- *           child opens its own engine. Calls on a result do not check the thread: read a result on the engine's thread,
- *           and give other threads copies of its values. End every thread that calls quring_wake() before
- *           quring_engine_close().
+ *           child opens its own engine. Calls on a result do not check the thread: read a result on the thread that reaped
+ *           it, and give other threads copies of its values. End every thread that calls quring_wake() or
+ *           quring_inbox_open() before quring_engine_close().
  * Errors    Functions that return int return >= 0, or a negative QURING_E* that quring_strerror() explains;
  *           quring_errmsg() adds what was wrong in this very call. EINVAL is also for an engine or a handle that is NULL.
  *           A call that failed has changed nothing else, and may be made again, unless its text says otherwise. What
@@ -33,7 +34,8 @@
  *           passes its size as this header knows it to the exported function of the same name and _sized: a program that
  *           was compiled with an older header reads and writes no byte behind its own struct. Other languages call the
  *           _sized function. Members that the library does not know yet must be zero: EINVAL.
- * Once      Every query that quring_submit() accepted ends exactly once, with exactly one quring_status.
+ * Once      Every query that quring_submit() or quring_inbox_submit() accepted ends exactly once, with exactly one
+ *           quring_status.
  * Order     The queries of an exclusive handle run in order, and end in order, except that timeouts, cancels and closing
  *           end theirs at once. Those of any other handle have no order, and neither have their completions.
  *           On PostgreSQL each query may go to any connection, so any may overtake any: a SELECT that was submitted behind
@@ -205,7 +207,7 @@ uint64_t quring_timeout_ns(const quring_engine *engine);
 
 /*
  * Tells what was wrong with the last call on this engine that failed: which limit, which argument, the system's words.
- * engine     NULL: with this thread's last quring_engine_open()
+ * engine     NULL: with this thread's last quring_engine_open() or quring_inbox_open()
  * Returns    UTF-8; "" when there is no more to say than quring_strerror() does
  * Valid      until the next call on the engine
  */
@@ -764,6 +766,119 @@ static inline int quring_reap(quring_engine *engine, quring_done *done, uint32_t
 
 /* Gives a reaped query's slot, rows and error back. Returns 0; ESTALE; ENOTREADY. */
 int quring_release(quring_engine *engine, quring_id id);
+
+/* ---- Queries of other threads ----------------------------------------------------------------------------------- */
+
+/*
+ * An inbox lets a thread that has no engine submit queries to the engine of another one, and reap them where it is:
+ *
+ *      a thread of a pool                                  the engine's thread
+ *      quring_inbox_submit()  ---- without locks ---->     quring_run()
+ *      quring_inbox_reap()    <---- and in batches ---
+ *
+ * It belongs to the thread that opened it, which may have one for each of several engines. The engine's thread does nothing
+ * for inboxes but to be in quring_run(), or to call it as quring_fd() says: it sleeps in quring_run(engine, 1,
+ * QURING_FOREVER) if all queries come from other threads. Either side wakes the other once for many queries, and only when
+ * it sleeps.
+ *
+ * An inbox has limits of its own, and its queries take nothing from those of the engine. The engine's completions and
+ * counts (quring_reap(), quring_pending(), what quring_run() waits for and returns) leave them out; quring_stats and
+ * quring_trace() have them. Ids are the inbox's: those of another inbox, or of the engine, name nothing here.
+ *
+ * Queries that one thread submits reach the queue of their handle in that order: see Order above. Those of two threads have
+ * none.
+ */
+typedef struct quring_inbox quring_inbox;
+
+typedef struct quring_inbox_options {
+    /* Queries submitted and not yet released, at most (1024; up to 65536). It takes some 900 bytes each from open on. */
+    uint32_t query_count;
+    /* SQL and parameters of queries not yet released, at most (16 MiB). A statement's own text does not count. */
+    uint64_t bytes;
+} quring_inbox_options;
+
+/*
+ * Opens an inbox on an engine, which may have 1023. It may be opened while the engine's thread is in quring_run().
+ * options    NULL: all defaults
+ * Returns    0; EFULL: no more inboxes; EINVAL; ENOMEM; EFILES; ESYSTEM; EFORKED in a child process
+ * Failed     quring_errmsg(NULL) says why
+ * Thread     any, while the engine is open; the inbox then belongs to it
+ */
+int quring_inbox_open_sized(quring_engine *engine, const quring_inbox_options *options, size_t options_bytes,
+                            quring_inbox **inbox);
+static inline int quring_inbox_open(quring_engine *engine, const quring_inbox_options *options, quring_inbox **inbox) {
+    return quring_inbox_open_sized(engine, options, sizeof(quring_inbox_options), inbox);
+}
+
+/*
+ * Gives the inbox up: what is out is cancelled, and nobody hears how it ends. Waits for nothing. The engine and its inboxes
+ * may be closed in any order, and at the same time: quring_engine_close() waits for no thread that has an inbox.
+ * inbox      NULL is allowed
+ */
+void quring_inbox_close(quring_inbox *inbox);
+
+/*
+ * Queues a query as quring_submit() does.
+ *
+ * db and statement are those of the engine's thread. A handle may be closed there while queries that name it are out: they
+ * end SHUTDOWN. A statement must be kept by its owner until the queries that name it have been reaped.
+ *
+ * What only the engine's thread can tell is an outcome, with done.sent false, instead of an error: SERVER_ERROR with 0A000
+ * for what quring_submit() refuses with EUNSUPPORTED, with 26000 for a statement of another handle, with 53200 where memory
+ * ran out; SHUTDOWN for a handle that is closed or another engine's. timeout_ns counts from when the engine's thread has
+ * taken the query, in its next turn.
+ * Returns    0
+ *            EFULL: a limit of quring_inbox_options is reached. Reap and release, then submit again
+ *            EINVAL; ETOOBIG; ENOMEM
+ *            ESHUTDOWN: quring_shutdown() or quring_engine_close() was called; what is out can still be reaped
+ * Failed     nothing is queued
+ */
+int quring_inbox_submit_sized(quring_inbox *inbox, const quring_query *query, size_t query_bytes, quring_id *id);
+static inline int quring_inbox_submit(quring_inbox *inbox, const quring_query *query, quring_id *id) {
+    return quring_inbox_submit_sized(inbox, query, sizeof(quring_query), id);
+}
+
+/* As quring_cancel(). Does no I/O: the query ends in the engine's next turn. Returns 0; ESTALE. */
+int quring_inbox_cancel(quring_inbox *inbox, quring_id id);
+
+/*
+ * Takes up to `capacity` completions, oldest first; never blocks.
+ * Returns    how many, 0 when none waits; EINVAL; ESHUTDOWN: none will come, because the engine was closed and all were reaped
+ * Valid      what `done` points to: until quring_inbox_release() of its query, also once the engine was closed
+ */
+int quring_inbox_reap_sized(quring_inbox *inbox, quring_done *done, size_t done_bytes, uint32_t capacity);
+static inline int quring_inbox_reap(quring_inbox *inbox, quring_done *done, uint32_t capacity) {
+    return quring_inbox_reap_sized(inbox, done, sizeof(quring_done), capacity);
+}
+
+/* Gives a reaped query's slot, rows and error back. Returns 0; ESTALE; ENOTREADY. */
+int quring_inbox_release(quring_inbox *inbox, quring_id id);
+
+/*
+ * Sleeps until
+ *   - at least `min_count` completions wait to be reaped,
+ *   - or all that is pending is done,
+ *   - or `timeout_ns` has passed, or a signal was handled.
+ * With nothing pending it returns at once. On the engine's own thread it would wait for itself.
+ * min_count, timeout_ns    0 in either never blocks
+ * Returns    how many completions wait to be reaped; ESHUTDOWN as of quring_inbox_reap()
+ */
+int quring_inbox_wait(quring_inbox *inbox, uint32_t min_count, uint64_t timeout_ns);
+
+/*
+ * For a thread that waits for other things, too: a descriptor that polls readable while completions wait to be reaped, and
+ * for good once the engine was closed. Level triggered polling works as it is; with edge triggered polling, reap until fewer
+ * come than were asked for. The descriptor is the inbox's: do not read it or close it.
+ * Returns    the descriptor; EINVAL for NULL; EFORKED
+ * Valid      until quring_inbox_close()
+ */
+int quring_inbox_fd(quring_inbox *inbox);
+
+/* Returns how many queries are submitted and not yet reaped; 0 also where any other call returns EFORKED. */
+uint32_t quring_inbox_pending(const quring_inbox *inbox);
+
+/* As quring_errmsg(), of the last call on this inbox that failed. */
+const char *quring_inbox_errmsg(const quring_inbox *inbox);
 
 /* ---- Results ---------------------------------------------------------------------------------------------------- */
 

@@ -12,6 +12,9 @@
  *   DONE     its outcome is known and waits in the hub's done list
  *   REAPED   the caller has seen it and may read its result
  *
+ * A query of an inbox, which another thread submits, is REAPED once that thread has the answer, and FREE when the thread
+ * submits the next one in its slot.
+ *
  * A RUNNING query that ends early (timeout, cancel, shutdown) is abandoned: its backend consumes and drops what still comes
  * for it. See backend.h.
  */
@@ -43,7 +46,8 @@ struct query {
     bool by_handle;   /* submitted by a handle of quring_prepare() */
     bool sent;        /* a byte of it may have reached the database, and it is not proved to have been undone */
     bool parked;      /* WAITING on its order key, and not in its queue */
-    uint32_t param_count;
+    uint16_t inbox;   /* the number of the inbox that its slot belongs to; 0: the engine's own */
+    uint16_t param_count;
     uint32_t traced; /* its number in the trace, from 1, constant while the engine lives; 0: there is no trace */
     const quring_param *params; /* in `store` */
     struct queue *queue;

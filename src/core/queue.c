@@ -45,7 +45,7 @@ static void queue_left_parked(struct query *query) {
         list_remove(&queue->ready);
 }
 
-void queue_put(struct query *query) {
+inline void queue_put(struct query *query) {
     struct queue *queue = query->queue;
     query_move(query, QUERY_WAITING);
     query->left_ns = 0;
@@ -229,11 +229,15 @@ void query_finish(struct query *query, quring_status status) {
     /* The statement's table belongs to the handle, which may be closed before the query is released. */
     statement_drop(query->statement);
     query->statement = NULL;
-    list_remove(&query->link);
-    list_push_back(&hub->done, &query->link);
-    hub->done_count++;
     queue->db->counters.done_count[status]++;
     queue->db->counters.row_count += query->result.row_count;
+    list_remove(&query->link);
+    if (base_unlikely(query->inbox)) {
+        list_push_back(&hub->mailed, &query->link);
+        return;
+    }
+    list_push_back(&hub->done, &query->link);
+    hub->done_count++;
 }
 
 void query_fail(struct query *query, quring_status status, const char *sqlstate, const char *format, ...) {

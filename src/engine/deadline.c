@@ -12,7 +12,7 @@ static void deadline_arm(quring_engine *engine) {
 }
 
 /* 57014 is PostgreSQL's query_canceled, which its statement_timeout gives as well. */
-static void deadline_end_query(struct query *query, quring_status status, const char *what) {
+void engine_give_up(struct query *query, quring_status status, const char *what) {
     if (query->state == QUERY_WAITING)
         query_fail(query, status, "57014", "%s before it was sent", what);
     else if (query->state == QUERY_RUNNING)
@@ -26,7 +26,7 @@ void engine_deadline_fire(struct timer *timer) {
     struct heap_node *first;
     while ((first = heap_first(&engine->deadlines)) && first->key <= now) {
         heap_remove(&engine->deadlines, first);
-        deadline_end_query(base_container_of(first, struct query, deadline), QURING_TIMEOUT, "its timeout passed");
+        engine_give_up(base_container_of(first, struct query, deadline), QURING_TIMEOUT, "its timeout passed");
     }
     deadline_arm(engine);
 }
@@ -43,6 +43,6 @@ int engine_cancel(quring_engine *engine, quring_id id) {
     struct query *query = slots_get(&engine->queries, id);
     if (!query)
         return engine_refuse_stale(engine);
-    deadline_end_query(query, QURING_CANCELLED, "cancelled");
+    engine_give_up(query, QURING_CANCELLED, "cancelled");
     return 0;
 }

@@ -2,6 +2,8 @@
 /* Closing a database, and shutting down or closing the engine: ends of queries that their backend did not bring about. */
 #include "engine/engine.h"
 
+#include "engine/inbox.h"
+
 #include "core/status.h"
 
 #include <errno.h>
@@ -11,6 +13,15 @@ enum { REFUSALS_MAX = 1000 }; /* so often may the kernel refuse a turn while the
 
 /* ---- Databases ---- */
 
+/* No list holds the running queries of a database: closing is rare, and a list would cost every query some stores. */
+static void end_running(struct quring_db *db, uint8_t *slots, size_t slot_bytes, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        struct query *query = (struct query *)(void *)(slots + i * slot_bytes);
+        if (query->state == QUERY_RUNNING && query->queue->db == db)
+            db->backend->abandon(query, QURING_SHUTDOWN);
+    }
+}
+
 /* Ends the database's queries: those that wait at once, and with `running_too` the others by way of their backend. */
 static void end_db_queries(quring_engine *engine, struct quring_db *db, bool running_too) {
     list_for_each_safe(node, &db->ready)
@@ -18,11 +29,11 @@ static void end_db_queries(quring_engine *engine, struct quring_db *db, bool run
                    "the engine was shut down before this query was sent");
     if (!running_too || !db->running_count)
         return;
-    /* No list holds the running queries of a database: closing is rare, and a list would cost every query some stores. */
-    for (uint32_t i = 0; i < engine->queries.count; i++) {
-        struct query *query = slots_at(&engine->queries, i);
-        if (query->state == QUERY_RUNNING && query->queue->db == db)
-            db->backend->abandon(query, QURING_SHUTDOWN);
+    end_running(db, engine->queries.objects, engine->queries.object_bytes, engine->queries.count);
+    for (uint32_t number = 1; number <= ENGINE_INBOXES_MAX; number++) {
+        const struct quring_inbox *inbox = engine->inboxes[number];
+        if (inbox)
+            end_running(db, inbox->slots, inbox->slot_bytes, inbox->query_count);
     }
 }
 
@@ -34,6 +45,7 @@ void engine_db_close(quring_db *db) {
     end_db_queries(db->engine, db, true);
     db->backend->close(db);
     db_due(db); /* a turn frees the handle once its backend has closed */
+    engine_deliver(db->engine);
 }
 
 /* ---- Shutdown and close ---- */
@@ -70,6 +82,7 @@ static void end_drain(quring_engine *engine, uint64_t until) {
         end_queries(engine, false); /* queries that were put back unsent, when their connection was lost */
         uint64_t now = engine_now_ns(engine);
         engine_advance(engine);
+        engine_deliver(engine);
         if (now < until && !end_last_turn(engine, until - now, &refusals))
             break;
     }
@@ -77,6 +90,7 @@ static void end_drain(quring_engine *engine, uint64_t until) {
 
 int engine_shutdown(quring_engine *engine, uint64_t grace_ns) {
     engine->shutting_down = true;
+    engine_inboxes_shut(engine);
     uint64_t now = engine_now_ns(engine);
     list_for_each(node, &engine->hub.databases)
         status_closing(list_entry(node, struct quring_db, link), now);
@@ -85,6 +99,7 @@ int engine_shutdown(quring_engine *engine, uint64_t grace_ns) {
     end_queries(engine, true);
     /* Interrupted queries of SQLite come back when the present step of their lane ends, so there is no limit to wait for. */
     end_drain(engine, UINT64_MAX);
+    engine_deliver(engine);
     /* A wake that one of these turns took was meant for the program's next quring_run(). */
     if (engine->owes_wake)
         ring_wake(engine->hub.ring);
@@ -103,9 +118,12 @@ void engine_close(quring_engine *engine) {
         engine_advance(engine);
         if (list_empty(&engine->hub.databases))
             break;
-        if (!end_last_turn(engine, UINT64_MAX, &refusals))
-            return; /* the kernel may still write to our buffers, so they are leaked rather than freed */
+        if (end_last_turn(engine, UINT64_MAX, &refusals))
+            continue;
+        engine_inboxes_leave(engine);
+        return; /* the kernel may still write to our buffers, so they are leaked rather than freed */
     }
+    engine_inboxes_leave(engine);
     PRE(engine->pending_count == engine->hub.done_count);
     timer_clear(engine->hub.ring, &engine->deadline_timer);
     ring_close(engine->hub.ring);

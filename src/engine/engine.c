@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/engine.h"
 
+#include "engine/inbox.h"
+
 #include "core/status.h"
 #include "core/trace.h"
 
@@ -19,11 +21,68 @@ int engine_refuse_stale(quring_engine *engine) {
     return hub_error(&engine->hub, QURING_ESTALE, "no query has this id: it was released, or never given out");
 }
 
+/* ---- Inboxes ---- */
+
+/*
+ * The thread's last post may come back after its last letter was read, when the letter was seen before that. Whoever sets
+ * `posted` first decides: then nothing comes any more, or the post's own way back ends here again.
+ */
+void engine_forget_inbox(quring_engine *engine, struct quring_inbox *inbox) {
+    PRE(inbox->closed && inbox->running_count == 0 && list_empty(&inbox->news));
+    if (atomic_exchange(&inbox->posted, true))
+        return;
+    engine->inboxes[inbox->number] = NULL;
+    engine->inbox_room -= inbox->has_room ? inbox->query_count : 0;
+    if (engine->hub.trace)
+        trace_drop_block(engine->hub.trace, inbox->number);
+    atomic_fetch_sub(&engine->inbox_count, 1);
+    inbox_let_go(inbox);
+}
+
+/* What the thread has closed gets no answers, and ends with its last query. */
+static void engine_tell(quring_engine *engine, struct list *news) {
+    struct list *node;
+    while ((node = list_pop_front(news))) {
+        struct quring_inbox *inbox = list_entry(node, struct quring_inbox, news);
+        if (base_likely(!inbox->closed))
+            inbox_publish(inbox);
+        else if (inbox->running_count == 0)
+            engine_forget_inbox(engine, inbox);
+    }
+}
+
+static __attribute__((noinline)) void engine_deliver_mailed(quring_engine *engine) {
+    struct list news, *node;
+    list_init(&news);
+    while ((node = list_pop_front(&engine->hub.mailed))) {
+        struct query *query = list_entry(node, struct query, link);
+        struct quring_inbox *inbox = engine->inboxes[query->inbox];
+        query_move(query, QUERY_REAPED);
+        heap_remove(&engine->deadlines, &query->deadline);
+        engine->mailed_count--;
+        inbox->running_count--;
+        if (base_unlikely(inbox->closed && query->key)) {
+            order_key_drop(query->key);
+            query->key = NULL;
+        }
+        inbox_answer(inbox, query);
+        if (list_empty(&inbox->news))
+            list_push_back(&news, &inbox->news);
+    }
+    engine_tell(engine, &news);
+}
+
+void engine_deliver(quring_engine *engine) {
+    if (base_unlikely(!list_empty(&engine->hub.mailed)))
+        engine_deliver_mailed(engine);
+}
+
 /* ---- Run ---- */
 
 /* The caller gave the handle up with quring_db_close(), so its memory is the engine's. */
 static void engine_free_closed(struct quring_db *db) {
     PRE(db->closing && db->running_count == 0 && list_empty(&db->ready));
+    db->engine->known_db = NULL;
     list_remove(&db->link);
     list_remove(&db->due);
     db_counters_add(&db->hub->closed, &db->counters);
@@ -90,7 +149,7 @@ static int engine_look(quring_engine *engine) {
     uint32_t waiting = 0;
     list_for_each(node, &engine->hub.due)
         waiting += db_waiting_count(list_entry(node, struct quring_db, due));
-    bool none_out = engine->pending_count == engine->hub.done_count + waiting;
+    bool none_out = engine->pending_count + engine->mailed_count == engine->hub.done_count + waiting;
     int error = waiting ? ring_look(engine->hub.ring, none_out) : 0;
     if (base_likely(error != -EINTR))
         return error;
@@ -101,7 +160,10 @@ static int engine_look(quring_engine *engine) {
 /* The wait is left out once there is enough to reap: backends may have ended queries without the kernel. */
 static int engine_turn(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
     engine_advance(engine);
-    return ring_turn(engine->hub.ring, engine_has_enough(engine, min_count) ? 0 : timeout_ns);
+    engine_deliver(engine);
+    int error = ring_turn(engine->hub.ring, engine_has_enough(engine, min_count) ? 0 : timeout_ns);
+    engine_deliver(engine);
+    return error;
 }
 
 static int engine_turn_error(quring_engine *engine, int error) {
@@ -158,8 +220,10 @@ int engine_warm_up(quring_db *db, uint64_t timeout_ns) {
     for (;;) {
         if (!error) {
             engine_advance(engine);
+            engine_deliver(engine);
             bool done = db->backend->missing(db, &hopeless) == 0 || hopeless;
             error = ring_turn(engine->hub.ring, done ? 0 : timeout_ns);
+            engine_deliver(engine);
         }
         if (error && error != -EINTR)
             return engine_turn_error(engine, error);

@@ -4,6 +4,8 @@
  *
  *   open.c        options and their defaults; opening an engine and its databases
  *   submit.c      a query's slot: taken and filled within the limits, and given back
+ *   inbox.c       queries of other threads: the inbox that such a thread and the engine share, and the thread's calls
+ *   remote.c      the engine's side of an inbox
  *   deadline.c    a query's deadline, and cancelling
  *   end.c         shutting down, closing
  *   engine.c      turns, completions, statistics
@@ -14,8 +16,9 @@
  *                                         collects (decode), deadlines pass
  *      quring_reap   -> engine_reap       from the hub's done list
  *
- * Invariants: a query is in exactly one of: free, its database's waiting list, a backend's hands, the done list, the
- * caller's hands. The bytes charged against inflight_bytes are those of queries not yet released.
+ * Invariants: a query is in exactly one of: free, its database's waiting list, a backend's hands, the done list (of an
+ * inbox's queries the mailed list), the caller's hands. The bytes charged against inflight_bytes are those of queries not
+ * yet released.
  */
 #ifndef QURING_ENGINE_ENGINE_H
 #define QURING_ENGINE_ENGINE_H
@@ -26,6 +29,12 @@
 #include "core/backend.h"
 #include "ring/ring.h"
 #include "value/value.h"
+
+#include <stdatomic.h>
+
+struct quring_inbox;
+
+enum { ENGINE_INBOXES_MAX = 1023 };
 
 struct quring_engine {
     struct hub hub;
@@ -38,6 +47,11 @@ struct quring_engine {
     bool shutting_down;
     bool owes_wake;           /* quring_shutdown() took a wake that was meant for the program's own wait */
     struct owner_mark *owner; /* the thread and process that opened it */
+    quring_db *known_db;      /* an open handle that a query of an inbox has named; NULL: none yet */
+    uint32_t mailed_count;    /* queries of inboxes that were taken and not answered */
+    uint32_t inbox_room;      /* queries of inboxes that `deadlines` has room for */
+    atomic_uint inbox_count;  /* open, also those that have no number yet */
+    struct quring_inbox *inboxes[ENGINE_INBOXES_MAX + 1]; /* by their numbers, from 1 */
 };
 
 /* The functions from here on run on the engine's own thread alone; api.c refuses all others. */
@@ -48,7 +62,11 @@ int engine_db_open(quring_engine *engine, const char *url, const quring_db_optio
 int engine_db_resize(quring_db *db, uint32_t connection_count);
 int engine_db_drain(quring_db *db);
 void engine_db_close(quring_db *db);
+
+/* `slot` is that of an inbox's query, with its input in its store and its id in `*id`; NULL: one of the engine's is taken. */
+int engine_submit_slot(quring_engine *engine, const quring_query *q, struct query *slot, quring_id *id);
 int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id);
+
 int engine_prepare(struct quring_db *db, const char *sql, struct quring_statement **statement);
 int engine_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns);
 int engine_warm_up(quring_db *db, uint64_t timeout_ns);
@@ -57,6 +75,16 @@ int engine_release(quring_engine *engine, quring_id id);
 int engine_cancel(quring_engine *engine, quring_id id);
 int engine_shutdown(quring_engine *engine, uint64_t grace_ns);
 void engine_stats(const quring_engine *engine, quring_stats *stats);
+
+/* remote.c: any thread while the engine is open. `message` gets the reason of a failure. */
+int engine_inbox_open(quring_engine *engine, const quring_inbox_options *options, struct quring_inbox **inbox,
+                      char *message, size_t message_bytes);
+
+/* remote.c: inboxes refuse queries from now on, and end those that they have. */
+void engine_inboxes_shut(quring_engine *engine);
+
+/* remote.c: the engine looks at no inbox any more, and their threads come to know it. */
+void engine_inboxes_leave(quring_engine *engine);
 void engine_db_status(const quring_db *db, quring_db_info *info);
 
 enum { ENGINE_MESSAGE_BYTES_MAX = 0x3ffffffe }; /* the longest message that PostgreSQL takes */
@@ -73,8 +101,17 @@ uint64_t engine_now_ns(const quring_engine *engine);
 /* engine.c: the first half of a turn. Backends of due databases advance, and closed handles are freed. */
 void engine_advance(quring_engine *engine);
 
+/* engine.c: hands the queries of inboxes that have ended to their threads. */
+void engine_deliver(quring_engine *engine);
+
+/* engine.c: lets go of an inbox that its thread has closed, once nothing of it is out. */
+void engine_forget_inbox(quring_engine *engine, struct quring_inbox *inbox);
+
 /* deadline.c: sets a query's deadline, from now. The heap has room for all queries, so this cannot fail. */
 void engine_deadline_set(quring_engine *engine, struct query *query, uint64_t timeout_ns);
+
+/* deadline.c: gives a query up, with an error that says `what`. */
+void engine_give_up(struct query *query, quring_status status, const char *what);
 
 /* deadline.c: ends the queries whose deadline has passed. */
 void engine_deadline_fire(struct timer *timer);

@@ -83,7 +83,7 @@ static bool open_queries(quring_engine *engine) {
         buf_init(&query->store, open_params_limit_bytes(&engine->options));
         error_init(&query->error);
         result_init(&query->result);
-        query->traced = engine->options.trace_count ? i + 1 : 0;
+        query->traced = engine->options.trace_count ? trace_number(0, i) : 0;
     }
     return true;
 }
@@ -128,6 +128,7 @@ int engine_open(const quring_options *options, quring_engine **out, char *messag
         engine->options = *options;
     engine->owner = owner_mark_new();
     list_init(&engine->hub.done);
+    list_init(&engine->hub.mailed);
     list_init(&engine->hub.databases);
     list_init(&engine->hub.due);
     engine->deadline_timer.fire = engine_deadline_fire;

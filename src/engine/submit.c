@@ -12,7 +12,8 @@ static int submit_refuse_closed(quring_engine *engine) {
 }
 
 /* Finds the statement of a text, and holds it. `sql_bytes` 0: the text ends with a NUL. NULL: refused, `*error` is set. */
-static struct quring_statement *submit_find_text(struct quring_db *db, const char *sql, size_t sql_bytes, int *error) {
+static __attribute__((noinline)) struct quring_statement *submit_find_text(struct quring_db *db, const char *sql,
+                                                                           size_t sql_bytes, int *error) {
     struct hub *hub = db->hub;
     size_t length = sql_bytes ? sql_bytes : strlen(sql);
     if (length > db->engine->options.inflight_bytes || length > ENGINE_MESSAGE_BYTES_MAX) {
@@ -32,8 +33,8 @@ static struct quring_statement *submit_find_text(struct quring_db *db, const cha
 }
 
 /* An exclusive handle takes statements that change the state of its one connection; others refuse them. */
-static int submit_check_statement(quring_engine *engine, const struct quring_db *db,
-                                  const struct quring_statement *statement) {
+static inline int submit_check_statement(quring_engine *engine, const struct quring_db *db,
+                                         const struct quring_statement *statement) {
     if (base_likely(statement->traits.class == STATEMENT_PLAIN))
         return 0;
     const char *why = statement_refusal((enum statement_class)statement->traits.class, db->queue.bound != NULL);
@@ -41,7 +42,8 @@ static int submit_check_statement(quring_engine *engine, const struct quring_db 
 }
 
 /* Finds the statement of a query, by its handle or by its text, and holds it. */
-static int submit_find_statement(quring_engine *engine, const quring_query *q, struct quring_statement **out) {
+static inline __attribute__((always_inline)) int submit_find_statement(quring_engine *engine, const quring_query *q,
+                                                                       struct quring_statement **out) {
     int error = 0;
     struct quring_statement *statement =
         q->statement ? statement_hold(q->statement) : submit_find_text(q->db, q->sql, q->sql_bytes, &error);
@@ -81,7 +83,7 @@ static int submit_refuse_charge(quring_engine *engine, size_t bytes) {
 /* Copies the parameters, and checks what the query takes against inflight_bytes. */
 static int submit_copy_input(quring_engine *engine, struct query *query, const quring_query *q) {
     query->params = NULL;
-    query->param_count = q->param_count;
+    query->param_count = (uint16_t)q->param_count;
     if (q->param_count) {
         for (uint32_t i = 0; i < q->param_count; i++)
             if (!value_param_valid(&q->params[i]))
@@ -128,25 +130,47 @@ static void submit_watch(quring_engine *engine, struct query *query, uint64_t ti
         engine_deadline_set(engine, query, timeout_ns);
 }
 
-int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
+/* An inbox counts what its queries take, and gives their slots back by itself. */
+static void submit_use_input(struct query *query, const quring_query *q) {
+    query->params = q->params;
+    query->param_count = (uint16_t)q->param_count;
+    query->charged_bytes = 0;
+}
+
+static void submit_give_up(quring_engine *engine, struct query *query, uint64_t token) {
+    if (query->inbox) {
+        if (query->statement)
+            statement_drop(query->statement);
+        query->statement = NULL;
+    } else {
+        submit_undo(query);
+        slots_give(&engine->queries, token);
+    }
+}
+
+static inline __attribute__((always_inline)) int submit_any(quring_engine *engine, const quring_query *q,
+                                                            struct query *slot, quring_id *id) {
     struct quring_db *db = q->db;
     if (base_unlikely(engine->shutting_down || db->closing))
         return submit_refuse_closed(engine);
     /* The slot's token is the public id. It has the slot's generation in it, so an old id does not reach the next query. */
     uint64_t token;
-    struct query *query = slots_take(&engine->queries, &token);
-    if (base_unlikely(!query))
+    struct query *query = slot;
+    if (slot)
+        token = *id;
+    else if (base_unlikely(!(query = slots_take(&engine->queries, &token))))
         return hub_error(&engine->hub, QURING_EFULL, "query_count: %u queries are submitted and not yet released",
                          engine->options.query_count);
     query->queue = &db->queue;
     int error = submit_find_statement(engine, q, &query->statement);
-    if (!error)
+    if (slot)
+        submit_use_input(query, q);
+    else if (!error)
         error = submit_copy_input(engine, query, q);
     if (base_unlikely(q->order_key != 0) && !error)
         error = submit_hold_key(query, q->order_key);
-    if (error) {
-        submit_undo(query);
-        slots_give(&engine->queries, token);
+    if (base_unlikely(error)) {
+        submit_give_up(engine, query, token);
         return error;
     }
     engine->charged_bytes += query->charged_bytes;
@@ -158,13 +182,22 @@ int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
     query->by_handle = q->statement != NULL;
     result_begin(&query->result, db->options.result_bytes, db->options.result_row_count);
     queue_put(query);
-    engine->pending_count++;
+    engine->pending_count += !slot;
     db->counters.submitted_count++;
     if (q->timeout_ns | query->traced)
         submit_watch(engine, query, q->timeout_ns);
     if (id)
         *id = token;
     return 0;
+}
+
+int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
+    return submit_any(engine, q, NULL, id);
+}
+
+int engine_submit_slot(quring_engine *engine, const quring_query *q, struct query *slot, quring_id *id) {
+    PRE(slot && slot->inbox);
+    return submit_any(engine, q, slot, id);
 }
 
 int engine_release(quring_engine *engine, quring_id id) {

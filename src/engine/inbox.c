@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: MIT */
+#include "engine/inbox.h"
+
+#include "ring/ring.h"
+#include "value/value.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- Open and close ---- */
+
+static void inbox_free(struct quring_inbox *inbox) {
+    for (uint32_t i = 0; i < inbox->queries.count; i++) {
+        struct query *query = inbox_query(inbox, i);
+        buf_free(&query->store);
+        error_free(&query->error);
+        result_free(&query->result);
+    }
+    slots_free(&inbox->queries);
+    free(inbox->notes);
+    free(inbox->letters);
+    free(inbox->answers);
+    if (inbox->event_fd >= 0)
+        close(inbox->event_fd);
+    owner_mark_free(inbox->owner);
+    ring_drop(inbox->ring);
+    free(inbox);
+}
+
+void inbox_let_go(struct quring_inbox *inbox) {
+    if (atomic_fetch_sub(&inbox->owner_count, 1) == 1)
+        inbox_free(inbox);
+}
+
+static bool inbox_open_slots(struct quring_inbox *inbox, size_t text_limit_bytes) {
+    if (!slots_init(&inbox->queries, inbox->query_count, sizeof(struct query), 64))
+        return false;
+    inbox->slots = slots_at(&inbox->queries, 0);
+    inbox->slot_bytes = inbox->queries.object_bytes;
+    inbox->index_mask = inbox->queries.step - 1;
+    for (uint32_t i = 0; i < inbox->query_count; i++) {
+        struct query *query = inbox_query(inbox, i);
+        list_init(&query->link);
+        buf_init(&query->store, 2 * text_limit_bytes + QUERY_KEEP_BYTES);
+        error_init(&query->error);
+        result_init(&query->result);
+    }
+    return true;
+}
+
+/*
+ * A slot has one answer on its way at most, and four letters: a query that was answered is cancelled and reaped, and the next
+ * one submitted and cancelled, before any of these is read. That one has no answer, and the slot no other query, until its
+ * letters have been read. One more is for the end.
+ */
+static bool inbox_open_rings(struct quring_inbox *inbox) {
+    uint64_t letters = INBOX_LINE_BYTES, answers = INBOX_LINE_BYTES;
+    while (letters < 4 * (uint64_t)inbox->query_count + 1)
+        letters *= 2;
+    while (answers < inbox->query_count)
+        answers *= 2;
+    inbox->letters = aligned_alloc(INBOX_LINE_BYTES, letters * sizeof *inbox->letters);
+    inbox->answers = aligned_alloc(INBOX_LINE_BYTES, answers * sizeof *inbox->answers);
+    inbox->notes = calloc(inbox->query_count, sizeof *inbox->notes);
+    inbox->letter_mask = letters - 1;
+    inbox->answer_mask = answers - 1;
+    return inbox->letters && inbox->answers && inbox->notes;
+}
+
+int inbox_open(const struct inbox_setup *setup, struct quring_inbox **out) {
+    PRE(setup->options.query_count && setup->options.query_count <= INBOX_QUERIES_MAX);
+    struct quring_inbox *inbox = aligned_alloc(INBOX_LINE_BYTES, sizeof *inbox);
+    if (!inbox)
+        return QURING_ENOMEM;
+    memset(inbox, 0, sizeof *inbox);
+    inbox->ring = ring_hold(setup->ring);
+    inbox->query_count = setup->options.query_count;
+    inbox->bytes_limit = setup->options.bytes;
+    inbox->text_limit_bytes = setup->text_limit_bytes;
+    inbox->post.done = setup->received;
+    list_init(&inbox->news);
+    atomic_init(&inbox->owner_count, 1);
+    atomic_init(&inbox->wake_at, INBOX_AWAKE);
+    inbox->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int error = inbox->event_fd >= 0 ? 0 : errno == EMFILE || errno == ENFILE ? QURING_EFILES : QURING_ESYSTEM;
+    inbox->owner = owner_mark_new();
+    if (!error && (!inbox->owner || !inbox_open_slots(inbox, setup->text_limit_bytes) || !inbox_open_rings(inbox)))
+        error = QURING_ENOMEM;
+    if (error) {
+        inbox_let_go(inbox);
+        return error;
+    }
+    atomic_store(&inbox->owner_count, 2);
+    *out = inbox;
+    return 0;
+}
+
+int inbox_error(struct quring_inbox *inbox, int error, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(inbox->message, sizeof inbox->message, format, args);
+    va_end(args);
+    return error;
+}
+
+/* ---- Waking the client ---- */
+
+/* The write fails only when the counter is full, and then the descriptor is readable already. */
+static void inbox_raise(struct quring_inbox *inbox) {
+    int saved = errno;
+    uint64_t one = 1;
+    ssize_t n = write(inbox->event_fd, &one, sizeof one);
+    (void)n;
+    errno = saved;
+}
+
+static void inbox_lower(struct quring_inbox *inbox) {
+    uint64_t count;
+    ssize_t n = read(inbox->event_fd, &count, sizeof count);
+    (void)n;
+}
+
+/*
+ * Answers are counted before the look at wake_at, and the client sets wake_at before its last look at the count, all
+ * sequentially consistent: one of the two sees the other, so no answer comes unseen before a sleep.
+ */
+void inbox_publish(struct quring_inbox *inbox) {
+    atomic_store(&inbox->answers_sent, inbox->answers_written);
+    uint64_t at = atomic_load(&inbox->wake_at);
+    if (at <= inbox->answers_written && atomic_compare_exchange_strong(&inbox->wake_at, &at, INBOX_AWAKE))
+        inbox_raise(inbox);
+}
+
+/* The descriptor stays readable from here on, for a client that polls it. */
+void inbox_leave(struct quring_inbox *inbox) {
+    atomic_store(&inbox->shut, true);
+    atomic_store(&inbox->gone, true);
+    if (atomic_exchange(&inbox->wake_at, INBOX_AWAKE) != INBOX_AWAKE)
+        inbox_raise(inbox);
+    inbox_let_go(inbox);
+}
+
+/* ---- Letters ---- */
+
+void inbox_post(struct quring_inbox *inbox) {
+    if (!atomic_exchange(&inbox->posted, true))
+        ring_post(inbox->ring, &inbox->post);
+}
+
+static struct inbox_letter *inbox_next_letter(struct quring_inbox *inbox) {
+    return &inbox->letters[inbox->letters_written & inbox->letter_mask];
+}
+
+static void inbox_send(struct quring_inbox *inbox) {
+    inbox->letters_written++;
+    atomic_store_explicit(&inbox->letters_sent, inbox->letters_written, memory_order_release);
+    inbox_post(inbox);
+}
+
+static void inbox_tell(struct quring_inbox *inbox, enum inbox_kind kind, quring_id id) {
+    *inbox_next_letter(inbox) = (struct inbox_letter){.kind = (uint8_t)kind, .id = id};
+    inbox_send(inbox);
+}
+
+static int inbox_refuse_shut(struct quring_inbox *inbox) {
+    return inbox_error(inbox, QURING_ESHUTDOWN, "the engine was shut down or closed");
+}
+
+static int inbox_refuse_stale(struct quring_inbox *inbox) {
+    return inbox_error(inbox, QURING_ESTALE, "no query of this inbox has this id: it was released, or never given out");
+}
+
+/* The text ends with a NUL here, so that an empty one has an address, too. */
+static int inbox_copy_text(struct quring_inbox *inbox, struct query *query, const quring_query *q) {
+    size_t length = q->sql_bytes ? q->sql_bytes : strlen(q->sql);
+    if (length > inbox->bytes_limit || length > inbox->text_limit_bytes)
+        return inbox_error(inbox, QURING_ETOOBIG, "the SQL has %zu bytes, over options.bytes or %zu", length,
+                           inbox->text_limit_bytes);
+    if (q->sql_bytes && memchr(q->sql, 0, q->sql_bytes))
+        return inbox_error(inbox, QURING_EINVAL, "the SQL has a NUL byte in it");
+    buf_put(&query->store, q->sql, length);
+    buf_put_u8(&query->store, 0);
+    return buf_failed(&query->store) ? inbox_error(inbox, QURING_ENOMEM, "no memory for the SQL") : 0;
+}
+
+static int inbox_copy_params(struct quring_inbox *inbox, struct query *query, const quring_query *q,
+                             const quring_param **params) {
+    for (uint32_t i = 0; i < q->param_count; i++)
+        if (!value_param_valid(&q->params[i]))
+            return inbox_error(inbox, QURING_EINVAL, "parameter $%u is not well formed", i + 1);
+    *params = value_copy_params(&query->store, q->params, q->param_count);
+    if (*params)
+        return 0;
+    if (buf_failed(&query->store))
+        return inbox_error(inbox, QURING_ENOMEM, "no memory for the parameters");
+    return inbox_error(inbox, QURING_ETOOBIG, "the parameters have more bytes than options.bytes or %zu",
+                       inbox->text_limit_bytes);
+}
+
+/* A query that is over options.bytes alone never fits, and the caller must know. */
+static int inbox_charge(struct quring_inbox *inbox, const struct query *query, const quring_query *q, quring_id id) {
+    uint64_t bytes = buf_size(&query->store);
+    if (bytes > inbox->bytes_limit)
+        return inbox_error(inbox, QURING_ETOOBIG, "SQL and parameters have %llu bytes, over options.bytes",
+                           (unsigned long long)bytes);
+    if (inbox->charged_bytes + bytes > inbox->bytes_limit)
+        return inbox_error(
+            inbox, QURING_EFULL,
+            "options.bytes: queries not yet released have %llu bytes of SQL and parameters, and %llu more "
+            "go over %llu",
+            (unsigned long long)inbox->charged_bytes, (unsigned long long)bytes,
+            (unsigned long long)inbox->bytes_limit);
+    inbox->notes[id & inbox->index_mask] =
+        (struct inbox_note){.charged_bytes = (size_t)bytes, .has_key = q->order_key != 0};
+    inbox->charged_bytes += bytes;
+    return 0;
+}
+
+/* Copies what the query points to into the slot, and fills the letter. The copies' addresses are known once all are made. */
+static int inbox_copy_input(struct quring_inbox *inbox, struct query *query, const quring_query *q,
+                            struct inbox_letter *letter) {
+    const quring_param *params = NULL;
+    int error = q->statement ? 0 : inbox_copy_text(inbox, query, q);
+    if (!error && q->param_count)
+        error = inbox_copy_params(inbox, query, q, &params);
+    if (error)
+        return error;
+    letter->by_handle = q->statement != NULL;
+    if (q->statement)
+        letter->statement = q->statement;
+    else
+        letter->sql = (const char *)buf_head(&query->store);
+    letter->params = params;
+    letter->param_count = q->param_count;
+    return inbox_charge(inbox, query, q, letter->id);
+}
+
+int inbox_submit(struct quring_inbox *inbox, const quring_query *q, quring_id *id) {
+    PRE(q->db && (q->sql || q->statement) && (q->params || !q->param_count));
+    if (base_unlikely(atomic_load_explicit(&inbox->shut, memory_order_relaxed)))
+        return inbox_refuse_shut(inbox);
+    uint64_t token;
+    struct query *query = slots_take(&inbox->queries, &token);
+    if (base_unlikely(!query))
+        return inbox_error(inbox, QURING_EFULL, "query_count: %u queries are submitted and not yet released",
+                           inbox->query_count);
+    struct inbox_letter *letter = inbox_next_letter(inbox);
+    letter->kind = INBOX_SUBMIT;
+    letter->commit = (uint8_t)q->commit;
+    letter->id = token;
+    letter->user_data = q->user_data;
+    letter->timeout_ns = q->timeout_ns;
+    letter->order_key = q->order_key;
+    letter->db = q->db;
+    int error = inbox_copy_input(inbox, query, q, letter);
+    if (base_unlikely(error)) {
+        buf_reset(&query->store, QUERY_KEEP_BYTES);
+        slots_give(&inbox->queries, token);
+        return error;
+    }
+    inbox->pending_count++;
+    inbox_send(inbox);
+    if (id)
+        *id = token;
+    return 0;
+}
+
+int inbox_cancel(struct quring_inbox *inbox, quring_id id) {
+    if (!slots_get(&inbox->queries, id))
+        return inbox_refuse_stale(inbox);
+    struct inbox_note *note = &inbox->notes[id & inbox->index_mask];
+    if (note->reaped || note->cancelled)
+        return 0;
+    note->cancelled = true;
+    inbox_tell(inbox, INBOX_CANCEL, id);
+    return 0;
+}
+
+void inbox_close(struct quring_inbox *inbox) {
+    inbox_tell(inbox, INBOX_CLOSE, 0);
+    inbox_let_go(inbox);
+}
+
+/* ---- Answers ---- */
+
+/* Ends the queries that the engine never took. No other thread looks at the inbox any more. */
+static void inbox_end_orphans(struct quring_inbox *inbox) {
+    inbox->orphaned = true;
+    for (; inbox->letters_taken != inbox->letters_written; inbox->letters_taken++) {
+        const struct inbox_letter *letter = &inbox->letters[inbox->letters_taken & inbox->letter_mask];
+        struct query *query = inbox_query_of(inbox, letter->id);
+        if (letter->kind != INBOX_SUBMIT)
+            continue;
+        error_set(&query->error, "57P01", "the engine was closed before this query was sent", NULL, NULL, 0);
+        query->id = letter->id;
+        query->user_data = letter->user_data;
+        query->status = QURING_SHUTDOWN;
+        query->sent = false;
+        inbox_answer(inbox, query);
+    }
+    atomic_store_explicit(&inbox->answers_sent, inbox->answers_written, memory_order_relaxed);
+}
+
+/* Returns how many answers have come up to now. The look at `gone` is first, because no answer comes after it. */
+static uint64_t inbox_answers_sent(struct quring_inbox *inbox) {
+    if (base_unlikely(atomic_load_explicit(&inbox->gone, memory_order_acquire)) && !inbox->orphaned)
+        inbox_end_orphans(inbox);
+    return atomic_load_explicit(&inbox->answers_sent, memory_order_acquire);
+}
+
+/* Has the descriptor be readable if there are answers, or once there are. */
+static void inbox_watch(struct quring_inbox *inbox) {
+    inbox_lower(inbox);
+    atomic_store(&inbox->wake_at, inbox->answers_read + 1);
+    bool there = atomic_load(&inbox->answers_sent) != inbox->answers_read || atomic_load(&inbox->gone);
+    if (there && atomic_exchange(&inbox->wake_at, INBOX_AWAKE) != INBOX_AWAKE)
+        inbox_raise(inbox);
+}
+
+int inbox_reap(struct quring_inbox *inbox, quring_done *done, uint32_t capacity) {
+    uint32_t count = 0;
+    uint64_t sent = inbox_answers_sent(inbox);
+    for (; count < capacity && inbox->answers_read != sent; count++) {
+        const struct inbox_answer *answer = &inbox->answers[inbox->answers_read++ & inbox->answer_mask];
+        struct inbox_note *note = &inbox->notes[answer->id & inbox->index_mask];
+        note->reaped = true;
+        if (base_unlikely(note->has_key))
+            inbox_tell(inbox, INBOX_REAPED, answer->id);
+        done[count] = (quring_done){.id = answer->id,
+                                    .user_data = answer->user_data,
+                                    .status = (quring_status)answer->status,
+                                    .result = &answer->query->result,
+                                    .error = answer->status == QURING_OK ? NULL : &answer->query->error.view,
+                                    .sent = answer->sent};
+    }
+    inbox->pending_count -= count;
+    if (base_unlikely(inbox->watched) && inbox->answers_read == sent && atomic_load(&inbox->wake_at) == INBOX_AWAKE)
+        inbox_watch(inbox);
+    if (base_unlikely(inbox->orphaned) && !count && !inbox->pending_count)
+        return inbox_refuse_shut(inbox);
+    return (int)count;
+}
+
+int inbox_release(struct quring_inbox *inbox, quring_id id) {
+    struct query *query = slots_get(&inbox->queries, id);
+    if (base_unlikely(!query))
+        return inbox_refuse_stale(inbox);
+    struct inbox_note *note = &inbox->notes[id & inbox->index_mask];
+    if (base_unlikely(!note->reaped))
+        return inbox_error(inbox, QURING_ENOTREADY, "the query was not reaped yet");
+    error_clear(&query->error);
+    result_end(&query->result);
+    buf_reset(&query->store, QUERY_KEEP_BYTES);
+    inbox->charged_bytes -= note->charged_bytes;
+    slots_give(&inbox->queries, id);
+    return 0;
+}
+
+/* ---- Sleeping ---- */
+
+static uint64_t inbox_now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Sleeps until the descriptor is readable. False: it is `until`, or a signal came. */
+static bool inbox_sleep(struct quring_inbox *inbox, uint64_t until) {
+    struct pollfd poll = {.fd = inbox->event_fd, .events = POLLIN};
+    uint64_t now = until == UINT64_MAX ? 0 : inbox_now_ns();
+    if (now >= until)
+        return false;
+    struct timespec left = {.tv_sec = (time_t)((until - now) / 1000000000),
+                            .tv_nsec = (long)((until - now) % 1000000000)};
+    if (ppoll(&poll, 1, until == UINT64_MAX ? NULL : &left, NULL) <= 0)
+        return false;
+    inbox_lower(inbox);
+    return true;
+}
+
+int inbox_wait(struct quring_inbox *inbox, uint32_t min_count, uint64_t timeout_ns) {
+    uint64_t now = timeout_ns && timeout_ns != QURING_FOREVER ? inbox_now_ns() : 0;
+    uint64_t until = now + timeout_ns < now ? UINT64_MAX : now + timeout_ns;
+    uint64_t there = inbox_answers_sent(inbox) - inbox->answers_read;
+    uint32_t want = min_count < inbox->pending_count ? min_count : inbox->pending_count;
+    bool slept = false;
+    for (bool awake = timeout_ns != 0; there < want && awake; slept = true) {
+        atomic_store(&inbox->wake_at, inbox->answers_read + want);
+        if (atomic_load(&inbox->answers_sent) - inbox->answers_read < want && !atomic_load(&inbox->gone))
+            awake = inbox_sleep(inbox, until);
+        there = inbox_answers_sent(inbox) - inbox->answers_read;
+        awake &= !inbox->orphaned;
+    }
+    if (slept && inbox->watched)
+        inbox_watch(inbox);
+    else if (slept)
+        atomic_store_explicit(&inbox->wake_at, INBOX_AWAKE, memory_order_relaxed);
+    if (base_unlikely(inbox->orphaned) && !inbox->pending_count)
+        return inbox_refuse_shut(inbox);
+    return (int)there;
+}
+
+int inbox_fd(struct quring_inbox *inbox) {
+    if (!inbox->watched) {
+        inbox->watched = true;
+        inbox_watch(inbox);
+    }
+    return inbox->event_fd;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * An inbox: the way by which one other thread of the program, its *client*, has queries run by an engine. It works on one
+ * structure from both sides, without locks:
+ *
+ *      the client's thread                                          the reactor's thread
+ *      inbox_submit, inbox_cancel    --- letters, posted --->       engine_take: into the handle's queue
+ *      inbox_reap, inbox_wait        <-- answers, event_fd ---      engine_deliver: queries that ended
+ *      inbox_release
+ *
+ * Letters and answers are rings of one writer and one reader each. They have room for all that can be on its way, so
+ * neither side ever waits for the other.
+ *
+ * The slots of its queries are the inbox's own, and its limits bound what may be out: none of its queries takes room from
+ * the engine's. A slot, with its rows, is the client's from the answer to the next submit, and the reactor's meanwhile.
+ *
+ * Waking costs one write for many in both directions, and none while the other side is awake. The reactor is told by the
+ * inbox's job, which is posted once until it has come back; the client says by `wake_at` which answer it sleeps for.
+ *
+ * Client and engine each hold the inbox, and the last to let go frees it: a program may close them in either order. Once
+ * the engine is `gone` both rings are the client's, which ends by itself what was not taken.
+ */
+#ifndef QURING_ENGINE_INBOX_H
+#define QURING_ENGINE_INBOX_H
+
+#include "base/owner.h"
+#include "base/slots.h"
+#include "core/query.h"
+#include "ring/offload.h"
+
+#include <stdatomic.h>
+
+enum { INBOX_QUERIES_MAX = 65536, INBOX_LINE_BYTES = 64 };
+
+static const uint64_t INBOX_AWAKE = UINT64_MAX; /* of wake_at: the client sleeps for no answer */
+
+/* REAPED is told of queries with an order key, which may be closed until then. */
+enum inbox_kind { INBOX_SUBMIT, INBOX_CANCEL, INBOX_REAPED, INBOX_CLOSE };
+
+/* One line of the cache. What it points to lies in the store of the query's slot. */
+struct inbox_letter {
+    uint8_t kind;   /* enum inbox_kind */
+    uint8_t commit; /* quring_commit_mode, as the caller has it */
+    bool by_handle; /* it names a statement, and no text */
+    uint32_t param_count;
+    quring_id id; /* whose lower bits are the index of the query's slot */
+    uint64_t order_key;
+    uint64_t user_data;
+    uint64_t timeout_ns;
+    quring_db *db; /* the handle may be closed by now, or freed */
+    union {
+        const char *sql; /* ends with a NUL */
+        quring_statement *statement;
+    };
+    const quring_param *params;
+};
+
+_Static_assert(sizeof(struct inbox_letter) == INBOX_LINE_BYTES, "a letter moves one line from core to core");
+
+struct inbox_answer {
+    quring_id id;
+    uint64_t user_data;
+    struct query *query;
+    uint8_t status; /* quring_status */
+    bool sent;
+};
+
+/* What the client keeps of a query that is out. */
+struct inbox_note {
+    size_t charged_bytes;
+    bool reaped;
+    bool cancelled;
+    bool has_key;
+};
+
+struct quring_inbox {
+    /* Constant from open on. */
+    struct ring *ring; /* held */
+    struct owner_mark *owner;
+    struct inbox_letter *letters;
+    struct inbox_answer *answers;
+    uint64_t letter_mask, answer_mask;
+    uint8_t *slots; /* the objects of `queries`, whose own line the client writes to */
+    size_t slot_bytes;
+    uint64_t index_mask; /* of a query's id */
+    uint32_t query_count;
+    int event_fd;
+    uint64_t bytes_limit;
+    size_t text_limit_bytes;
+    struct job post; /* on its way while `posted` */
+    atomic_uint owner_count;
+
+    /* The client's. */
+    _Alignas(INBOX_LINE_BYTES) struct slots queries; /* its objects are the side's that their state names */
+    struct inbox_note *notes;                        /* by index */
+    uint64_t letters_written, answers_read;
+    uint64_t charged_bytes;
+    uint32_t pending_count; /* submitted, not reaped */
+    bool watched;           /* a foreign loop polls event_fd */
+    bool orphaned;          /* it knows that the engine is gone */
+    char message[256];
+
+    /* Written by the client. */
+    _Alignas(INBOX_LINE_BYTES) atomic_uint_fast64_t letters_sent;
+    atomic_uint_fast64_t wake_at; /* write to event_fd once so many answers are sent; or INBOX_AWAKE */
+    atomic_bool posted;           /* the reactor will look at the letters */
+
+    /* The reactor's. */
+    _Alignas(INBOX_LINE_BYTES) uint64_t letters_taken;
+    uint64_t answers_written;
+    struct quring_engine *engine;
+    struct list news;       /* of the inboxes that this delivery has answers for */
+    uint32_t running_count; /* taken, not answered */
+    uint32_t number;        /* in the engine's table, from 1; 0: it has no place there yet */
+    bool has_room;          /* the engine's tables have room for its queries */
+    bool closed;            /* by the client, which gets no more answers */
+
+    /* Written by the reactor. */
+    _Alignas(INBOX_LINE_BYTES) atomic_uint_fast64_t answers_sent;
+    atomic_bool shut; /* the engine takes no more queries */
+    atomic_bool gone; /* the engine looks at nothing any more */
+};
+
+/* ---- Either side ---- */
+
+/* The query at an index; its slot is constant. */
+static inline struct query *inbox_query(const struct quring_inbox *inbox, uint32_t index) {
+    return (struct query *)(void *)(inbox->slots + index * inbox->slot_bytes);
+}
+
+/* The query that an id names, or has named. */
+static inline struct query *inbox_query_of(const struct quring_inbox *inbox, quring_id id) {
+    return inbox_query(inbox, (uint32_t)(id & inbox->index_mask));
+}
+
+/* Frees the inbox once both sides have let go of it. */
+void inbox_let_go(struct quring_inbox *inbox);
+
+/* ---- The reactor ---- */
+
+/* Writes an answer, which the client sees with the next inbox_publish(). */
+static inline void inbox_answer(struct quring_inbox *inbox, struct query *query) {
+    inbox->answers[inbox->answers_written++ & inbox->answer_mask] = (struct inbox_answer){
+        .id = query->id, .user_data = query->user_data, .query = query, .status = query->status, .sent = query->sent};
+}
+
+/* Shows the client all answers that were written, and wakes it if these are as many as it sleeps for. */
+void inbox_publish(struct quring_inbox *inbox);
+
+/* Tells the client that the engine is gone, and lets go: the inbox must not be touched afterwards. */
+void inbox_leave(struct quring_inbox *inbox);
+
+/* ---- The client ---- */
+
+struct inbox_setup {
+    struct ring *ring;
+    quring_inbox_options options;       /* defaults filled in */
+    size_t text_limit_bytes;            /* of one query's text, and of its parameters */
+    void (*received)(struct job *post); /* on the reactor's thread: letters are there */
+};
+
+/* Any thread, which becomes the client; inbox_post() then hands the inbox to the reactor. A QURING_E*. */
+int inbox_open(const struct inbox_setup *setup, struct quring_inbox **inbox);
+
+/* Has the reactor look at the letters. */
+void inbox_post(struct quring_inbox *inbox);
+
+/* The calls of quring.h; api.c has checked who calls and what `q` points to. */
+int inbox_submit(struct quring_inbox *inbox, const quring_query *q, quring_id *id);
+int inbox_cancel(struct quring_inbox *inbox, quring_id id);
+int inbox_reap(struct quring_inbox *inbox, quring_done *done, uint32_t capacity);
+int inbox_release(struct quring_inbox *inbox, quring_id id);
+int inbox_wait(struct quring_inbox *inbox, uint32_t min_count, uint64_t timeout_ns);
+int inbox_fd(struct quring_inbox *inbox);
+void inbox_close(struct quring_inbox *inbox);
+
+/* Sets quring_inbox_errmsg() and returns `error`. */
+__attribute__((format(printf, 3, 4))) int inbox_error(struct quring_inbox *inbox, int error, const char *format, ...);
+
+#endif

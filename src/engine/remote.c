@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The engine's side of inboxes. A thread's first post brings its inbox here, which gets a number and its queries their room
+ * in the engine's tables; each post then has the letters read that came until then.
+ */
+#include "engine/engine.h"
+
+#include "engine/inbox.h"
+
+#include "core/order_key.h"
+#include "core/trace.h"
+
+#include <stdio.h>
+
+enum { REMOTE_QUERIES = 1024, REMOTE_AHEAD = 8 };
+
+static const uint64_t REMOTE_BYTES = 16 << 20;
+
+/* ---- Its place in the engine ---- */
+
+static uint32_t remote_free_number(const quring_engine *engine) {
+    for (uint32_t number = 1; number <= ENGINE_INBOXES_MAX; number++)
+        if (!engine->inboxes[number])
+            return number;
+    UNREACHABLE("inbox_count bounds what is opened");
+}
+
+/*
+ * The engine's tables grow here, on its own thread. Where there is no memory, queries are refused until there is: their
+ * thread was told at open that it has an inbox, and may submit later.
+ */
+static bool remote_make_room(quring_engine *engine, struct quring_inbox *inbox) {
+    struct trace *trace = engine->hub.trace;
+    size_t room = (size_t)engine->options.query_count + engine->inbox_room + inbox->query_count;
+    if (!heap_reserve(&engine->deadlines, room) ||
+        (trace && !trace_add_block(trace, inbox->number, inbox->query_count)))
+        return false;
+    engine->inbox_room += inbox->query_count;
+    for (uint32_t i = 0; i < inbox->query_count; i++) {
+        inbox_query(inbox, i)->inbox = (uint16_t)inbox->number;
+        inbox_query(inbox, i)->traced = trace ? trace_number(inbox->number, i) : 0;
+    }
+    return true;
+}
+
+static void remote_attach(quring_engine *engine, struct quring_inbox *inbox) {
+    if (!inbox->number) {
+        inbox->number = remote_free_number(engine);
+        engine->inboxes[inbox->number] = inbox;
+    }
+    inbox->has_room = remote_make_room(engine, inbox);
+    if (engine->shutting_down)
+        atomic_store(&inbox->shut, true);
+}
+
+/* ---- Letters ---- */
+
+/* True if the engine has this handle. The pointer may be one that was freed, so it is compared before it is followed. */
+static bool remote_knows(quring_engine *engine, const quring_db *db) {
+    if (base_likely(engine->known_db == db))
+        return true;
+    list_for_each(node, &engine->hub.databases) {
+        if (list_entry(node, struct quring_db, link) != db)
+            continue;
+        engine->known_db = list_entry(node, struct quring_db, link);
+        return true;
+    }
+    return false;
+}
+
+/* What api.c asks of the engine's own queries, and can't of these: handle and statement are of this thread. */
+static int remote_try(quring_engine *engine, struct quring_inbox *inbox, struct query *query,
+                      const struct inbox_letter *letter) {
+    quring_id id = letter->id;
+    quring_query q = {.db = letter->db,
+                      .params = letter->params,
+                      .param_count = letter->param_count,
+                      .user_data = letter->user_data,
+                      .timeout_ns = letter->timeout_ns,
+                      .order_key = letter->order_key,
+                      .commit = (quring_commit_mode)letter->commit};
+    if (base_unlikely(!inbox->has_room))
+        return hub_error(&engine->hub, QURING_ENOMEM, "no memory for the queries of this inbox");
+    if (base_unlikely(!remote_knows(engine, q.db)))
+        return hub_error(&engine->hub, QURING_ESHUTDOWN, "the database handle was closed, or is another engine's");
+    if (letter->by_handle && letter->statement->table != q.db->statements)
+        return hub_error(&engine->hub, QURING_EINVAL, "the statement belongs to another database handle");
+    if (letter->by_handle)
+        q.statement = letter->statement;
+    else
+        q.sql = letter->sql;
+    return engine_submit_slot(engine, &q, query, &id);
+}
+
+/* A refusal that the thread was not there to hear becomes the outcome, with the words of quring_errmsg(). */
+static void remote_refuse(quring_engine *engine, struct query *query, const struct inbox_letter *letter, int error) {
+    const char *sqlstate = error == QURING_EUNSUPPORTED ? "0A000"
+                           : error == QURING_ESHUTDOWN  ? "57P01"
+                           : error == QURING_ENOMEM     ? "53200"
+                           : error == QURING_ETOOBIG    ? "54000"
+                                                        : "26000";
+    query->id = letter->id;
+    query->user_data = letter->user_data;
+    query_move(query, QUERY_WAITING);
+    query_move(query, QUERY_DONE);
+    query->status = error == QURING_ESHUTDOWN ? QURING_SHUTDOWN
+                    : error == QURING_ETOOBIG ? QURING_LIMIT
+                                              : QURING_SERVER_ERROR;
+    query->sent = false;
+    error_set(&query->error, sqlstate, engine->hub.message, NULL, NULL, 0);
+    engine->hub.message[0] = 0; /* no call of the engine's own thread has failed */
+    result_begin(&query->result, query->result.rows.limit, 0);
+    list_push_back(&engine->hub.mailed, &query->link);
+}
+
+/* The slot's last query was reaped, and released by its thread, which tells nobody. */
+static void remote_submit(quring_engine *engine, struct quring_inbox *inbox, const struct inbox_letter *letter) {
+    struct query *query = inbox_query_of(inbox, letter->id);
+    query->inbox = (uint16_t)inbox->number;
+    if (base_likely(query->state == QUERY_REAPED))
+        query_move(query, QUERY_FREE);
+    inbox->running_count++;
+    engine->mailed_count++;
+    int error = remote_try(engine, inbox, query, letter);
+    if (base_unlikely(error))
+        remote_refuse(engine, query, letter, error);
+}
+
+static void remote_cancel(struct quring_inbox *inbox, const struct inbox_letter *letter) {
+    struct query *query = inbox_query_of(inbox, letter->id);
+    if (query->id == letter->id)
+        engine_give_up(query, QURING_CANCELLED, "cancelled");
+}
+
+static void remote_drop_key(struct query *query) {
+    if (query->key)
+        order_key_drop(query->key);
+    query->key = NULL;
+}
+
+/* Nobody is there to have the answers of what is still out. */
+static void remote_close(struct quring_inbox *inbox) {
+    inbox->closed = true;
+    for (uint32_t i = 0; i < inbox->query_count; i++)
+        if (inbox_query(inbox, i)->state == QUERY_REAPED)
+            remote_drop_key(inbox_query(inbox, i));
+    for (uint32_t i = 0; inbox->running_count && i < inbox->query_count; i++)
+        engine_give_up(inbox_query(inbox, i), QURING_CANCELLED, "its inbox was closed");
+}
+
+static void remote_open_letter(quring_engine *engine, struct quring_inbox *inbox, const struct inbox_letter *letter) {
+    switch ((enum inbox_kind)letter->kind) {
+    case INBOX_SUBMIT:
+        remote_submit(engine, inbox, letter);
+        break;
+    case INBOX_CANCEL:
+        remote_cancel(inbox, letter);
+        break;
+    case INBOX_REAPED:
+        remote_drop_key(inbox_query_of(inbox, letter->id));
+        break;
+    case INBOX_CLOSE:
+        remote_close(inbox);
+        break;
+    }
+}
+
+/* Begins to move what a letter is about from the other core: several such moves take as long as one. */
+static void remote_fetch(const struct quring_inbox *inbox, const struct inbox_letter *letter) {
+    const struct query *query = inbox_query_of(inbox, letter->id);
+    __builtin_prefetch(query, 1);
+    __builtin_prefetch(&query->user_data, 1);
+    __builtin_prefetch(&query->result, 1);
+    __builtin_prefetch(&query->result.rows, 1);
+    __builtin_prefetch(letter->params);
+    if (!letter->by_handle)
+        __builtin_prefetch(letter->sql);
+}
+
+static void remote_take(quring_engine *engine, struct quring_inbox *inbox) {
+    if (base_unlikely(!inbox->has_room))
+        remote_attach(engine, inbox);
+    uint64_t sent = atomic_load_explicit(&inbox->letters_sent, memory_order_acquire);
+    uint64_t fetched = inbox->letters_taken;
+    while (inbox->letters_taken != sent) {
+        for (; fetched != sent && fetched - inbox->letters_taken < REMOTE_AHEAD; fetched++)
+            remote_fetch(inbox, &inbox->letters[fetched & inbox->letter_mask]);
+        remote_open_letter(engine, inbox, &inbox->letters[inbox->letters_taken++ & inbox->letter_mask]);
+    }
+}
+
+/* Letters that come from here on are posted anew. */
+static void remote_received(struct job *post) {
+    struct quring_inbox *inbox = base_container_of(post, struct quring_inbox, post);
+    atomic_exchange(&inbox->posted, false);
+    remote_take(inbox->engine, inbox);
+    if (base_unlikely(inbox->closed) && inbox->running_count == 0)
+        engine_forget_inbox(inbox->engine, inbox);
+}
+
+/* ---- Open, shut, leave ---- */
+
+int engine_inbox_open(quring_engine *engine, const quring_inbox_options *options, struct quring_inbox **out,
+                      char *message, size_t message_bytes) {
+    struct inbox_setup setup = {.ring = engine->hub.ring, .received = remote_received};
+    if (options)
+        setup.options = *options;
+    if (!setup.options.query_count)
+        setup.options.query_count = REMOTE_QUERIES;
+    if (!setup.options.bytes)
+        setup.options.bytes = REMOTE_BYTES;
+    setup.text_limit_bytes = ENGINE_MESSAGE_BYTES_MAX;
+    if (setup.options.bytes < setup.text_limit_bytes)
+        setup.text_limit_bytes = (size_t)setup.options.bytes;
+    if (setup.options.query_count > INBOX_QUERIES_MAX) {
+        snprintf(message, message_bytes, "query_count %u: at most %d", setup.options.query_count, INBOX_QUERIES_MAX);
+        return QURING_EINVAL;
+    }
+    if (atomic_fetch_add(&engine->inbox_count, 1) >= ENGINE_INBOXES_MAX) {
+        atomic_fetch_sub(&engine->inbox_count, 1);
+        snprintf(message, message_bytes, "an engine has %d inboxes at most", ENGINE_INBOXES_MAX);
+        return QURING_EFULL;
+    }
+    struct quring_inbox *inbox;
+    int error = inbox_open(&setup, &inbox);
+    if (error) {
+        atomic_fetch_sub(&engine->inbox_count, 1);
+        snprintf(message, message_bytes, "no memory or no descriptor for an inbox of %u queries",
+                 setup.options.query_count);
+        return error;
+    }
+    inbox->engine = engine;
+    inbox_post(inbox);
+    *out = inbox;
+    return 0;
+}
+
+void engine_inboxes_shut(quring_engine *engine) {
+    ring_collect_posts(engine->hub.ring);
+    for (uint32_t number = 1; number <= ENGINE_INBOXES_MAX; number++)
+        if (engine->inboxes[number])
+            atomic_store(&engine->inboxes[number]->shut, true);
+}
+
+/*
+ * Letters that come later than the last look here find the engine gone, and are the inbox's own to end. Where the kernel has
+ * refused to end what is in a backend's hands, the inbox is leaked, as the engine is.
+ */
+void engine_inboxes_leave(quring_engine *engine) {
+    ring_collect_posts(engine->hub.ring);
+    for (uint32_t number = 1; number <= ENGINE_INBOXES_MAX; number++) {
+        struct quring_inbox *inbox = engine->inboxes[number];
+        if (inbox)
+            remote_take(engine, inbox);
+    }
+    engine_deliver(engine);
+    for (uint32_t number = 1; number <= ENGINE_INBOXES_MAX; number++) {
+        struct quring_inbox *inbox = engine->inboxes[number];
+        if (!inbox)
+            continue;
+        if (base_unlikely(inbox->running_count))
+            atomic_fetch_add(&inbox->owner_count, 1);
+        inbox_leave(inbox);
+        engine->inboxes[number] = NULL;
+    }
+}

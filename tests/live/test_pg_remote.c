@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: MIT */
+/* Inboxes over a real PostgreSQL: eight threads, whose queries one engine pipelines over its connections. */
+#include "lib/live.h"
+#include "lib/remote.h"
+
+#include <string.h>
+#include <unistd.h>
+
+enum { THREADS = 8, QUERIES = 1500 };
+
+static struct remote_host host;
+
+static void start(const quring_db_options *options, uint64_t grace_ns) {
+    host = (struct remote_host){.url = live_url_with("application_name=test_remote"), .grace_ns = grace_ns};
+    if (options)
+        host.options = *options;
+    remote_host_start(&host);
+}
+
+static void start_clients(struct remote_client *clients, const struct remote_client *like) {
+    for (uint32_t i = 0; i < THREADS; i++) {
+        clients[i] = *like;
+        clients[i].host = &host;
+        clients[i].window = 1 + 13 * i;
+        clients[i].polls = i % 2;
+        remote_client_start(&clients[i]);
+    }
+}
+
+static void join_clients(struct remote_client *clients, uint32_t *by_status) {
+    for (uint32_t i = 0; i < THREADS; i++) {
+        remote_client_join(&clients[i]);
+        for (int status = 0; status <= QURING_SHUTDOWN; status++)
+            by_status[status] += clients[i].by_status[status];
+    }
+}
+
+static void expect_all_ok(const quring_db_options *options) {
+    struct remote_client clients[THREADS];
+    uint32_t by_status[QURING_SHUTDOWN + 1] = {0};
+    start(options, 0);
+    start_clients(clients, &(struct remote_client){.query_count = QUERIES});
+    join_clients(clients, by_status);
+    cr_assert_eq(by_status[QURING_OK], THREADS * QUERIES);
+    remote_host_stop(&host);
+}
+
+Test(pg_remote, eight_threads_get_the_rows_of_their_own_queries) {
+    expect_all_ok(NULL);
+    expect_all_ok(&(quring_db_options){.commit = QURING_COMMIT_GROUP});
+    expect_all_ok(&(quring_db_options){.exclusive = true});
+}
+
+Test(pg_remote, eight_threads_cancel_some) {
+    struct remote_client clients[THREADS];
+    uint32_t by_status[QURING_SHUTDOWN + 1] = {0};
+    start(NULL, 0);
+    start_clients(clients, &(struct remote_client){.query_count = QUERIES, .cancel_each = 3});
+    join_clients(clients, by_status);
+    cr_assert_eq(by_status[QURING_OK] + by_status[QURING_CANCELLED], THREADS * QUERIES);
+    cr_assert_geq(by_status[QURING_OK], THREADS * (QUERIES - QUERIES / 3));
+    remote_host_stop(&host);
+}
+
+/* Whatever becomes of the queries, each has one end, and no rows but its own. */
+Test(pg_remote, eight_threads_meet_lost_connections) {
+    struct remote_client clients[THREADS];
+    uint32_t by_status[QURING_SHUTDOWN + 1] = {0}, total = 0;
+    struct live killer;
+    start(NULL, 0);
+    live_open(&killer, NULL);
+    start_clients(clients, &(struct remote_client){.query_count = 4 * QUERIES});
+    for (int i = 0; i < 10; i++) {
+        live_int(&killer, "select count(pg_terminate_backend(pid)) from pg_stat_activity"
+                          " where application_name = 'test_remote'");
+        usleep(10000);
+    }
+    join_clients(clients, by_status);
+    for (int status = 0; status <= QURING_SHUTDOWN; status++)
+        total += by_status[status];
+    cr_assert_eq(total, THREADS * 4 * QUERIES);
+    cr_assert_gt(by_status[QURING_OK], 0);
+    live_close(&killer);
+    remote_host_stop(&host);
+}
+
+Test(pg_remote, eight_threads_outlive_the_engine) {
+    for (int round = 0; round < 4; round++) {
+        struct remote_client clients[THREADS];
+        uint32_t by_status[QURING_SHUTDOWN + 1] = {0};
+        sem_t opened;
+        start(NULL, round % 2 ? LIVE_SECOND : 0);
+        sem_init(&opened, 0, 0);
+        start_clients(clients, &(struct remote_client){.query_count = UINT32_MAX, .opened = &opened});
+        for (int i = 0; i < THREADS; i++)
+            sem_wait(&opened);
+        usleep((unsigned)round * 20000);
+        remote_host_stop(&host);
+        join_clients(clients, by_status);
+        sem_destroy(&opened);
+    }
+}
+
+static quring_done ask(quring_inbox *inbox, const char *sql, uint64_t timeout_ns) {
+    quring_done done;
+    const quring_query query = {.db = host.db, .sql = sql, .timeout_ns = timeout_ns};
+    cr_assert_eq(quring_inbox_submit(inbox, &query, NULL), 0, "%s", quring_inbox_errmsg(inbox));
+    cr_assert_eq(quring_inbox_wait(inbox, 1, QURING_FOREVER), 1);
+    cr_assert_eq(quring_inbox_reap(inbox, &done, 1), 1);
+    return done;
+}
+
+Test(pg_remote, rows_errors_and_notices_are_read_on_the_thread_that_asked) {
+    quring_inbox *inbox;
+    int64_t value;
+    const char *text;
+    start(NULL, 0);
+    cr_assert_eq(quring_inbox_open(host.engine, NULL, &inbox), 0);
+    quring_done done = ask(inbox, "select nothing from nowhere", 0);
+    live_check_error(&done, QURING_SERVER_ERROR, "42P01", "nowhere");
+    cr_assert(done.sent);
+    cr_assert_eq(quring_inbox_release(inbox, done.id), 0);
+    done = ask(inbox, "begin", 0);
+    live_check_error(&done, QURING_SERVER_ERROR, "0A000", "exclusive");
+    cr_assert_not(done.sent);
+    cr_assert_eq(quring_inbox_release(inbox, done.id), 0);
+    done = ask(inbox, "select pg_sleep(100)", 20 * LIVE_MS);
+    cr_assert_eq(done.status, QURING_TIMEOUT);
+    cr_assert_eq(quring_inbox_release(inbox, done.id), 0);
+    done = ask(inbox, "do $$ begin raise notice 'look'; end $$", 0);
+    live_check_ok(&done, "do");
+    cr_assert_eq(quring_notice_count(done.result), 1);
+    cr_assert_str_eq(quring_notice(done.result, 0)->message, "look");
+    cr_assert_eq(quring_inbox_release(inbox, done.id), 0);
+    done = ask(inbox, "select i, repeat('x', 1000), 1.5::numeric from generate_series(1, 5000) i", 0);
+    live_check_ok(&done, "many rows");
+    remote_host_stop(&host); /* what was reaped stays */
+    for (uint64_t row = 0; row < 5000; row++) {
+        cr_assert_eq(quring_get_int64(done.result, row, 0, &value), 0);
+        cr_assert_eq(value, (int64_t)row + 1);
+        cr_assert_eq(quring_get_text(done.result, row, 2, &text, NULL), 0);
+        cr_assert_str_eq(text, "1.5");
+    }
+    cr_assert_str_eq(quring_column_name(done.result, 0), "i");
+    cr_assert_eq(quring_inbox_release(inbox, done.id), 0);
+    cr_assert_eq(quring_inbox_wait(inbox, 1, QURING_FOREVER), QURING_ESHUTDOWN);
+    quring_inbox_close(inbox);
+}
+
+Test(pg_remote, an_engine_has_queries_of_its_own_beside_those_of_threads) {
+    struct live live;
+    struct remote_client clients[THREADS];
+    uint32_t by_status[QURING_SHUTDOWN + 1] = {0};
+    live_open(&live, NULL);
+    host = (struct remote_host){.engine = live.engine, .db = live.db}; /* its thread is this one */
+    start_clients(clients, &(struct remote_client){.query_count = QUERIES});
+    for (uint32_t ended = 0; ended < QUERIES;) {
+        quring_done done[16];
+        while (quring_pending(live.engine) < 20)
+            live_submit(&live, &(quring_query){.sql = "select 3"});
+        cr_assert_geq(quring_run(live.engine, 1, QURING_FOREVER), 1);
+        int count = quring_reap(live.engine, done, 16);
+        for (int i = 0; i < count; i++, ended++) {
+            live_check_ok(&done[i], "the engine's own");
+            live_release(&live, &done[i]);
+        }
+    }
+    while (atomic_load(&host.ended_count) < THREADS)
+        cr_assert_geq(quring_run(live.engine, 1, LIVE_MS), 0);
+    join_clients(clients, by_status);
+    cr_assert_eq(by_status[QURING_OK], THREADS * QUERIES);
+    live_close(&live);
+}
