@@ -679,9 +679,10 @@ void quring_statement_release(quring_statement *statement);
  *     when it next sends something, or every client_connection_check_interval, if that is set there. An exclusive handle's
  *     connection is left alone
  *
- * SQLite is interrupted, and the query ends when its lane has let go of it: at the next of its small steps. Nothing stops the
- * step that empties a table (DELETE without WHERE, DROP TABLE), and a commit's sync of the file; nor one call of a
- * function such as instr() or replace() on a long text.
+ * SQLite is interrupted, and the query ends when its lane has let go of it: at the next of its small steps, mostly within
+ * milliseconds. Nothing stops the step that empties a table (DELETE without WHERE, DROP TABLE), and a commit's sync of the
+ * file; nor one call of a function such as instr() or replace() on a long text, nor, for some tenths of a second, the sorting
+ * of the next 16 MiB (CREATE INDEX, ORDER BY, GROUP BY).
  * Returns    0; ESTALE
  */
 int quring_cancel(quring_engine *engine, quring_id id);

@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "pg/conn.h"
 #include "pg/request.h"
+#include "pg/silence.h"
 #include "ring/port.h"
 #include "ring/task.h"
 #include "value/value.h"
@@ -293,6 +294,7 @@ static bool cancel_ask_over(struct pg_conn *target, struct pg_conn *conn) {
     conn->cancel.target = target;
     target->cancel.carrier = conn;
     target->cancel.taken = false;
+    pg_silence_given_up(conn, conn->session.next - 1);
     pg_conn_flush(conn);
     return true;
 }

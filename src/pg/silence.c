@@ -115,7 +115,9 @@ static void silence_break(struct pg_conn *conn, uint64_t bound_ns, const char *w
 
 static void silence_break_held_up(struct pg_conn *conn) {
     uint64_t bound_ns = conn->config->db->options.silence_ns;
-    if (pg_conn_is_asked(conn))
+    if (pg_conn_is_asked(conn) && conn->cancel.target)
+        silence_break(conn, bound_ns, "no answer", "after it was asked to cancel a query", "silence_ns");
+    else if (pg_conn_is_asked(conn))
         silence_break(conn, bound_ns, "no answer", "after a health check", "silence_ns");
     else
         silence_break(conn, bound_ns, "nothing", "after a query was given up", "silence_ns");

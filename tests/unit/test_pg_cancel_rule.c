@@ -33,8 +33,10 @@ static void come_up(void) {
     }
 }
 
+static uint64_t silence_ns = QURING_FOREVER;
+
 static void open_pool(uint32_t count) {
-    pg_again(&(quring_db_options){.connection_count = count, .depth = 8});
+    pg_again(&(quring_db_options){.connection_count = count, .depth = 8, .silence_ns = silence_ns});
     pool = &bed.db.pool;
     cr_assert_eq(pg_pool_open(pool, &bed.db.base, "host=bed", &bed.db.kept_bytes), 0, "%s", bed.hub.message);
     bed.pool_open = true;
@@ -274,6 +276,17 @@ Test(pg_cancel_rule, over_another_connection_that_is_lost) {
     cr_assert(pg_conn_is_cancelling(target));
     pg_bed_pass(&bed, 200 * PG_BED_MS);
     cr_assert_eq(bed.db.base.counters.connection_lost_count, 2, "its time is over");
+}
+
+/* Both are silent, and both are replaced. */
+Test(pg_cancel_rule, over_another_connection_that_never_answers) {
+    silence_ns = 4 * SECOND;
+    open_two(7, 7, 3 * PG_BED_MS);
+    expect_carried();
+    pg_bed_pass(&bed, 6 * SECOND);
+    come_up();
+    cr_assert_eq(bed.db.base.counters.connection_lost_count, 2);
+    cr_assert_eq(pool->ready_count, 2);
 }
 
 Test(pg_cancel_rule, over_another_connection_and_lost_meanwhile) {
