@@ -194,6 +194,8 @@ static void storm_open(uint64_t seed, uint32_t in_it) {
     world.lenient = in_it & STALE; /* what has others of its key behind it is not repaired */
     world.late_release = seed % 3 == 0;
     struct sim_server *server = &world.server;
+    server->cancels = in_it & GIVING_UP;
+    server->cancel_ns = rng_below(&rng, 12) * MS;
     server->eager = (uint16_t)(rng_below(&rng, 2) * rng_below(&rng, 300));
     if (in_it & STALE) {
         server->stale = (uint16_t)rng_below(&rng, 60);
@@ -212,7 +214,8 @@ static struct ask any_ask(uint32_t in_it) {
         ask.verb = "select";
     } else if (kind < 40) {
         ask.verb = kind % 2 ? "rows" : "sleep";
-        ask.number = kind % 2 ? small : 100 * small * small;
+        ask.number =
+            kind % 2 ? small : (in_it & GIVING_UP ? 1000 : 100) * small * small; /* time for a cancel to come */
     } else if (kind < 55) {
         ask.verb = (const char *[]){"error", "late", "refuse", "bad", "defer"}[kind % 5];
         ask.number = small;
