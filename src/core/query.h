@@ -37,16 +37,18 @@ enum query_state { QUERY_FREE, QUERY_WAITING, QUERY_RUNNING, QUERY_DONE, QUERY_R
 enum { QUERY_KEEP_BYTES = 1024, QUERY_BACKEND_BYTES = 16 };
 
 struct query {
-    struct list link; /* of the list that its state names */
-    uint8_t state;    /* enum query_state */
-    uint8_t status;   /* quring_status, from DONE on */
-    uint8_t commit;   /* quring_commit_mode, never DEFAULT */
-    bool retried;     /* it runs again since its plan was stale, and a second time is one too many */
-    bool struck;      /* it runs again since a cancel meant for another hit it, which must not happen twice */
-    bool by_handle;   /* submitted by a handle of quring_prepare() */
-    bool sent;        /* a byte of it may have reached the database, and it is not proved to have been undone */
-    bool parked;      /* WAITING on its order key, and not in its queue */
-    uint16_t inbox;   /* the number of the inbox that its slot belongs to; 0: the engine's own */
+    struct list link;  /* of the list that its state names */
+    uint8_t state;     /* enum query_state */
+    uint8_t status;    /* quring_status, from DONE on */
+    uint8_t commit;    /* quring_commit_mode, never DEFAULT */
+    bool retried;      /* it runs again since its plan was stale, and a second time is one too many */
+    bool struck;       /* it runs again since a cancel meant for another hit it, which must not happen twice */
+    bool by_handle;    /* submitted by a handle of quring_prepare() */
+    bool sent;         /* a byte of it may have reached the database, and it is not proved to have been undone */
+    bool parked;       /* WAITING on its order key, and not in its queue */
+    bool in_unit;      /* it never parts from its neighbours, until DONE: see queue.h */
+    bool unit_goes_on; /* the query behind it in its queue is of the same unit */
+    uint16_t inbox;    /* the number of the inbox that its slot belongs to; 0: the engine's own */
     uint16_t param_count;
     uint32_t traced; /* its number in the trace, from 1, constant while the engine lives; 0: there is no trace */
     const quring_param *params; /* in `store` */

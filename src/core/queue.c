@@ -53,6 +53,28 @@ inline void queue_put(struct query *query) {
     queue_joined(queue);
 }
 
+void queue_put_unit(struct list *members) {
+    PRE(!list_empty(members));
+    struct list *node;
+    while ((node = list_pop_front(members))) {
+        struct query *query = list_entry(node, struct query, link);
+        query->in_unit = true;
+        query->unit_goes_on = !list_empty(members);
+        query->queue->unit_waiting_count++;
+        queue_put(query);
+    }
+}
+
+uint32_t queue_unit_count(const struct queue *queue) {
+    uint32_t count = 0;
+    list_for_each(node, &queue->waiting) {
+        count++;
+        if (!list_entry(node, struct query, link)->unit_goes_on)
+            break;
+    }
+    return count;
+}
+
 /*
  * Most queries are given away in the first turn that sees them, and are counted by subtraction: stats_fill(). To give the
  * query back makes the call a jump, for which queue_take() saves no registers.
@@ -71,6 +93,8 @@ struct query *queue_take(struct queue *queue) {
     struct query *query = list_entry(node, struct query, link);
     query_move(query, QUERY_RUNNING);
     queue_left(queue);
+    if (base_unlikely(query->in_unit))
+        queue->unit_waiting_count--;
     queue->db->running_count++;
     return base_unlikely(query->left_ns != 0) ? queue_count_wait(query) : query;
 }
@@ -105,6 +129,7 @@ void queue_put_back(struct query *query) {
     }
     list_push_front(&queue->waiting, &query->link);
     queue_joined(queue);
+    queue->unit_waiting_count += query->in_unit;
 }
 
 /* ---- Parked on an order key ---- */
@@ -194,21 +219,24 @@ static bool query_was_sent(const struct query *query, quring_status status) {
     UNREACHABLE("a status that is none");
 }
 
-/* The part for a failure, and for a query that is traced: most are neither. */
+/* The part for a failure, for a member of a unit, and for a query that is traced: most are none of these. */
 static __attribute__((cold, noinline)) void query_finish_rarer(struct trace *trace, struct query *query) {
     query->sent = query_was_sent(query, (quring_status)query->status);
     if (query->status != QURING_OK)
         result_discard(&query->result);
     if (query->traced)
         trace_done(trace, query);
+    query->in_unit = query->unit_goes_on = false;
 }
 
 static void query_finish_waiting(struct query *query) {
-    query->queue->db->ended_waiting_count++;
+    struct queue *queue = query->queue;
+    queue->db->ended_waiting_count++;
+    queue->unit_waiting_count -= query->in_unit;
     if (base_unlikely(query->parked))
         queue_left_parked(query);
     else
-        queue_left(query->queue);
+        queue_left(queue);
 }
 
 void query_finish(struct query *query, quring_status status) {
@@ -221,7 +249,7 @@ void query_finish(struct query *query, quring_status status) {
         queue->db->running_count--;
     query_move(query, QUERY_DONE);
     query->status = (uint8_t)status;
-    if (base_unlikely((uint32_t)status | query->traced))
+    if (base_unlikely((uint32_t)status | query->traced | query->in_unit))
         query_finish_rarer(hub->trace, query);
     else
         query->sent = true;

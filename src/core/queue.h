@@ -18,12 +18,14 @@
  *         +---queue_unpark------+  +-----queue_put_back----------+
  *
  * A backend takes queries by *units*. A unit is a run of neighbours in the queue that goes to one connection, or into
- * one run of one lane, with no other query between its members, and comes back whole or not at all. Here each query is a
- * unit by itself: the members of a GROUP happen to meet, and may be parted. Queries that commit together or not at all would
- * be one unit, and queue_take() the function that tells how many from the head belong to it. Such a unit asks of
+ * one run of one lane, with no other query between its members, and comes back whole or not at all. Most queries are units
+ * by themselves: the members of a GROUP happen to meet, and may be parted. Queries that commit together or not at all are
+ * one unit of several, whose members say so (query->in_unit) and all but the last of them that another follows
+ * (query->unit_goes_on). Such a unit asks of
  *
  *   submit     to refuse one that is longer than options.depth, since no connection and no lane would ever have room for it
- *   admission  to look for room for all of it before its first member is taken, and to route all members to the same place
+ *   admission  to look for room for all of it before its first member is taken, and to route all members to the same place:
+ *              without room it waits at the head of the queue, and what is behind it waits too, until answers make room
  *   a lane     to take and give back all of it
  *   a loss     to put it back only if no byte of any member was sent
  */
@@ -40,6 +42,8 @@ struct queue {
     void *bound; /* the backend's connection or lane that alone serves it; NULL: any of the database's */
     uint32_t waiting_count;
     uint32_t parked_count; /* queries in WAITING that hang on their order keys */
+    /* Those of waiting_count that are in units: none of the others needs a look at its neighbours. */
+    uint32_t unit_waiting_count;
 };
 
 void queue_init(struct queue *queue, struct quring_db *db);
@@ -47,7 +51,19 @@ void queue_init(struct queue *queue, struct quring_db *db);
 /* Puts a query behind all others of query->queue. */
 void queue_put(struct query *query);
 
-/* Takes the oldest waiting unit, which is one query, for running; NULL when none waits. */
+/*
+ * Puts a unit behind all others: queries of one queue, linked in their order, which the list loses. Where there is only one, it
+ * is in a unit of its own all the same.
+ */
+void queue_put_unit(struct list *members);
+
+/* Returns how many queries the oldest waiting unit has; 0 when none waits. It visits each of them. */
+uint32_t queue_unit_count(const struct queue *queue);
+
+/*
+ * Takes the oldest waiting query for running; NULL when none waits. Who takes the first member of a unit takes all of them
+ * before anything else is done with the queue.
+ */
 struct query *queue_take(struct queue *queue);
 
 /* The query that queue_take() would take; NULL: none. */

@@ -43,7 +43,41 @@ bool lane_queue_put(struct lane_queue *queue, struct query *query) {
     if (lane_queue_count(queue) + queue->held_count >= queue->capacity && !lane_queue_grow(queue))
         return false;
     lane_queue_set(queue, queue->tail++, query);
+    queue->unit_count += query->in_unit;
     return true;
+}
+
+struct query *lane_queue_take_one(struct lane_queue *queue) {
+    while (queue->head != queue->tail) {
+        struct query *query = *lane_queue_slot(queue, queue->head++);
+        if (!query)
+            continue;
+        queue->unit_count -= query->in_unit;
+        queue->held_count++;
+        return query;
+    }
+    return NULL;
+}
+
+/* The number of queries in the first unit; 0 when none is there. A unit is withdrawn whole, so it has no gaps. */
+static uint32_t lane_queue_unit_count(const struct lane_queue *queue) {
+    uint32_t count = 0;
+    for (uint32_t at = queue->head; at != queue->tail; at++) {
+        const struct query *query = *lane_queue_slot(queue, at);
+        count += query != NULL;
+        if (query && !query->unit_goes_on)
+            break;
+    }
+    return count;
+}
+
+static __attribute__((noinline)) uint32_t lane_queue_take_units(struct lane_queue *queue, struct query **taken,
+                                                                uint32_t count) {
+    uint32_t n = 0;
+    for (uint32_t unit; (unit = lane_queue_unit_count(queue)) > 0 && (n == 0 || (n < count && unit <= count - n));)
+        while (unit--)
+            taken[n++] = lane_queue_take_one(queue);
+    return n;
 }
 
 uint32_t lane_queue_take(struct lane_queue *queue, struct query **taken, uint32_t count) {
@@ -51,6 +85,8 @@ uint32_t lane_queue_take(struct lane_queue *queue, struct query **taken, uint32_
     uint32_t n = 0;
     if (base_unlikely(lane_queue_barred(queue)))
         return 0;
+    if (base_unlikely(queue->unit_count))
+        return lane_queue_take_units(queue, taken, count);
     while (n < count && queue->head != queue->tail) {
         struct query *query = *lane_queue_slot(queue, queue->head++);
         if (query)
@@ -67,6 +103,7 @@ void lane_queue_give_back(struct lane_queue *queue, struct query *const *taken, 
             continue;
         lane_queue_let_go(queue, 1);
         lane_queue_set(queue, --queue->head, taken[count]);
+        queue->unit_count += taken[count]->in_unit;
     }
 }
 
@@ -84,6 +121,7 @@ bool lane_queue_withdraw(struct lane_queue *queue, struct query *query) {
     if (position - queue->head >= lane_queue_count(queue) || *lane_queue_slot(queue, position) != query)
         return false;
     *lane_queue_slot(queue, position) = NULL;
+    queue->unit_count -= query->in_unit;
     lane_queue_trim(queue);
     return true;
 }

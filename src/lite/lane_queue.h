@@ -26,6 +26,7 @@ struct lane_queue {
     uint32_t head;     /* positions; they wrap, and their low bits are the index in the ring */
     uint32_t tail;
     uint32_t held_count; /* in the hands of lanes */
+    uint32_t unit_count; /* queries in it that are in units (core/queue.h): of the others a lane need not look at any */
     atomic_bool barred;  /* read without the lock, too */
 };
 
@@ -58,10 +59,14 @@ static inline uint32_t lane_queue_count(const struct lane_queue *queue) {
 bool lane_queue_put(struct lane_queue *queue, struct query *query);
 
 /*
- * Moves up to `count` queries from the front into a lane's hands, and stops between two units (core/queue.h). Returns how
- * many: none while the queue is barred.
+ * Moves up to `count` queries from the front into a lane's hands, and stops between two units (core/queue.h): if the first one
+ * has more, all of it, for which `taken` has room, since none has more than options.depth. Returns how many: none while the
+ * queue is barred.
  */
 uint32_t lane_queue_take(struct lane_queue *queue, struct query **taken, uint32_t count);
+
+/* Moves the first query into a lane's hands, whatever it belongs to; NULL: none is there. */
+struct query *lane_queue_take_one(struct lane_queue *queue);
 
 /* Puts queries that a lane took, and does not want after all, back to the front. NULLs are skipped. */
 void lane_queue_give_back(struct lane_queue *queue, struct query *const *taken, uint32_t count);
@@ -72,7 +77,10 @@ static inline void lane_queue_let_go(struct lane_queue *queue, uint32_t count) {
     queue->held_count -= count;
 }
 
-/* Takes a query out of the queue. False when it is not in it: a lane has it. */
+/*
+ * Takes a query out of the queue. False when it is not in it: a lane has it. Who withdraws a member of a unit withdraws all of
+ * them under the same lock, and finds each of them in it.
+ */
 bool lane_queue_withdraw(struct lane_queue *queue, struct query *query);
 
 #endif

@@ -284,6 +284,8 @@ static void lite_admit(struct lite_db *lite) {
         uint8_t route = lite_route_of(lite, query->statement);
         if (base_unlikely(query->key != NULL) && lite_parks(lite, query, &route))
             continue;
+        if (base_unlikely(query->in_unit)) /* all of it goes to one lane, and most units write */
+            route = LITE_TO_WRITER | (route & LITE_ALONE);
         lite_admit_one(lite, route & LITE_TO_READER ? &reads : &writes, queue_take(&lite->base.queue), route);
     }
     lite_enqueue(lite, &lite->reads, &reads);
@@ -547,7 +549,7 @@ static void lite_close(struct quring_db *db) {
 static void lite_drop_queue(struct lite_db *lite, struct lane_queue *queue) {
     struct query *query;
     lane_queue_lock(queue);
-    while (lane_queue_take(queue, &query, 1)) {
+    while ((query = lane_queue_take_one(queue))) {
         lane_queue_let_go(queue, 1);
         lite_left(lite, query);
         lite_finish_abandoned(query, QURING_SHUTDOWN);

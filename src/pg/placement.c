@@ -38,6 +38,11 @@ bool pg_placement_has_room(const struct pg_conn *conn) {
     return conn->state == PG_CONN_READY && placement_load(conn) < conn->depth && !pg_placement_is_crowded(conn);
 }
 
+bool pg_placement_has_room_for(const struct pg_conn *conn, uint32_t request_count) {
+    PRE(request_count);
+    return pg_placement_has_room(conn) && request_count <= conn->depth - placement_load(conn);
+}
+
 bool pg_placement_is_slow(const struct pg_placement *placement, const struct pg_conn *conn) {
     uint64_t taken_ns = placement_now_ns(conn) - conn->place.progress_ns;
     return taken_ns > SLOW_NS && taken_ns / SLOW_TIMES > placement->usual_ns;
@@ -196,6 +201,17 @@ void pg_placement_take_at(struct pg_placement *placement, struct pg_conn *conn) 
     placement_remove(placement, conn);
     if (placement_load(conn) == 0)
         conn->place.progress_ns = placement_now_ns(conn);
+}
+
+struct pg_conn *pg_placement_take_unit(struct pg_placement *placement, uint32_t request_count) {
+    PRE(request_count && request_count <= placement->depth);
+    struct pg_conn *conn = pg_placement_idle(placement);
+    if (!conn)
+        conn = placement_best(placement);
+    if (!conn || !pg_placement_has_room_for(conn, request_count))
+        return NULL;
+    pg_placement_take_at(placement, conn);
+    return conn;
 }
 
 void pg_placement_gave(struct pg_placement *placement, struct pg_conn *conn) {

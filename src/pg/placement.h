@@ -45,8 +45,9 @@ void pg_placement_init(struct pg_placement *placement, uint32_t depth);
 bool pg_placement_reserve(struct pg_placement *placement, uint32_t conn_count); /* false: no memory */
 void pg_placement_free(struct pg_placement *placement);
 
-/* True while the connection takes queries. */
+/* True while the connection takes queries; so many. */
 bool pg_placement_has_room(const struct pg_conn *conn);
+bool pg_placement_has_room_for(const struct pg_conn *conn, uint32_t request_count);
 
 /* It has too much to send, so no answer need come for it to have room again. */
 bool pg_placement_is_crowded(const struct pg_conn *conn);
@@ -79,6 +80,13 @@ void pg_placement_gave(struct pg_placement *placement, struct pg_conn *conn);
 
 /* This connection takes the next query, whatever others there are: one that has room. pg_placement_gave() follows. */
 void pg_placement_take_at(struct pg_placement *placement, struct pg_conn *conn);
+
+/*
+ * The connection that takes a unit of so many requests (core/queue.h): the best one, if it has room for all of them. NULL: it
+ * has not, and the unit waits for its answers; another one that has more room is slower than it. pg_placement_gave()
+ * follows.
+ */
+struct pg_conn *pg_placement_take_unit(struct pg_placement *placement, uint32_t request_count);
 
 /* The connection without requests that is the next to take queries, as far as pg_placement_begin() has looked; or NULL. */
 struct pg_conn *pg_placement_idle(const struct pg_placement *placement);

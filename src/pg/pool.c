@@ -248,10 +248,29 @@ static const struct pg_conn_events pool_conn_events = {.up = pool_conn_up,
 
 /* ---- Admission ---- */
 
+/* Gives the oldest unit to one connection. False: none has room for all of it. */
+static __attribute__((noinline)) bool pool_admit_unit(struct pg_pool *pool) {
+    struct queue *queue = &pool->db->queue;
+    uint32_t count = queue_unit_count(queue);
+    struct pg_conn *conn = pg_placement_take_unit(&pool->placement, count);
+    if (!conn)
+        return false;
+    while (count--) {
+        if (queue_first(queue)->key)
+            pg_order_admit(pool, conn);
+        else
+            pg_conn_send(conn, queue_take(queue));
+    }
+    pg_placement_gave(&pool->placement, conn);
+    return true;
+}
+
 /* Gives a run of queries to one connection. It ends between two units (core/queue.h). False: no connection takes any. */
 static bool pool_admit_run(struct pg_pool *pool) {
     struct queue *queue = &pool->db->queue;
     uint32_t count;
+    if (base_unlikely(queue->unit_waiting_count))
+        return pool_admit_unit(pool);
     struct pg_conn *conn = pg_placement_take(&pool->placement, queue->waiting_count, &count);
     if (!conn)
         return false;

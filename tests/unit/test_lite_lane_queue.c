@@ -85,6 +85,56 @@ Test(lane_queue, barred_it_hands_out_nothing_and_takes_all) {
     cr_assert(taken[0] == &queries[0] && taken[1] == &queries[2]);
 }
 
+/* Queries `first` to `first + count` become a unit, which stands in the queue. */
+static void put_unit(int first, int count) {
+    for (int i = first; i < first + count; i++) {
+        queries[i].in_unit = true;
+        queries[i].unit_goes_on = i + 1 < first + count;
+        cr_assert(lane_queue_put(&queue, &queries[i]));
+    }
+}
+
+static void assert_taken(uint32_t wanted, uint32_t count, int first, int line) {
+    struct query *taken[HELD];
+    cr_assert_eq(lane_queue_take(&queue, taken, wanted), count, "line %d", line);
+    for (uint32_t i = 0; i < count; i++)
+        cr_assert_eq(taken[i], &queries[first + (int)i], "line %d", line);
+}
+
+Test(lane_queue, lane_queue_take_stops_between_units) {
+    cr_assert(lane_queue_put(&queue, &queries[0]));
+    put_unit(1, 3);
+    put_unit(4, 2);
+    cr_assert(lane_queue_put(&queue, &queries[6]));
+    assert_taken(3, 1, 0, __LINE__);
+    assert_taken(2, 3, 1, __LINE__); /* more than is wanted, but never a part */
+    cr_assert_eq(queue.unit_count, 2);
+    assert_taken(3, 3, 4, __LINE__);
+    cr_assert_eq(queue.unit_count, 0);
+    assert_taken(3, 0, 0, __LINE__);
+    cr_assert_eq(queue.held_count, 7);
+    lane_queue_let_go(&queue, 7);
+}
+
+Test(lane_queue, units_are_given_back_and_withdrawn_whole) {
+    struct query *taken[HELD];
+    put_unit(0, 3);
+    put_unit(3, 2);
+    cr_assert_eq(lane_queue_take(&queue, taken, 3), 3);
+    lane_queue_give_back(&queue, taken, 3);
+    cr_assert_eq(queue.unit_count, 5);
+    for (int i = 0; i < 3; i++)
+        cr_assert(lane_queue_withdraw(&queue, &queries[i]));
+    assert_taken(1, 2, 3, __LINE__);
+    lane_queue_let_go(&queue, 2);
+    put_unit(5, 2);
+    cr_assert_eq(lane_queue_take_one(&queue), &queries[5]);
+    cr_assert_eq(lane_queue_take_one(&queue), &queries[6]);
+    cr_assert_null(lane_queue_take_one(&queue));
+    cr_assert_eq(queue.unit_count, 0);
+    lane_queue_let_go(&queue, 2);
+}
+
 /* Against a list of who must come next; positions start where they soon wrap. */
 Test(lane_queue, random_moves_match_a_model) {
     static uint32_t model[4 * QUERIES];

@@ -39,7 +39,7 @@ static uint32_t load_of(uint32_t conn) {
 
 static const char *loads(void) {
     static char text[32];
-    snprintf(text, sizeof text, "%u %u %u", load_of(0), load_of(1), load_of(2));
+    snprintf(text, sizeof text, "%u %u %u", load_of(0), load_of(1), pool->conn_count > 2 ? load_of(2) : 0);
     return text;
 }
 
@@ -160,4 +160,59 @@ Test(pg_placement, pg_placement_progressed_sees_each_request_of_a_group) {
     advance();
     cr_assert_eq(bed.db.base.queue.waiting_count, 0);
     cr_assert_eq(load_of(0), 2);
+}
+
+static void ask_unit(uint32_t count) {
+    struct list members;
+    list_init(&members);
+    for (uint32_t i = 0; i < count; i++)
+        list_push_back(&members, &pg_bed_query(&bed, ONE)->link);
+    queue_put_unit(&members);
+    advance();
+}
+
+/* Six on the one that is idle, and then none over two. */
+Test(pg_placement, pg_placement_take_unit_finds_room_for_all_of_it) {
+    bring_up(CONNS);
+    ask(2);
+    uint32_t idle = load_of(0) ? load_of(1) ? 2 : 1 : 0;
+    ask_unit(DEPTH);
+    cr_assert_eq(load_of(idle), DEPTH, "%s", loads());
+    ask_unit(DEPTH - 1);
+    cr_assert_eq(load_of(0) + load_of(1) + load_of(2), 2 + DEPTH + DEPTH - 1, "%s", loads());
+    cr_assert(load_of(0) == 1 || load_of(1) == 1 || load_of(2) == 1, "%s", loads());
+}
+
+/* What is behind a unit that finds no room waits as well, so that others do not take the room that answers make for it. */
+Test(pg_placement, a_unit_without_room_waits_at_the_head_of_the_queue) {
+    bring_up(CONNS);
+    ask(3);
+    ask_unit(DEPTH);
+    ask(1);
+    pg_bed_assert_text(loads(), "1 1 1", "none has room for six");
+    cr_assert_eq(bed.db.base.queue.waiting_count, DEPTH + 1);
+    answer(1);
+    advance();
+    pg_bed_assert_text(loads(), "2 6 1", "it came first");
+    cr_assert_eq(bed.db.base.queue.waiting_count, 0);
+}
+
+/* In front of a connection that is slow the best one is waited for, however much room the slow one has. */
+Test(pg_placement, pg_placement_take_unit_does_not_go_behind_what_takes_long) {
+    bring_up(2);
+    for (int i = 0; i < 40; i++) { /* answers that come at once are usual */
+        ask(2);
+        answer(0);
+        answer(1);
+    }
+    ask(1);
+    uint32_t slow = load_of(0) ? 0 : 1, quick = 1 - slow;
+    pg_bed_pass(&bed, 20 * PG_BED_MS);
+    ask(4);
+    cr_assert_eq(load_of(quick), 4, "%s", loads());
+    ask_unit(3);
+    cr_assert_eq(load_of(slow), 1, "%s", loads());
+    answer(quick);
+    advance();
+    cr_assert_eq(load_of(quick), 6, "%s", loads());
 }
