@@ -211,7 +211,7 @@ void quring_statement_release(quring_statement *statement) {
 /* ---- Queries ---- */
 
 /* Checks what a program can get wrong, so that the layers below may assert it. */
-static int api_submit(quring_engine *engine, const quring_query *query, quring_id *id) {
+static inline int api_check_query(quring_engine *engine, const quring_query *query) {
     if (base_unlikely(!query->db))
         return api_refuse(engine, QURING_EINVAL, "the query has no db");
     if (query->db->engine != engine)
@@ -224,9 +224,23 @@ static int api_submit(quring_engine *engine, const quring_query *query, quring_i
     if (query->param_count > 65535 || (query->param_count && !query->params))
         return hub_error(&engine->hub, QURING_EINVAL, "%u parameters: at most 65535, and params must name them",
                          query->param_count);
-    if (query->commit > QURING_COMMIT_GROUP)
+    if (query->commit > QURING_COMMIT_AUTO)
         return hub_error(&engine->hub, QURING_EINVAL, "unknown commit mode %d", (int)query->commit);
-    return engine_submit(engine, query, id);
+    return 0;
+}
+
+static inline int api_submit(quring_engine *engine, const quring_query *query, quring_id *id) {
+    int error = api_check_query(engine, query);
+    return base_unlikely(error) ? error : engine_submit(engine, query, id);
+}
+
+/* For a program that was compiled with another version of the header; the copy would cost every submit. */
+static __attribute__((noinline)) int api_submit_copy(quring_engine *engine, const quring_query *query,
+                                                     size_t query_bytes, quring_id *id) {
+    quring_query known;
+    if (!api_struct_take(&known, sizeof known, query, query_bytes))
+        return api_refuse(engine, QURING_EINVAL, unknown_member);
+    return quring_submit_sized(engine, &known, sizeof known, id);
 }
 
 int quring_submit_sized(quring_engine *engine, const quring_query *query, size_t query_bytes, quring_id *id) {
@@ -235,13 +249,27 @@ int quring_submit_sized(quring_engine *engine, const quring_query *query, size_t
         return error;
     if (base_unlikely(!query))
         return api_refuse(engine, QURING_EINVAL, "query is NULL");
-    quring_query known; /* not filled for a program with this version's header: a copy would cost every submit */
-    if (base_unlikely(query_bytes != sizeof *query)) {
-        if (!api_struct_take(&known, sizeof known, query, query_bytes))
-            return api_refuse(engine, QURING_EINVAL, unknown_member);
-        query = &known;
-    }
+    if (base_unlikely(query_bytes != sizeof *query))
+        return api_submit_copy(engine, query, query_bytes, id);
     return api_submit(engine, query, id);
+}
+
+/* Each is submitted by the call for one, which keeps them for engine_batch_end(). */
+int quring_submit_batch_sized(quring_engine *engine, const quring_query *queries, size_t query_bytes, uint32_t count,
+                              quring_batch_mode mode, quring_id *ids) {
+    int error = api_refuse_caller(engine);
+    if (error)
+        return error;
+    if (count > INT32_MAX || (count && !queries) || mode > QURING_BATCH_ATOMIC)
+        return api_refuse(engine, QURING_EINVAL, "queries is NULL, or mode is none that this library knows");
+    struct engine_batch batch;
+    engine_batch_begin(engine, &batch, count, mode == QURING_BATCH_ATOMIC);
+    for (uint32_t i = 0; i < count && !error; i++) {
+        const uint8_t *query = (const uint8_t *)queries + i * query_bytes;
+        error =
+            quring_submit_sized(engine, (const quring_query *)(const void *)query, query_bytes, ids ? &ids[i] : NULL);
+    }
+    return engine_batch_end(engine, error, ids);
 }
 
 int quring_cancel(quring_engine *engine, quring_id id) {
@@ -267,6 +295,21 @@ int quring_reap_sized(quring_engine *engine, quring_done *done, size_t done_byte
 int quring_release(quring_engine *engine, quring_id id) {
     int error = api_refuse_caller(engine);
     return error ? error : engine_release(engine, id);
+}
+
+int quring_release_batch_sized(quring_engine *engine, const quring_done *done, size_t done_bytes, uint32_t count) {
+    int error = api_refuse_caller(engine);
+    if (error)
+        return error;
+    if (count > INT32_MAX || (count && !done))
+        return api_refuse(engine, QURING_EINVAL, "done is NULL");
+    for (uint32_t i = 0; i < count; i++) {
+        const quring_done *at = (const quring_done *)((const uint8_t *)done + i * done_bytes);
+        error = engine_release(engine, at->id);
+        if (base_unlikely(error))
+            return i ? (int)i : error;
+    }
+    return (int)count;
 }
 
 /* ---- Inboxes ---- */
@@ -313,7 +356,7 @@ static int api_inbox_submit(quring_inbox *inbox, const quring_query *query, quri
     if (query->param_count > 65535 || (query->param_count && !query->params))
         return inbox_error(inbox, QURING_EINVAL, "%u parameters: at most 65535, and params must name them",
                            query->param_count);
-    if (query->commit > QURING_COMMIT_GROUP)
+    if (query->commit > QURING_COMMIT_AUTO)
         return inbox_error(inbox, QURING_EINVAL, "unknown commit mode %d", (int)query->commit);
     return inbox_submit(inbox, query, id);
 }

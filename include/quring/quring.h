@@ -218,7 +218,8 @@ const char *quring_errmsg(const quring_engine *engine);
 typedef enum quring_commit_mode {
     QURING_COMMIT_DEFAULT = 0, /* EACH */
     QURING_COMMIT_EACH,        /* every query is a transaction of its own, on both backends */
-    QURING_COMMIT_GROUP        /* queries may share a transaction: see quring_query.commit */
+    QURING_COMMIT_GROUP,       /* queries may share a transaction: see quring_query.commit */
+    QURING_COMMIT_AUTO         /* GROUP for queries that are marked read_only, EACH for all others */
 } quring_commit_mode;
 
 /* SQLite's PRAGMA synchronous. */
@@ -630,6 +631,9 @@ typedef struct quring_query {
        writes may run beside each other.
        An exclusive handle keeps all its queries in order, and takes keys for nothing. */
     uint64_t order_key;
+    /* It changes nothing, as the caller knows: with commit AUTO it runs as a member of a GROUP. Nobody checks, so a write that
+       is marked so is a member like any other. */
+    bool read_only;
 } quring_query;
 
 /*
@@ -648,6 +652,43 @@ typedef struct quring_query {
 int quring_submit_sized(quring_engine *engine, const quring_query *query, size_t query_bytes, quring_id *id);
 static inline int quring_submit(quring_engine *engine, const quring_query *query, quring_id *id) {
     return quring_submit_sized(engine, query, sizeof(quring_query), id);
+}
+
+typedef enum quring_batch_mode {
+    /* Each as if it were submitted by itself. */
+    QURING_BATCH_INDEPENDENT = 0,
+    /* All of them commit, or none takes effect. */
+    QURING_BATCH_ATOMIC
+} quring_batch_mode;
+
+/*
+ * Queues many queries in one call, which costs less than as many quring_submit(): most where neighbours have one `sql`.
+ *
+ * The queries of an ATOMIC batch are one transaction: all commit, or none takes effect. They are sent together, need no
+ * BEGIN and no connection of their own, and their outcomes are handed out once the transaction has ended:
+ *   - all OK, once it committed (or LIMIT, where a result was too large: it committed all the same)
+ *   - one failed: it reports its error, and all others end with SKIPPED and name it in quring_done.failed_id
+ *   - the commit itself failed (a deferred constraint): all end with that SERVER_ERROR, which belongs to none of them
+ *   - 40001 or 40P01: all of it is run again, up to 20 times after a wait of up to some 60 ms, because nobody has seen an
+ *     outcome yet. Not where a member was given up meanwhile: its parameters may be gone
+ *   - the connection was lost: all end IN_DOUBT; or the batch goes to another one, if no byte of it was sent
+ * One that is given up (timeout_ns, quring_cancel()) before the batch was sent ends it: all others are SKIPPED. Once it was
+ * sent, the others go on, with the effects of that one, whose reply is dropped. SQLite may stop at that one, and take all of
+ * the batch back.
+ * Members are statements that may join a GROUP, for one database that is not exclusive; `commit` does not matter. No server
+ * decides on the order of two batches, but members run in theirs, and each sees what those before it did.
+ * ids        NULL is allowed; ids[i] names queries[i] until its release
+ * Returns    how many were queued. INDEPENDENT: the first ones, fewer than `count` where the next one was refused, of
+ *            which quring_errmsg() tells; if that is the first, its error. ATOMIC: all or none
+ *            As quring_submit(); of an ATOMIC batch also EUNSUPPORTED: a statement that may not join a GROUP, or an exclusive
+ *            handle; ETOOBIG: more queries than options.depth or query_count, or more bytes than inflight_bytes; EINVAL:
+ *            several databases, an order_key
+ */
+int quring_submit_batch_sized(quring_engine *engine, const quring_query *queries, size_t query_bytes, uint32_t count,
+                              quring_batch_mode mode, quring_id *ids);
+static inline int quring_submit_batch(quring_engine *engine, const quring_query *queries, uint32_t count,
+                                      quring_batch_mode mode, quring_id *ids) {
+    return quring_submit_batch_sized(engine, queries, sizeof(quring_query), count, mode, ids);
 }
 
 /*
@@ -693,7 +734,8 @@ int quring_cancel(quring_engine *engine, quring_id id);
  *   OK            use its rows
  *   SERVER_ERROR  mend the statement or the data: it took no effect (but what a procedure committed, and what SQLite's
  *                 ON CONFLICT FAIL keeps). After 40001 and 40P01 run it again, with the whole of its transaction
- *   SKIPPED       no query ends so in this version
+ *   SKIPPED       it took no effect, because another one of its ATOMIC batch failed, or was given up: done.failed_id, of which
+ *                 the error tells. Mend that one, and submit the whole again
  *   NOT_SENT      submit it again, later: the error says why there is no connection
  *   IN_DOUBT      look whether it took effect before it is submitted again, if doing it twice would do harm
  *   CANCELLED, TIMEOUT, SHUTDOWN
@@ -711,7 +753,7 @@ typedef enum quring_status {
     QURING_OK = 0,
     /* The database refused it: see error->sqlstate. COMMIT of a failed transaction rolls it back: 40000. */
     QURING_SERVER_ERROR,
-    QURING_SKIPPED,  /* kept for a later version */
+    QURING_SKIPPED,  /* not run, or undone, because of another query: quring_done.failed_id */
     QURING_NOT_SENT, /* no byte left this process, so it is safe to send again */
     /* Sent, but its outcome is not known: the connection was lost, or the server can't tell (40003, 08007). */
     QURING_IN_DOUBT,
@@ -753,6 +795,8 @@ typedef struct quring_done {
        safe to submit again. One that was rolled back to be run again (GROUP, quring_cancel()) counts as not sent until
        then. */
     bool sent;
+    /* SKIPPED: the query whose failure is the reason; else 0. */
+    quring_id failed_id;
 } quring_done;
 
 /*
@@ -767,6 +811,15 @@ static inline int quring_reap(quring_engine *engine, quring_done *done, uint32_t
 
 /* Gives a reaped query's slot, rows and error back. Returns 0; ESTALE; ENOTREADY. */
 int quring_release(quring_engine *engine, quring_id id);
+
+/*
+ * Gives the slots, rows and errors of many back, as quring_reap() filled them in.
+ * Returns    how many: fewer than `count` where the next one is refused; if that is the first, ESTALE or ENOTREADY
+ */
+int quring_release_batch_sized(quring_engine *engine, const quring_done *done, size_t done_bytes, uint32_t count);
+static inline int quring_release_batch(quring_engine *engine, const quring_done *done, uint32_t count) {
+    return quring_release_batch_sized(engine, done, sizeof(quring_done), count);
+}
 
 /* ---- Queries of other threads ----------------------------------------------------------------------------------- */
 

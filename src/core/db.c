@@ -4,6 +4,7 @@
  *
  *   db          the hub and the database handle
  *   queue       queries that wait, in which units they are taken, and how they come back from a backend
+ *   batch       queries that commit together or not at all: who is told what
  *   query       one submitted query and its state
  *   order_key   keys whose queries run in order
  *   status      the state of a handle

@@ -12,6 +12,7 @@
 
 struct ring;
 struct backend;
+struct batch;
 struct trace;
 
 /* The counters of one database. Each counts its own, so that the engine's statistics are sums and no layer shares one. */
@@ -42,6 +43,7 @@ struct hub {
     size_t unsent_bytes;    /* of requests that were given up and still lie in send buffers: count in inflight_bytes */
     struct trace *trace;    /* NULL: the program did not ask for one; constant from open on */
     struct order_keys keys; /* of all handles */
+    struct batch *batches;  /* ATOMIC batches that nobody uses, for the next ones: see batch.h */
     struct db_counters closed; /* sums over databases that were closed */
     char message[512];         /* quring_errmsg() */
 };

@@ -29,6 +29,7 @@
 #include "core/statement.h"
 #include "quring/quring.h"
 
+struct batch;
 struct order_key;
 struct queue;
 
@@ -53,6 +54,7 @@ struct query {
     uint32_t traced; /* its number in the trace, from 1, constant while the engine lives; 0: there is no trace */
     const quring_param *params; /* in `store` */
     struct queue *queue;
+    struct batch *batch;                /* of an ATOMIC batch, until DONE; NULL: of none */
     struct quring_statement *statement; /* held, until DONE */
     struct order_key *key;              /* held, until REAPED; NULL: it has no order */
     quring_id id;
@@ -62,6 +64,7 @@ struct query {
     union {
         uint64_t left_ns;                           /* WAITING: when a turn first left it behind; 0: none did */
         unsigned char backend[QUERY_BACKEND_BYTES]; /* RUNNING: what its backend keeps of it */
+        quring_id failed_id;                        /* SKIPPED, from DONE on: quring_done.failed_id */
     };
     struct buf store;
     struct quring_result result;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/queue.h"
 
-#include "core/db.h"
+#include "core/batch.h"
 #include "core/trace.h"
 #include "core/wait.h"
 
@@ -45,12 +45,23 @@ static void queue_left_parked(struct query *query) {
         list_remove(&queue->ready);
 }
 
-inline void queue_put(struct query *query) {
+/* The compiler makes it a part of the calls that put a single query. */
+static inline void queue_append(struct query *query) {
     struct queue *queue = query->queue;
     query_move(query, QUERY_WAITING);
     query->left_ns = 0;
     list_push_back(&queue->waiting, &query->link);
     queue_joined(queue);
+}
+
+inline void queue_put(struct query *query) {
+    queue_append(query);
+}
+
+void queue_put_all(struct list *queries) {
+    struct list *node;
+    while ((node = list_pop_front(queries)))
+        queue_append(list_entry(node, struct query, link));
 }
 
 void queue_put_unit(struct list *members) {
@@ -61,7 +72,7 @@ void queue_put_unit(struct list *members) {
         query->in_unit = true;
         query->unit_goes_on = !list_empty(members);
         query->queue->unit_waiting_count++;
-        queue_put(query);
+        queue_append(query);
     }
 }
 
@@ -227,6 +238,8 @@ static __attribute__((cold, noinline)) void query_finish_rarer(struct trace *tra
     if (query->traced)
         trace_done(trace, query);
     query->in_unit = query->unit_goes_on = false;
+    if (query->batch)
+        batch_leave(query);
 }
 
 static void query_finish_waiting(struct query *query) {

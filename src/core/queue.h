@@ -51,6 +51,9 @@ void queue_init(struct queue *queue, struct quring_db *db);
 /* Puts a query behind all others of query->queue. */
 void queue_put(struct query *query);
 
+/* The same for each of a list, which loses them. */
+void queue_put_all(struct list *queries);
+
 /*
  * Puts a unit behind all others: queries of one queue, linked in their order, which the list loses. Where there is only one, it
  * is in a unit of its own all the same.

@@ -2,6 +2,8 @@
 /* Queries that are given up one by one: their deadline has passed, or the program cancels them. */
 #include "engine/engine.h"
 
+#include "core/batch.h"
+
 /* One timer of the ring serves all deadlines: it is set for the earliest. */
 static void deadline_arm(quring_engine *engine) {
     const struct heap_node *first = heap_first(&engine->deadlines);
@@ -13,7 +15,10 @@ static void deadline_arm(quring_engine *engine) {
 
 /* 57014 is PostgreSQL's query_canceled, which its statement_timeout gives as well. */
 void engine_give_up(struct query *query, quring_status status, const char *what) {
-    if (query->state == QUERY_WAITING)
+    if (query->state == QUERY_WAITING && query->batch) {
+        error_format(&query->error, "57014", "%s before it was sent", what);
+        batch_end_unsent(query, &query->queue->waiting, status);
+    } else if (query->state == QUERY_WAITING)
         query_fail(query, status, "57014", "%s before it was sent", what);
     else if (query->state == QUERY_RUNNING)
         query->queue->db->backend->abandon(query, status);

@@ -253,7 +253,8 @@ int engine_reap(quring_engine *engine, quring_done *done, uint32_t capacity) {
                                       .status = (quring_status)query->status,
                                       .result = &query->result,
                                       .error = query->status == QURING_OK ? NULL : &query->error.view,
-                                      .sent = query->sent};
+                                      .sent = query->sent,
+                                      .failed_id = query->status == QURING_SKIPPED ? query->failed_id : 0};
     }
     engine->hub.done_count -= count;
     engine->pending_count -= count;

@@ -3,7 +3,7 @@
  * Admission, turns, deadlines and shutdown over any number of databases. Knows backends only by core/backend.h.
  *
  *   open.c        options and their defaults; opening an engine and its databases
- *   submit.c      a query's slot: taken and filled within the limits, and given back
+ *   submit.c      a query's slot: taken and filled within the limits, alone or in a batch, and given back
  *   inbox.c       queries of other threads: the inbox that such a thread and the engine share, and the thread's calls
  *   remote.c      the engine's side of an inbox
  *   deadline.c    a query's deadline, and cancelling
@@ -44,6 +44,7 @@ struct quring_engine {
     struct heap deadlines;       /* of queries */
     struct timer deadline_timer; /* set for the first of them */
     uint32_t pending_count;      /* submitted, not reaped */
+    struct engine_batch *batch;  /* that the queries being submitted are of; NULL: of none */
     bool shutting_down;
     bool owes_wake;           /* quring_shutdown() took a wake that was meant for the program's own wait */
     struct owner_mark *owner; /* the thread and process that opened it */
@@ -66,6 +67,28 @@ void engine_db_close(quring_db *db);
 /* `slot` is that of an inbox's query, with its input in its store and its id in `*id`; NULL: one of the engine's is taken. */
 int engine_submit_slot(quring_engine *engine, const quring_query *q, struct query *slot, quring_id *id);
 int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id);
+
+/*
+ * The queries of one quring_submit_batch(): between engine_batch_begin() and engine_batch_end() engine_submit() keeps those that
+ * it takes. `error`: of the last one, which was refused; 0: none was. Returns how many were taken, or an error: of an ATOMIC
+ * batch all are, or none.
+ */
+struct engine_batch {
+    bool atomic;
+    uint32_t count_wanted; /* the call has as many */
+    uint32_t count;
+    struct list members; /* taken, and in no queue yet */
+    size_t bytes;        /* charged for them */
+    struct {
+        const struct quring_db *db;
+        const char *sql;
+        size_t sql_bytes;
+    } last;                             /* the query before … */
+    struct quring_statement *statement; /* … and its own, which the same text saves the look-up */
+};
+
+void engine_batch_begin(quring_engine *engine, struct engine_batch *batch, uint32_t count, bool atomic);
+int engine_batch_end(quring_engine *engine, int error, quring_id *ids);
 
 int engine_prepare(struct quring_db *db, const char *sql, struct quring_statement **statement);
 int engine_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns);

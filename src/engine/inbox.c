@@ -254,6 +254,7 @@ int inbox_submit(struct quring_inbox *inbox, const quring_query *q, quring_id *i
     struct inbox_letter *letter = inbox_next_letter(inbox);
     letter->kind = INBOX_SUBMIT;
     letter->commit = (uint8_t)q->commit;
+    letter->read_only = q->read_only;
     letter->id = token;
     letter->user_data = q->user_data;
     letter->timeout_ns = q->timeout_ns;

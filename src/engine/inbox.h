@@ -42,6 +42,7 @@ struct inbox_letter {
     uint8_t kind;   /* enum inbox_kind */
     uint8_t commit; /* quring_commit_mode, as the caller has it */
     bool by_handle; /* it names a statement, and no text */
+    bool read_only;
     uint32_t param_count;
     quring_id id; /* whose lower bits are the index of the query's slot */
     uint64_t order_key;

@@ -2,6 +2,7 @@
 #include "engine/engine.h"
 
 #include "base/utf8.h"
+#include "core/batch.h"
 #include "core/status.h"
 #include "core/trace.h"
 
@@ -111,6 +112,7 @@ void engine_free(quring_engine *engine) {
     }
     slots_free(&engine->queries);
     heap_free(&engine->deadlines);
+    batch_free_all(&engine->hub);
     trace_free(engine->hub.trace);
     order_keys_free(&engine->hub.keys);
     owner_mark_free(engine->owner);
@@ -159,7 +161,7 @@ static int open_check_db_options(struct hub *hub, const quring_db_options *optio
     const struct {
         const char *name;
         uint64_t value, most;
-    } ranges[] = {{"commit", options->commit, QURING_COMMIT_GROUP},
+    } ranges[] = {{"commit", options->commit, QURING_COMMIT_AUTO},
                   {"durability", options->durability, QURING_DURABILITY_EXTRA},
                   {"prepared_statements", options->prepared_statements, QURING_PREPARED_NEVER},
                   {"depth", options->depth, 65535},
@@ -185,7 +187,7 @@ static int open_check_db_options(struct hub *hub, const quring_db_options *optio
 static void open_fill_db_options(quring_db_options *options) {
     if (options->exclusive)
         options->connection_count = 1;
-    if (!options->commit)
+    if (!options->commit || options->exclusive) /* of an exclusive handle, AUTO is EACH */
         options->commit = QURING_COMMIT_EACH;
     if (!options->durability)
         options->durability = QURING_DURABILITY_FULL;

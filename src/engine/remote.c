@@ -78,7 +78,8 @@ static int remote_try(quring_engine *engine, struct quring_inbox *inbox, struct 
                       .user_data = letter->user_data,
                       .timeout_ns = letter->timeout_ns,
                       .order_key = letter->order_key,
-                      .commit = (quring_commit_mode)letter->commit};
+                      .commit = (quring_commit_mode)letter->commit,
+                      .read_only = letter->read_only};
     if (base_unlikely(!inbox->has_room))
         return hub_error(&engine->hub, QURING_ENOMEM, "no memory for the queries of this inbox");
     if (base_unlikely(!remote_knows(engine, q.db)))

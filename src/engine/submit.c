@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A query's slot: how it is taken and filled, and how it is given back. */
+/* A query's slot: how it is taken and filled, alone or in a batch, and how it is given back. */
 #include "engine/engine.h"
 
+#include "core/batch.h"
 #include "core/trace.h"
 
 #include <string.h>
@@ -41,12 +42,23 @@ static inline int submit_check_statement(quring_engine *engine, const struct qur
     return why ? hub_error(&engine->hub, QURING_EUNSUPPORTED, "%s", why) : 0;
 }
 
+/*
+ * The statement of the query before, where this one has the same text at the same place: all queries of a call are read at
+ * once, so it is the same text. NULL: it has not.
+ */
+static struct quring_statement *batch_same_statement(const struct engine_batch *batch, const quring_query *q) {
+    bool same = q->sql && q->sql == batch->last.sql && q->sql_bytes == batch->last.sql_bytes && q->db == batch->last.db;
+    return same ? statement_hold(batch->statement) : NULL;
+}
+
 /* Finds the statement of a query, by its handle or by its text, and holds it. */
 static inline __attribute__((always_inline)) int submit_find_statement(quring_engine *engine, const quring_query *q,
                                                                        struct quring_statement **out) {
     int error = 0;
     struct quring_statement *statement =
-        q->statement ? statement_hold(q->statement) : submit_find_text(q->db, q->sql, q->sql_bytes, &error);
+        base_unlikely(engine->batch != NULL) ? batch_same_statement(engine->batch, q) : NULL;
+    if (!statement)
+        statement = q->statement ? statement_hold(q->statement) : submit_find_text(q->db, q->sql, q->sql_bytes, &error);
     if (!statement)
         return error;
     error = submit_check_statement(engine, q->db, statement);
@@ -106,6 +118,9 @@ static int submit_copy_input(quring_engine *engine, struct query *query, const q
 /* The one connection of an exclusive handle keeps all queries in order. */
 static __attribute__((cold, noinline)) int submit_hold_key(struct query *query, uint64_t key) {
     struct quring_db *db = query->queue->db;
+    if (db->engine->batch && db->engine->batch->atomic)
+        return hub_error(db->hub, QURING_EINVAL,
+                         "the members of an ATOMIC batch have no order_key: they run in their order");
     if (db->queue.bound)
         return 0;
     query->key = order_key_hold(&db->hub->keys, db, key);
@@ -148,6 +163,83 @@ static void submit_give_up(quring_engine *engine, struct query *query, uint64_t 
     }
 }
 
+/* AUTO goes by what the caller says of the query. */
+static quring_commit_mode submit_commit_mode(const struct quring_db *db, const quring_query *q) {
+    /* An exclusive handle is always EACH: a member of a group that ran again would fall behind later queries. */
+    quring_commit_mode mode = q->commit && !db->queue.bound ? q->commit : db->options.commit;
+    if (base_likely(mode != QURING_COMMIT_AUTO))
+        return mode;
+    return q->read_only ? QURING_COMMIT_GROUP : QURING_COMMIT_EACH;
+}
+
+/* The query is in its queue, or about to be. */
+static inline void submit_accept(struct query *query, uint64_t timeout_ns) {
+    struct quring_db *db = query->queue->db;
+    db->counters.submitted_count++;
+    if (timeout_ns | query->traced)
+        submit_watch(db->engine, query, timeout_ns);
+}
+
+static int batch_check_member(quring_engine *engine, const struct engine_batch *batch, const struct query *query) {
+    const struct quring_db *db = query->queue->db;
+    if (batch->count && batch->last.db != db)
+        return hub_error(&engine->hub, QURING_EINVAL, "the queries of an ATOMIC batch name several databases");
+    if (db->queue.bound)
+        return hub_error(
+            &engine->hub, QURING_EUNSUPPORTED,
+            "an exclusive handle runs no ATOMIC batch, because its caller may be in a transaction: use BEGIN "
+            "and COMMIT");
+    if (batch->count_wanted > db->options.depth)
+        return hub_error(&engine->hub, QURING_ETOOBIG,
+                         "%u queries in an ATOMIC batch: it is sent as a whole, and options.depth is %u. Use a "
+                         "transaction, quring_tx_open()",
+                         batch->count_wanted, db->options.depth);
+    if (!query->statement->traits.groupable)
+        return hub_error(&engine->hub, QURING_EUNSUPPORTED,
+                         "query %u of an ATOMIC batch: SELECT, VALUES, TABLE, WITH, INSERT, UPDATE, DELETE and MERGE "
+                         "alone can be in one, as in a GROUP. Use a transaction, quring_tx_open()",
+                         batch->count + 1);
+    return 0;
+}
+
+/* Gives a slot back that was filled and never accepted. */
+static void batch_take_back(quring_engine *engine, struct query *query) {
+    list_remove(&query->link);
+    heap_remove(&engine->deadlines, &query->deadline);
+    engine->charged_bytes -= query->charged_bytes;
+    submit_undo(query);
+    slots_give(&engine->queries, query->id);
+}
+
+/*
+ * Keeps the query among those that go to their queues together. Its statement is there as long as it waits, and no turn is
+ * made within the call.
+ */
+static __attribute__((noinline)) int batch_keep(quring_engine *engine, const quring_query *q, struct query *query,
+                                                quring_id *id) {
+    struct engine_batch *batch = engine->batch;
+    int error = batch->atomic ? batch_check_member(engine, batch, query) : 0;
+    if (error) {
+        batch_take_back(engine, query);
+        return error;
+    }
+    list_push_back(&batch->members, &query->link);
+    batch->count++;
+    batch->bytes += query->charged_bytes;
+    batch->last.db = q->db;
+    batch->last.sql = q->statement ? NULL : q->sql;
+    batch->last.sql_bytes = q->sql_bytes;
+    batch->statement = query->statement;
+    if (id)
+        *id = query->id;
+    if (!batch->atomic) {
+        engine->pending_count++;
+        submit_accept(query, q->timeout_ns);
+    } else if (q->timeout_ns)
+        engine_deadline_set(engine, query, q->timeout_ns);
+    return 0;
+}
+
 static inline __attribute__((always_inline)) int submit_any(quring_engine *engine, const quring_query *q,
                                                             struct query *slot, quring_id *id) {
     struct quring_db *db = q->db;
@@ -176,16 +268,15 @@ static inline __attribute__((always_inline)) int submit_any(quring_engine *engin
     engine->charged_bytes += query->charged_bytes;
     query->id = token;
     query->user_data = q->user_data;
-    /* An exclusive handle is always EACH: a member of a group that ran again would fall behind later queries. */
-    query->commit = (uint8_t)(q->commit && !db->queue.bound ? q->commit : db->options.commit);
+    query->commit = (uint8_t)submit_commit_mode(db, q);
     query->retried = query->struck = query->sent = false;
     query->by_handle = q->statement != NULL;
     result_begin(&query->result, db->options.result_bytes, db->options.result_row_count);
+    if (!slot && base_unlikely(engine->batch != NULL))
+        return batch_keep(engine, q, query, id);
     queue_put(query);
     engine->pending_count += !slot;
-    db->counters.submitted_count++;
-    if (q->timeout_ns | query->traced)
-        submit_watch(engine, query, q->timeout_ns);
+    submit_accept(query, q->timeout_ns);
     if (id)
         *id = token;
     return 0;
@@ -198,6 +289,68 @@ int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
 int engine_submit_slot(quring_engine *engine, const quring_query *q, struct query *slot, quring_id *id) {
     PRE(slot && slot->inbox);
     return submit_any(engine, q, slot, id);
+}
+
+/* ---- Batches ---- */
+
+void engine_batch_begin(quring_engine *engine, struct engine_batch *batch, uint32_t count, bool atomic) {
+    PRE(!engine->batch);
+    *batch = (struct engine_batch){.count_wanted = count, .atomic = atomic};
+    list_init(&batch->members);
+    engine->batch = batch;
+}
+
+/* What never fits is another mistake than what does not fit now. */
+static int batch_refusal(quring_engine *engine, const struct engine_batch *batch, int error) {
+    uint32_t slots = engine->options.query_count;
+    if (error != QURING_EFULL)
+        return error;
+    if (batch->count_wanted > slots)
+        return hub_error(&engine->hub, QURING_ETOOBIG, "%u queries in an ATOMIC batch: query_count is %u",
+                         batch->count_wanted, slots);
+    if (engine->charged_bytes > batch->bytes || engine->hub.unsent_bytes || slots_taken(&engine->queries) == slots)
+        return error;
+    return hub_error(&engine->hub, QURING_ETOOBIG,
+                     "the queries of the batch have more bytes than inflight_bytes (%llu)",
+                     (unsigned long long)engine->options.inflight_bytes);
+}
+
+static int batch_drop(quring_engine *engine, struct engine_batch *batch, int error) {
+    struct list *node;
+    error = batch_refusal(engine, batch, error);
+    while ((node = list_first(&batch->members)))
+        batch_take_back(engine, list_entry(node, struct query, link));
+    return error;
+}
+
+static int batch_accept(quring_engine *engine, struct engine_batch *batch, quring_id *ids) {
+    struct batch *atomic = batch_take(&engine->hub, batch->count);
+    if (!atomic)
+        return batch_drop(engine, batch, hub_error(&engine->hub, QURING_ENOMEM, "no memory for a batch"));
+    uint32_t i = 0;
+    list_for_each(node, &batch->members) {
+        struct query *query = list_entry(node, struct query, link);
+        query->commit = QURING_COMMIT_GROUP; /* on PostgreSQL it is sent as the member of a group of its own */
+        batch_join(atomic, query);
+        if (ids)
+            ids[i++] = query->id;
+        engine->pending_count++;
+        submit_accept(query, 0); /* a deadline it has already */
+    }
+    queue_put_unit(&batch->members);
+    return (int)batch->count;
+}
+
+int engine_batch_end(quring_engine *engine, int error, quring_id *ids) {
+    struct engine_batch *batch = engine->batch;
+    PRE(batch);
+    engine->batch = NULL;
+    if (batch->atomic && error)
+        return batch_drop(engine, batch, error);
+    if (batch->atomic && batch->count)
+        return batch_accept(engine, batch, ids);
+    queue_put_all(&batch->members);
+    return batch->count || !error ? (int)batch->count : error;
 }
 
 int engine_release(quring_engine *engine, quring_id id) {

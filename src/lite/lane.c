@@ -143,8 +143,8 @@ void lite_lane_drop_abandoned(struct lite_lane *lane) {
     atomic_exchange_explicit(&lane->shared.may_hold_abandoned, false, memory_order_acquire);
     for (uint32_t i = lane->own.in_group ? lane->own.group_first : lane->own.next; i < lane->own.taken_count; i++) {
         struct query *query = lane->own.taken[i];
-        if (!query || !atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed))
-            continue;
+        if (!query || query->in_unit || !atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed))
+            continue; /* the end of one in a unit is the others' end, too, which the run of the unit sees to */
         if (lane_is_at(lane, query)) { /* it is interrupted, and looked at again then */
             atomic_store_explicit(&lane->shared.may_hold_abandoned, true, memory_order_relaxed);
             continue;

@@ -198,7 +198,7 @@ void lite_lane_run_next(struct lite_lane *lane);
 /* Runs a query unless it was abandoned: its outcome is in query->status then. False: it has to move to the writer. */
 bool lite_lane_run(struct lite_lane *lane, struct query *query);
 
-/* Between two queries at hand: takes out those that nobody waits for any more. */
+/* Between two queries at hand: takes out those that nobody waits for any more, but for members of units. */
 void lite_lane_drop_abandoned(struct lite_lane *lane);
 
 /*
@@ -212,5 +212,8 @@ void lite_lane_read(struct lite_lane *lane);
 
 /* The same for a writer's and an exclusive lane's. (write.c) */
 void lite_lane_write(struct lite_lane *lane);
+
+/* Runs the ATOMIC batch that is next at hand: a writer's. (batch.c) */
+void lite_lane_run_batch(struct lite_lane *lane);
 
 #endif

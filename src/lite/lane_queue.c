@@ -39,6 +39,14 @@ static bool lane_queue_grow(struct lane_queue *queue) {
     return true;
 }
 
+bool lane_queue_reserve(struct lane_queue *queue, uint32_t count) {
+    PRE(count > 0);
+    while (queue->capacity < lane_queue_count(queue) + queue->held_count + count)
+        if (!lane_queue_grow(queue))
+            return false;
+    return true;
+}
+
 bool lane_queue_put(struct lane_queue *queue, struct query *query) {
     if (lane_queue_count(queue) + queue->held_count >= queue->capacity && !lane_queue_grow(queue))
         return false;
@@ -116,12 +124,35 @@ static void lane_queue_trim(struct lane_queue *queue) {
 }
 
 /* The position is where the query was put last: only if it still stands there has no lane taken it. */
+static bool lane_queue_has(const struct lane_queue *queue, struct query *query) {
+    uint32_t position = lite_query(query)->position;
+    return position - queue->head < lane_queue_count(queue) && *lane_queue_slot(queue, position) == query;
+}
+
 bool lane_queue_withdraw(struct lane_queue *queue, struct query *query) {
     uint32_t position = lite_query(query)->position;
-    if (position - queue->head >= lane_queue_count(queue) || *lane_queue_slot(queue, position) != query)
+    if (!lane_queue_has(queue, query))
         return false;
     *lane_queue_slot(queue, position) = NULL;
     queue->unit_count -= query->in_unit;
     lane_queue_trim(queue);
     return true;
+}
+
+/* Neighbours in a unit stand side by side, since it is put whole. */
+struct query *lane_queue_unit_first(const struct lane_queue *queue, struct query *query) {
+    if (!lane_queue_has(queue, query))
+        return NULL;
+    uint32_t at = lite_query(query)->position;
+    for (; at != queue->head; at--) {
+        const struct query *before = *lane_queue_slot(queue, at - 1);
+        if (!before || !before->unit_goes_on)
+            break;
+    }
+    return *lane_queue_slot(queue, at);
+}
+
+struct query *lane_queue_unit_next(const struct lane_queue *queue, struct query *query) {
+    PRE(lane_queue_has(queue, query));
+    return query->unit_goes_on ? *lane_queue_slot(queue, lite_query(query)->position + 1) : NULL;
 }

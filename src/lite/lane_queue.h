@@ -58,6 +58,9 @@ static inline uint32_t lane_queue_count(const struct lane_queue *queue) {
 /* Behind all others. False: out of memory. */
 bool lane_queue_put(struct lane_queue *queue, struct query *query);
 
+/* Makes room for so many more, so that as many calls of lane_queue_put() can't fail. False: out of memory. */
+bool lane_queue_reserve(struct lane_queue *queue, uint32_t count);
+
 /*
  * Moves up to `count` queries from the front into a lane's hands, and stops between two units (core/queue.h): if the first one
  * has more, all of it, for which `taken` has room, since none has more than options.depth. Returns how many: none while the
@@ -82,5 +85,9 @@ static inline void lane_queue_let_go(struct lane_queue *queue, uint32_t count) {
  * them under the same lock, and finds each of them in it.
  */
 bool lane_queue_withdraw(struct lane_queue *queue, struct query *query);
+
+/* The first query of the unit that this one is in, and the one behind a query of it; NULL: a lane has it, there is none. */
+struct query *lane_queue_unit_first(const struct lane_queue *queue, struct query *query);
+struct query *lane_queue_unit_next(const struct lane_queue *queue, struct query *query);
 
 #endif

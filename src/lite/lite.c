@@ -7,6 +7,7 @@
  *   order.c       queries with an order key: which lane they go to, and when
  *   serve.c       a lane's thread: takes queries, and keeps its connection open and in order
  *   write.c       runs of the writer and of exclusive lanes: groups, and transactions that an error ended
+ *   batch.c       ATOMIC batches
  *   lane.c        runs of readers, and for all lanes: running a query, handing back, checkpoints
  *   lane_queue.c  queries that wait for a lane; the only thing that both sides touch, under a lock
  *   file.c        which files the process has open, so that no two are under one name
@@ -39,6 +40,7 @@
  * Readers look ten times a second, for themselves and the others, and go on with what has the name then. It is not opened
  * before the process's last connection to the old file is closed (file.h), so what was begun there ends first.
  */
+#include "core/batch.h"
 #include "core/status.h"
 #include "lite/backend.h"
 #include "lite/db.h"
@@ -174,13 +176,18 @@ static int lite_open(struct quring_db *db, const char *url) {
 
 /* ---- Ending queries ---- */
 
-static void lite_finish_abandoned(struct query *query, quring_status status) {
+static void lite_say_abandoned(struct query *query, quring_status status) {
     if (status == QURING_TIMEOUT)
-        query_fail(query, status, "57014", "its timeout passed");
+        error_set(&query->error, "57014", "its timeout passed", NULL, NULL, 0);
     else if (status == QURING_CANCELLED)
-        query_fail(query, status, "57014", "cancelled");
+        error_set(&query->error, "57014", "cancelled", NULL, NULL, 0);
     else
-        query_fail(query, status, "57P01", "the database handle was closed");
+        error_set(&query->error, "57P01", "the database handle was closed", NULL, NULL, 0);
+}
+
+static void lite_finish_abandoned(struct query *query, quring_status status) {
+    lite_say_abandoned(query, status);
+    query_finish(query, status);
 }
 
 static void lite_finish(struct query *query) {
@@ -218,6 +225,29 @@ static uint8_t lite_route_of(const struct lite_db *lite, struct quring_statement
     return route;
 }
 
+/* All members of a unit go to one lane, and most units write. */
+static uint8_t lite_route_unit(struct query *query, uint8_t route) {
+    lite_query(query)->reads = route & LITE_TO_READER;
+    return LITE_TO_WRITER;
+}
+
+/* False: there is no memory for all members of the units of a chain, so that a part of one could be all that goes to a lane. */
+static __attribute__((noinline)) bool lite_reserve_units(struct lane_queue *queue, const struct lite_chain *chain) {
+    lane_queue_lock(queue);
+    bool ok = lane_queue_reserve(queue, chain->count);
+    lane_queue_unlock(queue);
+    return ok;
+}
+
+static void lite_refuse_chain(struct lite_db *lite, struct query *query) {
+    for (struct query *next; query; query = next) {
+        next = lite_query(query)->next;
+        ++*lite_count_of(lite, query);
+        lite_left(lite, query);
+        query_fail(query, QURING_NOT_SENT, "53200", "out of memory");
+    }
+}
+
 /* Puts a chain into one lane queue, under one lock. */
 static void lite_enqueue(struct lite_db *lite, struct lane_queue *queue, struct lite_chain *chain) {
     if (!chain->count)
@@ -231,12 +261,7 @@ static void lite_enqueue(struct lite_db *lite, struct lane_queue *queue, struct 
         ++*lite_count_of(lite, query);
     }
     lane_queue_unlock(queue);
-    for (; query; query = next) {
-        next = lite_query(query)->next;
-        ++*lite_count_of(lite, query);
-        lite_left(lite, query);
-        query_fail(query, QURING_NOT_SENT, "53200", "out of memory");
-    }
+    lite_refuse_chain(lite, query);
 }
 
 static inline void lite_admit_one(struct lite_db *lite, struct lite_chain *to, struct query *query, uint8_t route) {
@@ -279,17 +304,21 @@ static void lite_admit(struct lite_db *lite) {
     lite_chain_init(&writes);
     if (base_unlikely(!list_empty(&lite->order.waiting)))
         lite_admit_parked(lite, &reads, &writes);
+    bool units = lite->base.queue.unit_waiting_count != 0;
     struct query *query;
     while ((query = queue_first(&lite->base.queue))) {
         uint8_t route = lite_route_of(lite, query->statement);
         if (base_unlikely(query->key != NULL) && lite_parks(lite, query, &route))
             continue;
-        if (base_unlikely(query->in_unit)) /* all of it goes to one lane, and most units write */
-            route = LITE_TO_WRITER | (route & LITE_ALONE);
+        if (base_unlikely(query->in_unit))
+            route = lite_route_unit(query, route);
         lite_admit_one(lite, route & LITE_TO_READER ? &reads : &writes, queue_take(&lite->base.queue), route);
     }
     lite_enqueue(lite, &lite->reads, &reads);
-    lite_enqueue(lite, &lite->writes, &writes);
+    if (base_unlikely(units) && !lite_reserve_units(&lite->writes, &writes))
+        lite_refuse_chain(lite, writes.first);
+    else
+        lite_enqueue(lite, &lite->writes, &writes);
 }
 
 /* A reader found that the statement writes. It goes straight to the writer from then on. */
@@ -503,12 +532,47 @@ static void lite_interrupt_again(struct timer *timer) {
         lite_interrupt_later(lite);
 }
 
+/* Takes the batch of a query out of its lane queue, if no lane has taken it, and puts its members into a list. */
+static bool lite_withdraw_batch(struct lane_queue *queue, struct query *query, struct list *members) {
+    list_init(members);
+    struct query *first = lane_queue_unit_first(queue, query);
+    for (struct query *member = first, *next; member; member = next) {
+        next = lane_queue_unit_next(queue, member);
+        (void)lane_queue_withdraw(queue, member);
+        list_push_back(members, &member->link);
+    }
+    return first != NULL;
+}
+
+/* What no lane has taken was not begun, so the whole batch ends without an effect. */
+static bool lite_abandon_batch(struct lite_db *lite, struct query *query, quring_status status) {
+    struct lane_queue *queue = lite_queue_of(lite, query);
+    struct list members;
+    lane_queue_lock(queue);
+    bool queued = lite_withdraw_batch(queue, query, &members);
+    lane_queue_unlock(queue);
+    if (!queued)
+        return false;
+    *lite_count_of(lite, query) -= query->batch->open_count;
+    if (status == QURING_SHUTDOWN) { /* it is said to all of them */
+        struct list *node;
+        while ((node = list_pop_front(&members)))
+            lite_finish_abandoned(list_entry(node, struct query, link), status);
+        return true;
+    }
+    lite_say_abandoned(query, status);
+    batch_end_unsent(query, &members, status);
+    return true;
+}
+
 static void lite_abandon(struct query *query, quring_status status) {
     PRE(query->state == QUERY_RUNNING && status != QURING_OK);
     struct lite_db *lite = lite_of(query->queue->db);
     struct lane_queue *queue = lite_queue_of(lite, query);
+    if (base_unlikely(query->batch != NULL) && lite_abandon_batch(lite, query, status))
+        return;
     lane_queue_lock(queue);
-    bool queued = lane_queue_withdraw(queue, query);
+    bool queued = !query->in_unit && lane_queue_withdraw(queue, query);
     if (!queued && !atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed))
         atomic_store(&lite_query(query)->abandoned_as, (unsigned char)status); /* before it is looked who is at it */
     lane_queue_unlock(queue);

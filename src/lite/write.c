@@ -3,6 +3,7 @@
  * The runs of the writer and of an exclusive lane.
  *
  * EACH: every query is on its own, in SQLite's autocommit.
+ * ATOMIC: a batch is on its own, too: batch.c.
  * GROUP: neighbours that allow it share one BEGIN IMMEDIATE … COMMIT:
  *
  *      BEGIN IMMEDIATE --> query … --> COMMIT --> outcomes are handed out
@@ -42,8 +43,8 @@ static void group_forget_outcome(struct trace *trace, struct query *query) {
 /* The file's mode can't be changed within a transaction, so until that was tried the first write is on its own. */
 static inline bool group_may_take(const struct lite_lane *lane, uint32_t at) {
     struct query *query = at < lane->own.taken_count ? lane->own.taken[at] : NULL;
-    return query && query->commit == QURING_COMMIT_GROUP && !(lite_query(query)->route & LITE_ALONE) &&
-           lane->conn.wal != LITE_WAL_WANTED;
+    return query && query->commit == QURING_COMMIT_GROUP && !query->in_unit &&
+           !(lite_query(query)->route & LITE_ALONE) && lane->conn.wal != LITE_WAL_WANTED;
 }
 
 /*
@@ -178,11 +179,18 @@ static void exclusive_run(struct lite_lane *lane) {
         lane->conn.rolled_back = !lite_conn_in_transaction(&lane->conn) && !exclusive_ends_transaction(query);
 }
 
+static inline bool write_batch_is_next(const struct lite_lane *lane) {
+    const struct query *query = lane->own.taken[lane->own.next];
+    return query && query->batch;
+}
+
 void lite_lane_write(struct lite_lane *lane) {
     PRE(lane->conn.handle && lane->conn.role != LITE_READER);
     while (lane->own.next < lane->own.taken_count) {
         if (lane->conn.role == LITE_EXCLUSIVE)
             exclusive_run(lane);
+        else if (write_batch_is_next(lane))
+            lite_lane_run_batch(lane);
         else if (group_may_take(lane, lane->own.next) && group_may_take(lane, lane->own.next + 1))
             group_run(lane);
         else

@@ -65,8 +65,10 @@ static bool cancel_is_for_head(const struct pg_conn *conn) {
     return pg_conn_is_held_up(conn) && !pg_conn_is_asked(conn);
 }
 
+/* Of an ATOMIC batch those before the head share its transaction. */
 static bool cancel_strikes_no_other(const struct pg_conn *conn) {
-    for (uint64_t r = conn->session.head + 1; r < conn->session.next; r++)
+    uint64_t head = conn->session.head;
+    for (uint64_t r = head - pg_conn_request(conn, head)->unit_index; r < conn->session.next; r++)
         if (!pg_request_may_be_struck(conn, pg_conn_request(conn, r)))
             return false;
     return true;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "pg/conn.h"
 
+#include "core/batch.h"
 #include "core/trace.h"
 #include "pg/reply.h"
 #include "pg/tls.h"
@@ -264,15 +265,20 @@ static void conn_lose_key(struct pg_conn *conn, const struct pg_request *request
         order_key_lose(request->query->key);
 }
 
-/* Another connection can take the query. Requests that were not sent are behind all that were, also those of its key. */
+/*
+ * Another connection can take the query: of a batch, all of it. Requests that were not sent are behind all that were, also
+ * those of its key.
+ */
 static bool conn_may_put_back(const struct pg_conn *conn, const struct query *query) {
-    return !pg_conn_is_bound(conn) && !conn->config->db->closing && !(query->key && query->key->lost);
+    bool whole = !query->batch || batch_is_whole(query->batch);
+    return whole && !pg_conn_is_bound(conn) && !conn->config->db->closing && !(query->key && query->key->lost);
 }
 
-static void conn_end_request(struct pg_conn *conn, struct pg_request *request) {
+static void conn_end_request(struct pg_conn *conn, uint64_t ordinal) {
+    struct pg_request *request = pg_conn_request(conn, ordinal);
     struct query *query = request->query;
     const struct pg_reason *reason = &conn->reason;
-    bool sent = request->first_byte < conn->socket.accepted_bytes;
+    bool sent = pg_conn_unit_first(conn, ordinal)->first_byte < conn->socket.accepted_bytes;
     if (sent)
         conn_lose_key(conn, request);
     if (query && !sent && conn_may_put_back(conn, query))
@@ -301,7 +307,7 @@ static void conn_leave_keys(struct pg_conn *conn) {
 static void conn_closed(struct socket *socket) {
     struct pg_conn *conn = conn_of(socket);
     for (uint64_t r = conn->settled; r < conn->session.next; r++) {
-        conn_end_request(conn, pg_conn_request(conn, r));
+        conn_end_request(conn, r);
         pg_request_drop(pg_conn_request(conn, r));
     }
     /* Queries that no byte was sent of go to the front of their queue, so they go in backwards to keep their order. */

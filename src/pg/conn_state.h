@@ -24,6 +24,7 @@
 #include "ring/socket.h"
 #include "wire/session.h"
 
+struct batch;
 struct pg_attempt;
 struct pg_attempts;
 struct pg_cancel_job;
@@ -47,9 +48,11 @@ struct pg_conn_events {
     void (*progressed)(struct pg_conn *conn); /* it was READY, and another request is at the head */
     void (*retiring)(struct pg_conn *conn);   /* it is RETIRING, and replies came */
     void (*gave_up)(struct pg_conn *conn);    /* a query that is out on it was abandoned */
-    void (*down)(struct pg_conn *conn);       /* it is DOWN, for conn->reason */
-    void (*postponed)(struct pg_conn *conn);  /* its attempt could not begin, for conn->reason */
-    void (*timer)(struct timer *timer);       /* conn->timer fired: for pg_attempt_timer() */
+    /* All of a batch was undone, and its members are in batch->members, for it to be run again; after a while, if so. */
+    void (*undone)(struct pg_conn *conn, struct batch *batch, bool wait);
+    void (*down)(struct pg_conn *conn);      /* it is DOWN, for conn->reason */
+    void (*postponed)(struct pg_conn *conn); /* its attempt could not begin, for conn->reason */
+    void (*timer)(struct timer *timer);      /* conn->timer fired: for pg_attempt_timer() */
 };
 
 /* The reason for which a connection is down, or will be. */

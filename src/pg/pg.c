@@ -9,12 +9,15 @@
  *   plan.c        which of them try to connect
  *   order.c       queries with an order key: where they go, and which of them wait
  *   cancel.c      tells the server to stop what was given up
+ *   rerun.c       ATOMIC batches that a conflict undid, until they run again
  *   placement.c   the choice of the connection that takes the next queries
  *   attempt.c     attempts to connect: which hosts they visit, how long that may take, which visits are detached
  *   manners.c     when attempts may begin, and how many at once; which refusals are for good
+ *   batch.c       sends an ATOMIC batch on a connection
  *   conn.c        one connection: what is sent, what arrives on it, what it leaves behind when it is lost
  *   barrier.c     the first exchange on it
  *   reply.c       what replies mean for their queries
+ *   atomic.c      the end of an ATOMIC batch: who is told what, or that it runs again
  *   health.c      asks a connection that was idle for long whether it is there
  *   silence.c     the end of connections on which nothing comes any more
  *   request.c     a query as protocol messages
@@ -34,6 +37,7 @@
 #include "pg/backend.h"
 #include "pg/look.h"
 #include "pg/plan.h"
+#include "pg/rerun.h"
 #include "pg/silence.h"
 #include "pg/url.h"
 
@@ -65,6 +69,10 @@ static void pg_advance(struct quring_db *base) {
 }
 
 static void pg_abandon(struct query *query, quring_status status) {
+    if (base_unlikely(pg_rerun_has(query))) {
+        pg_rerun_abandon(&pg_db_of(query->queue->db)->pool, query, status);
+        return;
+    }
     struct pg_query at = *pg_query(query);
     pg_conn_abandon(at.conn, query, status);
     pg_silence_given_up(at.conn, at.request);

@@ -3,10 +3,12 @@
 
 #include "core/status.h"
 #include "core/trace.h"
+#include "pg/batch.h"
 #include "pg/health.h"
 #include "pg/order.h"
 #include "pg/plan.h"
 #include "pg/request.h"
+#include "pg/rerun.h"
 #include "pg/silence.h"
 #include "pg/sizes.h"
 
@@ -158,6 +160,10 @@ static void pool_conn_gave_up(struct pg_conn *conn) {
         pg_order_settle(pg_pool_of(conn), conn);
 }
 
+static void pool_conn_undone(struct pg_conn *conn, struct batch *batch, bool wait) {
+    pg_rerun_batch(pg_pool_of(conn), batch, wait);
+}
+
 static void pool_try_later(struct pg_conn *conn) {
     uint64_t wait_ns = pg_plan_failed(pg_pool_of(conn), conn);
     if (wait_ns)
@@ -242,6 +248,7 @@ static const struct pg_conn_events pool_conn_events = {.up = pool_conn_up,
                                                        .progressed = pool_conn_progressed,
                                                        .retiring = pool_conn_retiring,
                                                        .gave_up = pool_conn_gave_up,
+                                                       .undone = pool_conn_undone,
                                                        .down = pool_conn_down,
                                                        .postponed = pool_conn_postponed,
                                                        .timer = pool_timer_fired};
@@ -255,12 +262,13 @@ static __attribute__((noinline)) bool pool_admit_unit(struct pg_pool *pool) {
     struct pg_conn *conn = pg_placement_take_unit(&pool->placement, count);
     if (!conn)
         return false;
-    while (count--) {
-        if (queue_first(queue)->key)
-            pg_order_admit(pool, conn);
-        else
+    if (queue_first(queue)->batch)
+        pg_batch_send(conn, queue, count);
+    else if (queue_first(queue)->key)
+        pg_order_admit(pool, conn);
+    else
+        while (count--)
             pg_conn_send(conn, queue_take(queue));
-    }
     pg_placement_gave(&pool->placement, conn);
     return true;
 }
@@ -374,6 +382,7 @@ void pg_pool_free(struct pg_pool *pool) {
     free(pool->conns);
     pg_placement_free(&pool->placement);
     pg_sizes_free(pool);
+    pg_rerun_free(pool);
 }
 
 /* Differs from one process and pool to the next: equal seeds would make their retries coincide. */
@@ -431,6 +440,7 @@ int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, ui
     list_init(&pool->owing);
     pool->outage.fire = pool_outage_fired;
     list_init(&pool->ordered);
+    pg_rerun_init(pool);
     pg_plan_init(pool);
     pg_sizes_init(pool);
     if (!ring_sockets_take(pg_pool_ring(pool), count))
@@ -486,6 +496,7 @@ void pg_pool_close(struct pg_pool *pool) {
     timer_clear(pg_pool_ring(pool), &pool->outage);
     timer_clear(pg_pool_ring(pool), &pool->next_attempt);
     timer_clear(pg_pool_ring(pool), &pool->settle);
+    timer_clear(pg_pool_ring(pool), &pool->rerun);
     for (uint32_t i = 0; i < pool->conn_count; i++) {
         struct pg_conn *conn = pool->conns[i];
         if (conn->state == PG_CONN_CONNECTING)

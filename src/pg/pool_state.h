@@ -30,7 +30,7 @@ struct pg_last_reason {
 };
 
 /* There is room for these in the ring, and for the two of each connection: setting them can't fail. */
-enum { PG_POOL_TIMERS = 3 };
+enum { PG_POOL_TIMERS = 4 };
 
 struct pg_pool {
     struct quring_db *db;
@@ -55,6 +55,8 @@ struct pg_pool {
     struct pg_cancels cancels;
     struct list ordered;         /* of order_place.link: connections that may have room for queries that are parked */
     uint8_t state;               /* enum pg_pool_state */
+    struct heap reruns;          /* of batch.again: batches that wait to be run again after a conflict */
+    struct timer rerun;          /* set for the first of them, one of PG_POOL_TIMERS */
     struct pg_last_reason last;  /* whatever it was */
     struct pg_last_reason final; /* of the last refusal for good */
     struct timer outage;         /* set in OUTAGE: when queries have waited long enough */

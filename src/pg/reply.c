@@ -3,6 +3,7 @@
 #include "pg/reply.h"
 
 #include "core/trace.h"
+#include "pg/atomic.h"
 
 #include <string.h>
 
@@ -199,16 +200,6 @@ static const char *const reply_doubts[][2] = {
                              "as that is closed"},
 };
 
-void pg_query_restart(struct query *query) {
-    const struct quring_db *db = query->queue->db;
-    result_drop_notices(&query->result);
-    result_begin(&query->result, db->options.result_bytes, db->options.result_row_count);
-    queue_put_back(query); /* while its error is there, for the trace */
-    if (base_unlikely(query->parked))
-        queue_note_left(query, ring_now_ns(db->hub->ring) | 1);
-    error_clear(&query->error);
-}
-
 static bool reply_has_successors(const struct pg_conn *conn, const struct wire_event *ready,
                                  const struct pg_request *request) {
     const struct order_key *key = request->query->key;
@@ -307,6 +298,8 @@ static void reply_rerun_members(struct pg_conn *conn, const struct wire_event *r
 void pg_reply_ready(struct pg_conn *conn, const struct wire_event *ready) {
     enum group_outcome outcome = reply_settle_members(conn, ready);
     bool again = false;
+    if (base_unlikely(pg_conn_request(conn, ready->first)->atomic) && outcome <= GROUP_UNDONE)
+        pg_atomic_settle(conn, ready);
     for (uint64_t r = ready->first; r <= ready->request; r++) {
         struct pg_request *request = pg_conn_request(conn, r);
         bool well = outcome == GROUP_DONE && !request->plan_refused;

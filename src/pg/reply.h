@@ -18,7 +18,4 @@ void pg_reply_ready(struct pg_conn *conn, const struct wire_event *event);
 /* A row, the command's end and, after Sync, the sync point: of wire_session_take_answer(). */
 void pg_reply_answer(struct pg_conn *conn, const struct wire_event *event);
 
-/* Back to the front of its queue, with nothing left of what it received. */
-void pg_query_restart(struct query *query);
-
 #endif

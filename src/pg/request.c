@@ -104,3 +104,20 @@ void pg_request_settle(struct pg_conn *conn, struct pg_request *request) {
     if (request->plan_refused && request->kind != PG_REQUEST_UNNAMED)
         pg_prepared_refuse(place, request->statement);
 }
+
+void pg_request_undo(struct pg_conn *conn, struct pg_request *request) {
+    PRE(request->outcome == PG_RUNNING && !request->described);
+    pg_request_settle(conn, request);
+    pg_request_drop(request);
+    *request = (struct pg_request){.query = NULL};
+}
+
+void pg_query_restart(struct query *query) {
+    const struct quring_db *db = query->queue->db;
+    result_drop_notices(&query->result);
+    result_begin(&query->result, db->options.result_bytes, db->options.result_row_count);
+    queue_put_back(query); /* while its error is there, for the trace */
+    if (base_unlikely(query->parked))
+        queue_note_left(query, ring_now_ns(db->hub->ring) | 1);
+    error_clear(&query->error);
+}

@@ -7,6 +7,7 @@
 #ifndef QURING_PG_REQUEST_H
 #define QURING_PG_REQUEST_H
 
+#include "core/batch.h"
 #include "pg/conn_state.h"
 
 struct pg_request_ops {
@@ -60,6 +61,8 @@ struct pg_request {
     uint8_t outcome;      /* enum pg_outcome */
     uint8_t limit;        /* enum pg_limit */
     uint16_t param_count; /* that were bound, where the request describes */
+    uint16_t unit_index;  /* of the unit that it is in (core/queue.h), from 0; else 0 */
+    bool atomic;          /* its query is, or was, of an ATOMIC batch, which is all of its segment */
     bool described;       /* `description` is complete */
     bool plan_refused;    /* the plan may be to blame for the failure: it is not used any more */
     bool may_have_ended;  /* its command tag is one of a statement that may end a transaction */
@@ -70,6 +73,11 @@ struct pg_request {
 /* The request at this ordinal. */
 static inline struct pg_request *pg_conn_request(const struct pg_conn *conn, uint64_t ordinal) {
     return &conn->requests[ordinal & conn->request_mask];
+}
+
+/* The first request of the unit that this one is in: no byte of any was sent before a byte of it was. */
+static inline const struct pg_request *pg_conn_unit_first(const struct pg_conn *conn, uint64_t ordinal) {
+    return pg_conn_request(conn, ordinal - pg_conn_request(conn, ordinal)->unit_index);
 }
 
 /* The server is at work on a request that was given up, and what is behind it waits. */
@@ -92,6 +100,8 @@ static inline bool pg_request_may_be_struck(const struct pg_conn *conn, const st
     const struct query *query = request->query;
     if (!query)
         return !request->ops;
+    if (base_unlikely(request->atomic) && !batch_is_whole(query->batch))
+        return false;
     return !pg_conn_is_bound(conn) && query->statement->traits.groupable && !query->struck &&
            pg_request_is_last_of_key(query);
 }
@@ -105,6 +115,12 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_requ
 
 /* At the sync point of a request that is NAMED or whose plan was refused: settles the place of its statement. */
 void pg_request_settle(struct pg_conn *conn, struct pg_request *request);
+
+/* Takes a request back of which no byte was sent: the server never hears of its statement. wire_session_undo() follows. */
+void pg_request_undo(struct pg_conn *conn, struct pg_request *request);
+
+/* Back to the front of its queue, with nothing left of what it received. */
+void pg_query_restart(struct query *query);
 
 /* Drops the references of a request; its query is not one of them. */
 static inline void pg_request_drop(struct pg_request *request) {

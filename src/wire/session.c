@@ -559,6 +559,15 @@ bool wire_session_end(struct wire_session *session, int32_t column_count) {
     return true;
 }
 
+void wire_session_undo(struct wire_session *session, struct buf *out, uint64_t ordinal, size_t mark) {
+    PRE(session->draft.steps == WIRE_STEPS_END);
+    PRE(session->head <= ordinal && ordinal <= session->next);
+    session->next = ordinal;
+    buf_truncate(out, mark);
+    if (session->head == ordinal && (FIRST_OF_STEP_OR_IDLE >> session->phase & 1))
+        session_set_head(session, ordinal);
+}
+
 bool wire_session_init(struct wire_session *session, uint32_t request_count_max, size_t message_limit_bytes) {
     PRE(request_count_max > 0 && request_count_max <= 1u << 30);
     *session = (struct wire_session){

@@ -129,6 +129,12 @@ void wire_session_begin(struct wire_session *session, struct buf *out);
 bool wire_session_end(struct wire_session *session, int32_t column_count);
 
 /*
+ * Takes the newest requests back, from this ordinal on: their messages were appended to `out` behind `mark`, and nothing of
+ * them was sent.
+ */
+void wire_session_undo(struct wire_session *session, struct buf *out, uint64_t ordinal, size_t mark);
+
+/*
  * Looks at the bytes for the next event and returns how many of them it consumed: those of the event's message and of
  * any silent ones before it. Pointers in the event point into these bytes. With WIRE_NEED_MORE it may have consumed
  * silent messages too; call again with the rest and more. A message that is a violation is not consumed, and every

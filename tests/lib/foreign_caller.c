@@ -17,6 +17,8 @@ static const char *call_queries(const struct foreign_caller *who) {
     REFUSED(quring_cancel(who->engine, who->id));
     REFUSED(quring_reap(who->engine, &done, 1));
     REFUSED(quring_release(who->engine, who->id));
+    REFUSED(quring_submit_batch(who->engine, &by_handle, 1, QURING_BATCH_ATOMIC, NULL));
+    REFUSED(quring_release_batch(who->engine, &done, 1));
     return NULL;
 }
 

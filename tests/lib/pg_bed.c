@@ -2,6 +2,7 @@
 #include "lib/pg_bed.h"
 
 #include "base/cursor.h"
+#include "core/batch.h"
 #include "lib/replies.h"
 #include "ring/port.h"
 #include "ring/ring.h"
@@ -340,6 +341,7 @@ void pg_bed_end(struct pg_bed *bed) {
     }
     for (uint32_t i = 0; i < bed->query_count; i++)
         free_query(&bed->queries[i]);
+    batch_free_all(&bed->hub);
     statement_table_free(bed->db.base.statements);
     cr_assert_eq(bed->db.kept_bytes, 0);
     cr_assert_eq(bed->hub.unsent_bytes, 0);

@@ -104,11 +104,12 @@ struct sim_server {
     uint32_t schema; /* statements parsed under another number have a stale plan (0A000) */
     bool ever_stale; /* every plan is, however new */
     /* chances, in thousandths */
-    uint16_t async;  /* a notice, parameter status or notification before a message */
-    uint16_t eager;  /* the output goes out after a message, not at Sync */
-    uint16_t stale;  /* at Bind of a prepared statement: the schema changes */
-    uint16_t forget; /* … or the statement is forgotten (26000) */
-    uint16_t kill;   /* at a Sync: 57P01 to the whole connection */
+    uint16_t async;    /* a notice, parameter status or notification before a message */
+    uint16_t eager;    /* the output goes out after a message, not at Sync */
+    uint16_t stale;    /* at Bind of a prepared statement: the schema changes */
+    uint16_t forget;   /* … or the statement is forgotten (26000) */
+    uint16_t kill;     /* at a Sync: 57P01 to the whole connection */
+    uint16_t conflict; /* at an Execute: 40001 or 40P01, then or at its commit */
     /* connecting */
     /* Of a list of hosts those that are called hang… never answer, those that are called down… refuse; all others are it. */
     const char *refusal;    /* SQLSTATE that connecting fails with; NULL: it succeeds */

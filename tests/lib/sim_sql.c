@@ -359,7 +359,23 @@ static bool begin_rows(struct sim_conn *conn, struct sim_portal *portal, uint32_
     }
 }
 
+/* True: it failed at once; one at the commit is as a deferred error. */
+static bool conflict(struct sim_conn *conn, const struct sim_statement *statement) {
+    struct sim_server *server = conn->server;
+    if (!server->conflict || statement->verb == SIM_BARRIER || !sim_chance(server->sim, server->conflict))
+        return false;
+    const char *sqlstate = sim_chance(server->sim, 500) ? "40001" : "40P01";
+    if (sim_chance(server->sim, 500)) {
+        memcpy(conn->tx.deferred, sqlstate, sizeof conn->tx.deferred);
+        return false;
+    }
+    sim_conn_error(conn, sqlstate, "a conflict");
+    return true;
+}
+
 void sim_sql_execute(struct sim_conn *conn, struct sim_portal *portal, uint32_t limit, bool again) {
+    if (!again && conflict(conn, &portal->statement))
+        return;
     if (!sim_sql_returns_rows(&portal->statement))
         execute_command(conn, &portal->statement);
     else if (again || begin_rows(conn, portal, limit))

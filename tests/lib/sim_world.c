@@ -148,12 +148,10 @@ static void ask_text(const struct ask *ask, char *sql, size_t sql_bytes) {
              strcmp(ask->verb, "select") == 0 ? "id" : ask->verb, number, sqlstate, is_bare ? "" : " $1");
 }
 
-int world_ask(struct world *world, const struct ask *ask) {
-    LAW(world->asked_count < world->query_count, "the test asks more than it said");
-    uint32_t index = world->asked_count;
+/* What is known of the next one that is asked. */
+static struct asked *world_note(struct world *world, const struct ask *ask, uint32_t index) {
+    LAW(index < world->query_count, "the test asks more than it said");
     struct asked *asked = &world->asked[index];
-    char sql[80];
-    ask_text(ask, sql, sizeof sql);
     *asked =
         (struct asked){.verb = ask->verb,
                        .number = ask->number,
@@ -162,6 +160,14 @@ int world_ask(struct world *world, const struct ask *ask) {
                        .grouped = ask->commit == QURING_COMMIT_GROUP || (!ask->commit && world->grouped_by_default)};
     const char *sqlstate = ask->fails_with ? ask->fails_with : ask->sqlstate;
     snprintf(asked->sqlstate, sizeof asked->sqlstate, "%s", sqlstate ? sqlstate : "");
+    return asked;
+}
+
+int world_ask(struct world *world, const struct ask *ask) {
+    uint32_t index = world->asked_count;
+    struct asked *asked = world_note(world, ask, index);
+    char sql[80];
+    ask_text(ask, sql, sizeof sql);
     quring_query query = {.db = world->db,
                           .sql = sql,
                           .params = QURING_PARAMS(quring_int64(sim_server_identity(&world->server, index))),
@@ -178,6 +184,42 @@ int world_ask(struct world *world, const struct ask *ask) {
     world->accepted_count++;
     asked->accepted = true;
     return (int)index;
+}
+
+int world_ask_batch(struct world *world, const struct ask *asks, uint32_t count) {
+    enum { MOST = 64 };
+    static char sql[MOST][80];
+    quring_query queries[MOST];
+    quring_param params[MOST];
+    quring_id ids[MOST];
+    uint32_t first = world->asked_count;
+    LAW(count <= MOST, "a batch of %u", count);
+    for (uint32_t i = 0; i < count; i++) {
+        struct asked *asked = world_note(world, &asks[i], first + i);
+        asked->grouped = true;
+        asked->batch = world->batch_count + 1;
+        ask_text(&asks[i], sql[i], sizeof sql[i]);
+        params[i] = quring_int64(sim_server_identity(&world->server, first + i));
+        queries[i] = (quring_query){.db = world->db,
+                                    .sql = sql[i],
+                                    .params = &params[i],
+                                    .param_count = 1,
+                                    .user_data = first + i,
+                                    .timeout_ns = asks[i].timeout_ns};
+    }
+    int taken;
+    CALL(taken, quring_submit_batch(world->engine, queries, count, QURING_BATCH_ATOMIC, ids));
+    if (taken < 0)
+        return taken;
+    LAW((uint32_t)taken == count, "%d of %u were taken", taken, count);
+    for (uint32_t i = 0; i < count; i++) {
+        world->asked[first + i].id = ids[i];
+        world->asked[first + i].accepted = true;
+    }
+    world->batch_count++;
+    world->asked_count += count;
+    world->accepted_count += count;
+    return (int)first;
 }
 
 int world_query(struct world *world, const char *verb, uint32_t number, const char *sqlstate) {
@@ -244,6 +286,8 @@ static void check_rows(const struct world *world, uint32_t index, const quring_r
 
 /* What the statement itself ends with, when nothing else happens to it. */
 static uint32_t natural_statuses(const struct asked *asked) {
+    if (asked->batch) /* check_batch() knows more */
+        return MAY(SKIPPED) | MAY(SERVER_ERROR) | (asked->sqlstate[0] ? 0 : MAY(OK));
     if (is_verb(asked, "fatal") || is_verb(asked, "farewell") || is_verb(asked, "copy"))
         return MAY(IN_DOUBT);
     if (is_verb(asked, "hostile"))
@@ -261,7 +305,7 @@ static void check_error(const struct world *world, uint32_t index, const quring_
     LAW(quring_row_count(done->result) == 0, "a query that failed has rows");
     LAW(!world->poor || done->status != QURING_NOT_SENT || strcmp(done->error->sqlstate, "54000") != 0,
         "want of memory was taken for a limit");
-    if (done->status != QURING_SERVER_ERROR)
+    if (done->status != QURING_SERVER_ERROR || asked->batch)
         return;
     const char *sqlstate = done->error->sqlstate;
     bool stale = strcmp(sqlstate, "0A000") == 0 || strcmp(sqlstate, "26000") == 0;
@@ -303,6 +347,8 @@ static void check_done(struct world *world, const quring_done *done) {
     asked->status = (uint8_t)done->status;
     asked->sent = done->sent;
     asked->seen_at = world->asked_count;
+    asked->failed_id = done->failed_id;
+    LAW((done->failed_id != 0) == (done->status == QURING_SKIPPED), "failed_id, or SKIPPED, alone");
     events_reaped(&world->events, done);
     LAW(done->sent || (done->status != QURING_OK && done->status != QURING_IN_DOUBT), "%s, and not sent",
         quring_status_name(done->status));
@@ -423,7 +469,39 @@ static uint32_t struck_count(const struct world *world, uint32_t index) {
     return world->server.ledger[index].struck + alike;
 }
 
+static const struct asked *batch_member(const struct world *world, uint32_t first, quring_id id) {
+    for (uint32_t i = first; i < world->asked_count && world->asked[i].batch == world->asked[first].batch; i++)
+        if (world->asked[i].id == id)
+            return &world->asked[i];
+    return NULL;
+}
+
+/* The batch whose first member this is. */
+static void check_batch(const struct world *world, uint32_t first) {
+    uint32_t number = world->asked[first].batch, committed = world->server.ledger[first].committed;
+    for (uint32_t i = first; i < world->asked_count && world->asked[i].batch == number; i++) {
+        const struct asked *asked = &world->asked[i];
+        const char *status = quring_status_name((quring_status)asked->status);
+        LAW(world->server.ledger[i].committed == committed, "batch %u: of query %u another thing became", number, i);
+        if (!asked->ended)
+            continue;
+        bool took_effect = asked->status == QURING_OK || asked->status == QURING_LIMIT;
+        bool took_none =
+            asked->status == QURING_SERVER_ERROR || asked->status == QURING_SKIPPED || asked->status == QURING_NOT_SENT;
+        LAW(!took_effect || committed == 1, "batch %u has no effect, and query %u ended with %s", number, i, status);
+        LAW(!took_none || committed == 0, "batch %u took effect, and query %u ended with %s", number, i, status);
+        if (asked->status != QURING_SKIPPED)
+            continue;
+        const struct asked *reason = batch_member(world, first, asked->failed_id);
+        LAW(reason && reason != asked, "query %u names no other of its batch", i);
+        LAW(reason->status != QURING_OK && reason->status != QURING_SKIPPED, "query %u names one that did not fail", i);
+    }
+}
+
 void world_check_ledger(struct world *world) {
+    for (uint32_t i = 0; i < world->asked_count; i++)
+        if (world->asked[i].batch && (i == 0 || world->asked[i - 1].batch != world->asked[i].batch))
+            check_batch(world, i);
     for (uint32_t i = 0; i < world->asked_count; i++) {
         const struct asked *asked = &world->asked[i];
         const struct sim_entry *entry = &world->server.ledger[i];

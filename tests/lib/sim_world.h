@@ -34,7 +34,8 @@ struct asked {
     bool sent;        /* as its completion said */
     uint32_t seen_at; /* as many had been asked when its completion was reaped */
     uint8_t status;
-    quring_id id;
+    uint32_t batch; /* the number of its ATOMIC batch, from 1; 0: none */
+    quring_id id, failed_id;
     char got_sqlstate[6];
 };
 
@@ -45,7 +46,7 @@ struct world {
     quring_db *db;
     struct asked *asked;
     struct events events;
-    uint32_t asked_count, query_count;
+    uint32_t asked_count, query_count, batch_count;
     uint32_t accepted_count, ended_count;
     uint32_t by_status[QURING_SHUTDOWN + 1];
     uint32_t allowed;  /* MAY(…) | … for all queries */
@@ -87,6 +88,15 @@ struct ask {
     const char *warns_with;
 };
 int world_ask(struct world *world, const struct ask *ask);
+/*
+ * Asks an ATOMIC batch of plain statements; of each the verb, number, SQLSTATE and timeout count. Returns the index of the first, or
+ * a QURING_E*. At the end:
+ *
+ *   whole       all of it was committed, or nothing
+ *   the truth   an OK, or a LIMIT: committed. A SERVER_ERROR, SKIPPED, NOT_SENT: not
+ *   its reason  a SKIPPED names a member that ended neither OK nor SKIPPED; without one none is skipped
+ */
+int world_ask_batch(struct world *world, const struct ask *asks, uint32_t count);
 /* The same, and the test ends if it is not accepted. `sqlstate` may be NULL. */
 int world_query(struct world *world, const char *verb, uint32_t number, const char *sqlstate);
 

@@ -63,6 +63,8 @@ Test(api_contract, no_engine) {
     cr_assert_eq(quring_cancel(NULL, 1), QURING_EINVAL);
     cr_assert_eq(quring_reap(NULL, &done, 1), QURING_EINVAL);
     cr_assert_eq(quring_release(NULL, 1), QURING_EINVAL);
+    cr_assert_eq(quring_submit_batch(NULL, NULL, 0, QURING_BATCH_INDEPENDENT, NULL), QURING_EINVAL);
+    cr_assert_eq(quring_release_batch(NULL, &done, 1), QURING_EINVAL);
     quring_stats_get(NULL, &stats);
     cr_assert_eq(stats.submitted_count, 0);
     quring_ring_info_get(NULL, &info);
@@ -150,7 +152,7 @@ Test(api_contract, options_out_of_range) {
     expect(quring_db_open(engine, "sqlite://", &depth, &another), QURING_EINVAL, "options.depth is 1000000");
     quring_db_options result = {.result_bytes = UINT64_MAX};
     expect(quring_db_open(engine, "sqlite://", &result, &another), QURING_EINVAL, "result_bytes");
-    quring_db_options commit = {.commit = (quring_commit_mode)3};
+    quring_db_options commit = {.commit = (quring_commit_mode)4};
     expect(quring_db_open(engine, "sqlite://", &commit, &another), QURING_EINVAL, "commit");
 }
 
