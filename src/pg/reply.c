@@ -158,11 +158,11 @@ void pg_reply_error(struct pg_conn *conn, struct pg_request *request, const stru
  * CommandComplete: the commit stands on the one server alone. Whoever runs into that for another's sake must not take it for OK.
  */
 void pg_reply_struck_at_commit(struct pg_request *request, const struct wire_error *notice) {
-    if (!request->query || request->outcome != PG_COMPLETED || strcmp(notice->severity, "WARNING") != 0 ||
-        !notice->detail[0])
+    if (request->outcome != PG_COMPLETED || strcmp(notice->severity, "WARNING") != 0 || !notice->detail[0])
         return;
-    request->outcome = PG_FAILED_IN_DOUBT;
-    error_set(&request->query->error, "40003", notice->message, notice->detail, notice->hint, 0);
+    request->outcome = PG_FAILED_IN_DOUBT; /* given up or not: others of its group share the commit */
+    if (request->query)
+        error_set(&request->query->error, "40003", notice->message, notice->detail, notice->hint, 0);
 }
 
 void pg_reply_notice(struct query *query, const struct wire_error *notice) {

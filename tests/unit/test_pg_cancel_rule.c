@@ -174,6 +174,19 @@ Test(pg_cancel_rule, pg_reply_error_of_one_that_is_hit) {
         check_replies(&rows[i]);
 }
 
+/* The commit is that of the whole group, and the member that runs into the warning may be the one that was given up. */
+Test(pg_cancel_rule, pg_reply_struck_at_commit_of_a_given_up_member) {
+    open_keyed();
+    struct query *first = ask(READ, QURING_COMMIT_GROUP), *late = ask(READ, QURING_COMMIT_GROUP);
+    advance();
+    pg_bed_say(&bed, target, "1 t:0 T2DC 1 t:0 T2DC");
+    give_up(late);
+    pg_bed_pass(&bed, 10 * PG_BED_MS);
+    cr_assert_eq(asked_count, 1);
+    pg_bed_say(&bed, target, "W:01000 Z");
+    pg_bed_assert_text(pg_bed_fate(first), "IN_DOUBT 40003", "its commit did not wait for a standby");
+}
+
 /* Without a cancel that may hit it, 57014 is the server's own: statement_timeout. */
 Test(pg_cancel_rule, pg_reply_error_without_a_cancel) {
     open_keyed();
