@@ -74,8 +74,9 @@ static bool cancel_strikes_no_other(const struct pg_conn *conn) {
     return true;
 }
 
+/* What is before the head was carried out, and waits for the sync point of its group. */
 static bool cancel_awaits_none(const struct pg_conn *conn) {
-    for (uint64_t r = conn->session.head; r < conn->session.next; r++)
+    for (uint64_t r = conn->settled; r < conn->session.next; r++)
         if (pg_conn_request(conn, r)->query || pg_conn_request(conn, r)->ops)
             return false;
     return true;

@@ -264,6 +264,21 @@ Test(pg_cancel_rule, the_connection_is_closed_where_no_other_can_carry_it) {
     cr_assert_eq(bed.db.base.counters.connection_lost_count, 0);
 }
 
+/* A member of the same group was carried out, but is not committed. */
+Test(pg_cancel_rule, the_connection_is_not_closed_before_the_end_of_a_group) {
+    open_pool(1);
+    target = pool->conns[0];
+    know(target, 7);
+    struct query *first = ask(READ, QURING_COMMIT_GROUP), *late = ask(READ, QURING_COMMIT_GROUP);
+    advance();
+    pg_bed_say(&bed, target, "1 t:0 T2DC");
+    give_up(late);
+    pg_bed_pass(&bed, SECOND);
+    cr_assert_eq(target->state, PG_CONN_READY);
+    pg_bed_say(&bed, target, "1 t:0 T2DC Z");
+    pg_bed_assert_text(pg_bed_fate(first), "OK", "it is awaited");
+}
+
 Test(pg_cancel_rule, over_another_connection_that_is_refused) {
     static const char *const answers[] = {"E:42501 Z", "1 E:42883 Z", "12 R:f CZ", "12CZ"};
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
