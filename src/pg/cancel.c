@@ -353,6 +353,8 @@ static void cancel_ask(struct pg_conn *conn, uint64_t now_ns) {
     bool closes = way == BY_CLOSING || (way == BY_ANOTHER && !carrier);
     if (closes && cancel_awaits_none(conn))
         cancel_close(conn, now_ns);
+    else if (way == BY_ANOTHER && !carrier && !refused)
+        cancel_look_again(conn); /* one may be idle by then */
     if (closes || (way == BY_LIBPQ && !cancel_has_thread(conn)))
         return;
     if (!cancel_go_out(conn, carrier, now_ns))

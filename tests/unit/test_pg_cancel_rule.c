@@ -279,6 +279,27 @@ Test(pg_cancel_rule, the_connection_is_not_closed_before_the_end_of_a_group) {
     pg_bed_assert_text(pg_bed_fate(first), "OK", "it is awaited");
 }
 
+Test(pg_cancel_rule, over_another_connection_that_is_idle_later) {
+    open_pool(2);
+    struct query *late = ask(READ, QURING_COMMIT_EACH);
+    (void)ask(READ, QURING_COMMIT_EACH);
+    advance();
+    target = pg_query(late)->conn;
+    other = pool->conns[target == pool->conns[0]];
+    know(target, 7);
+    know(other, 7);
+    (void)ask(READ, QURING_COMMIT_EACH);
+    (void)ask(READ, QURING_COMMIT_EACH);
+    advance();
+    cr_assert(target->session.next - target->settled == 2 && other->session.next - other->settled == 2);
+    give_up(late);
+    pg_bed_pass(&bed, 50 * PG_BED_MS);
+    pg_bed_say(&bed, other, "1 t:0 T2DCZ 1 t:0 T2DCZ");
+    (void)pg_bed_got(&bed, other);
+    pg_bed_pass(&bed, SECOND);
+    expect_carried();
+}
+
 Test(pg_cancel_rule, over_another_connection_that_is_refused) {
     static const char *const answers[] = {"E:42501 Z", "1 E:42883 Z", "12 R:f CZ", "12CZ"};
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
