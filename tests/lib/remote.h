@@ -23,6 +23,7 @@ struct remote_host {
     pthread_t thread;
     sem_t ready;
     atomic_bool stop;
+    bool is_foreign;         /* the engine's thread sleeps in poll(2) on quring_fd() */
     atomic_uint ended_count; /* clients that have closed their inboxes */
     uint64_t grace_ns;       /* of the quring_shutdown() that ends it; 0: quring_engine_close() alone */
 };

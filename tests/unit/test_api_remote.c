@@ -53,6 +53,16 @@ Test(api_remote, eight_threads_get_the_rows_of_their_own_queries) {
     remote_host_stop(&host);
 }
 
+Test(api_remote, eight_threads_wake_a_foreign_loop) {
+    struct remote_client clients[THREADS];
+    remote_host_stop(&host);
+    host.is_foreign = true;
+    remote_host_start(&host);
+    start_clients(clients, &(struct remote_client){.query_count = QUERIES});
+    join_clients(clients, NULL);
+    remote_host_stop(&host);
+}
+
 Test(api_remote, eight_threads_cancel_some) {
     struct remote_client clients[THREADS];
     uint32_t by_status[QURING_SHUTDOWN + 1] = {0};
