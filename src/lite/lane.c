@@ -135,7 +135,8 @@ static bool lane_is_at(const struct lite_lane *lane, struct query *query) {
 
 /*
  * Hands back those whose callers gave up and that are not yet begun, or wait for the end of their group, which may be long.
- * What becomes of such a member its caller will not hear.
+ * What becomes of such a member its caller will not hear. One with an order key stays: what comes behind it has to see it if
+ * it takes effect, so the key is out until the group has ended.
  */
 void lite_lane_drop_abandoned(struct lite_lane *lane) {
     if (base_likely(!atomic_load_explicit(&lane->shared.may_hold_abandoned, memory_order_relaxed)))
@@ -145,6 +146,8 @@ void lite_lane_drop_abandoned(struct lite_lane *lane) {
         struct query *query = lane->own.taken[i];
         if (!query || query->in_unit || !atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed))
             continue; /* the end of one in a unit is the others' end, too, which the run of the unit sees to */
+        if (i < lane->own.next && query->key)
+            continue;
         if (lane_is_at(lane, query)) { /* it is interrupted, and looked at again then */
             atomic_store_explicit(&lane->shared.may_hold_abandoned, true, memory_order_relaxed);
             continue;

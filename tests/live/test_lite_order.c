@@ -72,3 +72,39 @@ Test(lite_order, reads_do_not_wait_for_writes_of_other_keys) {
         live_release(&live, &done);
     }
 }
+
+static int64_t count_of(const quring_done *done) {
+    int64_t rows = -1;
+    live_check_ok(done, "a count");
+    cr_assert_eq(quring_get_int64(done->result, 0, 0, &rows), 0);
+    return rows;
+}
+
+/* A write that was given up takes effect with its group, and what is submitted then sees it. */
+Test(lite_order, a_read_is_behind_a_write_that_was_given_up_in_its_group) {
+    static const char slow[] = "with recursive c(n) as (select 1 union all select n + 1 from c where n < 2000000) "
+                               "insert into t select 0 from c where n = 1";
+    enum { GIVEN_UP, SLOW, READ };
+    int64_t seen = -1;
+    files_open(&live, "a.db", NULL);
+    live_exec(&live, "create table t(id integer)");
+    quring_id id = live_submit(&live, &(quring_query){.sql = "insert into t values(1)",
+                                                      .order_key = 1,
+                                                      .commit = QURING_COMMIT_GROUP,
+                                                      .user_data = GIVEN_UP});
+    live_submit(&live, &(quring_query){.sql = slow, .commit = QURING_COMMIT_GROUP, .user_data = SLOW});
+    cr_assert_geq(quring_run(live.engine, 1, 20 * LIVE_MS), 0);
+    cr_assert_eq(quring_cancel(live.engine, id), 0);
+    cr_assert_geq(quring_run(live.engine, 1, 20 * LIVE_MS), 0);
+    live_submit(&live,
+                &(quring_query){.sql = "select count(*) from t where id = 1", .order_key = 1, .user_data = READ});
+    for (int i = 0; i < 3; i++) {
+        quring_done done = live_wait(&live);
+        if (done.user_data == READ)
+            seen = count_of(&done);
+        live_release(&live, &done);
+    }
+    quring_done done = live_query(&live, "select count(*) from t where id = $1", quring_int64(1));
+    cr_assert_eq(seen, count_of(&done));
+    live_release(&live, &done);
+}
