@@ -709,10 +709,12 @@ void quring_statement_release(quring_statement *statement);
  * PostgreSQL: the query ends at once, and may still take effect: the reply that comes is read and dropped. A cancel stops
  * whatever its session is at, so the server is told once the query is the oldest that is out on its connection, for some
  * milliseconds, and no other can come to harm: each that was sent behind it must be of the kind that joins a GROUP, and
- * have no other of its order_key behind it. Such a one, if it is hit by mistake, was rolled back, and runs again
- * unseen, once at most. Until then and until the server has answered, the connection takes no more queries; a server
- * that does not end the request to cancel within 5 s loses the connection. A statement that is stopped within a
- * transaction of an exclusive handle fails the transaction, as any error does. The way depends on the link:
+ * have no other of its order_key behind it; on an exclusive handle nothing may be behind it. Such a one, if it is hit by
+ * mistake, was rolled back, and runs again unseen, once at most; but if it was hit while its commit waited for a
+ * synchronous standby, it is committed on one server alone, and ends IN_DOUBT with 40003. Until then and until the server
+ * has answered, the connection takes no more queries; a server that does not end the request to cancel within 5 s loses the
+ * connection. A statement that is stopped within a transaction of an exclusive handle fails the transaction, as any error
+ * does. The way depends on the link:
  *   - plain: libpq's cancel request, over a connection of its own, on a thread
  *   - TLS: pg_cancel_backend(), over another connection of the handle that is idle and leads to the same address, because
  *     libpq would send the other in clear text. If there is none, or the server will not: as behind a pooler
