@@ -208,17 +208,76 @@ void quring_statement_release(quring_statement *statement) {
         statement_drop(statement);
 }
 
+/* ---- Transactions ---- */
+
+/* They remember their engine, since their database may be closed by now. */
+static int api_refuse_tx(const quring_tx *tx) {
+    return tx ? api_refuse_caller(tx->engine) : QURING_EINVAL;
+}
+
+int quring_tx_open_sized(quring_db *db, const quring_tx_options *options, size_t options_bytes, quring_tx **tx) {
+    quring_tx_options known;
+    int error = db ? api_refuse_caller(db->engine) : QURING_EINVAL;
+    if (error)
+        return error;
+    if (!tx)
+        return api_refuse(db->engine, QURING_EINVAL, "tx is NULL: there is no place for it");
+    if (options && !api_struct_take(&known, sizeof known, options, options_bytes))
+        return api_refuse(db->engine, QURING_EINVAL, unknown_member);
+    if (options && (known.isolation > QURING_ISOLATION_SERIALIZABLE || known.lease_reset > QURING_LEASE_RESET_ALWAYS))
+        return hub_error(&db->engine->hub, QURING_EINVAL, "options.isolation is %d, lease_reset %d: at most %d and %d",
+                         (int)known.isolation, (int)known.lease_reset, QURING_ISOLATION_SERIALIZABLE,
+                         QURING_LEASE_RESET_ALWAYS);
+    return engine_tx_open(db, options ? &known : NULL, tx);
+}
+
+void quring_tx_release(quring_tx *tx) {
+    if (!api_refuse_tx(tx))
+        engine_tx_release(tx);
+}
+
+int quring_commit(quring_tx *tx, uint64_t user_data, quring_id *id) {
+    int error = api_refuse_tx(tx);
+    return error ? error : engine_tx_end(tx, VERB_COMMITS, user_data, id);
+}
+
+int quring_rollback(quring_tx *tx, uint64_t user_data, quring_id *id) {
+    int error = api_refuse_tx(tx);
+    return error ? error : engine_tx_end(tx, VERB_ROLLS_BACK, user_data, id);
+}
+
 /* ---- Queries ---- */
+
+static int api_check_tx(quring_engine *engine, const quring_query *query) {
+    const quring_tx *tx = query->tx;
+    if (engine->batch)
+        return api_refuse(engine, QURING_EINVAL, "queries of a transaction are submitted one by one: quring_submit()");
+    if (tx->engine != engine || (query->db && query->db != tx->queue.db))
+        return api_refuse(engine, QURING_EINVAL, "the transaction belongs to another engine or database handle");
+    if (query->commit == QURING_COMMIT_GROUP || query->order_key)
+        return api_refuse(engine, QURING_EINVAL,
+                          "a query of a transaction commits with it, in order: no GROUP, no key");
+    return 0;
+}
+
+static int api_check_place(quring_engine *engine, const quring_query *query) {
+    if (base_unlikely(query->tx != NULL))
+        return api_check_tx(engine, query);
+    if (base_unlikely(!query->db))
+        return api_refuse(engine, QURING_EINVAL, "the query has no db");
+    return query->db->engine == engine ? 0
+                                       : api_refuse(engine, QURING_EINVAL, "the database belongs to another engine");
+}
 
 /* Checks what a program can get wrong, so that the layers below may assert it. */
 static inline int api_check_query(quring_engine *engine, const quring_query *query) {
-    if (base_unlikely(!query->db))
-        return api_refuse(engine, QURING_EINVAL, "the query has no db");
-    if (query->db->engine != engine)
-        return api_refuse(engine, QURING_EINVAL, "the database belongs to another engine");
+    int error = api_check_place(engine, query);
+    if (base_unlikely(error))
+        return error;
     if (base_unlikely(query->statement ? query->sql != NULL : !query->sql))
         return api_refuse(engine, QURING_EINVAL, "a query has either sql or a statement");
-    if (query->statement && query->statement->table != query->db->statements)
+    const quring_db *db = base_unlikely(query->tx != NULL) ? query->tx->queue.db : query->db;
+    if (query->statement && db && query->statement->table != db->statements)
         return api_refuse(engine, QURING_EINVAL, "the statement belongs to another database handle");
     /* Bind has 16 bits for the number of parameters, and SQLite is given the same limit. */
     if (query->param_count > 65535 || (query->param_count && !query->params))
@@ -231,7 +290,9 @@ static inline int api_check_query(quring_engine *engine, const quring_query *que
 
 static inline int api_submit(quring_engine *engine, const quring_query *query, quring_id *id) {
     int error = api_check_query(engine, query);
-    return base_unlikely(error) ? error : engine_submit(engine, query, id);
+    if (base_unlikely(error))
+        return error;
+    return base_unlikely(query->tx != NULL) ? engine_tx_submit(engine, query, id) : engine_submit(engine, query, id);
 }
 
 /* For a program that was compiled with another version of the header; the copy would cost every submit. */
@@ -349,6 +410,8 @@ void quring_inbox_close(quring_inbox *inbox) {
 
 /* Checks what can be told without the handle and the statement, which belong to the engine's thread. */
 static int api_inbox_submit(quring_inbox *inbox, const quring_query *query, quring_id *id) {
+    if (query->tx)
+        return inbox_error(inbox, QURING_EINVAL, "a transaction belongs to the engine's own thread");
     if (!query->db)
         return inbox_error(inbox, QURING_EINVAL, "the query has no db");
     if (query->statement ? query->sql != NULL : !query->sql)

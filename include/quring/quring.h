@@ -96,6 +96,7 @@ typedef struct quring_engine quring_engine;
 typedef struct quring_db quring_db;
 typedef struct quring_statement quring_statement;
 typedef struct quring_result quring_result;
+typedef struct quring_tx quring_tx;
 typedef uint64_t quring_id; /* names a query until its release; never 0 */
 
 #define QURING_FOREVER UINT64_MAX
@@ -333,6 +334,9 @@ typedef struct quring_db_options {
        with, or an attempt failed: so the first burst is spread over all of them. SQLite: the first quring_run() has all lanes
        open the file; they take queries from one line, so none waits. */
     bool warm_up;
+    /* PostgreSQL: how many of the connections transactions may hold at once (three quarters of connection_count, and at
+       least 1; up to connection_count, which leaves none to other queries while all are held). */
+    uint32_t lease_count;
 } quring_db_options;
 
 /*
@@ -634,6 +638,8 @@ typedef struct quring_query {
     /* It changes nothing, as the caller knows: with commit AUTO it runs as a member of a GROUP. Nobody checks, so a write that
        is marked so is a member like any other. */
     bool read_only;
+    /* The transaction that it belongs to, which names the handle: db may be NULL. */
+    quring_tx *tx;
 } quring_query;
 
 /*
@@ -644,8 +650,8 @@ typedef struct quring_query {
  *            is 0, only quring_release() makes room, and quring_run() would wait for ever
  *            EINVAL: no SQL, NUL bytes, over 65535 parameters
  *            ETOOBIG: over 0x3ffffffe bytes, or over inflight_bytes
- *            EUNSUPPORTED: COPY, LISTEN, SET client_encoding; transaction control, SET and their like outside an
- *            exclusive handle
+ *            EUNSUPPORTED: COPY, LISTEN, SET client_encoding; transaction control, SET and their like outside of
+ *            exclusive handles and transactions; see quring_tx_open() for what these refuse
  *            ESHUTDOWN; ENOMEM
  * Failed     nothing is queued
  */
@@ -736,8 +742,8 @@ int quring_cancel(quring_engine *engine, quring_id id);
  *   OK            use its rows
  *   SERVER_ERROR  mend the statement or the data: it took no effect (but what a procedure committed, and what SQLite's
  *                 ON CONFLICT FAIL keeps). After 40001 and 40P01 run it again, with the whole of its transaction
- *   SKIPPED       it took no effect, because another one of its ATOMIC batch failed, or was given up: done.failed_id, of which
- *                 the error tells. Mend that one, and submit the whole again
+ *   SKIPPED       it took no effect, because another one of its ATOMIC batch or its transaction failed, or was given up:
+ *                 done.failed_id, of which the error tells. Mend that one, and submit the whole again
  *   NOT_SENT      submit it again, later: the error says why there is no connection
  *   IN_DOUBT      look whether it took effect before it is submitted again, if doing it twice would do harm
  *   CANCELLED, TIMEOUT, SHUTDOWN
@@ -797,7 +803,8 @@ typedef struct quring_done {
        safe to submit again. One that was rolled back to be run again (GROUP, quring_cancel()) counts as not sent until
        then. */
     bool sent;
-    /* SKIPPED: the query whose failure is the reason; else 0. */
+    /* SKIPPED: the query whose failure is the reason; 0: none is, but BEGIN, the connection or a timeout of the transaction,
+       as `error` says. It may be released by now. */
     quring_id failed_id;
 } quring_done;
 
@@ -822,6 +829,92 @@ int quring_release_batch_sized(quring_engine *engine, const quring_done *done, s
 static inline int quring_release_batch(quring_engine *engine, const quring_done *done, uint32_t count) {
     return quring_release_batch_sized(engine, done, sizeof(quring_done), count);
 }
+
+/* ---- Transactions ------------------------------------------------------------------------------------------------ */
+
+typedef enum quring_isolation {
+    QURING_ISOLATION_DEFAULT = 0, /* what the server, the role or the database has */
+    QURING_ISOLATION_READ_COMMITTED,
+    QURING_ISOLATION_REPEATABLE_READ,
+    QURING_ISOLATION_SERIALIZABLE
+} quring_isolation;
+
+/* PostgreSQL: what becomes of the state of a connection that a transaction has held: roles, settings, locks, … */
+typedef enum quring_lease_reset {
+    /* SELECT, VALUES, TABLE, WITH, INSERT, UPDATE, DELETE, MERGE and savepoints leave none, unless their text names
+       set_config, pg_settings, pg_advisory_…, pg_try_advisory_…, pg_temp, replication slots or origins, or makes a table.
+       After all else DISCARD ALL is sent behind the transaction. */
+    QURING_LEASE_RESET_DEFAULT = 0,
+    QURING_LEASE_RESET_ALWAYS /* for functions and triggers that do such things out of sight */
+} quring_lease_reset;
+
+typedef struct quring_tx_options {
+    /* SQLite has SERIALIZABLE, which is at least as strong, whatever is asked for. */
+    quring_isolation isolation;
+    bool read_only;
+    /* PostgreSQL, with SERIALIZABLE and read_only: it waits until it can't conflict. */
+    bool deferrable;
+    /* From its first query on: when it has passed the transaction is rolled back. What runs ends with QURING_TIMEOUT, what
+       comes after it with QURING_SKIPPED and 25P04 (0: none). */
+    uint64_t timeout_ns;
+    /* How long it may hold its connection with no query out (10 s; QURING_FOREVER: without limit). Then it is rolled back,
+       and what is submitted ends with QURING_SKIPPED and 25P03. */
+    uint64_t idle_timeout_ns;
+    quring_lease_reset lease_reset;
+} quring_tx_options;
+
+/*
+ * Makes a transaction; does no I/O. Queries name it in quring_query.tx. They run in order, on one connection that it holds
+ * from its first query to its end, while other queries go on beside it on the others. BEGIN goes with the first query, and
+ * COMMIT with the last if it is submitted by then: what is submitted together takes one round trip, and a transaction that
+ * is submitted whole, up to its COMMIT, holds no connection, but goes between other queries, unless it has to be cleaned up
+ * after (lease_reset) or has more queries than options.depth. Those that have to wait for a connection are served in order.
+ *
+ *      quring_tx_open(db, NULL, &tx);
+ *      quring_submit(engine, &(quring_query){.tx = tx, .sql = "update …", …}, NULL);
+ *      quring_submit(engine, &(quring_query){.tx = tx, .sql = "update …", …}, NULL);
+ *      quring_commit(tx, user_data, NULL);
+ *      quring_tx_release(tx);
+ *
+ * A query of it that ends, and not with OK (an error, a limit, a timeout, a cancel), makes it fail:
+ *
+ *   - what stands behind that query, and what is submitted later, ends SKIPPED, naming it (quring_done.failed_id)
+ *   - COMMIT rolls back, and ends with that query's error, never with OK
+ *   - ROLLBACK TO a savepoint from before it lets the transaction go on from there
+ *
+ * Once COMMIT was sent it reports what the server says, whatever ends on this side: a query that goes over a limit, or is
+ * given up, does not keep a COMMIT that was submitted with it from taking effect. If the connection is lost after COMMIT was
+ * sent, COMMIT and the queries that were out with it end IN_DOUBT. Before that it is certain that nothing took effect: what
+ * was out ends with SERVER_ERROR and the reason, the rest SKIPPED.
+ *
+ * SAVEPOINT x, ROLLBACK TO x and RELEASE x are queries, as COMMIT and ROLLBACK may be. BEGIN, AND CHAIN and PREPARE
+ * TRANSACTION are EUNSUPPORTED. quring_query.commit is for other queries.
+ * options    NULL: all defaults
+ * Returns    0; EFULL: each open transaction keeps one of query_count and 16 of inflight_bytes in reserve for its end; EINVAL;
+ *            ENOMEM; ESHUTDOWN; EFORKED; EUNSUPPORTED: an exclusive handle, or SQLite
+ * Valid      until quring_tx_release()
+ */
+int quring_tx_open_sized(quring_db *db, const quring_tx_options *options, size_t options_bytes, quring_tx **tx);
+static inline int quring_tx_open(quring_db *db, const quring_tx_options *options, quring_tx **tx) {
+    return quring_tx_open_sized(db, options, sizeof(quring_tx_options), tx);
+}
+
+/*
+ * Ends the transaction. Both queue a query like any other, with a completion of its own, after which the handle takes no
+ * more queries: EINVAL. The end of a transaction without queries is OK, and does no I/O.
+ * id         NULL is allowed
+ * Returns    0, and never EFULL or ENOMEM; EINVAL: it was ended before; ESHUTDOWN; EFORKED
+ */
+int quring_commit(quring_tx *tx, uint64_t user_data, quring_id *id);
+int quring_rollback(quring_tx *tx, uint64_t user_data, quring_id *id);
+
+/*
+ * Gives the handle back, at any time, also right after its COMMIT or ROLLBACK was submitted. A transaction that neither was
+ * submitted for is rolled back: queries of it that have not ended end SKIPPED. Also after its database handle was closed,
+ * but before quring_engine_close(), which frees all.
+ * tx         NULL is allowed
+ */
+void quring_tx_release(quring_tx *tx);
 
 /* ---- Queries of other threads ----------------------------------------------------------------------------------- */
 
@@ -885,7 +978,7 @@ void quring_inbox_close(quring_inbox *inbox);
  * taken the query, in its next turn.
  * Returns    0
  *            EFULL: a limit of quring_inbox_options is reached. Reap and release, then submit again
- *            EINVAL; ETOOBIG; ENOMEM
+ *            EINVAL, also for a query of a transaction; ETOOBIG; ENOMEM
  *            ESHUTDOWN: quring_shutdown() or quring_engine_close() was called; what is out can still be reaped
  * Failed     nothing is queued
  */

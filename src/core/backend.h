@@ -6,7 +6,7 @@
 #ifndef QURING_CORE_BACKEND_H
 #define QURING_CORE_BACKEND_H
 
-#include "core/db.h"
+#include "core/tx.h"
 
 struct backend {
     const char *name;
@@ -37,6 +37,14 @@ struct backend {
      * and the first status holds.
      */
     void (*abandon)(struct query *query, quring_status status);
+
+    /*
+     * The backend has transactions: see core/tx.h for what advance() does with their queues. This is called when one was
+     * given up, or one of its queries ended while it was WAITING, though nothing of it may wait any more. The backend ends
+     * what is not run (tx_next), and rolls back, or ends, what is doomed. `timed_out`: its RUNNING queries end with TIMEOUT,
+     * as by abandon(). NULL: there are none, and quring_tx_open() says EUNSUPPORTED.
+     */
+    void (*tx_changed)(struct quring_tx *tx, bool timed_out);
 
     /*
      * Sets how many connections there are at most; has each that there is replaced. Both do no I/O: later turns do. 0 or a

@@ -5,6 +5,7 @@
  *   db          the hub and the database handle
  *   queue       queries that wait, in which units they are taken, and how they come back from a backend
  *   batch       queries that commit together or not at all: who is told what
+ *   tx          a transaction: its state, its failure, and which of its queries that ends
  *   query       one submitted query and its state
  *   order_key   keys whose queries run in order
  *   status      the state of a handle
@@ -29,6 +30,7 @@ void db_init(struct quring_db *db) {
     list_init(&db->link);
     list_init(&db->due);
     list_init(&db->ready);
+    list_init(&db->txs);
     queue_init(&db->queue, db);
 }
 
@@ -48,19 +50,9 @@ void db_counters_add(struct db_counters *sum, const struct db_counters *counters
     sum->connection_count += counters->connection_count;
 }
 
-uint32_t db_waiting_count(const struct quring_db *db) {
-    uint32_t count = 0;
-    list_for_each(node, &db->ready) {
-        const struct queue *queue = list_entry(node, struct queue, ready);
-        count += queue->waiting_count + queue->parked_count;
-    }
-    return count;
-}
-
 void db_leave_behind(struct quring_db *db, uint64_t now_ns) {
-    uint32_t count = db_waiting_count(db);
-    if (db->waiting_peak_count < count)
-        db->waiting_peak_count = count;
+    if (db->waiting_peak_count < db->waiting_count)
+        db->waiting_peak_count = db->waiting_count;
     list_for_each(node, &db->ready)
         queue_leave_behind(list_entry(node, struct queue, ready), now_ns);
 }

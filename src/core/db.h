@@ -45,6 +45,9 @@ struct hub {
     struct order_keys keys; /* of all handles */
     struct batch *batches;  /* ATOMIC batches that nobody uses, for the next ones: see batch.h */
     struct db_counters closed; /* sums over databases that were closed */
+    struct heap tx_deadlines;  /* of transactions: quring_tx.deadline */
+    struct list tx_orphans;    /* transactions whose database is closed, and whose handle was not released */
+    struct list tx_over;       /* transactions that ended and were released: the next ones get their memory */
     char message[512];         /* quring_errmsg() */
 };
 
@@ -62,8 +65,10 @@ struct quring_db {
     const struct backend *backend;
     struct statement_table *statements;
     struct queue queue; /* the shared one, or in an exclusive handle the one that is bound to its connection */
-    struct list ready;  /* queues in which a query waits */
-    uint32_t running_count;
+    struct list ready;  /* queues in which a query waits, but for those that are parked */
+    uint32_t waiting_count, running_count;
+    struct list txs;                     /* transactions: quring_tx.link */
+    struct quring_statement *tx_ends[2]; /* COMMIT and ROLLBACK, held, once the handle has had a transaction */
     struct db_counters counters;
     struct db_status status;
     uint64_t wait_count[QURING_WAIT_BUCKETS]; /* of queries that a turn left behind before they were given away */
@@ -88,8 +93,10 @@ static inline void db_due(struct quring_db *db) {
         list_push_back(&db->hub->due, &db->due);
 }
 
-/* Returns how many queries of the handle are WAITING. It visits only queues in which one waits. */
-uint32_t db_waiting_count(const struct quring_db *db);
+/* Returns how many queries of the handle are WAITING. */
+static inline uint32_t db_waiting_count(const struct quring_db *db) {
+    return db->waiting_count;
+}
 
 /* At the end of a turn that leaves queries of the handle waiting. */
 void db_leave_behind(struct quring_db *db, uint64_t now_ns);

@@ -37,11 +37,14 @@ enum query_state { QUERY_FREE, QUERY_WAITING, QUERY_RUNNING, QUERY_DONE, QUERY_R
 
 enum { QUERY_KEEP_BYTES = 1024, QUERY_BACKEND_BYTES = 16 };
 
+/* The commit mode of a query of a transaction, beside those of quring_commit_mode. */
+enum { QUERY_COMMIT_TX = 255 };
+
 struct query {
     struct list link;  /* of the list that its state names */
     uint8_t state;     /* enum query_state */
     uint8_t status;    /* quring_status, from DONE on */
-    uint8_t commit;    /* quring_commit_mode, never DEFAULT */
+    uint8_t commit;    /* quring_commit_mode, never DEFAULT, or QUERY_COMMIT_TX */
     bool retried;      /* it runs again since its plan was stale, and a second time is one too many */
     bool struck;       /* it runs again since a cancel meant for another hit it, which must not happen twice */
     bool by_handle;    /* submitted by a handle of quring_prepare() */
@@ -51,7 +54,8 @@ struct query {
     bool unit_goes_on; /* the query behind it in its queue is of the same unit */
     uint16_t inbox;    /* the number of the inbox that its slot belongs to; 0: the engine's own */
     uint16_t param_count;
-    uint32_t traced; /* its number in the trace, from 1, constant while the engine lives; 0: there is no trace */
+    uint32_t traced;      /* its number in the trace, from 1, constant while the engine lives; 0: there is no trace */
+    uint32_t tx_position; /* in its transaction, from 1; meaningless outside of one */
     const quring_param *params; /* in `store` */
     struct queue *queue;
     struct batch *batch;                /* of an ATOMIC batch, until DONE; NULL: of none */

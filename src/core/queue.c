@@ -16,6 +16,7 @@ void queue_init(struct queue *queue, struct quring_db *db) {
 
 /* The first query that waits puts its queue on the list that a turn visits, and the last one to leave takes it off. */
 static inline void queue_joined(struct queue *queue) {
+    queue->db->waiting_count++;
     if (queue->waiting_count++ || queue->parked_count)
         return;
     list_push_back(&queue->db->ready, &queue->ready);
@@ -23,6 +24,7 @@ static inline void queue_joined(struct queue *queue) {
 }
 
 static inline void queue_left(struct queue *queue) {
+    queue->db->waiting_count--;
     if (--queue->waiting_count == 0 && !queue->parked_count)
         list_remove(&queue->ready);
 }
@@ -31,6 +33,7 @@ static inline void queue_left(struct queue *queue) {
 static void queue_joined_parked(struct query *query) {
     struct queue *queue = query->queue;
     query->parked = true;
+    queue->db->waiting_count++;
     if (queue->parked_count++ || queue->waiting_count)
         return;
     list_push_back(&queue->db->ready, &queue->ready);
@@ -41,6 +44,7 @@ static void queue_left_parked(struct query *query) {
     struct queue *queue = query->queue;
     PRE(query->parked && queue->parked_count > 0);
     query->parked = false;
+    queue->db->waiting_count--;
     if (--queue->parked_count == 0 && !queue->waiting_count)
         list_remove(&queue->ready);
 }
@@ -119,6 +123,23 @@ void queue_leave_behind(struct queue *queue, uint64_t now_ns) {
     node = queue->waiting.next;
     for (; node != &queue->waiting && !list_entry(node, struct query, link)->left_ns; node = node->next)
         list_entry(node, struct query, link)->left_ns = now_ns;
+}
+
+void queue_set_aside(struct queue *queue, struct list *parked, bool first, uint64_t now_ns) {
+    PRE(queue->waiting_count);
+    queue_leave_behind(queue, now_ns);
+    list_remove(&queue->ready);
+    if (first)
+        list_push_front(parked, &queue->ready);
+    else
+        list_push_back(parked, &queue->ready);
+}
+
+void queue_bring_back(struct queue *queue) {
+    PRE(queue->waiting_count);
+    list_remove(&queue->ready);
+    list_push_back(&queue->db->ready, &queue->ready);
+    db_due(queue->db);
 }
 
 void queue_put_back(struct query *query) {
@@ -240,6 +261,8 @@ static __attribute__((cold, noinline)) void query_finish_rarer(struct trace *tra
     query->in_unit = query->unit_goes_on = false;
     if (query->batch)
         batch_leave(query);
+    if (query->status != QURING_OK && query->queue->failed)
+        query->queue->failed(query);
 }
 
 static void query_finish_waiting(struct query *query) {

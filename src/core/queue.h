@@ -8,7 +8,8 @@
  *                       ^                        |
  *                       +-----queue_put_back-----+
  *
- * A queue stands on its database's list `ready` exactly while a query waits in it, so that a turn visits no other.
+ * A queue stands on its database's list `ready` exactly while a query waits in it, so that a turn visits no other. A backend
+ * that cannot serve a transaction's queue yet moves it to a list of its own, of which a turn sees the first: queue_set_aside().
  *
  * A query with an order key that may not run yet leaves the line, so that others pass by: it is parked on its key. It is
  * WAITING there as well, and older than all of its key that stand in the queue.
@@ -37,13 +38,16 @@
 
 struct queue {
     struct list waiting; /* queries in WAITING, oldest first, but for those that are parked */
-    struct list ready;   /* db->ready, while one waits */
+    struct list ready;   /* db->ready or a list of its backend, while one waits */
     struct quring_db *db;
     void *bound; /* the backend's connection or lane that alone serves it; NULL: any of the database's */
     uint32_t waiting_count;
     uint32_t parked_count; /* queries in WAITING that hang on their order keys */
     /* Those of waiting_count that are in units: none of the others needs a look at its neighbours. */
     uint32_t unit_waiting_count;
+    struct quring_tx *tx; /* the transaction whose queue it is; NULL: none's */
+    void (*failed)(
+        struct query *query); /* called for each of its queries that ended, and not with OK; NULL: nobody cares */
 };
 
 void queue_init(struct queue *queue, struct quring_db *db);
@@ -83,6 +87,13 @@ void queue_fail(struct queue *queue, quring_status status, const char *sqlstate,
  * queue_take() can tell how long they waited. Each query is visited once.
  */
 void queue_leave_behind(struct queue *queue, uint64_t now_ns);
+
+/*
+ * Moves a queue in which queries wait from db->ready to the end, or the front, of a list of its backend, and leaves them
+ * behind; and back. Its last query to leave takes it off either list.
+ */
+void queue_set_aside(struct queue *queue, struct list *parked, bool first, uint64_t now_ns);
+void queue_bring_back(struct queue *queue);
 
 /*
  * Puts a running query before all others, because no byte of it was sent, or all of its effects were undone. One whose key is

@@ -296,6 +296,52 @@ static enum statement_effect class_effect_of(struct scan *s, const struct token 
     return EFFECT_CHANGES;
 }
 
+/* ---- The part in a transaction ---- */
+
+/* Behind COMMIT, END, ROLLBACK or ABORT: [WORK | TRANSACTION] [AND [NO] CHAIN]; anything else is not understood. */
+static enum statement_verb class_verb_of_end(struct scan *s, enum statement_verb verb) {
+    struct token token = scan_next(s);
+    if (token_is(&token, "work") || token_is(&token, "transaction"))
+        token = scan_next(s);
+    if (verb == VERB_ROLLS_BACK && token_is(&token, "to"))
+        return VERB_GOES_BACK;
+    if (token_is(&token, "and")) {
+        token = scan_next(s);
+        if (!token_is(&token, "no"))
+            return VERB_FOREIGN;
+        (void)scan_next(s); /* CHAIN */
+        token = scan_next(s);
+    }
+    return token.kind == TOKEN_END || token.kind == TOKEN_SEMICOLON ? verb : VERB_FOREIGN;
+}
+
+static enum statement_verb class_verb_of(struct scan *s, const struct token *first) {
+    if (token_is(first, "commit") || token_is(first, "end"))
+        return class_verb_of_end(s, VERB_COMMITS);
+    if (token_is(first, "rollback") || token_is(first, "abort"))
+        return class_verb_of_end(s, VERB_ROLLS_BACK);
+    if (token_is(first, "savepoint"))
+        return VERB_SAVES;
+    return token_is(first, "release") ? VERB_RELEASES : VERB_FOREIGN;
+}
+
+/* A text that only SQLite reads as one of these is none for PostgreSQL: FOREIGN, because the two must not disagree. */
+static enum statement_verb class_verb(const char *sql, size_t length, enum statement_class class) {
+    bool anything = false;
+    if (class != STATEMENT_TRANSACTION)
+        return VERB_NONE;
+    struct scan scan = {.at = sql, .end = sql + length};
+    struct token first = class_first_token(&scan, &anything);
+    return class_verb_of(&scan, &first);
+}
+
+/* Savepoints end with their transaction, and locks of rows as well. */
+static bool class_leaves_nothing(const struct statement_traits *traits, bool is_plain, const char *sql, size_t length) {
+    if (traits->class == STATEMENT_TRANSACTION)
+        return traits->verb != VERB_FOREIGN;
+    return traits->class == STATEMENT_PLAIN && is_plain && !class_works_outside(sql, length);
+}
+
 /* ---- All of it ---- */
 
 struct statement_traits statement_traits(const char *sql, size_t length) {
@@ -326,6 +372,8 @@ struct statement_traits statement_traits(const char *sql, size_t length) {
     };
     if (traits.class == STATEMENT_PLAIN && body.temporary)
         traits.class = STATEMENT_SESSION;
+    traits.verb = (uint8_t)class_verb(sql, length, (enum statement_class)traits.class);
+    traits.leaves_nothing = class_leaves_nothing(&traits, is_plain, sql, length);
     return traits;
 }
 
@@ -348,4 +396,12 @@ const char *statement_refusal(enum statement_class class, bool bound) {
         break;
     }
     return NULL;
+}
+
+const char *statement_tx_refusal(const struct statement_traits *traits) {
+    PRE(traits->verb <= VERB_FOREIGN);
+    if (traits->verb == VERB_FOREIGN)
+        return "in a transaction of quring_tx_open() its handle says BEGIN, and it ends once: BEGIN, AND CHAIN and "
+               "two-phase commit are for handles with options.exclusive";
+    return statement_refusal((enum statement_class)traits->class, true);
 }

@@ -30,6 +30,17 @@ enum statement_effect {
     EFFECT_GOES_BACK, /* ROLLBACK TO: likewise, and the transaction goes on */
 };
 
+/* The part of a statement in a transaction of quring_tx_open(). */
+enum statement_verb {
+    VERB_NONE,       /* it controls no transaction */
+    VERB_COMMITS,    /* COMMIT, END */
+    VERB_ROLLS_BACK, /* ROLLBACK, ABORT */
+    VERB_GOES_BACK,  /* ROLLBACK TO */
+    VERB_SAVES,      /* SAVEPOINT */
+    VERB_RELEASES,   /* RELEASE */
+    VERB_FOREIGN     /* BEGIN, AND CHAIN, PREPARE TRANSACTION, COMMIT PREPARED: refused there */
+};
+
 /* The properties of a statement that its text tells. */
 struct statement_traits {
     uint8_t class;  /* enum statement_class */
@@ -39,6 +50,9 @@ struct statement_traits {
     /* Its plan and description hold for later uses. False for utility statements with rows, whose description PostgreSQL
        does not check again, and for literals such as 'now', which it turns into constants when it parses. */
     bool reusable;
+    uint8_t verb; /* enum statement_verb */
+    /* Once its transaction has ended, nothing of it is left on the connection: no setting, lock, cursor or temporary table. */
+    bool leaves_nothing;
 };
 
 /* Reads the whole text, so it is called once per statement of a table. */
@@ -46,5 +60,8 @@ struct statement_traits statement_traits(const char *sql, size_t length);
 
 /* The reason for which a handle refuses statements of this class, and what to do; NULL: it takes them. Static. */
 const char *statement_refusal(enum statement_class class, bool bound);
+
+/* The same for a transaction of quring_tx_open(). */
+const char *statement_tx_refusal(const struct statement_traits *traits);
 
 #endif

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Queries that are given up one by one: their deadline has passed, or the program cancels them. */
+/* Queries and transactions whose deadline has passed, and queries that the program cancels. */
 #include "engine/engine.h"
 
 #include "core/batch.h"
+
+/* ---- Queries ---- */
 
 /* One timer of the ring serves all deadlines: it is set for the earliest. */
 static void deadline_arm(quring_engine *engine) {
@@ -13,14 +15,22 @@ static void deadline_arm(quring_engine *engine) {
         (void)timer_set(engine->hub.ring, &engine->deadline_timer, first->key); /* room was made */
 }
 
+void engine_tx_changed(struct quring_tx *tx, bool timed_out) {
+    if (tx->state != TX_NEW && tx->state != TX_ENDED)
+        tx->queue.db->backend->tx_changed(tx, timed_out);
+}
+
 /* 57014 is PostgreSQL's query_canceled, which its statement_timeout gives as well. */
 void engine_give_up(struct query *query, quring_status status, const char *what) {
     if (query->state == QUERY_WAITING && query->batch) {
         error_format(&query->error, "57014", "%s before it was sent", what);
         batch_end_unsent(query, &query->queue->waiting, status);
-    } else if (query->state == QUERY_WAITING)
+    } else if (query->state == QUERY_WAITING) {
+        struct quring_tx *tx = query->queue->tx;
         query_fail(query, status, "57014", "%s before it was sent", what);
-    else if (query->state == QUERY_RUNNING)
+        if (tx)
+            engine_tx_changed(tx, false);
+    } else if (query->state == QUERY_RUNNING)
         query->queue->db->backend->abandon(query, status);
 }
 
@@ -50,4 +60,19 @@ int engine_cancel(quring_engine *engine, quring_id id) {
         return engine_refuse_stale(engine);
     engine_give_up(query, QURING_CANCELLED, "cancelled");
     return 0;
+}
+
+/* ---- Transactions ---- */
+
+/* The turn that this is a part of sets the timer for the next. */
+void engine_tx_fire(struct timer *timer) {
+    quring_engine *engine = base_container_of(timer, quring_engine, tx_timer);
+    uint64_t now_ns = ring_now_ns(engine->hub.ring);
+    struct heap_node *first;
+    while ((first = heap_first(&engine->hub.tx_deadlines)) && first->key <= now_ns) {
+        struct quring_tx *tx = base_container_of(first, struct quring_tx, deadline);
+        heap_remove(&engine->hub.tx_deadlines, first);
+        if (tx_expire(tx, now_ns))
+            engine_tx_changed(tx, true);
+    }
 }

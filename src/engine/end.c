@@ -24,9 +24,11 @@ static void end_running(struct quring_db *db, uint8_t *slots, size_t slot_bytes,
 
 /* Ends the database's queries: those that wait at once, and with `running_too` the others by way of their backend. */
 static void end_db_queries(quring_engine *engine, struct quring_db *db, bool running_too) {
+    static const char why[] = "the engine was shut down before this query was sent";
     list_for_each_safe(node, &db->ready)
-        queue_fail(list_entry(node, struct queue, ready), QURING_SHUTDOWN, "57P01",
-                   "the engine was shut down before this query was sent");
+        queue_fail(list_entry(node, struct queue, ready), QURING_SHUTDOWN, "57P01", why);
+    list_for_each(node, &db->txs) /* their queues may be parked */
+        queue_fail(&list_entry(node, struct quring_tx, link)->queue, QURING_SHUTDOWN, "57P01", why);
     if (!running_too || !db->running_count)
         return;
     end_running(db, engine->queries.objects, engine->queries.object_bytes, engine->queries.count);
@@ -43,6 +45,7 @@ void engine_db_close(quring_db *db) {
     db->closing = true;
     status_closing(db, engine_now_ns(db->engine));
     end_db_queries(db->engine, db, true);
+    engine_tx_close(db);
     db->backend->close(db);
     db_due(db); /* a turn frees the handle once its backend has closed */
     engine_deliver(db->engine);
@@ -126,6 +129,7 @@ void engine_close(quring_engine *engine) {
     engine_inboxes_leave(engine);
     PRE(engine->pending_count == engine->hub.done_count);
     timer_clear(engine->hub.ring, &engine->deadline_timer);
+    timer_clear(engine->hub.ring, &engine->tx_timer);
     ring_close(engine->hub.ring);
     engine_free(engine);
 }

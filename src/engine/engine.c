@@ -6,20 +6,9 @@
 #include "core/status.h"
 #include "core/trace.h"
 
-#include "ring/port.h"
-
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-uint64_t engine_now_ns(const quring_engine *engine) {
-    struct port *port = ring_port(engine->hub.ring);
-    return port->methods->now_ns(port);
-}
-
-int engine_refuse_stale(quring_engine *engine) {
-    return hub_error(&engine->hub, QURING_ESTALE, "no query has this id: it was released, or never given out");
-}
 
 /* ---- Inboxes ---- */
 
@@ -81,8 +70,9 @@ void engine_deliver(quring_engine *engine) {
 
 /* The caller gave the handle up with quring_db_close(), so its memory is the engine's. */
 static void engine_free_closed(struct quring_db *db) {
-    PRE(db->closing && db->running_count == 0 && list_empty(&db->ready));
+    PRE(db->closing && db->running_count == 0 && db->waiting_count == 0);
     db->engine->known_db = NULL;
+    tx_forget(db);
     list_remove(&db->link);
     list_remove(&db->due);
     db_counters_add(&db->hub->closed, &db->counters);
@@ -124,7 +114,7 @@ void engine_advance(quring_engine *engine) {
     while ((node = list_pop_front(&due))) {
         struct quring_db *db = list_entry(node, struct quring_db, due);
         db->backend->advance(db);
-        if (!list_empty(&db->ready))
+        if (db_waiting_count(db))
             engine_leave_behind(engine, db);
         if (base_unlikely(db->closed))
             engine_free_closed(db);
@@ -157,12 +147,25 @@ static int engine_look(quring_engine *engine) {
     return 0;
 }
 
+/* One timer of the ring serves the deadlines of all transactions: it is set for the earliest. */
+static void engine_arm_txs(quring_engine *engine) {
+    const struct heap_node *first = heap_first(&engine->hub.tx_deadlines);
+    if (!first)
+        timer_clear(engine->hub.ring, &engine->tx_timer);
+    else if (!heap_contains(&engine->tx_timer.node) || engine->tx_timer.node.key != first->key)
+        (void)timer_set(engine->hub.ring, &engine->tx_timer, first->key);
+}
+
 /* The wait is left out once there is enough to reap: backends may have ended queries without the kernel. */
 static int engine_turn(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
     engine_advance(engine);
     engine_deliver(engine);
+    if (base_unlikely(engine->hub.tx_deadlines.count))
+        engine_arm_txs(engine);
     int error = ring_turn(engine->hub.ring, engine_has_enough(engine, min_count) ? 0 : timeout_ns);
     engine_deliver(engine);
+    if (base_unlikely(engine->hub.tx_deadlines.count)) /* of those that the turn left idle: quring_timeout_ns() */
+        engine_arm_txs(engine);
     return error;
 }
 

@@ -6,7 +6,8 @@
  *   submit.c      a query's slot: taken and filled within the limits, alone or in a batch, and given back
  *   inbox.c       queries of other threads: the inbox that such a thread and the engine share, and the thread's calls
  *   remote.c      the engine's side of an inbox
- *   deadline.c    a query's deadline, and cancelling
+ *   tx.c          transactions: their handles, and the slot that is kept for their end
+ *   deadline.c    the deadlines of queries and transactions, and cancelling
  *   end.c         shutting down, closing
  *   engine.c      turns, completions, statistics
  *   backends.c    the one list of backends
@@ -27,6 +28,7 @@
 #include "base/owner.h"
 #include "base/slots.h"
 #include "core/backend.h"
+#include "ring/port.h"
 #include "ring/ring.h"
 #include "value/value.h"
 
@@ -43,6 +45,8 @@ struct quring_engine {
     size_t charged_bytes;
     struct heap deadlines;       /* of queries */
     struct timer deadline_timer; /* set for the first of them */
+    struct timer tx_timer;       /* set for the first of hub.tx_deadlines */
+    uint32_t tx_count;           /* of all databases, in hub.tx_over and in hub.tx_orphans */
     uint32_t pending_count;      /* submitted, not reaped */
     struct engine_batch *batch;  /* that the queries being submitted are of; NULL: of none */
     bool shutting_down;
@@ -67,6 +71,10 @@ void engine_db_close(quring_db *db);
 /* `slot` is that of an inbox's query, with its input in its store and its id in `*id`; NULL: one of the engine's is taken. */
 int engine_submit_slot(quring_engine *engine, const quring_query *q, struct query *slot, quring_id *id);
 int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id);
+int engine_tx_open(quring_db *db, const quring_tx_options *options, quring_tx **tx);
+void engine_tx_release(quring_tx *tx);
+int engine_tx_submit(quring_engine *engine, const quring_query *q, quring_id *id);
+int engine_tx_end(quring_tx *tx, enum statement_verb verb, uint64_t user_data, quring_id *id); /* COMMITS, ROLLS_BACK */
 
 /*
  * The queries of one quring_submit_batch(): between engine_batch_begin() and engine_batch_end() engine_submit() keeps those that
@@ -115,11 +123,16 @@ enum { ENGINE_MESSAGE_BYTES_MAX = 0x3ffffffe }; /* the longest message that Post
 /* open.c: frees what engine_open() made, but for the ring. */
 void engine_free(quring_engine *engine);
 
-/* engine.c: sets the error of an id without a query, and returns QURING_ESTALE. */
-int engine_refuse_stale(quring_engine *engine);
+/* The error of an id without a query. */
+static inline int engine_refuse_stale(quring_engine *engine) {
+    return hub_error(&engine->hub, QURING_ESTALE, "no query has this id: it was released, or never given out");
+}
 
-/* engine.c: reads the clock, because the ring's own time is that of its last turn. */
-uint64_t engine_now_ns(const quring_engine *engine);
+/* Reads the clock, because the ring's own time is that of its last turn. */
+static inline uint64_t engine_now_ns(const quring_engine *engine) {
+    struct port *port = ring_port(engine->hub.ring);
+    return port->methods->now_ns(port);
+}
 
 /* engine.c: the first half of a turn. Backends of due databases advance, and closed handles are freed. */
 void engine_advance(quring_engine *engine);
@@ -138,6 +151,30 @@ void engine_give_up(struct query *query, quring_status status, const char *what)
 
 /* deadline.c: ends the queries whose deadline has passed. */
 void engine_deadline_fire(struct timer *timer);
+
+/* submit.c: the statement of a text, held; NULL: refused, `*error` is set. `sql_bytes` 0: the text ends with a NUL. */
+struct quring_statement *engine_find_text(struct quring_db *db, const char *sql, size_t sql_bytes, int *error);
+
+/* submit.c: the error of a handle that takes nothing more. */
+int engine_refuse_closed(quring_engine *engine);
+
+/* submit.c: the end of a transaction, in the slot that is kept for it: it is never refused. */
+int engine_submit_tx_end(quring_tx *tx, struct quring_statement *statement, const quring_query *q, quring_id *id);
+
+/* deadline.c: gives transactions up whose deadline has passed. */
+void engine_tx_fire(struct timer *timer);
+
+/* deadline.c: tells the backend, unless it has nothing of the transaction: see tx_changed() in core/backend.h. */
+void engine_tx_changed(struct quring_tx *tx, bool timed_out);
+
+/* submit.c: gives back what a transaction keeps for its end, if it still does. */
+void engine_tx_drop_reserve(quring_tx *tx);
+
+/* tx.c: gives back what transactions of the handle keep for their end, because it is being closed. */
+void engine_tx_close(struct quring_db *db);
+
+/* tx.c: frees all memory of transactions. */
+void engine_tx_free(quring_engine *engine);
 
 /* backends.c: the backend that the URL belongs to; NULL: none. */
 const struct backend *engine_backend_of(const char *url);

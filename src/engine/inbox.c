@@ -243,7 +243,7 @@ static int inbox_copy_input(struct quring_inbox *inbox, struct query *query, con
 }
 
 /* A letter has to carry a member that is new, or api.c to refuse it: a query must not run without what it asks for. */
-_Static_assert(sizeof(quring_query) == offsetof(quring_query, read_only) + 8, "a member that letters lack");
+_Static_assert(sizeof(quring_query) == offsetof(quring_query, tx) + 8, "a member that letters lack");
 
 int inbox_submit(struct quring_inbox *inbox, const quring_query *q, quring_id *id) {
     PRE(q->db && (q->sql || q->statement) && (q->params || !q->param_count));

@@ -113,6 +113,7 @@ void engine_free(quring_engine *engine) {
     slots_free(&engine->queries);
     heap_free(&engine->deadlines);
     batch_free_all(&engine->hub);
+    engine_tx_free(engine);
     trace_free(engine->hub.trace);
     order_keys_free(&engine->hub.keys);
     owner_mark_free(engine->owner);
@@ -133,7 +134,10 @@ int engine_open(const quring_options *options, quring_engine **out, char *messag
     list_init(&engine->hub.mailed);
     list_init(&engine->hub.databases);
     list_init(&engine->hub.due);
+    list_init(&engine->hub.tx_over);
+    list_init(&engine->hub.tx_orphans);
     engine->deadline_timer.fire = engine_deadline_fire;
+    engine->tx_timer.fire = engine_tx_fire;
     int error = engine->owner ? open_fill_options(&engine->options, message, message_bytes) : QURING_ENOMEM;
     if (!error && (!open_queries(engine) || !open_trace(engine)))
         error = QURING_ENOMEM;

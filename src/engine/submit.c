@@ -7,14 +7,14 @@
 
 #include <string.h>
 
-static int submit_refuse_closed(quring_engine *engine) {
+int engine_refuse_closed(quring_engine *engine) {
     return hub_error(&engine->hub, QURING_ESHUTDOWN, "%s",
                      engine->shutting_down ? "the engine was shut down" : "the database handle was closed");
 }
 
-/* Finds the statement of a text, and holds it. `sql_bytes` 0: the text ends with a NUL. NULL: refused, `*error` is set. */
-static __attribute__((noinline)) struct quring_statement *submit_find_text(struct quring_db *db, const char *sql,
-                                                                           size_t sql_bytes, int *error) {
+/* `sql_bytes` 0: the text ends with a NUL. */
+__attribute__((noinline)) struct quring_statement *engine_find_text(struct quring_db *db, const char *sql,
+                                                                    size_t sql_bytes, int *error) {
     struct hub *hub = db->hub;
     size_t length = sql_bytes ? sql_bytes : strlen(sql);
     if (length > db->engine->options.inflight_bytes || length > ENGINE_MESSAGE_BYTES_MAX) {
@@ -33,12 +33,17 @@ static __attribute__((noinline)) struct quring_statement *submit_find_text(struc
     return statement;
 }
 
-/* An exclusive handle takes statements that change the state of its one connection; others refuse them. */
-static inline int submit_check_statement(quring_engine *engine, const struct quring_db *db,
+/*
+ * An exclusive handle and a transaction take statements that change the state of their one connection; a shared handle
+ * refuses them.
+ */
+static inline int submit_check_statement(quring_engine *engine, const struct queue *queue,
                                          const struct quring_statement *statement) {
     if (base_likely(statement->traits.class == STATEMENT_PLAIN))
         return 0;
-    const char *why = statement_refusal((enum statement_class)statement->traits.class, db->queue.bound != NULL);
+    const char *why = queue->tx
+                          ? statement_tx_refusal(&statement->traits)
+                          : statement_refusal((enum statement_class)statement->traits.class, queue->bound != NULL);
     return why ? hub_error(&engine->hub, QURING_EUNSUPPORTED, "%s", why) : 0;
 }
 
@@ -53,15 +58,17 @@ static struct quring_statement *batch_same_statement(const struct engine_batch *
 
 /* Finds the statement of a query, by its handle or by its text, and holds it. */
 static inline __attribute__((always_inline)) int submit_find_statement(quring_engine *engine, const quring_query *q,
+                                                                       const struct queue *queue,
                                                                        struct quring_statement **out) {
     int error = 0;
     struct quring_statement *statement =
         base_unlikely(engine->batch != NULL) ? batch_same_statement(engine->batch, q) : NULL;
     if (!statement)
-        statement = q->statement ? statement_hold(q->statement) : submit_find_text(q->db, q->sql, q->sql_bytes, &error);
+        statement =
+            q->statement ? statement_hold(q->statement) : engine_find_text(queue->db, q->sql, q->sql_bytes, &error);
     if (!statement)
         return error;
-    error = submit_check_statement(engine, q->db, statement);
+    error = submit_check_statement(engine, queue, statement);
     if (error)
         statement_drop(statement);
     else
@@ -73,9 +80,9 @@ int engine_prepare(struct quring_db *db, const char *sql, struct quring_statemen
     PRE(sql && out);
     quring_engine *engine = db->engine;
     if (engine->shutting_down || db->closing)
-        return submit_refuse_closed(engine);
+        return engine_refuse_closed(engine);
     int error = 0;
-    struct quring_statement *statement = submit_find_text(db, sql, 0, &error);
+    struct quring_statement *statement = engine_find_text(db, sql, 0, &error);
     if (statement)
         *out = statement;
     return error;
@@ -240,21 +247,99 @@ static __attribute__((noinline)) int batch_keep(quring_engine *engine, const qur
     return 0;
 }
 
+/* What is left to be told of a query that has its statement and its input. The slot's token is the public id: it has the
+   slot's generation in it, so an old id does not reach the next query. */
+static inline void submit_fill(struct query *query, const quring_query *q, quring_id token) {
+    const quring_db_options *options = &query->queue->db->options;
+    query->id = token;
+    query->user_data = q->user_data;
+    query->retried = query->struck = query->sent = false;
+    query->by_handle = q->statement != NULL;
+    result_begin(&query->result, options->result_bytes, options->result_row_count);
+}
+
+void engine_tx_drop_reserve(struct quring_tx *tx) {
+    if (!tx->reserve)
+        return;
+    slots_give(&tx->engine->queries, tx->reserve);
+    tx->engine->charged_bytes -= TX_RESERVE_BYTES;
+    tx->reserve = 0;
+}
+
+/* Of a transaction. What was kept for its end is given back with the end, unless it was used. */
+static __attribute__((cold, noinline)) void submit_put_tx(quring_engine *engine, struct query *query) {
+    struct quring_tx *tx = query->queue->tx;
+    query->commit = QUERY_COMMIT_TX;
+    if (tx->state == TX_NEW && tx->options.timeout_ns != QURING_FOREVER)
+        tx_begin_time(tx, engine_now_ns(engine));
+    tx_put(tx, query);
+    if (tx->end_submitted)
+        engine_tx_drop_reserve(tx);
+}
+
+/* It stands in its queue. */
+static inline int submit_done(quring_engine *engine, struct query *query, uint64_t timeout_ns, quring_id *id) {
+    engine->pending_count += !query->inbox;
+    query->queue->db->counters.submitted_count++;
+    if (timeout_ns | query->traced)
+        submit_watch(engine, query, timeout_ns);
+    if (id)
+        *id = query->id;
+    return 0;
+}
+
+int engine_submit_tx_end(struct quring_tx *tx, struct quring_statement *statement, const quring_query *q,
+                         quring_id *id) {
+    PRE(tx->reserve && !tx->end_submitted);
+    quring_engine *engine = tx->engine;
+    quring_id token = tx->reserve;
+    struct query *query = slots_get(&engine->queries, token);
+    tx->reserve = 0;
+    query->queue = &tx->queue;
+    query->statement = statement_hold(statement);
+    query->params = NULL;
+    query->param_count = 0;
+    query->charged_bytes = TX_RESERVE_BYTES;
+    submit_fill(query, q, token);
+    submit_put_tx(engine, query);
+    return submit_done(engine, query, q->timeout_ns, id);
+}
+
+/* For lack of slots or bytes: only the end of a transaction has some that were kept for it, also if it is written as SQL. */
+static __attribute__((cold, noinline)) int submit_without_room(const quring_query *q, int error, quring_id *id) {
+    if (!q->tx || error != QURING_EFULL || q->param_count)
+        return error;
+    int other = 0;
+    struct quring_statement *statement =
+        q->statement ? statement_hold(q->statement) : engine_find_text(q->tx->queue.db, q->sql, q->sql_bytes, &other);
+    if (!statement)
+        return other;
+    if (tx_is_end((enum statement_verb)statement->traits.verb))
+        error = engine_submit_tx_end(q->tx, statement, q, id);
+    statement_drop(statement);
+    return error;
+}
+
+static __attribute__((cold, noinline)) int submit_refuse_slot(quring_engine *engine, const quring_query *q,
+                                                              quring_id *id) {
+    int error = hub_error(&engine->hub, QURING_EFULL, "query_count: %u queries are submitted and not yet released",
+                          engine->options.query_count);
+    return submit_without_room(q, error, id);
+}
+
 static inline __attribute__((always_inline)) int submit_any(quring_engine *engine, const quring_query *q,
                                                             struct query *slot, quring_id *id) {
-    struct quring_db *db = q->db;
-    if (base_unlikely(engine->shutting_down || db->closing))
-        return submit_refuse_closed(engine);
-    /* The slot's token is the public id. It has the slot's generation in it, so an old id does not reach the next query. */
+    struct queue *queue = base_likely(!q->tx) ? &q->db->queue : &q->tx->queue;
+    if (base_unlikely(engine->shutting_down || queue->db->closing))
+        return engine_refuse_closed(engine);
     uint64_t token;
     struct query *query = slot;
     if (slot)
         token = *id;
     else if (base_unlikely(!(query = slots_take(&engine->queries, &token))))
-        return hub_error(&engine->hub, QURING_EFULL, "query_count: %u queries are submitted and not yet released",
-                         engine->options.query_count);
-    query->queue = &db->queue;
-    int error = submit_find_statement(engine, q, &query->statement);
+        return submit_refuse_slot(engine, q, id);
+    query->queue = queue;
+    int error = submit_find_statement(engine, q, queue, &query->statement);
     if (slot)
         submit_use_input(query, q);
     else if (!error)
@@ -263,23 +348,19 @@ static inline __attribute__((always_inline)) int submit_any(quring_engine *engin
         error = submit_hold_key(query, q->order_key);
     if (base_unlikely(error)) {
         submit_give_up(engine, query, token);
-        return error;
+        return submit_without_room(q, error, id);
     }
     engine->charged_bytes += query->charged_bytes;
-    query->id = token;
-    query->user_data = q->user_data;
-    query->commit = (uint8_t)submit_commit_mode(db, q);
-    query->retried = query->struck = query->sent = false;
-    query->by_handle = q->statement != NULL;
-    result_begin(&query->result, db->options.result_bytes, db->options.result_row_count);
+    submit_fill(query, q, token);
+    if (base_unlikely(queue->tx != NULL)) {
+        submit_put_tx(engine, query);
+        return submit_done(engine, query, q->timeout_ns, id);
+    }
+    query->commit = (uint8_t)submit_commit_mode(queue->db, q);
     if (!slot && base_unlikely(engine->batch != NULL))
         return batch_keep(engine, q, query, id);
     queue_put(query);
-    engine->pending_count += !slot;
-    submit_accept(query, q->timeout_ns);
-    if (id)
-        *id = token;
-    return 0;
+    return submit_done(engine, query, q->timeout_ns, id);
 }
 
 int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {

@@ -87,7 +87,7 @@ static void barrier_error(struct pg_conn *conn, const struct wire_event *event) 
 }
 
 static const struct pg_request_ops barrier_operations = {
-    .row = barrier_row, .error = barrier_error, .ready = barrier_ready};
+    .row = barrier_row, .error = barrier_error, .ready = barrier_ready, .asks = true};
 
 bool pg_barrier_encode(struct pg_conn *conn) {
     PRE(conn->state == PG_CONN_BARRIER && conn->session.next == 0);

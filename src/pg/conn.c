@@ -18,6 +18,7 @@ enum {
     TERMINATE_BYTES = 4096,
     OUT_LIMIT_BYTES = WIRE_SEND_BYTES_MAX + (16 << 20), /* the longest message behind what waits before it */
     PLAIN_KEEP_BYTES = 64 * 1024,
+    CONTROL_REQUESTS = 4,      /* of a transaction beside its queries: BEGIN, the end, the reset */
     ASYNC_BYTES_MAX = 16 << 20 /* of asynchronous messages before one reply: a server that sends more may never end */
 };
 
@@ -73,6 +74,7 @@ static bool conn_on_parameter_status(struct pg_conn *conn, const struct wire_eve
     if (strcmp(status->name, "client_encoding") != 0 || strcmp(status->value, "UTF8") == 0) {
         if (pg_conn_is_bound(conn))
             pg_prepared_outdate(&conn->prepared);
+        conn->settings_changed = true;
         return true;
     }
     pg_conn_break(conn, QURING_IN_DOUBT, "22021", "client_encoding was changed, but all texts are UTF-8 here");
@@ -278,6 +280,10 @@ static void conn_end_request(struct pg_conn *conn, uint64_t ordinal) {
     struct pg_request *request = pg_conn_request(conn, ordinal);
     struct query *query = request->query;
     const struct pg_reason *reason = &conn->reason;
+    if (request->ops && request->ops->lost) {
+        request->ops->lost(conn, ordinal, request->first_byte < conn->socket.accepted_bytes);
+        return;
+    }
     bool sent = pg_conn_unit_first(conn, ordinal)->first_byte < conn->socket.accepted_bytes;
     if (sent)
         conn_lose_key(conn, request);
@@ -365,7 +371,7 @@ bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect, u
     PRE(conn->state == PG_CONN_CONNECTING && connect->fd >= 0);
     struct quring_db *db = conn->config->db;
     if (!conn_reserve_requests(conn, REQUESTS_MIN) ||
-        !wire_session_init(&conn->session, db->options.depth, db->options.message_bytes))
+        !wire_session_init(&conn->session, db->options.depth + CONTROL_REQUESTS, db->options.message_bytes))
         return false;
     if (socket_open(&conn->socket, db->hub->ring, connect->fd, &conn_events, db->options.message_bytes,
                     OUT_LIMIT_BYTES)) {
@@ -486,6 +492,19 @@ void pg_conn_flush(struct pg_conn *conn) {
         conn_flush_specially(conn);
 }
 
+inline bool pg_conn_make_room(struct pg_conn *conn) {
+    return base_likely(conn->session.next - conn->settled <= conn->request_mask) ||
+           conn_reserve_requests(conn, 2 * (conn->request_mask + 1));
+}
+
+void pg_conn_refuse_query(struct pg_conn *conn, struct query *query) {
+    if (pg_conn_out(conn)->no_memory)
+        query_fail(query, QURING_NOT_SENT, "53200", "out of memory for the query's message");
+    else
+        query_fail(query, QURING_NOT_SENT, "54000", "the query does not fit a message of %d bytes",
+                   WIRE_SEND_BYTES_MAX);
+}
+
 void pg_conn_send(struct pg_conn *conn, struct query *query) {
     bool alone = !pg_conn_groups(query);
     if (alone && !pg_conn_sync(conn)) {
@@ -493,19 +512,14 @@ void pg_conn_send(struct pg_conn *conn, struct query *query) {
         return;
     }
     uint64_t ordinal = conn->session.next;
-    if (base_unlikely(ordinal - conn->settled > conn->request_mask) &&
-        !conn_reserve_requests(conn, 2 * (conn->request_mask + 1))) {
+    if (base_unlikely(!pg_conn_make_room(conn))) {
         query_fail(query, QURING_NOT_SENT, "53200", "out of memory");
         return;
     }
     struct pg_request *request = pg_conn_request(conn, ordinal);
     if (base_unlikely(!pg_request_encode(conn, query, request, alone))) {
         *request = (struct pg_request){.query = NULL};
-        if (pg_conn_out(conn)->no_memory)
-            query_fail(query, QURING_NOT_SENT, "53200", "out of memory for the query's message");
-        else
-            query_fail(query, QURING_NOT_SENT, "54000", "the query does not fit a message of %d bytes",
-                       WIRE_SEND_BYTES_MAX);
+        pg_conn_refuse_query(conn, query);
         return;
     }
     query->sent = true; /* from here on only the loss of the connection keeps its bytes from going out */

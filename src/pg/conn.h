@@ -29,10 +29,17 @@ void pg_conn_failed(struct pg_conn *conn, const char *sqlstate, const char *mess
 /* Terminate, and under TLS close_notify: what a server is told before its connection is closed. Initialises `out`. */
 void pg_put_terminate(struct pg_tls *tls, struct buf *out);
 
-/* True for a query that shares its transaction with the group that is open, or opens one. */
+/* True for a query that shares its transaction with the group that is open, or opens one; also in a transaction. */
 static inline bool pg_conn_groups(const struct query *query) {
-    return query->commit == QURING_COMMIT_GROUP && query->statement->traits.groupable;
+    return (query->commit == QURING_COMMIT_GROUP && query->statement->traits.groupable) ||
+           query->commit == QUERY_COMMIT_TX;
 }
+
+/* Has a place for one more request. False: no memory. */
+bool pg_conn_make_room(struct pg_conn *conn);
+
+/* Ends a query whose request could not be encoded: NOT_SENT, for lack of memory or for its size. */
+void pg_conn_refuse_query(struct pg_conn *conn, struct query *query);
 
 /* Encodes a query's request. A group that it joins, or leaves open, ends with pg_conn_sync(). */
 void pg_conn_send(struct pg_conn *conn, struct query *query);

@@ -50,6 +50,7 @@ struct pg_conn_events {
     void (*gave_up)(struct pg_conn *conn);    /* a query that is out on it was abandoned */
     /* All of a batch was undone, and its members are in batch->members, for it to be run again; after a while, if so. */
     void (*undone)(struct pg_conn *conn, struct batch *batch, bool wait);
+    void (*freed)(struct pg_conn *conn);     /* its transaction has given it back: conn->tx is NULL */
     void (*down)(struct pg_conn *conn);      /* it is DOWN, for conn->reason */
     void (*postponed)(struct pg_conn *conn); /* its attempt could not begin, for conn->reason */
     void (*timer)(struct timer *timer);      /* conn->timer fired: for pg_attempt_timer() */
@@ -128,11 +129,13 @@ struct pg_conn_config {
 struct pg_conn {
     const struct pg_conn_config *config;
     const struct pg_conn_events *events;
-    struct queue *source; /* that it takes queries from */
-    uint8_t state;        /* enum pg_conn_state */
-    bool was_up;          /* it reached READY before it went down */
-    bool group_open;      /* the last request has no Sync yet */
-    bool text_only;       /* results are in text, because the settings that shape it may change */
+    struct queue *source;  /* that it takes queries from */
+    struct quring_tx *tx;  /* the transaction that holds it, and whose queries alone it takes; NULL: none does */
+    uint8_t state;         /* enum pg_conn_state */
+    bool was_up;           /* it reached READY before it went down */
+    bool group_open;       /* the last request has no Sync yet */
+    bool settings_changed; /* the server has told of a new value since a transaction holds it */
+    bool text_only;        /* results are in text, because the settings that shape it may change */
     struct pg_attempt
         *attempt; /* one block, while CONNECTING and BARRIER; then freed, or gone on with, or left behind */
     struct pg_connect *connect; /* the attempt's visit, while CONNECTING */
@@ -185,9 +188,9 @@ static inline bool pg_conn_is_up(const struct pg_conn *conn) {
     return conn->state == PG_CONN_READY || conn->state == PG_CONN_RETIRING;
 }
 
-/* True where nothing is out on the connection. */
+/* True where nothing is out on the connection, and no transaction holds it. */
 static inline bool pg_conn_is_idle(const struct pg_conn *conn) {
-    return conn->settled == conn->session.next;
+    return conn->settled == conn->session.next && !conn->tx;
 }
 
 /* No other connection serves its source, so a request may rely on the state that earlier ones left on the connection. */

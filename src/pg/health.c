@@ -23,7 +23,7 @@ static void health_ready(struct pg_conn *conn, const struct wire_event *event) {
 }
 
 static const struct pg_request_ops health_operations = {
-    .row = health_row, .error = health_error, .ready = health_ready};
+    .row = health_row, .error = health_error, .ready = health_ready, .asks = true};
 
 bool pg_health_is_due(const struct pg_conn *conn) {
     uint64_t now_ns = ring_now_ns(pg_conn_ring(conn));

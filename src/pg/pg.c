@@ -10,6 +10,8 @@
  *   order.c       queries with an order key: where they go, and which of them wait
  *   cancel.c      tells the server to stop what was given up
  *   rerun.c       ATOMIC batches that a conflict undid, until they run again
+ *   lease.c       which transaction holds which connection, and who waits for one
+ *   tx.c          what is sent of a transaction, what its replies mean, and the loss of its connection
  *   placement.c   the choice of the connection that takes the next queries
  *   attempt.c     attempts to connect: which hosts they visit, how long that may take, which visits are detached
  *   manners.c     when attempts may begin, and how many at once; which refusals are for good
@@ -30,15 +32,18 @@
  *   tls.c         between the socket's bytes and the protocol's, on an encrypted connection
  *
  * Headers and calls point down this list, and an owner hears from what it owns by tables: pg_conn_events of a connection,
- * pg_request_ops of the barrier, of a health check, and of a cancel that another connection carries.
+ * pg_request_ops of the barrier, of a health check, of a transaction, and of a cancel that another connection carries.
  */
 #include "pg/pg.h"
 
 #include "pg/backend.h"
+#include "pg/lease.h"
 #include "pg/look.h"
 #include "pg/plan.h"
 #include "pg/rerun.h"
 #include "pg/silence.h"
+#include "pg/sizes.h"
+#include "pg/tx.h"
 #include "pg/url.h"
 
 enum {
@@ -64,8 +69,15 @@ static void pg_advance(struct quring_db *base) {
     pg_pool_advance(pool);
     if (base_unlikely(base->warming) && pg_pool_holds(pool))
         return;
+    pool->leases.first = !pool->leases.first;
+    if (pool->leases.first)
+        pg_lease_admit_parked(pool);
     list_for_each_safe(node, &base->ready)
         pg_pool_admit(pool, list_entry(node, struct queue, ready));
+    if (!pool->leases.first)
+        pg_lease_admit_parked(pool);
+    if (base_unlikely(pool->wanted_count < pool->most_count && pg_lease_has_parked(pool)))
+        pg_sizes_grow(pool);
 }
 
 static void pg_abandon(struct query *query, quring_status status) {
@@ -74,10 +86,19 @@ static void pg_abandon(struct query *query, quring_status status) {
         return;
     }
     struct pg_query at = *pg_query(query);
+    struct quring_tx *tx = query->queue->tx;
     pg_conn_abandon(at.conn, query, status);
     pg_silence_given_up(at.conn, at.request);
-    if (status != QURING_SHUTDOWN)
+    if (tx)
+        pg_tx_serve(tx);
+    else if (status != QURING_SHUTDOWN)
         pg_cancel_given_up(at.conn, at.request);
+}
+
+static void pg_tx_changed(struct quring_tx *tx, bool timed_out) {
+    if (timed_out)
+        pg_tx_time_out(tx);
+    pg_lease_changed(tx);
 }
 
 /* ---- Open and close ---- */
@@ -194,6 +215,7 @@ const struct backend pg_backend = {
     .open = pg_open,
     .advance = pg_advance,
     .abandon = pg_abandon,
+    .tx_changed = pg_tx_changed,
     .resize = pg_resize,
     .drain = pg_drain,
     .close = pg_close,

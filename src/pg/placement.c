@@ -43,6 +43,10 @@ bool pg_placement_has_room_for(const struct pg_conn *conn, uint32_t request_coun
     return pg_placement_has_room(conn) && request_count <= conn->depth - placement_load(conn);
 }
 
+bool pg_placement_fits(const struct pg_conn *conn, uint32_t count) {
+    return (uint64_t)placement_load(conn) + count <= conn->depth && !pg_placement_is_crowded(conn);
+}
+
 bool pg_placement_is_slow(const struct pg_placement *placement, const struct pg_conn *conn) {
     uint64_t taken_ns = placement_now_ns(conn) - conn->place.progress_ns;
     return taken_ns > SLOW_NS && taken_ns / SLOW_TIMES > placement->usual_ns;
@@ -110,7 +114,7 @@ static void placement_put_idle(struct pg_placement *placement, struct pg_conn *c
 
 static void placement_put(struct pg_placement *placement, struct pg_conn *conn) {
     placement_remove(placement, conn);
-    if (pg_placement_has_room(conn) && !pg_conn_is_held_up(conn) && !pg_conn_is_cancelling(conn)) {
+    if (pg_placement_has_room(conn) && !conn->tx && !pg_conn_is_held_up(conn) && !pg_conn_is_cancelling(conn)) {
         if (placement_load(conn) == 0)
             placement_put_idle(placement, conn);
         else
@@ -220,6 +224,11 @@ void pg_placement_gave(struct pg_placement *placement, struct pg_conn *conn) {
     placement_put(placement, conn);
     if (list_empty(&conn->place.given))
         list_push_back(&placement->given, &conn->place.given);
+}
+
+struct pg_conn *pg_placement_first(struct pg_placement *placement) {
+    struct pg_conn *conn = pg_placement_idle(placement);
+    return conn ? conn : placement_best(placement);
 }
 
 void pg_placement_put_aside(struct pg_placement *placement) {

@@ -52,6 +52,9 @@ bool pg_placement_has_room_for(const struct pg_conn *conn, uint32_t request_coun
 /* It has too much to send, so no answer need come for it to have room again. */
 bool pg_placement_is_crowded(const struct pg_conn *conn);
 
+/* True while so many more may be out on the connection, whichever its state. */
+bool pg_placement_fits(const struct pg_conn *conn, uint32_t count);
+
 /* The connection may have more room than before, or less: it is READY, got answers, or one of its queries was given up. */
 static inline void pg_placement_changed(struct pg_placement *placement, struct pg_conn *conn) {
     if (list_empty(&conn->place.changed))
@@ -77,6 +80,12 @@ void pg_placement_progressed(struct pg_placement *placement, struct pg_conn *con
  */
 struct pg_conn *pg_placement_take(struct pg_placement *placement, uint32_t waiting_count, uint32_t *count);
 void pg_placement_gave(struct pg_placement *placement, struct pg_conn *conn);
+
+/*
+ * The connection that takes the next query; NULL: none has room. pg_placement_take_at() when it is about to be given a
+ * transaction; pg_placement_changed() once it takes other queries beside, or behind, that.
+ */
+struct pg_conn *pg_placement_first(struct pg_placement *placement);
 
 /* This connection takes the next query, whatever others there are: one that has room. pg_placement_gave() follows. */
 void pg_placement_take_at(struct pg_placement *placement, struct pg_conn *conn);

@@ -5,12 +5,14 @@
 #include "core/trace.h"
 #include "pg/batch.h"
 #include "pg/health.h"
+#include "pg/lease.h"
 #include "pg/order.h"
 #include "pg/plan.h"
 #include "pg/request.h"
 #include "pg/rerun.h"
 #include "pg/silence.h"
 #include "pg/sizes.h"
+#include "pg/tx.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +52,7 @@ static void pool_move(struct pg_pool *pool, enum pg_pool_state to) {
 
 static void pool_fail_waiting(struct pg_pool *pool, const struct pg_last_reason *why) {
     queue_fail(&pool->db->queue, QURING_NOT_SENT, why->sqlstate, why->message);
+    pg_lease_fail_waiting(pool, why->sqlstate, why->message);
 }
 
 static void pool_outage_fired(struct timer *timer) {
@@ -205,6 +208,8 @@ static void pool_go_on_without(struct pg_pool *pool, struct pg_conn *conn) {
 static void pool_conn_down(struct pg_conn *conn) {
     struct pg_pool *pool = pg_pool_of(conn);
     struct quring_db *db = pool->db;
+    if (conn->tx)
+        pg_tx_lost_idle(conn->tx);
     if (pg_attempt_goes_on(conn))
         return;
     pool_count_down(pool, conn);
@@ -249,6 +254,7 @@ static const struct pg_conn_events pool_conn_events = {.up = pool_conn_up,
                                                        .retiring = pool_conn_retiring,
                                                        .gave_up = pool_conn_gave_up,
                                                        .undone = pool_conn_undone,
+                                                       .freed = pg_lease_freed,
                                                        .down = pool_conn_down,
                                                        .postponed = pool_conn_postponed,
                                                        .timer = pool_timer_fired};
@@ -340,7 +346,9 @@ static void pool_admit_shared(struct pg_pool *pool) {
 
 void pg_pool_admit(struct pg_pool *pool, struct queue *queue) {
     PRE(queue->db == pool->db);
-    if (queue->bound)
+    if (base_unlikely(queue->tx != NULL))
+        pg_lease_admit(pool, queue->tx);
+    else if (queue->bound)
         pool_admit_bound(queue, queue->bound);
     else
         pool_admit_shared(pool);
@@ -356,7 +364,7 @@ void pg_pool_advance(struct pg_pool *pool) {
             db_due(pool->db);
     if (base_unlikely(pool->state != PG_POOL_UP && pool->ready_count))
         pool_move(pool, PG_POOL_UP);
-    if (base_unlikely(pool->manners.state == PG_MANNERS_REFUSED && pool->db->queue.waiting_count))
+    if (base_unlikely(pool->manners.state == PG_MANNERS_REFUSED && db_waiting_count(pool->db)))
         pool_ask_again(pool);
 }
 
@@ -443,6 +451,7 @@ int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, ui
     pg_rerun_init(pool);
     pg_plan_init(pool);
     pg_sizes_init(pool);
+    pg_lease_init(pool);
     if (!ring_sockets_take(pg_pool_ring(pool), count))
         return pool_refuse_size(pool, count);
     if (!pool_init(pool, url)) {

@@ -32,6 +32,14 @@ struct pg_last_reason {
 /* There is room for these in the ring, and for the two of each connection: setting them can't fail. */
 enum { PG_POOL_TIMERS = 4 };
 
+/* Transactions and the connections that they hold: see lease.h. */
+struct pg_leases {
+    struct list waiting; /* queues of those that wait for a connection to hold; the first comes first */
+    struct list whole;   /* queues of those that wait for room among others */
+    uint32_t count;      /* connections that are held */
+    bool first;          /* in this turn they come before shared queries */
+};
+
 struct pg_pool {
     struct quring_db *db;
     struct pg_conn_config config;
@@ -53,7 +61,8 @@ struct pg_pool {
     struct list down;      /* those in PG_CONN_DOWN that may try: the next to do so first */
     struct pg_placement placement;
     struct pg_cancels cancels;
-    struct list ordered;         /* of order_place.link: connections that may have room for queries that are parked */
+    struct list ordered; /* of order_place.link: connections that may have room for queries that are parked */
+    struct pg_leases leases;
     uint8_t state;               /* enum pg_pool_state */
     struct heap reruns;          /* of batch.again: batches that wait to be run again after a conflict */
     struct timer rerun;          /* set for the first of them, one of PG_POOL_TIMERS */

@@ -232,7 +232,7 @@ static void reply_finish_in_doubt(struct query *query, const struct pg_request *
 }
 
 /* The texts are those of SQLite's queries. Too many notices do not come here: they end the connection. */
-static void reply_finish_over_limit(struct query *query, enum pg_limit limit) {
+void pg_reply_over_limit(struct query *query, enum pg_limit limit) {
     const quring_db_options *options = &query->queue->db->options;
     if (limit == PG_LIMIT_MEMORY)
         query_fail(query, QURING_LIMIT, "53200", "out of memory for the result's rows");
@@ -259,7 +259,7 @@ static void reply_finish(struct pg_request *request, enum group_outcome outcome)
     else if (pg_request_failed(request))
         query_finish(query, QURING_SERVER_ERROR);
     else
-        reply_finish_over_limit(query, (enum pg_limit)request->limit);
+        pg_reply_over_limit(query, (enum pg_limit)request->limit);
 }
 
 static enum group_outcome reply_settle_members(struct pg_conn *conn, const struct wire_event *ready) {
@@ -317,18 +317,25 @@ void pg_reply_ready(struct pg_conn *conn, const struct wire_event *ready) {
         pg_conn_break(conn, QURING_IN_DOUBT, "25001", "a query left a transaction open on a shared connection");
 }
 
+static void reply_ready_of_many(struct pg_conn *conn, struct pg_request *request, const struct wire_event *ready) {
+    if (request->ops)
+        request->ops->ready(conn, ready);
+    else
+        pg_reply_ready(conn, ready);
+}
+
 /* Does all that the functions of its three events would do: the answer is whole, so its request has not failed. */
 void pg_reply_answer(struct pg_conn *conn, const struct wire_event *event) {
     struct pg_request *request = pg_conn_request(conn, event->request);
-    PRE(request->kind == PG_REQUEST_BOUND && !request->ops);
+    PRE(request->kind == PG_REQUEST_BOUND);
     pg_reply_row(request, event);
     request->outcome = PG_COMPLETED;
     if (base_likely(request->query != NULL))
         result_put_command(&request->query->result, "SELECT", strlen("SELECT"));
     if (event->kind != WIRE_READY)
         return;
-    if (event->first != event->request) {
-        pg_reply_ready(conn, event);
+    if (event->first != event->request || request->ops) {
+        reply_ready_of_many(conn, request, event);
         return;
     }
     reply_finish(request, GROUP_DONE);

@@ -92,6 +92,18 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_requ
     return true;
 }
 
+bool pg_request_encode_unnamed(struct pg_conn *conn, struct query *query, struct pg_request *request) {
+    *request =
+        (struct pg_request){.query = query, .kind = PG_REQUEST_UNNAMED, .first_byte = socket_position(&conn->socket)};
+    wire_session_begin(&conn->session, pg_conn_out(conn));
+    request_put_parsed(conn, query, "", false);
+    if (!wire_session_end(&conn->session, WIRE_NO_ROWS))
+        return false;
+    request->statement = statement_hold(query->statement);
+    request->param_count = (uint16_t)query->param_count;
+    return true;
+}
+
 void pg_request_settle(struct pg_conn *conn, struct pg_request *request) {
     struct pg_prepared *place = pg_prepared_of(&conn->prepared, request->statement);
     if (request->kind == PG_REQUEST_NAMED) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A request was encoded on a connection, and its sync point has not come. Most are users' queries, whose replies reply.c
- * handles directly, since that is the hot path. An internal request (the barrier, a health check) has a table of operations
- * for its replies.
+ * handles directly, since that is the hot path. Requests of a transaction, and internal ones (the barrier, a health check),
+ * have a table of operations for their replies.
  */
 #ifndef QURING_PG_REQUEST_H
 #define QURING_PG_REQUEST_H
@@ -14,6 +14,12 @@ struct pg_request_ops {
     void (*row)(struct pg_conn *conn, const struct wire_event *event);
     void (*error)(struct pg_conn *conn, const struct wire_event *event);
     void (*ready)(struct pg_conn *conn, const struct wire_event *event); /* its sync point */
+    /*
+     * The connection is closed, and the request was still out; `sent`: a byte of it may have left. A query that it leaves in
+     * the request goes back to its queue. NULL: there is nothing to do.
+     */
+    void (*lost)(struct pg_conn *conn, uint64_t ordinal, bool sent);
+    bool asks; /* whether the server is there: nothing else is out meanwhile */
 };
 
 /* The ways in which a request names its statement. */
@@ -52,14 +58,15 @@ enum pg_limit {
 
 struct pg_request {
     struct query *query;                /* NULL once abandoned, and in internal requests */
-    const struct pg_request_ops *ops;   /* NULL: a user's query */
-    struct quring_statement *statement; /* held; NULL when it has ops */
+    const struct pg_request_ops *ops;   /* NULL: a user's query outside of a transaction */
+    struct quring_statement *statement; /* held; NULL in internal requests */
     struct pg_description *description; /* held: what a Describe in this request said so far */
     uint64_t first_byte;  /* in the stream; under TLS, of the ciphertext it is in, shared by a turn's requests */
     uint64_t name;        /* NAMED: what it is prepared as */
     uint8_t kind;         /* enum pg_request_kind */
     uint8_t outcome;      /* enum pg_outcome */
     uint8_t limit;        /* enum pg_limit */
+    bool opens;           /* it is our BEGIN: nobody waits for its answer alone */
     uint16_t param_count; /* that were bound, where the request describes */
     uint16_t unit_index;  /* of the unit that it is in (core/queue.h), from 0; else 0 */
     bool atomic;          /* its query is, or was, of an ATOMIC batch, which is all of its segment */
@@ -82,12 +89,18 @@ static inline const struct pg_request *pg_conn_unit_first(const struct pg_conn *
 
 /* The server is at work on a request that was given up, and what is behind it waits. */
 static inline bool pg_conn_is_held_up(const struct pg_conn *conn) {
-    return wire_session_outstanding(&conn->session) && !pg_conn_request(conn, conn->session.head)->query;
+    if (!wire_session_outstanding(&conn->session))
+        return false;
+    const struct pg_request *head = pg_conn_request(conn, conn->session.head);
+    return !head->query && !head->opens;
 }
 
 /* Nothing but the question is out on the connection that asks whether it is there: see health.h. */
 static inline bool pg_conn_is_asked(const struct pg_conn *conn) {
-    return wire_session_outstanding(&conn->session) && pg_conn_request(conn, conn->session.head)->ops;
+    if (!wire_session_outstanding(&conn->session))
+        return false;
+    const struct pg_request_ops *ops = pg_conn_request(conn, conn->session.head)->ops;
+    return ops && ops->asks;
 }
 
 /* No query of its order key was sent after it: running again it would fall behind that. */
@@ -98,8 +111,10 @@ static inline bool pg_request_is_last_of_key(const struct query *query) {
 /* Its query was given up, or it can be run again unseen should a cancel hit it that is meant for one before it. */
 static inline bool pg_request_may_be_struck(const struct pg_conn *conn, const struct pg_request *request) {
     const struct query *query = request->query;
+    if (request->ops)
+        return false;
     if (!query)
-        return !request->ops;
+        return true;
     if (base_unlikely(request->atomic) && !batch_is_whole(query->batch))
         return false;
     return !pg_conn_is_bound(conn) && query->statement->traits.groupable && !query->struck &&
@@ -112,6 +127,9 @@ static inline bool pg_request_failed(const struct pg_request *request) {
 
 /* Appends the query's messages and fills its request. False, with everything undone: it does not fit one message. */
 bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_request *request, bool sync);
+
+/* The same on the unnamed statement and without Sync, whatever is prepared; parameters and results are text. */
+bool pg_request_encode_unnamed(struct pg_conn *conn, struct query *query, struct pg_request *request);
 
 /* At the sync point of a request that is NAMED or whose plan was refused: settles the place of its statement. */
 void pg_request_settle(struct pg_conn *conn, struct pg_request *request);

@@ -215,7 +215,7 @@ void pg_sizes_grow(struct pg_pool *pool) {
     uint32_t asked = pool->placement.asked_count + pool->placement.idle_count; /* or next to be */
     if (asked && db->queue.waiting_count <= asked)
         return; /* their answers will do */
-    uint32_t out = db->running_count + db->queue.waiting_count;
+    uint32_t out = db->running_count + db_waiting_count(db);
     uint32_t more = out > pool->ready_count ? out - pool->ready_count : 1;
     more = sizes_smaller(more, pool->manners.window);
     pool->complete = false;

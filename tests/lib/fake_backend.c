@@ -52,16 +52,102 @@ static uint64_t now_ns(const struct fake_db *db) {
     return engine_now_ns(db->base.engine);
 }
 
+static void set_timer(struct fake_db *db, uint64_t at_ns);
+
+/* ---- Transactions: each has a place, of which there are few ---- */
+
+static void give_place(struct quring_tx *tx, const char *what) {
+    struct fake_db *db = fake_of(tx->queue.db);
+    if (*what)
+        put(log_text, sizeof log_text, "%s", what);
+    db->placed_count--;
+    tx_end(tx);
+    struct list *node = list_first(&db->parked);
+    if (node)
+        queue_bring_back(list_entry(node, struct queue, ready));
+    db_due(&db->base);
+}
+
+static bool has_out(const struct quring_tx *tx) {
+    list_for_each(node, &fake_of(tx->queue.db)->running)
+        if (list_entry(node, struct query, link)->queue == &tx->queue)
+            return true;
+    return false;
+}
+
+static void send(struct fake_db *db, struct query *query) {
+    uint64_t ends_ns = db->work_ns ? now_ns(db) + db->work_ns : UINT64_MAX;
+    list_push_back(&db->running, &query->link);
+    query->sent = true;
+    *kept_of(query) = (struct fake_query){.ends_ns = ends_ns, .status = QURING_OK};
+    if (db->work_ns)
+        set_timer(db, ends_ns);
+}
+
+static void serve(struct quring_tx *tx) {
+    struct fake_db *db = fake_of(tx->queue.db);
+    struct query *query;
+    while ((query = tx_next(tx))) {
+        if (tx->state == TX_WAITING && db->placed_count == db->place_count) {
+            queue_set_aside(&tx->queue, &db->parked, false, now_ns(db));
+            return;
+        }
+        if (tx->state == TX_WAITING) {
+            put(log_text, sizeof log_text, "begin");
+            db->placed_count++;
+            tx_move(tx, TX_OPEN);
+        }
+        put(log_text, sizeof log_text, "send %u", (unsigned)query->user_data);
+        cr_assert_eq(queue_take(&tx->queue), query);
+        if (tx_is_end(tx_verb(query)))
+            tx_move(tx, TX_ENDING);
+        send(db, query);
+    }
+    if (tx->state == TX_WAITING && tx_is_doomed(tx))
+        tx_end(tx);
+    else if (tx->state == TX_OPEN && tx_is_doomed(tx) && !has_out(tx))
+        give_place(tx, "roll back");
+}
+
+static void tx_changed(struct quring_tx *tx, bool timed_out) {
+    struct fake_db *db = fake_of(tx->queue.db);
+    list_for_each_safe(node, &db->running) {
+        struct query *query = list_entry(node, struct query, link);
+        if (timed_out && query->queue == &tx->queue)
+            query_fail(query, QURING_TIMEOUT, "57014", "its transaction's timeout passed");
+    }
+    serve(tx);
+}
+
 static void set_timer(struct fake_db *db, uint64_t at_ns) {
     if (!heap_contains(&db->timer.node) || db->timer.node.key > at_ns)
         cr_assert(timer_set(db->base.hub->ring, &db->timer, at_ns));
 }
 
 static void finish(struct query *query, quring_status status) {
-    if (status == QURING_OK)
+    struct quring_tx *tx = query->queue->tx;
+    enum statement_verb verb = tx ? tx_verb(query) : VERB_NONE;
+    uint32_t position = query->tx_position;
+    if (status == QURING_OK && tx && tx_stands_behind(tx, query) && verb != VERB_GOES_BACK && !tx_is_end(verb))
+        tx_skip(tx, query);
+    else if (status == QURING_OK && verb == VERB_COMMITS && tx->first.set)
+        tx_refuse_commit(tx, query);
+    else if (status == QURING_OK)
         query_finish(query, status);
     else
         query_fail(query, status, "57014", "ended by the test");
+    if (!tx)
+        return;
+    if (status == QURING_OK && verb == VERB_GOES_BACK)
+        tx_revive(tx, position);
+    if (tx_is_end(verb))
+        give_place(tx, "");
+    else if (tx->state == TX_OPEN && !has_out(tx) && !tx_next(tx)) {
+        if (tx_is_doomed(tx))
+            give_place(tx, "roll back");
+        else
+            tx_idle(tx, now_ns(fake_of(tx->queue.db)));
+    }
 }
 
 static void timer_fired(struct timer *timer) {
@@ -88,6 +174,8 @@ static int open_db(struct quring_db *base, const char *url) {
     db->depth = FAKE_QUERIES;
     db->timer.fire = timer_fired;
     list_init(&db->running);
+    list_init(&db->parked);
+    db->place_count = 1;
     base->statements = statement_table_new(4, 1000, NULL);
     if (base->options.exclusive)
         base->queue.bound = db;
@@ -102,14 +190,11 @@ static void advance(struct quring_db *base) {
         base->closed = list_empty(&db->running) && !heap_contains(&db->timer.node);
         return;
     }
-    while (base->running_count < db->depth && (query = queue_take(&base->queue))) {
-        uint64_t ends_ns = db->work_ns ? now_ns(db) + db->work_ns : UINT64_MAX;
-        list_push_back(&db->running, &query->link);
-        query->sent = true;
-        *kept_of(query) = (struct fake_query){.ends_ns = ends_ns, .status = QURING_OK};
-        if (db->work_ns)
-            set_timer(db, ends_ns);
-    }
+    while (base->running_count < db->depth && (query = queue_take(&base->queue)))
+        send(db, query);
+    list_for_each_safe(node, &base->ready)
+        if (list_entry(node, struct queue, ready)->tx)
+            serve(list_entry(node, struct queue, ready)->tx);
 }
 
 static void abandon(struct query *query, quring_status status) {
@@ -161,6 +246,7 @@ static const struct backend fake_backend = {.name = "fake",
                                             .open = open_db,
                                             .advance = advance,
                                             .abandon = abandon,
+                                            .tx_changed = tx_changed,
                                             .close = close_db,
                                             .warm_up = warm_up,
                                             .missing = missing,
@@ -207,6 +293,16 @@ int fake_ask_until(struct fake_db *db, uint32_t number, uint64_t timeout_ns) {
 
 int fake_ask(struct fake_db *db, uint32_t number) {
     return fake_ask_until(db, number, 0);
+}
+
+int fake_ask_tx(quring_tx *tx, uint32_t number, const char *sql) {
+    const quring_query query = {.tx = tx, .sql = sql, .user_data = number};
+    cr_assert_lt(number, FAKE_QUERIES);
+    return engine_tx_submit(tx->engine, &query, &ids[number]);
+}
+
+int fake_commit(quring_tx *tx, uint32_t number) {
+    return engine_tx_end(tx, VERB_COMMITS, number, &ids[number]);
 }
 
 quring_id fake_id(uint32_t number) {

@@ -25,6 +25,9 @@ struct fake_db {
     uint32_t missing_count; /* of connections that it wants */
     bool hopeless;          /* none of these will come */
     uint32_t advance_count; /* turns that it was visited in */
+    uint32_t place_count;   /* transactions that it serves at once */
+    uint32_t placed_count;  /* now */
+    struct list parked;     /* queues of transactions that wait for a place */
     struct list running;
     struct timer timer;
 };
@@ -42,6 +45,10 @@ int fake_ask(struct fake_db *db, uint32_t number);
 int fake_ask_until(struct fake_db *db, uint32_t number, uint64_t timeout_ns);
 quring_id fake_id(uint32_t number);
 
+/* The same for a transaction, with an SQL of its own; its COMMIT. */
+int fake_ask_tx(quring_tx *tx, uint32_t number, const char *sql);
+int fake_commit(quring_tx *tx, uint32_t number);
+
 /* Ends a query that is in its hands. */
 void fake_end(struct fake_db *db, uint32_t number, quring_status status);
 /* Puts all in its hands back in line. */
@@ -50,7 +57,10 @@ void fake_put_back(struct fake_db *db);
 /* "1 OK, 2 TIMEOUT, …": reaps all that is done, and releases it; static. */
 const char *fake_reaped(quring_engine *engine);
 
-/* What the backend was asked for since the last call, advance() apart: "abandon 1 TIMEOUT, close a, destroy a"; static. */
+/*
+ * What the backend was asked for since the last call, advance() apart: "abandon 1 TIMEOUT, close a, destroy a", and what it
+ * did for transactions: "begin, send 1, send 2, roll back"; static.
+ */
 const char *fake_log(void);
 
 void fake_same(const char *actual, const char *expected, const char *what, int line);

@@ -298,6 +298,8 @@ void pg_bed_begin(struct pg_bed *bed, const quring_db_options *options) {
     list_init(&bed->hub.done);
     list_init(&bed->hub.databases);
     list_init(&bed->hub.due);
+    list_init(&bed->hub.tx_over);
+    list_init(&bed->hub.tx_orphans);
     struct ring_options ring = {.socket_count = PG_BED_SERVERS, .port = sim_port(bed->sim)};
     cr_assert_eq(ring_open(&ring, &bed->hub.ring, bed->hub.message, sizeof bed->hub.message), 0);
     struct quring_db *db = &bed->db.base;
@@ -342,6 +344,7 @@ void pg_bed_end(struct pg_bed *bed) {
     for (uint32_t i = 0; i < bed->query_count; i++)
         free_query(&bed->queries[i]);
     batch_free_all(&bed->hub);
+    heap_free(&bed->hub.tx_deadlines);
     statement_table_free(bed->db.base.statements);
     cr_assert_eq(bed->db.kept_bytes, 0);
     cr_assert_eq(bed->hub.unsent_bytes, 0);
@@ -371,6 +374,15 @@ struct query *pg_bed_query(struct pg_bed *bed, const char *sql) {
     query->param_count = strstr(sql, "$1") != NULL;
     query->params = query->param_count ? value_copy_params(&query->store, &seven, 1) : NULL;
     cr_assert(query->statement);
+    return query;
+}
+
+struct query *pg_bed_ask_tx(struct pg_bed *bed, struct quring_tx *tx, const char *sql) {
+    struct query *query = pg_bed_query(bed, sql);
+    query->queue = &tx->queue;
+    query->commit = QUERY_COMMIT_TX;
+    query->id = bed->query_count;
+    tx_put(tx, query);
     return query;
 }
 
@@ -441,6 +453,7 @@ static const struct pg_conn_events note_events = {.up = note_up,
                                                   .retiring = note_nothing,
                                                   .gave_up = note_nothing,
                                                   .down = note_down,
+                                                  .freed = note_nothing,
                                                   .postponed = note_postponed,
                                                   .timer = pg_attempt_timer};
 

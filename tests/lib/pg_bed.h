@@ -11,6 +11,7 @@
 #ifndef QURING_TESTS_PG_BED_H
 #define QURING_TESTS_PG_BED_H
 
+#include "core/tx.h"
 #include "pg/pg.h"
 #include "pg/request.h"
 #include "ring/port_sim.h"
@@ -54,6 +55,8 @@ void pg_bed_end(struct pg_bed *bed);
 
 /* A new query, with one parameter when `sql` has $1; not in its queue. */
 struct query *pg_bed_query(struct pg_bed *bed, const char *sql);
+/* The same, in a transaction's queue; its id is its number, from 1. */
+struct query *pg_bed_ask_tx(struct pg_bed *bed, struct quring_tx *tx, const char *sql);
 /* In its queue. */
 struct query *pg_bed_ask(struct pg_bed *bed, const char *sql);
 /* Taken from there: in the hands of whoever sends it. */

@@ -21,6 +21,7 @@ struct link {
     pthread_t thread;
     int client, server;
     bool ready;              /* the first ReadyForQuery has passed */
+    bool asking;             /* the client spoke last */
     uint64_t received, sent; /* bytes since then */
     size_t message_left;     /* of the server's message under way, before `ready` */
     uint8_t header[5];
@@ -33,7 +34,7 @@ struct relay {
     pthread_t thread;
     pthread_mutex_t mutex;
     struct relay_plan plan; /* under the mutex */
-    atomic_uint accepted_count;
+    atomic_uint accepted_count, flight_count;
     atomic_bool held;
     struct link *links[CLIENTS_MAX];
 };
@@ -122,6 +123,7 @@ static bool pass_reply(struct link *link, const uint8_t *bytes, size_t size) {
         if (size == 0)
             return true;
     }
+    link->asking = false;
     if (plan->freeze)
         return true;
     if (link->received == 0 && plan->late_bytes && !write_all(link->client, plan->late, plan->late_bytes))
@@ -129,9 +131,21 @@ static bool pass_reply(struct link *link, const uint8_t *bytes, size_t size) {
     return pass(link->client, bytes, size, &link->received, plan->cut_after_received);
 }
 
-static bool pass_request(struct link *link, const uint8_t *bytes, size_t size) {
+static void garble(uint8_t *bytes, size_t size, const char *text) {
+    size_t length = strlen(text);
+    for (size_t i = 0; i + length <= size; i++)
+        if (memcmp(bytes + i, text, length) == 0)
+            bytes[i + length - 1] = '?';
+}
+
+static bool pass_request(struct link *link, uint8_t *bytes, size_t size) {
     if (!link->ready)
         return write_all(link->server, bytes, size);
+    if (!link->asking)
+        atomic_fetch_add(&link->relay->flight_count, 1);
+    link->asking = true;
+    if (link->plan.garbled)
+        garble(bytes, size, link->plan.garbled);
     return pass(link->server, bytes, size, &link->sent, link->plan.cut_after_sent);
 }
 
@@ -227,6 +241,10 @@ void relay_set(struct relay *relay, const struct relay_plan *plan) {
 
 void relay_hold(struct relay *relay, bool on) {
     atomic_store(&relay->held, on);
+}
+
+uint32_t relay_flight_count(struct relay *relay) {
+    return atomic_load(&relay->flight_count);
 }
 
 uint32_t relay_accepted_count(struct relay *relay) {

@@ -24,6 +24,7 @@ struct relay_plan {
     bool reset;                  /* close with RST instead of FIN */
     bool mute;                   /* accepts, and never says a word */
     bool freeze;                 /* nothing comes back behind ReadyForQuery */
+    const char *garbled; /* the last character of this text becomes a question mark, wherever the client says it */
 };
 
 struct relay;
@@ -38,6 +39,8 @@ void relay_set(struct relay *relay, const struct relay_plan *plan);
 /* It hangs: accepts, and passes nothing on in either direction, on any connection, until it is let go. */
 void relay_hold(struct relay *relay, bool on);
 uint32_t relay_accepted_count(struct relay *relay);
+/* How often clients spoke behind start-up, having been silent since the server last did: round trips, one client at a time. */
+uint32_t relay_flight_count(struct relay *relay);
 void relay_close(struct relay *relay);
 
 /* A port on which nobody listens. */

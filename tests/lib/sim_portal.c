@@ -188,6 +188,8 @@ static void portal_begin(struct sim_conn *conn, const struct sim_portal *portal)
     sim_conn_check(conn, !server->in_order || portal->index >= server->last_index, "Execute out of order");
     server->last_index = portal->index;
     server->ledger[portal->index].executed++;
+    server->ledger[portal->index].pid = conn->pid;
+    server->ledger[portal->index].at = ++server->executes;
     sim_tx_join(conn, portal->index);
 }
 

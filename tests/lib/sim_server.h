@@ -86,6 +86,8 @@ struct sim_entry {
     uint32_t executed;  /* Executes that began */
     uint32_t struck;    /* … and that a cancel ended */
     uint32_t committed; /* transactions that it ran in to its end and that were committed */
+    uint32_t pid;       /* of the back end that executed it last */
+    uint64_t at;        /* the number of that Execute, from 1, over all back ends */
 };
 
 /* A test that keeps the list of what took effect in which order. A statement that runs again is executed again. */
@@ -104,12 +106,13 @@ struct sim_server {
     uint32_t schema; /* statements parsed under another number have a stale plan (0A000) */
     bool ever_stale; /* every plan is, however new */
     /* chances, in thousandths */
-    uint16_t async;    /* a notice, parameter status or notification before a message */
-    uint16_t eager;    /* the output goes out after a message, not at Sync */
-    uint16_t stale;    /* at Bind of a prepared statement: the schema changes */
-    uint16_t forget;   /* … or the statement is forgotten (26000) */
-    uint16_t kill;     /* at a Sync: 57P01 to the whole connection */
-    uint16_t conflict; /* at an Execute: 40001 or 40P01, then or at its commit */
+    uint16_t async;          /* a notice, parameter status or notification before a message */
+    uint16_t eager;          /* the output goes out after a message, not at Sync */
+    uint16_t stale;          /* at Bind of a prepared statement: the schema changes */
+    uint16_t forget;         /* … or the statement is forgotten (26000) */
+    uint16_t kill;           /* at a Sync: 57P01 to the whole connection */
+    uint16_t conflict;       /* at an Execute: 40001 or 40P01, then or at its commit */
+    const char *begin_error; /* SQLSTATE that BEGIN fails with; NULL: it succeeds */
     /* connecting */
     /* Of a list of hosts those that are called hang… never answer, those that are called down… refuse; all others are it. */
     const char *refusal;    /* SQLSTATE that connecting fails with; NULL: it succeeds */
@@ -140,6 +143,7 @@ struct sim_server {
     uint32_t asked_cancels; /* how many were asked */
     /* what it saw */
     uint32_t last_index;
+    uint64_t executes;
     uint32_t backends;
     uint64_t messages, syncs, parses, terminates;
     uint32_t prepared_most; /* on one connection at a time */

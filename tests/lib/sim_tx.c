@@ -173,6 +173,10 @@ void sim_tx_execute(struct sim_conn *conn, enum sim_verb verb, uint32_t savepoin
     switch (verb) {
     case SIM_BEGIN:
     case SIM_START:
+        if (conn->server->begin_error) {
+            sim_conn_error(conn, conn->server->begin_error, "no transaction begins here");
+            return;
+        }
         sim_tx_begin(conn);
         tag = verb == SIM_BEGIN ? "BEGIN" : "START TRANSACTION";
         break;

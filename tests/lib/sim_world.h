@@ -10,7 +10,7 @@
  *               Any: committed once at most; outside GROUP executed once at most. NOT_SENT: never bound, unless the
  *               server had refused it or rolled it back before
  *   sent        a completion that says that its query was not sent: never bound, and in GROUP never committed. OK and
- *               IN_DOUBT say that it was, NOT_SENT that it was not
+ *               IN_DOUBT say that it was, NOT_SENT that it was not. Of a transaction: never committed
  *   its events  where the engine has a trace: see events.h
  *   allowed     no other status than the test expects: bits of `allowed`, on top of what the statement itself ends with
  */
@@ -30,7 +30,7 @@ struct asked {
     char sqlstate[6];
     const char *warning; /* SQLSTATE of one that comes with it, or NULL */
     bool grouped, accepted, ended, released;
-    bool in_block;
+    bool in_block, in_tx, skips;
     bool sent;        /* as its completion said */
     uint32_t seen_at; /* as many had been asked when its completion was reaped */
     uint8_t status;
@@ -86,6 +86,9 @@ struct ask {
     const char *fails_with;
     /* The SQLSTATE of a warning that comes with it; NULL: none. */
     const char *warns_with;
+    /* Of a transaction, with `in_block`; and it ends SKIPPED. */
+    quring_tx *tx;
+    bool skips;
 };
 int world_ask(struct world *world, const struct ask *ask);
 /*

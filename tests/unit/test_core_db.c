@@ -75,6 +75,7 @@ Test(db, queue_take_and_put_back_keep_the_list_of_ready_queues) {
     queries[4].queue = &bound;
     list_remove(&queries[4].link);
     db.queue.waiting_count--;
+    db.waiting_count--;
     queries[4].state = QUERY_FREE;
     queue_put(&queries[4]);
     cr_assert_eq(db_waiting_count(&db), QUERIES);
@@ -87,6 +88,21 @@ Test(db, queue_take_and_put_back_keep_the_list_of_ready_queues) {
     cr_assert_str_eq(queries[4].error.view.message, "100 % lost");
     cr_assert(list_empty(&bound.ready));
     cr_assert_eq(db_waiting_count(&db), QUERIES - 1, "what is bound goes nowhere else, nor do others end with it");
+}
+
+Test(db, queue_park_takes_a_queue_off_the_list_that_turns_visit) {
+    struct list parked;
+    list_init(&parked);
+    queue_set_aside(&db.queue, &parked, false, 5);
+    cr_assert(list_empty(&db.ready));
+    cr_assert_eq(list_first(&parked), &db.queue.ready);
+    cr_assert_eq(db_waiting_count(&db), QUERIES, "they still wait");
+    queue_bring_back(&db.queue);
+    cr_assert_eq(list_first(&db.ready), &db.queue.ready);
+    queue_set_aside(&db.queue, &parked, true, 5);
+    queue_fail(&db.queue, QURING_NOT_SENT, "08006", "lost");
+    cr_assert(list_empty(&parked), "nothing waits in it");
+    cr_assert_eq(db_waiting_count(&db), 0);
 }
 
 Test(db, db_due_once_and_as_a_query_waits) {

@@ -557,6 +557,93 @@ Test(statement, effects) {
                      effects[i].sql);
 }
 
+/* ---- In a transaction -------------------------------------------------------------------------------------------- */
+
+static const struct {
+    enum statement_verb verb;
+    const char *sql;
+} verbs[] = {
+    {VERB_NONE, "select 1"},
+    {VERB_NONE, "set a = 1"},
+    {VERB_NONE, "prepare p as select 1"},
+    {VERB_NONE, ""},
+    {VERB_COMMITS, "COMMIT"},
+    {VERB_COMMITS, "/* a */ ; commit work;"},
+    {VERB_COMMITS, "commit transaction"},
+    {VERB_COMMITS, "end"},
+    {VERB_COMMITS, "end transaction ;"},
+    {VERB_COMMITS, "commit and no chain"},
+    {VERB_FOREIGN, "commit and chain"},
+    {VERB_FOREIGN, "end work and chain"},
+    {VERB_FOREIGN, "commit prepared 'x'"},
+    {VERB_FOREIGN, "commit to x"},
+    {VERB_ROLLS_BACK, "rollback"},
+    {VERB_ROLLS_BACK, "abort"},
+    {VERB_ROLLS_BACK, "rollback transaction and no chain"},
+    {VERB_FOREIGN, "rollback and chain"},
+    {VERB_FOREIGN, "rollback prepared 'x'"},
+    {VERB_GOES_BACK, "rollback to x"},
+    {VERB_GOES_BACK, "ROLLBACK WORK TO SAVEPOINT x"},
+    {VERB_GOES_BACK, "rollback transaction to savepoint \"to\""},
+    {VERB_SAVES, "savepoint x"},
+    {VERB_RELEASES, "release savepoint x"},
+    {VERB_RELEASES, "release x"},
+    {VERB_FOREIGN, "begin"},
+    {VERB_FOREIGN, "start transaction"},
+    {VERB_FOREIGN, "prepare transaction 'x'"},
+    {VERB_FOREIGN, "/* /* */ commit -- */"}, /* SQLite alone reads COMMIT here */
+};
+
+Test(statement, verbs) {
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        struct statement_traits traits = statement_traits(verbs[i].sql, strlen(verbs[i].sql));
+        cr_expect_eq(traits.verb, verbs[i].verb, "%s: %d", verbs[i].sql, traits.verb);
+        cr_expect_eq(statement_tx_refusal(&traits) != NULL, verbs[i].verb == VERB_FOREIGN, "%s", verbs[i].sql);
+    }
+}
+
+static const char *const leaving_nothing[] = {
+    "select * from t for update",
+    "insert into t values (1)",
+    "with a as (select 1) delete from t",
+    "savepoint a",
+    "rollback to a",
+    "release a",
+    "commit",
+    "rollback",
+    "table t",
+    "merge into t using s on true when matched then do nothing",
+};
+
+static const char *const leaving_something[] = {
+    "set a = 1",
+    "set local a = 1",
+    "create temp table t (a int)",
+    "create table t (a int)",
+    "select 1 into t",
+    "select 1 into temp t",
+    "select * from pg_temp.t",
+    "select set_config('a.b', 'c', true)",
+    "select pg_advisory_lock(1)",
+    "select pg_try_advisory_xact_lock(1)",
+    "update pg_settings set setting = 'UTC' where name = 'TimeZone'",
+    "declare c cursor with hold for select 1",
+    "prepare p as select 1",
+    "do $$ begin end $$",
+    "call p()",
+    "unlisten *",
+    "select u&'\\0041'",
+};
+
+Test(statement, leaves_nothing) {
+    for (size_t i = 0; i < sizeof leaving_nothing / sizeof *leaving_nothing; i++)
+        cr_expect(statement_traits(leaving_nothing[i], strlen(leaving_nothing[i])).leaves_nothing, "%s",
+                  leaving_nothing[i]);
+    for (size_t i = 0; i < sizeof leaving_something / sizeof *leaving_something; i++)
+        cr_expect_not(statement_traits(leaving_something[i], strlen(leaving_something[i])).leaves_nothing, "%s",
+                      leaving_something[i]);
+}
+
 /* ---- Any text ---------------------------------------------------------------------------------------------------- */
 
 /* Every beginning of a text, in memory of exactly that size: nothing is read behind it. */
@@ -572,6 +659,8 @@ static void check_beginnings(const char *sql) {
 Test(statement, traits_read_no_further_than_the_text) {
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
         check_beginnings(classes[i].sql);
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        check_beginnings(verbs[i].sql);
     for (size_t i = 0; i < sizeof groupable / sizeof *groupable; i++)
         check_beginnings(groupable[i]);
     for (size_t i = 0; i < sizeof alone / sizeof *alone; i++)

@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+#include "core/tx.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- State ---- */
+
+void tx_move(struct quring_tx *tx, enum tx_state to) {
+    static const uint8_t next[] = {
+        [TX_NEW] = 1 << TX_WAITING | 1 << TX_ENDED,
+        [TX_WAITING] = 1 << TX_OPEN | 1 << TX_ENDED,
+        [TX_OPEN] = 1 << TX_ENDING | 1 << TX_WAITING | 1 << TX_ENDED,
+        [TX_ENDING] = 1 << TX_WAITING | 1 << TX_ENDED,
+    };
+    PRE(tx->state < TX_ENDED && (next[tx->state] >> to & 1));
+    tx->state = (uint8_t)to;
+}
+
+/* ---- Failure ---- */
+
+static void tx_failure_set(struct tx_failure *failure, uint32_t position, quring_id id, quring_status status,
+                           const quring_error *error) {
+    failure->set = true;
+    failure->position = position;
+    failure->id = id;
+    failure->status = (uint8_t)status;
+    error_set(&failure->error, error->sqlstate, error->message, error->detail, error->hint, 0);
+}
+
+static void tx_failure_clear(struct tx_failure *failure) {
+    failure->set = false;
+    error_clear(&failure->error);
+}
+
+static void tx_fail(struct quring_tx *tx, uint32_t position, quring_id id, quring_status status,
+                    const quring_error *error) {
+    if (!tx->first.set || position < tx->first.position)
+        tx_failure_set(&tx->first, position, id, status, error);
+    if (!tx->last.set || position > tx->last.position)
+        tx_failure_set(&tx->last, position, id, status, error);
+}
+
+/* A query of the transaction ended, and not with OK. COMMIT and ROLLBACK have none behind them that could be skipped. */
+static void tx_query_failed(struct query *query) {
+    struct quring_tx *tx = query->queue->tx;
+    quring_status status = (quring_status)query->status;
+    bool own_will = status == QURING_CANCELLED || status == QURING_TIMEOUT || status == QURING_LIMIT;
+    if (tx->back_position == query->tx_position)
+        tx->back_position = 0;
+    if (status == QURING_SKIPPED || tx_is_end(tx_verb(query)) || (own_will && tx->state == TX_ENDING))
+        return;
+    tx_fail(tx, query->tx_position, query->id, status, &query->error.view);
+}
+
+void tx_give_up(struct quring_tx *tx, quring_status status, const char *sqlstate, const char *message) {
+    PRE(status != QURING_OK);
+    quring_error error = {.message = message, .detail = "", .hint = ""};
+    memcpy(error.sqlstate, sqlstate, strnlen(sqlstate, sizeof error.sqlstate - 1));
+    if (!tx->first.set)
+        tx_fail(tx, 0, 0, status, &error);
+    tx->given_up = true;
+}
+
+/* Only a savepoint from before the failure lets a transaction go on behind it. */
+static bool tx_may_revive(const struct quring_tx *tx) {
+    return !tx->given_up && tx->save_position && tx->save_position < tx->first.position;
+}
+
+/* An end that was submitted, neither waits nor was sent, ended here: it was refused, or the program gave it up. */
+static bool tx_has_lost_its_end(const struct quring_tx *tx) {
+    return tx->end_submitted && tx->queue.waiting_count == 0 && tx->state < TX_ENDING;
+}
+
+bool tx_is_doomed(const struct quring_tx *tx) {
+    return tx->given_up || tx_has_lost_its_end(tx) || (tx->first.set && !tx_may_revive(tx));
+}
+
+void tx_revive(struct quring_tx *tx, uint32_t position) {
+    if (tx->back_position == position)
+        tx->back_position = 0;
+    if (!tx->first.set || tx->first.position > position || tx->given_up)
+        return;
+    if (tx->last.position > position)
+        tx_failure_set(&tx->first, tx->last.position, tx->last.id, (quring_status)tx->last.status,
+                       &tx->last.error.view);
+    else {
+        tx_failure_clear(&tx->first);
+        tx_failure_clear(&tx->last);
+    }
+}
+
+bool tx_stands_behind(const struct quring_tx *tx, const struct query *query) {
+    if (tx->given_up || !tx->first.set || query->tx_position <= tx->first.position)
+        return tx->given_up;
+    bool goes_on =
+        tx_may_revive(tx) && tx->back_position > tx->first.position && tx->back_position < query->tx_position;
+    return !goes_on;
+}
+
+/* ---- Ends ---- */
+
+void tx_skip(struct quring_tx *tx, struct query *query) {
+    const struct tx_failure *failure = &tx->first;
+    PRE(failure->set);
+    query_fail(query, QURING_SKIPPED, failure->error.view.sqlstate, "%s%s",
+               failure->id ? "not run, because a query before it in its transaction failed: "
+                           : "not run, because its transaction failed: ",
+               failure->error.view.message);
+    query->failed_id = failure->id;
+}
+
+/* Where the failure says that no byte left, that is true of COMMIT as well. */
+void tx_refuse_commit(struct quring_tx *tx, struct query *query) {
+    const struct tx_failure *failure = &tx->first;
+    const quring_error *error = &failure->error.view;
+    PRE(failure->set);
+    bool unsent = failure->status == QURING_NOT_SENT || failure->status == QURING_SHUTDOWN;
+    error_set(&query->error, error->sqlstate, error->message, error->detail, error->hint, 0);
+    query_finish(query, unsent ? (quring_status)failure->status : QURING_SERVER_ERROR);
+}
+
+static void tx_finish_unsent_end(struct query *query, const char *command) {
+    result_put_command(&query->result, command, strlen(command));
+    query_finish(query, QURING_OK);
+}
+
+/* True: the query was ended, because it is not run, or because there is nothing to be ended by it. */
+static bool tx_ends_unsent(struct quring_tx *tx, struct query *query) {
+    enum statement_verb verb = tx_verb(query);
+    if (verb == VERB_GOES_BACK && (!tx_stands_behind(tx, query) || tx_may_revive(tx))) {
+        tx->back_position = query->tx_position;
+        return false;
+    }
+    if (!tx_stands_behind(tx, query)) {
+        if (!tx_is_end(verb) || tx_has_place(tx))
+            return false;
+        tx_finish_unsent_end(query, verb == VERB_COMMITS ? "COMMIT" : "ROLLBACK");
+        return true;
+    }
+    if (verb == VERB_ROLLS_BACK && tx->state == TX_OPEN)
+        return false;
+    if (verb == VERB_ROLLS_BACK)
+        tx_finish_unsent_end(query, "ROLLBACK");
+    else if (verb == VERB_COMMITS)
+        tx_refuse_commit(tx, query);
+    else
+        tx_skip(tx, query);
+    return true;
+}
+
+struct query *tx_next(struct quring_tx *tx) {
+    struct list *node;
+    while ((node = list_first(&tx->queue.waiting))) {
+        struct query *query = list_entry(node, struct query, link);
+        if (!tx_ends_unsent(tx, query))
+            return query;
+    }
+    return NULL;
+}
+
+/* Its memory is used again by a later quring_tx_open() only, because its backend may be about to look at it once more. */
+static void tx_be_over(struct quring_tx *tx) {
+    PRE(tx->released && tx->state == TX_ENDED && tx->queue.waiting_count == 0);
+    list_remove(&tx->link);
+    list_push_front(&tx->hub->tx_over, &tx->link);
+}
+
+void tx_end(struct quring_tx *tx) {
+    tx_move(tx, TX_ENDED);
+    heap_remove(&tx->hub->tx_deadlines, &tx->deadline);
+    struct query *left = tx_next(tx);
+    PRE(!left);
+    if (tx->released)
+        tx_be_over(tx);
+}
+
+void tx_release(struct quring_tx *tx) {
+    PRE(!tx->released);
+    tx->released = true;
+    if (tx->state == TX_NEW) {
+        tx_end(tx);
+    } else if (tx->state == TX_ENDED) {
+        (void)tx_next(tx); /* what was submitted since the last turn */
+        tx_be_over(tx);
+    } else if (!tx->end_submitted) {
+        tx_give_up(tx, QURING_CANCELLED, "57014", "the transaction's handle was released before its COMMIT");
+    }
+}
+
+/* ---- Submission ---- */
+
+void tx_put(struct quring_tx *tx, struct query *query) {
+    PRE(!tx->released && !tx->end_submitted && query->queue == &tx->queue);
+    const struct statement_traits *traits = &query->statement->traits;
+    enum statement_verb verb = tx_verb(query);
+    query->tx_position = ++tx->query_count;
+    tx->leaves_nothing &= traits->leaves_nothing;
+    tx->end_submitted = tx_is_end(verb);
+    if (verb == VERB_SAVES && !tx->save_position)
+        tx->save_position = query->tx_position;
+    tx->idle_at_ns = UINT64_MAX;
+    if (tx->state == TX_NEW)
+        tx_move(tx, TX_WAITING);
+    queue_put(query);
+}
+
+/* ---- Time ---- */
+
+static void tx_set_deadline(struct quring_tx *tx) {
+    uint64_t at_ns = tx->idle_at_ns < tx->whole_at_ns ? tx->idle_at_ns : tx->whole_at_ns;
+    if (at_ns == UINT64_MAX || (heap_contains(&tx->deadline) && tx->deadline.key <= at_ns))
+        return; /* what is in the heap comes first, and tx_expire() looks again */
+    heap_remove(&tx->hub->tx_deadlines, &tx->deadline);
+    (void)heap_push(&tx->hub->tx_deadlines, &tx->deadline, at_ns); /* reserved for each transaction */
+}
+
+static uint64_t tx_after(uint64_t now_ns, uint64_t wait_ns) {
+    return wait_ns < UINT64_MAX - now_ns ? now_ns + wait_ns : UINT64_MAX;
+}
+
+void tx_begin_time(struct quring_tx *tx, uint64_t now_ns) {
+    tx->whole_at_ns = tx_after(now_ns, tx->options.timeout_ns);
+    tx_set_deadline(tx);
+}
+
+void tx_idle(struct quring_tx *tx, uint64_t now_ns) {
+    PRE(tx->state == TX_OPEN && tx->queue.waiting_count == 0);
+    tx->idle_at_ns = tx_after(now_ns, tx->options.idle_timeout_ns);
+    tx_set_deadline(tx);
+}
+
+bool tx_expire(struct quring_tx *tx, uint64_t now_ns) {
+    PRE(!heap_contains(&tx->deadline));
+    bool whole = tx->whole_at_ns <= now_ns, idle = tx->idle_at_ns <= now_ns;
+    if (whole)
+        tx_give_up(tx, QURING_TIMEOUT, "25P04", "the transaction's timeout passed (timeout_ns)");
+    else if (idle)
+        tx_give_up(tx, QURING_TIMEOUT, "25P03", "the transaction was idle for too long (idle_timeout_ns)");
+    else
+        tx_set_deadline(tx);
+    return whole || idle;
+}
+
+/* ---- BEGIN ---- */
+
+size_t tx_begin_sql(const struct quring_tx *tx, char sql[TX_BEGIN_BYTES]) {
+    static const char *const levels[] = {
+        [QURING_ISOLATION_DEFAULT] = "",
+        [QURING_ISOLATION_READ_COMMITTED] = " isolation level read committed",
+        [QURING_ISOLATION_REPEATABLE_READ] = " isolation level repeatable read",
+        [QURING_ISOLATION_SERIALIZABLE] = " isolation level serializable",
+    };
+    PRE(tx->options.isolation <= QURING_ISOLATION_SERIALIZABLE);
+    int length = snprintf(sql, TX_BEGIN_BYTES, "begin%s%s%s", levels[tx->options.isolation],
+                          tx->options.read_only ? " read only" : "", tx->options.deferrable ? " deferrable" : "");
+    PRE(length < TX_BEGIN_BYTES);
+    return (size_t)length;
+}
+
+/* ---- Memory ---- */
+
+void tx_init(struct quring_tx *tx, struct quring_db *db, const quring_tx_options *options) {
+    struct query_error first = tx->first.error, last = tx->last.error;
+    bool used = tx->engine != NULL;
+    *tx = (struct quring_tx){.engine = db->engine, .hub = db->hub, .options = *options, .leaves_nothing = true};
+    if (used) {
+        tx->first.error = first;
+        tx->last.error = last;
+        error_clear(&tx->first.error);
+        error_clear(&tx->last.error);
+    } else {
+        error_init(&tx->first.error);
+        error_init(&tx->last.error);
+    }
+    queue_init(&tx->queue, db);
+    tx->queue.tx = tx;
+    tx->queue.failed = tx_query_failed;
+    tx->whole_at_ns = tx->idle_at_ns = UINT64_MAX;
+    list_push_back(&db->txs, &tx->link);
+}
+
+void tx_free(struct quring_tx *tx) {
+    error_free(&tx->first.error);
+    error_free(&tx->last.error);
+}
+
+void tx_forget(struct quring_db *db) {
+    list_for_each_safe(node, &db->txs) {
+        struct quring_tx *tx = list_entry(node, struct quring_tx, link);
+        if (tx->state != TX_ENDED)
+            tx_move(tx, TX_ENDED);
+        heap_remove(&tx->hub->tx_deadlines, &tx->deadline);
+        tx->queue.db = NULL;
+        list_remove(&tx->link);
+        list_push_back(tx->released ? &tx->hub->tx_over : &tx->hub->tx_orphans, &tx->link);
+    }
+    for (int i = 0; i < 2; i++)
+        if (db->tx_ends[i])
+            statement_drop(db->tx_ends[i]);
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A transaction: a queue of its own, whose queries run in order on one connection or lane, its *place*.
+ *
+ *      NEW --its first query--> WAITING --a place--> OPEN --COMMIT or ROLLBACK sent--> ENDING --answered--> ENDED
+ *       |                         |  ^                |                                   |                  ^ ^
+ *       |                         |  +----------------+--lost before a byte left----------+                  | |
+ *       |                         |                   +--------lost, or rolled back-------+------------------+ |
+ *       +-------------------------+--nothing is left to be sent--------------------------------------------------+
+ *
+ *   NEW      no query was submitted
+ *   WAITING  for a place: nothing was sent
+ *   OPEN     it has one, on which BEGIN was sent, or a run of all its queries has begun
+ *   ENDING   nothing is sent after what was sent
+ *   ENDED    it has no place, and never gets one: whatever comes ends here
+ *
+ * A failed transaction keeps its place as long as ROLLBACK TO can revive it. *Failure* is a point in its order: the first
+ * query that ended, and not with OK. What stands behind that point is not run; what stands before it runs, or has run. A
+ * transaction that nothing can revive is *doomed*: its backend rolls it back as soon as nothing before the point is left.
+ * Once its COMMIT or ROLLBACK was sent, only what the server says makes it fail.
+ *
+ * A backend whose advance() finds a queue with a transaction on db->ready
+ *
+ *   1  asks tx_next() for the query to be sent, until it is NULL or there is no room; tx_next() has ended what is not run
+ *   2  gives the transaction a place, or parks its queue, and moves it to OPEN with the first query
+ *   3  takes the query (queue_take) and sends it; COMMIT and ROLLBACK move it to ENDING
+ *   4  without a query left, and tx_is_doomed(): rolls it back if it is OPEN, then says tx_end()
+ *
+ * finishes each by query_finish(), those that the failure of another kept from running by tx_skip(), COMMIT of a transaction
+ * that failed meanwhile by tx_refuse_commit(); says tx_revive() when ROLLBACK TO was carried out, tx_idle() when nothing is
+ * out and nothing waits, and tx_end() when it has let go of the place. What fails without one of its queries (the connection
+ * is lost, BEGIN failed) is told by tx_give_up().
+ */
+#ifndef QURING_CORE_TX_H
+#define QURING_CORE_TX_H
+
+#include "core/db.h"
+
+enum tx_state { TX_NEW, TX_WAITING, TX_OPEN, TX_ENDING, TX_ENDED };
+
+enum { TX_BACKEND_BYTES = 128, TX_RESERVE_BYTES = 16, TX_BEGIN_BYTES = 64 };
+
+/* A query that ended, and not with OK. */
+struct tx_failure {
+    bool set;
+    uint8_t status; /* quring_status */
+    uint32_t position;
+    quring_id id; /* 0: it is no query's */
+    struct query_error error;
+};
+
+struct quring_tx {
+    struct queue queue;
+    struct list link; /* db->txs; hub->tx_over once it is over; hub->tx_orphans */
+    struct quring_engine *engine;
+    struct hub *hub;           /* outlives queue.db, which is NULL once that is closed */
+    quring_tx_options options; /* defaults filled in */
+    uint8_t state;             /* enum tx_state */
+    bool released;             /* the program has given the handle up */
+    bool end_submitted;        /* COMMIT or ROLLBACK was submitted, and nothing is after it */
+    bool given_up;             /* nothing of it is run any more, whatever its position */
+    bool leaves_nothing;       /* on its connection: see statement_traits */
+    uint32_t query_count;      /* submitted: the last one's position */
+    uint32_t save_position;    /* of its first SAVEPOINT; 0: there is none */
+    uint32_t
+        back_position; /* of the last ROLLBACK TO that is to be sent, or was, and has not ended; 0: there is none */
+    struct tx_failure first;   /* the earliest since it began or was revived */
+    struct tx_failure last;    /* the latest: holds when what it was revived behind is earlier */
+    quring_id reserve;         /* the slot that is kept for its end; 0: it was used */
+    struct heap_node deadline; /* in hub->tx_deadlines: not later than the next two, if there are any */
+    uint64_t whole_at_ns;      /* when options.timeout_ns has passed; UINT64_MAX: never */
+    uint64_t idle_at_ns;       /* when it was idle for too long; UINT64_MAX: it is not */
+    unsigned char backend[TX_BACKEND_BYTES] __attribute__((aligned(16))); /* from the first query on: its backend's */
+};
+
+/* Makes a transaction of zeroed memory, or of one that was made before, whose texts it keeps. */
+void tx_init(struct quring_tx *tx, struct quring_db *db, const quring_tx_options *options);
+void tx_free(struct quring_tx *tx); /* what it owns, not itself */
+
+/* The handle is about to be freed: handles of transactions that the program still has do not lead to it any more. */
+void tx_forget(struct quring_db *db);
+
+/* The one function that changes its state, along the diagram above. */
+void tx_move(struct quring_tx *tx, enum tx_state to);
+
+/* Moves it to ENDED, and ends what waits; a backend does not look at it again. */
+void tx_end(struct quring_tx *tx);
+
+/* The program has given the handle up. A transaction that has an end goes on to it, another is given up. */
+void tx_release(struct quring_tx *tx);
+
+static inline enum statement_verb tx_verb(const struct query *query) {
+    return (enum statement_verb)query->statement->traits.verb;
+}
+
+static inline bool tx_is_end(enum statement_verb verb) {
+    return verb == VERB_COMMITS || verb == VERB_ROLLS_BACK;
+}
+
+/* True while it holds a connection or lane. */
+static inline bool tx_has_place(const struct quring_tx *tx) {
+    return tx->state == TX_OPEN || tx->state == TX_ENDING;
+}
+
+/* Puts a query that was just filled behind all others of its transaction. */
+void tx_put(struct quring_tx *tx, struct query *query);
+
+/* The next query that is to be sent, which stays WAITING; NULL: none is. Ends those before it that are not run. */
+struct query *tx_next(struct quring_tx *tx);
+
+/* True where nothing behind its failure, or nothing at all, is run any more. */
+bool tx_is_doomed(const struct quring_tx *tx);
+
+/* True where a query stands behind a failure, with no ROLLBACK TO between them that may be carried out. */
+bool tx_stands_behind(const struct quring_tx *tx, const struct query *query);
+
+/* Ends a query because another failed: SKIPPED, naming that one. */
+void tx_skip(struct quring_tx *tx, struct query *query);
+
+/* Ends COMMIT of a failed transaction, with the error of its failure. */
+void tx_refuse_commit(struct quring_tx *tx, struct query *query);
+
+/* The ROLLBACK TO at that position was carried out. */
+void tx_revive(struct quring_tx *tx, uint32_t position);
+
+/* Fails it for good without one of its queries; an earlier failure stays the reason. `sqlstate` as in error_set(). */
+void tx_give_up(struct quring_tx *tx, quring_status status, const char *sqlstate, const char *message);
+
+/* It has a place, and neither waits for a reply nor has anything to send: until the next tx_put(). */
+void tx_idle(struct quring_tx *tx, uint64_t now_ns);
+
+/* Its deadline has come to the head of the heap: gives it up, or sets the next one. True: it was given up. */
+bool tx_expire(struct quring_tx *tx, uint64_t now_ns);
+
+/* The first query was submitted. */
+void tx_begin_time(struct quring_tx *tx, uint64_t now_ns);
+
+/* The BEGIN of PostgreSQL that its options ask for. Returns its length. */
+size_t tx_begin_sql(const struct quring_tx *tx, char sql[TX_BEGIN_BYTES]);
+
+#endif

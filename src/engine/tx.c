@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/* Transactions: how their handles are made and given back. */
+#include "engine/engine.h"
+
+#include <stdlib.h>
+
+static const uint64_t TX_IDLE_NS = 10000000000u;
+
+/* ---- Memory ---- */
+
+/* The memory of one that is over, or new; the heap of deadlines has room for all. NULL: no memory. */
+static struct quring_tx *tx_take(quring_engine *engine) {
+    struct list *node = list_pop_front(&engine->hub.tx_over);
+    if (node)
+        return list_entry(node, struct quring_tx, link);
+    if (!heap_reserve(&engine->hub.tx_deadlines, engine->tx_count + 1))
+        return NULL;
+    struct quring_tx *tx = calloc(1, sizeof *tx);
+    engine->tx_count += tx != NULL;
+    return tx;
+}
+
+static void tx_destroy_all(struct list *txs) {
+    list_for_each_safe(node, txs) {
+        struct quring_tx *tx = list_entry(node, struct quring_tx, link);
+        list_remove(&tx->link);
+        tx_free(tx);
+        free(tx);
+    }
+}
+
+void engine_tx_free(quring_engine *engine) {
+    tx_destroy_all(&engine->hub.tx_over);
+    tx_destroy_all(&engine->hub.tx_orphans);
+    heap_free(&engine->hub.tx_deadlines);
+}
+
+/* ---- Open ---- */
+
+static int tx_check(const quring_db *db) {
+    struct hub *hub = db->hub;
+    if (db->engine->shutting_down || db->closing)
+        return engine_refuse_closed(db->engine);
+    if (!db->backend->tx_changed)
+        return hub_error(hub, QURING_EUNSUPPORTED, "this backend has no transactions yet");
+    if (db->options.exclusive)
+        return hub_error(hub, QURING_EUNSUPPORTED,
+                         "an exclusive handle has no other transactions than its BEGIN and COMMIT");
+    return 0;
+}
+
+/* Their texts are found once, because an end must not be refused for lack of memory. */
+static int tx_find_ends(quring_db *db) {
+    static const char *const texts[] = {"commit", "rollback"};
+    int error = 0;
+    for (int i = 0; i < 2 && !error; i++)
+        if (!db->tx_ends[i])
+            db->tx_ends[i] = engine_find_text(db, texts[i], 0, &error);
+    return error;
+}
+
+/* A slot and bytes are kept for the end, so that it is never refused. */
+static int tx_reserve(quring_engine *engine, quring_id *reserve) {
+    uint64_t used = engine->charged_bytes + engine->hub.unsent_bytes;
+    if (used + TX_RESERVE_BYTES > engine->options.inflight_bytes)
+        return hub_error(&engine->hub, QURING_EFULL, "inflight_bytes: no %d bytes are left for the transaction's end",
+                         TX_RESERVE_BYTES);
+    if (!slots_take(&engine->queries, reserve))
+        return hub_error(&engine->hub, QURING_EFULL, "query_count: %u queries are submitted and not yet released",
+                         engine->options.query_count);
+    engine->charged_bytes += TX_RESERVE_BYTES;
+    return 0;
+}
+
+int engine_tx_open(quring_db *db, const quring_tx_options *options, quring_tx **out) {
+    quring_engine *engine = db->engine;
+    quring_tx_options filled = options ? *options : (quring_tx_options){0};
+    quring_id reserve = 0;
+    int error = tx_check(db);
+    if (!error)
+        error = tx_find_ends(db);
+    if (!error)
+        error = tx_reserve(engine, &reserve);
+    if (error)
+        return error;
+    struct quring_tx *tx = tx_take(engine);
+    if (!tx) {
+        slots_give(&engine->queries, reserve);
+        engine->charged_bytes -= TX_RESERVE_BYTES;
+        return hub_error(&engine->hub, QURING_ENOMEM, "no memory for a transaction");
+    }
+    if (!filled.timeout_ns)
+        filled.timeout_ns = QURING_FOREVER;
+    if (!filled.idle_timeout_ns)
+        filled.idle_timeout_ns = TX_IDLE_NS;
+    tx_init(tx, db, &filled);
+    tx->reserve = reserve;
+    *out = tx;
+    return 0;
+}
+
+/* ---- Queries ---- */
+
+static int tx_refuse(struct quring_tx *tx) {
+    struct hub *hub = &tx->engine->hub;
+    if (!tx->queue.db || tx->engine->shutting_down || tx->queue.db->closing)
+        return hub_error(hub, QURING_ESHUTDOWN, "the engine or the database handle was closed");
+    return tx->end_submitted ? hub_error(hub, QURING_EINVAL, "COMMIT or ROLLBACK of this transaction was submitted")
+                             : 0;
+}
+
+int engine_tx_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
+    int error = tx_refuse(q->tx);
+    return error ? error : engine_submit(engine, q, id);
+}
+
+int engine_tx_end(struct quring_tx *tx, enum statement_verb verb, uint64_t user_data, quring_id *id) {
+    PRE(tx_is_end(verb));
+    const quring_query q = {.tx = tx, .user_data = user_data};
+    int error = tx_refuse(tx);
+    return error ? error : engine_submit_tx_end(tx, tx->queue.db->tx_ends[verb != VERB_COMMITS], &q, id);
+}
+
+/* ---- Release ---- */
+
+void engine_tx_release(struct quring_tx *tx) {
+    PRE(!tx->released);
+    engine_tx_drop_reserve(tx);
+    bool goes_on = tx->end_submitted;
+    tx_release(tx);
+    if (!goes_on)
+        engine_tx_changed(tx, false);
+}
+
+/* ---- The end of a database ---- */
+
+void engine_tx_close(struct quring_db *db) {
+    list_for_each(node, &db->txs)
+        engine_tx_drop_reserve(list_entry(node, struct quring_tx, link));
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+#include "pg/lease.h"
+
+#include "pg/health.h"
+#include "pg/tx.h"
+
+void pg_lease_init(struct pg_pool *pool) {
+    list_init(&pool->leases.waiting);
+    list_init(&pool->leases.whole);
+}
+
+static uint32_t lease_limit(const struct pg_pool *pool) {
+    const quring_db_options *options = &pool->db->options;
+    uint32_t count = options->connection_count, limit = options->lease_count;
+    if (!limit)
+        limit = count - count / 4;
+    return limit < count ? limit : count;
+}
+
+/* ---- Places ---- */
+
+/* Connections that were silent for too long are asked whether they are there, and others are taken meanwhile. */
+static struct pg_conn *lease_first(struct pg_pool *pool) {
+    bool checks = pool->db->options.health_check_ns != 0;
+    struct pg_conn *conn;
+    while ((conn = pg_placement_first(&pool->placement)) && checks && pg_conn_is_idle(conn) && pg_health_is_due(conn)) {
+        pg_placement_take_out(&pool->placement, conn);
+        pg_health_ask(conn);
+    }
+    return conn;
+}
+
+/* False: none has room for all of it. */
+static bool lease_share(struct pg_pool *pool, struct quring_tx *tx) {
+    struct pg_conn *conn = lease_first(pool);
+    if (!conn || !pg_placement_fits(conn, tx->query_count + 1))
+        return false;
+    pg_placement_take_at(&pool->placement, conn);
+    pg_tx_place(tx, conn);
+    pg_tx_serve(tx);
+    if (conn->state == PG_CONN_READY)
+        pg_placement_changed(&pool->placement, conn);
+    pg_placement_begin(&pool->placement);
+    return true;
+}
+
+/* False: none is free, or as many as may be are held. */
+static bool lease_take(struct pg_pool *pool, struct quring_tx *tx) {
+    struct pg_conn *conn = pool->leases.count < lease_limit(pool) ? lease_first(pool) : NULL;
+    if (!conn)
+        return false;
+    pg_placement_take_at(&pool->placement, conn);
+    conn->tx = tx;
+    conn->settings_changed = false;
+    pool->leases.count++;
+    pg_tx_place(tx, conn);
+    pg_tx_serve(tx);
+    return true;
+}
+
+static void lease_park(struct pg_pool *pool, struct quring_tx *tx, struct list *line, bool first) {
+    queue_set_aside(&tx->queue, line, first, ring_now_ns(pg_pool_ring(pool)) | 1);
+}
+
+static bool lease_is_whole(const struct pg_pool *pool, const struct quring_tx *tx) {
+    return pg_tx_is_whole(tx, pool->db->options.depth);
+}
+
+/* Those that came before it have their turn first, but for one that had a place and lost it. */
+static void lease_place(struct pg_pool *pool, struct quring_tx *tx) {
+    bool whole = lease_is_whole(pool, tx), first = pg_tx_of(tx)->waited;
+    struct list *line = whole ? &pool->leases.whole : &pool->leases.waiting;
+    bool has_turn = first || list_empty(line);
+    if (!has_turn || !(whole ? lease_share(pool, tx) : lease_take(pool, tx)))
+        lease_park(pool, tx, line, first);
+}
+
+/* ---- Admission ---- */
+
+/* True: nothing of it is to be sent. It ends if nothing more is to come. */
+static bool lease_has_nothing(struct quring_tx *tx) {
+    if (tx_next(tx))
+        return false;
+    if (tx->state == TX_WAITING && tx_is_doomed(tx))
+        tx_end(tx);
+    return true;
+}
+
+void pg_lease_admit(struct pg_pool *pool, struct quring_tx *tx) {
+    if (pg_tx_of(tx)->conn) {
+        pg_tx_serve(tx);
+    } else if (!lease_has_nothing(tx)) {
+        pg_placement_begin(&pool->placement);
+        lease_place(pool, tx);
+    }
+}
+
+void pg_lease_changed(struct quring_tx *tx) {
+    if (pg_tx_of(tx)->conn)
+        pg_tx_serve(tx);
+    else
+        (void)lease_has_nothing(tx);
+}
+
+/* The first in line may have become whole since, or may have nothing left that is to be sent: then it leaves the line. */
+static bool lease_admit_first(struct pg_pool *pool, struct list *line) {
+    struct list *node = list_first(line);
+    if (!node)
+        return false;
+    struct quring_tx *tx = list_entry(node, struct queue, ready)->tx;
+    queue_bring_back(&tx->queue);
+    if (lease_has_nothing(tx))
+        return true;
+    bool placed = lease_is_whole(pool, tx) ? lease_share(pool, tx) : lease_take(pool, tx);
+    if (!placed)
+        lease_park(pool, tx, line, true);
+    return placed;
+}
+
+void pg_lease_admit_parked(struct pg_pool *pool) {
+    struct pg_leases *leases = &pool->leases;
+    if (base_likely(!pg_lease_has_parked(pool)))
+        return;
+    pg_placement_begin(&pool->placement);
+    while (lease_admit_first(pool, &leases->whole))
+        ;
+    while (lease_admit_first(pool, &leases->waiting))
+        ;
+}
+
+void pg_lease_freed(struct pg_conn *conn) {
+    struct pg_pool *pool = pg_pool_of(conn);
+    PRE(pool->leases.count > 0 && !conn->tx);
+    pool->leases.count--;
+    if (conn->state == PG_CONN_READY)
+        pg_placement_changed(&pool->placement, conn);
+    db_due(pool->db);
+}
+
+void pg_lease_fail_waiting(struct pg_pool *pool, const char *sqlstate, const char *message) {
+    list_for_each_safe(node, &pool->db->txs) {
+        struct quring_tx *tx = list_entry(node, struct quring_tx, link);
+        if (tx->state != TX_WAITING || pg_tx_of(tx)->conn)
+            continue;
+        queue_fail(&tx->queue, QURING_NOT_SENT, sqlstate, message);
+        if (tx_is_doomed(tx))
+            tx_end(tx);
+    }
+}

@@ -1,0 +1,440 @@
+/* SPDX-License-Identifier: MIT */
+#include "pg/tx.h"
+
+#include "pg/cancel.h"
+#include "pg/conn.h"
+#include "pg/placement.h"
+#include "pg/reply.h"
+#include "pg/silence.h"
+#include "wire/encode.h"
+
+#include <string.h>
+
+/* What the loss of its connection means for a transaction; NONE: nobody has looked yet. */
+enum tx_loss { LOSS_NONE, LOSS_IN_DOUBT, LOSS_CERTAIN, LOSS_AFTER_FAILURE };
+
+static const char tx_rollback_sql[] = "rollback", tx_reset_sql[] = "discard all";
+
+static struct quring_tx *tx_of_ops(const struct pg_request_ops *ops) {
+    const struct pg_tx *pg = base_container_of(ops, const struct pg_tx, ops);
+    return (struct quring_tx *)((uintptr_t)pg - offsetof(struct quring_tx, backend));
+}
+
+static struct quring_tx *tx_of_request(const struct pg_request *request) {
+    return tx_of_ops(request->ops);
+}
+
+bool pg_tx_is_whole(const struct quring_tx *tx, uint32_t depth) {
+    bool here = tx->end_submitted && tx->queue.waiting_count == tx->query_count;
+    bool clean = tx->leaves_nothing && tx->options.lease_reset != QURING_LEASE_RESET_ALWAYS;
+    return here && clean && !tx->first.set && tx->query_count < depth;
+}
+
+/* ---- Sending ---- */
+
+static void tx_break_for_memory(struct pg_conn *conn) {
+    pg_conn_break(conn, QURING_IN_DOUBT, "53200", "out of memory");
+}
+
+/* Begins a request of the transaction. NULL: there is no memory, and the connection is broken. */
+static struct pg_request *tx_new_request(struct quring_tx *tx, struct query *query) {
+    struct pg_tx *pg = pg_tx_of(tx);
+    struct pg_conn *conn = pg->conn;
+    if (!pg_conn_make_room(conn)) {
+        tx_break_for_memory(conn);
+        return NULL;
+    }
+    struct pg_request *request = pg_conn_request(conn, conn->session.next);
+    *request = (struct pg_request){
+        .query = query, .ops = &pg->ops, .kind = PG_REQUEST_UNNAMED, .first_byte = socket_position(&conn->socket)};
+    return request;
+}
+
+/* The request was encoded. */
+static void tx_sent(struct quring_tx *tx, struct query *query) {
+    struct pg_tx *pg = pg_tx_of(tx);
+    pg->last = pg->conn->session.next - 1;
+    pg->conn->group_open = true;
+    if (!query)
+        return;
+    query->sent = true;
+    pg_query(query)->conn = pg->conn;
+    pg_query(query)->request = pg->last;
+}
+
+/*
+ * A statement that controls the transaction, on the unnamed statement, and without a Describe, since none has parameters or
+ * rows. `query` NULL: it is ours. False: the connection is broken.
+ */
+static bool tx_put_control(struct quring_tx *tx, struct query *query, const char *sql, size_t length) {
+    struct pg_conn *conn = pg_tx_of(tx)->conn;
+    struct wire_session *session = &conn->session;
+    struct pg_request *request = tx_new_request(tx, query);
+    if (!request)
+        return false;
+    wire_session_begin(session, pg_conn_out(conn));
+    wire_session_put_parse(session, "", sql, length);
+    wire_session_put_bind(session, "", 0);
+    wire_session_put_results(session, NULL, 0);
+    wire_session_put_execute(session);
+    if (!wire_session_end(session, WIRE_NO_ROWS)) {
+        *request = (struct pg_request){.query = NULL};
+        tx_break_for_memory(conn);
+        return false;
+    }
+    if (query)
+        request->statement = statement_hold(query->statement);
+    tx_sent(tx, query);
+    return true;
+}
+
+static bool tx_put_begin(struct quring_tx *tx) {
+    char sql[TX_BEGIN_BYTES];
+    struct pg_tx *pg = pg_tx_of(tx);
+    size_t length = tx_begin_sql(tx, sql);
+    if (!pg_conn_sync(pg->conn) || !tx_put_control(tx, NULL, sql, length))
+        return false;
+    pg->begin = pg->last;
+    pg_conn_request(pg->conn, pg->begin)->opens = true;
+    tx_move(tx, TX_OPEN);
+    return true;
+}
+
+/* COMMIT or ROLLBACK, in a segment of its own; `query` NULL: our ROLLBACK. */
+static bool tx_put_end(struct quring_tx *tx, struct query *query) {
+    struct pg_tx *pg = pg_tx_of(tx);
+    const char *sql = query ? query->statement->sql : tx_rollback_sql;
+    size_t length = query ? query->statement->length : sizeof tx_rollback_sql - 1;
+    if (!pg_conn_sync(pg->conn) || !tx_put_control(tx, query, sql, length))
+        return false;
+    pg->end = pg->last;
+    tx_move(tx, TX_ENDING);
+    bool resets = !tx->leaves_nothing || tx->options.lease_reset == QURING_LEASE_RESET_ALWAYS;
+    if (!pg_conn_sync(pg->conn))
+        return false;
+    if (pg->conn->tx == tx && resets) {
+        pg->resets = tx_put_control(tx, NULL, tx_reset_sql, sizeof tx_reset_sql - 1);
+        return pg->resets && pg_conn_sync(pg->conn);
+    }
+    return true;
+}
+
+/* Parsed for this use alone, because settings or temporary tables decide what it means. */
+static void tx_put_unnamed(struct quring_tx *tx, struct query *query) {
+    struct pg_conn *conn = pg_tx_of(tx)->conn;
+    struct pg_request *request = tx_new_request(tx, query);
+    if (!request) {
+        queue_put_back(query);
+        return;
+    }
+    if (!pg_request_encode_unnamed(conn, query, request)) {
+        *request = (struct pg_request){.query = NULL};
+        pg_conn_refuse_query(conn, query);
+        return;
+    }
+    tx_sent(tx, query);
+}
+
+/* A query that controls nothing. One that does not fit ends here, and makes the transaction fail. */
+static void tx_put_member(struct quring_tx *tx, struct query *query) {
+    struct pg_tx *pg = pg_tx_of(tx);
+    struct pg_conn *conn = pg->conn;
+    const struct statement_traits *traits = &query->statement->traits;
+    uint64_t ordinal = conn->session.next;
+    pg->by_use |= conn->settings_changed;
+    if (pg->by_use || !traits->leaves_nothing)
+        tx_put_unnamed(tx, query);
+    else
+        pg_conn_send(conn, query);
+    if (conn->session.next == ordinal)
+        return;
+    pg_conn_request(conn, ordinal)->ops = &pg->ops;
+    pg->last = ordinal;
+    pg->by_use |= traits->effect != EFFECT_NONE;
+}
+
+/* Lets go of the connection. */
+static void tx_leave(struct quring_tx *tx) {
+    struct pg_tx *pg = pg_tx_of(tx);
+    struct pg_conn *conn = pg->conn;
+    pg->conn = NULL;
+    if (conn->tx != tx)
+        return;
+    conn->tx = NULL;
+    conn->events->freed(conn);
+}
+
+/* The query that tx_next() has given. False: the connection is broken, and the query waits again. */
+static bool tx_send(struct quring_tx *tx, struct query *query) {
+    struct pg_tx *pg = pg_tx_of(tx);
+    enum statement_verb verb = tx_verb(query);
+    if (tx->state == TX_WAITING && !tx_put_begin(tx)) {
+        tx_leave(tx); /* it waits for another connection */
+        return false;
+    }
+    struct query *taken = queue_take(&tx->queue);
+    PRE(taken == query);
+    if (verb == VERB_NONE) {
+        tx_put_member(tx, query);
+    } else {
+        bool well = tx_is_end(verb) ? tx_put_end(tx, query)
+                                    : (verb != VERB_GOES_BACK || pg_conn_sync(pg->conn)) &&
+                                          tx_put_control(tx, query, query->statement->sql, query->statement->length);
+        if (!well && !query->sent)
+            queue_put_back(query);
+    }
+    return pg_conn_is_up(pg->conn);
+}
+
+/* True where the query may follow what was sent of its transaction; `open`: its segment has no Sync yet. */
+static bool tx_may_send(struct quring_tx *tx, const struct query *query, bool open) {
+    const struct pg_tx *pg = pg_tx_of(tx);
+    enum statement_verb verb = tx_verb(query);
+    if (!pg_conn_is_up(pg->conn))
+        return false;
+    if (tx_is_end(verb) || pg->conn->tx != tx)
+        return true; /* room is kept for an end, and was looked for before all of a whole one */
+    if (pg_cancel_holds(pg->conn))
+        return false;
+    bool safe = tx->state == TX_WAITING || pg->begun || open || verb == VERB_GOES_BACK;
+    return safe && pg_placement_fits(pg->conn, 1);
+}
+
+/* Nothing of it waits. */
+static void tx_go_on(struct quring_tx *tx) {
+    struct pg_tx *pg = pg_tx_of(tx);
+    struct pg_conn *conn = pg->conn;
+    if (tx->state != TX_OPEN || !pg_conn_is_up(conn))
+        return;
+    if (tx_is_doomed(tx)) {
+        if (tx_put_end(tx, NULL))
+            pg_silence_given_up(conn, pg->end);
+    } else if (pg->last < conn->settled) {
+        tx_idle(tx, ring_now_ns(pg_conn_ring(conn)));
+    }
+}
+
+void pg_tx_serve(struct quring_tx *tx) {
+    struct pg_tx *pg = pg_tx_of(tx);
+    struct pg_conn *conn = pg->conn;
+    struct query *query;
+    PRE(conn);
+    bool open = false;
+    while ((query = tx_next(tx)) && tx_may_send(tx, query, open)) {
+        if (!tx_send(tx, query))
+            return;
+        open = conn->group_open;
+    }
+    if (!query)
+        tx_go_on(tx);
+    if (pg_conn_is_up(conn) && pg_conn_sync(conn))
+        pg_conn_flush(conn);
+}
+
+void pg_tx_time_out(struct quring_tx *tx) {
+    struct pg_tx *pg = pg_tx_of(tx);
+    struct pg_conn *conn = pg->conn;
+    for (uint64_t r = conn ? conn->settled : 0; conn && r < conn->session.next; r++) {
+        struct pg_request *request = pg_conn_request(conn, r);
+        if (request->ops != &pg->ops || !request->query)
+            continue;
+        pg_conn_abandon(conn, request->query, QURING_TIMEOUT);
+        pg_silence_given_up(conn, r);
+    }
+}
+
+/* ---- Replies ---- */
+
+static void tx_row(struct pg_conn *conn, const struct wire_event *event) {
+    pg_reply_row(pg_conn_request(conn, event->request), event);
+}
+
+static void tx_error(struct pg_conn *conn, const struct wire_event *event) {
+    struct pg_request *request = pg_conn_request(conn, event->request);
+    struct quring_tx *tx = tx_of_request(request);
+    const struct wire_error *error = &event->error;
+    pg_reply_error(conn, request, event);
+    if (request->query)
+        return;
+    if (request->opens)
+        tx_give_up(tx, QURING_SERVER_ERROR, error->sqlstate, error->message);
+    else if (!request->statement)
+        pg_conn_break(conn, QURING_IN_DOUBT, error->sqlstate, error->message);
+    else if (!tx->first.set) /* the queries before it end first: see tx_settle() */
+        memcpy(pg_tx_of(tx)->sqlstate, error->sqlstate, strnlen(error->sqlstate, 5));
+}
+
+/* COMMIT of a transaction whose failure is known rolled it back, whatever its tag says where there was no BEGIN. */
+static void tx_finish_end(struct quring_tx *tx, struct query *query, const struct pg_request *request) {
+    if (tx_verb(query) == VERB_COMMITS && tx->first.set)
+        tx_refuse_commit(tx, query);
+    else if (request->outcome == PG_FAILED_IN_DOUBT)
+        query_finish(query, QURING_IN_DOUBT);
+    else
+        query_finish(query, pg_request_failed(request) ? QURING_SERVER_ERROR : QURING_OK);
+}
+
+/* The server's words for what stands behind a failure, which says nothing of what failed. */
+static bool tx_is_consequence(const struct query *query, const struct pg_request *request) {
+    return request->outcome == PG_RUNNING ||
+           (pg_request_failed(request) && strcmp(query->error.view.sqlstate, "25P02") == 0);
+}
+
+static void tx_finish_member(struct quring_tx *tx, struct query *query, const struct pg_request *request) {
+    bool goes_back = tx_verb(query) == VERB_GOES_BACK && !tx_is_doomed(tx);
+    uint32_t position = query->tx_position;
+    if (!tx->first.set && tx_is_consequence(query, request))
+        tx_give_up(tx, QURING_SERVER_ERROR, "25P02", "the server had failed the transaction");
+    if (!goes_back && tx_stands_behind(tx, query))
+        tx_skip(tx, query);
+    else if (goes_back && request->outcome == PG_RUNNING)
+        tx_skip(tx, query);
+    else if (pg_request_failed(request))
+        query_finish(query, QURING_SERVER_ERROR);
+    else if (request->limit)
+        pg_reply_over_limit(query, (enum pg_limit)request->limit);
+    else
+        query_finish(query, QURING_OK);
+    if (goes_back && request->outcome == PG_COMPLETED)
+        tx_revive(tx, position);
+}
+
+static void tx_settle(struct quring_tx *tx, struct pg_conn *conn, struct pg_request *request) {
+    struct query *query = request->query;
+    request->query = NULL;
+    if (request->kind == PG_REQUEST_NAMED || request->plan_refused)
+        pg_request_settle(conn, request);
+    if (request->opens)
+        pg_tx_of(tx)->begun = request->outcome == PG_COMPLETED;
+    if (query && tx_is_end(tx_verb(query)))
+        tx_finish_end(tx, query, request);
+    else if (query)
+        tx_finish_member(tx, query, request);
+    else if (pg_request_failed(request) && pg_tx_of(tx)->sqlstate[0] && !tx->first.set)
+        tx_give_up(tx, QURING_SERVER_ERROR, pg_tx_of(tx)->sqlstate, "a query of it that was given up had failed");
+    pg_request_drop(request);
+}
+
+/* True where the server is as it must be at this sync point: within the transaction up to its end, and behind it outside. */
+static bool tx_is_where_it_belongs(struct quring_tx *tx, const struct wire_event *ready) {
+    const struct pg_tx *pg = pg_tx_of(tx);
+    bool is_over = tx->state == TX_ENDING && ready->request >= pg->end;
+    bool began = ready->first > pg->begin ? pg->begun : !pg_request_failed(pg_conn_request(pg->conn, pg->begin));
+    return (ready->transaction == 'I') == (is_over || !began);
+}
+
+/* All of it was answered, and the connection is what it was before. */
+static void tx_over(struct quring_tx *tx) {
+    struct pg_conn *conn = pg_tx_of(tx)->conn;
+    if (pg_tx_of(tx)->resets)
+        pg_prepared_end(&conn->prepared);
+    else if (pg_tx_of(tx)->by_use)
+        pg_prepared_outdate(&conn->prepared);
+    tx_leave(tx);
+    tx_end(tx);
+}
+
+static void tx_ready(struct pg_conn *conn, const struct wire_event *ready) {
+    struct quring_tx *tx = tx_of_request(pg_conn_request(conn, ready->request));
+    struct pg_tx *pg = pg_tx_of(tx);
+    if (!tx_is_where_it_belongs(tx, ready)) {
+        pg->loss = LOSS_IN_DOUBT;
+        pg_conn_break(conn, QURING_PROTOCOL, "08P01", "ReadyForQuery tells of another transaction's state");
+        return;
+    }
+    for (uint64_t r = ready->first; r <= ready->request; r++)
+        tx_settle(tx, conn, pg_conn_request(conn, r));
+    conn->settled = ready->request + 1;
+    conn->async_bytes = 0;
+    if (tx->state == TX_ENDING && ready->request == pg->last)
+        tx_over(tx);
+    else
+        pg_tx_serve(tx);
+}
+
+/* ---- Loss ---- */
+
+/*
+ * Once COMMIT left, nobody knows. Before that it is certain that nothing took effect, as it is behind a failure that the
+ * server told of.
+ */
+static enum tx_loss tx_loss_of(struct quring_tx *tx) {
+    struct pg_tx *pg = pg_tx_of(tx);
+    struct pg_conn *conn = pg->conn;
+    if (tx->first.set)
+        return LOSS_AFTER_FAILURE;
+    if (tx->state != TX_ENDING || pg->end < conn->settled)
+        return LOSS_CERTAIN;
+    const struct pg_request *end = pg_conn_request(conn, pg->end);
+    bool commits = end->statement && end->statement->traits.verb == VERB_COMMITS;
+    return commits && end->first_byte < conn->socket.accepted_bytes ? LOSS_IN_DOUBT : LOSS_CERTAIN;
+}
+
+static void tx_finish_lost(struct quring_tx *tx, struct pg_request *request, bool sent) {
+    const struct pg_reason *reason = &pg_tx_of(tx)->conn->reason;
+    struct query *query = request->query;
+    bool over_limit = request->limit && request->limit != PG_LIMIT_MEMORY;
+    bool certain = pg_tx_of(tx)->loss != LOSS_IN_DOUBT;
+    request->query = NULL;
+    result_clear_rows(&query->result);
+    bool behind = pg_tx_of(tx)->loss == LOSS_AFTER_FAILURE && tx_stands_behind(tx, query);
+    if (certain && tx->first.set && (behind || !sent)) {
+        if (tx_verb(query) == VERB_COMMITS)
+            tx_refuse_commit(tx, query);
+        else
+            tx_skip(tx, query);
+        return;
+    }
+    quring_status status = over_limit                                     ? QURING_LIMIT
+                           : certain && reason->status == QURING_IN_DOUBT ? QURING_SERVER_ERROR
+                                                                          : reason->status;
+    query_fail(query, status, reason->sqlstate, "%s", reason->message);
+}
+
+/* It has no connection any more. */
+static void tx_after_loss(struct quring_tx *tx) {
+    const struct pg_reason *reason = &pg_tx_of(tx)->conn->reason;
+    tx_give_up(tx, reason->status == QURING_IN_DOUBT ? QURING_SERVER_ERROR : reason->status, reason->sqlstate,
+               reason->message);
+    tx_leave(tx);
+    tx_end(tx);
+}
+
+/* No byte of its BEGIN left, so another connection can take all of it. */
+static void tx_wait_again(struct quring_tx *tx) {
+    pg_tx_of(tx)->waited = true;
+    tx_leave(tx);
+    tx_move(tx, TX_WAITING);
+}
+
+/* See pg_request_ops.lost. A transaction that waits again has given its connection back with its first request. */
+static void tx_lost(struct pg_conn *conn, uint64_t ordinal, bool sent) {
+    struct pg_request *request = pg_conn_request(conn, ordinal);
+    struct quring_tx *tx = tx_of_request(request);
+    struct pg_tx *pg = pg_tx_of(tx);
+    if (ordinal == pg->begin && !sent && !tx_is_doomed(tx) && !conn->config->db->closing)
+        tx_wait_again(tx);
+    if (tx->state == TX_WAITING)
+        return;
+    if (pg->loss == LOSS_NONE)
+        pg->loss = (uint8_t)tx_loss_of(tx);
+    if (!sent && pg->loss == LOSS_CERTAIN)
+        tx_give_up(tx, QURING_SERVER_ERROR, conn->reason.sqlstate, conn->reason.message);
+    if (request->query)
+        tx_finish_lost(tx, request, sent);
+    if (ordinal == pg->last)
+        tx_after_loss(tx);
+}
+
+void pg_tx_lost_idle(struct quring_tx *tx) {
+    PRE(pg_tx_of(tx)->conn && pg_tx_of(tx)->conn->state == PG_CONN_DOWN);
+    tx_after_loss(tx);
+}
+
+/* ---- Places ---- */
+
+void pg_tx_place(struct quring_tx *tx, struct pg_conn *conn) {
+    PRE(tx->state == TX_WAITING && pg_conn_is_up(conn));
+    *pg_tx_of(tx) =
+        (struct pg_tx){.ops = {.row = tx_row, .error = tx_error, .ready = tx_ready, .lost = tx_lost}, .conn = conn};
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Transactions on a connection. What is sent of one is *segments*, each ended by one Sync, and none has anything of another
+ * transaction or query in it:
+ *
+ *      [BEGIN q1 … qk Sync]  [q … Sync]  [ROLLBACK TO x  q … Sync]  [COMMIT Sync]  [DISCARD ALL Sync]
+ *
+ * A failure keeps the server from all that follows in its segment. Until BEGIN is known to have succeeded nothing crosses its
+ * Sync that would commit by itself: ROLLBACK TO fails outside of a transaction, and with it all that follows up to the next
+ * Sync; COMMIT and ROLLBACK do nothing there. COMMIT has a segment of its own because it is what cleans up: of a transaction
+ * that failed it makes a rollback, and then the server is outside of any before it reads what comes behind.
+ *
+ * A transaction has its connection for itself (pg/lease.h), or goes between others as a whole, up to its end.
+ */
+#ifndef QURING_PG_TX_H
+#define QURING_PG_TX_H
+
+#include "core/tx.h"
+#include "pg/request.h"
+
+/* The backend's part of a transaction, from when it has a place. */
+struct pg_tx {
+    struct pg_request_ops ops; /* of its requests, which are known by it */
+    struct pg_conn *conn;      /* NULL: it has no place */
+    uint64_t begin, end, last; /* ordinals: of BEGIN; once it is ENDING, of COMMIT or ROLLBACK; of the last request */
+    bool begun;                /* BEGIN was carried out */
+    bool by_use;               /* settings may have changed: statements are parsed for each use, results are text */
+    bool resets;               /* DISCARD ALL is its last request */
+    bool waited;               /* it had a place, and lost it before a byte left: it is the first to get another */
+    uint8_t loss;              /* enum in tx.c */
+    char sqlstate[6];          /* that a query failed with which was given up behind its COMMIT; "" */
+};
+_Static_assert(sizeof(struct pg_tx) <= TX_BACKEND_BYTES, "it has its place in struct quring_tx");
+
+static inline struct pg_tx *pg_tx_of(struct quring_tx *tx) {
+    return (struct pg_tx *)tx->backend;
+}
+
+/* True: all of it is here, nothing of it has to be cleaned up after, and it is not longer than `depth` with its BEGIN. */
+bool pg_tx_is_whole(const struct quring_tx *tx, uint32_t depth);
+
+/* WAITING: gives it a connection. If it does not go as a whole, conn->tx is set, and conn->events->freed() is called later. */
+void pg_tx_place(struct quring_tx *tx, struct pg_conn *conn);
+
+/* It has a place: sends what waits, as far as there is room, and rolls back what is doomed. */
+void pg_tx_serve(struct quring_tx *tx);
+
+/* Its RUNNING queries end with TIMEOUT. */
+void pg_tx_time_out(struct quring_tx *tx);
+
+/* The connection that it holds is DOWN, and none of its requests was out. */
+void pg_tx_lost_idle(struct quring_tx *tx);
+
+#endif

@@ -1,0 +1,570 @@
+/* SPDX-License-Identifier: MIT */
+/* Transactions of quring_tx_open() on the real server. */
+#include "lib/live.h"
+#include "lib/relay.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct live live;
+
+static void open_many(uint32_t connections) {
+    live_open(&live, &(quring_db_options){.connection_count = connections, .lease_count = connections});
+}
+
+static void make_table(void) {
+    live_script(&live, "drop table if exists live_tx;\ncreate table live_tx (id int8 primary key, n int8 not null)");
+}
+
+static quring_tx *begin_with(const quring_tx_options *options) {
+    quring_tx *tx = NULL;
+    cr_assert_eq(quring_tx_open(live.db, options, &tx), 0, "%s", quring_errmsg(live.engine));
+    return tx;
+}
+
+static quring_tx *begin(void) {
+    return begin_with(NULL);
+}
+
+static quring_id ask(quring_tx *tx, const char *sql) {
+    return live_submit(&live, &(quring_query){.db = live.db, .tx = tx, .sql = sql});
+}
+
+static quring_id commit(quring_tx *tx) {
+    quring_id id = 0;
+    cr_assert_eq(quring_commit(tx, 0, &id), 0, "%s", quring_errmsg(live.engine));
+    return id;
+}
+
+/* The next completion, which must be this query's: "" for OK, else its status and SQLSTATE, as "SKIPPED 23505". */
+static void ends(quring_id id, const char *expected) {
+    char got[64] = "";
+    quring_done done = live_wait(&live);
+    if (done.status != QURING_OK)
+        snprintf(got, sizeof got, "%s %s", quring_status_name(done.status), done.error->sqlstate);
+    cr_assert_eq(done.id, id, "another query came: %s %s", got, done.error ? done.error->message : "");
+    cr_assert_str_eq(got, expected, "%s", done.error ? done.error->message : "");
+    live_release(&live, &done);
+}
+
+static void end_with_commit(quring_tx *tx, const char *expected) {
+    ends(commit(tx), expected);
+    quring_tx_release(tx);
+}
+
+static int64_t row_count(void) {
+    return live_int(&live, "select count(*) from live_tx");
+}
+
+/* ---- As submitted ---- */
+
+Test(pg_tx, a_whole_one) {
+    open_many(2);
+    make_table();
+    quring_tx *tx = begin();
+    quring_id ids[3] = {ask(tx, "insert into live_tx values (1, 0)"), ask(tx, "insert into live_tx values (2, 0)"),
+                        commit(tx)};
+    quring_tx_release(tx);
+    for (int i = 0; i < 3; i++)
+        ends(ids[i], "");
+    cr_assert_eq(row_count(), 2);
+    cr_assert_eq(live_int(&live, "select count(distinct xmin::text) from live_tx"), 1, "one transaction");
+    live_close(&live);
+}
+
+Test(pg_tx, one_that_is_rolled_back) {
+    open_many(2);
+    make_table();
+    quring_tx *tx = begin();
+    ends(ask(tx, "insert into live_tx values (1, 0)"), "");
+    cr_assert_eq(row_count(), 0, "others do not see it");
+    quring_id id;
+    cr_assert_eq(quring_rollback(tx, 0, &id), 0);
+    ends(id, "");
+    quring_tx_release(tx);
+    cr_assert_eq(row_count(), 0);
+    tx = begin();
+    ends(ask(tx, "insert into live_tx values (1, 0)"), "");
+    quring_tx_release(tx);
+    tx = begin();
+    ends(ask(tx, "insert into live_tx values (1, 0)"), "");
+    end_with_commit(tx, "");
+    cr_assert_eq(row_count(), 1, "a release without COMMIT took it back, so the next was no duplicate");
+    live_close(&live);
+}
+
+Test(pg_tx, a_failure_and_what_stands_behind_it) {
+    open_many(1);
+    make_table();
+    for (int whole = 0; whole < 2; whole++) {
+        quring_tx *tx = begin();
+        quring_id ids[4] = {ask(tx, "insert into live_tx values (1, 0)"), ask(tx, "select 1/0"),
+                            ask(tx, "insert into live_tx values (2, 0)")};
+        if (whole)
+            ids[3] = commit(tx);
+        ends(ids[0], "");
+        ends(ids[1], "SERVER_ERROR 22012");
+        quring_done done = live_wait(&live);
+        live_check_error(&done, QURING_SKIPPED, "22012", "division by zero");
+        cr_assert_eq(done.failed_id, ids[1]);
+        live_release(&live, &done);
+        if (!whole) {
+            ends(ask(tx, "insert into live_tx values (3, 0)"), "SKIPPED 22012");
+            ids[3] = commit(tx);
+        }
+        done = live_wait(&live);
+        live_check_error(&done, QURING_SERVER_ERROR, "22012", "division by zero");
+        live_release(&live, &done);
+        quring_tx_release(tx);
+        cr_assert_eq(row_count(), 0);
+    }
+    live_close(&live);
+}
+
+Test(pg_tx, savepoints) {
+    open_many(1);
+    make_table();
+    for (int whole = 0; whole < 2; whole++) {
+        static const struct {
+            const char *sql, *ends;
+        } steps[] = {
+            {"insert into live_tx values (1, 0)", ""},
+            {"savepoint a", ""},
+            {"insert into live_tx values (2, 0)", ""},
+            {"savepoint b", ""},
+            {"insert into live_tx values (1, 0)", "SERVER_ERROR 23505"},
+            {"insert into live_tx values (3, 0)", "SKIPPED 23505"},
+            {"release savepoint b", "SKIPPED 23505"},
+            {"rollback to savepoint b", ""},
+            {"insert into live_tx values (4, 0)", ""},
+            {"release b", ""},
+            {"rollback to a", ""},
+            {"insert into live_tx values (5, 0)", ""},
+            {"COMMIT", ""},
+        };
+        enum { COUNT = sizeof steps / sizeof *steps };
+        quring_id ids[COUNT];
+        quring_tx *tx = begin();
+        for (size_t i = 0; i < COUNT; i++) {
+            ids[i] = ask(tx, steps[i].sql);
+            if (!whole)
+                ends(ids[i], steps[i].ends);
+        }
+        for (size_t i = 0; whole && i < COUNT; i++)
+            ends(ids[i], steps[i].ends);
+        quring_tx_release(tx);
+        cr_assert_eq(live_int(&live, "select sum(id * id) from live_tx"), 1 + 25);
+        live_exec(&live, "delete from live_tx");
+    }
+    live_close(&live);
+}
+
+Test(pg_tx, options_are_the_servers) {
+    open_many(1);
+    make_table();
+    quring_tx *tx = begin_with(&(quring_tx_options){.isolation = QURING_ISOLATION_SERIALIZABLE, .read_only = true});
+    quring_done done =
+        live_run(&live, &(quring_query){.tx = tx,
+                                        .sql = "select current_setting('transaction_isolation') || ' ' || "
+                                               "current_setting('transaction_read_only')"});
+    const char *text = "";
+    live_check_ok(&done, "settings");
+    cr_assert_eq(quring_get_text(done.result, 0, 0, &text, NULL), 0);
+    cr_assert_str_eq(text, "serializable on");
+    live_release(&live, &done);
+    ends(ask(tx, "insert into live_tx values (1, 0)"), "SERVER_ERROR 25006");
+    end_with_commit(tx, "SERVER_ERROR 25006");
+    live_close(&live);
+}
+
+/* ---- BEGIN that fails ---- */
+
+/* The relay makes "begin" a syntax error: what was pipelined behind it would commit by itself. */
+Test(pg_tx, nothing_commits_behind_a_begin_that_failed) {
+    live_open(&live, NULL);
+    make_table();
+    struct relay *relay = relay_open(live_port());
+    relay_set(relay, &(struct relay_plan){
+                         .cut_after_received = RELAY_NEVER, .cut_after_sent = RELAY_NEVER, .garbled = "begin"});
+    quring_db *direct = live.db;
+    live.db = live_open_db(&live, live_url_by_port(relay_port(relay)), &(quring_db_options){.connection_count = 1});
+    for (int whole = 0; whole < 2; whole++) {
+        quring_id ids[6];
+        quring_tx *tx = begin();
+        ids[0] = ask(tx, "insert into live_tx values (1, 0)");
+        ids[1] = ask(tx, "savepoint a");
+        ids[2] = ask(tx, "insert into live_tx values (2, 0)");
+        ids[3] = ask(tx, "rollback to a");
+        ids[4] = ask(tx, "insert into live_tx values (3, 0)");
+        if (whole)
+            ids[5] = commit(tx);
+        for (int i = 0; i < 5; i++)
+            ends(ids[i], "SKIPPED 42601");
+        if (!whole)
+            ids[5] = commit(tx);
+        ends(ids[5], "SERVER_ERROR 42601");
+        quring_tx_release(tx);
+        ends(live_submit(&live, &(quring_query){.db = live.db, .sql = "select 1"}), "");
+    }
+    live.db = direct;
+    cr_assert_eq(row_count(), 0);
+    live_close(&live);
+    relay_close(relay);
+}
+
+/* ---- Round trips ---- */
+
+Test(pg_tx, what_is_submitted_together_is_one_round_trip) {
+    enum { ROUNDS = 20 };
+    live_open(&live, NULL);
+    make_table();
+    live_exec(&live, "insert into live_tx values (1, 0)");
+    struct relay *relay = relay_open(live_port());
+    live.db = live_open_db(&live, live_url_by_port(relay_port(relay)), &(quring_db_options){.connection_count = 1});
+    live_connect(&live, 9);
+    for (int reset = 0; reset < 2; reset++) {
+        quring_tx_options options = {.lease_reset = reset ? QURING_LEASE_RESET_ALWAYS : QURING_LEASE_RESET_DEFAULT};
+        ends(live_submit(&live, &(quring_query){.db = live.db, .sql = "select 1"}), "");
+        uint32_t before = relay_flight_count(relay);
+        for (int round = 0; round < ROUNDS; round++) {
+            quring_id ids[4];
+            quring_tx *tx = begin_with(&options);
+            ids[0] = ask(tx, "update live_tx set n = n + 1 where id = 1");
+            ids[1] = ask(tx, "savepoint a");
+            ids[2] = ask(tx, "select n from live_tx where id = 1");
+            ids[3] = commit(tx);
+            quring_tx_release(tx);
+            for (int i = 0; i < 4; i++)
+                ends(ids[i], "");
+        }
+        cr_assert_eq(relay_flight_count(relay) - before, ROUNDS, "%u flights", relay_flight_count(relay) - before);
+    }
+    cr_assert_eq(live_int(&live, "select n from live_tx"), 2 * ROUNDS);
+    live_close(&live);
+    relay_close(relay);
+}
+
+/* ---- The reserve ---- */
+
+Test(pg_tx, commit_comes_through_where_its_own_waiters_fill_all_slots) {
+    enum { SLOTS = 65 };
+    quring_options engine = {.query_count = SLOTS};
+    live_open_url(&live, live_url(), &engine, &(quring_db_options){.connection_count = 4, .lease_count = 1});
+    make_table();
+    live_exec(&live, "insert into live_tx values (1, 0)");
+    quring_tx *tx = begin();
+    ends(ask(tx, "update live_tx set n = n + 1"), "");
+    for (int i = 0; i < SLOTS - 1; i++)
+        (void)live_submit(&live, &(quring_query){.sql = "update live_tx set n = n + 1", .user_data = 1});
+    quring_query one = {.db = live.db, .sql = "select 1"};
+    cr_assert_eq(quring_submit(live.engine, &one, NULL), QURING_EFULL);
+    one.tx = tx;
+    cr_assert_eq(quring_submit(live.engine, &one, NULL), QURING_EFULL);
+    for (int i = 0; i < 5; i++)
+        cr_assert_eq(quring_run(live.engine, 1, 20 * LIVE_MS), 0, "all of them wait for its row");
+    cr_assert_eq(quring_commit(tx, 2, NULL), 0);
+    quring_tx_release(tx);
+    live_drain(&live, NULL, NULL);
+    cr_assert_eq(live_int(&live, "select n from live_tx"), SLOTS);
+    live_close(&live);
+}
+
+/* ---- The server's own reasons ---- */
+
+Test(pg_tx, a_deferred_constraint_fails_at_commit) {
+    open_many(1);
+    make_table();
+    live_script(&live, "drop table if exists live_tx_child;\n"
+                       "create table live_tx_child (id int8 references live_tx deferrable initially deferred)");
+    quring_tx *tx = begin();
+    ends(ask(tx, "insert into live_tx_child values (7)"), "");
+    end_with_commit(tx, "SERVER_ERROR 23503");
+    cr_assert_eq(live_int(&live, "select count(*) from live_tx_child"), 0);
+    live_exec(&live, "drop table live_tx_child");
+    live_close(&live);
+}
+
+Test(pg_tx, a_serialization_failure) {
+    open_many(2);
+    make_table();
+    live_script(&live, "insert into live_tx values (1, 0), (2, 0)");
+    const quring_tx_options serializable = {.isolation = QURING_ISOLATION_SERIALIZABLE};
+    quring_tx *a = begin_with(&serializable), *b = begin_with(&serializable);
+    ends(ask(a, "select sum(n) from live_tx"), "");
+    ends(ask(b, "select sum(n) from live_tx"), "");
+    ends(ask(a, "update live_tx set n = n + 1 where id = 1"), "");
+    ends(ask(b, "update live_tx set n = n + 1 where id = 2"), "");
+    end_with_commit(a, "");
+    end_with_commit(b, "SERVER_ERROR 40001");
+    cr_assert_eq(live_int(&live, "select sum(n) from live_tx"), 1);
+    live_close(&live);
+}
+
+Test(pg_tx, a_deadlock) {
+    open_many(2);
+    make_table();
+    live_script(&live, "insert into live_tx values (1, 0), (2, 0)");
+    quring_tx *txs[2] = {begin(), begin()};
+    static const char *const own[] = {"update live_tx set n = n + 1 where id = 1",
+                                      "update live_tx set n = n + 1 where id = 2"};
+    for (int i = 0; i < 2; i++)
+        ends(ask(txs[i], own[i]), "");
+    uint32_t by_status[QURING_SHUTDOWN + 1] = {0};
+    quring_id locks[2] = {ask(txs[0], own[1]), ask(txs[1], own[0])};
+    int failed = -1;
+    for (int i = 0; i < 2; i++) {
+        quring_done done = live_wait(&live);
+        by_status[done.status]++;
+        if (done.status == QURING_SERVER_ERROR) {
+            cr_assert_str_eq(done.error->sqlstate, "40P01");
+            failed = done.id == locks[1];
+        }
+        live_release(&live, &done);
+    }
+    cr_assert(by_status[QURING_OK] == 1 && by_status[QURING_SERVER_ERROR] == 1);
+    end_with_commit(txs[!failed], "");
+    end_with_commit(txs[failed], "SERVER_ERROR 40P01");
+    cr_assert_eq(live_int(&live, "select sum(n) from live_tx"), 2);
+    live_close(&live);
+}
+
+Test(pg_tx, the_servers_timeouts) {
+    open_many(2);
+    make_table();
+    quring_tx *tx = begin();
+    ends(ask(tx, "insert into live_tx values (1, 0)"), "");
+    ends(ask(tx, "set local statement_timeout = '50ms'"), "");
+    ends(ask(tx, "select pg_sleep(60)"), "SERVER_ERROR 57014");
+    end_with_commit(tx, "SERVER_ERROR 57014");
+    tx = begin();
+    ends(ask(tx, "insert into live_tx values (1, 0)"), "");
+    ends(ask(tx, "set idle_in_transaction_session_timeout = '50ms'"), "");
+    uint64_t until = live_now_ns() + 10 * LIVE_SECOND;
+    quring_stats stats = {0};
+    while (stats.connection_lost_count == 0) {
+        cr_assert_lt(live_now_ns(), until);
+        cr_assert_geq(quring_run(live.engine, 1, 10 * LIVE_MS), 0);
+        quring_stats_get(live.engine, &stats);
+    }
+    ends(ask(tx, "insert into live_tx values (2, 0)"), "SKIPPED 25P03");
+    end_with_commit(tx, "SERVER_ERROR 25P03");
+    cr_assert_eq(row_count(), 0);
+    live_close(&live);
+}
+
+/* ---- Our own reasons ---- */
+
+Test(pg_tx, timeouts_and_cancels_roll_back) {
+    open_many(4);
+    make_table();
+    struct live_gate gate;
+    live_gate_close(&gate);
+    for (int how = 0; how < 3; how++) {
+        quring_tx *tx = begin_with(&(quring_tx_options){.timeout_ns = how == 0 ? 50 * LIVE_MS : 0});
+        static const char *const inserts[] = {"insert into live_tx values (1, 0)", "insert into live_tx values (2, 0)",
+                                              "insert into live_tx values (3, 0)"};
+        ends(ask(tx, inserts[how]), "");
+        quring_id held = live_submit(&live, &(quring_query){.db = live.db,
+                                                            .tx = tx,
+                                                            .sql = "select " LIVE_AT_GATE,
+                                                            .timeout_ns = how == 1 ? 50 * LIVE_MS : 0});
+        cr_assert_geq(quring_run(live.engine, 1, 5 * LIVE_MS), 0);
+        if (how == 2)
+            cr_assert_eq(quring_cancel(live.engine, held), 0);
+        ends(held, how == 2 ? "CANCELLED 57014" : "TIMEOUT 57014");
+        ends(ask(tx, "insert into live_tx values (4, 0)"), how == 0 ? "SKIPPED 25P04" : "SKIPPED 57014");
+        end_with_commit(tx, how == 0 ? "SERVER_ERROR 25P04" : "SERVER_ERROR 57014");
+        if (how < 2)
+            continue;
+        live_gate_open(&gate);
+    }
+    cr_assert_eq(row_count(), 0);
+    live_close(&live);
+}
+
+Test(pg_tx, an_idle_one_lets_go) {
+    open_many(1);
+    make_table();
+    quring_tx *tx = begin_with(&(quring_tx_options){.idle_timeout_ns = 50 * LIVE_MS});
+    ends(ask(tx, "insert into live_tx values (1, 0)"), "");
+    cr_assert_eq(row_count(), 0, "the only connection is free again, and the insert is undone");
+    quring_done done = live_run(&live, &(quring_query){.tx = tx, .sql = "select 1"});
+    live_check_error(&done, QURING_SKIPPED, "25P03", "idle_timeout_ns");
+    cr_assert_eq(done.failed_id, 0);
+    live_release(&live, &done);
+    end_with_commit(tx, "SERVER_ERROR 25P03");
+    live_close(&live);
+}
+
+/* ---- What must not leak ---- */
+
+Test(pg_tx, nothing_is_left_for_the_next_user_of_the_connection) {
+    static const struct {
+        const char *leaves, *finds;
+    } rows[] = {
+        {"set application_name = 'left'", "select count(*) from (select current_setting('application_name') as a) s "
+                                          "where a = 'left'"},
+        {"select set_config('work_mem', '77kB', false)", "select count(*) from pg_settings where name = 'work_mem' "
+                                                         "and setting = '77'"},
+        {"create temp table live_left (a int)", "select count(*) from pg_class where relname = 'live_left'"},
+        {"select 1 as a into temp live_left", "select count(*) from pg_class where relname = 'live_left'"},
+        {"select pg_advisory_lock(4711)", "select count(*) from pg_locks where locktype = 'advisory' and objid = 4711"},
+        {"select pg_try_advisory_lock(4711)",
+         "select count(*) from pg_locks where locktype = 'advisory' and objid = 4711"},
+        {"declare live_left cursor with hold for select 1", "select count(*) from pg_cursors where name = 'live_left'"},
+        {"prepare live_left as select 1", "select count(*) from pg_prepared_statements where name = 'live_left'"},
+        {"set session characteristics as transaction read only", "select count(*) from pg_settings where "
+                                                                 "name = 'default_transaction_read_only' and "
+                                                                 "setting = 'on'"},
+        {"set role pg_read_all_data", "select count(*) from (select 1) s where current_user = 'pg_read_all_data'"},
+        {"do $$ begin perform set_config('a.left', 'x', false); end $$",
+         "select count(*) from (select 1) s where current_setting('a.left', true) = 'x'"},
+    };
+    open_many(1);
+    int64_t pid = live_int(&live, "select pg_backend_pid()");
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        quring_tx *tx = begin();
+        quring_done done = live_run(&live, &(quring_query){.tx = tx, .sql = rows[i].leaves});
+        live_check_ok(&done, rows[i].leaves);
+        live_release(&live, &done);
+        done = live_run(&live, &(quring_query){.tx = tx, .sql = rows[i].finds});
+        int64_t inside = 0;
+        live_check_ok(&done, rows[i].finds);
+        cr_assert_eq(quring_get_int64(done.result, 0, 0, &inside), 0);
+        cr_assert_eq(inside, 1, "%s: it is there inside", rows[i].leaves);
+        live_release(&live, &done);
+        end_with_commit(tx, "");
+        cr_assert_eq(live_int(&live, rows[i].finds), 0, "%s: it was left", rows[i].leaves);
+    }
+    cr_assert_eq(live_int(&live, "select pg_backend_pid()"), pid, "on the same connection");
+    live_close(&live);
+}
+
+Test(pg_tx, a_reset_is_asked_for_where_a_function_hides_it) {
+    open_many(1);
+    live_exec(&live, "create or replace function live_hides() returns int language sql as "
+                     "$$ select set_config('a.hidden', 'x', false); select 1 $$");
+    for (int always = 0; always < 2; always++) {
+        quring_tx *tx = begin_with(
+            &(quring_tx_options){.lease_reset = always ? QURING_LEASE_RESET_ALWAYS : QURING_LEASE_RESET_DEFAULT});
+        ends(ask(tx, "select live_hides()"), "");
+        end_with_commit(tx, "");
+        cr_assert_eq(live_int(&live, "select count(*) from (select 1) s where current_setting('a.hidden', true) = 'x'"),
+                     !always);
+    }
+    live_exec(&live, "drop function live_hides()");
+    live_close(&live);
+}
+
+/* ---- Many at once ---- */
+
+enum { ACCOUNTS = 20, TRANSFERS = 2000, AT_ONCE = 32, START = 1000 };
+
+struct transfer {
+    quring_tx *tx;
+    uint64_t number;
+    uint32_t step; /* completions so far */
+    bool whole;
+};
+
+struct transfers {
+    struct transfer slots[AT_ONCE];
+    uint8_t ended[TRANSFERS]; /* by COMMIT's status + 1 */
+    uint64_t begun;
+    uint32_t out;
+};
+
+static void transfer_ask(struct transfer *transfer, uint64_t slot, const char *sql, int64_t a, int64_t b) {
+    quring_query query = {.db = live.db,
+                          .tx = transfer->tx,
+                          .sql = sql,
+                          .params = QURING_PARAMS(quring_int64(a), quring_int64(b)),
+                          .user_data = slot};
+    cr_assert_eq(quring_submit(live.engine, &query, NULL), 0, "%s", quring_errmsg(live.engine));
+}
+
+/* The accounts are locked in their order, so that none of them deadlocks. */
+static void transfer_rest(struct transfer *transfer, uint64_t slot) {
+    int64_t from = (int64_t)(live_identity(transfer->number) % ACCOUNTS), to = (from + 1) % ACCOUNTS, sign = 1;
+    if (from > to) {
+        int64_t swap = from;
+        from = to;
+        to = swap;
+        sign = -1;
+    }
+    transfer_ask(transfer, slot, "update live_account set n = n - $2 where id = $1", from, sign);
+    transfer_ask(transfer, slot, "update live_account set n = n + $2 where id = $1", to, sign);
+    cr_assert_eq(quring_commit(transfer->tx, slot, NULL), 0);
+    quring_tx_release(transfer->tx);
+}
+
+static void transfer_begin(struct transfers *all, uint64_t slot) {
+    struct transfer *transfer = &all->slots[slot];
+    *transfer = (struct transfer){.number = all->begun++, .whole = live_identity(all->begun) % 2};
+    transfer->tx = begin();
+    transfer_ask(transfer, slot, "insert into live_done values ($1, $2)", (int64_t)transfer->number, 0);
+    if (transfer->whole)
+        transfer_rest(transfer, slot);
+    all->out++;
+}
+
+static void transfer_note(struct live *l, const quring_done *done, void *context) {
+    struct transfers *all = context;
+    struct transfer *transfer = &all->slots[done->user_data];
+    (void)l;
+    transfer->step++;
+    if (transfer->step == 1 && !transfer->whole)
+        transfer_rest(transfer, done->user_data);
+    if (transfer->step < 4)
+        return;
+    all->ended[transfer->number] = (uint8_t)(done->status + 1);
+    all->out--;
+    if (all->begun < TRANSFERS)
+        transfer_begin(all, done->user_data);
+}
+
+/* An account's owner kills a connection now and then: the sum stays, and what was acknowledged is there. */
+Test(pg_tx, transfers_while_connections_are_killed) {
+    static struct transfers all;
+    memset(&all, 0, sizeof all);
+    open_many(4);
+    live_script(&live, "drop table if exists live_account;\ndrop table if exists live_done;\n"
+                       "create table live_account (id int8 primary key, n int8 not null);\n"
+                       "create table live_done (id int8 primary key, n int8)");
+    char sql[200];
+    snprintf(sql, sizeof sql, "insert into live_account select i, %d from generate_series(0, %d) i", START,
+             ACCOUNTS - 1);
+    live_exec(&live, sql);
+    struct live killer;
+    live_open(&killer, &(quring_db_options){.connection_count = 1});
+    live_int(&killer, "select 1::int8");
+    for (uint64_t slot = 0; slot < AT_ONCE; slot++)
+        transfer_begin(&all, slot);
+    uint64_t killed_at = 0;
+    while (all.out) {
+        int error = quring_run(live.engine, 1, LIVE_SECOND);
+        cr_assert_geq(error, 0);
+        live_reap(&live, transfer_note, &all);
+        if (all.begun > killed_at + TRANSFERS / 20 && all.begun < TRANSFERS) {
+            killed_at = all.begun;
+            live_exec(&killer,
+                      "select pg_terminate_backend(pid) from pg_stat_activity where query like '%live_account%' "
+                      "and pid <> pg_backend_pid() order by random() limit 1");
+        }
+    }
+    live_close(&killer);
+    snprintf(sql, sizeof sql, "select (sum(n) - %d)::int8 from live_account", ACCOUNTS * START);
+    cr_assert_eq(live_int(&live, sql), 0, "the sum");
+    uint32_t by_status[QURING_SHUTDOWN + 2] = {0};
+    for (uint64_t i = 0; i < TRANSFERS; i++) {
+        by_status[all.ended[i]]++;
+        snprintf(sql, sizeof sql, "select count(*) from live_done where id = %d", (int)i);
+        int64_t there = all.ended[i] == QURING_IN_DOUBT + 1 ? -1 : live_int(&live, sql);
+        cr_assert(there < 0 || there == (all.ended[i] == QURING_OK + 1), "transfer %d ended with %s, and is%s there",
+                  (int)i, quring_status_name((quring_status)(all.ended[i] - 1)), there ? "" : " not");
+    }
+    cr_assert_gt(by_status[QURING_OK + 1], TRANSFERS / 2, "%u are OK", by_status[QURING_OK + 1]);
+    live_script(&live, "drop table live_account;\ndrop table live_done");
+    live_close(&live);
+}

@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Transactions of quring_tx_open(): several at a time over few connections, beside other queries, in any weather. A model of
+ * each says how its queries must end as long as its connection lives, and the server's ledger what they came to:
+ *
+ *   in order       the queries of one transaction were executed on one connection, in the order of their submission
+ *   acknowledged   COMMIT is OK: each query that is OK and was not undone took effect, once
+ *   undone         COMMIT is not OK, nor IN_DOUBT: none took effect
+ *   in doubt       all took effect, or none
+ *   the culprit    SKIPPED names the query whose failure is the reason
+ *   given back     in the end no connection is held, and as many are there to be held as before
+ */
+#include "lib/sim_situation.h"
+#include "pg/pg.h"
+
+#include <criterion/criterion.h>
+
+TestSuite(sim_tx, .init = seeds_begin);
+
+enum { QUERIES = 150, SLOTS = 5, SAVEPOINTS = 3, POINTS_MAX = 64 };
+
+enum phase { INSIDE, FAILED };
+
+/* A transaction as its program sees it. */
+struct model {
+    quring_tx *handle; /* NULL: none */
+    uint32_t number;
+    enum phase phase;
+    uint32_t asked_count;
+    int culprit;    /* FAILED: its index */
+    bool revivable; /* FAILED: a savepoint was set before the culprit */
+    bool saved;     /* a savepoint was set */
+    const char *deferred;
+    struct {
+        uint32_t name, from;
+        const char *deferred;
+    } points[POINTS_MAX];
+    uint32_t point_count;
+};
+
+struct member {
+    uint32_t tx; /* from 1; 0: it is outside of any */
+    bool undone; /* before its transaction's end, or nothing that could be */
+    int culprit; /* of a SKIPPED one; -1: it is not */
+};
+
+static struct model models[SLOTS];
+static struct member members[QUERIES];
+static int ends[QUERIES + 1];     /* of each transaction: its COMMIT or ROLLBACK; -1: none */
+static bool commits[QUERIES + 1]; /* it is COMMIT, and must be OK if the connection lives */
+static uint32_t tx_count;
+
+static const char *const sqlstates[] = {"22012", "23505", "40001", "XX000", "57014"};
+
+/* ---- What must become of a query ---- */
+
+static void model_fail(struct model *model) {
+    if (model->phase == FAILED)
+        return;
+    model->phase = FAILED;
+    model->culprit = (int)world.asked_count;
+    model->revivable = model->saved;
+}
+
+static void model_undo(const struct model *model, uint32_t from) {
+    for (uint32_t i = from; i < world.asked_count; i++)
+        if (members[i].tx == model->number)
+            members[i].undone = true;
+}
+
+static void model_skip(struct model *model, struct ask *what) {
+    what->skips = true;
+    members[world.asked_count].culprit = model->culprit;
+}
+
+static void model_end(struct model *model, struct ask *what) {
+    bool is_commit = *what->verb == 'c';
+    ends[model->number] = (int)world.asked_count;
+    if (is_commit && model->phase == FAILED)
+        what->fails_with = world.asked[model->culprit].sqlstate;
+    else if (is_commit && model->deferred)
+        what->fails_with = model->deferred;
+    commits[model->number] = is_commit && !what->fails_with;
+}
+
+static void model_go_back(struct model *model, struct ask *what) {
+    uint32_t at = model->point_count;
+    if (model->phase == FAILED && !model->revivable) {
+        model_skip(model, what);
+        return;
+    }
+    while (at && model->points[at - 1].name != what->number)
+        at--;
+    if (!at) {
+        what->fails_with = "3B001";
+        model_fail(model);
+        return;
+    }
+    model->point_count = at;
+    model->phase = INSIDE;
+    model->deferred = model->points[at - 1].deferred;
+    model_undo(model, model->points[at - 1].from);
+}
+
+static void model_release(struct model *model, struct ask *what) {
+    uint32_t at = model->point_count;
+    while (at && model->points[at - 1].name != what->number)
+        at--;
+    if (at) {
+        model->point_count = at - 1;
+        return;
+    }
+    what->fails_with = "3B001";
+    model_fail(model);
+}
+
+static void model_save(struct model *model, const struct ask *what) {
+    uint32_t at = model->point_count++;
+    cr_assert_lt(at, POINTS_MAX);
+    model->points[at].name = what->number;
+    model->points[at].from = world.asked_count;
+    model->points[at].deferred = model->deferred;
+    model->saved = true;
+}
+
+static void model_statement(struct model *model, struct ask *what) {
+    bool call = strcmp(what->verb, "call") == 0, defers = strcmp(what->verb, "defer") == 0;
+    if (call)
+        what->fails_with = "2D000";
+    if (defers && !model->deferred)
+        model->deferred = what->sqlstate;
+    else if (defers)
+        what->sqlstate = model->deferred;
+    if (defers)
+        what->fails_with = "";
+    else if (call || what->sqlstate)
+        model_fail(model);
+}
+
+static bool is_verb(const struct ask *what, const char *verb) {
+    return strcmp(what->verb, verb) == 0;
+}
+
+static void model_ask(struct model *model, struct ask *what) {
+    bool ends_it = is_verb(what, "commit") || is_verb(what, "rollback"), goes_back = is_verb(what, "rollback to");
+    bool points = goes_back || is_verb(what, "savepoint") || is_verb(what, "release");
+    struct member *member = &members[world.asked_count];
+    *member = (struct member){.tx = model->number, .culprit = -1};
+    if (ends_it)
+        model_end(model, what);
+    else if (goes_back)
+        model_go_back(model, what);
+    else if (model->phase == FAILED)
+        model_skip(model, what);
+    else if (is_verb(what, "savepoint"))
+        model_save(model, what);
+    else if (is_verb(what, "release"))
+        model_release(model, what);
+    else
+        model_statement(model, what);
+    bool fails = what->fails_with ? what->fails_with[0] : what->sqlstate != NULL;
+    member->undone = fails || what->skips || ends_it || points;
+    model->asked_count++;
+}
+
+/* ---- What is asked ---- */
+
+static const char *any_of(const char *const *words, uint32_t count) {
+    return words[world_below(&world, count)];
+}
+
+static struct ask any_ask(const struct model *model) {
+    static const char *const sick[] = {"error", "late", "refuse", "bad"};
+    static const char *const points[] = {"savepoint", "savepoint", "rollback to", "rollback to", "release"};
+    static const char *const harmless[] = {"insert", "insert", "insert", "rows", "select"};
+    static const char *const last[] = {"commit", "commit", "commit", "rollback"};
+    uint64_t kind = world_below(&world, 100);
+    struct ask ask = {.number = (uint32_t)world_below(&world, SAVEPOINTS)};
+    if (kind < 20)
+        ask.verb = any_of(last, 4);
+    else if (kind < 38 && model->point_count + 1 < POINTS_MAX)
+        ask.verb = any_of(points, 5);
+    else if (kind < 46)
+        return (struct ask){.verb = any_of(sick, 4), .sqlstate = any_of(sqlstates, 5), .number = 2};
+    else if (kind < 49)
+        return (struct ask){.verb = "defer", .sqlstate = any_of(sqlstates, 5)};
+    else if (kind < 51)
+        ask.verb = "call";
+    else
+        ask.verb = any_of(harmless, 5);
+    return ask;
+}
+
+static void model_open(struct model *model) {
+    quring_tx_options options = {.lease_reset =
+                                     world_below(&world, 8) ? QURING_LEASE_RESET_DEFAULT : QURING_LEASE_RESET_ALWAYS};
+    int error = quring_tx_open(world.db, &options, &model->handle);
+    LAW(error == 0 || error == QURING_EFULL, "quring_tx_open: %s", quring_errmsg(world.engine));
+    if (error)
+        return;
+    quring_tx *handle = model->handle;
+    *model = (struct model){.handle = handle, .number = ++tx_count};
+    ends[tx_count] = -1;
+    commits[tx_count] = false;
+}
+
+static void ask_in(struct model *model, bool giving_up) {
+    struct ask what = any_ask(model);
+    struct model before = *model;
+    uint32_t index = world.asked_count;
+    struct member was[QUERIES];
+    memcpy(was, members, sizeof was);
+    model_ask(model, &what);
+    what.tx = model->handle;
+    what.in_block = true;
+    bool harmless = is_verb(&what, "insert") || is_verb(&what, "rows"), last = ends[model->number] == (int)index;
+    if (giving_up && harmless && world_below(&world, 8) == 0)
+        what.timeout_ns = 1 + world_below(&world, 300000);
+    int asked = world_ask(&world, &what);
+    LAW(asked >= 0 || (asked == QURING_EFULL && !last), "quring_submit: %s", quring_errmsg(world.engine));
+    if (asked < 0) {
+        *model = before;
+        memcpy(members, was, sizeof was);
+        return;
+    }
+    if (!last)
+        return;
+    quring_tx_release(model->handle);
+    model->handle = NULL;
+}
+
+static void ask_outside(void) {
+    static const char *const verbs[] = {"insert", "rows", "select"};
+    struct ask what = {.verb = any_of(verbs, 3),
+                       .number = 2,
+                       .commit = world_below(&world, 2) ? QURING_COMMIT_GROUP : QURING_COMMIT_EACH};
+    members[world.asked_count] = (struct member){.culprit = -1};
+    (void)world_ask(&world, &what);
+}
+
+static void ask_one(bool giving_up) {
+    struct model *model = &models[world_below(&world, SLOTS)];
+    if (world_below(&world, 5) == 0) {
+        ask_outside();
+        return;
+    }
+    if (!model->handle)
+        model_open(model);
+    /* Several in a row: a transaction is often submitted as a whole. */
+    for (uint64_t burst = 1 + world_below(&world, 6); burst && model->handle && world.asked_count < QUERIES; burst--)
+        ask_in(model, giving_up);
+}
+
+/* ---- What it came to ---- */
+
+static bool took_effect(uint32_t index) {
+    return world.server.ledger[index].committed != 0;
+}
+
+static void check_member(uint32_t index, bool calm) {
+    const struct member *member = &members[index];
+    const struct asked *asked = &world.asked[index];
+    int end = ends[member->tx];
+    bool acknowledged = commits[member->tx] && end >= 0 && world.asked[end].status == QURING_OK;
+    bool doubtful = commits[member->tx] && end >= 0 &&
+                    (world.asked[end].status == QURING_IN_DOUBT || world.asked[end].status == QURING_TIMEOUT);
+    if (calm && member->culprit >= 0 && end >= 0)
+        LAW(asked->failed_id == world.asked[member->culprit].id, "query %u names another than %d", index,
+            member->culprit);
+    if (member->undone || !(acknowledged || doubtful)) {
+        LAW(!took_effect(index), "query %u was undone, but took effect", index);
+        return;
+    }
+    if (acknowledged && asked->status == QURING_OK)
+        LAW(took_effect(index), "query %u is OK and committed, but has no effect", index);
+    if (acknowledged && calm)
+        LAW(asked->status == QURING_OK, "query %u: %s, but its transaction is committed", index,
+            quring_status_name((quring_status)asked->status));
+}
+
+/* All or nothing, and in order on one connection. */
+static void check_tx(uint32_t number) {
+    uint32_t pid = 0;
+    uint64_t at = 0;
+    int whole = -1;
+    for (uint32_t i = 0; i < world.asked_count; i++) {
+        const struct sim_entry *entry = &world.server.ledger[i];
+        if (members[i].tx != number)
+            continue;
+        if (entry->executed) {
+            LAW(!pid || entry->pid == pid, "transaction %u ran on two connections", number);
+            LAW(entry->at > at, "transaction %u ran out of order", number);
+            pid = entry->pid;
+            at = entry->at;
+        }
+        if (members[i].undone || !entry->executed || world.asked[i].status != QURING_OK)
+            continue;
+        LAW(whole < 0 || whole == (int)took_effect(i), "transaction %u took effect in part", number);
+        whole = took_effect(i);
+    }
+}
+
+static void check_all(bool calm) {
+    for (uint32_t i = 0; i < world.asked_count; i++)
+        if (members[i].tx)
+            check_member(i, calm);
+    for (uint32_t number = 1; number <= tx_count; number++)
+        check_tx(number);
+}
+
+static void check_leases(void) {
+    const struct pg_db *db = base_container_of(world.db, struct pg_db, base);
+    LAW(db->pool.leases.count == 0, "%u connections are held by nobody", db->pool.leases.count);
+    LAW(list_empty(&db->pool.leases.waiting) && list_empty(&db->pool.leases.whole), "somebody waits");
+    LAW(db->base.waiting_count == 0, "%u queries wait", db->base.waiting_count);
+}
+
+/* ---- Situations ---- */
+
+static quring_tx *open_tx(const quring_tx_options *options) {
+    quring_tx *tx;
+    LAW(quring_tx_open(world.db, options, &tx) == 0, "quring_tx_open: %s", quring_errmsg(world.engine));
+    return tx;
+}
+
+static int ask_tx(quring_tx *tx, const char *verb, uint32_t number, const char *sqlstate) {
+    struct ask what = {.verb = verb, .number = number, .sqlstate = sqlstate, .tx = tx, .in_block = true};
+    int index = world_ask(&world, &what);
+    LAW(index >= 0, "quring_submit: %s", quring_errmsg(world.engine));
+    return index;
+}
+
+Test(sim_tx, nothing_takes_effect_behind_a_begin_that_failed) {
+    static const char *const errors[] = {"26000", "57014", "25006"};
+    for (size_t i = 0; i < 6; i++) {
+        bool whole = i % 2;
+        int inserts[4];
+        open_one(32);
+        world_connect(&world, 1);
+        world.allowed = MAY(SKIPPED) | MAY(SERVER_ERROR);
+        world.server.begin_error = errors[i / 2];
+        quring_tx *tx = open_tx(NULL);
+        inserts[0] = ask_tx(tx, "insert", 0, NULL);
+        inserts[1] = ask_tx(tx, "insert", 0, NULL);
+        ask_tx(tx, "savepoint", 1, NULL);
+        inserts[2] = ask_tx(tx, "insert", 0, NULL);
+        ask_tx(tx, "rollback to", 1, NULL);
+        inserts[3] = ask_tx(tx, "insert", 0, NULL);
+        if (!whole)
+            world_finish(&world);
+        struct ask end = {.verb = "commit", .tx = tx, .in_block = true, .warns_with = "25P01"};
+        int commit = world_ask(&world, &end);
+        quring_tx_release(tx);
+        world_finish(&world);
+        expect(commit, QURING_SERVER_ERROR, errors[i / 2]);
+        for (int j = 0; j < 4; j++) {
+            expect(inserts[j], QURING_SKIPPED, errors[i / 2]);
+            cr_assert_eq(world.asked[inserts[j]].failed_id, 0);
+            cr_assert_eq(world.server.ledger[inserts[j]].executed, 0);
+        }
+        world.server.begin_error = NULL;
+        int after = ask("insert", 0, NULL);
+        world_finish(&world);
+        expect(after, QURING_OK, NULL);
+        world_close(&world);
+    }
+}
+
+Test(sim_tx, a_timeout_of_the_whole_ends_what_runs) {
+    open_one(32);
+    world_connect(&world, 1);
+    world.allowed = MAY(SKIPPED) | MAY(SERVER_ERROR) | MAY(TIMEOUT);
+    quring_tx *tx = open_tx(&(quring_tx_options){.timeout_ns = 5 * MS});
+    int first = ask_tx(tx, "insert", 0, NULL), slow = ask_tx(tx, "sleep", 50000, NULL);
+    uint64_t began = sim_now_ns(world.sim);
+    (void)world_run(&world, 2, QURING_FOREVER);
+    cr_assert_lt(sim_now_ns(world.sim) - began, 10 * MS, "it does not wait for the server");
+    int behind = ask_tx(tx, "insert", 0, NULL), commit = ask_tx(tx, "commit", 0, NULL);
+    quring_tx_release(tx);
+    int after = ask("insert", 0, NULL);
+    world_finish(&world);
+    expect(slow, QURING_TIMEOUT, "57014");
+    expect(behind, QURING_SKIPPED, "25P04");
+    expect(commit, QURING_SERVER_ERROR, "25P04");
+    expect(after, QURING_OK, NULL);
+    cr_assert_eq(world.server.ledger[first].committed, 0);
+    world_close(&world);
+}
+
+Test(sim_tx, an_idle_one_gives_its_connection_to_those_that_wait) {
+    open_one(32);
+    world_connect(&world, 1);
+    world.allowed = MAY(SKIPPED) | MAY(SERVER_ERROR);
+    quring_tx *idle = open_tx(&(quring_tx_options){.idle_timeout_ns = 5 * MS}), *next = open_tx(NULL);
+    int first = ask_tx(idle, "insert", 0, NULL);
+    world_finish(&world);
+    int second = ask_tx(next, "insert", 0, NULL), outside = ask("insert", 0, NULL);
+    world_pass(&world, 4 * MS);
+    cr_assert_not(world.asked[second].ended || world.asked[outside].ended);
+    world_pass(&world, 4 * MS);
+    expect(second, QURING_OK, NULL);
+    ask_tx(next, "commit", 0, NULL);
+    quring_tx_release(next);
+    int late = ask_tx(idle, "insert", 0, NULL);
+    quring_tx_release(idle);
+    world_finish(&world);
+    expect(late, QURING_SKIPPED, "25P03");
+    cr_assert(world.server.ledger[first].committed == 0 && world.server.ledger[second].committed == 1);
+    cr_assert_eq(world.server.ledger[outside].committed, 1);
+    world_close(&world);
+}
+
+/* ---- Seeds ---- */
+
+static struct sim_options weather(uint64_t seed, bool losses) {
+    struct rng rng = {seed * 5005};
+    return (struct sim_options){.seed = seed,
+                                .socket_bytes = 1u << (7 + rng_below(&rng, 10)),
+                                .latency_ns = rng_below(&rng, 100000),
+                                .split = (uint16_t)rng_below(&rng, 400),
+                                .short_send = (uint16_t)rng_below(&rng, 300),
+                                .short_delivery = (uint16_t)rng_below(&rng, 400),
+                                .again = (uint16_t)rng_below(&rng, 50),
+                                .reset = losses && rng_below(&rng, 2) ? 5 : 0};
+}
+
+static void release_all(void) {
+    for (uint32_t i = 0; i < SLOTS; i++)
+        if (models[i].handle)
+            quring_tx_release(models[i].handle);
+    memset(models, 0, sizeof models);
+}
+
+static void txs_run(uint64_t seed, bool losses, bool giving_up) {
+    struct sim_options sim = weather(seed, losses);
+    quring_options engine = {.query_count = 64};
+    memset(models, 0, sizeof models);
+    tx_count = 0;
+    world_begin(&world, &sim, QUERIES);
+    LAW(world_open_engine(&world, &engine, NULL) == 0, "quring_engine_open");
+    uint32_t connections = 1 + (uint32_t)world_below(&world, 3);
+    quring_db_options db = {.connection_count = connections,
+                            .depth = 1 + (uint32_t)world_below(&world, 24),
+                            .lease_count = (uint32_t)world_below(&world, connections + 1)};
+    world.allowed = (losses ? MAY_BE_LOST | MAY(SERVER_ERROR) | MAY(SKIPPED) : 0) |
+                    (giving_up ? MAY(TIMEOUT) | MAY(SKIPPED) | MAY(SERVER_ERROR) : 0);
+    world.server.eager = (uint16_t)world_below(&world, 300);
+    world.server.kill = losses ? (uint16_t)world_below(&world, 20) : 0;
+    LAW(world_open_db(&world, &db) == 0, "quring_db_open: %s", quring_errmsg(world.engine));
+    while (world.asked_count < QUERIES) {
+        for (uint64_t burst = world_below(&world, 12); burst && world.asked_count < QUERIES; burst--)
+            ask_one(giving_up);
+        (void)world_run(&world, 1 + (uint32_t)world_below(&world, 8), world_below(&world, MS));
+        if (losses && world_below(&world, 40) == 0)
+            sim_server_kill(&world.server, world_below(&world, 2));
+    }
+    world_pass(&world, 20 * MS);
+    world.allowed |= MAY(SKIPPED);
+    release_all();
+    world_finish(&world);
+    world_pass(&world, 20 * MS);
+    check_leases();
+    world_close_engine(&world);
+    sim_settle(world.sim);
+    world_check_ledger(&world);
+    check_all(!losses && !giving_up);
+    world_free(&world);
+}
+
+static void calm_seed(uint64_t seed) {
+    txs_run(seed, false, false);
+}
+
+static void loss_seed(uint64_t seed) {
+    txs_run(seed, true, false);
+}
+
+static void any_seed(uint64_t seed) {
+    txs_run(seed, seed % 2, true);
+}
+
+Test(sim_tx, each_query_ends_as_its_transaction_says) {
+    seeds_run(200, calm_seed);
+}
+
+Test(sim_tx, transactions_of_lost_connections_are_whole_or_gone) {
+    seeds_run(300, loss_seed);
+}
+
+Test(sim_tx, transactions_with_queries_that_are_given_up) {
+    seeds_run(300, any_seed);
+}
