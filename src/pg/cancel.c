@@ -414,6 +414,7 @@ void pg_cancel_given_up(struct pg_conn *conn, uint64_t request) {
     if (cancel->state == PG_CANCEL_NONE) {
         cancel->timer.fire = cancel_fired;
         cancel->asked = cancel->closing = UINT64_MAX;
+        cancel->asked_count = 0;
         cancel_move(conn, PG_CANCEL_WANTED);
     }
     cancel_look(conn, false);

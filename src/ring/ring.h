@@ -31,7 +31,7 @@ struct job;
 
 struct ring_options {
     uint32_t socket_count;
-    uint32_t timer_count; /* room for so many from the beginning, beside two for each socket */
+    uint32_t timer_count; /* room for so many from the beginning, beside those of each socket */
     uint64_t spin_ns;
     bool no_defer_taskrun;
     quring_port choice;
