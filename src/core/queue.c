@@ -58,7 +58,7 @@ static inline void queue_append(struct query *query) {
     queue_joined(queue);
 }
 
-inline void queue_put(struct query *query) {
+void queue_put(struct query *query) {
     queue_append(query);
 }
 

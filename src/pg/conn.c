@@ -492,9 +492,13 @@ void pg_conn_flush(struct pg_conn *conn) {
         conn_flush_specially(conn);
 }
 
-inline bool pg_conn_make_room(struct pg_conn *conn) {
+static inline bool conn_make_room(struct pg_conn *conn) {
     return base_likely(conn->session.next - conn->settled <= conn->request_mask) ||
            conn_reserve_requests(conn, 2 * (conn->request_mask + 1));
+}
+
+bool pg_conn_make_room(struct pg_conn *conn) {
+    return conn_make_room(conn);
 }
 
 void pg_conn_refuse_query(struct pg_conn *conn, struct query *query) {
@@ -512,7 +516,7 @@ void pg_conn_send(struct pg_conn *conn, struct query *query) {
         return;
     }
     uint64_t ordinal = conn->session.next;
-    if (base_unlikely(!pg_conn_make_room(conn))) {
+    if (base_unlikely(!conn_make_room(conn))) {
         query_fail(query, QURING_NOT_SENT, "53200", "out of memory");
         return;
     }
