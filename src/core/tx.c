@@ -95,7 +95,8 @@ bool tx_stands_behind(const struct quring_tx *tx, const struct query *query) {
         return tx->given_up;
     bool goes_on =
         tx_may_revive(tx) && tx->back_position > tx->first.position && tx->back_position < query->tx_position;
-    return !goes_on;
+    bool fails_again = tx->last.position > tx->back_position && tx->last.position < query->tx_position;
+    return !goes_on || fails_again;
 }
 
 /* ---- Ends ---- */

@@ -249,6 +249,28 @@ Test(engine_tx, engine_tx_fails_for_good_without_a_savepoint_before_it) {
     reaped_are("1 SERVER_ERROR, 2 SKIPPED, 3 SERVER_ERROR, 4 SERVER_ERROR", "COMMIT");
 }
 
+/* Both are given up while nothing was sent: the later one is behind what the savepoint takes back. */
+Test(engine_tx, engine_tx_fails_again_behind_rollback_to) {
+    db->place_count = 0;
+    fake_ask_tx(tx, 1, "savepoint a");
+    fake_ask_tx(tx, 2, "select 1");
+    fake_ask_tx(tx, 3, "rollback to a");
+    fake_ask_tx(tx, 4, "select 1");
+    fake_commit(tx, 5);
+    run();
+    engine_cancel(engine, fake_id(2));
+    engine_cancel(engine, fake_id(4));
+    db->place_count = 1;
+    queue_bring_back(&tx->queue);
+    run();
+    log_is("begin, send 1, send 3", "COMMIT stands behind 4");
+    fake_end(db, 1, QURING_OK);
+    fake_end(db, 3, QURING_OK);
+    run();
+    log_is("roll back", "nothing is left");
+    reaped_are("2 CANCELLED, 4 CANCELLED, 5 SERVER_ERROR, 1 OK, 3 OK", "COMMIT did not take effect");
+}
+
 Test(engine_tx, engine_tx_is_rolled_back_when_its_commit_is_given_up) {
     fake_ask_tx(tx, 1, "select 1");
     run();
