@@ -335,7 +335,9 @@ typedef struct quring_db_options {
        open the file; they take queries from one line, so none waits. */
     bool warm_up;
     /* PostgreSQL: how many of the connections transactions may hold at once (three quarters of connection_count, and at
-       least 1; up to connection_count, which leaves none to other queries while all are held). */
+       least 1; up to connection_count, which leaves none to other queries while all are held). SQLite: how many transactions
+       that only read may be open at once (8): each has a connection and a thread of its own, which are made when they are first
+       needed, and stay. */
     uint32_t lease_count;
 } quring_db_options;
 
@@ -858,7 +860,8 @@ typedef struct quring_tx_options {
        comes after it with QURING_SKIPPED and 25P04 (0: none). */
     uint64_t timeout_ns;
     /* How long it may hold its connection with no query out (10 s; QURING_FOREVER: without limit). Then it is rolled back,
-       and what is submitted ends with QURING_SKIPPED and 25P03. */
+       and what is submitted ends with QURING_SKIPPED and 25P03. SQLite: so long, at most, it holds up all other writers; or, if
+       it only reads, keeps the WAL from starting over. */
     uint64_t idle_timeout_ns;
     quring_lease_reset lease_reset;
 } quring_tx_options;
@@ -887,11 +890,19 @@ typedef struct quring_tx_options {
  * sent, COMMIT and the queries that were out with it end IN_DOUBT. Before that it is certain that nothing took effect: what
  * was out ends with SERVER_ERROR and the reason, the rest SKIPPED.
  *
+ * SQLite: a transaction that writes has the file's write lock from its first query on (BEGIN IMMEDIATE), so no query of it
+ * waits for a lock, and all others that write wait until it ends; those that hold the lock and shared writes take turns. One
+ * that is submitted whole holds up others for as long as it runs. One with read_only has a snapshot, from its first read to its
+ * end, beside all others. SQLite itself would go on after an error: the rule above holds all the same. After an error that
+ * ends SQLite's whole transaction (ON CONFLICT ROLLBACK, a full disk, a write that was interrupted) no savepoint is left. It
+ * refuses PRAGMAs that set what would outlive it, ATTACH, and temporary tables. While one is open, a database in memory has
+ * nothing else run.
+ *
  * SAVEPOINT x, ROLLBACK TO x and RELEASE x are queries, as COMMIT and ROLLBACK may be. BEGIN, AND CHAIN and PREPARE
  * TRANSACTION are EUNSUPPORTED. quring_query.commit is for other queries.
  * options    NULL: all defaults
  * Returns    0; EFULL: each open transaction keeps one of query_count and 16 of inflight_bytes in reserve for its end; EINVAL;
- *            ENOMEM; ESHUTDOWN; EFORKED; EUNSUPPORTED: an exclusive handle, or SQLite
+ *            ENOMEM; ESHUTDOWN; EFORKED; EUNSUPPORTED: an exclusive handle
  * Valid      until quring_tx_release()
  */
 int quring_tx_open_sized(quring_db *db, const quring_tx_options *options, size_t options_bytes, quring_tx **tx);

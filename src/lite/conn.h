@@ -42,6 +42,9 @@ enum lite_role {
     LITE_EXCLUSIVE /* the only one, and its state is the caller's */
 };
 
+/* What may be done while the lane has a transaction of quring_tx_open() open. */
+enum lite_tx_mode { LITE_NO_TX, LITE_TX_WRITES, LITE_TX_READS };
+
 /* ---- Interrupting (watch.c) ---- */
 
 /*
@@ -165,6 +168,7 @@ struct lite_conn {
     const struct lite_config *config;
     struct lite_member member; /* of the file that is open */
     enum lite_role role;
+    enum lite_tx_mode tx;
     struct trace *trace; /* the hub's; NULL: there is none */
     uint32_t number;     /* of its lane, from 1: for the trace */
     sqlite3 *handle;     /* NULL: not open; then open_error says why */
@@ -237,8 +241,8 @@ void lite_unbind(struct lite_conn *conn, struct lite_stmt *stmt);
 enum { LITE_MOVED = -1 };
 
 /*
- * Runs a query to its end, and sets its result or error. Returns its quring_status; or LITE_MOVED when a reader must not
- * run it: nothing was done then. The connection is open.
+ * Runs a query to its end, and sets its result or error. Returns its quring_status; or LITE_MOVED when a reader, or a
+ * transaction that only reads, must not run it: nothing was done then. The connection is open.
  */
 int lite_conn_run(struct lite_conn *conn, struct query *query);
 

@@ -10,6 +10,7 @@
 #include "ring/ring.h"
 
 struct lite_lane;
+struct lite_lane_events;
 
 enum { LITE_LANES_MAX = 64 };
 
@@ -48,8 +49,17 @@ struct lite_db {
     struct lane_queue writes; /* served by the writer; everything, when that is the only lane */
     struct lane_queue reads;
     uint32_t writes_count, reads_count; /* queries in a queue or with its lanes */
-    struct lite_lane *lanes;            /* the writer first */
-    uint32_t lane_count;
+    struct lite_lane *lanes;            /* the writer first, then the readers, and those apart: see tx.h */
+    uint32_t lane_count;                /* without those apart */
+    uint32_t made_count;                /* with them */
+    const struct lite_lane_events *events;
+    struct {
+        struct list writers, readers; /* queues that wait for the writer's lane, and for one apart */
+        uint32_t count;               /* queries in a queue or with its lanes */
+        uint32_t held_count;          /* lanes that are not FREE */
+        bool others_turn;             /* the writer's lane is not reserved … */
+        uint32_t turn_end;            /* … until what stands before this position of `writes` was taken */
+    } tx;
     uint32_t open_lane_count; /* whose closer has not come back */
     struct lite_reason last;  /* whatever lane it was */
     uint64_t read_ns;         /* what a read costs, smoothed */

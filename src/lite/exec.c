@@ -142,7 +142,7 @@ static int exec_run_prepared(struct lite_conn *conn, struct lite_stmt *stmt, str
         (void)result_put_command(&query->result, "", 0);
         return lite_bind(conn, stmt, query) ? QURING_OK : QURING_SERVER_ERROR;
     }
-    if (base_unlikely(conn->role == LITE_READER && !stmt->reads_only))
+    if (base_unlikely(!stmt->reads_only && (conn->role == LITE_READER || conn->tx == LITE_TX_READS)))
         return LITE_MOVED;
     bool enters = base_unlikely(conn->wal == LITE_WAL_WANTED) && exec_changes_file(stmt);
     if (enters)

@@ -39,14 +39,15 @@ const uint8_t lite_lane_moves[LANE_STUCK + 1] = {
 static void lane_pause(struct lite_watch *watch);
 static void lane_hold_reads(struct lite_conn *conn, bool hold);
 
-bool lite_lane_set_up(struct lite_lane *lane, struct lite_db *db, enum lite_role role) {
-    *lane = (struct lite_lane){.db = db, .queue = role == LITE_READER ? &db->reads : &db->writes};
+bool lite_lane_set_up(struct lite_lane *lane, struct lite_db *db, enum lite_role role, bool apart) {
+    *lane = (struct lite_lane){.db = db};
+    lane->queue = apart ? &lane->leased : role == LITE_READER ? &db->reads : &db->writes;
     lite_chain_init(&lane->own.finished);
     lite_chain_init(&lane->own.moved);
     lane->own.next_checkpoint = CHECKPOINT_FRAMES;
     lane->own.next_restart = WAL_FRAMES_MAX;
     lane->own.taken = calloc(db->base.options.depth, sizeof *lane->own.taken);
-    bool ok = lite_conn_init(&lane->conn, &db->config, role);
+    bool ok = lane_queue_init(&lane->leased) && lite_conn_init(&lane->conn, &db->config, role);
     lane->conn.watch.pause = lane_pause;
     if (role == LITE_WRITER && db->url.path)
         lane->conn.hold_reads = lane_hold_reads;
@@ -55,6 +56,7 @@ bool lite_lane_set_up(struct lite_lane *lane, struct lite_db *db, enum lite_role
 
 void lite_lane_free(struct lite_lane *lane) {
     PRE(lane->shared.phase == LANE_IDLE);
+    lane_queue_free(&lane->leased);
     free(lane->own.taken);
     lite_events_free(lane->own.news.events);
     lite_conn_free(&lane->conn);
@@ -105,7 +107,6 @@ void lite_lane_count_waits(struct lite_lane *lane) {
 
 void lite_lane_load_news(struct lite_lane *lane, struct lite_post *post) {
     lite_lane_count_waits(lane);
-    lane->own.let_go_count += lane->own.finished.count + lane->own.moved.count;
     lane->own.news.finished = lane->own.finished.first;
     lane->own.news.moved = lane->own.moved.first;
     lane->own.news.count = lane->own.finished.count + lane->own.moved.count;
@@ -144,27 +145,32 @@ void lite_lane_drop_abandoned(struct lite_lane *lane) {
     atomic_exchange_explicit(&lane->shared.may_hold_abandoned, false, memory_order_acquire);
     for (uint32_t i = lane->own.in_group ? lane->own.group_first : lane->own.next; i < lane->own.taken_count; i++) {
         struct query *query = lane->own.taken[i];
-        if (!query || query->in_unit || !atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed))
-            continue; /* the end of one in a unit is the others' end, too, which the run of the unit sees to */
+        if (!query || query->batch || !atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed))
+            continue; /* the end of one in a batch is the others' end, too, which the run of the batch sees to */
         if (i < lane->own.next && query->key)
             continue;
         if (lane_is_at(lane, query)) { /* it is interrupted, and looked at again then */
             atomic_store_explicit(&lane->shared.may_hold_abandoned, true, memory_order_relaxed);
             continue;
         }
+        lite_query(query)->fate = LITE_GIVEN_UP;
         lite_chain_add(&lane->own.finished, query);
         lane->own.taken[i] = NULL;
     }
 }
 
 /* Under the lock nothing can be abandoned, so what goes back to the queue is alive. */
-static void lane_give_back_rest(struct lite_lane *lane, enum lane_phase to) {
+void lite_lane_give_back(struct lite_lane *lane, enum lane_phase to) {
     lane_queue_lock(lane->queue);
     lite_lane_move(lane, to);
     atomic_store_explicit(&lane->shared.may_hold_abandoned, true, memory_order_relaxed);
     lite_lane_drop_abandoned(lane);
-    lane_queue_give_back(lane->queue, lane->own.taken + lane->own.next, lane->own.taken_count - lane->own.next);
-    lane->own.taken_count = lane->own.next;
+    if (!lane->own.tx.runs) {
+        uint32_t before = lane->queue->held_count;
+        lane_queue_give_back(lane->queue, lane->own.taken + lane->own.next, lane->own.taken_count - lane->own.next);
+        lane->own.held_count -= before - lane->queue->held_count;
+        lane->own.taken_count = lane->own.next;
+    }
     lane->own.news.call_count++;
     lane_queue_unlock(lane->queue);
 }
@@ -176,9 +182,9 @@ static void lane_give_back_rest(struct lite_lane *lane, enum lane_phase to) {
 static void lane_pause(struct lite_watch *watch) {
     struct lite_conn *conn = base_container_of(watch, struct lite_conn, watch);
     struct lite_lane *lane = base_container_of(conn, struct lite_lane, conn);
-    bool others = conn->role == LITE_READER && lane->db->lane_count > 2;
+    bool others = lane->queue == &lane->db->reads && lane->db->lane_count > 2;
     if (others && lite_lane_attends(lane))
-        lane_give_back_rest(lane, lane->shared.phase == LANE_CALLED ? LANE_LATE : LANE_STUCK);
+        lite_lane_give_back(lane, lane->shared.phase == LANE_CALLED ? LANE_LATE : LANE_STUCK);
     lite_lane_drop_abandoned(lane);
     lite_lane_report(lane);
 }
@@ -186,7 +192,7 @@ static void lane_pause(struct lite_watch *watch) {
 /* ---- Working off what was taken ---- */
 
 /* Queries that came to the queue together, and were taken together, are counted together. */
-static inline void lane_note_wait(struct lite_lane *lane, struct query *query) {
+void lite_lane_note_wait(struct lite_lane *lane, struct query *query) {
     uint64_t since_ns = lite_query(query)->since_ns;
     if (base_unlikely(since_ns != lane->own.wait.since_ns)) {
         if (!since_ns)
@@ -205,7 +211,7 @@ bool lite_lane_run(struct lite_lane *lane, struct query *query) {
     if (base_unlikely(outcome == LITE_MOVED))
         return false;
     query->status = (uint8_t)outcome;
-    lane_note_wait(lane, query);
+    lite_lane_note_wait(lane, query);
     return true;
 }
 
@@ -319,7 +325,7 @@ void lite_lane_tend(struct lite_lane *lane) {
     }
 }
 
-static void lane_unstick(struct lite_lane *lane) {
+void lite_lane_unstick(struct lite_lane *lane) {
     if (base_likely(lane->shared.phase != LANE_STUCK))
         return;
     lane_queue_lock(lane->queue);
@@ -336,13 +342,13 @@ void lite_lane_read(struct lite_lane *lane) {
     bool shared = lane->own.taken_count > 1;
     while (lane->own.next < lane->own.taken_count) {
         if (base_unlikely(lane_queue_barred(lane->queue))) {
-            lane_give_back_rest(lane, LANE_WORKING);
+            lite_lane_give_back(lane, LANE_WORKING);
             break;
         }
         if (shared && !lite_conn_in_transaction(conn))
             (void)lite_conn_control(conn, LITE_BEGIN); /* where that fails, each read has a transaction of its own */
         lite_lane_run_next(lane);
-        lane_unstick(lane);
+        lite_lane_unstick(lane);
         lite_lane_tend(lane);
     }
     if (lite_conn_in_transaction(conn))

@@ -73,7 +73,7 @@ struct lite_post {
  *                         |                       |   +----it ended, or took queries---+
  *                         +--opening waits--> LATE
  *
- *      CALLED, LATE, WORKING, STUCK --the queue is empty, or barred--> IDLE
+ *      CALLED, LATE, WORKING, STUCK --the queue is empty, or barred, or the lane is reserved--> IDLE
  *
  *   IDLE      does not look at its queue: the reactor posts a job once there is something
  *   CALLED    opens its connection if it has none, and will look at the queue
@@ -87,29 +87,53 @@ enum lane_phase { LANE_IDLE, LANE_CALLED, LANE_LATE, LANE_WORKING, LANE_STUCK };
 extern const uint8_t lite_lane_moves[LANE_STUCK + 1];
 
 /*
+ * Who has a lane, to the reactor: a transaction, or others.
+ *
+ *      FREE --a transaction waits for the writer's--> RESERVED --it is IDLE--> HELD --its end came back--> LEAVING
+ *       ^ \                                             |                       | \                          ^  |
+ *       |  \------------a lane of its own--------------- | -------------------->+  +--nothing can revive it----|  |
+ *       |   \--------------------<-none waits any more---+                         --> DOOMED --IDLE, ROLLBACK-+  |
+ *       +------------------------------------------------IDLE---------------------------------------------------+
+ */
+enum lite_hold { LITE_FREE, LITE_RESERVED, LITE_HELD, LITE_DOOMED, LITE_LEAVING };
+
+/*
  * One thread with one connection. Each field stands with who may touch it:
  *
  *   own       the lane's thread alone, from its first job on. A report in use is the reactor's until it has come back.
  *   shared    whoever holds the lock of `queue`. The reactor changes the phase of an idle lane only, so in a job the thread
  *             reads it without the lock.
  *   reactor   the reactor's thread alone. The thread works on the job that was posted to it.
+ *   handed    the reactor's thread while the lane is IDLE, and the lane's own from the next job on.
  *
  * A lane that finds its queue empty is IDLE in the same moment, so whoever puts a query there afterwards knows that it
  * has to be posted. The reactor touches `conn` only to interrupt it, see watch.c.
+ *
+ * `queue` changes when a transaction leases the writer's lane, and gives it back (tx.h): while the lane is IDLE, under the
+ * lock of the queue that it has for others.
  */
 struct lite_lane {
     struct lite_db *db;
     struct lane_queue *queue;
+    struct lane_queue leased; /* of the transaction that holds the lane */
     struct worker *thread;
 
     struct {
         enum lane_phase phase;          /* moved by lite_lane_move() alone */
         atomic_bool may_hold_abandoned; /* set without the lock, too: one of the queries at hand may be abandoned */
+        atomic_bool reserved; /* a transaction waits for the lane: nothing is taken; read without the lock, too */
     } shared;
+
+    struct {
+        uint32_t lease;  /* the number of the lease, from 1 */
+        bool rolls_back; /* the next job rolls back what the lease has left */
+    } handed;
 
     struct {
         bool is_open; /* its connection */
         bool tried;   /* an attempt to open it has begun since lite_warm_up(), or it has said that none ever will */
+        enum lite_hold hold;  /* moved by hold_move() of tx.c alone */
+        struct quring_tx *tx; /* HELD: that holds it */
         struct lite_post jobs[2];
         struct lite_post closer;
     } reactor;
@@ -128,11 +152,21 @@ struct lite_lane {
         /* While a group is open: taken[group_first … next) are its members, whose outcomes wait for its end. */
         uint32_t group_first;
         bool in_group;
-        uint32_t let_go_count; /* no longer held, to be told to the queue under its lock */
+        uint32_t
+            held_count; /* of them, those that were not given back: the queue counts them until the next are taken */
         uint64_t reported_ns;
         uint64_t checked_ns; /* when a reader last looked whether its file still has the name */
         uint32_t next_checkpoint, next_restart, checkpointed_frames; /* in frames of the WAL */
         struct lite_chain finished, moved;
+        struct {
+            uint32_t lease; /* that the rest is of */
+            bool runs;      /* its queries are at hand, so that none of them may go to another lane */
+            bool begun;     /* BEGIN was carried out, and nothing has ended it */
+            bool failed;    /* nothing runs until ROLLBACK TO or the end */
+            bool lost;      /* the connection was closed since BEGIN */
+            uint32_t
+                position; /* of the last query that was at hand: the next has the next, or one between them has failed */
+        } tx;
         struct lite_news news; /* that no post has carried yet, but for the chains */
         struct {
             uint64_t since_ns; /* of the queries that were begun last, and came to the queue together */
@@ -165,18 +199,28 @@ struct lite_lane_events {
     void (*shut)(struct job *job); /* the connection is closed, and no job follows */
 };
 
-/* False: out of memory. Starts no thread, and opens nothing yet. (serve.c) */
-bool lite_lane_init(struct lite_lane *lane, struct lite_db *db, enum lite_role role,
+/* `apart`: a reader's that serves transactions alone. False: out of memory. Starts no thread, and opens nothing. (serve.c) */
+bool lite_lane_init(struct lite_lane *lane, struct lite_db *db, enum lite_role role, bool apart,
                     const struct lite_lane_events *events);
 void lite_lane_free(struct lite_lane *lane);
+
+/*
+ * Reactor's thread: has the lane look after its queue, unless it is at work. The first needs the queue's lock, and tells which
+ * post the second has to send without it; NULL: none. (serve.c)
+ */
+struct lite_post *lite_lane_call(struct lite_lane *lane);
+void lite_lane_post(struct lite_post *post);
 
 /* ---- lane.c for serve.c and write.c ---- */
 
 /* All of lite_lane_init() but the posts: their jobs are serve.c's. */
-bool lite_lane_set_up(struct lite_lane *lane, struct lite_db *db, enum lite_role role);
+bool lite_lane_set_up(struct lite_lane *lane, struct lite_db *db, enum lite_role role, bool apart);
 
 /* Moves all that there is to say to the reactor onto a post. */
 void lite_lane_load_news(struct lite_lane *lane, struct lite_post *post);
+
+/* Counts how long a query waited that was begun. */
+void lite_lane_note_wait(struct lite_lane *lane, struct query *query);
 
 /* To be called before other queries are taken: counts how long those waited that were begun. */
 void lite_lane_count_waits(struct lite_lane *lane);
@@ -207,6 +251,12 @@ void lite_lane_drop_abandoned(struct lite_lane *lane);
  */
 void lite_lane_tend(struct lite_lane *lane);
 
+/* Gives back what was not begun, if it may go elsewhere. */
+void lite_lane_give_back(struct lite_lane *lane, enum lane_phase to);
+
+/* After a query that others did not wait for. */
+void lite_lane_unstick(struct lite_lane *lane);
+
 /* Works off the queries at hand: a reader's. */
 void lite_lane_read(struct lite_lane *lane);
 
@@ -215,5 +265,11 @@ void lite_lane_write(struct lite_lane *lane);
 
 /* Runs the ATOMIC batch that is next at hand: a writer's. (batch.c) */
 void lite_lane_run_batch(struct lite_lane *lane);
+
+/* The same for queries of one transaction. (tx_run.c) */
+void lite_lane_run_tx(struct lite_lane *lane);
+
+/* Rolls back what a lease has left. (tx_run.c) */
+void lite_lane_roll_back(struct lite_lane *lane);
 
 #endif

@@ -67,12 +67,17 @@ struct query *lane_queue_take_one(struct lane_queue *queue) {
     return NULL;
 }
 
-/* The number of queries in the first unit; 0 when none is there. A unit is withdrawn whole, so it has no gaps. */
-static uint32_t lane_queue_unit_count(const struct lane_queue *queue) {
+/*
+ * The number of queries in the first unit; 0 when none is there. A unit is withdrawn whole, so it has no gaps. `*in_tx`: it is a
+ * transaction.
+ */
+static uint32_t lane_queue_unit_count(const struct lane_queue *queue, bool *in_tx) {
     uint32_t count = 0;
+    *in_tx = false;
     for (uint32_t at = queue->head; at != queue->tail; at++) {
         const struct query *query = *lane_queue_slot(queue, at);
         count += query != NULL;
+        *in_tx |= query && lite_in_tx(query);
         if (query && !query->unit_goes_on)
             break;
     }
@@ -81,8 +86,10 @@ static uint32_t lane_queue_unit_count(const struct lane_queue *queue) {
 
 static __attribute__((noinline)) uint32_t lane_queue_take_units(struct lane_queue *queue, struct query **taken,
                                                                 uint32_t count) {
-    uint32_t n = 0;
-    for (uint32_t unit; (unit = lane_queue_unit_count(queue)) > 0 && (n == 0 || (n < count && unit <= count - n));)
+    uint32_t n = 0, unit;
+    bool in_tx = false;
+    while (!in_tx && (unit = lane_queue_unit_count(queue, &in_tx)) > 0 &&
+           (n == 0 || (n < count && unit <= count - n && !in_tx)))
         while (unit--)
             taken[n++] = lane_queue_take_one(queue);
     return n;
@@ -124,7 +131,7 @@ static void lane_queue_trim(struct lane_queue *queue) {
 }
 
 /* The position is where the query was put last: only if it still stands there has no lane taken it. */
-static bool lane_queue_has(const struct lane_queue *queue, struct query *query) {
+bool lane_queue_has(const struct lane_queue *queue, struct query *query) {
     uint32_t position = lite_query(query)->position;
     return position - queue->head < lane_queue_count(queue) && *lane_queue_slot(queue, position) == query;
 }

@@ -80,6 +80,9 @@ static inline void lane_queue_let_go(struct lane_queue *queue, uint32_t count) {
     queue->held_count -= count;
 }
 
+/* False: a lane has it. */
+bool lane_queue_has(const struct lane_queue *queue, struct query *query);
+
 /*
  * Takes a query out of the queue. False when it is not in it: a lane has it. Who withdraws a member of a unit withdraws all of
  * them under the same lock, and finds each of them in it.

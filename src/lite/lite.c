@@ -2,12 +2,14 @@
 /*
  * The SQLite backend: blocking work on a few threads, in runs of many queries.
  *
- *   lite.c        the database handle (db.h), on the reactor's thread: routing, waking lanes, completions, abandoning
- *                 queries, closing
+ *   lite.c        the database handle (db.h), on the reactor's thread: routing, completions, abandoning queries, closing
+ *   tx.c          transactions on the reactor's thread: who has which lane, and what became of them
+ *   lanes.c       makes lanes, wakes and interrupts them
  *   order.c       queries with an order key: which lane they go to, and when
  *   serve.c       a lane's thread: takes queries, and keeps its connection open and in order
  *   write.c       runs of the writer and of exclusive lanes: groups, and transactions that an error ended
  *   batch.c       ATOMIC batches
+ *   tx_run.c      runs of queries of one transaction
  *   lane.c        runs of readers, and for all lanes: running a query, handing back, checkpoints
  *   lane_queue.c  queries that wait for a lane; the only thing that both sides touch, under a lock
  *   file.c        which files the process has open, so that no two are under one name
@@ -22,7 +24,8 @@
  *                                 +--> the writer lane -----------------+
  *
  * A file has one writer lane, the only connection that writes or checkpoints, and options.connection_count readers, in
- * WAL mode from its first write on. A database in memory and an exclusive handle have one lane, which does everything.
+ * WAL mode from its first write on. A database in memory and an exclusive handle have one lane, which does everything. What
+ * a transaction adds to that is in tx.h.
  * Which statements write is what SQLite says (sqlite3_stmt_readonly): a reader that meets one sends it on, and the
  * statement's route remembers.
  *
@@ -44,23 +47,17 @@
 #include "core/status.h"
 #include "lite/backend.h"
 #include "lite/db.h"
-#include "lite/lane.h"
+#include "lite/lanes.h"
 #include "lite/order.h"
 #include "lite/text.h"
+#include "lite/tx.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 enum { READER_COUNT = 2, DEPTH = 256, STATEMENT_TEXT_MAX = 65536 };
 
-/* Each further lane is woken for this much queued work: less would be done before its thread had begun. */
-static const uint64_t WAKE_NS = 50000;
-
-/* From one interrupt of a statement that was given up to the next. */
-static const uint64_t INTERRUPT_NS = 5000000;
-
 static void lite_warm_up(struct quring_db *db);
-static void lite_interrupt_again(struct timer *timer);
 static void lite_news_arrived(struct job *job);
 static void lite_shut_arrived(struct job *job);
 
@@ -85,40 +82,11 @@ static struct lite_db *lite_of(struct quring_db *db) {
 /* ---- Opening ---- */
 
 static void lite_free(struct lite_db *lite) {
-    for (uint32_t i = 0; i < lite->lane_count; i++) {
-        if (lite->lanes[i].thread)
-            worker_close(lite->lanes[i].thread);
-        lite_lane_free(&lite->lanes[i]);
-    }
-    free(lite->lanes);
+    lite_free_lanes(lite);
     lane_queue_free(&lite->reads);
     lane_queue_free(&lite->writes);
     statement_table_free(lite->base.statements);
     free(lite->url.path);
-}
-
-static int lite_open_lanes(struct lite_db *lite) {
-    const quring_db_options *options = &lite->base.options;
-    bool alone = options->exclusive || !lite->url.path;
-    uint32_t count = alone ? 1 : 1 + options->connection_count;
-    lite->only_writer = alone;
-    lite->lanes = calloc(count, sizeof *lite->lanes);
-    if (!lite->lanes)
-        return QURING_ENOMEM;
-    if (options->exclusive)
-        lite->base.queue.bound = &lite->lanes[0];
-    for (uint32_t i = 0; i < count; i++) {
-        enum lite_role role = lite->base.queue.bound ? LITE_EXCLUSIVE : i == 0 ? LITE_WRITER : LITE_READER;
-        struct lite_lane *lane = &lite->lanes[lite->lane_count++];
-        if (!lite_lane_init(lane, lite, role, &lane_events))
-            return QURING_ENOMEM;
-        lane->conn.number = lite->lane_count;
-        lane->conn.trace = lite->base.hub->trace;
-        int error = worker_open(lite->base.hub->ring, i == 0 ? "quring-write" : "quring-read", &lane->thread);
-        if (error)
-            return hub_error(lite->base.hub, error, "no thread for an SQLite lane could be started");
-    }
-    return 0;
 }
 
 static int lite_check_options(struct lite_db *lite) {
@@ -158,8 +126,9 @@ static int lite_set_up(struct lite_db *lite, const char *url) {
 
 static int lite_open(struct quring_db *db, const char *url) {
     struct lite_db *lite = lite_of(db);
-    lite->interrupt.fire = lite_interrupt_again;
     order_place_init(&lite->order);
+    lite->events = &lane_events;
+    lite_tx_init(lite);
     if (!lane_queue_init(&lite->reads))
         return QURING_ENOMEM;
     if (!lane_queue_init(&lite->writes)) {
@@ -175,20 +144,6 @@ static int lite_open(struct quring_db *db, const char *url) {
 }
 
 /* ---- Ending queries ---- */
-
-static void lite_say_abandoned(struct query *query, quring_status status) {
-    if (status == QURING_TIMEOUT)
-        error_set(&query->error, "57014", "its timeout passed", NULL, NULL, 0);
-    else if (status == QURING_CANCELLED)
-        error_set(&query->error, "57014", "cancelled", NULL, NULL, 0);
-    else
-        error_set(&query->error, "57P01", "the database handle was closed", NULL, NULL, 0);
-}
-
-static void lite_finish_abandoned(struct query *query, quring_status status) {
-    lite_say_abandoned(query, status);
-    query_finish(query, status);
-}
 
 static void lite_finish(struct query *query) {
     quring_status abandoned =
@@ -306,6 +261,9 @@ static void lite_admit(struct lite_db *lite) {
         lite_admit_parked(lite, &reads, &writes);
     bool units = lite->base.queue.unit_waiting_count != 0;
     struct query *query;
+    list_for_each_safe(node, &lite->base.ready)
+        if (list_entry(node, struct queue, ready)->tx)
+            lite_tx_serve(list_entry(node, struct queue, ready)->tx);
     while ((query = queue_first(&lite->base.queue))) {
         uint8_t route = lite_route_of(lite, query->statement);
         if (base_unlikely(query->key != NULL) && lite_parks(lite, query, &route))
@@ -342,41 +300,6 @@ static void lite_move_to_writer(struct lite_db *lite, struct query *query) {
 }
 
 /* ---- Waking ---- */
-
-static struct lite_post *lite_unused_job(struct lite_lane *lane) {
-    for (int i = 0; i < 2; i++)
-        if (!atomic_load_explicit(&lane->reactor.jobs[i].in_use, memory_order_relaxed))
-            return &lane->reactor.jobs[i];
-    return NULL; /* both are on their way back, and when they come there is another turn */
-}
-
-/*
- * Wakes idle lanes until as many attend as the queue is worth: one, and another for each WAKE_NS that its queries will
- * take. `at_least` lanes attend to an empty queue, to open their connection.
- */
-static void lite_wake(struct lane_queue *queue, struct lite_lane *lanes, uint32_t count, uint64_t query_ns,
-                      uint32_t at_least) {
-    struct lite_post *posts[LITE_LANES_MAX];
-    uint32_t post_count = 0, working = 0;
-    lane_queue_lock(queue);
-    uint64_t queued = lane_queue_count(queue);
-    uint64_t wanted = lane_queue_barred(queue) ? 0 : queued ? 1 + queued * query_ns / WAKE_NS : at_least;
-    for (uint32_t i = 0; i < count; i++)
-        working += lite_lane_attends(&lanes[i]);
-    for (uint32_t i = 0; i < count && working < wanted; i++) {
-        struct lite_post *post = lanes[i].shared.phase == LANE_IDLE ? lite_unused_job(&lanes[i]) : NULL;
-        if (!post)
-            continue;
-        lite_lane_move(&lanes[i], LANE_CALLED);
-        posts[post_count++] = post;
-        working++;
-    }
-    lane_queue_unlock(queue);
-    for (uint32_t i = 0; i < post_count; i++) {
-        atomic_store_explicit(&posts[i]->in_use, true, memory_order_relaxed);
-        worker_post(posts[i]->lane->thread, &posts[i]->job);
-    }
-}
 
 static bool lite_lane_is_cold(const struct lite_lane *lane) {
     return !lane->reactor.is_open && !lane->reactor.tried;
@@ -419,7 +342,8 @@ static void lite_advance(struct quring_db *db) {
         return;
     if (!list_empty(&db->ready))
         lite_admit(lite);
-    if (!lite->reads_count && !lite->writes_count && !lite_is_warming(lite))
+    lite_tx_advance(lite);
+    if (!lite->reads_count && !lite->writes_count && !lite_is_warming(lite) && !lite_tx_waits(lite))
         return;
     if (lite->state == LITE_COLD) {
         lite_move(lite, LITE_OPENING);
@@ -502,6 +426,10 @@ static void lite_take_news(struct lite_post *post) {
     for (query = post->news.finished; query; query = next) {
         next = lite_query(query)->next;
         __builtin_prefetch(next); /* the lane's thread wrote it last, so it is in another core's cache */
+        if (base_unlikely(lite_in_tx(query))) {
+            lite_tx_finish(query);
+            continue;
+        }
         lite_left(lite, query);
         lite_finish(query);
     }
@@ -517,20 +445,6 @@ static void lite_news_arrived(struct job *job) {
 }
 
 /* ---- Abandoning and closing ---- */
-
-static void lite_interrupt_later(struct lite_db *lite) {
-    struct ring *ring = lite->base.hub->ring;
-    (void)timer_set(ring, &lite->interrupt, ring_now_ns(ring) + INTERRUPT_NS);
-}
-
-static void lite_interrupt_again(struct timer *timer) {
-    struct lite_db *lite = base_container_of(timer, struct lite_db, interrupt);
-    bool at_work = false;
-    for (uint32_t i = 0; i < lite->lane_count; i++)
-        at_work |= lite_conn_interrupt_abandoned(&lite->lanes[i].conn);
-    if (at_work)
-        lite_interrupt_later(lite);
-}
 
 /* Takes the batch of a query out of its lane queue, if no lane has taken it, and puts its members into a list. */
 static bool lite_withdraw_batch(struct lane_queue *queue, struct query *query, struct list *members) {
@@ -568,28 +482,24 @@ static bool lite_abandon_batch(struct lite_db *lite, struct query *query, quring
 static void lite_abandon(struct query *query, quring_status status) {
     PRE(query->state == QUERY_RUNNING && status != QURING_OK);
     struct lite_db *lite = lite_of(query->queue->db);
+    if (base_unlikely(lite_in_tx(query))) {
+        lite_tx_abandon(query, status);
+        return;
+    }
     struct lane_queue *queue = lite_queue_of(lite, query);
     if (base_unlikely(query->batch != NULL) && lite_abandon_batch(lite, query, status))
         return;
     lane_queue_lock(queue);
     bool queued = !query->in_unit && lane_queue_withdraw(queue, query);
-    if (!queued && !atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed))
-        atomic_store(&lite_query(query)->abandoned_as, (unsigned char)status); /* before it is looked who is at it */
+    if (!queued)
+        lite_mark_abandoned(query, status);
     lane_queue_unlock(queue);
     if (queued) {
         lite_left(lite, query);
         lite_finish_abandoned(query, status);
-        return;
+    } else {
+        lite_interrupt(lite, queue, query);
     }
-    bool at_work = false;
-    for (uint32_t i = 0; i < lite->lane_count; i++) {
-        if (lite->lanes[i].queue != queue)
-            continue;
-        atomic_store_explicit(&lite->lanes[i].shared.may_hold_abandoned, true, memory_order_release);
-        at_work |= lite_conn_interrupt(&lite->lanes[i].conn, query);
-    }
-    if (at_work)
-        lite_interrupt_later(lite);
 }
 
 static void lite_post_closer(struct lite_lane *lane) {
@@ -602,10 +512,10 @@ static void lite_close(struct quring_db *db) {
     PRE(list_empty(&db->ready));
     lite_move(lite, LITE_CLOSING);
     atomic_store(&lite->closing, true);
-    lite->open_lane_count = lite->lane_count;
-    for (uint32_t i = 1; i < lite->lane_count; i++)
+    lite->open_lane_count = lite->made_count;
+    for (uint32_t i = 1; i < lite->made_count; i++)
         lite_post_closer(&lite->lanes[i]);
-    if (lite->lane_count == 1)
+    if (lite->made_count == 1)
         lite_post_closer(&lite->lanes[0]);
 }
 
@@ -615,7 +525,10 @@ static void lite_drop_queue(struct lite_db *lite, struct lane_queue *queue) {
     lane_queue_lock(queue);
     while ((query = lane_queue_take_one(queue))) {
         lane_queue_let_go(queue, 1);
-        lite_left(lite, query);
+        if (base_unlikely(lite_in_tx(query)))
+            --*lite_tx(query->queue->tx)->count;
+        else
+            lite_left(lite, query);
         lite_finish_abandoned(query, QURING_SHUTDOWN);
     }
     lane_queue_unlock(queue);
@@ -627,11 +540,13 @@ static void lite_shut_arrived(struct job *job) {
     PRE(lite->state == LITE_CLOSING && lite->open_lane_count > 0);
     lite_take_news(post);
     lite->open_lane_count--;
-    if (lite->open_lane_count == 1 && lite->lane_count > 1)
+    if (lite->open_lane_count == 1 && lite->made_count > 1)
         lite_post_closer(&lite->lanes[0]);
     if (lite->open_lane_count == 0) {
         lite_drop_queue(lite, &lite->reads);
         lite_drop_queue(lite, &lite->writes);
+        for (uint32_t i = 0; i < lite->made_count; i++)
+            lite_drop_queue(lite, &lite->lanes[i].leased);
         timer_clear(lite->base.hub->ring, &lite->interrupt);
         lite->base.closed = true;
         db_due(&lite->base);
@@ -640,7 +555,7 @@ static void lite_shut_arrived(struct job *job) {
 
 static void lite_count_waits(const struct quring_db *db, uint64_t *wait_count) {
     const struct lite_db *lite = base_container_of(db, struct lite_db, base);
-    for (uint32_t i = 0; i < lite->lane_count; i++)
+    for (uint32_t i = 0; i < lite->made_count; i++)
         for (size_t bucket = 0; bucket < QURING_WAIT_BUCKETS; bucket++)
             wait_count[bucket] += atomic_load_explicit(&lite->lanes[i].wait_count[bucket], memory_order_relaxed);
 }
@@ -661,8 +576,8 @@ static void lite_look_at_lane(struct lite_lane *lane, quring_db_info *info) {
 static void lite_look(const struct quring_db *db, uint64_t now_ns, quring_db_info *info) {
     const struct lite_db *lite = base_container_of(db, struct lite_db, base);
     (void)now_ns;
-    info->wanted_count = lite->lane_count;
-    for (uint32_t i = 0; i < lite->lane_count; i++)
+    info->wanted_count = lite->made_count;
+    for (uint32_t i = 0; i < lite->made_count; i++)
         lite_look_at_lane(&lite->lanes[i], info);
     info->reason_at_ns = lite->last.at_ns;
     memcpy(info->sqlstate, lite->last.sqlstate, sizeof info->sqlstate);
@@ -683,6 +598,7 @@ const struct backend lite_backend = {
     .open = lite_open,
     .advance = lite_advance,
     .abandon = lite_abandon,
+    .tx_changed = lite_tx_changed,
     .close = lite_close,
     .warm_up = lite_warm_up,
     .missing = lite_missing,

@@ -2,7 +2,7 @@
 #ifndef QURING_LITE_QUERY_H
 #define QURING_LITE_QUERY_H
 
-#include "core/query.h"
+#include "core/queue.h"
 
 #include <stdatomic.h>
 
@@ -15,9 +15,23 @@ struct lite_query {
     uint32_t position;         /* in a lane queue, while it waits there */
     uint8_t route;             /* where it goes, of lite/text.h */
     bool reads;                /* in a unit, all of which is the writer's: it changes nothing, by its first words */
+    uint8_t fate;              /* enum lite_fate, of a query of a transaction that a lane has handed back */
     atomic_uchar abandoned_as; /* the quring_status that it ends with when its lane gives it back; 0: its own */
 };
 _Static_assert(sizeof(struct lite_query) <= QUERY_BACKEND_BYTES, "it has its place in struct query");
+
+/* What became of a query of a transaction on its lane. */
+enum lite_fate {
+    LITE_RAN,          /* query->status is its outcome */
+    LITE_GIVEN_UP,     /* it was abandoned before it was begun */
+    LITE_BEHIND,       /* another failed before it */
+    LITE_BEGIN_FAILED, /* its error is that of BEGIN */
+    LITE_TX_LOST,      /* its error says why the connection is gone, and with it what the transaction had done */
+};
+
+static inline bool lite_in_tx(const struct query *query) {
+    return query->commit == QUERY_COMMIT_TX;
+}
 
 static inline struct lite_query *lite_query(struct query *query) {
     return (struct lite_query *)query->backend;

@@ -47,6 +47,15 @@ static const char *const lane_pragmas[] = {"query_only",
 static const char *const writer_pragmas[] = {"foreign_keys", "recursive_triggers", "ignore_check_constraints",
                                              "synchronous",  "secure_delete",      NULL};
 
+/*
+ * What a PRAGMA may be given a value for within a transaction: to ask about something, or to change what ends with the
+ * transaction, or is undone with it. Anything else would be the next user's of the lane as well.
+ */
+static const char *const tx_pragmas[] = {
+    "table_info",         "table_xinfo",        "table_list",      "index_info",  "index_xinfo",  "index_list",
+    "foreign_key_list",   "foreign_key_check",  "integrity_check", "quick_check", "user_version", "application_id",
+    "defer_foreign_keys", "incremental_vacuum", "optimize",        NULL};
+
 static bool rules_is_any(const char *name, const char *const *names) {
     for (; *names; names++)
         if (strcasecmp(name, *names) == 0)
@@ -64,6 +73,8 @@ static const char *rules_pragma_refusal(const struct lite_conn *conn, const char
         return NULL;
     if (rules_is_any(name, lane_pragmas))
         return one_of_many;
+    if (conn->tx && !rules_is_any(name, tx_pragmas))
+        return "this setting would outlive the transaction: set it outside of transactions";
     if (strcasecmp(name, "wal_autocheckpoint") == 0)
         return "the writer checkpoints by itself: run PRAGMA wal_checkpoint for one more, or open the database with "
                "options.exclusive";
@@ -81,10 +92,11 @@ static bool rules_changes_temp(int action, const char *database) {
     return database && strcmp(database, "temp") == 0 && action != SQLITE_READ && action != SQLITE_UPDATE;
 }
 
-static const char *rules_shared_refusal(int action, const char *database) {
+static const char *rules_shared_refusal(const struct lite_conn *conn, int action, const char *database) {
     switch (action) {
-    case SQLITE_TRANSACTION:
     case SQLITE_SAVEPOINT:
+        return conn->tx ? NULL : one_of_many;
+    case SQLITE_TRANSACTION:
     case SQLITE_ATTACH:
     case SQLITE_DETACH:
         return one_of_many;
@@ -101,7 +113,7 @@ static const char *rules_refusal(const struct lite_conn *conn, int action, const
     if (action == SQLITE_PRAGMA && (why = rules_pragma_refusal(conn, first, second)))
         return why;
     bool reads = action == SQLITE_PRAGMA && !second;
-    return conn->role == LITE_EXCLUSIVE || reads ? NULL : rules_shared_refusal(action, database);
+    return conn->role == LITE_EXCLUSIVE || reads ? NULL : rules_shared_refusal(conn, action, database);
 }
 
 /*
@@ -128,7 +140,7 @@ static void rules_note_pragma(struct lite_conn *conn, const char *name, const ch
     if (value && conn->role == LITE_WRITER && rules_is_any(name, writer_pragmas))
         conn->has_settings = true;
     verdict->pragma = true;
-    verdict->to_writer |= conn->role == LITE_READER;
+    verdict->to_writer |= conn->role == LITE_READER && !conn->tx;
 }
 
 static int rules_authorize(void *argument, int action, const char *first, const char *second, const char *database,

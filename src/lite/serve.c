@@ -17,18 +17,20 @@ static const uint64_t CHECK_FILE_NS = 100000000; /* of readers; the writer looks
  */
 static bool serve_take(struct lite_lane *lane) {
     struct lane_queue *queue = lane->queue;
-    uint32_t lanes = lane->conn.role == LITE_READER ? lane->db->lane_count - 1 : 1;
+    uint32_t lanes = queue == &lane->db->reads ? lane->db->lane_count - 1 : 1;
     lane_queue_lock(queue);
-    lane_queue_let_go(queue, lane->own.let_go_count);
+    lane_queue_let_go(queue, lane->own.held_count);
     uint32_t share = (lane_queue_count(queue) + lanes - 1) / lanes;
     if (share < MIN_SHARE)
         share = MIN_SHARE;
     if (share > lane->db->base.options.depth)
         share = lane->db->base.options.depth;
-    lane->own.taken_count = lane_queue_take(queue, lane->own.taken, share);
+    bool reserved = atomic_load_explicit(&lane->shared.reserved, memory_order_relaxed);
+    lane->own.taken_count = base_likely(!reserved) ? lane_queue_take(queue, lane->own.taken, share) : 0;
+    lane->own.tx.runs = lane->own.taken_count > 0 && lite_in_tx(lane->own.taken[0]);
     lite_lane_move(lane, lane->own.taken_count > 0 ? LANE_WORKING : LANE_IDLE);
     lane_queue_unlock(queue);
-    lane->own.let_go_count = 0;
+    lane->own.held_count = lane->own.taken_count;
     lane->own.next = 0;
     return lane->own.taken_count > 0;
 }
@@ -51,6 +53,7 @@ static void serve_open_conn(struct lite_lane *lane) {
 static void serve_note_end(struct lite_lane *lane, const char *sqlstate, const char *message) {
     bool closing = atomic_load(&lane->db->closing);
     lane->own.news.close_count++;
+    lane->own.tx.lost |= lane->own.tx.begun;
     lite_lane_tell(lane, closing ? QURING_EVENT_CLOSED : QURING_EVENT_LOST, sqlstate, message);
 }
 
@@ -120,7 +123,7 @@ static void serve_settle(struct lite_lane *lane) {
     struct lite_conn *conn = &lane->conn;
     if (base_unlikely(conn->wal == LITE_WAL_LATER))
         lite_wal_move(conn, LITE_WAL_WANTED);
-    if (conn->role == LITE_EXCLUSIVE || !conn->handle || !lite_conn_in_transaction(conn))
+    if (conn->role == LITE_EXCLUSIVE || lane->own.tx.begun || !conn->handle || !lite_conn_in_transaction(conn))
         return;
     if (lite_conn_control(conn, LITE_ROLLBACK) == SQLITE_OK || !conn->config->path)
         return;
@@ -157,7 +160,9 @@ static void serve_work(struct lite_lane *lane) {
     serve_settle(lane);
     if (lane->conn.handle)
         serve_check_file(lane);
-    if (!lane->conn.handle)
+    if (lane->own.tx.runs && (lane->conn.handle || lane->own.tx.lost))
+        lite_lane_run_tx(lane);
+    else if (!lane->conn.handle)
         serve_refuse(lane);
     else if (lane->conn.role == LITE_READER)
         lite_lane_read(lane);
@@ -175,7 +180,10 @@ static void serve_queue(struct job *job) {
     struct lite_lane *lane = post->lane;
     PRE(lane->shared.phase == LANE_CALLED);
     lite_member_enter(&lane->conn.member);
-    if (!serve_was_evicted(lane))
+    bool evicted = serve_was_evicted(lane);
+    if (base_unlikely(lane->handed.rolls_back))
+        lite_lane_roll_back(lane);
+    if (!evicted)
         serve_open_conn(lane);
     while (serve_take(lane)) { /* the end of the job reports too: so what came before it, only if there is more */
         lite_lane_report(lane);
@@ -203,14 +211,36 @@ static void serve_post_init(struct lite_post *post, struct lite_lane *lane, void
     *post = (struct lite_post){.job = {.run = run, .done = done}, .lane = lane};
 }
 
-bool lite_lane_init(struct lite_lane *lane, struct lite_db *db, enum lite_role role,
+bool lite_lane_init(struct lite_lane *lane, struct lite_db *db, enum lite_role role, bool apart,
                     const struct lite_lane_events *events) {
     PRE(db->base.options.depth > 0);
-    bool ok = lite_lane_set_up(lane, db, role);
+    bool ok = lite_lane_set_up(lane, db, role, apart);
     for (int i = 0; i < 2; i++)
         serve_post_init(&lane->reactor.jobs[i], lane, serve_queue, events->news);
     for (int i = 0; i < LITE_REPORTS; i++)
         serve_post_init(&lane->own.reports[i], lane, NULL, events->news);
     serve_post_init(&lane->reactor.closer, lane, serve_shut, events->shut);
     return ok;
+}
+
+/* ---- Calling it, on the reactor's thread ---- */
+
+static struct lite_post *serve_unused_job(struct lite_lane *lane) {
+    for (int i = 0; i < 2; i++)
+        if (!atomic_load_explicit(&lane->reactor.jobs[i].in_use, memory_order_relaxed))
+            return &lane->reactor.jobs[i];
+    return NULL; /* both are on their way back, and when they come there is another turn */
+}
+
+struct lite_post *lite_lane_call(struct lite_lane *lane) {
+    struct lite_post *post = lane->shared.phase == LANE_IDLE ? serve_unused_job(lane) : NULL;
+    if (post)
+        lite_lane_move(lane, LANE_CALLED);
+    return post;
+}
+
+void lite_lane_post(struct lite_post *post) {
+    PRE(post->lane->shared.phase == LANE_CALLED);
+    atomic_store_explicit(&post->in_use, true, memory_order_relaxed);
+    worker_post(post->lane->thread, &post->job);
 }

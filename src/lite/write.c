@@ -187,6 +187,10 @@ static inline bool write_batch_is_next(const struct lite_lane *lane) {
 void lite_lane_write(struct lite_lane *lane) {
     PRE(lane->conn.handle && lane->conn.role != LITE_READER);
     while (lane->own.next < lane->own.taken_count) {
+        if (base_unlikely(atomic_load_explicit(&lane->shared.reserved, memory_order_relaxed))) {
+            lite_lane_give_back(lane, LANE_WORKING);
+            break;
+        }
         if (lane->conn.role == LITE_EXCLUSIVE)
             exclusive_run(lane);
         else if (write_batch_is_next(lane))

@@ -9,12 +9,13 @@
 enum { QUERIES = 5000, HELD = 64 };
 
 static struct lane_queue queue;
+static struct queue shared;
 static struct query queries[QUERIES];
 
 static void setup(void) {
     cr_assert(lane_queue_init(&queue));
     for (int i = 0; i < QUERIES; i++)
-        queries[i].id = (quring_id)i;
+        queries[i] = (struct query){.id = (quring_id)i, .queue = &shared};
 }
 
 static void teardown(void) {

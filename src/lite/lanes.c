@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+#include "lite/lanes.h"
+
+#include <stdlib.h>
+
+enum { APART_COUNT = 8 };
+
+/* Each further lane is woken for this much queued work: less would be done before its thread had begun. */
+static const uint64_t WAKE_NS = 50000;
+
+/* From one interrupt of a statement that was given up to the next. */
+static const uint64_t INTERRUPT_NS = 5000000;
+
+/* ---- Making ---- */
+
+void lite_free_lanes(struct lite_db *lite) {
+    for (uint32_t i = 0; i < lite->made_count; i++) {
+        if (lite->lanes[i].thread)
+            worker_close(lite->lanes[i].thread);
+        lite_lane_free(&lite->lanes[i]);
+    }
+    free(lite->lanes);
+}
+
+/* 0 or a QURING_E*; the lane counts as made either way. */
+static int lanes_add(struct lite_db *lite, enum lite_role role, bool apart) {
+    struct lite_lane *lane = &lite->lanes[lite->made_count++];
+    if (!lite_lane_init(lane, lite, role, apart, lite->events))
+        return QURING_ENOMEM;
+    lane->conn.number = lite->made_count;
+    lane->conn.trace = lite->base.hub->trace;
+    return worker_open(lite->base.hub->ring, role == LITE_READER ? "quring-read" : "quring-write", &lane->thread);
+}
+
+uint32_t lite_apart_limit(const struct lite_db *lite) {
+    uint32_t limit = lite->base.options.lease_count ? lite->base.options.lease_count : APART_COUNT;
+    uint32_t room = LITE_LANES_MAX - lite->lane_count;
+    return lite->only_writer ? 0 : limit < room ? limit : room;
+}
+
+struct lite_lane *lite_add_lane_apart(struct lite_db *lite) {
+    PRE(lite->made_count - lite->lane_count < lite_apart_limit(lite));
+    if (lanes_add(lite, LITE_READER, true) == 0)
+        return &lite->lanes[lite->made_count - 1];
+    lite_lane_free(&lite->lanes[--lite->made_count]);
+    return NULL;
+}
+
+int lite_open_lanes(struct lite_db *lite) {
+    const quring_db_options *options = &lite->base.options;
+    bool alone = options->exclusive || !lite->url.path;
+    uint32_t count = alone ? 1 : 1 + options->connection_count;
+    lite->only_writer = alone;
+    lite->lane_count = count;
+    lite->lanes = calloc(count + lite_apart_limit(lite), sizeof *lite->lanes);
+    if (!lite->lanes)
+        return QURING_ENOMEM;
+    if (options->exclusive)
+        lite->base.queue.bound = &lite->lanes[0];
+    for (uint32_t i = 0; i < count; i++) {
+        enum lite_role role = lite->base.queue.bound ? LITE_EXCLUSIVE : i == 0 ? LITE_WRITER : LITE_READER;
+        int error = lanes_add(lite, role, false);
+        if (error == QURING_ENOMEM)
+            return error;
+        if (error)
+            return hub_error(lite->base.hub, error, "no thread for an SQLite lane could be started");
+    }
+    return 0;
+}
+
+/* ---- Waking ---- */
+
+void lite_wake(struct lane_queue *queue, struct lite_lane *lanes, uint32_t count, uint64_t query_ns,
+               uint32_t at_least) {
+    struct lite_post *posts[LITE_LANES_MAX];
+    uint32_t post_count = 0, working = 0;
+    lane_queue_lock(queue);
+    uint64_t queued = lane_queue_count(queue);
+    uint64_t wanted = lane_queue_barred(queue) ? 0 : queued ? 1 + queued * query_ns / WAKE_NS : at_least;
+    for (uint32_t i = 0; i < count; i++)
+        working += lanes[i].queue == queue && lite_lane_attends(&lanes[i]);
+    for (uint32_t i = 0; i < count && working < wanted; i++) {
+        struct lite_post *post = lanes[i].queue == queue ? lite_lane_call(&lanes[i]) : NULL;
+        if (!post)
+            continue;
+        posts[post_count++] = post;
+        working++;
+    }
+    lane_queue_unlock(queue);
+    for (uint32_t i = 0; i < post_count; i++)
+        lite_lane_post(posts[i]);
+}
+
+/* ---- Ending queries ---- */
+
+void lite_say_abandoned(struct query *query, quring_status status) {
+    if (status == QURING_TIMEOUT)
+        error_set(&query->error, "57014", "its timeout passed", NULL, NULL, 0);
+    else if (status == QURING_CANCELLED)
+        error_set(&query->error, "57014", "cancelled", NULL, NULL, 0);
+    else
+        error_set(&query->error, "57P01", "the database handle was closed", NULL, NULL, 0);
+}
+
+void lite_finish_abandoned(struct query *query, quring_status status) {
+    lite_say_abandoned(query, status);
+    query_finish(query, status);
+}
+
+void lite_mark_abandoned(struct query *query, quring_status status) {
+    PRE(status != QURING_OK);
+    if (!atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed))
+        atomic_store(&lite_query(query)->abandoned_as, (unsigned char)status); /* before it is looked who is at it */
+}
+
+static void lanes_interrupt_later(struct lite_db *lite) {
+    struct ring *ring = lite->base.hub->ring;
+    (void)timer_set(ring, &lite->interrupt, ring_now_ns(ring) + INTERRUPT_NS);
+}
+
+static void lanes_interrupt_again(struct timer *timer) {
+    struct lite_db *lite = base_container_of(timer, struct lite_db, interrupt);
+    bool at_work = false;
+    for (uint32_t i = 0; i < lite->made_count; i++)
+        at_work |= lite_conn_interrupt_abandoned(&lite->lanes[i].conn);
+    if (at_work)
+        lanes_interrupt_later(lite);
+}
+
+void lite_interrupt(struct lite_db *lite, const struct lane_queue *queue, struct query *query) {
+    bool at_work = false;
+    for (uint32_t i = 0; i < lite->made_count; i++) {
+        if (lite->lanes[i].queue != queue)
+            continue;
+        atomic_store_explicit(&lite->lanes[i].shared.may_hold_abandoned, true, memory_order_release);
+        at_work |= lite_conn_interrupt(&lite->lanes[i].conn, query);
+    }
+    lite->interrupt.fire = lanes_interrupt_again;
+    if (at_work)
+        lanes_interrupt_later(lite);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* The lanes of a handle: making them, waking them, and ending queries that one of them gave back. Reactor's thread. */
+#ifndef QURING_LITE_LANES_H
+#define QURING_LITE_LANES_H
+
+#include "lite/db.h"
+#include "lite/lane.h"
+
+/* Makes the lanes of a handle that is being opened; 0 or a QURING_E*. What was made is freed by lite_free_lanes(). */
+int lite_open_lanes(struct lite_db *lite);
+void lite_free_lanes(struct lite_db *lite);
+
+/* How many lanes apart there may be. */
+uint32_t lite_apart_limit(const struct lite_db *lite);
+
+/* Makes another lane apart, for one transaction at a time that only reads. NULL: no memory, or no thread. */
+struct lite_lane *lite_add_lane_apart(struct lite_db *lite);
+
+/*
+ * Wakes idle lanes until as many attend as the queue is worth: one, and another for each 50 us that its queries will take.
+ * `at_least` lanes attend to an empty queue, to open their connection. Lanes that have another queue now are left alone.
+ */
+void lite_wake(struct lane_queue *queue, struct lite_lane *lanes, uint32_t count, uint64_t query_ns, uint32_t at_least);
+
+/* Ends a query as what it was abandoned as. The first fills in the error alone. */
+void lite_say_abandoned(struct query *query, quring_status status);
+void lite_finish_abandoned(struct query *query, quring_status status);
+
+/*
+ * Gives up a query that a lane of that queue has taken: first the one, under the queue's lock, then, without it, the other, which
+ * interrupts what is at work for it.
+ */
+void lite_mark_abandoned(struct query *query, quring_status status);
+void lite_interrupt(struct lite_db *lite, const struct lane_queue *queue, struct query *query);
+
+#endif

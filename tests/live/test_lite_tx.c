@@ -1,0 +1,512 @@
+/* SPDX-License-Identifier: MIT */
+/* Transactions of quring_tx_open() on SQLite, with its threads. */
+#include "lib/lite_files.h"
+
+#include "base/rng.h"
+
+#include <signal.h>
+#include <sqlite3.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static struct live live;
+
+static void setup(void) {
+    files_begin();
+}
+
+static void teardown(void) {
+    if (live.engine)
+        live_close(&live);
+    files_end();
+}
+
+TestSuite(lite_tx, .init = setup, .fini = teardown);
+
+static void open_table(const quring_db_options *options) {
+    files_open(&live, "a.db", options);
+    live_exec(&live, "create table t(id integer primary key, n integer not null default 0)");
+}
+
+static quring_tx *begin_with(const quring_tx_options *options) {
+    quring_tx *tx = NULL;
+    int error = quring_tx_open(live.db, options, &tx);
+    cr_assert_eq(error, 0, "%s", quring_errmsg(live.engine));
+    return tx;
+}
+
+static quring_tx *begin(void) {
+    return begin_with(NULL);
+}
+
+static quring_id ask(quring_tx *tx, const char *sql) {
+    quring_id id = 0;
+    int error = quring_submit(live.engine, &(quring_query){.db = tx ? NULL : live.db, .tx = tx, .sql = sql}, &id);
+    cr_assert_eq(error, 0, "%s: %s", sql, quring_errmsg(live.engine));
+    return id;
+}
+
+static quring_id commit(quring_tx *tx) {
+    quring_id id = 0;
+    int error = quring_commit(tx, 0, &id);
+    cr_assert_eq(error, 0, "%s", quring_errmsg(live.engine));
+    return id;
+}
+
+/* The next completion, which must be this query's: "" for OK, else its status and SQLSTATE, as "SKIPPED 23505". */
+static void ends(quring_id id, const char *expected) {
+    char got[64] = "";
+    quring_done done = live_wait(&live);
+    if (done.status != QURING_OK)
+        snprintf(got, sizeof got, "%s %s", quring_status_name(done.status), done.error->sqlstate);
+    cr_assert_eq(done.id, id, "another query came: %s %s", got, done.error ? done.error->message : "");
+    cr_assert_str_eq(got, expected, "%s", done.error ? done.error->message : "");
+    live_release(&live, &done);
+}
+
+/* The same for one that has to name the query that failed. */
+static void ends_behind(quring_id id, quring_id failed) {
+    quring_done done = live_wait(&live);
+    cr_assert_eq(done.id, id, "another query came");
+    cr_assert_eq(done.status, QURING_SKIPPED);
+    cr_assert_eq(done.failed_id, failed);
+    cr_assert(!done.sent);
+    live_release(&live, &done);
+}
+
+static void ends_as(quring_tx *tx, const char *sql, const char *expected) {
+    ends(ask(tx, sql), expected);
+}
+
+static void end_with_commit(quring_tx *tx, const char *expected) {
+    ends(commit(tx), expected);
+    quring_tx_release(tx);
+}
+
+static int64_t ask_int(quring_tx *tx, const char *sql) {
+    int64_t value = -1;
+    ask(tx, sql);
+    quring_done done = live_wait(&live);
+    live_check_ok(&done, sql);
+    cr_assert_eq(quring_get_int64(done.result, 0, 0, &value), 0);
+    live_release(&live, &done);
+    return value;
+}
+
+static int64_t row_count(void) {
+    return live_int(&live, "select count(*) from t");
+}
+
+/* ---- From begin to end ---- */
+
+Test(lite_tx, all_of_it_at_once) {
+    open_table(NULL);
+    quring_tx *tx = begin();
+    quring_id ids[3] = {ask(tx, "insert into t values(1, 0)"), ask(tx, "insert into t values(2, 0)"), commit(tx)};
+    quring_tx_release(tx);
+    for (int i = 0; i < 3; i++)
+        ends(ids[i], "");
+    cr_assert_eq(row_count(), 2);
+}
+
+Test(lite_tx, one_that_is_rolled_back) {
+    open_table(NULL);
+    quring_tx *tx = begin();
+    ends_as(tx, "insert into t values(1, 0)", "");
+    cr_assert_eq(row_count(), 0, "others do not see it");
+    cr_assert_eq(ask_int(tx, "select count(*) from t"), 1, "it does");
+    quring_id id;
+    cr_assert_eq(quring_rollback(tx, 0, &id), 0);
+    ends(id, "");
+    quring_tx_release(tx);
+    tx = begin();
+    ends_as(tx, "insert into t values(1, 0)", "");
+    quring_tx_release(tx);
+    tx = begin();
+    ends_as(tx, "insert into t values(1, 0)", "");
+    end_with_commit(tx, "");
+    cr_assert_eq(row_count(), 1);
+}
+
+Test(lite_tx, one_without_queries) {
+    open_table(NULL);
+    end_with_commit(begin(), "");
+    quring_tx_release(begin());
+}
+
+Test(lite_tx, a_failure_and_what_stands_behind_it) {
+    open_table(NULL);
+    for (int whole = 0; whole < 2; whole++) {
+        quring_tx *tx = begin();
+        quring_id ids[4] = {ask(tx, "insert into t values(1, 0)"), ask(tx, "select nope"),
+                            ask(tx, "insert into t values(2, 0)")};
+        if (whole)
+            ids[3] = commit(tx);
+        ends(ids[0], "");
+        ends(ids[1], "SERVER_ERROR 42703");
+        ends_behind(ids[2], ids[1]);
+        if (!whole) {
+            ends_behind(ask(tx, "insert into t values(3, 0)"), ids[1]);
+            ids[3] = commit(tx);
+        }
+        ends(ids[3], "SERVER_ERROR 42703");
+        quring_tx_release(tx);
+        cr_assert_eq(row_count(), 0);
+    }
+}
+
+Test(lite_tx, savepoints) {
+    static const struct {
+        const char *sql, *ends;
+    } steps[] = {
+        {"insert into t values(1, 0)", ""},
+        {"savepoint a", ""},
+        {"insert into t values(2, 0)", ""},
+        {"savepoint b", ""},
+        {"insert into t values(1, 0)", "SERVER_ERROR 23505"},
+        {"insert into t values(3, 0)", "SKIPPED 23505"},
+        {"release savepoint b", "SKIPPED 23505"},
+        {"rollback to savepoint b", ""},
+        {"insert into t values(4, 0)", ""},
+        {"release b", ""},
+        {"rollback to a", ""},
+        {"insert into t values(5, 0)", ""},
+        {"COMMIT", ""},
+    };
+    enum { COUNT = sizeof steps / sizeof *steps };
+    open_table(NULL);
+    for (int whole = 0; whole < 2; whole++) {
+        quring_id ids[COUNT];
+        quring_tx *tx = begin();
+        for (size_t i = 0; i < COUNT; i++) {
+            ids[i] = ask(tx, steps[i].sql);
+            if (!whole)
+                ends(ids[i], steps[i].ends);
+        }
+        for (size_t i = 0; whole && i < COUNT; i++)
+            ends(ids[i], steps[i].ends);
+        quring_tx_release(tx);
+        cr_assert_eq(live_int(&live, "select group_concat(id, '') from t"), 15);
+        live_exec(&live, "delete from t");
+    }
+}
+
+Test(lite_tx, savepoints_that_are_not_there) {
+    open_table(NULL);
+    quring_tx *tx = begin();
+    ends_as(tx, "savepoint a", "");
+    ends_as(tx, "rollback to b", "SERVER_ERROR 3B001");
+    ends_as(tx, "select 1", "SKIPPED 3B001");
+    ends_as(tx, "rollback to a", "");
+    ends_as(tx, "release c", "SERVER_ERROR 3B001");
+    end_with_commit(tx, "SERVER_ERROR 3B001");
+}
+
+/* ON CONFLICT ROLLBACK takes the savepoints with it. */
+Test(lite_tx, an_error_that_ends_all_of_it) {
+    open_table(NULL);
+    live_exec(&live, "insert into t values(1, 0)");
+    for (int whole = 0; whole < 2; whole++) {
+        quring_tx *tx = begin();
+        quring_id ids[5] = {ask(tx, "savepoint a"), ask(tx, "insert into t values(2, 0)"),
+                            ask(tx, "insert or rollback into t values(1, 0)"), ask(tx, "rollback to a")};
+        ids[4] = whole ? commit(tx) : ask(tx, "insert into t values(3, 0)");
+        ends(ids[0], "");
+        ends(ids[1], "");
+        ends(ids[2], "SERVER_ERROR 23505");
+        ends(ids[3], "SERVER_ERROR 3B001");
+        ends(ids[4], whole ? "SERVER_ERROR 23505" : "SKIPPED 23505");
+        quring_tx_release(tx);
+        cr_assert_eq(row_count(), 1);
+    }
+}
+
+Test(lite_tx, a_commit_that_fails) {
+    open_table(NULL);
+    live_exec(&live, "pragma foreign_keys=on");
+    live_exec(&live, "create table child(t integer references t(id) deferrable initially deferred)");
+    for (int whole = 0; whole < 2; whole++) {
+        quring_tx *tx = begin();
+        quring_id first = ask(tx, "insert into child values(77)");
+        if (!whole)
+            ends(first, "");
+        quring_id last = commit(tx);
+        if (whole)
+            ends(first, "");
+        ends(last, "SERVER_ERROR 23503");
+        quring_tx_release(tx);
+        cr_assert_eq(live_int(&live, "select count(*) from child"), 0);
+        live_exec(&live, "insert into t default values");
+    }
+}
+
+/* ---- Who else runs ---- */
+
+Test(lite_tx, others_wait_for_the_writer_and_reads_do_not) {
+    open_table(NULL);
+    quring_tx *tx = begin();
+    ends_as(tx, "insert into t values(1, 0)", "");
+    quring_id write = ask(NULL, "insert into t values(2, 0)");
+    quring_tx *other = begin();
+    quring_id insert = ask(other, "insert into t values(3, 0)");
+    cr_assert_eq(row_count(), 0);
+    ends_as(tx, "insert into t values(4, 0)", "");
+    quring_id end = commit(tx);
+    quring_tx_release(tx);
+    ends(end, "");
+    ends(write, "");
+    ends(insert, "");
+    end_with_commit(other, "");
+    cr_assert_eq(row_count(), 4);
+}
+
+Test(lite_tx, many_that_hold_the_writer_and_shared_writes_take_turns) {
+    enum { COUNT = 20 };
+    quring_tx *txs[COUNT];
+    open_table(&(quring_db_options){.durability = QURING_DURABILITY_OFF});
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < COUNT; i++) {
+            txs[i] = begin();
+            ask(txs[i], "insert into t(n) values(1)");
+            live_submit(&live, &(quring_query){.sql = "insert into t(n) values(2)",
+                                               .commit = i % 2 ? QURING_COMMIT_GROUP : QURING_COMMIT_EACH});
+        }
+        for (int i = 0; i < 2 * COUNT; i++) { /* each that holds the lane must commit before the next gets it */
+            quring_done done = live_wait(&live);
+            live_check_ok(&done, "insert");
+            live_release(&live, &done);
+            for (int j = 0; i == 0 && j < COUNT; j++) {
+                commit(txs[j]);
+                quring_tx_release(txs[j]);
+            }
+        }
+        live_drain(&live, NULL, NULL);
+    }
+    cr_assert_eq(row_count(), 20 * 2 * COUNT);
+}
+
+Test(lite_tx, a_snapshot_stays) {
+    open_table(&(quring_db_options){.connection_count = 1});
+    quring_tx *txs[3];
+    for (int i = 0; i < 3; i++) {
+        txs[i] = begin_with(&(quring_tx_options){.read_only = true});
+        cr_assert_eq(ask_int(txs[i], "select count(*) from t"), i);
+        live_exec(&live, "insert into t default values");
+    }
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(ask_int(txs[i], "select count(*) from t"), i);
+    cr_assert_eq(row_count(), 3);
+    ends_as(txs[0], "insert into t default values", "SERVER_ERROR 25006");
+    end_with_commit(txs[0], "SERVER_ERROR 25006");
+    end_with_commit(txs[1], "");
+    quring_tx_release(txs[2]);
+    quring_tx *whole = begin_with(&(quring_tx_options){.read_only = true});
+    quring_id read = ask(whole, "select 1"), write = ask(whole, "with x as (select 1) insert into t select 9, 9"),
+              end = commit(whole);
+    quring_tx_release(whole);
+    ends(read, "");
+    ends(write, "SERVER_ERROR 25006");
+    ends(end, "SERVER_ERROR 25006");
+    cr_assert_eq(row_count(), 3);
+}
+
+Test(lite_tx, as_many_that_only_read_as_the_limit_says) {
+    open_table(&(quring_db_options){.connection_count = 1, .lease_count = 2});
+    quring_tx *txs[4];
+    quring_id ids[4];
+    for (int i = 0; i < 4; i++) {
+        txs[i] = begin_with(&(quring_tx_options){.read_only = true});
+        ids[i] = ask(txs[i], "select count(*) from t");
+        if (i < 2)
+            ends(ids[i], "");
+    }
+    cr_assert_eq(row_count(), 0);
+    end_with_commit(txs[1], "");
+    ends(ids[2], "");
+    quring_tx_release(txs[0]);
+    ends(ids[3], "");
+    end_with_commit(txs[2], "");
+    end_with_commit(txs[3], "");
+}
+
+Test(lite_tx, one_lane_suffices) {
+    live_open_url(&live, "sqlite://", NULL, NULL);
+    live_exec(&live, "create table t(id integer primary key, n integer not null default 0)");
+    quring_tx *tx = begin();
+    ends_as(tx, "insert into t values(1, 0)", "");
+    quring_id read = ask(NULL, "select 1");
+    quring_tx *reader = begin_with(&(quring_tx_options){.read_only = true});
+    quring_id first = ask(reader, "select count(*) from t");
+    end_with_commit(tx, "");
+    ends(read, "");
+    ends(first, "");
+    ends_as(reader, "insert into t values(2, 0)", "SERVER_ERROR 25006");
+    end_with_commit(reader, "SERVER_ERROR 25006");
+    cr_assert_eq(row_count(), 1);
+}
+
+/* ---- What a transaction may not leave ---- */
+
+Test(lite_tx, settings_stay_as_they_are) {
+    open_table(NULL);
+    quring_tx *tx = begin();
+    ends_as(tx, "pragma foreign_keys=on", "SERVER_ERROR 0A000");
+    quring_tx_release(tx);
+    tx = begin();
+    ends_as(tx, "pragma synchronous=off", "SERVER_ERROR 0A000");
+    quring_tx_release(tx);
+    tx = begin();
+    ends_as(tx, "create temp table x(a)", "SERVER_ERROR 0A000");
+    quring_tx_release(tx);
+    tx = begin();
+    ends_as(tx, "attach ':memory:' as b", "SERVER_ERROR 0A000");
+    quring_tx_release(tx);
+    tx = begin();
+    ends_as(tx, "vacuum", "SERVER_ERROR 25001");
+    quring_tx_release(tx);
+    cr_assert_eq(live_int(&live, "pragma foreign_keys"), 0);
+    tx = begin();
+    ends_as(tx, "pragma defer_foreign_keys=on", "");
+    ends_as(tx, "pragma user_version=5", "");
+    ends_as(tx, "pragma table_info(t)", "");
+    cr_assert_eq(ask_int(tx, "pragma user_version"), 5);
+    quring_tx_release(tx);
+    cr_assert_eq(live_int(&live, "pragma user_version"), 0);
+    cr_assert_eq(live_int(&live, "pragma defer_foreign_keys"), 0);
+    quring_id id;
+    cr_assert_eq(quring_submit(live.engine, &(quring_query){.db = live.db, .sql = "savepoint a"}, &id),
+                 QURING_EUNSUPPORTED);
+}
+
+/* ---- Giving up ---- */
+
+static const char *const LONG =
+    "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n";
+
+Test(lite_tx, a_query_that_is_cancelled) {
+    open_table(NULL);
+    for (int whole = 0; whole < 2; whole++) {
+        quring_tx *tx = begin();
+        quring_id ids[4] = {ask(tx, "insert into t values(1, 0)"), ask(tx, LONG), ask(tx, "select 1")};
+        if (whole)
+            ids[3] = commit(tx);
+        ends(ids[0], "");
+        cr_assert_eq(quring_cancel(live.engine, ids[1]), 0);
+        ends(ids[1], "CANCELLED 57014");
+        ends_behind(ids[2], ids[1]);
+        if (!whole)
+            ids[3] = commit(tx);
+        ends(ids[3], "SERVER_ERROR 57014");
+        quring_tx_release(tx);
+        cr_assert_eq(row_count(), 0);
+    }
+}
+
+Test(lite_tx, timeouts) {
+    open_table(NULL);
+    for (int whole = 0; whole < 2; whole++) {
+        quring_tx *tx = begin_with(&(quring_tx_options){.timeout_ns = 30 * LIVE_MS});
+        quring_id ids[3] = {ask(tx, "insert into t values(1, 0)"), ask(tx, LONG)};
+        if (whole)
+            ids[2] = commit(tx);
+        ends(ids[0], "");
+        ends(ids[1], "TIMEOUT 57014");
+        if (!whole)
+            ids[2] = commit(tx);
+        ends(ids[2], "SERVER_ERROR 25P04");
+        quring_tx_release(tx);
+        cr_assert_eq(row_count(), 0);
+    }
+    quring_tx *holder = begin(), *waiter = begin_with(&(quring_tx_options){.timeout_ns = 30 * LIVE_MS});
+    ends_as(holder, "insert into t values(1, 0)", "");
+    ends_as(waiter, "insert into t values(2, 0)", "SKIPPED 25P04");
+    quring_tx_release(waiter);
+    end_with_commit(holder, "");
+    quring_tx *idle = begin_with(&(quring_tx_options){.idle_timeout_ns = 10 * LIVE_MS});
+    ends_as(idle, "insert into t values(3, 0)", "");
+    live_exec(&live, "insert into t values(4, 0)");
+    ends_as(idle, "select 1", "SKIPPED 25P03");
+    end_with_commit(idle, "SERVER_ERROR 25P03");
+    cr_assert_eq(live_int(&live, "select group_concat(id, '') from t"), 14);
+}
+
+Test(lite_tx, a_lock_of_another_program) {
+    files_open(&live, "a.db", &(quring_db_options){.busy_timeout_ns = 20 * LIVE_MS});
+    live_exec(&live, "create table t(id integer primary key, n integer not null default 0)");
+    files_lock("a.db");
+    for (int whole = 0; whole < 2; whole++) {
+        quring_tx *tx = begin();
+        quring_id id = ask(tx, "insert into t values(1, 0)"), end = whole ? commit(tx) : 0;
+        ends_behind(id, 0);
+        if (!whole)
+            end = commit(tx);
+        ends(end, "SERVER_ERROR 55P03");
+        quring_tx_release(tx);
+    }
+    quring_tx *tx = begin();
+    quring_id id = ask(tx, "insert into t values(1, 0)");
+    quring_run(live.engine, 0, 0);
+    cr_assert_eq(quring_cancel(live.engine, id), 0);
+    ends(id, "CANCELLED 57014");
+    quring_tx_release(tx);
+    files_unlock();
+    tx = begin();
+    ends_as(tx, "insert into t values(1, 0)", "");
+    end_with_commit(tx, "");
+}
+
+Test(lite_tx, a_file_that_is_replaced_in_the_middle) {
+    open_table(NULL);
+    for (int reads = 0; reads < 2; reads++) {
+        quring_tx *tx = begin_with(&(quring_tx_options){.read_only = reads});
+        quring_id failed;
+        ends_as(tx, reads ? "select count(*) from t" : "insert into t values(1, 0)", "");
+        char to[300];
+        snprintf(to, sizeof to, "%s.old%d", files_path("a.db"), reads);
+        cr_assert_eq(rename(files_path("a.db"), to), 0);
+        usleep(120000); /* a reader looks ten times a second */
+        ends(failed = ask(tx, "select count(*) from t"), "SERVER_ERROR 58P01");
+        ends_behind(ask(tx, "select count(*) from t"), failed);
+        end_with_commit(tx, "SERVER_ERROR 58P01");
+        quring_tx *next = begin();
+        if (reads) { /* the writer has not noticed */
+            ends_as(next, "select 1", "NOT_SENT 58P01");
+            end_with_commit(next, "NOT_SENT 58P01");
+            next = begin();
+        }
+        ends_as(next, "create table t(id integer primary key, n integer not null default 0)", "");
+        end_with_commit(next, "");
+        cr_assert_eq(row_count(), 0);
+    }
+}
+
+Test(lite_tx, ends_with_the_handle) {
+    open_table(NULL);
+    quring_tx *held = begin(), *waits = begin(), *reads = begin_with(&(quring_tx_options){.read_only = true}),
+              *idle = begin();
+    ends_as(held, "insert into t values(1, 0)", "");
+    ends_as(reads, "select 1", "");
+    ask(held, LONG);
+    ask(held, "select 1");
+    ask(waits, "insert into t values(2, 0)");
+    commit(waits);
+    ask(reads, LONG);
+    quring_run(live.engine, 0, 0);
+    quring_db_close(live.db);
+    for (int i = 0; i < 5; i++) {
+        quring_done done = live_wait(&live);
+        cr_assert_eq(done.status, QURING_SHUTDOWN, "%s", quring_status_name(done.status));
+        live_release(&live, &done);
+    }
+    quring_id id;
+    cr_assert_eq(quring_commit(held, 0, &id), QURING_ESHUTDOWN);
+    quring_tx_release(held);
+    quring_tx_release(waits);
+    quring_tx_release(idle);
+    live_close(&live);
+    files_open(&live, "a.db", NULL);
+    cr_assert_eq(row_count(), 0);
+}
