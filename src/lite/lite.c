@@ -253,8 +253,6 @@ static __attribute__((cold, noinline)) bool lite_parks(struct lite_db *lite, str
 
 static void lite_admit(struct lite_db *lite) {
     struct lite_chain reads, writes;
-    if (lite->state == LITE_OPEN && !lite->writer_is_open)
-        lite_move(lite, LITE_COLD);
     lite_chain_init(&reads);
     lite_chain_init(&writes);
     if (base_unlikely(!list_empty(&lite->order.waiting)))
@@ -340,11 +338,14 @@ static void lite_advance(struct quring_db *db) {
     struct lite_db *lite = lite_of(db);
     if (lite->state == LITE_CLOSING)
         return;
-    if (!list_empty(&db->ready))
+    bool is_new = !list_empty(&db->ready);
+    if (is_new)
         lite_admit(lite);
     lite_tx_advance(lite);
     if (!lite->reads_count && !lite->writes_count && !lite_is_warming(lite) && !lite_tx_waits(lite))
         return;
+    if (is_new && lite->state == LITE_OPEN && !lite->writer_is_open)
+        lite_move(lite, LITE_COLD); /* not before there is work, for which the writer's lane is called */
     if (lite->state == LITE_COLD) {
         lite_move(lite, LITE_OPENING);
         atomic_store(&lite->open_from_ns, lite_now_ns());
@@ -497,6 +498,8 @@ static void lite_abandon(struct query *query, quring_status status) {
     if (queued) {
         lite_left(lite, query);
         lite_finish_abandoned(query, status);
+        if (lite_tx_waits(lite)) /* for the end of its turn */
+            db_due(&lite->base);
     } else {
         lite_interrupt(lite, queue, query);
     }

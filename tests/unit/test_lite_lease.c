@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/* Transactions on lanes whose jobs run here and now: in which run they go, who waits for whom, what is taken back. */
+#include "lib/lite_bed.h"
+#include "lite/tx.h"
+
+#include <stdlib.h>
+
+static struct lite_bed bed;
+static struct quring_tx *txs[8];
+static uint32_t tx_count;
+static int commits;
+
+static struct lite_db *lite(void) {
+    return base_container_of(bed.db, struct lite_db, base);
+}
+
+static struct lite_lane *writer(void) {
+    return &lite()->lanes[0];
+}
+
+static int count_commit(void *argument) {
+    (void)argument;
+    commits++;
+    return 0;
+}
+
+static void setup(void) {
+    bed_begin(&bed);
+    list_init(&bed.hub.tx_over);
+    cr_assert(heap_reserve(&bed.hub.tx_deadlines, 8));
+}
+
+static void teardown(void) {
+    if (bed.db)
+        tx_forget(bed.db);
+    bed_end(&bed);
+    for (uint32_t i = 0; i < tx_count; i++) {
+        tx_free(txs[i]);
+        free(txs[i]);
+    }
+    heap_free(&bed.hub.tx_deadlines);
+}
+
+TestSuite(lite_lease, .init = setup, .fini = teardown);
+
+static struct query *submit(const char *sql) {
+    return bed_submit(&bed, bed_query(&bed, sql, NULL, 0));
+}
+
+static struct query *submit_group(const char *sql) {
+    struct query *query = bed_query(&bed, sql, NULL, 0);
+    query->commit = QURING_COMMIT_GROUP;
+    return bed_submit(&bed, query);
+}
+
+static struct query *exec(const char *sql) {
+    struct query *query = submit(sql);
+    bed_drain(&bed);
+    bed_check(query, QURING_OK, "", "");
+    return query;
+}
+
+static void open_file(void) {
+    list_init(&bed.hub.tx_orphans);
+    bed_open(&bed, bed_url(&bed, "a.db"), &(quring_db_options){.connection_count = 1, .depth = 8});
+    exec("create table t(id integer primary key)");
+    sqlite3_commit_hook(writer()->conn.handle, count_commit, NULL);
+}
+
+static struct quring_tx *open_tx(bool read_only) {
+    struct quring_tx *tx = txs[tx_count++] = calloc(1, sizeof *tx);
+    tx_init(
+        tx, bed.db,
+        &(quring_tx_options){.read_only = read_only, .timeout_ns = QURING_FOREVER, .idle_timeout_ns = QURING_FOREVER});
+    return tx;
+}
+
+static struct query *ask(struct quring_tx *tx, const char *sql) {
+    struct query *query = bed_query(&bed, sql, NULL, 0);
+    query->queue = &tx->queue;
+    query->commit = QUERY_COMMIT_TX;
+    tx_put(tx, query);
+    return query;
+}
+
+/* All of it in the one job that a turn posts, whose end brings all outcomes back. */
+Test(lite_lease, lite_tx_that_is_whole_is_one_job) {
+    open_file();
+    struct quring_tx *tx = open_tx(false);
+    struct query *queries[] = {ask(tx, "insert into t values(1)"), ask(tx, "insert into t values(2)"),
+                               ask(tx, "insert into t values(3)"), ask(tx, "insert into t values(4)"),
+                               ask(tx, "commit")};
+    bed_turn(&bed);
+    cr_assert_eq(commits, 1);
+    for (int i = 0; i < 5; i++)
+        bed_check(queries[i], QURING_OK, "", "");
+    cr_assert_eq(tx->state, TX_ENDED);
+    cr_assert_eq(bed_int(exec("select count(*) from t"), 0, 0), 4);
+}
+
+Test(lite_lease, lite_tx_goes_between_groups) {
+    open_file();
+    submit_group("insert into t values(10)");
+    submit_group("insert into t values(11)");
+    lane_queue_bar(&lite()->writes, true);
+    bed_turn(&bed);
+    struct quring_tx *tx = open_tx(false);
+    struct query *first = ask(tx, "insert into t select count(*) from t"), *last = ask(tx, "commit");
+    bed_turn(&bed);
+    struct query *behind = submit_group("insert into t values(12)");
+    submit_group("insert into t values(13)");
+    bed_turn(&bed);
+    cr_assert_eq(lane_queue_count(&lite()->writes), 6);
+    lane_queue_bar(&lite()->writes, false);
+    lite_backend.advance(bed.db);
+    db_due(bed.db);
+    bed_drain(&bed);
+    cr_assert_eq(commits, 3, "the group, the transaction, and the group behind it");
+    bed_check(first, QURING_OK, "", "");
+    bed_check(last, QURING_OK, "", "");
+    bed_check(behind, QURING_OK, "", "");
+    cr_assert_str_eq(bed_text(exec("select group_concat(id) from t"), 0, 0), "2,10,11,12,13");
+}
+
+Test(lite_lease, lite_tx_that_holds_the_writer_gives_it_back) {
+    open_file();
+    struct quring_tx *tx = open_tx(false), *other = open_tx(false);
+    struct query *first = ask(tx, "insert into t values(1)");
+    bed_drain(&bed);
+    bed_check(first, QURING_OK, "", "");
+    cr_assert_eq(writer()->queue, &writer()->leased);
+    cr_assert_eq(writer()->reactor.tx, tx);
+    struct query *shared = submit("insert into t values(2)"), *second = ask(other, "insert into t values(3)");
+    for (int i = 0; i < 10; i++)
+        bed_turn(&bed);
+    cr_assert(shared->state == QUERY_RUNNING && second->state == QUERY_WAITING);
+    cr_assert_eq(commits, 0);
+    struct query *read = submit("select count(*) from t");
+    bed_turn(&bed);
+    cr_assert_eq(bed_int(read, 0, 0), 0, "reads go on");
+    struct query *end = ask(tx, "commit");
+    bed_drain(&bed);
+    bed_check(end, QURING_OK, "", "");
+    bed_check(shared, QURING_OK, "", "");
+    bed_check(second, QURING_OK, "", "");
+    cr_assert_eq(writer()->reactor.tx, other, "the shared write had its turn before it");
+    ask(other, "rollback");
+    bed_drain(&bed);
+    for (int i = 0; i < 3; i++)
+        bed_turn(&bed);
+    cr_assert_eq(writer()->queue, &lite()->writes);
+    cr_assert_eq(lite()->tx.held_count, 0);
+    cr_assert_str_eq(bed_text(exec("select group_concat(id) from t"), 0, 0), "1,2");
+}
+
+/* Nothing of it has begun: it comes back whole, and its failure is known before anything runs. */
+Test(lite_lease, lite_tx_is_taken_back_from_the_queue) {
+    open_file();
+    lane_queue_bar(&lite()->writes, true);
+    struct quring_tx *tx = open_tx(false);
+    struct query *queries[] = {ask(tx, "insert into t values(1)"), ask(tx, "savepoint a"),
+                               ask(tx, "insert into t values(2)"), ask(tx, "rollback to a"),
+                               ask(tx, "insert into t values(3)"), ask(tx, "commit")};
+    bed_turn(&bed);
+    cr_assert_eq(lane_queue_count(&lite()->writes), 6);
+    lite_backend.abandon(queries[2], QURING_CANCELLED);
+    bed_check(queries[2], QURING_CANCELLED, "57014", "cancelled");
+    cr_assert_eq(lane_queue_count(&lite()->writes), 0);
+    lane_queue_bar(&lite()->writes, false);
+    bed_drain(&bed);
+    for (int i = 0; i < 6; i++)
+        if (i != 2)
+            bed_check(queries[i], QURING_OK, "", "");
+    cr_assert_str_eq(bed_text(exec("select group_concat(id) from t"), 0, 0), "1,3", "ROLLBACK TO revived it");
+}
+
+Test(lite_lease, lite_tx_that_is_given_up_in_the_queue_leaves_nothing) {
+    open_file();
+    lane_queue_bar(&lite()->writes, true);
+    struct quring_tx *tx = open_tx(false);
+    struct query *first = ask(tx, "insert into t values(1)"), *end = ask(tx, "commit");
+    bed_turn(&bed);
+    tx_give_up(tx, QURING_TIMEOUT, "25P04", "late");
+    lite_backend.tx_changed(tx, true);
+    bed_check(first, QURING_SKIPPED, "25P04", "late");
+    bed_check(end, QURING_SERVER_ERROR, "25P04", "late");
+    cr_assert_eq(tx->state, TX_ENDED);
+    lane_queue_bar(&lite()->writes, false);
+    cr_assert_eq(bed_int(exec("select count(*) from t"), 0, 0), 0);
+}
+
+Test(lite_lease, lite_tx_that_only_reads_has_a_lane_apart) {
+    open_file();
+    struct quring_tx *tx = open_tx(true), *other = open_tx(true);
+    struct query *before = ask(tx, "select count(*) from t");
+    bed_drain(&bed);
+    exec("insert into t values(1)");
+    struct query *again = ask(tx, "select count(*) from t"), *later = ask(other, "select count(*) from t");
+    bed_drain(&bed);
+    cr_assert_eq(bed_int(before, 0, 0), 0);
+    cr_assert_eq(bed_int(again, 0, 0), 0);
+    cr_assert_eq(bed_int(later, 0, 0), 1);
+    cr_assert_eq(lite()->made_count, lite()->lane_count + 2);
+    ask(tx, "commit");
+    ask(other, "commit");
+    bed_drain(&bed);
+    bed_turn(&bed);
+    struct query *third = ask(open_tx(true), "select count(*) from t");
+    bed_drain(&bed);
+    cr_assert_eq(bed_int(third, 0, 0), 1);
+    cr_assert_eq(lite()->made_count, lite()->lane_count + 2, "a lane serves one after the other");
+}
+
+/* More than a run can have: it holds the lane for as long as it takes. */
+Test(lite_lease, lite_tx_that_is_longer_than_the_depth_holds_the_writer) {
+    open_file();
+    struct quring_tx *tx = open_tx(false);
+    for (int i = 0; i < 20; i++)
+        ask(tx, "insert into t default values");
+    struct query *end = ask(tx, "commit");
+    lite_backend.advance(bed.db);
+    cr_assert_eq(lite_tx(tx)->lane, writer());
+    bed_drain(&bed);
+    bed_check(end, QURING_OK, "", "");
+    cr_assert_eq(commits, 1);
+    cr_assert_eq(bed_int(exec("select count(*) from t"), 0, 0), 20);
+}
