@@ -185,8 +185,9 @@ static void serve_queue(struct job *job) {
         lite_lane_roll_back(lane);
     if (!evicted)
         serve_open_conn(lane);
-    while (serve_take(lane)) { /* the end of the job reports too: so what came before it, only if there is more */
-        lite_lane_report(lane);
+    while (serve_take(lane)) {  /* the end of the job reports too: so what came before it, only if there is more */
+        if (!lane->own.tx.runs) /* these are short runs, of one transaction each, which report when it is due */
+            lite_lane_report(lane);
         serve_work(lane);
     }
     lite_lane_load_news(lane, post);
