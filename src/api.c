@@ -290,9 +290,9 @@ static inline int api_check_query(quring_engine *engine, const quring_query *que
 
 static inline int api_submit(quring_engine *engine, const quring_query *query, quring_id *id) {
     int error = api_check_query(engine, query);
-    if (base_unlikely(error))
-        return error;
-    return base_unlikely(query->tx != NULL) ? engine_tx_submit(engine, query, id) : engine_submit(engine, query, id);
+    if (base_unlikely(query->tx != NULL) && !error)
+        error = engine_tx_refuse(query->tx);
+    return base_unlikely(error) ? error : engine_submit(engine, query, id);
 }
 
 /* For a program that was compiled with another version of the header; the copy would cost every submit. */

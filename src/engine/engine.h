@@ -73,7 +73,7 @@ int engine_submit_slot(quring_engine *engine, const quring_query *q, struct quer
 int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id);
 int engine_tx_open(quring_db *db, const quring_tx_options *options, quring_tx **tx);
 void engine_tx_release(quring_tx *tx);
-int engine_tx_submit(quring_engine *engine, const quring_query *q, quring_id *id);
+int engine_tx_refuse(quring_tx *tx);                                                           /* 0: it takes queries */
 int engine_tx_end(quring_tx *tx, enum statement_verb verb, uint64_t user_data, quring_id *id); /* COMMITS, ROLLS_BACK */
 
 /*

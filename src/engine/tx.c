@@ -101,7 +101,7 @@ int engine_tx_open(quring_db *db, const quring_tx_options *options, quring_tx **
 
 /* ---- Queries ---- */
 
-static int tx_refuse(struct quring_tx *tx) {
+int engine_tx_refuse(struct quring_tx *tx) {
     struct hub *hub = &tx->engine->hub;
     if (!tx->queue.db || tx->engine->shutting_down || tx->queue.db->closing)
         return hub_error(hub, QURING_ESHUTDOWN, "the engine or the database handle was closed");
@@ -109,15 +109,10 @@ static int tx_refuse(struct quring_tx *tx) {
                              : 0;
 }
 
-int engine_tx_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
-    int error = tx_refuse(q->tx);
-    return error ? error : engine_submit(engine, q, id);
-}
-
 int engine_tx_end(struct quring_tx *tx, enum statement_verb verb, uint64_t user_data, quring_id *id) {
     PRE(tx_is_end(verb));
     const quring_query q = {.tx = tx, .user_data = user_data};
-    int error = tx_refuse(tx);
+    int error = engine_tx_refuse(tx);
     return error ? error : engine_submit_tx_end(tx, tx->queue.db->tx_ends[verb != VERB_COMMITS], &q, id);
 }
 
