@@ -15,7 +15,8 @@ __attribute__((format(printf, 3, 4))) static void put(char *text, size_t size, c
     size_t length = strlen(text);
     va_list args;
     if (length)
-        length += (size_t)snprintf(text + length, size - length, ", ");
+        snprintf(text + length, size - length, ", ");
+    length = strlen(text); /* what has no room is cut */
     va_start(args, format);
     vsnprintf(text + length, size - length, format, args);
     va_end(args);
