@@ -6,6 +6,8 @@
 #include "pg/silence.h"
 #include "wire/encode.h"
 
+enum { HEALTH_CHECKS = 16 }; /* out at a time, and one more for each query that waits */
+
 static void health_row(struct pg_conn *conn, const struct wire_event *event) {
     (void)conn;
     (void)event;
@@ -25,12 +27,12 @@ static void health_ready(struct pg_conn *conn, const struct wire_event *event) {
 static const struct pg_request_ops health_operations = {
     .row = health_row, .error = health_error, .ready = health_ready, .asks = true};
 
-bool pg_health_is_due(const struct pg_conn *conn) {
+static bool health_is_due(const struct pg_conn *conn) {
     uint64_t now_ns = ring_now_ns(pg_conn_ring(conn));
     return now_ns - conn->place.progress_ns >= conn->config->db->options.health_check_ns;
 }
 
-void pg_health_ask(struct pg_conn *conn) {
+static void health_ask(struct pg_conn *conn) {
     PRE(conn->state == PG_CONN_READY && pg_conn_is_idle(conn));
     struct wire_session *session = &conn->session;
     uint64_t ordinal = session->next;
@@ -46,6 +48,15 @@ void pg_health_ask(struct pg_conn *conn) {
     }
     pg_silence_given_up(conn, ordinal);
     pg_conn_flush(conn);
+}
+
+void pg_health_check(struct pg_placement *placement, uint32_t waiting_count) {
+    struct pg_conn *conn = pg_placement_idle(placement);
+    if (conn && !health_is_due(conn))
+        return;
+    pg_placement_put_aside(placement);
+    while (placement->asked_count < HEALTH_CHECKS + waiting_count && (conn = pg_placement_ask(placement)))
+        health_ask(conn);
 }
 
 void pg_health_begin(struct pg_conn *conn) {

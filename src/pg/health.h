@@ -7,13 +7,14 @@
 #ifndef QURING_PG_HEALTH_H
 #define QURING_PG_HEALTH_H
 
-#include "pg/conn_state.h"
+#include "pg/placement.h"
 
-/* The connection is idle: true where it has been so for too long. */
-bool pg_health_is_due(const struct pg_conn *conn);
-
-/* Asks it. It may break. */
-void pg_health_ask(struct pg_conn *conn);
+/*
+ * Has idle connections asked whether they are there, where none of them was heard of for a while. More than there are
+ * queries, because some may not be: but one query must not make a big pool ask all over. The next is asked when an answer
+ * has come, or one that gave none was lost. Connections that are asked may break.
+ */
+void pg_health_check(struct pg_placement *placement, uint32_t waiting_count);
 
 /* The connection is READY, and was not asked yet. */
 void pg_health_begin(struct pg_conn *conn);

@@ -19,15 +19,10 @@ static uint32_t lease_limit(const struct pg_pool *pool) {
 
 /* ---- Places ---- */
 
-/* Connections that were silent for too long are asked whether they are there, and others are taken meanwhile. */
 static struct pg_conn *lease_first(struct pg_pool *pool) {
-    bool checks = pool->db->options.health_check_ns != 0;
-    struct pg_conn *conn;
-    while ((conn = pg_placement_first(&pool->placement)) && checks && pg_conn_is_idle(conn) && pg_health_is_due(conn)) {
-        pg_placement_take_out(&pool->placement, conn);
-        pg_health_ask(conn);
-    }
-    return conn;
+    if (pool->db->options.health_check_ns)
+        pg_health_check(&pool->placement, pool->db->queue.waiting_count);
+    return pg_placement_first(&pool->placement);
 }
 
 /* False: none has room for all of it. */

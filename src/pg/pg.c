@@ -12,6 +12,7 @@
  *   rerun.c       ATOMIC batches that a conflict undid, until they run again
  *   lease.c       which transaction holds which connection, and who waits for one
  *   tx.c          what is sent of a transaction, what its replies mean, and the loss of its connection
+ *   health.c      asks connections that were idle for long whether they are there
  *   placement.c   the choice of the connection that takes the next queries
  *   attempt.c     attempts to connect: which hosts they visit, how long that may take, which visits are detached
  *   manners.c     when attempts may begin, and how many at once; which refusals are for good
@@ -20,7 +21,6 @@
  *   barrier.c     the first exchange on it
  *   reply.c       what replies mean for their queries
  *   atomic.c      the end of an ATOMIC batch: who is told what, or that it runs again
- *   health.c      asks a connection that was idle for long whether it is there
  *   silence.c     the end of connections on which nothing comes any more
  *   request.c     a query as protocol messages
  *   conn_state.c  what a connection consists of, its states, and why it ends

@@ -18,8 +18,6 @@
 #include <string.h>
 #include <time.h>
 
-enum { HEALTH_CHECKS = 16 }; /* out at a time, and one more for each query that waits */
-
 /* An event of the connection, for its reason. CONNECTED has none. */
 static void pool_trace(const struct pg_conn *conn, quring_event_kind kind, uint64_t wait_ns) {
     if (base_likely(!conn->trace))
@@ -312,22 +310,6 @@ static void pool_admit_bound(struct queue *queue, struct pg_conn *conn) {
     pool_conn_sync_and_flush(conn);
 }
 
-/*
- * Has idle connections asked whether they are there, where none of them was heard of for a while. More than there are
- * queries, because some may not be: but one query must not make a big pool ask all over. The next is asked when an answer
- * has come, or one that gave none was lost.
- */
-static void pool_check_health(struct pg_pool *pool) {
-    struct pg_placement *placement = &pool->placement;
-    struct pg_conn *conn = pg_placement_idle(placement);
-    if (conn && !pg_health_is_due(conn))
-        return;
-    pg_placement_put_aside(placement);
-    while (placement->asked_count < HEALTH_CHECKS + pool->db->queue.waiting_count &&
-           (conn = pg_placement_ask(placement)))
-        pg_health_ask(conn);
-}
-
 static void pool_admit_shared(struct pg_pool *pool) {
     bool checks = pool->db->options.health_check_ns != 0;
     pg_placement_begin(&pool->placement);
@@ -335,7 +317,7 @@ static void pool_admit_shared(struct pg_pool *pool) {
         pg_order_admit_parked(pool);
     do {
         if (base_unlikely(checks) && pool->db->queue.waiting_count)
-            pool_check_health(pool);
+            pg_health_check(&pool->placement, pool->db->queue.waiting_count);
     } while (pool->db->queue.waiting_count && pool_admit_run(pool));
     struct pg_conn *conn;
     while ((conn = pg_placement_next_given(&pool->placement)))

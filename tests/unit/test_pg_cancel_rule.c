@@ -117,7 +117,9 @@ Test(pg_cancel_rule, pg_request_may_be_struck_only_if_it_can_be_run_again_unseen
 
 Test(pg_cancel_rule, a_health_check_is_not_given_up) {
     open_keyed();
-    pg_health_ask(target);
+    pg_placement_begin(&pool->placement);
+    pg_health_check(&pool->placement, 0);
+    cr_assert(pg_conn_is_asked(target));
     pg_bed_pass(&bed, SECOND);
     cr_assert_eq(asked_count, 0);
     cr_assert_eq(target->cancel.state, PG_CANCEL_NONE);

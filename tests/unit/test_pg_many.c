@@ -71,7 +71,7 @@ static struct pg_conn *any_asked(void) {
 /* The neighbours in a list of those that are asked are touched as well. */
 enum { ASKED = 16 + 1, TOUCHED = 2 * ASKED + 6 };
 
-Test(pg_many, pool_check_health_touches_few_while_none_answers) {
+Test(pg_many, pg_health_check_touches_few_while_none_answers) {
     open_pool(&(quring_db_options){
         .connection_count = CONNS, .health_check_ns = 30 * SECOND, .silence_ns = 3600 * SECOND, .depth = 4});
     pg_bed_pass(&bed, 60 * SECOND);

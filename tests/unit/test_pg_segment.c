@@ -4,7 +4,7 @@
 #include "pg/backend.h"
 #include "pg/conn.h"
 
-enum { TXS = 4, ASKED = 16 };
+enum { TXS = 18, ASKED = 16 };
 
 static struct pg_pool *pool;
 static struct quring_tx txs[TXS];
@@ -348,6 +348,38 @@ Test(pg_segment, pg_lease_keeps_to_its_limit_and_its_order) {
     cr_assert_eq(pool->leases.count, 2);
     for (uint32_t i = 0; i < 4; i++)
         release(&txs[i]);
+}
+
+/* A connection that was put aside for a query, and not asked since others answered, is asked when it is to be leased. */
+Test(pg_segment, pg_lease_asks_what_was_silent_for_too_long) {
+    bring_up_with(&(quring_db_options){
+        .connection_count = TXS, .lease_count = TXS, .depth = 4, .health_check_ns = 30 * 1000 * PG_BED_MS});
+    pg_bed_pass(&bed, 60 * 1000 * PG_BED_MS);
+    struct query *query = pg_bed_ask(&bed, "select 1");
+    advance();
+    uint32_t silent = TXS;
+    for (uint32_t i = 0; i < TXS; i++)
+        if (pg_conn_is_asked(pool->conns[i]))
+            say(i, "Z");
+        else
+            silent = i;
+    cr_assert_neq(silent, TXS);
+    advance();
+    pg_bed_say(&bed, pg_query(query)->conn, "1 t:0 T2DCZ");
+    pg_bed_assert_text(pg_bed_fate(query), "OK", "another connection will do");
+    struct query *first[TXS];
+    for (uint32_t i = 0; i < TXS; i++) {
+        first[i] = pg_bed_ask_tx(&bed, begin(i), "select 1");
+        advance();
+    }
+    pg_bed_assert_text(pg_bed_fate(first[TXS - 1]), "waiting", "for an answer");
+    cr_assert(pg_conn_is_asked(pool->conns[silent]));
+    say(silent, "Z");
+    advance();
+    for (uint32_t i = 0; i < TXS; i++) {
+        pg_bed_assert_text(pg_bed_fate(first[i]), "running", "each on a connection of its own");
+        release(&txs[i]);
+    }
 }
 
 Test(pg_segment, pg_lease_waits_in_line_for_room) {

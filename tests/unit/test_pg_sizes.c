@@ -335,7 +335,7 @@ static void open_checked(uint32_t count) {
         .connection_count = count, .health_check_ns = 30 * SECOND, .silence_ns = 5 * SECOND, .depth = 4});
 }
 
-Test(pg_sizes, pg_health_ask_before_queries_where_nothing_was_heard) {
+Test(pg_sizes, pg_health_check_before_queries_where_nothing_was_heard) {
     open_checked(1);
     pass(29 * SECOND);
     ask(1);
@@ -359,7 +359,7 @@ Test(pg_sizes, pg_health_ask_before_queries_where_nothing_was_heard) {
     pg_bed_assert_text(pg_bed_fate(query), "OK", "and works");
 }
 
-Test(pg_sizes, pg_health_ask_without_an_answer_replaces_the_connection) {
+Test(pg_sizes, pg_health_check_without_an_answer_replaces_the_connection) {
     open_checked(1);
     pass(60 * SECOND);
     const struct query *query = pg_bed_ask(&bed, ONE);
@@ -375,7 +375,7 @@ Test(pg_sizes, pg_health_ask_without_an_answer_replaces_the_connection) {
     pg_bed_assert_text(pg_bed_fate(query), "running", "on another connection");
 }
 
-Test(pg_sizes, pg_health_ask_is_not_answered_by_notices) {
+Test(pg_sizes, pg_health_check_is_not_answered_by_notices) {
     open_checked(1);
     pass(60 * SECOND);
     const struct query *query = pg_bed_ask(&bed, ONE);
@@ -405,7 +405,7 @@ Test(pg_sizes, pg_sizes_grow_counts_those_that_are_asked) {
 }
 
 /* Whatever comes instead of ReadyForQuery ends the connection, and no query with it. */
-Test(pg_sizes, pg_health_ask_and_a_wrong_answer) {
+Test(pg_sizes, pg_health_check_and_a_wrong_answer) {
     static const struct {
         const char *answer, *sqlstate;
     } rows[] = {{"E:57P05", "57P05"}, {"F:57P01", "57P01"}, {"Z:T", "08P01"}, {"D", "08P01"},
@@ -425,7 +425,7 @@ Test(pg_sizes, pg_health_ask_and_a_wrong_answer) {
 }
 
 /* One query does not make a big pool ask all over, and none waits for an answer where another connection was heard of. */
-Test(pg_sizes, pool_check_health_asks_some_at_a_time) {
+Test(pg_sizes, pg_health_check_asks_some_at_a_time) {
     open_checked(40);
     pass(60 * SECOND);
     const struct query *first = pg_bed_ask(&bed, ONE);
