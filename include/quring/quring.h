@@ -635,7 +635,7 @@ typedef struct quring_query {
        not sent end NOT_SENT, and so does all that is submitted with the key until each of its completions was reaped.
        SQLite: a read sees what was written before it with its key, and nothing of what comes behind it; reads between two
        writes may run beside each other. A member of a GROUP that is given up after it was carried out ends with the group.
-       An exclusive handle keeps all its queries in order, and ignores keys. */
+       An exclusive handle keeps all its queries in order, and ignores keys. A transaction does, too, and takes none: EINVAL. */
     uint64_t order_key;
     /* It changes nothing, as the caller knows: with commit AUTO it runs as a member of a GROUP. Nobody checks, so a write that
        is marked so is a member like any other. */

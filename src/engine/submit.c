@@ -125,6 +125,8 @@ static int submit_copy_input(quring_engine *engine, struct query *query, const q
 /* The one connection of an exclusive handle keeps all queries in order. */
 static __attribute__((cold, noinline)) int submit_hold_key(struct query *query, uint64_t key) {
     struct quring_db *db = query->queue->db;
+    if (query->queue->tx)
+        return hub_error(db->hub, QURING_EINVAL, "the queries of a transaction have no order_key: they run in their order");
     if (db->engine->batch && db->engine->batch->atomic)
         return hub_error(db->hub, QURING_EINVAL,
                          "the members of an ATOMIC batch have no order_key: they run in their order");
@@ -307,7 +309,7 @@ int engine_submit_tx_end(struct quring_tx *tx, struct quring_statement *statemen
 
 /* For lack of slots or bytes: only the end of a transaction has some that were kept for it, also if it is written as SQL. */
 static __attribute__((cold, noinline)) int submit_without_room(const quring_query *q, int error, quring_id *id) {
-    if (!q->tx || error != QURING_EFULL || q->param_count)
+    if (!q->tx || error != QURING_EFULL || q->param_count || q->order_key)
         return error;
     int other = 0;
     struct quring_statement *statement =
