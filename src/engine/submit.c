@@ -249,8 +249,10 @@ static __attribute__((noinline)) int batch_keep(quring_engine *engine, const qur
     return 0;
 }
 
-/* What is left to be told of a query that has its statement and its input. The slot's token is the public id: it has the
-   slot's generation in it, so an old id does not reach the next query. */
+/*
+ * What is left to be told of a query that has its statement and its input. The slot's token is the public id: it has the
+ * slot's generation in it, so an old id does not reach the next query.
+ */
 static inline void submit_fill(struct query *query, const quring_query *q, quring_id token) {
     const quring_db_options *options = &query->queue->db->options;
     query->id = token;
@@ -282,9 +284,7 @@ static __attribute__((cold, noinline)) void submit_put_tx(quring_engine *engine,
 /* It stands in its queue. */
 static inline int submit_done(quring_engine *engine, struct query *query, uint64_t timeout_ns, quring_id *id) {
     engine->pending_count += !query->inbox;
-    query->queue->db->counters.submitted_count++;
-    if (timeout_ns | query->traced)
-        submit_watch(engine, query, timeout_ns);
+    submit_accept(query, timeout_ns);
     if (id)
         *id = query->id;
     return 0;
