@@ -39,10 +39,9 @@ struct backend {
     void (*abandon)(struct query *query, quring_status status);
 
     /*
-     * The backend has transactions: see core/tx.h for what advance() does with their queues. This is called when one was
-     * given up, or one of its queries ended while it was WAITING, though nothing of it may wait any more. The backend ends
-     * what is not run (tx_next), and rolls back, or ends, what is doomed. `timed_out`: its RUNNING queries end with TIMEOUT,
-     * as by abandon(). NULL: there are none, and quring_tx_open() says EUNSUPPORTED.
+     * Called when a transaction was given up, or one of its queries ended while it was WAITING, though nothing of it may
+     * wait any more; core/tx.h says what advance() does with the queues of transactions. The backend ends what is not run
+     * (tx_next), and rolls back, or ends, what is doomed. `timed_out`: its RUNNING queries end with TIMEOUT, as by abandon().
      */
     void (*tx_changed)(struct quring_tx *tx, bool timed_out);
 

@@ -41,8 +41,6 @@ static int tx_check(const quring_db *db) {
     struct hub *hub = db->hub;
     if (db->engine->shutting_down || db->closing)
         return engine_refuse_closed(db->engine);
-    if (!db->backend->tx_changed)
-        return hub_error(hub, QURING_EUNSUPPORTED, "this backend has no transactions yet");
     if (db->options.exclusive)
         return hub_error(hub, QURING_EUNSUPPORTED,
                          "an exclusive handle has no other transactions than its BEGIN and COMMIT");
