@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Transactions of quring_tx_open() on SQLite, with its threads. */
 #include "lib/lite_files.h"
+#include "lib/live_tx.h"
 
 #include "base/rng.h"
 
@@ -11,8 +12,6 @@
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-static struct live live;
 
 static void setup(void) {
     files_begin();
@@ -29,71 +28,6 @@ TestSuite(lite_tx, .init = setup, .fini = teardown);
 static void open_table(const quring_db_options *options) {
     files_open(&live, "a.db", options);
     live_exec(&live, "create table t(id integer primary key, n integer not null default 0)");
-}
-
-static quring_tx *begin_with(const quring_tx_options *options) {
-    quring_tx *tx = NULL;
-    int error = quring_tx_open(live.db, options, &tx);
-    cr_assert_eq(error, 0, "%s", quring_errmsg(live.engine));
-    return tx;
-}
-
-static quring_tx *begin(void) {
-    return begin_with(NULL);
-}
-
-static quring_id ask(quring_tx *tx, const char *sql) {
-    quring_id id = 0;
-    int error = quring_submit(live.engine, &(quring_query){.db = tx ? NULL : live.db, .tx = tx, .sql = sql}, &id);
-    cr_assert_eq(error, 0, "%s: %s", sql, quring_errmsg(live.engine));
-    return id;
-}
-
-static quring_id commit(quring_tx *tx) {
-    quring_id id = 0;
-    int error = quring_commit(tx, 0, &id);
-    cr_assert_eq(error, 0, "%s", quring_errmsg(live.engine));
-    return id;
-}
-
-/* The next completion, which must be this query's: "" for OK, else its status and SQLSTATE, as "SKIPPED 23505". */
-static void ends(quring_id id, const char *expected) {
-    char got[64] = "";
-    quring_done done = live_wait(&live);
-    if (done.status != QURING_OK)
-        snprintf(got, sizeof got, "%s %s", quring_status_name(done.status), done.error->sqlstate);
-    cr_assert_eq(done.id, id, "another query came: %s %s", got, done.error ? done.error->message : "");
-    cr_assert_str_eq(got, expected, "%s", done.error ? done.error->message : "");
-    live_release(&live, &done);
-}
-
-/* The same for one that has to name the query that failed. */
-static void ends_behind(quring_id id, quring_id failed) {
-    quring_done done = live_wait(&live);
-    cr_assert_eq(done.id, id, "another query came");
-    cr_assert_eq(done.status, QURING_SKIPPED);
-    cr_assert_eq(done.failed_id, failed);
-    cr_assert(!done.sent);
-    live_release(&live, &done);
-}
-
-static void ends_as(quring_tx *tx, const char *sql, const char *expected) {
-    ends(ask(tx, sql), expected);
-}
-
-static void end_with_commit(quring_tx *tx, const char *expected) {
-    ends(commit(tx), expected);
-    quring_tx_release(tx);
-}
-
-static int64_t ask_int(quring_tx *tx, const char *sql) {
-    int64_t value = -1;
-    ask(tx, sql);
-    quring_done done = live_wait(&live);
-    live_check_ok(&done, sql);
-    cr_assert_eq(quring_get_int64(done.result, 0, 0, &value), 0);
-    live_release(&live, &done);
-    return value;
 }
 
 static int64_t row_count(void) {

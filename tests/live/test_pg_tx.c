@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Transactions of quring_tx_open() on the real server. */
-#include "lib/live.h"
+#include "lib/live_tx.h"
 #include "lib/relay.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-static struct live live;
 
 static void open_many(uint32_t connections) {
     live_open(&live, &(quring_db_options){.connection_count = connections, .lease_count = connections});
@@ -15,42 +13,6 @@ static void open_many(uint32_t connections) {
 
 static void make_table(void) {
     live_script(&live, "drop table if exists live_tx;\ncreate table live_tx (id int8 primary key, n int8 not null)");
-}
-
-static quring_tx *begin_with(const quring_tx_options *options) {
-    quring_tx *tx = NULL;
-    cr_assert_eq(quring_tx_open(live.db, options, &tx), 0, "%s", quring_errmsg(live.engine));
-    return tx;
-}
-
-static quring_tx *begin(void) {
-    return begin_with(NULL);
-}
-
-static quring_id ask(quring_tx *tx, const char *sql) {
-    return live_submit(&live, &(quring_query){.db = live.db, .tx = tx, .sql = sql});
-}
-
-static quring_id commit(quring_tx *tx) {
-    quring_id id = 0;
-    cr_assert_eq(quring_commit(tx, 0, &id), 0, "%s", quring_errmsg(live.engine));
-    return id;
-}
-
-/* The next completion, which must be this query's: "" for OK, else its status and SQLSTATE, as "SKIPPED 23505". */
-static void ends(quring_id id, const char *expected) {
-    char got[64] = "";
-    quring_done done = live_wait(&live);
-    if (done.status != QURING_OK)
-        snprintf(got, sizeof got, "%s %s", quring_status_name(done.status), done.error->sqlstate);
-    cr_assert_eq(done.id, id, "another query came: %s %s", got, done.error ? done.error->message : "");
-    cr_assert_str_eq(got, expected, "%s", done.error ? done.error->message : "");
-    live_release(&live, &done);
-}
-
-static void end_with_commit(quring_tx *tx, const char *expected) {
-    ends(commit(tx), expected);
-    quring_tx_release(tx);
 }
 
 static int64_t row_count(void) {
