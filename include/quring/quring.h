@@ -43,7 +43,7 @@
  *           other and beside a write, so a read may miss what was submitted before it. To have one query after another,
  *           submit it when the other's completion was reaped: it then sees all that the other did, over whichever
  *           connection. Or give both the same quring_query.order_key, which waits for no completion. Or use an exclusive
- *           handle, which runs its queries one after the other as they were submitted; or one statement.
+ *           handle, which runs its queries one after the other as they were submitted; or a transaction; or one statement.
  */
 #ifndef QURING_QURING_H
 #define QURING_QURING_H
