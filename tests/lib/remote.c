@@ -159,3 +159,22 @@ void remote_client_join(struct remote_client *client) {
     if (client->query_count != UINT32_MAX && !client->leaves)
         cr_assert_eq(client->submitted_count, client->query_count);
 }
+
+void remote_clients_start(struct remote_host *host, struct remote_client clients[REMOTE_CLIENTS],
+                          const struct remote_client *like) {
+    for (uint32_t i = 0; i < REMOTE_CLIENTS; i++) {
+        clients[i] = *like;
+        clients[i].host = host;
+        clients[i].window = 1 + 13 * i;
+        clients[i].polls = i % 2;
+        remote_client_start(&clients[i]);
+    }
+}
+
+void remote_clients_join(struct remote_client clients[REMOTE_CLIENTS], uint32_t *by_status) {
+    for (uint32_t i = 0; i < REMOTE_CLIENTS; i++) {
+        remote_client_join(&clients[i]);
+        for (int status = 0; by_status && status <= QURING_SHUTDOWN; status++)
+            by_status[status] += clients[i].by_status[status];
+    }
+}

@@ -56,4 +56,13 @@ void remote_client_start(struct remote_client *client);
 /* Waits for its end, and fails the test if anything was lost, doubled or mixed up. */
 void remote_client_join(struct remote_client *client);
 
+/* The same for eight, which are like that one but for their windows and the way in which they wait. */
+enum { REMOTE_CLIENTS = 8 };
+
+void remote_clients_start(struct remote_host *host, struct remote_client clients[REMOTE_CLIENTS],
+                          const struct remote_client *like);
+
+/* Adds up what became of their queries; `by_status`: NULL is allowed. */
+void remote_clients_join(struct remote_client clients[REMOTE_CLIENTS], uint32_t *by_status);
+
 #endif

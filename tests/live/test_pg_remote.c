@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { THREADS = 8, QUERIES = 1500 };
+enum { THREADS = REMOTE_CLIENTS, QUERIES = 1500 };
 
 static struct remote_host host;
 
@@ -17,30 +17,12 @@ static void start(const quring_db_options *options, uint64_t grace_ns) {
     remote_host_start(&host);
 }
 
-static void start_clients(struct remote_client *clients, const struct remote_client *like) {
-    for (uint32_t i = 0; i < THREADS; i++) {
-        clients[i] = *like;
-        clients[i].host = &host;
-        clients[i].window = 1 + 13 * i;
-        clients[i].polls = i % 2;
-        remote_client_start(&clients[i]);
-    }
-}
-
-static void join_clients(struct remote_client *clients, uint32_t *by_status) {
-    for (uint32_t i = 0; i < THREADS; i++) {
-        remote_client_join(&clients[i]);
-        for (int status = 0; status <= QURING_SHUTDOWN; status++)
-            by_status[status] += clients[i].by_status[status];
-    }
-}
-
 static void expect_all_ok(const quring_db_options *options) {
     struct remote_client clients[THREADS];
     uint32_t by_status[QURING_SHUTDOWN + 1] = {0};
     start(options, 0);
-    start_clients(clients, &(struct remote_client){.query_count = QUERIES});
-    join_clients(clients, by_status);
+    remote_clients_start(&host, clients, &(struct remote_client){.query_count = QUERIES});
+    remote_clients_join(clients, by_status);
     cr_assert_eq(by_status[QURING_OK], THREADS * QUERIES);
     remote_host_stop(&host);
 }
@@ -55,8 +37,8 @@ Test(pg_remote, eight_threads_cancel_some) {
     struct remote_client clients[THREADS];
     uint32_t by_status[QURING_SHUTDOWN + 1] = {0};
     start(NULL, 0);
-    start_clients(clients, &(struct remote_client){.query_count = QUERIES, .cancel_each = 3});
-    join_clients(clients, by_status);
+    remote_clients_start(&host, clients, &(struct remote_client){.query_count = QUERIES, .cancel_each = 3});
+    remote_clients_join(clients, by_status);
     cr_assert_eq(by_status[QURING_OK] + by_status[QURING_CANCELLED], THREADS * QUERIES);
     cr_assert_geq(by_status[QURING_OK], THREADS * (QUERIES - QUERIES / 3));
     remote_host_stop(&host);
@@ -69,13 +51,13 @@ Test(pg_remote, eight_threads_meet_lost_connections) {
     struct live killer;
     start(NULL, 0);
     live_open(&killer, NULL);
-    start_clients(clients, &(struct remote_client){.query_count = 4 * QUERIES});
+    remote_clients_start(&host, clients, &(struct remote_client){.query_count = 4 * QUERIES});
     for (int i = 0; i < 10; i++) {
         live_int(&killer, "select count(pg_terminate_backend(pid)) from pg_stat_activity"
                           " where application_name = 'test_remote'");
         usleep(10000);
     }
-    join_clients(clients, by_status);
+    remote_clients_join(clients, by_status);
     for (int status = 0; status <= QURING_SHUTDOWN; status++)
         total += by_status[status];
     cr_assert_eq(total, THREADS * 4 * QUERIES);
@@ -91,12 +73,12 @@ Test(pg_remote, eight_threads_outlive_the_engine) {
         sem_t opened;
         start(NULL, round % 2 ? LIVE_SECOND : 0);
         sem_init(&opened, 0, 0);
-        start_clients(clients, &(struct remote_client){.query_count = UINT32_MAX, .opened = &opened});
+        remote_clients_start(&host, clients, &(struct remote_client){.query_count = UINT32_MAX, .opened = &opened});
         for (int i = 0; i < THREADS; i++)
             sem_wait(&opened);
         usleep((unsigned)round * 20000);
         remote_host_stop(&host);
-        join_clients(clients, by_status);
+        remote_clients_join(clients, by_status);
         sem_destroy(&opened);
     }
 }
@@ -153,7 +135,7 @@ Test(pg_remote, an_engine_has_queries_of_its_own_beside_those_of_threads) {
     uint32_t by_status[QURING_SHUTDOWN + 1] = {0};
     live_open(&live, NULL);
     host = (struct remote_host){.engine = live.engine, .db = live.db}; /* its thread is this one */
-    start_clients(clients, &(struct remote_client){.query_count = QUERIES});
+    remote_clients_start(&host, clients, &(struct remote_client){.query_count = QUERIES});
     for (uint32_t ended = 0; ended < QUERIES;) {
         quring_done done[16];
         while (quring_pending(live.engine) < 20)
@@ -167,7 +149,7 @@ Test(pg_remote, an_engine_has_queries_of_its_own_beside_those_of_threads) {
     }
     while (atomic_load(&host.ended_count) < THREADS)
         cr_assert_geq(quring_run(live.engine, 1, LIVE_MS), 0);
-    join_clients(clients, by_status);
+    remote_clients_join(clients, by_status);
     cr_assert_eq(by_status[QURING_OK], THREADS * QUERIES);
     live_close(&live);
 }

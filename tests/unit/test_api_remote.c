@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { THREADS = 8, QUERIES = 1500 };
+enum { THREADS = REMOTE_CLIENTS, QUERIES = 1500 };
 
 static struct remote_host host;
 
@@ -24,31 +24,13 @@ static void start_default(void) {
 
 TestSuite(api_remote, .init = start_default);
 
-static void start_clients(struct remote_client *clients, const struct remote_client *like) {
-    for (uint32_t i = 0; i < THREADS; i++) {
-        clients[i] = *like;
-        clients[i].host = &host;
-        clients[i].window = 1 + 13 * i;
-        clients[i].polls = i % 2;
-        remote_client_start(&clients[i]);
-    }
-}
-
-static void join_clients(struct remote_client *clients, uint32_t *by_status) {
-    for (uint32_t i = 0; i < THREADS; i++) {
-        remote_client_join(&clients[i]);
-        for (int status = 0; by_status && status <= QURING_SHUTDOWN; status++)
-            by_status[status] += clients[i].by_status[status];
-    }
-}
-
 /* ---- Many threads ---- */
 
 Test(api_remote, eight_threads_get_the_rows_of_their_own_queries) {
     struct remote_client clients[THREADS];
     uint32_t by_status[QURING_SHUTDOWN + 1] = {0};
-    start_clients(clients, &(struct remote_client){.query_count = QUERIES});
-    join_clients(clients, by_status);
+    remote_clients_start(&host, clients, &(struct remote_client){.query_count = QUERIES});
+    remote_clients_join(clients, by_status);
     cr_assert_eq(by_status[QURING_OK], THREADS * QUERIES);
     remote_host_stop(&host);
 }
@@ -58,16 +40,16 @@ Test(api_remote, eight_threads_wake_a_foreign_loop) {
     remote_host_stop(&host);
     host.is_foreign = true;
     remote_host_start(&host);
-    start_clients(clients, &(struct remote_client){.query_count = QUERIES});
-    join_clients(clients, NULL);
+    remote_clients_start(&host, clients, &(struct remote_client){.query_count = QUERIES});
+    remote_clients_join(clients, NULL);
     remote_host_stop(&host);
 }
 
 Test(api_remote, eight_threads_cancel_some) {
     struct remote_client clients[THREADS];
     uint32_t by_status[QURING_SHUTDOWN + 1] = {0};
-    start_clients(clients, &(struct remote_client){.query_count = QUERIES, .cancel_each = 3});
-    join_clients(clients, by_status);
+    remote_clients_start(&host, clients, &(struct remote_client){.query_count = QUERIES, .cancel_each = 3});
+    remote_clients_join(clients, by_status);
     cr_assert_eq(by_status[QURING_OK] + by_status[QURING_CANCELLED], THREADS * QUERIES);
     cr_assert_geq(by_status[QURING_OK], THREADS * (QUERIES - QUERIES / 3));
     remote_host_stop(&host);
@@ -81,12 +63,12 @@ Test(api_remote, eight_threads_outlive_the_engine) {
         if (round)
             start(NULL, round % 2 ? UINT64_C(1000000000) : 0);
         sem_init(&opened, 0, 0);
-        start_clients(clients, &(struct remote_client){.query_count = UINT32_MAX, .opened = &opened});
+        remote_clients_start(&host, clients, &(struct remote_client){.query_count = UINT32_MAX, .opened = &opened});
         for (int i = 0; i < THREADS; i++)
             sem_wait(&opened);
         usleep((unsigned)round * 1000);
         remote_host_stop(&host);
-        join_clients(clients, NULL);
+        remote_clients_join(clients, NULL);
         sem_destroy(&opened);
     }
 }
@@ -98,7 +80,8 @@ Test(api_remote, eight_threads_leave_while_their_queries_are_out) {
         if (round)
             start_default();
         sem_init(&opened, 0, 0);
-        start_clients(clients, &(struct remote_client){.query_count = 200, .leaves = true, .opened = &opened});
+        remote_clients_start(&host, clients,
+                             &(struct remote_client){.query_count = 200, .leaves = true, .opened = &opened});
         for (int i = 0; i < THREADS; i++)
             sem_wait(&opened);
         if (round % 2)
