@@ -297,7 +297,7 @@ void query_finish(struct query *query, quring_status status) {
     queue->db->counters.row_count += query->result.row_count;
     list_remove(&query->link);
     if (base_unlikely(query->inbox)) {
-        list_push_back(&hub->mailed, &query->link);
+        list_push_back(&hub->remote_done, &query->link);
         return;
     }
     list_push_back(&hub->done, &query->link);

@@ -13,12 +13,12 @@
 /* ---- Inboxes ---- */
 
 /*
- * The thread's last post may come back after its last letter was read, when the letter was seen before that. Whoever sets
- * `posted` first decides: then nothing comes any more, or the post's own way back ends here again.
+ * The thread's last call may come back after its last command was read, when the command was seen before that. Whoever sets
+ * `called` first decides: then nothing comes any more, or the call's own way back ends here again.
  */
 void engine_forget_inbox(quring_engine *engine, struct quring_inbox *inbox) {
-    PRE(inbox->closed && inbox->running_count == 0 && list_empty(&inbox->news));
-    if (atomic_exchange(&inbox->posted, true))
+    PRE(inbox->closed && inbox->running_count == 0 && list_empty(&inbox->touched));
+    if (atomic_exchange(&inbox->called, true))
         return;
     engine->inboxes[inbox->number] = NULL;
     engine->inbox_room -= inbox->has_room ? inbox->query_count : 0;
@@ -28,11 +28,11 @@ void engine_forget_inbox(quring_engine *engine, struct quring_inbox *inbox) {
     inbox_let_go(inbox);
 }
 
-/* What the thread has closed gets no answers, and ends with its last query. */
-static void engine_tell(quring_engine *engine, struct list *news) {
+/* What the thread has closed gets no completions, and ends with its last query. */
+static void engine_publish(quring_engine *engine, struct list *touched) {
     struct list *node;
-    while ((node = list_pop_front(news))) {
-        struct quring_inbox *inbox = list_entry(node, struct quring_inbox, news);
+    while ((node = list_pop_front(touched))) {
+        struct quring_inbox *inbox = list_entry(node, struct quring_inbox, touched);
         if (base_likely(!inbox->closed))
             inbox_publish(inbox);
         else if (inbox->running_count == 0)
@@ -40,30 +40,30 @@ static void engine_tell(quring_engine *engine, struct list *news) {
     }
 }
 
-static __attribute__((noinline)) void engine_deliver_mailed(quring_engine *engine) {
-    struct list news, *node;
-    list_init(&news);
-    while ((node = list_pop_front(&engine->hub.mailed))) {
+static __attribute__((noinline)) void engine_deliver_remote(quring_engine *engine) {
+    struct list touched, *node;
+    list_init(&touched);
+    while ((node = list_pop_front(&engine->hub.remote_done))) {
         struct query *query = list_entry(node, struct query, link);
         struct quring_inbox *inbox = engine->inboxes[query->inbox];
         query_move(query, QUERY_REAPED);
         heap_remove(&engine->deadlines, &query->deadline);
-        engine->mailed_count--;
+        engine->remote_count--;
         inbox->running_count--;
         if (base_unlikely(inbox->closed && query->key)) {
             order_key_drop(query->key);
             query->key = NULL;
         }
-        inbox_answer(inbox, query);
-        if (list_empty(&inbox->news))
-            list_push_back(&news, &inbox->news);
+        inbox_complete(inbox, query);
+        if (list_empty(&inbox->touched))
+            list_push_back(&touched, &inbox->touched);
     }
-    engine_tell(engine, &news);
+    engine_publish(engine, &touched);
 }
 
 void engine_deliver(quring_engine *engine) {
-    if (base_unlikely(!list_empty(&engine->hub.mailed)))
-        engine_deliver_mailed(engine);
+    if (base_unlikely(!list_empty(&engine->hub.remote_done)))
+        engine_deliver_remote(engine);
 }
 
 /* ---- Run ---- */
@@ -139,7 +139,7 @@ static int engine_look(quring_engine *engine) {
     uint32_t waiting = 0;
     list_for_each(node, &engine->hub.due)
         waiting += db_waiting_count(list_entry(node, struct quring_db, due));
-    bool none_out = engine->pending_count + engine->mailed_count == engine->hub.done_count + waiting;
+    bool none_out = engine->pending_count + engine->remote_count == engine->hub.done_count + waiting;
     int error = waiting ? ring_look(engine->hub.ring, none_out) : 0;
     if (base_likely(error != -EINTR))
         return error;

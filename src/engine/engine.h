@@ -18,8 +18,8 @@
  *      quring_reap   -> engine_reap       from the hub's done list
  *
  * Invariants: a query is in exactly one of: free, its database's waiting list, a backend's hands, the done list (of an
- * inbox's queries the mailed list), the caller's hands. The bytes charged against inflight_bytes are those of queries not
- * yet released.
+ * inbox's queries the list remote_done), the caller's hands. The bytes charged against inflight_bytes are those of queries
+ * not yet released.
  */
 #ifndef QURING_ENGINE_ENGINE_H
 #define QURING_ENGINE_ENGINE_H
@@ -53,7 +53,7 @@ struct quring_engine {
     bool owes_wake;           /* quring_shutdown() took a wake that was meant for the program's own wait */
     struct owner_mark *owner; /* the thread and process that opened it */
     quring_db *known_db;      /* an open handle that a query of an inbox has named; NULL: none yet */
-    uint32_t mailed_count;    /* queries of inboxes that were taken and not answered */
+    uint32_t remote_count;    /* queries of inboxes that were taken and not completed */
     uint32_t inbox_room;      /* queries of inboxes that `deadlines` has room for */
     atomic_uint inbox_count;  /* open, also those that have no number yet */
     struct quring_inbox *inboxes[ENGINE_INBOXES_MAX + 1]; /* by their numbers, from 1 */

@@ -25,8 +25,8 @@ static void inbox_free(struct quring_inbox *inbox) {
     }
     slots_free(&inbox->queries);
     free(inbox->notes);
-    free(inbox->letters);
-    free(inbox->answers);
+    free(inbox->commands);
+    free(inbox->completions);
     if (inbox->event_fd >= 0)
         close(inbox->event_fd);
     owner_mark_free(inbox->owner);
@@ -56,22 +56,22 @@ static bool inbox_open_slots(struct quring_inbox *inbox, size_t text_limit_bytes
 }
 
 /*
- * A slot has one answer on its way at most, and four letters: a query that was answered is cancelled and reaped, and the next
- * one submitted and cancelled, before any of these is read. That one has no answer, and the slot no other query, until its
- * letters have been read. One more is for the end.
+ * A slot has one completion on its way at most, and four commands: a query that has ended is cancelled and reaped, and the
+ * next one submitted and cancelled, before any of these is read. That one has no completion, and the slot no other query,
+ * until its commands have been read. One more is for the end.
  */
 static bool inbox_open_rings(struct quring_inbox *inbox) {
-    uint64_t letters = INBOX_LINE_BYTES, answers = INBOX_LINE_BYTES;
-    while (letters < 4 * (uint64_t)inbox->query_count + 1)
-        letters *= 2;
-    while (answers < inbox->query_count)
-        answers *= 2;
-    inbox->letters = aligned_alloc(INBOX_LINE_BYTES, letters * sizeof *inbox->letters);
-    inbox->answers = aligned_alloc(INBOX_LINE_BYTES, answers * sizeof *inbox->answers);
+    uint64_t commands = INBOX_LINE_BYTES, completions = INBOX_LINE_BYTES;
+    while (commands < 4 * (uint64_t)inbox->query_count + 1)
+        commands *= 2;
+    while (completions < inbox->query_count)
+        completions *= 2;
+    inbox->commands = aligned_alloc(INBOX_LINE_BYTES, commands * sizeof *inbox->commands);
+    inbox->completions = aligned_alloc(INBOX_LINE_BYTES, completions * sizeof *inbox->completions);
     inbox->notes = calloc(inbox->query_count, sizeof *inbox->notes);
-    inbox->letter_mask = letters - 1;
-    inbox->answer_mask = answers - 1;
-    return inbox->letters && inbox->answers && inbox->notes;
+    inbox->command_mask = commands - 1;
+    inbox->completion_mask = completions - 1;
+    return inbox->commands && inbox->completions && inbox->notes;
 }
 
 int inbox_open(const struct inbox_setup *setup, struct quring_inbox **out) {
@@ -84,8 +84,8 @@ int inbox_open(const struct inbox_setup *setup, struct quring_inbox **out) {
     inbox->query_count = setup->options.query_count;
     inbox->bytes_limit = setup->options.bytes;
     inbox->text_limit_bytes = setup->text_limit_bytes;
-    inbox->post.done = setup->received;
-    list_init(&inbox->news);
+    inbox->call.done = setup->called;
+    list_init(&inbox->touched);
     atomic_init(&inbox->owner_count, 1);
     atomic_init(&inbox->wake_at, INBOX_AWAKE);
     inbox->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -128,13 +128,13 @@ static void inbox_lower(struct quring_inbox *inbox) {
 }
 
 /*
- * Answers are counted before the look at wake_at, and the client sets wake_at before its last look at the count, all
- * sequentially consistent: one of the two sees the other, so no answer comes unseen before a sleep.
+ * Completions are counted before the look at wake_at, and the client sets wake_at before its last look at the count, all
+ * sequentially consistent: one of the two sees the other, so no completion comes unseen before a sleep.
  */
 void inbox_publish(struct quring_inbox *inbox) {
-    atomic_store(&inbox->answers_sent, inbox->answers_written);
+    atomic_store(&inbox->completions_sent, inbox->completions_written);
     uint64_t at = atomic_load(&inbox->wake_at);
-    if (at <= inbox->answers_written && atomic_compare_exchange_strong(&inbox->wake_at, &at, INBOX_AWAKE))
+    if (at <= inbox->completions_written && atomic_compare_exchange_strong(&inbox->wake_at, &at, INBOX_AWAKE))
         inbox_raise(inbox);
 }
 
@@ -147,25 +147,25 @@ void inbox_leave(struct quring_inbox *inbox) {
     inbox_let_go(inbox);
 }
 
-/* ---- Letters ---- */
+/* ---- Commands ---- */
 
-void inbox_post(struct quring_inbox *inbox) {
-    if (!atomic_exchange(&inbox->posted, true))
-        ring_post(inbox->ring, &inbox->post);
+void inbox_call(struct quring_inbox *inbox) {
+    if (!atomic_exchange(&inbox->called, true))
+        ring_post(inbox->ring, &inbox->call);
 }
 
-static struct inbox_letter *inbox_next_letter(struct quring_inbox *inbox) {
-    return &inbox->letters[inbox->letters_written & inbox->letter_mask];
+static struct inbox_command *inbox_next_command(struct quring_inbox *inbox) {
+    return &inbox->commands[inbox->commands_written & inbox->command_mask];
 }
 
 static void inbox_send(struct quring_inbox *inbox) {
-    inbox->letters_written++;
-    atomic_store_explicit(&inbox->letters_sent, inbox->letters_written, memory_order_release);
-    inbox_post(inbox);
+    inbox->commands_written++;
+    atomic_store_explicit(&inbox->commands_sent, inbox->commands_written, memory_order_release);
+    inbox_call(inbox);
 }
 
-static void inbox_tell(struct quring_inbox *inbox, enum inbox_kind kind, quring_id id) {
-    *inbox_next_letter(inbox) = (struct inbox_letter){.kind = (uint8_t)kind, .id = id};
+static void inbox_send_plain(struct quring_inbox *inbox, enum inbox_kind kind, quring_id id) {
+    *inbox_next_command(inbox) = (struct inbox_command){.kind = (uint8_t)kind, .id = id};
     inbox_send(inbox);
 }
 
@@ -223,27 +223,27 @@ static int inbox_charge(struct quring_inbox *inbox, const struct query *query, c
     return 0;
 }
 
-/* Copies what the query points to into the slot, and fills the letter. The copies' addresses are known once all are made. */
+/* Copies what the query points to into the slot, and fills the command. The copies' addresses are known once all are made. */
 static int inbox_copy_input(struct quring_inbox *inbox, struct query *query, const quring_query *q,
-                            struct inbox_letter *letter) {
+                            struct inbox_command *command) {
     const quring_param *params = NULL;
     int error = q->statement ? 0 : inbox_copy_text(inbox, query, q);
     if (!error && q->param_count)
         error = inbox_copy_params(inbox, query, q, &params);
     if (error)
         return error;
-    letter->by_handle = q->statement != NULL;
+    command->by_handle = q->statement != NULL;
     if (q->statement)
-        letter->statement = q->statement;
+        command->statement = q->statement;
     else
-        letter->sql = (const char *)buf_head(&query->store);
-    letter->params = params;
-    letter->param_count = q->param_count;
-    return inbox_charge(inbox, query, q, letter->id);
+        command->sql = (const char *)buf_head(&query->store);
+    command->params = params;
+    command->param_count = q->param_count;
+    return inbox_charge(inbox, query, q, command->id);
 }
 
-/* A letter has to carry a member that is new, or api.c to refuse it: a query must not run without what it asks for. */
-_Static_assert(sizeof(quring_query) == offsetof(quring_query, tx) + 8, "a member that letters lack");
+/* A command has to carry a member that is new, or api.c to refuse it: a query must not run without what it asks for. */
+_Static_assert(sizeof(quring_query) == offsetof(quring_query, tx) + 8, "a member that commands lack");
 
 int inbox_submit(struct quring_inbox *inbox, const quring_query *q, quring_id *id) {
     PRE(q->db && (q->sql || q->statement) && (q->params || !q->param_count));
@@ -254,16 +254,16 @@ int inbox_submit(struct quring_inbox *inbox, const quring_query *q, quring_id *i
     if (base_unlikely(!query))
         return inbox_error(inbox, QURING_EFULL, "query_count: %u queries are submitted and not yet released",
                            inbox->query_count);
-    struct inbox_letter *letter = inbox_next_letter(inbox);
-    letter->kind = INBOX_SUBMIT;
-    letter->commit = (uint8_t)q->commit;
-    letter->read_only = q->read_only;
-    letter->id = token;
-    letter->user_data = q->user_data;
-    letter->timeout_ns = q->timeout_ns;
-    letter->order_key = q->order_key;
-    letter->db = q->db;
-    int error = inbox_copy_input(inbox, query, q, letter);
+    struct inbox_command *command = inbox_next_command(inbox);
+    command->kind = INBOX_SUBMIT;
+    command->commit = (uint8_t)q->commit;
+    command->read_only = q->read_only;
+    command->id = token;
+    command->user_data = q->user_data;
+    command->timeout_ns = q->timeout_ns;
+    command->order_key = q->order_key;
+    command->db = q->db;
+    int error = inbox_copy_input(inbox, query, q, command);
     if (base_unlikely(error)) {
         buf_reset(&query->store, QUERY_KEEP_BYTES);
         slots_give(&inbox->queries, token);
@@ -283,69 +283,70 @@ int inbox_cancel(struct quring_inbox *inbox, quring_id id) {
     if (note->reaped || note->cancelled)
         return 0;
     note->cancelled = true;
-    inbox_tell(inbox, INBOX_CANCEL, id);
+    inbox_send_plain(inbox, INBOX_CANCEL, id);
     return 0;
 }
 
 void inbox_close(struct quring_inbox *inbox) {
-    inbox_tell(inbox, INBOX_CLOSE, 0);
+    inbox_send_plain(inbox, INBOX_CLOSE, 0);
     inbox_let_go(inbox);
 }
 
-/* ---- Answers ---- */
+/* ---- Completions ---- */
 
 /* Ends the queries that the engine never took. No other thread looks at the inbox any more. */
 static void inbox_end_orphans(struct quring_inbox *inbox) {
     inbox->orphaned = true;
-    for (; inbox->letters_taken != inbox->letters_written; inbox->letters_taken++) {
-        const struct inbox_letter *letter = &inbox->letters[inbox->letters_taken & inbox->letter_mask];
-        struct query *query = inbox_query_of(inbox, letter->id);
-        if (letter->kind != INBOX_SUBMIT)
+    for (; inbox->commands_taken != inbox->commands_written; inbox->commands_taken++) {
+        const struct inbox_command *command = &inbox->commands[inbox->commands_taken & inbox->command_mask];
+        struct query *query = inbox_query_of(inbox, command->id);
+        if (command->kind != INBOX_SUBMIT)
             continue;
         error_set(&query->error, "57P01", "the engine was closed before this query was sent", NULL, NULL, 0);
-        query->id = letter->id;
-        query->user_data = letter->user_data;
+        query->id = command->id;
+        query->user_data = command->user_data;
         query->status = QURING_SHUTDOWN;
         query->sent = false;
-        inbox_answer(inbox, query);
+        inbox_complete(inbox, query);
     }
-    atomic_store_explicit(&inbox->answers_sent, inbox->answers_written, memory_order_relaxed);
+    atomic_store_explicit(&inbox->completions_sent, inbox->completions_written, memory_order_relaxed);
 }
 
-/* Returns how many answers have come up to now. The look at `gone` is first, because no answer comes after it. */
-static uint64_t inbox_answers_sent(struct quring_inbox *inbox) {
+/* Returns how many completions have come up to now. The look at `gone` is first, because no completion comes after it. */
+static uint64_t inbox_completions_sent(struct quring_inbox *inbox) {
     if (base_unlikely(atomic_load_explicit(&inbox->gone, memory_order_acquire)) && !inbox->orphaned)
         inbox_end_orphans(inbox);
-    return atomic_load_explicit(&inbox->answers_sent, memory_order_acquire);
+    return atomic_load_explicit(&inbox->completions_sent, memory_order_acquire);
 }
 
-/* Has the descriptor be readable if there are answers, or once there are. */
+/* Has the descriptor be readable if there are completions, or once there are. */
 static void inbox_watch(struct quring_inbox *inbox) {
     inbox_lower(inbox);
-    atomic_store(&inbox->wake_at, inbox->answers_read + 1);
-    bool there = atomic_load(&inbox->answers_sent) != inbox->answers_read || atomic_load(&inbox->gone);
+    atomic_store(&inbox->wake_at, inbox->completions_read + 1);
+    bool there = atomic_load(&inbox->completions_sent) != inbox->completions_read || atomic_load(&inbox->gone);
     if (there && atomic_exchange(&inbox->wake_at, INBOX_AWAKE) != INBOX_AWAKE)
         inbox_raise(inbox);
 }
 
 int inbox_reap(struct quring_inbox *inbox, quring_done *done, uint32_t capacity) {
     uint32_t count = 0;
-    uint64_t sent = inbox_answers_sent(inbox);
-    for (; count < capacity && inbox->answers_read != sent; count++) {
-        const struct inbox_answer *answer = &inbox->answers[inbox->answers_read++ & inbox->answer_mask];
-        struct inbox_note *note = &inbox->notes[answer->id & inbox->index_mask];
+    uint64_t sent = inbox_completions_sent(inbox);
+    for (; count < capacity && inbox->completions_read != sent; count++) {
+        const struct inbox_completion *completion =
+            &inbox->completions[inbox->completions_read++ & inbox->completion_mask];
+        struct inbox_note *note = &inbox->notes[completion->id & inbox->index_mask];
         note->reaped = true;
         if (base_unlikely(note->has_key))
-            inbox_tell(inbox, INBOX_REAPED, answer->id);
-        done[count] = (quring_done){.id = answer->id,
-                                    .user_data = answer->user_data,
-                                    .status = (quring_status)answer->status,
-                                    .result = &answer->query->result,
-                                    .error = answer->status == QURING_OK ? NULL : &answer->query->error.view,
-                                    .sent = answer->sent};
+            inbox_send_plain(inbox, INBOX_REAPED, completion->id);
+        done[count] = (quring_done){.id = completion->id,
+                                    .user_data = completion->user_data,
+                                    .status = (quring_status)completion->status,
+                                    .result = &completion->query->result,
+                                    .error = completion->status == QURING_OK ? NULL : &completion->query->error.view,
+                                    .sent = completion->sent};
     }
     inbox->pending_count -= count;
-    if (base_unlikely(inbox->watched) && inbox->answers_read == sent && atomic_load(&inbox->wake_at) == INBOX_AWAKE)
+    if (base_unlikely(inbox->watched) && inbox->completions_read == sent && atomic_load(&inbox->wake_at) == INBOX_AWAKE)
         inbox_watch(inbox);
     if (base_unlikely(inbox->orphaned) && !count && !inbox->pending_count)
         return inbox_refuse_shut(inbox);
@@ -392,14 +393,14 @@ static bool inbox_sleep(struct quring_inbox *inbox, uint64_t until) {
 int inbox_wait(struct quring_inbox *inbox, uint32_t min_count, uint64_t timeout_ns) {
     uint64_t now = timeout_ns && timeout_ns != QURING_FOREVER ? inbox_now_ns() : 0;
     uint64_t until = now + timeout_ns < now ? UINT64_MAX : now + timeout_ns;
-    uint64_t there = inbox_answers_sent(inbox) - inbox->answers_read;
+    uint64_t there = inbox_completions_sent(inbox) - inbox->completions_read;
     uint32_t want = min_count < inbox->pending_count ? min_count : inbox->pending_count;
     bool slept = false;
     for (bool awake = timeout_ns != 0; there < want && awake; slept = true) {
-        atomic_store(&inbox->wake_at, inbox->answers_read + want);
-        if (atomic_load(&inbox->answers_sent) - inbox->answers_read < want && !atomic_load(&inbox->gone))
+        atomic_store(&inbox->wake_at, inbox->completions_read + want);
+        if (atomic_load(&inbox->completions_sent) - inbox->completions_read < want && !atomic_load(&inbox->gone))
             awake = inbox_sleep(inbox, until);
-        there = inbox_answers_sent(inbox) - inbox->answers_read;
+        there = inbox_completions_sent(inbox) - inbox->completions_read;
         awake &= !inbox->orphaned;
     }
     if (slept && inbox->watched)

@@ -4,18 +4,18 @@
  * structure from both sides, without locks:
  *
  *      the client's thread                                          the reactor's thread
- *      inbox_submit, inbox_cancel    --- letters, posted --->       engine_take: into the handle's queue
- *      inbox_reap, inbox_wait        <-- answers, event_fd ---      engine_deliver: queries that ended
+ *      inbox_submit, inbox_cancel    --- commands, a job --------->  remote.c: into the handle's queue
+ *      inbox_reap, inbox_wait        <-- completions, event_fd ----  engine_deliver: queries that ended
  *      inbox_release
  *
- * Letters and answers are rings of one writer and one reader each. They have room for all that can be on its way, so
+ * Commands and completions are rings of one writer and one reader each. They have room for all that can be on its way, so
  * neither side ever waits for the other.
  *
  * The slots of its queries are the inbox's own, and its limits bound what may be out: none of its queries takes room from
- * the engine's. A slot, with its rows, is the client's from the answer to the next submit, and the reactor's meanwhile.
+ * the engine's. A slot, with its rows, is the client's from the completion to the next submit, and the reactor's meanwhile.
  *
  * Waking costs one write for many in both directions, and none while the other side is awake. The reactor is told by the
- * inbox's job, which is posted once until it has come back; the client says by `wake_at` which answer it sleeps for.
+ * inbox's job `call`, which is on its way at most once; the client says by `wake_at` which completion it sleeps for.
  *
  * Client and engine each hold the inbox, and the last to let go frees it: a program may close them in either order. Once
  * the engine is `gone` both rings are the client's, which ends by itself what was not taken.
@@ -32,13 +32,13 @@
 
 enum { INBOX_QUERIES_MAX = 65536, INBOX_LINE_BYTES = 64 };
 
-static const uint64_t INBOX_AWAKE = UINT64_MAX; /* of wake_at: the client sleeps for no answer */
+static const uint64_t INBOX_AWAKE = UINT64_MAX; /* of wake_at: the client sleeps for no completion */
 
 /* REAPED is told of queries with an order key, which may be closed until then. */
 enum inbox_kind { INBOX_SUBMIT, INBOX_CANCEL, INBOX_REAPED, INBOX_CLOSE };
 
 /* One line of the cache. What it points to lies in the store of the query's slot. */
-struct inbox_letter {
+struct inbox_command {
     uint8_t kind;   /* enum inbox_kind */
     uint8_t commit; /* quring_commit_mode, as the caller has it */
     bool by_handle; /* it names a statement, and no text */
@@ -56,9 +56,9 @@ struct inbox_letter {
     const quring_param *params;
 };
 
-_Static_assert(sizeof(struct inbox_letter) == INBOX_LINE_BYTES, "a letter moves one line from core to core");
+_Static_assert(sizeof(struct inbox_command) == INBOX_LINE_BYTES, "a command moves one line from core to core");
 
-struct inbox_answer {
+struct inbox_completion {
     quring_id id;
     uint64_t user_data;
     struct query *query;
@@ -78,9 +78,9 @@ struct quring_inbox {
     /* Constant from open on. */
     struct ring *ring; /* held */
     struct owner_mark *owner;
-    struct inbox_letter *letters;
-    struct inbox_answer *answers;
-    uint64_t letter_mask, answer_mask;
+    struct inbox_command *commands;
+    struct inbox_completion *completions;
+    uint64_t command_mask, completion_mask;
     uint8_t *slots; /* the objects of `queries`, whose own line the client writes to */
     size_t slot_bytes;
     uint64_t index_mask; /* of a query's id */
@@ -88,13 +88,13 @@ struct quring_inbox {
     int event_fd;
     uint64_t bytes_limit;
     size_t text_limit_bytes;
-    struct job post; /* on its way while `posted` */
+    struct job call; /* on its way while `called` */
     atomic_uint owner_count;
 
     /* The client's. */
     _Alignas(INBOX_LINE_BYTES) struct slots queries; /* its objects are the side's that their state names */
     struct inbox_note *notes;                        /* by index */
-    uint64_t letters_written, answers_read;
+    uint64_t commands_written, completions_read;
     uint64_t charged_bytes;
     uint32_t pending_count; /* submitted, not reaped */
     bool watched;           /* a foreign loop polls event_fd */
@@ -102,22 +102,22 @@ struct quring_inbox {
     char message[256];
 
     /* Written by the client. */
-    _Alignas(INBOX_LINE_BYTES) atomic_uint_fast64_t letters_sent;
-    atomic_uint_fast64_t wake_at; /* write to event_fd once so many answers are sent; or INBOX_AWAKE */
-    atomic_bool posted;           /* the reactor will look at the letters */
+    _Alignas(INBOX_LINE_BYTES) atomic_uint_fast64_t commands_sent;
+    atomic_uint_fast64_t wake_at; /* write to event_fd once so many completions are sent; or INBOX_AWAKE */
+    atomic_bool called;           /* the reactor will look at the commands */
 
     /* The reactor's. */
-    _Alignas(INBOX_LINE_BYTES) uint64_t letters_taken;
-    uint64_t answers_written;
+    _Alignas(INBOX_LINE_BYTES) uint64_t commands_taken;
+    uint64_t completions_written;
     struct quring_engine *engine;
-    struct list news;       /* of the inboxes that this delivery has answers for */
-    uint32_t running_count; /* taken, not answered */
+    struct list touched;    /* of the inboxes that this delivery has completions for */
+    uint32_t running_count; /* taken, not completed */
     uint32_t number;        /* in the engine's table, from 1; 0: it has no place there yet */
     bool has_room;          /* the engine's tables have room for its queries */
-    bool closed;            /* by the client, which gets no more answers */
+    bool closed;            /* by the client, which gets no more completions */
 
     /* Written by the reactor. */
-    _Alignas(INBOX_LINE_BYTES) atomic_uint_fast64_t answers_sent;
+    _Alignas(INBOX_LINE_BYTES) atomic_uint_fast64_t completions_sent;
     atomic_bool shut; /* the engine takes no more queries */
     atomic_bool gone; /* the engine looks at nothing any more */
 };
@@ -139,13 +139,13 @@ void inbox_let_go(struct quring_inbox *inbox);
 
 /* ---- The reactor ---- */
 
-/* Writes an answer, which the client sees with the next inbox_publish(). */
-static inline void inbox_answer(struct quring_inbox *inbox, struct query *query) {
-    inbox->answers[inbox->answers_written++ & inbox->answer_mask] = (struct inbox_answer){
+/* Writes a completion, which the client sees with the next inbox_publish(). */
+static inline void inbox_complete(struct quring_inbox *inbox, struct query *query) {
+    inbox->completions[inbox->completions_written++ & inbox->completion_mask] = (struct inbox_completion){
         .id = query->id, .user_data = query->user_data, .query = query, .status = query->status, .sent = query->sent};
 }
 
-/* Shows the client all answers that were written, and wakes it if these are as many as it sleeps for. */
+/* Shows the client all completions that were written, and wakes it if these are as many as it sleeps for. */
 void inbox_publish(struct quring_inbox *inbox);
 
 /* Tells the client that the engine is gone, and lets go: the inbox must not be touched afterwards. */
@@ -155,16 +155,16 @@ void inbox_leave(struct quring_inbox *inbox);
 
 struct inbox_setup {
     struct ring *ring;
-    quring_inbox_options options;       /* defaults filled in */
-    size_t text_limit_bytes;            /* of one query's text, and of its parameters */
-    void (*received)(struct job *post); /* on the reactor's thread: letters are there */
+    quring_inbox_options options;     /* defaults filled in */
+    size_t text_limit_bytes;          /* of one query's text, and of its parameters */
+    void (*called)(struct job *call); /* on the reactor's thread: commands are there */
 };
 
-/* Any thread, which becomes the client; inbox_post() then hands the inbox to the reactor. A QURING_E*. */
+/* Any thread, which becomes the client; inbox_call() then hands the inbox to the reactor. A QURING_E*. */
 int inbox_open(const struct inbox_setup *setup, struct quring_inbox **inbox);
 
-/* Has the reactor look at the letters. */
-void inbox_post(struct quring_inbox *inbox);
+/* Has the reactor look at the commands. */
+void inbox_call(struct quring_inbox *inbox);
 
 /* The calls of quring.h; api.c has checked who calls and what `q` points to. */
 int inbox_submit(struct quring_inbox *inbox, const quring_query *q, quring_id *id);

@@ -131,7 +131,7 @@ int engine_open(const quring_options *options, quring_engine **out, char *messag
         engine->options = *options;
     engine->owner = owner_mark_new();
     list_init(&engine->hub.done);
-    list_init(&engine->hub.mailed);
+    list_init(&engine->hub.remote_done);
     list_init(&engine->hub.databases);
     list_init(&engine->hub.due);
     list_init(&engine->hub.tx_over);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The engine's side of inboxes. A thread's first post brings its inbox here, which gets a number and its queries their room
- * in the engine's tables; each post then has the letters read that came until then.
+ * The engine's side of inboxes. A thread's first call brings its inbox here, which gets a number and its queries their room
+ * in the engine's tables; each call then has the commands read that came until then.
  */
 #include "engine/engine.h"
 
@@ -53,7 +53,7 @@ static void remote_attach(quring_engine *engine, struct quring_inbox *inbox) {
         atomic_store(&inbox->shut, true);
 }
 
-/* ---- Letters ---- */
+/* ---- Commands ---- */
 
 /* True if the engine has this handle. The pointer may be one that was freed, so it is compared before it is followed. */
 static bool remote_knows(quring_engine *engine, const quring_db *db) {
@@ -70,38 +70,38 @@ static bool remote_knows(quring_engine *engine, const quring_db *db) {
 
 /* What api.c asks of the engine's own queries, and can't of these: handle and statement are of this thread. */
 static int remote_try(quring_engine *engine, struct quring_inbox *inbox, struct query *query,
-                      const struct inbox_letter *letter) {
-    quring_id id = letter->id;
-    quring_query q = {.db = letter->db,
-                      .params = letter->params,
-                      .param_count = letter->param_count,
-                      .user_data = letter->user_data,
-                      .timeout_ns = letter->timeout_ns,
-                      .order_key = letter->order_key,
-                      .commit = (quring_commit_mode)letter->commit,
-                      .read_only = letter->read_only};
+                      const struct inbox_command *command) {
+    quring_id id = command->id;
+    quring_query q = {.db = command->db,
+                      .params = command->params,
+                      .param_count = command->param_count,
+                      .user_data = command->user_data,
+                      .timeout_ns = command->timeout_ns,
+                      .order_key = command->order_key,
+                      .commit = (quring_commit_mode)command->commit,
+                      .read_only = command->read_only};
     if (base_unlikely(!inbox->has_room))
         return hub_error(&engine->hub, QURING_ENOMEM, "no memory for the queries of this inbox");
     if (base_unlikely(!remote_knows(engine, q.db)))
         return hub_error(&engine->hub, QURING_ESHUTDOWN, "the database handle was closed, or is another engine's");
-    if (letter->by_handle && letter->statement->table != q.db->statements)
+    if (command->by_handle && command->statement->table != q.db->statements)
         return hub_error(&engine->hub, QURING_EINVAL, "the statement belongs to another database handle");
-    if (letter->by_handle)
-        q.statement = letter->statement;
+    if (command->by_handle)
+        q.statement = command->statement;
     else
-        q.sql = letter->sql;
+        q.sql = command->sql;
     return engine_submit_slot(engine, &q, query, &id);
 }
 
 /* A refusal that the thread was not there to hear becomes the outcome, with the words of quring_errmsg(). */
-static void remote_refuse(quring_engine *engine, struct query *query, const struct inbox_letter *letter, int error) {
+static void remote_refuse(quring_engine *engine, struct query *query, const struct inbox_command *command, int error) {
     const char *sqlstate = error == QURING_EUNSUPPORTED ? "0A000"
                            : error == QURING_ESHUTDOWN  ? "57P01"
                            : error == QURING_ENOMEM     ? "53200"
                            : error == QURING_ETOOBIG    ? "54000"
                                                         : "26000";
-    query->id = letter->id;
-    query->user_data = letter->user_data;
+    query->id = command->id;
+    query->user_data = command->user_data;
     query_move(query, QUERY_WAITING);
     query_move(query, QUERY_DONE);
     query->status = error == QURING_ESHUTDOWN ? QURING_SHUTDOWN
@@ -111,25 +111,25 @@ static void remote_refuse(quring_engine *engine, struct query *query, const stru
     error_set(&query->error, sqlstate, engine->hub.message, NULL, NULL, 0);
     engine->hub.message[0] = 0; /* no call of the engine's own thread has failed */
     result_begin(&query->result, query->result.rows.limit, 0);
-    list_push_back(&engine->hub.mailed, &query->link);
+    list_push_back(&engine->hub.remote_done, &query->link);
 }
 
 /* The slot's last query was reaped, and released by its thread, which tells nobody. */
-static void remote_submit(quring_engine *engine, struct quring_inbox *inbox, const struct inbox_letter *letter) {
-    struct query *query = inbox_query_of(inbox, letter->id);
+static void remote_submit(quring_engine *engine, struct quring_inbox *inbox, const struct inbox_command *command) {
+    struct query *query = inbox_query_of(inbox, command->id);
     query->inbox = (uint16_t)inbox->number;
     if (base_likely(query->state == QUERY_REAPED))
         query_move(query, QUERY_FREE);
     inbox->running_count++;
-    engine->mailed_count++;
-    int error = remote_try(engine, inbox, query, letter);
+    engine->remote_count++;
+    int error = remote_try(engine, inbox, query, command);
     if (base_unlikely(error))
-        remote_refuse(engine, query, letter, error);
+        remote_refuse(engine, query, command, error);
 }
 
-static void remote_cancel(struct quring_inbox *inbox, const struct inbox_letter *letter) {
-    struct query *query = inbox_query_of(inbox, letter->id);
-    if (query->id == letter->id)
+static void remote_cancel(struct quring_inbox *inbox, const struct inbox_command *command) {
+    struct query *query = inbox_query_of(inbox, command->id);
+    if (query->id == command->id)
         engine_give_up(query, QURING_CANCELLED, "cancelled");
 }
 
@@ -139,7 +139,7 @@ static void remote_drop_key(struct query *query) {
     query->key = NULL;
 }
 
-/* Nobody is there to have the answers of what is still out. */
+/* Nobody is there to have the completions of what is still out. */
 static void remote_close(struct quring_inbox *inbox) {
     inbox->closed = true;
     for (uint32_t i = 0; i < inbox->query_count; i++)
@@ -149,16 +149,16 @@ static void remote_close(struct quring_inbox *inbox) {
         engine_give_up(inbox_query(inbox, i), QURING_CANCELLED, "its inbox was closed");
 }
 
-static void remote_open_letter(quring_engine *engine, struct quring_inbox *inbox, const struct inbox_letter *letter) {
-    switch ((enum inbox_kind)letter->kind) {
+static void remote_carry_out(quring_engine *engine, struct quring_inbox *inbox, const struct inbox_command *command) {
+    switch ((enum inbox_kind)command->kind) {
     case INBOX_SUBMIT:
-        remote_submit(engine, inbox, letter);
+        remote_submit(engine, inbox, command);
         break;
     case INBOX_CANCEL:
-        remote_cancel(inbox, letter);
+        remote_cancel(inbox, command);
         break;
     case INBOX_REAPED:
-        remote_drop_key(inbox_query_of(inbox, letter->id));
+        remote_drop_key(inbox_query_of(inbox, command->id));
         break;
     case INBOX_CLOSE:
         remote_close(inbox);
@@ -166,34 +166,34 @@ static void remote_open_letter(quring_engine *engine, struct quring_inbox *inbox
     }
 }
 
-/* Begins to move what a letter is about from the other core: several such moves take as long as one. */
-static void remote_fetch(const struct quring_inbox *inbox, const struct inbox_letter *letter) {
-    const struct query *query = inbox_query_of(inbox, letter->id);
+/* Begins to move what a command is about from the other core: several such moves take as long as one. */
+static void remote_fetch(const struct quring_inbox *inbox, const struct inbox_command *command) {
+    const struct query *query = inbox_query_of(inbox, command->id);
     __builtin_prefetch(query, 1);
     __builtin_prefetch(&query->user_data, 1);
     __builtin_prefetch(&query->result, 1);
     __builtin_prefetch(&query->result.rows, 1);
-    __builtin_prefetch(letter->params);
-    if (!letter->by_handle)
-        __builtin_prefetch(letter->sql);
+    __builtin_prefetch(command->params);
+    if (!command->by_handle)
+        __builtin_prefetch(command->sql);
 }
 
 static void remote_take(quring_engine *engine, struct quring_inbox *inbox) {
     if (base_unlikely(!inbox->has_room))
         remote_attach(engine, inbox);
-    uint64_t sent = atomic_load_explicit(&inbox->letters_sent, memory_order_acquire);
-    uint64_t fetched = inbox->letters_taken;
-    while (inbox->letters_taken != sent) {
-        for (; fetched != sent && fetched - inbox->letters_taken < REMOTE_AHEAD; fetched++)
-            remote_fetch(inbox, &inbox->letters[fetched & inbox->letter_mask]);
-        remote_open_letter(engine, inbox, &inbox->letters[inbox->letters_taken++ & inbox->letter_mask]);
+    uint64_t sent = atomic_load_explicit(&inbox->commands_sent, memory_order_acquire);
+    uint64_t fetched = inbox->commands_taken;
+    while (inbox->commands_taken != sent) {
+        for (; fetched != sent && fetched - inbox->commands_taken < REMOTE_AHEAD; fetched++)
+            remote_fetch(inbox, &inbox->commands[fetched & inbox->command_mask]);
+        remote_carry_out(engine, inbox, &inbox->commands[inbox->commands_taken++ & inbox->command_mask]);
     }
 }
 
-/* Letters that come from here on are posted anew. */
-static void remote_received(struct job *post) {
-    struct quring_inbox *inbox = base_container_of(post, struct quring_inbox, post);
-    atomic_exchange(&inbox->posted, false);
+/* Commands that come from here on bring another call. */
+static void remote_called(struct job *call) {
+    struct quring_inbox *inbox = base_container_of(call, struct quring_inbox, call);
+    atomic_exchange(&inbox->called, false);
     remote_take(inbox->engine, inbox);
     if (base_unlikely(inbox->closed) && inbox->running_count == 0)
         engine_forget_inbox(inbox->engine, inbox);
@@ -203,7 +203,7 @@ static void remote_received(struct job *post) {
 
 int engine_inbox_open(quring_engine *engine, const quring_inbox_options *options, struct quring_inbox **out,
                       char *message, size_t message_bytes) {
-    struct inbox_setup setup = {.ring = engine->hub.ring, .received = remote_received};
+    struct inbox_setup setup = {.ring = engine->hub.ring, .called = remote_called};
     if (options)
         setup.options = *options;
     if (!setup.options.query_count)
@@ -231,7 +231,7 @@ int engine_inbox_open(quring_engine *engine, const quring_inbox_options *options
         return error;
     }
     inbox->engine = engine;
-    inbox_post(inbox);
+    inbox_call(inbox);
     *out = inbox;
     return 0;
 }
@@ -244,7 +244,7 @@ void engine_inboxes_shut(quring_engine *engine) {
 }
 
 /*
- * Letters that come later than the last look here find the engine gone, and are the inbox's own to end. Where the kernel has
+ * Commands that come later than the last look here find the engine gone, and are the inbox's own to end. Where the kernel has
  * refused to end what is in a backend's hands, the inbox is leaked, as the engine is.
  */
 void engine_inboxes_leave(quring_engine *engine) {

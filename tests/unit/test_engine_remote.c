@@ -80,7 +80,7 @@ Test(engine_remote, queries_reach_their_queue_in_order_and_come_back) {
     for (uint32_t i = 0; i < 4; i++)
         cr_assert_eq(ask(a, i), 0);
     cr_assert_eq(a->base.queue.waiting_count, 0, "nothing is done for it but in a turn");
-    engine_turn(); /* takes the letters */
+    engine_turn(); /* takes the commands */
     engine_turn(); /* gives the queries to the backend */
     uint64_t next = 0;
     list_for_each(node, &a->running)
@@ -282,7 +282,7 @@ Test(engine_remote, an_id_names_its_query_until_the_release) {
 
 /* ---- Order keys ---- */
 
-/* A key is held until the thread has reaped, of which the engine hears by the thread's next letters. */
+/* A key is held until the thread has reaped, of which the engine hears by the thread's next commands. */
 Test(engine_remote, a_key_is_held_until_the_thread_has_reaped) {
     const quring_query query = {.db = &a->base, .sql = "select 1", .order_key = 7};
     ask_query(0, &query);
@@ -325,7 +325,7 @@ Test(engine_remote, a_cancel_ends_what_has_not_ended) {
     cr_assert_eq(inbox_cancel(inbox, ids[2]), 0, "it is on its way");
     engine_turn();
     engine_turn();
-    fake_assert_text(reaped(), "2 CANCELLED unsent", "the letters are read in order");
+    fake_assert_text(reaped(), "2 CANCELLED unsent", "the commands are read in order");
     cr_assert_eq(inbox_cancel(inbox, ids[1]), 0, "it waits");
     cr_assert_eq(inbox_cancel(inbox, ids[1]), 0, "once is enough");
     cr_assert_eq(inbox_cancel(inbox, ids[0]), 0, "it runs");
@@ -334,8 +334,8 @@ Test(engine_remote, a_cancel_ends_what_has_not_ended) {
     fake_assert_text(reaped(), "1 CANCELLED unsent, 0 CANCELLED", "both");
 }
 
-/* Each slot's letters at their most: nothing is read while all are cancelled, and the reactor is away for a whole round. */
-Test(engine_remote, letters_have_room_for_all_that_can_be_on_its_way) {
+/* Each slot's commands at their most: nothing is read while all are cancelled, and the reactor is away for a whole round. */
+Test(engine_remote, commands_have_room_for_all_that_can_be_on_its_way) {
     for (uint32_t round = 0; round < 100; round++) {
         for (uint32_t i = 0; i < 4; i++)
             cr_assert_eq(ask(a, i), 0);
@@ -353,7 +353,7 @@ Test(engine_remote, letters_have_room_for_all_that_can_be_on_its_way) {
             cr_assert_eq(ask(b, i), 0);
         for (uint32_t i = 0; i < 4; i++)
             cr_assert_eq(inbox_cancel(inbox, ids[i]), 0);
-        cr_assert_leq(inbox->letters_written - inbox->letters_taken, inbox->letter_mask + 1);
+        cr_assert_leq(inbox->commands_written - inbox->commands_taken, inbox->command_mask + 1);
         engine_turn();
         fake_assert_text(reaped(), "0 CANCELLED unsent, 1 CANCELLED unsent, 2 CANCELLED unsent, 3 CANCELLED unsent",
                          "the later ones by their own cancels");
@@ -417,7 +417,7 @@ Test(engine_remote, refusals_of_the_engine_are_outcomes) {
 
 /* ---- The descriptor ---- */
 
-Test(engine_remote, the_descriptor_is_readable_while_there_are_answers) {
+Test(engine_remote, the_descriptor_is_readable_while_there_are_completions) {
     int fd = inbox_fd(inbox);
     quring_done done;
     cr_assert_not(readable(fd));
@@ -509,13 +509,13 @@ Test(engine_remote, an_inbox_outlives_its_engine) {
     fake_assert_text(reaped(), quring_strerror(QURING_ESHUTDOWN), "none will come");
 }
 
-/* As when the letter is written after the engine's last look, which no test on one thread can bring about by calls alone. */
-Test(engine_remote, letters_that_nobody_reads_end_on_their_own_side) {
+/* As when the command is written after the engine's last look, which no test on one thread can bring about by calls alone. */
+Test(engine_remote, commands_that_nobody_reads_end_on_their_own_side) {
     ask(a, 0);
     ask(a, 1);
     inbox_cancel(inbox, ids[1]);
-    uint64_t written = inbox->letters_written;
-    atomic_store(&inbox->letters_sent, written - 2); /* the engine sees the first alone */
+    uint64_t written = inbox->commands_written;
+    atomic_store(&inbox->commands_sent, written - 2); /* the engine sees the first alone */
     close_engine();
     fake_assert_text(reaped(), "0 SHUTDOWN unsent, 1 SHUTDOWN unsent", "each once");
     fake_assert_text(reaped(), quring_strerror(QURING_ESHUTDOWN), "and no more");
@@ -537,7 +537,7 @@ Test(engine_remote, what_is_closed_is_cancelled_and_forgotten) {
     cr_assert_eq(atomic_load(&engine->inbox_count), 1, "a lane has a query of it");
     engine_run(engine, 1, 10 * FAKE_MS);
     cr_assert_eq(atomic_load(&engine->inbox_count), 0);
-    cr_assert_eq(engine->mailed_count, 0);
+    cr_assert_eq(engine->remote_count, 0);
     cr_assert_eq(room - engine->inbox_room, 4);
     cr_assert_null(engine->inboxes[1]);
     open_inbox(4, 1000);
