@@ -15,7 +15,8 @@
  *   bench/       `quring bench`
  *     bench.c      options, and the steps of a measurement
  *     target.c     a database that is measured: opening, filling, preparing
- *     workload.c   what to run: built-in scripts, or files by script.c, with expr.c expr_parse.c random.c for \set
+ *     workload.c   what to run: built-in scripts, or files by script.c, with expr.c expr_parse.c random.c for \set, and
+ *                  control.c for transactions
  *     init.c       makes and fills pgbench's tables
  *     load.c       keeps the queries coming
  *     report.c     how it went, report_json.c as JSON; histogram.c has the latencies

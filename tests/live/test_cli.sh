@@ -155,16 +155,19 @@ test_usage() {
     wrong "whole number" bench -n 99999999999999999999
     wrong "-T or -n" bench -T 1 -n 1
     wrong "pgbench's select-only, simple-update or tpcb-like" bench -b nonsense
-    wrong "leave out -d, or say -d 1" bench -b tpcb-like -d 2
-    wrong "leave out --commit" bench -b simple-update --commit group
-    wrong "each would have a database in memory of its own" bench sqlite:// -i -b simple-update
-    wrong "each would have a database in memory of its own" bench sqlite:///:memory: -b tpcb-like
+    printf 'begin;\nselect 1;\n' >"$WORK/own.sql" # without END: no transaction of the library
+    wrong "leave out -d, or say -d 1" bench -f "$WORK/own.sql" -d 2
+    wrong "leave out --commit" bench -f "$WORK/own.sql" --commit group
+    wrong "--commit is for statements outside of transactions" bench -b simple-update --commit group
+    wrong "would have a database in memory of its own" bench sqlite:// -i -b select -f "$WORK/own.sql"
+    wrong "would have a database in memory of its own" bench sqlite:///:memory: -b select -f "$WORK/own.sql"
     wrong "quring bench: " bench sqlite:x -i -b simple-update
     wrong "a weight is" bench -b select@0
     wrong "each or group" bench --commit never
     wrong "write --commit each or --commit group" bench --sync group
     wrong "write --commit each or --commit group" bench --sync=each
     wrong "in flight" bench -c 10000 -d 65535
+    wrong "-c 10000 -d 50, with transactions: at most 1048576 queries" bench -c 10000 -d 50 -b tpcb-like
     wrong "-s goes with -i" bench -s 2 sqlite://
     wrong "--rounds goes with several URLs" bench --rounds 2 sqlite://
     wrong "fewer queries than rounds" bench -n 2 sqlite:// sqlite://
@@ -885,19 +888,19 @@ END
     fails "$name: division" 1 "s.sql:2: division by zero" "$QURING" bench "$url" -f "$WORK/s.sql" -T 60
 }
 
-# pgbench's own transactions, on connections of their own: what is in the tables are whole ones, and each is reported.
+# pgbench's own transactions: what is in the tables are whole ones, and each is reported.
 test_bench_transactions() {
-    local url=$1 name=$2 builtin before after
+    local url=$1 name=$2 depth=$3 builtin before after simple=0
     local sums="select (select count(*) from pgbench_history) as n, (select sum(delta) from pgbench_history) as h,
         (select sum(abalance) from pgbench_accounts) as a, (select sum(tbalance) from pgbench_tellers) as t,
         (select sum(bbalance) from pgbench_branches) as b"
     run "$QURING" bench "$url" -i -b select-only -n 100 --json
-    check "$name: select-only" is "$status $(json "j['workload'], j['depth'] > 1, j['scripts'][0]['runs']")" "0 ('select-only', True, 100)"
+    check "$name: select-only" is "$status $(json "j['workload'], j['depth'] > 4, j['scripts'][0]['runs']")" "0 ('select-only', True, 100)"
     before=0
     for builtin in simple-update tpcb-like; do
         run "$QURING" bench "$url" -b $builtin --warmup 0.1 -c 4 -n 300 --json
         check "$name: $builtin" is "$status $(json "j['depth'], j['connections'], j['queries'] >= 300, \
-j['queries'] == j['scripts'][0]['runs'] * (5 if '$builtin' == 'simple-update' else 7)")" "0 (1, 4, True, True)"
+j['queries'] == j['scripts'][0]['runs'] * (4 if '$builtin' == 'simple-update' else 6)")" "0 ($depth, 4, True, True)"
         after=$("$QURING" run "$url" --format csv -c "$sums" | tail -n 1)
         check "$name: $builtin: at least the runs that were reported" test \
             "$((${after%%,*} - before))" -gt "$(json "j['scripts'][0]['runs']")"
@@ -905,27 +908,66 @@ j['queries'] == j['scripts'][0]['runs'] * (5 if '$builtin' == 'simple-update' el
         run "$QURING" run "$url" --format ndjson -c "$sums"
         [[ $builtin != simple-update ]] || simple=$("$QURING" run "$url" --format csv -c "select sum(delta) from pgbench_history" | tail -n 1)
         check "$name: $builtin: nothing by halves" is "$(python3 -c "import json,sys; j=json.load(sys.stdin)
-print(j['a'] == j['h'], j['t'] == j['b'] == j['h'] - (j['h'] if '$builtin' == 'simple-update' else $simple))" <"$WORK/out")" "True True"
+print(j['a'] == j['h'], j['t'] == j['b'] == j['h'] - $simple)" <"$WORK/out")" "True True"
     done
     run "$QURING" bench "$url" -b tpcb-like -T 0.3 -c 3
     check "$name: summary" is "$status" 0
     check "$name: summary" has "$out" $'\nscript       tpcb-like: '
-    # A statement that fails takes its transaction with it, and the client goes on.
-    printf '\\set aid random(1, 100000)\n\\set x random(0, 1)\nbegin;\nupdate pgbench_accounts set abalance = abalance + 1 where aid = :aid;
-insert into cli_once values (:x, :x);\nend;\n' >"$WORK/s.sql"
-    "$QURING" run "$url" -c "create table cli_once (x int check (x = 0), y int)"
+    run "$QURING" bench "$url" -b select@3 -b simple-update --commit group -c 2 -d 3 -n 500 --json
+    check "$name: among others" is "$status $(json "j['depth'], j['queries'] >= 500, \
+[s['runs'] * n == s['queries'] for s, n in zip(j['scripts'], (1, 4))]")" "0 (3, True, [True, True])"
+}
+
+# pgbench's three scripts, as pgbench prints them: the bank's books are equal after them.
+test_bench_pgbench() {
+    local url=$1 name=$2 script
+    command -v pgbench >/dev/null || return 0
+    "$QURING" bench "$url" -i -s 2 -n 1 >/dev/null
+    for script in tpcb-like simple-update select-only; do
+        pgbench --show-script=$script 2>"$WORK/$script.sql"
+        run "$QURING" bench "$url" -f "$WORK/$script.sql" -s 2 -c 4 -n 1200 --json
+        check "$name: $script as written" is "$status,$err" "0,"
+        check "$name: $script as written" is "$(json "j['scripts'][0]['runs'] * {'tpcb-like': 6, 'simple-update': 4, 'select-only': 1}['$script'] == j['queries'] >= 1200")" True
+        [[ $script != tpcb-like ]] || gives "$name: the books" 0 $'n,books\n200,1\n' "$QURING" run "$url" --format csv -c "select
+            count(*) as n, case when sum(delta) = (select sum(abalance) from pgbench_accounts)
+                and sum(delta) = (select sum(tbalance) from pgbench_tellers)
+                and sum(delta) = (select sum(bbalance) from pgbench_branches) then 1 else 0 end as books from pgbench_history"
+    done
+    gives "$name: the accounts" 0 $'n,books\n500,1\n' "$QURING" run "$url" --format csv -c "select count(*) as n,
+        case when sum(delta) = (select sum(abalance) from pgbench_accounts) then 1 else 0 end as books from pgbench_history"
+}
+
+# Transactions that begin and end with these words: one that fails is taken back, and the others go on.
+test_bench_failures() {
+    local url=$1 name=$2 begin=$3 end=$4 before after
+    "$QURING" bench "$url" -i -n 1 >/dev/null
+    printf '\\set aid random(1, 100000)\n\\set x random(0, 1)\n%s;\nupdate pgbench_accounts set abalance = abalance + 1 where aid = :aid;
+insert into cli_once values (:x, :x);\n%s;\n' "$begin" "$end" >"$WORK/s.sql"
+    "$QURING" run "$url" -c "drop table if exists cli_once; create table cli_once (x int check (x = 0), y int)"
     before=$("$QURING" run "$url" -c "select sum(abalance) from pgbench_accounts" | tail -n 1)
     run "$QURING" bench "$url" -f "$WORK/s.sql" -c 2 -n 400 --json
     after=$("$QURING" run "$url" -c "select sum(abalance) from pgbench_accounts" | tail -n 1)
-    check "$name: transactions that fail" is "$status $(json "list(j['failures']), j['errors'] > 0, j['scripts'][0]['runs'] == $after - $before > 0")" \
-        "1 (['23514'], True, True)"
-    check "$name: transactions that fail" is "$("$QURING" run "$url" -c "select count(*) from cli_once" | tail -n 1)" "$((after - before))"
+    check "$name, $begin: transactions that fail" is \
+        "$status $(json "list(j['failures']), j['errors'] > 0, j['scripts'][0]['runs'] == $after - $before > 0")" "1 (['23514'], True, True)"
+    check "$name, $begin: transactions that fail" has "$err" "s.sql:5: "
+    check "$name, $begin: transactions that fail" is "$("$QURING" run "$url" -c "select count(*) from cli_once" | tail -n 1)" "$((after - before))"
     # A \set that fails leaves no transaction open, whose locks others would wait for until they are given up.
-    printf '\\set x random(0, 1)\nbegin;\nupdate pgbench_branches set bbalance = bbalance + 1 where bid = 1;
-\\set y 1 / :x\nselect :y;\nend;\n' >"$WORK/s.sql"
+    printf '\\set x random(0, 1)\n%s;\nupdate pgbench_branches set bbalance = bbalance + 1 where bid = 1;
+\\set y 1 / :x\nselect :y;\n%s;\n' "$begin" "$end" >"$WORK/s.sql"
     run "$QURING" bench "$url" -f "$WORK/s.sql" -c 8 -T 60 --json
-    check "$name: a \\set that fails" is "$status $(json "j['unfinished'], j['errors']")" "1 (0, 0)"
-    check "$name: a \\set that fails" has "$err" "s.sql:4: division by zero"
+    check "$name, $begin: a \\set that fails" is \
+        "$status $(json "j['unfinished'], j['errors'], j['scripts'][0]['runs']")" \
+        "1 (0, 0, $("$QURING" run "$url" -c "select bbalance from pgbench_branches" | tail -n 1))"
+    check "$name, $begin: a \\set that fails" has "$err" "s.sql:4: division by zero"
+}
+
+# Transactions that can't all be serialized: those that failed did nothing, and the others are counted.
+test_bench_conflicts_pg() {
+    printf 'begin isolation level serializable;\nselect sum(y) from cli_sum;\nupdate cli_sum set y = y + 1;\nend;\n' >"$WORK/s.sql"
+    "$QURING" run "$PG" -c "create table cli_sum (y int); insert into cli_sum values (0)"
+    run "$QURING" bench "$PG" -f "$WORK/s.sql" -c 4 -n 900 --json
+    check "conflicts" is "$(json "set(j['failures']) <= {'40001'}, j['errors'] + j['scripts'][0]['runs']")" "(True, 300)"
+    check "conflicts" is "$("$QURING" run "$PG" -c "select y from cli_sum" | tail -n 1)" "$(json "j['scripts'][0]['runs']")"
 }
 
 # Several targets in turns: figures of each, and ratios to the first.
@@ -1077,7 +1119,7 @@ test_bench_missing_pg() {
     check "missing" has "$err" 'too many connections for role "cli_few"'
     check "missing" is "$(json "j['connections'], 1 <= j['connections_up'] <= 3, '53300' in j['why_missing']")" "(5, True, True)"
     check "no password" lacks "$err$out" hidden
-    printf 'begin;\nselect 1;\nend;\n' >"$WORK/s.sql"
+    printf 'begin read write;\nselect 1;\nend;\n' >"$WORK/s.sql" # it has connections of its own
     run "$QURING" bench "$few" -f "$WORK/s.sql" -c 5 -n 100
     check "missing clients" is "$status" 1
     check "missing clients" is "$(sed -nE '1s/^quring: [12] of 5 connections are up; .*too many connections for role .*/ok/p' <<<"$err")" ok
@@ -1091,18 +1133,41 @@ test_bench_missing_pg() {
     "$QURING" run "$PG" -c "drop role cli_few"
 }
 
+terminate_all() {
+    psql "$PG" -qXAtc "select pg_terminate_backend(pid) from pg_stat_activity
+        where datname = current_database() and pid <> pg_backend_pid()" >/dev/null
+}
+
 # A client of its own does not go on when its connection was lost, and a bench not when all were.
 test_bench_lost_pg() {
     local pid
     command -v psql >/dev/null || return 0
-    background "$QURING" bench "$PG" -b simple-update -c 2 -T 600 -P 0.1
+    printf 'begin read write;\nselect 1;\nend;\n' >"$WORK/s.sql"
+    background "$QURING" bench "$PG" -f "$WORK/s.sql" -c 2 -T 600 -P 0.1
     check "lost: runs" until_it grep -q "queries/s" "$WORK/err"
-    psql "$PG" -qXAtc "select pg_terminate_backend(pid) from pg_stat_activity
-        where datname = current_database() and pid <> pg_backend_pid()" >/dev/null
+    terminate_all
     ended "$pid"
     check "lost" is "$status" 1
     check "lost" has "$err" "stopped: all 2 connections were lost"
     check "lost" has "$out" "throughput"
+}
+
+# Transactions of the library go on with other connections, and none of those that were lost is there by halves.
+test_bench_lost_tx_pg() {
+    local pid
+    command -v psql >/dev/null || return 0
+    "$QURING" bench "$PG" -i -n 1 >/dev/null
+    background "$QURING" bench "$PG" -b tpcb-like -c 2 -T 600 -P 0.1
+    check "lost transactions: runs" until_it grep -q "queries/s" "$WORK/err"
+    terminate_all
+    check "lost transactions: goes on" until_it grep -q "queries/s.* failed" "$WORK/err"
+    kill -INT "$pid"
+    ended "$pid"
+    check "lost transactions" is "$status" 1
+    check "lost transactions" has "$out" "57P01: "
+    gives "lost transactions: the books" 0 $'books\n1\n' "$QURING" run "$PG" --format csv -c "select
+        case when sum(delta) = (select sum(abalance) from pgbench_accounts) and sum(delta) = (select sum(tbalance) from pgbench_tellers)
+        then 1 else 0 end as books from pgbench_history"
 }
 
 # ---- Parts ---------------------------------------------------------------------------------------
@@ -1132,7 +1197,11 @@ part_run() {
 
 part_bench() {
     test_bench_same "sqlite:///$WORK/bench.db?mode=rwc" SQLite sqlite
-    test_bench_transactions "sqlite:///$WORK/bench.db" SQLite
+    test_bench_transactions "sqlite:///$WORK/bench.db" SQLite 16
+    test_bench_pgbench "sqlite:///$WORK/bench.db" SQLite
+    test_bench_failures "sqlite:///$WORK/bench.db" SQLite "begin immediate" end
+    test_bench_failures "sqlite:///$WORK/bench.db" SQLite "savepoint s" "release s"
+    gives "embedded transactions" 0 "" bash -c "'$QURING' bench -b tpcb-like -n 1000 >/dev/null"
     test_bench_several "sqlite:///$WORK/bench.db" "$WORK/bench2.db"
     test_bench_embedded
     test_bench_unanswered
@@ -1152,12 +1221,17 @@ part_run_pg() {
 
 part_bench_pg() {
     test_bench_same "$PG" PostgreSQL postgresql
-    test_bench_transactions "$PG" PostgreSQL
+    test_bench_transactions "$PG" PostgreSQL 4
+    test_bench_pgbench "$PG" PostgreSQL
+    test_bench_failures "$PG" PostgreSQL begin end
+    test_bench_failures "$PG" PostgreSQL "begin read write" end
+    test_bench_conflicts_pg
     test_bench_several "$PG" "sqlite:///$WORK/other.db?mode=rwc"
     test_bench_slow "$PG" PostgreSQL
     test_bench_signals_pg
     test_bench_missing_pg
     test_bench_lost_pg
+    test_bench_lost_tx_pg
 }
 
 ROOT=$(cd "$(dirname "$0")/../.." && pwd)

@@ -267,23 +267,111 @@ Test(script, cli_script_parse_refuses_more_than_can_be) {
     expect_refused(text, CLI_VARIABLE_MAX - 1, "more than 64 variables");
 }
 
+/* ---- Transactions ------------------------------------------------------------------------------------------------ */
+
+static void expect_exclusive(const char *text, bool sqlite, bool wanted) {
+    struct cli_script script;
+    cr_assert(cli_script_parse(&script, text, strlen(text), sqlite, 1), "%s: %s", text, script.why);
+    cr_assert_eq(script.exclusive, wanted, "%s", text);
+    cli_script_free(&script);
+}
+
 Test(script, cli_script_parse_tells_which_scripts_need_a_connection_of_their_own) {
-    static const char *const exclusive[] = {"begin; select 1; end", "select 1;\n/* x */ Commit",
-                                            "START TRANSACTION; commit", "set work_mem = 1; select 1", "savepoint a"};
-    static const char *const shared[] = {"select 1", "select 'begin'; select \"end\" from t",
-                                         "\\set begin 1\nselect :begin", "update t set a = 1"};
-    for (size_t i = 0; i < 5; i++) {
-        struct cli_script script;
-        cr_assert(cli_script_parse(&script, exclusive[i], strlen(exclusive[i]), false, 1), "%s", exclusive[i]);
-        cr_assert(script.exclusive, "%s", exclusive[i]);
-        cli_script_free(&script);
-    }
-    for (size_t i = 0; i < 4; i++) {
-        struct cli_script script;
-        cr_assert(cli_script_parse(&script, shared[i], strlen(shared[i]), false, 1), "%s", shared[i]);
-        cr_assert_not(script.exclusive, "%s", shared[i]);
-        cli_script_free(&script);
-    }
+    static const char *const exclusive[] = {
+        "begin; select 1",
+        "begin; begin; end",
+        "begin; end; end",
+        "select 1;\n/* x */ Commit",
+        "rollback",
+        "set work_mem = 1; select 1",
+        "begin; set work_mem = 1; end",
+        "begin; reset work_mem; end",
+        "savepoint a",
+        "rollback to a",
+        "lock t",
+        "begin; commit and chain; end",
+        "begin; rollback and chain; end",
+        "begin; prepare transaction 'x'",
+        "commit prepared 'x'",
+        "begin read write; end",
+        "begin not deferrable; end",
+        "begin isolation level snapshot; end",
+        "begin x; end",
+        "begin isolation",
+        "start transaction 1; end",
+    };
+    static const char *const shared[] = {
+        "select 1",
+        "select 'begin'; select \"end\" from t",
+        "\\set begin 1\nselect :begin",
+        "update t set a = 1",
+        "begin; select 1; end",
+        "BEGIN WORK; COMMIT WORK",
+        "begin; savepoint a; rollback work to savepoint \"a\"; release a; end transaction",
+        "begin; set local work_mem = 1; set transaction read only; set constraints all deferred; lock t; commit",
+        "select 1; start transaction; select 2; rollback and no chain; select 3; begin; abort",
+        "begin /* x */ transaction -- y\n; end",
+        "prepare a as select 1",
+    };
+    for (size_t i = 0; i < sizeof exclusive / sizeof *exclusive; i++)
+        expect_exclusive(exclusive[i], false, true);
+    for (size_t i = 0; i < sizeof shared / sizeof *shared; i++)
+        expect_exclusive(shared[i], false, false);
+    expect_exclusive("begin immediate transaction; end transaction", true, false);
+    expect_exclusive("begin deferred; end", true, false);
+    expect_exclusive("begin exclusive; end", true, false);
+    expect_exclusive("begin immediate; end", false, true);
+}
+
+static void expect_options(const char *text, quring_isolation isolation, bool read_only, bool deferrable) {
+    quring_tx_options options = {.timeout_ns = 1};
+    cr_assert_eq(cli_control_of(text, strlen(text), false, &options), CLI_CONTROL_BEGIN, "%s", text);
+    cr_assert_eq(options.isolation, isolation, "%s", text);
+    cr_assert_eq(options.read_only, read_only, "%s", text);
+    cr_assert_eq(options.deferrable, deferrable, "%s", text);
+    cr_assert_eq(options.timeout_ns, 0, "%s", text);
+}
+
+Test(control, cli_control_of_reads_what_begin_asks_for) {
+    expect_options("begin", QURING_ISOLATION_DEFAULT, false, false);
+    expect_options("Start Transaction Read Only", QURING_ISOLATION_DEFAULT, true, false);
+    expect_options("begin isolation level serializable", QURING_ISOLATION_SERIALIZABLE, false, false);
+    expect_options("begin work isolation level repeatable read, read only", QURING_ISOLATION_REPEATABLE_READ, true,
+                   false);
+    expect_options("begin isolation level read committed", QURING_ISOLATION_READ_COMMITTED, false, false);
+    expect_options("begin isolation level read uncommitted", QURING_ISOLATION_READ_COMMITTED, false, false);
+    expect_options("begin isolation level serializable read only deferrable", QURING_ISOLATION_SERIALIZABLE, true,
+                   true);
+}
+
+Test(control, cli_control_of_is_not_misled_by_long_texts) {
+    char text[4000] = "begin";
+    quring_tx_options options;
+    for (int i = 0; i < 300; i++)
+        strcat(text, " read only");
+    cr_assert_eq(cli_control_of(text, strlen(text), false, &options), CLI_CONTROL_EXCLUSIVE);
+    memset(text, 'x', sizeof text - 1);
+    cr_assert_eq(cli_control_of(text, sizeof text - 1, false, &options), CLI_CONTROL_NONE);
+    cr_assert_eq(cli_control_of("", 0, false, &options), CLI_CONTROL_NONE);
+}
+
+Test(script, cli_script_parse_knows_the_units_of_a_script) {
+    struct cli_script script;
+    parse(&script, "select 0;\n\\set a 1\nbegin;\nselect :a;\n\\set a 2\nselect :a;\nend;\nbegin read only; abort;");
+    static const enum cli_control wanted[] = {CLI_CONTROL_NONE,   CLI_CONTROL_NONE,  CLI_CONTROL_BEGIN,
+                                              CLI_CONTROL_NONE,   CLI_CONTROL_NONE,  CLI_CONTROL_NONE,
+                                              CLI_CONTROL_COMMIT, CLI_CONTROL_BEGIN, CLI_CONTROL_ROLLBACK};
+    cr_assert_eq(script.command_count, sizeof wanted / sizeof *wanted);
+    for (uint32_t i = 0; i < script.command_count; i++)
+        cr_assert_eq(script.commands[i].control, wanted[i], "%u", i);
+    cr_assert_eq(script.outside_count, 1);
+    cr_assert_eq(script.unit_count, 3);
+    cr_assert(script.commands[7].tx.read_only);
+    cli_script_free(&script);
+    parse(&script, "begin; end");
+    cr_assert_eq(script.outside_count, 0);
+    cr_assert_eq(script.unit_count, 1);
+    cli_script_free(&script);
 }
 
 Test(script, cli_script_parse_knows_the_last_statement) {

@@ -19,7 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char HELP[] =
+static const char HELP_OPTIONS[] =
     "usage: quring bench [URL…] [options]\n"
     "\n"
     "Measures the throughput and latency of one thread. Without a URL: on an embedded SQLite database\n"
@@ -39,7 +39,8 @@ static const char HELP[] =
     "  -i, --init                    make and fill pgbench's tables first; replaces those there are\n"
     "  -s, --scale N                 with -i: 100000 x N accounts; with -f: the value of :scale   (1)\n"
     "  -c, --connections N           connections (PostgreSQL: 8) or reader lanes (SQLite: 2)\n"
-    "  -d, --depth N                 queries in flight per connection (PostgreSQL: 16, SQLite: 256)\n"
+    "  -d, --depth N                 queries in flight per connection (PostgreSQL: 16, SQLite: 256), or\n"
+    "                                scripts, where one has a transaction (PostgreSQL: 4, SQLite: 16)\n"
     "  -T, --time S                  for S seconds (5) …\n"
     "  -n, --queries N               … or until N queries were sent, and have ended\n"
     "      --warmup S                run for S seconds first, which no figure counts\n"
@@ -54,15 +55,20 @@ static const char HELP[] =
     "      --slow MS                 show each query that took longer, from its submission, with its text\n"
     "  -P, --progress S              a line every S seconds. Without it: a live line on a terminal\n"
     "      --json                    one JSON object on standard output\n"
-    "  -h, --help\n"
+    "  -h, --help\n";
+
+static const char HELP_NOTES[] =
     "\n"
     "Scripts: \\set takes + - * / % and abs double exp greatest int least ln max min mod pi pow power\n"
     "random random_exponential random_gaussian random_zipfian sqrt, over integers and doubles; :scale\n"
     "and :client_id are set. :x in a statement is sent as a parameter. A script's statements run one\n"
-    "after the other, each a query of its own, on connections that all scripts share. Where one of the\n"
-    "scripts has BEGIN, SET or the like, each of the -c clients has a connection of its own, as in\n"
-    "pgbench, with one statement in flight (-d 1). A transaction that has begun is brought to its end\n"
-    "when the time is over; one whose statement failed is rolled back. Runs are whole scripts.\n"
+    "after the other, each a query of its own, on connections that all scripts share. From BEGIN to\n"
+    "END they are a transaction, which is submitted as a whole and takes one round trip. BEGIN is no\n"
+    "query of its own there, and a transaction that fails is one failure, with the reason of its first.\n"
+    "Where one of the scripts has SET, or a transaction of another kind (AND CHAIN, READ WRITE, without\n"
+    "END), each of the -c clients has a connection of its own, as in pgbench, with one statement in\n"
+    "flight (-d 1); one that failed is followed by ROLLBACK. A transaction that has begun is brought to\n"
+    "its end when the time is over. Runs are whole scripts.\n"
     "\n"
     "Figures: latency is what a query took from its submission (with -R: its scheduled start) to the\n"
     "batch of completions it came in; waits are the part of it before a connection or lane had room,\n"
@@ -152,7 +158,8 @@ static int bench_take_option(struct bench *b, int option) {
         b->json = true;
         return CLI_EXIT_OK;
     case 'h':
-        cli_out_text(&b->out, HELP);
+        cli_out_text(&b->out, HELP_OPTIONS);
+        cli_out_text(&b->out, HELP_NOTES);
         return -1;
     case '?':
         return CLI_EXIT_USAGE;

@@ -22,8 +22,10 @@
  */
 enum { BATCH = 32, HOPELESS_ERRORS = 100 };
 
-/* In user_data beside the slot: the ROLLBACK behind a statement that failed. */
+/* In user_data beside the slot: the ROLLBACK behind a statement that failed, and above it the statement's command. */
 static const uint64_t ROLLBACK = (uint64_t)1 << 32;
+
+enum { COMMAND_SHIFT = 33 };
 
 static const uint64_t SECOND_NS = 1000000000, DRAIN_SECONDS = 10;
 
@@ -32,7 +34,9 @@ struct slot {
     uint64_t run_start_ns; /* of the script */
     const struct cli_source *source;
     struct cli_script_figures *figures; /* of that script */
-    uint32_t command;                   /* the statement that is out */
+    uint32_t command;                   /* the last of the unit that is out (script.h) */
+    uint32_t out_count;                 /* of its queries */
+    bool failed;                        /* one of them did, or they are given up: the others count for nothing */
 };
 
 struct loop {
@@ -85,10 +89,9 @@ static void load_fail(struct loop *loop, const struct slot *slot, const struct c
     load_drain(loop, loop->last_ns);
 }
 
-static inline void load_submit(struct loop *loop, uint32_t index, const struct cli_command *command) {
+static inline void load_fill_params(const struct loop *loop, uint32_t index, const struct cli_command *command,
+                                    quring_param *params) {
     const struct cli_value *values = loop->values + (size_t)index * loop->stride;
-    quring_param params[CLI_SCRIPT_PARAM_MAX];
-
     for (uint32_t i = 0; i < command->param_count; i++) {
         struct cli_value value = values[command->params[i]];
         params[i].type = value.is_real ? QURING_FLOAT8 : QURING_INT8;
@@ -98,23 +101,39 @@ static inline void load_submit(struct loop *loop, uint32_t index, const struct c
         else
             params[i].value.integer = value.integer;
     }
+}
+
+/* Takes what a call that submits a slot's command returned. False: it was refused, and the load comes to its end. */
+static inline bool load_submitted(struct loop *loop, uint32_t index, uint32_t command, int error) {
+    struct slot *slot = &loop->slots[index];
+    slot->command = command;
+    if (__builtin_expect(error < 0, 0)) {
+        load_fail(loop, slot, &slot->source->script.commands[command], cli_refusal_text(loop->engine, error));
+        return false;
+    }
+    slot->out_count++;
+    loop->inflight++;
+    loop->issued++;
+    return true;
+}
+
+/* `tx` NULL: outside of transactions, or on a connection of its own. */
+static inline bool load_submit(struct loop *loop, uint32_t index, uint32_t command, quring_tx *tx) {
+    const struct cli_command *c = &loop->slots[index].source->script.commands[command];
+    quring_param params[CLI_SCRIPT_PARAM_MAX];
+
+    load_fill_params(loop, index, c, params);
     quring_db **dbs = loop->load->dbs;
     quring_query query = {
         .db = dbs ? dbs[index] : loop->load->client->db,
-        .sql = dbs ? command->sql : NULL,
-        .statement = dbs ? NULL : command->statement,
+        .sql = dbs ? c->sql : NULL,
+        .statement = dbs ? NULL : c->statement,
         .params = params,
-        .param_count = command->param_count,
-        .user_data = index,
+        .param_count = c->param_count,
+        .user_data = (uint64_t)command << COMMAND_SHIFT | index,
+        .tx = tx,
     };
-    int error = quring_submit(loop->engine, &query, NULL);
-    if (__builtin_expect(error < 0, 0)) {
-        loop->idle[loop->idle_count++] = index;
-        load_fail(loop, &loop->slots[index], command, cli_refusal_text(loop->engine, error));
-        return;
-    }
-    loop->inflight++;
-    loop->issued++;
+    return load_submitted(loop, index, command, quring_submit(loop->engine, &query, NULL));
 }
 
 /* Ends the transaction that a client's script may have open: others may wait for its locks. False: it can't be sent. */
@@ -126,28 +145,66 @@ static bool load_roll_back(struct loop *loop, uint32_t index) {
     return true;
 }
 
+static inline bool load_set(struct loop *loop, uint32_t index, const struct cli_command *command) {
+    struct cli_value *values = loop->values + (size_t)index * loop->stride;
+    const char *why = cli_expr_eval(&command->expr, values, &loop->random, &values[command->variable]);
+    if (__builtin_expect(why != NULL, 0))
+        load_fail(loop, &loop->slots[index], command, why);
+    return !why;
+}
+
+/* Submits all of a transaction, up to its end. False: a part of it was refused. */
+static bool load_submit_tx(struct loop *loop, uint32_t index, uint32_t begin, quring_tx *tx) {
+    const struct cli_command *commands = loop->slots[index].source->script.commands;
+    for (uint32_t command = begin + 1;; command++) {
+        uint64_t user_data = (uint64_t)command << COMMAND_SHIFT | index;
+        if (!commands[command].sql) {
+            if (!load_set(loop, index, &commands[command]))
+                return false;
+        } else if (commands[command].control == CLI_CONTROL_COMMIT) {
+            return load_submitted(loop, index, command, quring_commit(tx, user_data, NULL));
+        } else if (commands[command].control == CLI_CONTROL_ROLLBACK) {
+            return load_submitted(loop, index, command, quring_rollback(tx, user_data, NULL));
+        } else if (!load_submit(loop, index, command, tx)) {
+            return false;
+        }
+    }
+}
+
+/* Begins the transaction of a slot. Returns false when nothing of it is out. What is out of half a one is rolled back. */
+static bool load_begin_tx(struct loop *loop, uint32_t index, uint32_t begin) {
+    struct slot *slot = &loop->slots[index];
+    const struct cli_command *command = &slot->source->script.commands[begin];
+    quring_tx *tx;
+    int error = quring_tx_open(loop->load->client->db, &command->tx, &tx);
+    if (error < 0) {
+        load_fail(loop, slot, command, cli_refusal_text(loop->engine, error));
+        return false;
+    }
+    slot->failed = !load_submit_tx(loop, index, begin, tx);
+    quring_tx_release(tx);
+    return slot->out_count > 0;
+}
+
 /*
- * Runs a slot's script from `command` on, up to and including the next statement. Returns false when nothing of it is out,
+ * Runs a slot's script from `command` on, up to and including the next unit. Returns false when nothing of it is out,
  * because there is no statement left, or a \set failed outside of a transaction.
  */
 static inline bool load_advance(struct loop *loop, uint32_t index, uint32_t command, uint64_t start_ns) {
     struct slot *slot = &loop->slots[index];
     const struct cli_script *script = &slot->source->script;
-    struct cli_value *values = loop->values + (size_t)index * loop->stride;
+    bool exclusive = loop->load->dbs != NULL;
 
+    slot->start_ns = start_ns;
+    slot->failed = false;
     for (; command < script->command_count; command++) {
         const struct cli_command *c = &script->commands[command];
-        if (c->sql) {
-            slot->start_ns = start_ns;
-            slot->command = command;
-            load_submit(loop, index, c);
-            return true;
-        }
-        const char *why = cli_expr_eval(&c->expr, values, &loop->random, &values[c->variable]);
-        if (__builtin_expect(why != NULL, 0)) {
-            load_fail(loop, slot, c, why);
-            return loop->load->dbs && load_roll_back(loop, index);
-        }
+        if (c->sql && c->control == CLI_CONTROL_BEGIN && !exclusive)
+            return load_begin_tx(loop, index, command);
+        if (c->sql)
+            return load_submit(loop, index, command, NULL);
+        if (!load_set(loop, index, c))
+            return exclusive && load_roll_back(loop, index);
     }
     return false;
 }
@@ -210,12 +267,12 @@ static void load_note_error(struct loop *loop, const quring_done *done, uint64_t
     }
     load_count_failure(loop->figures, *done->error->sqlstate ? done->error->sqlstate : quring_status_name(done->status),
                        1);
-    loop->slots[done->user_data].figures->error_count++;
+    loop->slots[(uint32_t)done->user_data].figures->error_count++;
     if (loop->figures->error_count++ == 0) {
-        const struct slot *slot = &loop->slots[done->user_data];
+        const struct cli_source *source = loop->slots[(uint32_t)done->user_data].source;
         char where[256];
-        snprintf(where, sizeof where, "the first failure, %.200s:%" PRIu64, slot->source->name,
-                 slot->source->script.commands[slot->command].line);
+        snprintf(where, sizeof where, "the first failure, %.200s:%" PRIu64, source->name,
+                 source->script.commands[done->user_data >> COMMAND_SHIFT].line);
         cli_failure_say(where, done);
     }
     uint64_t succeeded = loop->figures->latency.count + loop->interval->count;
@@ -225,12 +282,12 @@ static void load_note_error(struct loop *loop, const quring_done *done, uint64_t
     }
 }
 
-static inline void load_count_success(struct loop *loop, const struct slot *slot, uint64_t now) {
+static inline void load_count_success(struct loop *loop, const struct slot *slot, uint64_t command, uint64_t now) {
     uint64_t latency = now > slot->start_ns ? now - slot->start_ns : 0;
     cli_histogram_add(loop->interval, latency);
     if (loop->load->workload->count > 1) /* else all of it is this script's */
         cli_histogram_add(&slot->figures->latency, latency);
-    if (slot->command != slot->source->script.last_statement)
+    if (command != slot->source->script.last_statement)
         return;
     slot->figures->run_count++;
     if (slot->source->script.statement_count > 1)
@@ -247,10 +304,13 @@ static void load_leave(struct loop *loop, uint32_t index, const quring_done *don
     }
 }
 
-/* A script goes on with its next statement at once. One whose statement failed is left, since the rest may build on it. */
+/*
+ * A script goes on with its next unit at once. One whose statement failed is left, since the rest may build on it. Of a
+ * transaction that fails the first query to tell so is counted, once: the others say the same.
+ */
 static inline void load_end_query(struct loop *loop, const quring_done *done, uint64_t now) {
     uint32_t index = (uint32_t)done->user_data;
-    const struct slot *slot = &loop->slots[index];
+    struct slot *slot = &loop->slots[index];
     bool ok = done->status == QURING_OK, exclusive = loop->load->dbs != NULL;
 
     loop->inflight--;
@@ -259,19 +319,23 @@ static inline void load_end_query(struct loop *loop, const quring_done *done, ui
         loop->idle[loop->idle_count++] = index;
         return;
     }
-    if (__builtin_expect(ok, 1))
-        load_count_success(loop, slot, now);
-    else
+    slot->out_count--;
+    if (__builtin_expect(!ok && !slot->failed, 0))
         load_note_error(loop, done, now);
+    slot->failed |= !ok;
+    if (__builtin_expect(!slot->failed, 1))
+        load_count_success(loop, slot, done->user_data >> COMMAND_SHIFT, now);
     bool left = !ok && exclusive;
     if (left)
         load_leave(loop, index, done);
     quring_release(loop->engine, done->id);
-    bool issuing = loop->issuing && loop->issued < loop->limit;
-    if (ok && (issuing || exclusive) && slot->command + 1 < slot->source->script.command_count &&
+    if (slot->out_count > 0)
+        return;
+    bool well = !slot->failed, issuing = loop->issuing && loop->issued < loop->limit;
+    if (well && (issuing || exclusive) && slot->command + 1 < slot->source->script.command_count &&
         load_advance(loop, index, slot->command + 1, now))
         return;
-    if (ok && issuing && loop->load->options.rate == 0 && loop->issuing)
+    if (well && issuing && loop->load->options.rate == 0 && loop->issuing)
         load_begin(loop, index, now);
     else if (!left)
         loop->idle[loop->idle_count++] = index;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The load generator. Every query in flight has a slot: the script it stands in, and that script's variables.
+ * The load generator. Every script in flight has a slot, with its variables, and one of its units out (script.h).
  *
  *   closed loop   every slot starts its next query when its last one ends: as fast as the database answers
  *   open loop     queries start by a schedule (a Poisson process), and latency counts from there. A query that finds no
@@ -51,7 +51,7 @@ struct cli_load_figures {
 };
 
 struct cli_load_options {
-    uint32_t slot_count;
+    uint32_t slot_count;     /* scripts in flight */
     double seconds;          /* 0: by query_limit */
     uint64_t query_limit;    /* 0: by time */
     double rate;             /* queries a second in an open loop; 0: closed */

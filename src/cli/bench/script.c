@@ -122,29 +122,16 @@ static bool put_sql(struct cli_script *script, struct cli_command *command, cons
     return !sql->error || script_fail(script, statement->line, "memory ran out");
 }
 
-static bool word_is_in(const struct cli_lexer *lexer, const char *const *words) {
-    while (*words && !cli_lexer_word_is(lexer, *words))
-        words++;
-    return *words != NULL;
-}
-
-/* Tells by a statement's first word whether it changes its connection's state; what the library refuses is refused here. */
-static bool check_first_word(struct cli_script *script, const struct cli_statement *statement, bool sqlite) {
-    static const char *const exclusive[] = {"abort", "begin",    "commit",    "end", "lock",  "release",
-                                            "reset", "rollback", "savepoint", "set", "start", NULL};
-    static const char *const refused[] = {"copy", "listen", "unlisten", NULL};
-    struct cli_lexer lexer;
-    unsigned found = 0;
-
-    cli_lexer_init(&lexer, sqlite);
-    for (size_t i = 0; i <= statement->size && !found; i++)
-        found = cli_lexer_step(&lexer, i < statement->size ? (unsigned char)statement->text[i] : ' ');
-    if (!(found & CLI_LEX_FOUND_WORD))
-        return true;
-    if (word_is_in(&lexer, refused))
-        return script_fail(script, statement->line, "COPY, LISTEN and UNLISTEN do not work in quring bench");
-    script->exclusive |= word_is_in(&lexer, exclusive);
-    return true;
+/* Follows the transactions. A script of which a part needs a connection of its own has all of its transactions there. */
+static void script_step(struct cli_script *script, enum cli_control control) {
+    bool begins = control == CLI_CONTROL_BEGIN, ends = control == CLI_CONTROL_COMMIT || control == CLI_CONTROL_ROLLBACK;
+    bool misplaced = script->in_tx ? begins : ends || control == CLI_CONTROL_INSIDE;
+    script->exclusive |= misplaced || control == CLI_CONTROL_EXCLUSIVE;
+    script->outside_count += !script->in_tx && !begins;
+    script->member_count = script->in_tx ? script->member_count + 1 : !begins;
+    if (script->member_count > script->unit_count)
+        script->unit_count = script->member_count;
+    script->in_tx = begins || (script->in_tx && !ends);
 }
 
 static bool parse_statement(struct cli_script *script, const struct cli_statement *statement, bool sqlite) {
@@ -152,11 +139,16 @@ static bool parse_statement(struct cli_script *script, const struct cli_statemen
     if (statement->param_max > 0)
         return script_fail(script, statement->line, "$%u has no value in a script; write :name, and \\set name before",
                            statement->param_max);
-    if (!check_first_word(script, statement, sqlite))
-        return false;
+    quring_tx_options tx = {0};
+    enum cli_control control = cli_control_of(statement->text, statement->size, sqlite, &tx);
+    if (control == CLI_CONTROL_REFUSED)
+        return script_fail(script, statement->line, "COPY, LISTEN and UNLISTEN do not work in quring bench");
     struct cli_command *command = add_command(script, statement->line);
     if (!command)
         return false;
+    command->control = (uint8_t)control;
+    command->tx = tx;
+    script_step(script, control);
     cli_out_init(&sql, CLI_OUT_MEMORY);
     bool ok = put_sql(script, command, statement, sqlite, &sql);
     command->sql = sql.data;
@@ -180,6 +172,7 @@ static bool parse_all(struct cli_script *script, struct cli_splitter *splitter, 
                 return false;
             break;
         case CLI_SPLIT_END:
+            script->exclusive |= script->in_tx;
             return script->statement_count > 0 || script_fail(script, 1, "there is no SQL statement in this script");
         case CLI_SPLIT_MORE:
         case CLI_SPLIT_ERROR:

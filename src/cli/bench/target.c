@@ -14,8 +14,14 @@
 #include <sys/resource.h>
 #include <time.h>
 
-enum { QUERIES_MAX = 1048576, TRACE_MAX = 1048576 }; /* limits of the library */
+enum { QUERIES_MAX = 1048576, TRACE_MAX = 1048576, DEPTH_MAX = 65535 }; /* limits of the library */
 enum { EVENTS_A_QUERY = 8 };
+
+/*
+ * Transactions in flight per connection, unless the user says how many: enough for the next to be there when one ends. Each
+ * more would stand behind one that waits for a row's lock.
+ */
+enum { TX_DEPTH = 4, TX_DEPTH_SQLITE = 16 };
 
 static const uint64_t WARM_UP_NS = 3000000000;
 
@@ -30,6 +36,26 @@ static bool target_is_in_memory(const char *url) {
     return size == 0 || (size == strlen(memory) && memcmp(path, memory, size) == 0);
 }
 
+/* Returns CLI_EXIT_OK where the scripts, which were parsed, go together with the other options. */
+static int target_check_scripts(const struct cli_target *target) {
+    const struct cli_target_options *options = target->options;
+    bool exclusive = cli_workload_is_exclusive(&target->workload);
+    if (exclusive && (options->depth > 1 || options->group))
+        return cli_wrong("bench",
+                         "a script with settings, or transactions such as these, has connections of its own: "
+                         "leave out %s",
+                         options->depth > 1 ? "-d, or say -d 1" : "--commit");
+    if (options->group && cli_workload_is_all_tx(&target->workload))
+        return cli_wrong("bench",
+                         "--commit is for statements outside of transactions, and there are none: leave it out");
+    if (exclusive && target->sqlite && target_is_in_memory(target->url) &&
+        (options->init || cli_workload_has_builtin(&target->workload, NULL)))
+        return cli_wrong("bench",
+                         "a script with settings, or transactions such as these, has connections of its own, and each "
+                         "would have a database in memory of its own, without tables: name a file, such as bench.db");
+    return CLI_EXIT_OK;
+}
+
 int cli_target_settle(struct cli_target *target, const struct cli_target_options *options,
                       const struct cli_workload *workload, char *url) {
     target->options = options;
@@ -40,20 +66,20 @@ int cli_target_settle(struct cli_target *target, const struct cli_target_options
         status = cli_workload_parse(&target->workload, target->sqlite, (int64_t)options->scale);
     if (status != CLI_EXIT_OK)
         return status;
+    status = target_check_scripts(target);
+    if (status != CLI_EXIT_OK)
+        return status;
     bool exclusive = cli_workload_is_exclusive(&target->workload);
-    if (exclusive && (options->depth > 1 || options->group))
-        return cli_wrong("bench", "a script with transactions has connections of its own: leave out %s",
-                         options->depth > 1 ? "-d, or say -d 1" : "--commit");
+    target->unit = exclusive ? 1 : cli_workload_unit_count(&target->workload);
+    uint64_t usual = target->unit == 1 ? 16 : TX_DEPTH;
+    if (target->sqlite)
+        usual = target->unit == 1 ? 256 : TX_DEPTH_SQLITE;
     target->connections = options->connections ? options->connections : target->sqlite ? 2 : 8;
-    target->depth = options->depth ? options->depth : exclusive ? 1 : target->sqlite ? 256 : 16;
-    if (exclusive && target->sqlite && target_is_in_memory(url) &&
-        (options->init || cli_workload_has_builtin(&target->workload, NULL)))
-        return cli_wrong("bench",
-                         "a script with transactions has connections of its own, and each would have a database "
-                         "in memory of its own, without tables: name a file, such as bench.db");
-    if (target->connections * target->depth > QUERIES_MAX)
-        return cli_wrong("bench", "-c %" PRIu64 " -d %" PRIu64 ": at most %d queries can be in flight",
-                         target->connections, target->depth, QUERIES_MAX);
+    target->depth = options->depth ? options->depth : exclusive ? 1 : usual;
+    if (target->connections * target->depth * target->unit > QUERIES_MAX)
+        return cli_wrong("bench", "-c %" PRIu64 " -d %" PRIu64 "%s: at most %d queries can be in flight",
+                         target->connections, target->depth, target->unit > 1 ? ", with transactions" : "",
+                         QUERIES_MAX);
     return CLI_EXIT_OK;
 }
 
@@ -75,15 +101,17 @@ static int target_open_url(struct cli_target *target) {
     target_raise_file_limit();
     bool exclusive = cli_workload_is_exclusive(&target->workload);
     uint32_t connections = (uint32_t)target->connections;
+    uint64_t depth = target->unit > 1 ? target->depth * (target->unit + 1) : target->depth; /* BEGIN takes a place */
     quring_options options = {
-        .query_count =
-            (uint32_t)(target->connections * target->depth) + 16, /* -i fills with several in flight at any depth */
+        .query_count = (uint32_t)(target->connections * target->depth * target->unit) +
+                       16, /* -i fills with several in flight at any depth */
         .inflight_bytes = (uint64_t)1 << 30,
         .connection_count = connections + exclusive, /* one more fills and looks */
     };
     quring_db_options db_options = {
         .connection_count = exclusive ? 1 : connections,
-        .depth = (uint32_t)target->depth,
+        .depth = (uint32_t)(depth < DEPTH_MAX ? depth : DEPTH_MAX),
+        .lease_count = exclusive ? 0 : connections,
         .commit = target->options->group ? QURING_COMMIT_GROUP : QURING_COMMIT_EACH,
     };
     if (options.query_count > QUERIES_MAX)

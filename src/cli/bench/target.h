@@ -20,7 +20,8 @@ struct cli_target {
     const struct cli_target_options *options;
     char *url; /* of the library */
     bool sqlite;
-    uint64_t connections, depth;
+    uint64_t connections, depth; /* scripts in flight per connection */
+    uint32_t unit;               /* the most queries that one of them has out (script.h) */
     struct cli_workload workload;
     struct cli_client client;
     quring_db **clients; /* exclusive handles, for scripts that need them; else NULL */

@@ -12,7 +12,7 @@
 
 enum { WEIGHT_MAX = 1000000 };
 
-/* Work on pgbench's tables that needs no connection of its own: its transaction is one statement in tpcb. */
+/* Work on pgbench's tables without BEGIN: in tpcb the transaction is one statement. */
 static const char SELECT[] = "\\set aid random(1, 100000 * :scale)\n"
                              "select abalance from pgbench_accounts where aid = :aid;\n";
 
@@ -160,6 +160,21 @@ bool cli_workload_is_exclusive(const struct cli_workload *workload) {
     return false;
 }
 
+bool cli_workload_is_all_tx(const struct cli_workload *workload) {
+    for (uint32_t i = 0; i < workload->count; i++)
+        if (workload->sources[i].script.outside_count > 0)
+            return false;
+    return true;
+}
+
+uint32_t cli_workload_unit_count(const struct cli_workload *workload) {
+    uint32_t count = 1;
+    for (uint32_t i = 0; i < workload->count; i++)
+        if (workload->sources[i].script.unit_count > count)
+            count = workload->sources[i].script.unit_count;
+    return count;
+}
+
 int cli_workload_prepare(struct cli_workload *workload, quring_db *db) {
     if (cli_workload_is_exclusive(workload))
         return CLI_EXIT_OK;
@@ -167,7 +182,8 @@ int cli_workload_prepare(struct cli_workload *workload, quring_db *db) {
         struct cli_script *script = &workload->sources[i].script;
         for (uint32_t j = 0; j < script->command_count; j++) {
             struct cli_command *command = &script->commands[j];
-            int error = command->sql ? quring_prepare(db, command->sql, &command->statement) : 0;
+            bool runs = command->sql && command->control != CLI_CONTROL_BEGIN;
+            int error = runs ? quring_prepare(db, command->sql, &command->statement) : 0;
             if (error < 0) {
                 cli_error("%s:%" PRIu64 ": %s", workload->sources[i].name, command->line, quring_strerror(error));
                 return CLI_EXIT_FAILED;

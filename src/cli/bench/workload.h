@@ -41,6 +41,10 @@ int cli_workload_copy(struct cli_workload *to, const struct cli_workload *from);
 bool cli_workload_has_builtin(const struct cli_workload *workload, const char *name);
 /* Returns whether a script needs a connection of its own: then all of them are run so. */
 bool cli_workload_is_exclusive(const struct cli_workload *workload);
+/* Returns whether all statements are in transactions. */
+bool cli_workload_is_all_tx(const struct cli_workload *workload);
+/* Returns how many queries the largest unit of a script has (script.h). */
+uint32_t cli_workload_unit_count(const struct cli_workload *workload);
 /* The names with their weights: "select", "a.sql@3,b.sql". */
 void cli_workload_put_name(const struct cli_workload *workload, struct cli_out *out);
 void cli_workload_free(struct cli_workload *workload);
