@@ -11,6 +11,8 @@
 
 #define BENCH_SELECT "select abalance from pgbench_accounts where aid = $1"
 #define BENCH_STATEMENT "s" /* its name, once prepared */
+#define BENCH_INSERT                                                                                                   \
+    "insert into pgbench_history(tid, bid, aid, delta, mtime) values ($1, $2, $3, $4, current_timestamp)"
 
 enum { BENCH_ACCOUNTS = 100000 }; /* to each unit of pgbench's scale */
 
