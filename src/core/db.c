@@ -31,6 +31,7 @@ void db_init(struct quring_db *db) {
     list_init(&db->due);
     list_init(&db->ready);
     list_init(&db->txs);
+    list_init(&db->joined);
     queue_init(&db->queue, db);
 }
 
@@ -55,6 +56,9 @@ void db_leave_behind(struct quring_db *db, uint64_t now_ns) {
         db->waiting_peak_count = db->waiting_count;
     list_for_each(node, &db->ready)
         queue_leave_behind(list_entry(node, struct queue, ready), now_ns);
+    struct list *node;
+    while ((node = list_pop_front(&db->joined)))
+        queue_leave_behind(list_entry(node, struct queue, joined), now_ns);
 }
 
 int hub_error(struct hub *hub, int error, const char *format, ...) {

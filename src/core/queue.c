@@ -12,6 +12,7 @@ void queue_init(struct queue *queue, struct quring_db *db) {
     *queue = (struct queue){.db = db};
     list_init(&queue->waiting);
     list_init(&queue->ready);
+    list_init(&queue->joined);
 }
 
 /* The first query that waits puts its queue on the list that a turn visits, and the last one to leave takes it off. */
@@ -142,18 +143,14 @@ void queue_bring_back(struct queue *queue) {
     db_due(queue->db);
 }
 
-void queue_put_back(struct query *query) {
-    PRE(query->state == QUERY_RUNNING);
+void queue_take_back(struct query *query) {
+    PRE(query->state == QUERY_RUNNING && !query->sent);
     PRE(query->queue->db->running_count > 0);
     struct queue *queue = query->queue;
-    if (base_unlikely(query->traced))
-        trace_retried(queue->db->hub->trace, query);
     query_move(query, QUERY_WAITING);
-    query->sent = false;
     query->left_ns = 0;
     list_remove(&query->link);
     queue->db->running_count--;
-    queue->db->counters.retry_count++;
     if (query->key && (query->key->state == ORDER_PLACED || !list_empty(&query->key->parked))) {
         list_push_front(&query->key->parked, &query->link);
         queue_joined_parked(query);
@@ -162,6 +159,15 @@ void queue_put_back(struct query *query) {
     list_push_front(&queue->waiting, &query->link);
     queue_joined(queue);
     queue->unit_waiting_count += query->in_unit;
+}
+
+void queue_put_back(struct query *query) {
+    struct quring_db *db = query->queue->db;
+    if (base_unlikely(query->traced))
+        trace_retried(db->hub->trace, query);
+    query->sent = false;
+    db->counters.retry_count++;
+    queue_take_back(query);
 }
 
 /* ---- Parked on an order key ---- */

@@ -39,6 +39,7 @@
 struct queue {
     struct list waiting; /* queries in WAITING, oldest first, but for those that are parked */
     struct list ready;   /* db->ready or a list of its backend, while one waits */
+    struct list joined;  /* db->joined, whose queues stand aside, so that no turn would see what came to them */
     struct quring_db *db;
     void *bound; /* the backend's connection or lane that alone serves it; NULL: any of the database's */
     uint32_t waiting_count;
@@ -100,6 +101,9 @@ void queue_bring_back(struct queue *queue);
  * at a place, or has others parked, is parked before these.
  */
 void queue_put_back(struct query *query);
+
+/* The same for one that its backend has not begun with: it counts as if it had never been taken. */
+void queue_take_back(struct query *query);
 
 /* Parks a waiting query behind others of its key: its turn comes with queue_take_parked(). */
 void queue_park(struct query *query, uint64_t now_ns);

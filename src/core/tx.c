@@ -15,6 +15,7 @@ void tx_move(struct quring_tx *tx, enum tx_state to) {
     };
     PRE(tx->state < TX_ENDED && (next[tx->state] >> to & 1));
     tx->state = (uint8_t)to;
+    list_remove(&tx->queue.joined);
 }
 
 /* ---- Failure ---- */
@@ -203,6 +204,8 @@ void tx_put(struct quring_tx *tx, struct query *query) {
     tx->idle_at_ns = UINT64_MAX;
     if (tx->state == TX_NEW)
         tx_move(tx, TX_WAITING);
+    if (tx->state == TX_WAITING && list_empty(&tx->queue.joined))
+        list_push_back(&tx->queue.db->joined, &tx->queue.joined);
     queue_put(query);
 }
 

@@ -98,13 +98,14 @@ static void tx_settle(struct quring_tx *tx) {
 static void tx_put_query(struct quring_tx *tx, struct query *query, uint64_t now_ns) {
     struct lite_tx *lt = lite_tx(tx);
     struct lite_query *lite = lite_query(query);
+    uint64_t left_ns = query->left_ns;
     struct query *taken = queue_take(&tx->queue);
     PRE(taken == query);
     list_push_back(&lt->out, &query->link);
     query->in_unit = !lt->lane;
     query->unit_goes_on = query->in_unit && !tx_is_end(tx_verb(query));
     lite->fate = LITE_RAN;
-    lite->since_ns = now_ns;
+    lite->since_ns = left_ns ? left_ns : now_ns;
     atomic_store_explicit(&lite->abandoned_as, 0, memory_order_relaxed);
     bool put = lane_queue_put(lt->queue, query);
     PRE(put);
@@ -355,7 +356,7 @@ static void tx_take_back(struct quring_tx *tx) {
         struct query *query = list_entry(node, struct query, link);
         --*lt->count;
         query->in_unit = query->unit_goes_on = false;
-        queue_put_back(query);
+        queue_take_back(query);
     }
     if (!lt->lane && list_empty(&lt->out)) {
         tx_leave(tx, false);

@@ -197,6 +197,29 @@ Test(lite_tx, others_wait_for_the_writer_and_reads_do_not) {
     cr_assert_eq(row_count(), 4);
 }
 
+/* From its first turn on, though its lane gets the query when it is free. */
+Test(lite_tx, the_wait_for_the_writer_counts) {
+    open_table(NULL);
+    quring_tx *tx = begin(), *other = begin();
+    ends_as(tx, "insert into t values(1, 0)", "");
+    quring_id waits[2] = {ask(other, "insert into t values(2, 0)")};
+    quring_run(live.engine, 0, 0);
+    waits[1] = ask(other, "insert into t values(3, 0)");
+    quring_run(live.engine, 0, 0);
+    usleep(40000);
+    end_with_commit(tx, "");
+    for (int i = 0; i < 2; i++)
+        ends(waits[i], "");
+    end_with_commit(other, "");
+    quring_db_stats stats;
+    quring_db_stats_get(live.db, &stats);
+    uint64_t long_count = 0;
+    for (uint32_t i = 16; i < QURING_WAIT_BUCKETS; i++) /* from 2^15 us on */
+        long_count += stats.wait_count[i];
+    cr_assert_geq(long_count, 2, "%u", (unsigned)long_count);
+    cr_assert_eq(stats.retry_count, 0);
+}
+
 Test(lite_tx, many_that_hold_the_writer_and_shared_writes_take_turns) {
     enum { COUNT = 20 };
     quring_tx *txs[COUNT];

@@ -88,6 +88,20 @@ Test(queue, queue_put_back_makes_the_unit_whole_again) {
         cr_assert_eq(queue_take(&db.queue), &queries[i]);
 }
 
+/* What its backend had not begun was never given away: that is no retry. */
+Test(queue, queue_take_back_counts_nothing) {
+    put_unit(0, 2);
+    for (int i = 0; i < 2; i++)
+        (void)queue_take(&db.queue);
+    queue_take_back(&queries[1]);
+    queue_take_back(&queries[0]);
+    assert_waiting(2, 2, 2, __LINE__);
+    cr_assert_eq(db.counters.retry_count, 0);
+    cr_assert_eq(queue_take(&db.queue), &queries[0]);
+    queue_put_back(&queries[0]);
+    cr_assert_eq(db.counters.retry_count, 1);
+}
+
 Test(queue, query_finish_ends_membership) {
     put_unit(0, 2);
     put_unit(2, 2);

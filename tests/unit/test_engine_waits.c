@@ -123,6 +123,25 @@ Test(engine_waits, a_query_that_is_put_back_counts_again) {
     fake_assert_text(waits_of(a), "0:4 13:2", "the others wait anew");
 }
 
+/* What comes to a transaction's queue that stands in line for a place waits as the others do. */
+Test(engine_waits, queries_of_a_transaction_that_waits_for_a_place) {
+    quring_tx *tx = NULL;
+    cr_assert_eq(engine_tx_open(&a->base, NULL, &tx), 0);
+    a->place_count = 0;
+    fake_ask_tx(tx, 0, "select 1");
+    engine_turn();
+    pass_ms(3);
+    fake_ask_tx(tx, 1, "select 1");
+    engine_turn();
+    pass_ms(7);
+    fake_ask_tx(tx, 2, "select 1");
+    a->place_count = 1;
+    queue_bring_back(&tx->queue);
+    engine_turn();
+    fake_assert_text(waits_of(a), "0:1 13:1 14:1", "10 ms, 7 ms, and the first turn that saw it");
+    cr_assert_eq(stats_of(a).retry_count, 0);
+}
+
 /* Some were there before, and some came since. */
 Test(engine_waits, those_that_were_put_back_before_others_that_waited) {
     a->depth = 1;

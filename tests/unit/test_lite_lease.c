@@ -172,6 +172,7 @@ Test(lite_lease, lite_tx_is_taken_back_from_the_queue) {
         if (i != 2)
             bed_check(queries[i], QURING_OK, "", "");
     cr_assert_str_eq(bed_text(exec("select group_concat(id) from t"), 0, 0), "1,3", "ROLLBACK TO revived it");
+    cr_assert_eq(bed.db->counters.retry_count, 0, "no lane had them");
 }
 
 Test(lite_lease, lite_tx_that_is_given_up_in_the_queue_leaves_nothing) {
