@@ -308,7 +308,9 @@ static void tx_finish_query(struct quring_tx *tx, struct query *query, enum lite
         (quring_status)atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed);
     if (fate == LITE_BEGIN_FAILED)
         tx_give_up(tx, QURING_SERVER_ERROR, error->sqlstate, error->message);
-    if (fate == LITE_RAN && query->status == QURING_OK)
+    if (given_up == QURING_SKIPPED)
+        tx_skip(tx, query); /* the handle was released, and whatever it has done is rolled back */
+    else if (fate == LITE_RAN && query->status == QURING_OK)
         query_finish(query, QURING_OK); /* it was carried out before it was given up */
     else if (given_up)
         lite_finish_abandoned(query, given_up);
@@ -382,14 +384,14 @@ void lite_tx_abandon(struct query *query, quring_status status) {
 }
 
 /* COMMIT tells what became of the transaction, and ROLLBACK rolls it back. */
-static void tx_time_out(struct quring_tx *tx) {
+static void tx_interrupt(struct quring_tx *tx, quring_status status) {
     struct lite_tx *lt = lite_tx(tx);
     list_for_each(node, &lt->out) {
         struct query *query = list_entry(node, struct query, link);
         if (tx_is_end(tx_verb(query)))
             continue;
         lane_queue_lock(lt->queue);
-        lite_mark_abandoned(query, QURING_TIMEOUT);
+        lite_mark_abandoned(query, status);
         lane_queue_unlock(lt->queue);
         lite_interrupt(tx_db(tx), lt->queue, query);
     }
@@ -403,8 +405,8 @@ void lite_tx_changed(struct quring_tx *tx, bool timed_out) {
         lane_queue_lock(lt->queue);
         tx_take_back(tx);
     }
-    if (lt->queue && timed_out)
-        tx_time_out(tx);
+    if (lt->queue && (timed_out || (tx->released && tx->given_up)))
+        tx_interrupt(tx, timed_out ? QURING_TIMEOUT : QURING_SKIPPED);
     (void)tx_next(tx);
     tx_settle(tx);
 }

@@ -362,6 +362,21 @@ Test(lite_tx, a_query_that_is_cancelled) {
     }
 }
 
+Test(lite_tx, one_that_is_released_while_a_query_of_it_runs) {
+    open_table(NULL);
+    for (int reads = 0; reads < 2; reads++) {
+        quring_tx *tx = begin_with(&(quring_tx_options){.read_only = reads});
+        ends_as(tx, reads ? "select 1" : "insert into t values(1, 0)", "");
+        quring_id endless = ask(tx, LONG);
+        for (int i = 0; i < 3; i++)
+            cr_assert_eq(quring_run(live.engine, 1, 10 * LIVE_MS), 0);
+        quring_tx_release(tx);
+        ends_behind(endless, 0);
+        ends_as(NULL, "insert into t(n) values(1)", "");
+    }
+    cr_assert_eq(row_count(), 2);
+}
+
 Test(lite_tx, timeouts) {
     open_table(NULL);
     for (int whole = 0; whole < 2; whole++) {
