@@ -204,6 +204,12 @@ static size_t conn_consume(struct pg_conn *conn, struct buf *in) {
             pg_reply_answer(conn, &event);
             continue;
         }
+        taken = wire_session_take_inserted(&conn->session, bytes + used, size - used, &event.request);
+        if (taken) {
+            used += taken;
+            pg_reply_inserted(conn, event.request);
+            continue;
+        }
         taken = wire_session_next(&conn->session, bytes + used, size - used, &event);
         used += taken;
         bool asynchronous =

@@ -343,3 +343,14 @@ void pg_reply_answer(struct pg_conn *conn, const struct wire_event *event) {
     conn->settled = event->request + 1;
     conn->async_bytes = 0;
 }
+
+/* Does what pg_reply_complete() would do. */
+void pg_reply_inserted(struct pg_conn *conn, uint64_t ordinal) {
+    struct pg_request *request = pg_conn_request(conn, ordinal);
+    PRE(request->kind == PG_REQUEST_BOUND);
+    request->outcome = PG_COMPLETED;
+    if (!request->query)
+        return;
+    result_put_command(&request->query->result, "INSERT", strlen("INSERT"));
+    request->query->result.affected_count = 1;
+}

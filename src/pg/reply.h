@@ -20,4 +20,7 @@ void pg_reply_ready(struct pg_conn *conn, const struct wire_event *event);
 /* A row, the command's end and, after Sync, the sync point: of wire_session_take_answer(). */
 void pg_reply_answer(struct pg_conn *conn, const struct wire_event *event);
 
+/* The end of an INSERT of one row: of wire_session_take_inserted(). */
+void pg_reply_inserted(struct pg_conn *conn, uint64_t request);
+
 #endif

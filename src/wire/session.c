@@ -513,6 +513,26 @@ size_t wire_session_take_answer(struct wire_session *session, const uint8_t *byt
     return taken;
 }
 
+static const char answer_inserted[] = "2\0\0\0\4"
+                                      "C\0\0\0\x0fINSERT 0 1\0";
+enum {
+    ANSWER_INSERTED_BYTES = sizeof answer_inserted - 1,
+    INSERTED_BYTES = ANSWER_INSERTED_BYTES - ANSWER_BEGIN_BYTES
+};
+
+size_t wire_session_take_inserted(struct wire_session *session, const uint8_t *bytes, size_t size, uint64_t *request) {
+    if (session->phase != BIND || size < ANSWER_INSERTED_BYTES || session->message_limit_bytes < INSERTED_BYTES ||
+        memcmp(bytes, answer_inserted, ANSWER_INSERTED_BYTES) != 0)
+        return 0;
+    uint8_t steps = wire_session_request(session, session->head)->steps;
+    if ((steps | WIRE_SYNC) != (WIRE_BIND | WIRE_FETCH | WIRE_SYNC))
+        return 0;
+    *request = session->head;
+    session->bound = true;
+    session_step_done(session, WIRE_FETCH);
+    return ANSWER_INSERTED_BYTES;
+}
+
 static uint32_t session_room(uint32_t capacity, uint32_t request_count_max) {
     return capacity < request_count_max ? capacity : request_count_max;
 }

@@ -157,6 +157,12 @@ size_t wire_session_next(struct wire_session *session, const uint8_t *bytes, siz
 size_t wire_session_take_answer(struct wire_session *session, const uint8_t *bytes, size_t size,
                                 struct wire_event *event);
 
+/*
+ * The same for an INSERT of one row: BindComplete and CommandComplete "INSERT 0 1", for which wire_session_next() would make
+ * WIRE_COMPLETE of `*request`.
+ */
+size_t wire_session_take_inserted(struct wire_session *session, const uint8_t *bytes, size_t size, uint64_t *request);
+
 static inline struct wire_request *wire_session_request(const struct wire_session *session, uint64_t ordinal) {
     return &session->requests[ordinal & (session->capacity - 1)];
 }

@@ -123,15 +123,30 @@ static void feed_answer(struct wire_feed *feed, struct span whole, struct wire_e
     feed->answer_count++;
 }
 
+static size_t feed_inserted(struct wire_feed *feed, const struct span *left) {
+    uint64_t request;
+    size_t used = wire_session_take_inserted(&feed->session, left->at, (size_t)(left->end - left->at), &request);
+    if (!used)
+        return 0;
+    struct wire_event event = {.kind = WIRE_COMPLETE, .request = request, .tag = "INSERT 0 1", .tag_length = 10};
+    wire_event_print(&feed->log, &event);
+    feed->answer_count++;
+    return used;
+}
+
 static void feed_answers(struct wire_feed *feed, struct span *left) {
     struct wire_event event;
     for (;;) {
         memset(&event, 0xa5, sizeof event);
         size_t used = wire_session_take_answer(&feed->session, left->at, (size_t)(left->end - left->at), &event);
         PRE(used <= (size_t)(left->end - left->at));
+        if (used)
+            feed_answer(feed, (struct span){left->at, left->at + used}, &event);
+        else
+            used = feed_inserted(feed, left);
+        PRE(used <= (size_t)(left->end - left->at));
         if (!used)
             return;
-        feed_answer(feed, (struct span){left->at, left->at + used}, &event);
         left->at += used;
         feed->consumed += used;
     }

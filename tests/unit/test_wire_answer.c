@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * wire_session_take_answer() is a shortcut and no more: whatever is asked and whatever comes, a session that takes answers
- * says and does what one says and does that only looks at one message after the other.
+ * wire_session_take_answer() and wire_session_take_inserted() are shortcuts and no more: whatever is asked and whatever
+ * comes, a session that takes answers says and does what one says and does that only looks at one message after the other.
  */
 #include "base/rng.h"
 #include "lib/replies.h"
@@ -142,6 +142,53 @@ Test(answer, is_left_over_the_limit) {
         cr_assert_eq(taken(EXECUTE, 0, limit, buf_size(&bytes)) > 0, limit >= 14, "limit %zu", limit);
 }
 
+/* ---- An INSERT's reply ---- */
+
+/* How many bytes of it a session takes. */
+static size_t taken_inserted(uint8_t steps, size_t limit, size_t size) {
+    struct wire_session session;
+    uint64_t request = UINT64_MAX;
+    cr_assert(wire_session_init(&session, REQUESTS_MAX, limit));
+    cr_assert(wire_expect(&session, steps, WIRE_NO_ROWS));
+    struct wire_session before = session;
+    size_t used = wire_session_take_inserted(&session, buf_head(&bytes), size, &request);
+    if (used)
+        cr_assert_eq(request, 0);
+    else
+        cr_assert_eq(memcmp(&session, &before, sizeof session), 0, "nothing has happened");
+    wire_session_free(&session);
+    return used;
+}
+
+static void put_inserted(void) {
+    reply_bare(&bytes, '2');
+    reply_tag(&bytes, "INSERT 0 1");
+}
+
+Test(answer, of_an_insert_is_taken_when_it_is_whole) {
+    put_inserted();
+    size_t size = buf_size(&bytes);
+    reply_ready(&bytes, 'I');
+    for (size_t part = 0; part < size; part++)
+        cr_assert_eq(taken_inserted(RUN, LIMIT, part), 0, "%zu bytes", part);
+    cr_assert_eq(taken_inserted(RUN, LIMIT, size), size);
+    cr_assert_eq(taken_inserted(EXECUTE, LIMIT, buf_size(&bytes)), size, "ReadyForQuery is an event of its own");
+}
+
+Test(answer, of_an_insert_is_left_where_anything_is_different) {
+    put_inserted();
+    size_t size = buf_size(&bytes);
+    for (size_t at = 0; at < size; at++) {
+        buf_head(&bytes)[at] ^= 1;
+        cr_assert_eq(taken_inserted(RUN, LIMIT, size), 0, "byte %zu", at);
+        buf_head(&bytes)[at] ^= 1;
+    }
+    for (unsigned steps = 1; steps < WIRE_STEPS_END; steps++)
+        cr_assert_eq(taken_inserted((uint8_t)steps, LIMIT, size) > 0, (steps & ~(unsigned)WIRE_SYNC) == EXECUTE);
+    for (size_t limit = 0; limit < 30; limit++) /* CommandComplete has 16 bytes */
+        cr_assert_eq(taken_inserted(RUN, limit, size) > 0, limit >= 16, "limit %zu", limit);
+}
+
 /* ---- Whole sessions ---- */
 
 Test(answer, recorded_sessions_say_the_same_in_every_split) {
@@ -185,6 +232,12 @@ static void random_reply(struct rng *rng, const struct wire_request *request) {
     if (odd && rng_below(rng, 4) == 0)
         columns = (uint16_t)rng_below(rng, COLUMNS_MAX + 1);
     reply_bare(&bytes, '2');
+    if (!odd && request->column_count == WIRE_NO_ROWS) {
+        reply_tag(&bytes, "INSERT 0 1");
+        if (request->steps & WIRE_SYNC)
+            reply_ready(&bytes, 'I');
+        return;
+    }
     for (uint64_t rows = odd ? rng_below(rng, 3) : 1; rows > 0; rows--)
         put_row(columns);
     if (odd && rng_below(rng, 2))
