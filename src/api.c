@@ -409,7 +409,7 @@ void quring_inbox_close(quring_inbox *inbox) {
 }
 
 /* Checks what can be told without the handle and the statement, which belong to the engine's thread. */
-static int api_inbox_submit(quring_inbox *inbox, const quring_query *query, quring_id *id) {
+static int api_check_inbox_query(quring_inbox *inbox, const quring_query *query) {
     if (query->tx)
         return inbox_error(inbox, QURING_EINVAL, "a transaction belongs to the engine's own thread");
     if (!query->db)
@@ -421,7 +421,18 @@ static int api_inbox_submit(quring_inbox *inbox, const quring_query *query, quri
                            query->param_count);
     if (query->commit > QURING_COMMIT_AUTO)
         return inbox_error(inbox, QURING_EINVAL, "unknown commit mode %d", (int)query->commit);
-    return inbox_submit(inbox, query, id);
+    return 0;
+}
+
+/* `*query`: of a program whose struct has another size; `known` gets a copy, which it points to. */
+static int api_take_inbox_query(quring_inbox *inbox, const quring_query **query, size_t query_bytes,
+                                quring_query *known) {
+    if (base_unlikely(query_bytes != sizeof *known)) {
+        if (!api_struct_take(known, sizeof *known, *query, query_bytes))
+            return inbox_error(inbox, QURING_EINVAL, "%s", unknown_member);
+        *query = known;
+    }
+    return api_check_inbox_query(inbox, *query);
 }
 
 int quring_inbox_submit_sized(quring_inbox *inbox, const quring_query *query, size_t query_bytes, quring_id *id) {
@@ -431,12 +442,29 @@ int quring_inbox_submit_sized(quring_inbox *inbox, const quring_query *query, si
         return error;
     if (!query)
         return inbox_error(inbox, QURING_EINVAL, "query is NULL");
-    if (base_unlikely(query_bytes != sizeof *query)) {
-        if (!api_struct_take(&known, sizeof known, query, query_bytes))
-            return inbox_error(inbox, QURING_EINVAL, "%s", unknown_member);
-        query = &known;
+    error = api_take_inbox_query(inbox, &query, query_bytes, &known);
+    return error ? error : inbox_submit(inbox, query, id);
+}
+
+int quring_inbox_submit_batch_sized(quring_inbox *inbox, const quring_query *queries, size_t query_bytes,
+                                    uint32_t count, quring_batch_mode mode, quring_id *ids) {
+    struct inbox_batch batch;
+    quring_query known;
+    bool atomic = mode == QURING_BATCH_ATOMIC;
+    int error = inbox_refuse_caller(inbox);
+    if (error)
+        return error;
+    if (count > INT32_MAX || (count && !queries) || mode > QURING_BATCH_ATOMIC)
+        return inbox_error(inbox, QURING_EINVAL, "queries is NULL, or mode is none that this library knows");
+    inbox_begin_batch(inbox, &batch, count, atomic);
+    for (uint32_t i = 0; i < count && !error; i++) {
+        const quring_query *query = (const void *)((const uint8_t *)queries + i * query_bytes);
+        quring_id *id = ids ? &ids[i] : NULL;
+        error = api_take_inbox_query(inbox, &query, query_bytes, &known);
+        if (!error)
+            error = atomic ? inbox_put_member(inbox, &batch, query, id) : inbox_put(inbox, query, id);
     }
-    return api_inbox_submit(inbox, query, id);
+    return inbox_end_batch(inbox, &batch, error);
 }
 
 int quring_inbox_cancel(quring_inbox *inbox, quring_id id) {
@@ -463,6 +491,21 @@ int quring_inbox_reap_sized(quring_inbox *inbox, quring_done *done, size_t done_
 int quring_inbox_release(quring_inbox *inbox, quring_id id) {
     int error = inbox_refuse_caller(inbox);
     return error ? error : inbox_release(inbox, id);
+}
+
+int quring_inbox_release_batch_sized(quring_inbox *inbox, const quring_done *done, size_t done_bytes, uint32_t count) {
+    int error = inbox_refuse_caller(inbox);
+    if (error)
+        return error;
+    if (count > INT32_MAX || (count && !done))
+        return inbox_error(inbox, QURING_EINVAL, "done is NULL");
+    for (uint32_t i = 0; i < count; i++) {
+        const quring_done *at = (const quring_done *)((const uint8_t *)done + i * done_bytes);
+        error = inbox_release(inbox, at->id);
+        if (base_unlikely(error))
+            return i ? (int)i : error;
+    }
+    return (int)count;
 }
 
 int quring_inbox_wait(quring_inbox *inbox, uint32_t min_count, uint64_t timeout_ns) {

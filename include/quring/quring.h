@@ -998,6 +998,25 @@ static inline int quring_inbox_submit(quring_inbox *inbox, const quring_query *q
     return quring_inbox_submit_sized(inbox, query, sizeof(quring_query), id);
 }
 
+/*
+ * Queues many queries in one call, as quring_submit_batch() does: the engine's thread is woken once, and comes to see all of
+ * them at the same time.
+ *
+ * What only the engine's thread can refuse of an ATOMIC batch is an outcome, too: the query at fault ends as it says above,
+ * with QURING_LIMIT and 54000 where the batch has more queries than options.depth, and all others end SKIPPED and name it.
+ * ids        NULL is allowed; ids[i] names queries[i] until its release
+ * Returns    how many were queued. INDEPENDENT: the first ones, fewer than `count` where the next one was refused, of which
+ *            quring_inbox_errmsg() tells; if that is the first, its error. ATOMIC: all or none
+ *            As quring_inbox_submit(); of an ATOMIC batch also ETOOBIG: more queries or bytes than quring_inbox_options;
+ *            EINVAL: several databases, an order_key
+ */
+int quring_inbox_submit_batch_sized(quring_inbox *inbox, const quring_query *queries, size_t query_bytes,
+                                    uint32_t count, quring_batch_mode mode, quring_id *ids);
+static inline int quring_inbox_submit_batch(quring_inbox *inbox, const quring_query *queries, uint32_t count,
+                                            quring_batch_mode mode, quring_id *ids) {
+    return quring_inbox_submit_batch_sized(inbox, queries, sizeof(quring_query), count, mode, ids);
+}
+
 /* As quring_cancel(). Does no I/O: the query ends in the engine's next turn. Returns 0; ESTALE. */
 int quring_inbox_cancel(quring_inbox *inbox, quring_id id);
 
@@ -1013,6 +1032,12 @@ static inline int quring_inbox_reap(quring_inbox *inbox, quring_done *done, uint
 
 /* Gives a reaped query's slot, rows and error back. Returns 0; ESTALE; ENOTREADY. */
 int quring_inbox_release(quring_inbox *inbox, quring_id id);
+
+/* As quring_release_batch(), of what quring_inbox_reap() filled in. */
+int quring_inbox_release_batch_sized(quring_inbox *inbox, const quring_done *done, size_t done_bytes, uint32_t count);
+static inline int quring_inbox_release_batch(quring_inbox *inbox, const quring_done *done, uint32_t count) {
+    return quring_inbox_release_batch_sized(inbox, done, sizeof(quring_done), count);
+}
 
 /*
  * Sleeps until

@@ -154,18 +154,18 @@ void inbox_call(struct quring_inbox *inbox) {
         ring_post(inbox->ring, &inbox->call);
 }
 
-static struct inbox_command *inbox_next_command(struct quring_inbox *inbox) {
-    return &inbox->commands[inbox->commands_written & inbox->command_mask];
+static struct inbox_command *inbox_command_at(struct quring_inbox *inbox, uint64_t position) {
+    return &inbox->commands[position & inbox->command_mask];
 }
 
+/* Shows the reactor all commands that were written, and has it look at them. */
 static void inbox_send(struct quring_inbox *inbox) {
-    inbox->commands_written++;
     atomic_store_explicit(&inbox->commands_sent, inbox->commands_written, memory_order_release);
     inbox_call(inbox);
 }
 
 static void inbox_send_plain(struct quring_inbox *inbox, enum inbox_kind kind, quring_id id) {
-    *inbox_next_command(inbox) = (struct inbox_command){.kind = (uint8_t)kind, .id = id};
+    *inbox_command_at(inbox, inbox->commands_written++) = (struct inbox_command){.kind = (uint8_t)kind, .id = id};
     inbox_send(inbox);
 }
 
@@ -245,7 +245,7 @@ static int inbox_copy_input(struct quring_inbox *inbox, struct query *query, con
 /* A command has to carry a member that is new, or api.c to refuse it: a query must not run without what it asks for. */
 _Static_assert(sizeof(quring_query) == offsetof(quring_query, tx) + 8, "a member that commands lack");
 
-int inbox_submit(struct quring_inbox *inbox, const quring_query *q, quring_id *id) {
+int inbox_put(struct quring_inbox *inbox, const quring_query *q, quring_id *id) {
     PRE(q->db && (q->sql || q->statement) && (q->params || !q->param_count));
     if (base_unlikely(atomic_load_explicit(&inbox->shut, memory_order_relaxed)))
         return inbox_refuse_shut(inbox);
@@ -254,7 +254,7 @@ int inbox_submit(struct quring_inbox *inbox, const quring_query *q, quring_id *i
     if (base_unlikely(!query))
         return inbox_error(inbox, QURING_EFULL, "query_count: %u queries are submitted and not yet released",
                            inbox->query_count);
-    struct inbox_command *command = inbox_next_command(inbox);
+    struct inbox_command *command = inbox_command_at(inbox, inbox->commands_written);
     command->kind = INBOX_SUBMIT;
     command->commit = (uint8_t)q->commit;
     command->read_only = q->read_only;
@@ -269,11 +269,69 @@ int inbox_submit(struct quring_inbox *inbox, const quring_query *q, quring_id *i
         slots_give(&inbox->queries, token);
         return error;
     }
+    inbox->commands_written++;
     inbox->pending_count++;
-    inbox_send(inbox);
     if (id)
         *id = token;
     return 0;
+}
+
+int inbox_submit(struct quring_inbox *inbox, const quring_query *q, quring_id *id) {
+    int error = inbox_put(inbox, q, id);
+    if (base_likely(!error))
+        inbox_send(inbox);
+    return error;
+}
+
+/* ---- Batches ---- */
+
+void inbox_begin_batch(struct quring_inbox *inbox, struct inbox_batch *batch, uint32_t count, bool atomic) {
+    *batch = (struct inbox_batch){.start = inbox->commands_written,
+                                  .count_wanted = count,
+                                  .others_count = slots_taken(&inbox->queries),
+                                  .atomic = atomic};
+}
+
+int inbox_put_member(struct quring_inbox *inbox, const struct inbox_batch *batch, const quring_query *q,
+                     quring_id *id) {
+    PRE(batch->atomic);
+    if (q->order_key)
+        return inbox_error(inbox, QURING_EINVAL,
+                           "the members of an ATOMIC batch have no order_key: they run in their order");
+    if (batch->start != inbox->commands_written && inbox_command_at(inbox, batch->start)->db != q->db)
+        return inbox_error(inbox, QURING_EINVAL, "the queries of an ATOMIC batch name several databases");
+    return inbox_put(inbox, q, id);
+}
+
+/* The reactor has not seen the commands. What would not fit into an empty inbox either never fits. */
+static int inbox_drop_batch(struct quring_inbox *inbox, const struct inbox_batch *batch, int error) {
+    while (inbox->commands_written != batch->start) {
+        quring_id id = inbox_command_at(inbox, --inbox->commands_written)->id;
+        buf_reset(&inbox_query_of(inbox, id)->store, QUERY_KEEP_BYTES);
+        inbox->charged_bytes -= inbox->notes[id & inbox->index_mask].charged_bytes;
+        inbox->pending_count--;
+        slots_give(&inbox->queries, id);
+    }
+    if (error == QURING_EFULL && (batch->others_count == 0 || batch->count_wanted > inbox->query_count))
+        return inbox_error(inbox, QURING_ETOOBIG,
+                           "%u queries in an ATOMIC batch: together they go over options.query_count (%u) or bytes "
+                           "(%llu)",
+                           batch->count_wanted, inbox->query_count, (unsigned long long)inbox->bytes_limit);
+    return error;
+}
+
+int inbox_end_batch(struct quring_inbox *inbox, const struct inbox_batch *batch, int error) {
+    uint64_t count = inbox->commands_written - batch->start;
+    if (batch->atomic && error)
+        return inbox_drop_batch(inbox, batch, error);
+    for (uint64_t i = 0; batch->atomic && i < count; i++) {
+        struct inbox_command *command = inbox_command_at(inbox, batch->start + i);
+        command->kind = INBOX_SUBMIT_UNIT;
+        command->unit_count = count - i;
+    }
+    if (count)
+        inbox_send(inbox);
+    return count ? (int)count : error;
 }
 
 int inbox_cancel(struct quring_inbox *inbox, quring_id id) {
@@ -300,7 +358,7 @@ static void inbox_end_orphans(struct quring_inbox *inbox) {
     for (; inbox->commands_taken != inbox->commands_written; inbox->commands_taken++) {
         const struct inbox_command *command = &inbox->commands[inbox->commands_taken & inbox->command_mask];
         struct query *query = inbox_query_of(inbox, command->id);
-        if (command->kind != INBOX_SUBMIT)
+        if (!inbox_brings_query(command))
             continue;
         error_set(&query->error, "57P01", "the engine was closed before this query was sent", NULL, NULL, 0);
         query->id = command->id;
@@ -344,6 +402,8 @@ int inbox_reap(struct quring_inbox *inbox, quring_done *done, uint32_t capacity)
                                     .result = &completion->query->result,
                                     .error = completion->status == QURING_OK ? NULL : &completion->query->error.view,
                                     .sent = completion->sent};
+        if (base_unlikely(completion->status == QURING_SKIPPED))
+            done[count].failed_id = completion->query->failed_id;
     }
     inbox->pending_count -= count;
     if (base_unlikely(inbox->watched) && inbox->completions_read == sent && atomic_load(&inbox->wake_at) == INBOX_AWAKE)

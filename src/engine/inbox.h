@@ -35,7 +35,13 @@ enum { INBOX_QUERIES_MAX = 65536, INBOX_LINE_BYTES = 64 };
 static const uint64_t INBOX_AWAKE = UINT64_MAX; /* of wake_at: the client sleeps for no completion */
 
 /* REAPED is told of queries with an order key, which may be closed until then. */
-enum inbox_kind { INBOX_SUBMIT, INBOX_CANCEL, INBOX_REAPED, INBOX_CLOSE };
+enum inbox_kind {
+    INBOX_SUBMIT,
+    INBOX_SUBMIT_UNIT, /* of an ATOMIC batch, whose commands are sent together */
+    INBOX_CANCEL,
+    INBOX_REAPED,
+    INBOX_CLOSE
+};
 
 /* One line of the cache. What it points to lies in the store of the query's slot. */
 struct inbox_command {
@@ -44,11 +50,14 @@ struct inbox_command {
     bool by_handle; /* it names a statement, and no text */
     bool read_only;
     uint32_t param_count;
-    quring_id id; /* whose lower bits are the index of the query's slot */
-    uint64_t order_key;
+    quring_id id;  /* whose lower bits are the index of the query's slot */
+    quring_db *db; /* the handle may be closed by now, or freed */
+    union {
+        uint64_t order_key;
+        uint64_t unit_count; /* SUBMIT_UNIT: members that have not been read, this one included */
+    };
     uint64_t user_data;
     uint64_t timeout_ns;
-    quring_db *db; /* the handle may be closed by now, or freed */
     union {
         const char *sql; /* ends with a NUL */
         quring_statement *statement;
@@ -129,6 +138,11 @@ static inline struct query *inbox_query(const struct quring_inbox *inbox, uint32
     return (struct query *)(void *)(inbox->slots + index * inbox->slot_bytes);
 }
 
+/* True of a command that gives the reactor a query. */
+static inline bool inbox_brings_query(const struct inbox_command *command) {
+    return command->kind <= INBOX_SUBMIT_UNIT;
+}
+
 /* The query that an id names, or has named. */
 static inline struct query *inbox_query_of(const struct quring_inbox *inbox, quring_id id) {
     return inbox_query(inbox, (uint32_t)(id & inbox->index_mask));
@@ -168,6 +182,24 @@ void inbox_call(struct quring_inbox *inbox);
 
 /* The calls of quring.h; api.c has checked who calls and what `q` points to. */
 int inbox_submit(struct quring_inbox *inbox, const quring_query *q, quring_id *id);
+
+/*
+ * The queries of one quring_inbox_submit_batch(): inbox_put() writes their commands one by one, and inbox_end_batch() shows
+ * them to the reactor all at once. `error`: of the last one, which was refused; 0: none was. Returns how many are submitted,
+ * or an error: of an ATOMIC batch all are, or none.
+ */
+struct inbox_batch {
+    uint64_t start;        /* of its commands */
+    uint32_t count_wanted; /* the call has as many */
+    uint32_t others_count; /* slots that were taken before */
+    bool atomic;
+};
+
+void inbox_begin_batch(struct quring_inbox *inbox, struct inbox_batch *batch, uint32_t count, bool atomic);
+int inbox_put(struct quring_inbox *inbox, const quring_query *q, quring_id *id);
+int inbox_put_member(struct quring_inbox *inbox, const struct inbox_batch *batch, const quring_query *q, quring_id *id);
+int inbox_end_batch(struct quring_inbox *inbox, const struct inbox_batch *batch, int error);
+
 int inbox_cancel(struct quring_inbox *inbox, quring_id id);
 int inbox_reap(struct quring_inbox *inbox, quring_done *done, uint32_t capacity);
 int inbox_release(struct quring_inbox *inbox, quring_id id);

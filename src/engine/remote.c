@@ -77,9 +77,10 @@ static int remote_try(quring_engine *engine, struct quring_inbox *inbox, struct 
                       .param_count = command->param_count,
                       .user_data = command->user_data,
                       .timeout_ns = command->timeout_ns,
-                      .order_key = command->order_key,
                       .commit = (quring_commit_mode)command->commit,
                       .read_only = command->read_only};
+    if (base_likely(command->kind == INBOX_SUBMIT))
+        q.order_key = command->order_key;
     if (base_unlikely(!inbox->has_room))
         return hub_error(&engine->hub, QURING_ENOMEM, "no memory for the queries of this inbox");
     if (base_unlikely(!remote_knows(engine, q.db)))
@@ -93,39 +94,117 @@ static int remote_try(quring_engine *engine, struct quring_inbox *inbox, struct 
     return engine_submit_slot(engine, &q, query, &id);
 }
 
-/* A refusal that the thread was not there to hear becomes the outcome, with the words of quring_errmsg(). */
-static void remote_refuse(quring_engine *engine, struct query *query, const struct inbox_command *command, int error) {
-    const char *sqlstate = error == QURING_EUNSUPPORTED ? "0A000"
-                           : error == QURING_ESHUTDOWN  ? "57P01"
-                           : error == QURING_ENOMEM     ? "53200"
-                           : error == QURING_ETOOBIG    ? "54000"
-                                                        : "26000";
+/* How a query ends that quring_submit() would have refused. */
+struct remote_refusal {
+    quring_status status;
+    const char *sqlstate;
+};
+
+static struct remote_refusal remote_refusal_of(int error) {
+    switch (error) {
+    case QURING_ESHUTDOWN:
+        return (struct remote_refusal){QURING_SHUTDOWN, "57P01"};
+    case QURING_ETOOBIG:
+        return (struct remote_refusal){QURING_LIMIT, "54000"};
+    case QURING_EUNSUPPORTED:
+        return (struct remote_refusal){QURING_SERVER_ERROR, "0A000"};
+    case QURING_ENOMEM:
+        return (struct remote_refusal){QURING_SERVER_ERROR, "53200"};
+    default:
+        return (struct remote_refusal){QURING_SERVER_ERROR, "26000"};
+    }
+}
+
+/* The query was never in a queue; its error is set. */
+static void remote_end(quring_engine *engine, struct query *query, const struct inbox_command *command,
+                       quring_status status) {
     query->id = command->id;
     query->user_data = command->user_data;
     query_move(query, QUERY_WAITING);
     query_move(query, QUERY_DONE);
-    query->status = error == QURING_ESHUTDOWN ? QURING_SHUTDOWN
-                    : error == QURING_ETOOBIG ? QURING_LIMIT
-                                              : QURING_SERVER_ERROR;
+    query->status = (uint8_t)status;
     query->sent = false;
-    error_set(&query->error, sqlstate, engine->hub.message, NULL, NULL, 0);
-    engine->hub.message[0] = 0; /* no call of the engine's own thread has failed */
     result_begin(&query->result, query->result.rows.limit, 0);
     list_push_back(&engine->hub.remote_done, &query->link);
 }
 
+/* A refusal that the thread was not there to hear becomes the outcome, with the words of quring_errmsg(). */
+static void remote_refuse(quring_engine *engine, struct query *query, const struct inbox_command *command, int error) {
+    struct remote_refusal refusal = remote_refusal_of(error);
+    error_set(&query->error, refusal.sqlstate, engine->hub.message, NULL, NULL, 0);
+    remote_end(engine, query, command, refusal.status);
+}
+
+/* No call of the engine's own thread has failed. */
+static void remote_forget_message(quring_engine *engine) {
+    engine->hub.message[0] = 0;
+}
+
 /* The slot's last query was reaped, and released by its thread, which tells nobody. */
-static void remote_submit(quring_engine *engine, struct quring_inbox *inbox, const struct inbox_command *command) {
+static inline struct query *remote_accept(quring_engine *engine, struct quring_inbox *inbox,
+                                          const struct inbox_command *command) {
     struct query *query = inbox_query_of(inbox, command->id);
     query->inbox = (uint16_t)inbox->number;
     if (base_likely(query->state == QUERY_REAPED))
         query_move(query, QUERY_FREE);
     inbox->running_count++;
     engine->remote_count++;
-    int error = remote_try(engine, inbox, query, command);
-    if (base_unlikely(error))
-        remote_refuse(engine, query, command, error);
+    return query;
 }
+
+static void remote_submit(quring_engine *engine, struct quring_inbox *inbox, const struct inbox_command *command) {
+    struct query *query = remote_accept(engine, inbox, command);
+    int error = remote_try(engine, inbox, query, command);
+    if (base_unlikely(error)) {
+        remote_refuse(engine, query, command, error);
+        remote_forget_message(engine);
+    }
+}
+
+/* ---- Batches ---- */
+
+/* The member at fault ends as it would by itself, and skips the others; a handle that is closed is no member's fault. */
+static void remote_refuse_unit(quring_engine *engine, struct quring_inbox *inbox, uint64_t start, uint32_t count,
+                               uint32_t culprit, int error) {
+    struct remote_refusal refusal = remote_refusal_of(error);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct inbox_command *command = &inbox->commands[(start + i) & inbox->command_mask];
+        struct query *query = inbox_query_of(inbox, command->id);
+        if (i == culprit || error == QURING_ESHUTDOWN) {
+            remote_refuse(engine, query, command, error);
+            continue;
+        }
+        error_format(&query->error, refusal.sqlstate, "skipped, because query %u of its batch was refused: %s",
+                     culprit + 1, engine->hub.message);
+        remote_end(engine, query, command, QURING_SKIPPED);
+        query->failed_id = inbox->commands[(start + culprit) & inbox->command_mask].id;
+    }
+    remote_forget_message(engine);
+}
+
+/* All commands of a batch are there with the first, which was read. */
+static __attribute__((cold, noinline)) void remote_submit_unit(quring_engine *engine, struct quring_inbox *inbox,
+                                                               const struct inbox_command *first) {
+    uint64_t start = inbox->commands_taken - 1;
+    uint32_t count = (uint32_t)first->unit_count, tried = 0;
+    struct engine_batch batch;
+    int error = 0;
+    engine_batch_begin(engine, &batch, count, true);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct inbox_command *command = &inbox->commands[(start + i) & inbox->command_mask];
+        struct query *query = remote_accept(engine, inbox, command);
+        if (!error) {
+            error = remote_try(engine, inbox, query, command);
+            tried = i;
+        }
+    }
+    inbox->commands_taken = start + count;
+    error = engine_batch_end(engine, error, NULL);
+    if (error < 0)
+        remote_refuse_unit(engine, inbox, start, count, tried, error);
+}
+
+/* ---- Cancels and the end ---- */
 
 static void remote_cancel(struct quring_inbox *inbox, const struct inbox_command *command) {
     struct query *query = inbox_query_of(inbox, command->id);
@@ -154,6 +233,9 @@ static void remote_carry_out(quring_engine *engine, struct quring_inbox *inbox, 
     case INBOX_SUBMIT:
         remote_submit(engine, inbox, command);
         break;
+    case INBOX_SUBMIT_UNIT:
+        remote_submit_unit(engine, inbox, command);
+        break;
     case INBOX_CANCEL:
         remote_cancel(inbox, command);
         break;
@@ -178,13 +260,14 @@ static void remote_fetch(const struct quring_inbox *inbox, const struct inbox_co
         __builtin_prefetch(command->sql);
 }
 
+/* A unit is read as one, so that `fetched` may fall behind. */
 static void remote_take(quring_engine *engine, struct quring_inbox *inbox) {
     if (base_unlikely(!inbox->has_room))
         remote_attach(engine, inbox);
     uint64_t sent = atomic_load_explicit(&inbox->commands_sent, memory_order_acquire);
     uint64_t fetched = inbox->commands_taken;
     while (inbox->commands_taken != sent) {
-        for (; fetched != sent && fetched - inbox->commands_taken < REMOTE_AHEAD; fetched++)
+        for (; fetched != sent && fetched < inbox->commands_taken + REMOTE_AHEAD; fetched++)
             remote_fetch(inbox, &inbox->commands[fetched & inbox->command_mask]);
         remote_carry_out(engine, inbox, &inbox->commands[inbox->commands_taken++ & inbox->command_mask]);
     }

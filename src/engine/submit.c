@@ -126,7 +126,8 @@ static int submit_copy_input(quring_engine *engine, struct query *query, const q
 static __attribute__((cold, noinline)) int submit_hold_key(struct query *query, uint64_t key) {
     struct quring_db *db = query->queue->db;
     if (query->queue->tx)
-        return hub_error(db->hub, QURING_EINVAL, "the queries of a transaction have no order_key: they run in their order");
+        return hub_error(db->hub, QURING_EINVAL,
+                         "the queries of a transaction have no order_key: they run in their order");
     if (db->engine->batch && db->engine->batch->atomic)
         return hub_error(db->hub, QURING_EINVAL,
                          "the members of an ATOMIC batch have no order_key: they run in their order");
@@ -216,8 +217,7 @@ static void batch_take_back(quring_engine *engine, struct query *query) {
     list_remove(&query->link);
     heap_remove(&engine->deadlines, &query->deadline);
     engine->charged_bytes -= query->charged_bytes;
-    submit_undo(query);
-    slots_give(&engine->queries, query->id);
+    submit_give_up(engine, query, query->id);
 }
 
 /*
@@ -359,7 +359,7 @@ static inline __attribute__((always_inline)) int submit_any(quring_engine *engin
         return submit_done(engine, query, q->timeout_ns, id);
     }
     query->commit = (uint8_t)submit_commit_mode(queue->db, q);
-    if (!slot && base_unlikely(engine->batch != NULL))
+    if (base_unlikely(engine->batch != NULL))
         return batch_keep(engine, q, query, id);
     queue_put(query);
     return submit_done(engine, query, q->timeout_ns, id);
@@ -417,7 +417,7 @@ static int batch_accept(quring_engine *engine, struct engine_batch *batch, qurin
         batch_join(atomic, query);
         if (ids)
             ids[i++] = query->id;
-        engine->pending_count++;
+        engine->pending_count += !query->inbox;
         submit_accept(query, 0); /* a deadline it has already */
     }
     queue_put_unit(&batch->members);

@@ -1,73 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Inboxes, with both of their sides on one thread: what a query becomes, the limits, and every order of closing. */
 #include "core/trace.h"
-#include "engine/inbox.h"
 #include "lib/alloc.h"
-#include "lib/engine_fixture.h"
+#include "lib/inbox_fixture.h"
 
 #include <poll.h>
 
-static quring_inbox *inbox;
-static quring_id ids[FAKE_QUERIES];
-
-static void open_inbox(uint32_t query_count, uint64_t bytes) {
-    char message[200] = "";
-    const quring_inbox_options options = {.query_count = query_count, .bytes = bytes};
-    cr_assert_eq(engine_inbox_open(engine, &options, &inbox, message, sizeof message), 0, "%s", message);
-}
-
-static void setup(void) {
-    engine_setup();
-    open_inbox(4, 1000);
-}
-
-static void close_inbox(void) {
-    inbox_close(inbox);
-    inbox = NULL;
-}
-
-/* The program's order of closing; each test that closes sets what it closed to NULL. */
-static void teardown(void) {
-    if (inbox)
-        close_inbox();
-    engine_teardown();
-}
-
-static void close_engine(void) {
-    engine_close(engine);
-    sim_free(fake_sim());
-    engine = NULL;
-}
-
-TestSuite(engine_remote, .init = setup, .fini = teardown);
-
-static int ask_query(uint32_t number, const quring_query *query) {
-    quring_query q = *query;
-    q.user_data = number;
-    return inbox_submit(inbox, &q, &ids[number]);
-}
-
-static int ask(struct fake_db *db, uint32_t number) {
-    return ask_query(number, &(quring_query){.db = &db->base, .sql = "select 1"});
-}
-
-/* "1 OK, 2 TIMEOUT unsent", …: reaps and releases all that is there; or the error of the reap. */
-static const char *reaped(void) {
-    static char text[1000];
-    quring_done done;
-    size_t length = 0;
-    int count;
-    text[0] = 0;
-    while ((count = inbox_reap(inbox, &done, 1)) == 1) {
-        length +=
-            (size_t)snprintf(text + length, sizeof text - length, "%s%u %s%s", length ? ", " : "",
-                             (unsigned)done.user_data, quring_status_name(done.status), done.sent ? "" : " unsent");
-        cr_assert_eq(done.id, ids[done.user_data]);
-        cr_assert_eq(!done.error, done.status == QURING_OK);
-        cr_assert_eq(inbox_release(inbox, done.id), 0);
-    }
-    return count < 0 && !length ? quring_strerror(count) : text;
-}
+TestSuite(engine_remote, .init = inbox_setup, .fini = inbox_teardown);
 
 static bool readable(int fd) {
     struct pollfd one = {.fd = fd, .events = POLLIN};
@@ -109,7 +48,7 @@ Test(engine_remote, the_engine_neither_counts_nor_reaps_them) {
     fake_end(a, 0, QURING_OK);
     cr_assert_eq(engine_run(engine, 0, 0), 0);
     cr_assert_eq(engine_reap(engine, &done, 1), 0);
-    cr_assert_eq(engine_cancel(engine, ids[0]), QURING_ESTALE, "its ids are its own");
+    cr_assert_eq(engine_cancel(engine, inbox_ids[0]), QURING_ESTALE, "its ids are its own");
     fake_end(a, 9, QURING_OK);
     fake_assert_text(fake_reaped(engine), "9 OK", "the engine's own");
     fake_assert_text(reaped(), "0 OK", "the inbox's own");
@@ -201,7 +140,7 @@ Test(engine_remote, bytes_are_charged_until_the_release) {
     cr_assert_eq(ask(a, 3), QURING_EFULL);
     cr_assert(strstr(inbox->message, "options.bytes"));
     engine_turn();
-    inbox_cancel(inbox, ids[1]);
+    inbox_cancel(inbox, inbox_ids[1]);
     engine_turn();
     cr_assert_eq(ask(a, 3), QURING_EFULL, "not released yet");
     fake_assert_text(reaped(), "1 CANCELLED", "and released");
@@ -260,21 +199,21 @@ Test(engine_remote, an_engine_has_so_many_inboxes) {
 Test(engine_remote, an_id_names_its_query_until_the_release) {
     quring_done done;
     ask(a, 0);
-    cr_assert_eq(inbox_release(inbox, ids[0]), QURING_ENOTREADY, "it is on its way");
+    cr_assert_eq(inbox_release(inbox, inbox_ids[0]), QURING_ENOTREADY, "it is on its way");
     engine_turn();
     engine_turn();
     fake_end(a, 0, QURING_OK);
     engine_turn();
-    cr_assert_eq(inbox_release(inbox, ids[0]), QURING_ENOTREADY, "it is done");
+    cr_assert_eq(inbox_release(inbox, inbox_ids[0]), QURING_ENOTREADY, "it is done");
     cr_assert_eq(inbox_reap(inbox, &done, 1), 1);
-    cr_assert_eq(inbox_cancel(inbox, ids[0]), 0, "it stays as it ended");
-    cr_assert_eq(inbox_release(inbox, ids[0]), 0);
-    cr_assert_eq(inbox_release(inbox, ids[0]), QURING_ESTALE);
-    cr_assert_eq(inbox_cancel(inbox, ids[0]), QURING_ESTALE);
+    cr_assert_eq(inbox_cancel(inbox, inbox_ids[0]), 0, "it stays as it ended");
+    cr_assert_eq(inbox_release(inbox, inbox_ids[0]), 0);
+    cr_assert_eq(inbox_release(inbox, inbox_ids[0]), QURING_ESTALE);
+    cr_assert_eq(inbox_cancel(inbox, inbox_ids[0]), QURING_ESTALE);
     cr_assert_eq(inbox_release(inbox, 0), QURING_ESTALE);
     ask(a, 1);
-    cr_assert_neq(ids[1], ids[0]);
-    cr_assert_eq(inbox_cancel(inbox, ids[0]), QURING_ESTALE);
+    cr_assert_neq(inbox_ids[1], inbox_ids[0]);
+    cr_assert_eq(inbox_cancel(inbox, inbox_ids[0]), QURING_ESTALE);
     engine_turn();
     engine_turn();
     fake_assert_text(fake_log(), "", "no cancel came through");
@@ -322,13 +261,13 @@ Test(engine_remote, a_cancel_ends_what_has_not_ended) {
     ask(a, 0);
     ask(a, 1);
     ask(a, 2);
-    cr_assert_eq(inbox_cancel(inbox, ids[2]), 0, "it is on its way");
+    cr_assert_eq(inbox_cancel(inbox, inbox_ids[2]), 0, "it is on its way");
     engine_turn();
     engine_turn();
     fake_assert_text(reaped(), "2 CANCELLED unsent", "the commands are read in order");
-    cr_assert_eq(inbox_cancel(inbox, ids[1]), 0, "it waits");
-    cr_assert_eq(inbox_cancel(inbox, ids[1]), 0, "once is enough");
-    cr_assert_eq(inbox_cancel(inbox, ids[0]), 0, "it runs");
+    cr_assert_eq(inbox_cancel(inbox, inbox_ids[1]), 0, "it waits");
+    cr_assert_eq(inbox_cancel(inbox, inbox_ids[1]), 0, "once is enough");
+    cr_assert_eq(inbox_cancel(inbox, inbox_ids[0]), 0, "it runs");
     engine_turn();
     fake_assert_text(fake_log(), "abandon 0 CANCELLED", "the backend ends it");
     fake_assert_text(reaped(), "1 CANCELLED unsent, 0 CANCELLED", "both");
@@ -345,14 +284,14 @@ Test(engine_remote, commands_have_room_for_all_that_can_be_on_its_way) {
             fake_end(a, i, QURING_OK);
         engine_turn();
         for (uint32_t i = 0; i < 4; i++) {
-            cr_assert_eq(inbox_cancel(inbox, ids[i]), 0);
+            cr_assert_eq(inbox_cancel(inbox, inbox_ids[i]), 0);
             inbox->notes[i].cancelled = true;
         }
         fake_assert_text(reaped(), "0 OK, 1 OK, 2 OK, 3 OK", "before their cancels were read");
         for (uint32_t i = 0; i < 4; i++)
             cr_assert_eq(ask(b, i), 0);
         for (uint32_t i = 0; i < 4; i++)
-            cr_assert_eq(inbox_cancel(inbox, ids[i]), 0);
+            cr_assert_eq(inbox_cancel(inbox, inbox_ids[i]), 0);
         cr_assert_leq(inbox->commands_written - inbox->commands_taken, inbox->command_mask + 1);
         engine_turn();
         fake_assert_text(reaped(), "0 CANCELLED unsent, 1 CANCELLED unsent, 2 CANCELLED unsent, 3 CANCELLED unsent",
@@ -502,7 +441,7 @@ Test(engine_remote, an_inbox_outlives_its_engine) {
     cr_assert_eq(quring_row_count(done[0].result), 0, "results stay");
     cr_assert_eq(ask(a, 3), QURING_ESHUTDOWN);
     cr_assert_eq(inbox_wait(inbox, 9, QURING_FOREVER), 2);
-    cr_assert_eq(inbox_cancel(inbox, ids[2]), 0, "nobody hears it");
+    cr_assert_eq(inbox_cancel(inbox, inbox_ids[2]), 0, "nobody hears it");
     cr_assert_eq(inbox_release(inbox, done[0].id), 0);
     fake_assert_text(reaped(), "2 SHUTDOWN unsent, 1 SHUTDOWN", "all have an end");
     cr_assert_eq(inbox_wait(inbox, 1, QURING_FOREVER), QURING_ESHUTDOWN);
@@ -513,7 +452,7 @@ Test(engine_remote, an_inbox_outlives_its_engine) {
 Test(engine_remote, commands_that_nobody_reads_end_on_their_own_side) {
     ask(a, 0);
     ask(a, 1);
-    inbox_cancel(inbox, ids[1]);
+    inbox_cancel(inbox, inbox_ids[1]);
     uint64_t written = inbox->commands_written;
     atomic_store(&inbox->commands_sent, written - 2); /* the engine sees the first alone */
     close_engine();
@@ -553,8 +492,8 @@ Test(engine_remote, what_is_closed_is_cancelled_and_forgotten) {
 Test(engine_remote, both_close_in_every_order_at_every_moment) {
     for (int order = 0; order < 2; order++)
         for (int moment = 0; moment < 6; moment++) {
-            teardown();
-            setup();
+            inbox_teardown();
+            inbox_setup();
             a->close_ns = FAKE_MS;
             a->let_go_ns = moment == 5 ? FAKE_MS : 0;
             if (moment > 0)
@@ -575,7 +514,7 @@ Test(engine_remote, both_close_in_every_order_at_every_moment) {
                 close_inbox();
             }
         }
-    setup();
+    inbox_setup();
 }
 
 Test(engine_remote, an_inbox_may_be_opened_on_an_engine_that_was_shut_down) {
@@ -606,7 +545,7 @@ Test(engine_remote, the_trace_has_them) {
     cr_assert_eq(events[0].kind, QURING_EVENT_SUBMITTED);
     cr_assert_eq(events[1].kind, QURING_EVENT_DONE);
     for (int i = 0; i < 2; i++) {
-        cr_assert_eq(events[i].id, ids[3]);
+        cr_assert_eq(events[i].id, inbox_ids[3]);
         cr_assert_eq(events[i].user_data, 3);
         cr_assert_str_eq(events[i].sql, "select 1");
     }
