@@ -111,6 +111,9 @@ void engine_stats(const quring_engine *engine, quring_stats *stats);
 int engine_inbox_open(quring_engine *engine, const quring_inbox_options *options, struct quring_inbox **inbox,
                       char *message, size_t message_bytes);
 
+/* remote.c: takes all that the threads of inboxes have submitted up to now, outside of a turn. */
+void engine_inboxes_read(quring_engine *engine);
+
 /* remote.c: inboxes refuse queries from now on, and end those that they have. */
 void engine_inboxes_shut(quring_engine *engine);
 

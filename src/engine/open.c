@@ -254,6 +254,7 @@ int engine_db_open(quring_engine *engine, const char *url, const quring_db_optio
         return error;
     }
     PRE(db->statements);
+    engine_inboxes_read(engine); /* those that name a closed handle which was at this address don't mean this one */
     list_push_back(&engine->hub.databases, &db->link);
     *out = db;
     return 0;

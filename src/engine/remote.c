@@ -326,11 +326,9 @@ void engine_inboxes_shut(quring_engine *engine) {
             atomic_store(&engine->inboxes[number]->shut, true);
 }
 
-/*
- * Commands that come later than the last look here find the engine gone, and are the inbox's own to end. Where the kernel has
- * refused to end what is in a backend's hands, the inbox is leaked, as the engine is.
- */
-void engine_inboxes_leave(quring_engine *engine) {
+void engine_inboxes_read(quring_engine *engine) {
+    if (!atomic_load(&engine->inbox_count))
+        return;
     ring_collect_posts(engine->hub.ring);
     for (uint32_t number = 1; number <= ENGINE_INBOXES_MAX; number++) {
         struct quring_inbox *inbox = engine->inboxes[number];
@@ -338,6 +336,14 @@ void engine_inboxes_leave(quring_engine *engine) {
             remote_take(engine, inbox);
     }
     engine_deliver(engine);
+}
+
+/*
+ * Commands that come later than the last look here find the engine gone, and are the inbox's own to end. Where the kernel has
+ * refused to end what is in a backend's hands, the inbox is leaked, as the engine is.
+ */
+void engine_inboxes_leave(quring_engine *engine) {
+    engine_inboxes_read(engine);
     for (uint32_t number = 1; number <= ENGINE_INBOXES_MAX; number++) {
         struct quring_inbox *inbox = engine->inboxes[number];
         if (!inbox)

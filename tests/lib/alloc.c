@@ -36,6 +36,18 @@ void alloc_fail_at(uint64_t nth, uint64_t calls) {
     atomic_store(&fail_end, atomic_load(&count) + nth + calls);
 }
 
+static struct {
+    void *block;
+    size_t size;
+    bool is_free;
+} reused;
+
+void alloc_reuse(void *block, size_t size) {
+    reused.block = block;
+    reused.size = size;
+    reused.is_free = false;
+}
+
 void alloc_fail_no_more(void) {
     atomic_store(&fail_end, 0);
 }
@@ -78,6 +90,10 @@ void *__wrap_malloc(size_t size) {
 }
 
 void *__wrap_calloc(size_t number, size_t size) {
+    if (reused.is_free && number * size == reused.size) {
+        reused.is_free = false;
+        return counted(memset(reused.block, 0, reused.size));
+    }
     return refused() ? NULL : counted(__real_calloc(number, size));
 }
 
@@ -108,5 +124,8 @@ void __wrap_free(void *block) {
         atomic_fetch_sub(&live, 1);
         atomic_fetch_sub(&live_bytes, (int64_t)malloc_usable_size(block));
     }
-    __real_free(block);
+    if (block && block == reused.block)
+        reused.is_free = true;
+    else
+        __real_free(block);
 }

@@ -7,6 +7,7 @@
 #define QURING_TESTS_ALLOC_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Whether calls count, and may be refused, from now on. */
@@ -16,6 +17,9 @@ void alloc_watch(bool on);
 void alloc_fail_at(uint64_t nth, uint64_t calls);
 void alloc_fail_no_more(void);
 bool alloc_has_failed(void);
+
+/* Has this block, once it was freed, be what the next calloc() of as many bytes gives, which any allocator may do. */
+void alloc_reuse(void *block, size_t size);
 
 /* Calls that were watched so far. */
 uint64_t alloc_count(void);

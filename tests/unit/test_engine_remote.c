@@ -5,6 +5,7 @@
 #include "lib/inbox_fixture.h"
 
 #include <poll.h>
+#include <stdlib.h>
 
 TestSuite(engine_remote, .init = inbox_setup, .fini = inbox_teardown);
 
@@ -333,6 +334,27 @@ Test(engine_remote, a_handle_that_is_closed_ends_its_queries) {
     engine_turn();
     fake_assert_text(reaped(), "4 OK", "others go on");
     a = fake_open(engine, "fake:a", NULL);
+}
+
+Test(engine_remote, a_handle_at_the_address_of_a_closed_one_is_another) {
+    struct fake_db *closed = a;
+    alloc_reuse(a, sizeof *a);
+    engine_turn();
+    ask(a, 0); /* not read yet */
+    engine_db_close(&a->base);
+    engine_advance(engine); /* frees it */
+    a = fake_open(engine, "fake:a", NULL);
+    cr_assert_eq(a, closed, "the test shows something");
+    engine_turn();
+    cr_assert_eq(a->base.counters.submitted_count, 0);
+    fake_assert_text(reaped(), "0 SHUTDOWN unsent", "it named the other one");
+    cr_assert_eq(ask(a, 0), 0);
+    engine_turn();
+    cr_assert_eq(a->base.counters.submitted_count, 1);
+    close_inbox();
+    close_engine();
+    alloc_reuse(NULL, 0);
+    free(closed);
 }
 
 Test(engine_remote, refusals_of_the_engine_are_outcomes) {
