@@ -148,6 +148,8 @@ static inline int quring_engine_open(const quring_options *options, quring_engin
  * Refuses new queries from now on (ESHUTDOWN), and ends those that are out. Queries whose bytes never left end with
  * QURING_SHUTDOWN at once. The rest get up to `grace_ns` to end as they would have; after that they, too, end with
  * QURING_SHUTDOWN, and whether they took effect is unknown. All completions can be reaped afterwards.
+ * A transaction whose COMMIT is not out is rolled back once what is out of it has ended: on SQLite before this returns; a
+ * server is waited for only as long as `grace_ns`.
  * Returns    how many completions wait to be reaped; EFORKED
  */
 int quring_shutdown(quring_engine *engine, uint64_t grace_ns);

@@ -67,8 +67,9 @@ struct quring_db {
     struct queue queue; /* the shared one, or in an exclusive handle the one that is bound to its connection */
     struct list ready;  /* queues in which a query waits, but for those that are parked */
     uint32_t waiting_count, running_count;
-    struct list txs;    /* transactions: quring_tx.link */
-    struct list joined; /* queues of transactions that wait for a place, and got queries since the last turn */
+    uint32_t leaving_count; /* transactions that have ended, and whose places a shutdown has to wait for */
+    struct list txs;        /* transactions: quring_tx.link */
+    struct list joined;     /* queues of transactions that wait for a place, and got queries since the last turn */
     struct quring_statement *tx_ends[2]; /* COMMIT and ROLLBACK, held, once the handle has had a transaction */
     struct db_counters counters;
     struct db_status status;

@@ -202,6 +202,7 @@ void tx_put(struct quring_tx *tx, struct query *query) {
     if (verb == VERB_SAVES && !tx->save_position)
         tx->save_position = query->tx_position;
     tx->idle_at_ns = UINT64_MAX;
+    tx->idle = false;
     if (tx->state == TX_NEW)
         tx_move(tx, TX_WAITING);
     if (tx->state == TX_WAITING && list_empty(&tx->queue.joined))
@@ -230,6 +231,7 @@ void tx_begin_time(struct quring_tx *tx, uint64_t now_ns) {
 
 void tx_idle(struct quring_tx *tx, uint64_t now_ns) {
     PRE(tx->state == TX_OPEN && tx->queue.waiting_count == 0);
+    tx->idle = true;
     tx->idle_at_ns = tx_after(now_ns, tx->options.idle_timeout_ns);
     tx_set_deadline(tx);
 }

@@ -60,6 +60,7 @@ struct quring_tx {
     bool end_submitted;        /* COMMIT or ROLLBACK was submitted, and nothing is after it */
     bool given_up;             /* nothing of it is run any more, whatever its position */
     bool leaves_nothing;       /* on its connection: see statement_traits */
+    bool idle;                 /* it has a place, and neither waits for a reply nor has anything to send */
     uint32_t query_count;      /* submitted: the last one's position */
     uint32_t save_position;    /* of its first SAVEPOINT; 0: there is none */
     uint32_t

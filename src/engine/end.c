@@ -5,6 +5,7 @@
 #include "engine/inbox.h"
 
 #include "core/status.h"
+#include "core/tx.h"
 
 #include <errno.h>
 #include <time.h>
@@ -53,11 +54,43 @@ void engine_db_close(quring_db *db) {
 
 /* ---- Shutdown and close ---- */
 
-static uint32_t end_running_count(const quring_engine *engine) {
+/* A query runs, or the place of a transaction is not free yet. */
+static bool end_is_at_work(const quring_engine *engine) {
     uint32_t count = 0;
-    list_for_each(node, &engine->hub.databases)
-        count += list_entry(node, struct quring_db, link)->running_count;
-    return count;
+    list_for_each(node, &engine->hub.databases) {
+        const struct quring_db *db = list_entry(node, struct quring_db, link);
+        count += db->running_count + db->leaving_count;
+    }
+    return count != 0;
+}
+
+/* Those of a handle that is closed end with it. */
+static bool end_is_open(const struct quring_tx *tx) {
+    return tx_has_place(tx) && !tx->queue.db->closing;
+}
+
+static bool end_has_open_txs(const quring_engine *engine) {
+    list_for_each(db, &engine->hub.databases)
+        list_for_each(node, &list_entry(db, struct quring_db, link)->txs)
+            if (end_is_open(list_entry(node, struct quring_tx, link)))
+                return true;
+    return false;
+}
+
+/* No COMMIT can come any more. What is out of it ends first; its backend says when nothing is. */
+static void end_tx(struct quring_tx *tx) {
+    if (end_is_open(tx))
+        engine_tx_changed(tx, false);
+    if (!end_is_open(tx) || !tx->idle)
+        return;
+    tx_give_up(tx, QURING_SHUTDOWN, "57P01", "the engine was shut down before the transaction's COMMIT");
+    engine_tx_changed(tx, false);
+}
+
+static void end_txs(quring_engine *engine) {
+    list_for_each(db, &engine->hub.databases)
+        list_for_each_safe(node, &list_entry(db, struct quring_db, link)->txs)
+            end_tx(list_entry(node, struct quring_tx, link));
 }
 
 static void end_queries(quring_engine *engine, bool running_too) {
@@ -78,17 +111,34 @@ static bool end_last_turn(quring_engine *engine, uint64_t timeout_ns, uint32_t *
     return ++*refusals < REFUSALS_MAX;
 }
 
-/* Makes turns until no query runs, or it is `until`. */
-static void end_drain(quring_engine *engine, uint64_t until) {
+static bool end_is_over(const quring_engine *engine, bool txs, uint64_t until) {
+    return (!end_is_at_work(engine) && !(txs && end_has_open_txs(engine))) || engine_now_ns(engine) >= until;
+}
+
+/* Makes turns until no query runs and, with `txs`, no transaction is open, or it is `until`. */
+static void end_drain(quring_engine *engine, bool txs, uint64_t until) {
     uint32_t refusals = 0;
-    while (end_running_count(engine) && engine_now_ns(engine) < until) {
+    while (!end_is_over(engine, txs, until)) {
         end_queries(engine, false); /* queries that were put back unsent, when their connection was lost */
+        end_txs(engine);
         uint64_t now = engine_now_ns(engine);
         engine_advance(engine);
         engine_deliver(engine);
+        if (end_is_over(engine, txs, until)) /* a lane is free only once its backend has looked at it */
+            break;
         if (now < until && !end_last_turn(engine, until - now, &refusals))
             break;
     }
+}
+
+/* For servers, whose answers nobody waits for: closing would end their transactions, too, but may be long in coming. */
+static void end_send_rollbacks(quring_engine *engine) {
+    uint32_t refusals = 0;
+    if (!end_has_open_txs(engine))
+        return;
+    end_txs(engine);
+    engine_advance(engine);
+    (void)end_last_turn(engine, 0, &refusals);
 }
 
 int engine_shutdown(quring_engine *engine, uint64_t grace_ns) {
@@ -98,10 +148,11 @@ int engine_shutdown(quring_engine *engine, uint64_t grace_ns) {
     list_for_each(node, &engine->hub.databases)
         status_closing(list_entry(node, struct quring_db, link), now);
     end_queries(engine, false);
-    end_drain(engine, now + grace_ns < now ? UINT64_MAX : now + grace_ns);
+    end_drain(engine, true, now + grace_ns < now ? UINT64_MAX : now + grace_ns);
     end_queries(engine, true);
+    end_send_rollbacks(engine);
     /* Interrupted queries of SQLite come back when the present step of their lane ends, so there is no limit to wait for. */
-    end_drain(engine, UINT64_MAX);
+    end_drain(engine, false, UINT64_MAX);
     engine_deliver(engine);
     /* A wake that one of these turns took was meant for the program's next quring_run(). */
     if (engine->owes_wake)

@@ -514,6 +514,7 @@ static void lite_close(struct quring_db *db) {
     struct lite_db *lite = lite_of(db);
     PRE(list_empty(&db->ready));
     lite_move(lite, LITE_CLOSING);
+    db->leaving_count = 0; /* a lane that closes leaves nothing behind */
     atomic_store(&lite->closing, true);
     lite->open_lane_count = lite->made_count;
     for (uint32_t i = 1; i < lite->made_count; i++)

@@ -28,6 +28,8 @@ static void hold_move(struct lite_lane *lane, enum lite_hold to) {
     PRE(next[from] >> to & 1);
     lane->db->tx.held_count += from == LITE_FREE;
     lane->db->tx.held_count -= to == LITE_FREE;
+    lane->db->base.leaving_count += from == LITE_HELD;
+    lane->db->base.leaving_count -= from == LITE_LEAVING;
     lane->reactor.hold = to;
 }
 

@@ -483,6 +483,45 @@ Test(lite_tx, ends_with_the_handle) {
     cr_assert_eq(row_count(), 0);
 }
 
+/* Another connection gets the write lock at once. */
+static bool lock_is_free(void) {
+    sqlite3 *handle;
+    cr_assert_eq(sqlite3_open(files_path("a.db"), &handle), SQLITE_OK);
+    bool is_free = sqlite3_exec(handle, "begin immediate; rollback", NULL, NULL, NULL) == SQLITE_OK;
+    sqlite3_close(handle);
+    return is_free;
+}
+
+Test(lite_tx, shutdown_lets_go_of_the_lock) {
+    open_table(NULL);
+    for (int how = 0; how < 3; how++) { /* idle, failed behind a savepoint, at work */
+        quring_tx *held = begin(), *reads = begin_with(&(quring_tx_options){.read_only = true}), *waits = begin();
+        ends_as(held, how == 1 ? "savepoint a" : "insert into t values(1, 0)", "");
+        ends_as(reads, "select count(*) from t", "");
+        cr_assert(!lock_is_free());
+        ask(waits, "insert into t values(2, 0)");
+        if (how == 1)
+            ends_as(held, "select nope", "SERVER_ERROR 42703");
+        if (how == 2)
+            ask(held, LONG);
+        cr_assert_eq(quring_run(live.engine, 1, 10 * LIVE_MS), 0);
+        int waiting = quring_shutdown(live.engine, how == 0 ? LIVE_STALL_NS : 0);
+        cr_assert_eq(waiting, how == 2 ? 2 : 1);
+        cr_assert(lock_is_free(), "%d", how);
+        for (int i = 0; i < waiting; i++) {
+            quring_done done = live_wait(&live);
+            cr_assert_eq(done.status, QURING_SHUTDOWN, "%s", quring_status_name(done.status));
+            live_release(&live, &done);
+        }
+        cr_assert_eq(quring_commit(held, 0, NULL), QURING_ESHUTDOWN);
+        quring_tx_release(held);
+        quring_tx_release(waits);
+        live_close(&live);
+        files_open(&live, "a.db", NULL);
+        cr_assert_eq(row_count(), 0);
+    }
+}
+
 /* ---- Transfers, and a program that is killed among them ---- */
 
 enum { ACCOUNTS = 50, TRANSFERS = 3000, START = 1000, OTHERS = 4 * TRANSFERS };

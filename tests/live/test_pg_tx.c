@@ -359,6 +359,32 @@ Test(pg_tx, an_idle_one_lets_go) {
     live_close(&live);
 }
 
+/* Another session finds no transaction of this one: at once where there is time for the answer, else soon. */
+Test(pg_tx, shutdown_rolls_back_what_is_idle) {
+    struct live other;
+    live_open(&other, &(quring_db_options){.exclusive = true});
+    for (int grace = 0; grace < 2; grace++) {
+        open_many(2);
+        make_table();
+        quring_tx *tx = begin(), *failed = begin();
+        ends(ask(tx, "insert into live_tx values (1, 0)"), "");
+        ends(ask(failed, "savepoint a"), "");
+        ends(ask(failed, "select 1/0"), "SERVER_ERROR 22012");
+        static const char in_tx[] = "select count(*) from pg_stat_activity where state like 'idle in transaction%'";
+        cr_assert_eq(live_int(&other, in_tx), 2);
+        cr_assert_eq(quring_shutdown(live.engine, grace ? LIVE_STALL_NS : 0), 0);
+        uint64_t until = live_now_ns() + LIVE_STALL_NS;
+        while (!grace && live_int(&other, in_tx))
+            cr_assert_lt(live_now_ns(), until);
+        cr_assert_eq(live_int(&other, in_tx), 0);
+        cr_assert_eq(live_int(&other, "select count(*) from live_tx"), 0);
+        cr_assert_eq(quring_commit(tx, 0, NULL), QURING_ESHUTDOWN);
+        quring_tx_release(tx);
+        live_close(&live);
+    }
+    live_close(&other);
+}
+
 /* ---- What must not leak ---- */
 
 Test(pg_tx, nothing_is_left_for_the_next_user_of_the_connection) {
