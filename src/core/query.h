@@ -45,9 +45,9 @@ struct query {
     uint8_t state;     /* enum query_state */
     uint8_t status;    /* quring_status, from DONE on */
     uint8_t commit;    /* quring_commit_mode, never DEFAULT, or QUERY_COMMIT_TX */
+    bool by_handle;    /* submitted by a handle of quring_prepare() */
     bool retried;      /* it runs again since its plan was stale, and a second time is one too many */
     bool struck;       /* it runs again since a cancel meant for another hit it, which must not happen twice */
-    bool by_handle;    /* submitted by a handle of quring_prepare() */
     bool sent;         /* a byte of it may have reached the database, and it is not proved to have been undone */
     bool parked;       /* WAITING on its order key, and not in its queue */
     bool in_unit;      /* it never parts from its neighbours, until DONE: see queue.h */
@@ -75,12 +75,26 @@ struct query {
     struct query_error error; /* behind what every query touches */
 };
 
-/* For each state the set of states that may follow it, as bits. */
-extern const uint8_t query_moves[QUERY_REAPED + 1];
+/* The arrows of the diagram. Callers name `to`, so that the compiler leaves one comparison of it. */
+static inline bool query_may_move(enum query_state from, enum query_state to) {
+    switch (to) {
+    case QUERY_WAITING:
+        return from == QUERY_FREE || from == QUERY_RUNNING;
+    case QUERY_RUNNING:
+        return from == QUERY_WAITING;
+    case QUERY_DONE:
+        return from == QUERY_WAITING || from == QUERY_RUNNING;
+    case QUERY_REAPED:
+        return from == QUERY_DONE;
+    case QUERY_FREE:
+        return from == QUERY_REAPED;
+    }
+    return false;
+}
 
 /* Moves a query along the diagram; any other move is a broken contract. */
 static inline void query_move(struct query *query, enum query_state to) {
-    PRE(query->state <= QUERY_REAPED && (query_moves[query->state] >> to & 1));
+    PRE(query_may_move((enum query_state)query->state, to));
     query->state = (uint8_t)to;
 }
 
