@@ -98,54 +98,35 @@ quring_param quring_uuid_array(const uint8_t (*values)[16], uint32_t count) {
     return param_of_bytes(QURING_UUID_ARRAY, values, count * sizeof *values, count);
 }
 
+/* Types whose values are right whatever their bits are, and types whose values point to what has to be copied. */
+static const uint32_t param_plain = 1u << QURING_NULL | 1u << QURING_BOOL | 1u << QURING_INT2 | 1u << QURING_INT4 |
+                                    1u << QURING_INT8 | 1u << QURING_FLOAT4 | 1u << QURING_FLOAT8 | 1u << QURING_UUID |
+                                    1u << QURING_TIMESTAMP | 1u << QURING_TIMESTAMPTZ,
+                      param_pointing = 1u << QURING_NUMERIC | 1u << QURING_TEXT | 1u << QURING_BYTES |
+                                       1u << QURING_JSON | 1u << QURING_JSONB | 1u << QURING_INT4_ARRAY |
+                                       1u << QURING_INT8_ARRAY | 1u << QURING_TEXT_ARRAY | 1u << QURING_UUID_ARRAY;
+
+/* One shift answers what is asked for every parameter of every query. */
+static inline bool param_is_of(quring_type type, uint32_t types) {
+    return types >> type & 1;
+}
+
 /*
  * Constructors cannot fail, and a caller may fill a quring_param by hand, so a query checks its parameters. The check
  * of DATE keeps PostgreSQL's i32 from wrapping, and value_print_date() within its calendar.
  */
 bool value_param_valid(const quring_param *param) {
-    switch (param->type) {
-    case QURING_NULL:
-    case QURING_BOOL:
-    case QURING_INT2:
-    case QURING_INT4:
-    case QURING_INT8:
-    case QURING_FLOAT4:
-    case QURING_FLOAT8:
-    case QURING_UUID:
-    case QURING_TIMESTAMP:
-    case QURING_TIMESTAMPTZ:
+    if (base_unlikely(param->type >= QURING_OTHER))
+        return false;
+    if (base_likely(param_is_of(param->type, param_plain)))
         return true;
-    case QURING_DATE:
+    if (param->type == QURING_DATE)
         return param->value.integer >= INT32_MIN && param->value.integer <= INT32_MAX;
-    case QURING_NUMERIC:
-    case QURING_TEXT:
-    case QURING_BYTES:
-    case QURING_JSON:
-    case QURING_JSONB:
-        return param->value.bytes.data || param->value.bytes.size_bytes == 0;
-    case QURING_INT4_ARRAY:
-    case QURING_INT8_ARRAY:
-    case QURING_TEXT_ARRAY:
-    case QURING_UUID_ARRAY:
-        return param->value.bytes.data || param->count == 0;
-    case QURING_OTHER:
-        break;
-    }
-    return false;
+    bool is_array = param->type >= QURING_INT4_ARRAY;
+    return param->value.bytes.data || (is_array ? param->count : param->value.bytes.size_bytes) == 0;
 }
 
 /* ---- Copies ------------------------------------------------------------------------------------------------------ */
-
-/*
- * True where `value` points to what has to be copied, rather than being the value itself. One shift answers it, because
- * it is asked for every parameter of every query.
- */
-static bool param_points(quring_type type) {
-    const uint32_t pointing = 1u << QURING_NUMERIC | 1u << QURING_TEXT | 1u << QURING_BYTES | 1u << QURING_JSON |
-                              1u << QURING_JSONB | 1u << QURING_INT4_ARRAY | 1u << QURING_INT8_ARRAY |
-                              1u << QURING_TEXT_ARRAY | 1u << QURING_UUID_ARRAY;
-    return pointing >> type & 1;
-}
 
 /* The size of the flat copy. The sum stops where it passes the limit, since what is longer is refused anyway. */
 static uint64_t param_text_array_bytes(const quring_param *param, uint64_t limit) {
@@ -193,22 +174,44 @@ static bool param_text_array_flatten(uint8_t *at, const quring_param *param) {
     return true;
 }
 
+static inline bool params_point(const quring_param *params, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++)
+        if (param_is_of(params[i].type, param_pointing))
+            return true;
+    return false;
+}
+
 /*
- * The room that value_copy_params() reserves. The sum is checked against the limit at each step, which keeps it from
+ * Adds the room for what parameters point to. The sum is checked against the limit at each step, which keeps it from
  * overflowing: the sizes are the caller's, and may be anything.
  */
-static bool params_size(const quring_param *params, uint32_t count, uint64_t limit, uint64_t *total) {
-    uint64_t sum = (uint64_t)count * sizeof *params;
-    for (uint32_t i = 0; i < count && sum <= limit; i++) {
-        if (base_likely(!param_points(params[i].type)))
-            continue;
+static bool params_add_size(const quring_param *params, uint32_t count, uint64_t limit, uint64_t *total) {
+    for (uint32_t i = 0; i < count && *total <= limit; i++) {
         uint64_t size = param_bytes(&params[i], limit);
         if (size > limit)
             return false;
-        sum += (size + PARAM_ALIGN - 1) & ~(uint64_t)(PARAM_ALIGN - 1);
+        *total += (size + PARAM_ALIGN - 1) & ~(uint64_t)(PARAM_ALIGN - 1);
     }
-    *total = sum;
-    return sum <= limit;
+    return true;
+}
+
+/* Copies what parameters point to, which the copies point to from here on. Returns the end; NULL: a text is too long. */
+static __attribute__((noinline)) uint8_t *params_copy_pointed(quring_param *copies, const quring_param *params,
+                                                              uint32_t count, uint64_t limit, uint8_t *at) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (!param_is_of(params[i].type, param_pointing))
+            continue;
+        copies[i].count = params[i].count;
+        size_t size = (size_t)param_bytes(&params[i], limit);
+        if (params[i].type == QURING_TEXT_ARRAY && !param_text_array_flatten(at, &params[i]))
+            return NULL;
+        if (params[i].type != QURING_TEXT_ARRAY && size)
+            memcpy(at, params[i].value.bytes.data, size);
+        copies[i].value.bytes.data = size ? (const void *)at : ""; /* SQLite binds a NULL address as SQL NULL */
+        copies[i].value.bytes.size_bytes = size;
+        at += (size + PARAM_ALIGN - 1) & ~(size_t)(PARAM_ALIGN - 1);
+    }
+    return at;
 }
 
 /*
@@ -228,8 +231,9 @@ static inline void param_copy_plain(quring_param *to, const quring_param *from) 
  */
 const quring_param *value_copy_params(struct buf *store, const quring_param *params, uint32_t count) {
     uint64_t limit = store->limit < SIZE_MAX / 4 ? store->limit : SIZE_MAX / 4;
-    uint64_t total;
-    if (!params_size(params, count, limit, &total))
+    uint64_t total = (uint64_t)count * sizeof *params;
+    bool point = params_point(params, count);
+    if ((point && !params_add_size(params, count, limit, &total)) || total > limit)
         return NULL;
     uint8_t *room = buf_reserve(store, (size_t)total + PARAM_ALIGN);
     if (!room)
@@ -240,20 +244,10 @@ const quring_param *value_copy_params(struct buf *store, const quring_param *par
     for (uint32_t i = 0; i < count; i++) {
         copies[i].type = params[i].type;
         copies[i].count = 0;
-        if (base_likely(!param_points(params[i].type))) {
-            param_copy_plain(&copies[i], &params[i]);
-            continue;
-        }
-        copies[i].count = params[i].count;
-        size_t size = (size_t)param_bytes(&params[i], limit);
-        if (params[i].type == QURING_TEXT_ARRAY && !param_text_array_flatten(at, &params[i]))
-            return NULL;
-        if (params[i].type != QURING_TEXT_ARRAY && size)
-            memcpy(at, params[i].value.bytes.data, size);
-        copies[i].value.bytes.data = size ? (const void *)at : ""; /* SQLite binds a NULL address as SQL NULL */
-        copies[i].value.bytes.size_bytes = size;
-        at += (size + PARAM_ALIGN - 1) & ~(size_t)(PARAM_ALIGN - 1);
+        param_copy_plain(&copies[i], &params[i]);
     }
+    if (point && !(at = params_copy_pointed(copies, params, count, limit, at)))
+        return NULL;
     buf_commit(store, (size_t)(at - room));
     return copies;
 }
