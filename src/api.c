@@ -248,50 +248,55 @@ int quring_rollback(quring_tx *tx, uint64_t user_data, quring_id *id) {
 
 /* ---- Queries ---- */
 
-static int api_check_tx(quring_engine *engine, const quring_query *query) {
+/* A query has either a text or a statement, which is of a handle; no `db`: it is closed, and has none any more. */
+static inline int api_check_text(quring_engine *engine, const quring_query *query, const quring_db *db) {
+    if (query->statement ? query->sql != NULL : !query->sql)
+        return api_refuse(engine, QURING_EINVAL, "a query has either sql or a statement");
+    if (query->statement && db && query->statement->table != db->statements)
+        return api_refuse(engine, QURING_EINVAL, "the statement belongs to another database handle");
+    return 0;
+}
+
+/* Bind has 16 bits for the number of parameters, and SQLite is given the same limit. */
+static inline int api_check_values(quring_engine *engine, const quring_query *query) {
+    if (base_unlikely(query->param_count > 65535 || (query->param_count && !query->params)))
+        return hub_error(&engine->hub, QURING_EINVAL, "%u parameters: at most 65535, and params must name them",
+                         query->param_count);
+    if (base_unlikely(query->commit > QURING_COMMIT_AUTO))
+        return hub_error(&engine->hub, QURING_EINVAL, "unknown commit mode %d", (int)query->commit);
+    return 0;
+}
+
+/* Checks what a program can get wrong, so that the layers below may assert it. */
+static inline int api_check_query(quring_engine *engine, const quring_query *query) {
+    if (base_unlikely(!query->db))
+        return api_refuse(engine, QURING_EINVAL, "the query has no db");
+    if (base_unlikely(query->db->engine != engine))
+        return api_refuse(engine, QURING_EINVAL, "the database belongs to another engine");
+    int error = api_check_text(engine, query, query->db);
+    return base_unlikely(error) ? error : api_check_values(engine, query);
+}
+
+static __attribute__((cold, noinline)) int api_submit_tx(quring_engine *engine, const quring_query *query,
+                                                         quring_id *id) {
     const quring_tx *tx = query->tx;
-    if (engine->batch)
-        return api_refuse(engine, QURING_EINVAL, "queries of a transaction are submitted one by one: quring_submit()");
     if (tx->engine != engine || (query->db && query->db != tx->queue.db))
         return api_refuse(engine, QURING_EINVAL, "the transaction belongs to another engine or database handle");
     if (query->commit == QURING_COMMIT_GROUP || query->order_key)
         return api_refuse(engine, QURING_EINVAL,
                           "a query of a transaction commits with it, in order: no GROUP, no key");
-    return 0;
-}
-
-static int api_check_place(quring_engine *engine, const quring_query *query) {
-    if (base_unlikely(query->tx != NULL))
-        return api_check_tx(engine, query);
-    if (base_unlikely(!query->db))
-        return api_refuse(engine, QURING_EINVAL, "the query has no db");
-    return query->db->engine == engine ? 0
-                                       : api_refuse(engine, QURING_EINVAL, "the database belongs to another engine");
-}
-
-/* Checks what a program can get wrong, so that the layers below may assert it. */
-static inline int api_check_query(quring_engine *engine, const quring_query *query) {
-    int error = api_check_place(engine, query);
-    if (base_unlikely(error))
-        return error;
-    if (base_unlikely(query->statement ? query->sql != NULL : !query->sql))
-        return api_refuse(engine, QURING_EINVAL, "a query has either sql or a statement");
-    const quring_db *db = base_unlikely(query->tx != NULL) ? query->tx->queue.db : query->db;
-    if (query->statement && db && query->statement->table != db->statements)
-        return api_refuse(engine, QURING_EINVAL, "the statement belongs to another database handle");
-    /* Bind has 16 bits for the number of parameters, and SQLite is given the same limit. */
-    if (query->param_count > 65535 || (query->param_count && !query->params))
-        return hub_error(&engine->hub, QURING_EINVAL, "%u parameters: at most 65535, and params must name them",
-                         query->param_count);
-    if (query->commit > QURING_COMMIT_AUTO)
-        return hub_error(&engine->hub, QURING_EINVAL, "unknown commit mode %d", (int)query->commit);
-    return 0;
+    int error = api_check_text(engine, query, tx->queue.db);
+    if (!error)
+        error = api_check_values(engine, query);
+    if (!error)
+        error = engine_tx_refuse(query->tx);
+    return error ? error : engine_submit_tx(engine, query, id);
 }
 
 static inline int api_submit(quring_engine *engine, const quring_query *query, quring_id *id) {
+    if (base_unlikely(query->tx != NULL))
+        return api_submit_tx(engine, query, id);
     int error = api_check_query(engine, query);
-    if (base_unlikely(query->tx != NULL) && !error)
-        error = engine_tx_refuse(query->tx);
     return base_unlikely(error) ? error : engine_submit(engine, query, id);
 }
 
@@ -315,7 +320,20 @@ int quring_submit_sized(quring_engine *engine, const quring_query *query, size_t
     return api_submit(engine, query, id);
 }
 
-/* Each is submitted by the call for one, which keeps them for engine_batch_end(). */
+static int api_batch_put(quring_engine *engine, struct engine_batch *batch, const quring_query *query,
+                         size_t query_bytes, quring_id *id) {
+    quring_query known;
+    if (query_bytes != sizeof known) {
+        if (!api_struct_take(&known, sizeof known, query, query_bytes))
+            return api_refuse(engine, QURING_EINVAL, unknown_member);
+        query = &known;
+    }
+    if (base_unlikely(query->tx != NULL))
+        return api_refuse(engine, QURING_EINVAL, "queries of a transaction are submitted one by one: quring_submit()");
+    int error = api_check_query(engine, query);
+    return base_unlikely(error) ? error : engine_batch_put(engine, batch, query, id);
+}
+
 int quring_submit_batch_sized(quring_engine *engine, const quring_query *queries, size_t query_bytes, uint32_t count,
                               quring_batch_mode mode, quring_id *ids) {
     int error = api_refuse_caller(engine);
@@ -324,13 +342,13 @@ int quring_submit_batch_sized(quring_engine *engine, const quring_query *queries
     if (count > INT32_MAX || (count && !queries) || mode > QURING_BATCH_ATOMIC)
         return api_refuse(engine, QURING_EINVAL, "queries is NULL, or mode is none that this library knows");
     struct engine_batch batch;
-    engine_batch_begin(engine, &batch, count, mode == QURING_BATCH_ATOMIC);
+    engine_batch_begin(&batch, count, mode == QURING_BATCH_ATOMIC);
     for (uint32_t i = 0; i < count && !error; i++) {
         const uint8_t *query = (const uint8_t *)queries + i * query_bytes;
         error =
-            quring_submit_sized(engine, (const quring_query *)(const void *)query, query_bytes, ids ? &ids[i] : NULL);
+            api_batch_put(engine, &batch, (const quring_query *)(const void *)query, query_bytes, ids ? &ids[i] : NULL);
     }
-    return engine_batch_end(engine, error, ids);
+    return engine_batch_end(engine, &batch, error, ids);
 }
 
 int quring_cancel(quring_engine *engine, quring_id id) {

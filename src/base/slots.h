@@ -41,12 +41,15 @@ static inline uint64_t slots_index(const struct slots *s, uint64_t token) {
     return token & (s->step - 1);
 }
 
-/* The object that the token names, or NULL when the token is stale or was never given out. */
-static inline void *slots_get(const struct slots *s, uint64_t token) {
+/* False when the token is stale or was never given out. */
+static inline bool slots_has(const struct slots *s, uint64_t token) {
     uint64_t index = slots_index(s, token);
-    if (index >= s->count || s->tokens[index] != token || !(token & s->step))
-        return NULL;
-    return s->objects + index * s->object_bytes;
+    return index < s->count && s->tokens[index] == token && (token & s->step);
+}
+
+/* The object that the token names; NULL: it names none. */
+static inline void *slots_get(const struct slots *s, uint64_t token) {
+    return slots_has(s, token) ? s->objects + slots_index(s, token) * s->object_bytes : NULL;
 }
 
 /* The object at an index, taken or not: for set-up and teardown of all of them. */
@@ -65,7 +68,7 @@ static inline void *slots_take(struct slots *s, uint64_t *token) {
 
 /* Gives the object of a live token back. */
 static inline void slots_give(struct slots *s, uint64_t token) {
-    PRE(slots_get(s, token) != NULL);
+    PRE(slots_has(s, token));
     uint64_t index = slots_index(s, token);
     s->tokens[index] = (token + s->step) & s->token_mask;
     s->free_stack[s->free_count++] = (uint32_t)index;

@@ -48,7 +48,6 @@ struct quring_engine {
     struct timer tx_timer;       /* set for the first of hub.tx_deadlines */
     uint32_t tx_count;           /* of all databases, in hub.tx_over and in hub.tx_orphans */
     uint32_t pending_count;      /* submitted, not reaped */
-    struct engine_batch *batch;  /* that the queries being submitted are of; NULL: of none */
     bool shutting_down;
     bool owes_wake;           /* quring_shutdown() took a wake that was meant for the program's own wait */
     struct owner_mark *owner; /* the thread and process that opened it */
@@ -68,18 +67,22 @@ int engine_db_resize(quring_db *db, uint32_t connection_count);
 int engine_db_drain(quring_db *db);
 void engine_db_close(quring_db *db);
 
-/* `slot` is that of an inbox's query, with its input in its store and its id in `*id`; NULL: one of the engine's is taken. */
-int engine_submit_slot(quring_engine *engine, const quring_query *q, struct query *slot, quring_id *id);
 int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id);
+
+/* The same for a query of a transaction that engine_tx_refuse() does not refuse. */
+int engine_submit_tx(quring_engine *engine, const quring_query *q, quring_id *id);
+
+/* The same for a query of an inbox, in its slot, where its id and its input are. */
+int engine_submit_slot(quring_engine *engine, const quring_query *q, struct query *query, quring_id id);
 int engine_tx_open(quring_db *db, const quring_tx_options *options, quring_tx **tx);
 void engine_tx_release(quring_tx *tx);
 int engine_tx_refuse(quring_tx *tx);                                                           /* 0: it takes queries */
 int engine_tx_end(quring_tx *tx, enum statement_verb verb, uint64_t user_data, quring_id *id); /* COMMITS, ROLLS_BACK */
 
 /*
- * The queries of one quring_submit_batch(): between engine_batch_begin() and engine_batch_end() engine_submit() keeps those that
- * it takes. `error`: of the last one, which was refused; 0: none was. Returns how many were taken, or an error: of an ATOMIC
- * batch all are, or none.
+ * The queries of one quring_submit_batch(), which engine_batch_put() takes one by one until one is refused, or it was the last.
+ * engine_batch_end() gets the error of that one, or 0, and returns how many were taken, or an error: of an ATOMIC batch all
+ * are, or none. No turn is made in between.
  */
 struct engine_batch {
     bool atomic;
@@ -95,8 +98,11 @@ struct engine_batch {
     struct quring_statement *statement; /* … and its own, which the same text saves the look-up */
 };
 
-void engine_batch_begin(quring_engine *engine, struct engine_batch *batch, uint32_t count, bool atomic);
-int engine_batch_end(quring_engine *engine, int error, quring_id *ids);
+void engine_batch_begin(struct engine_batch *batch, uint32_t count, bool atomic);
+int engine_batch_put(quring_engine *engine, struct engine_batch *batch, const quring_query *q, quring_id *id);
+int engine_batch_put_slot(quring_engine *engine, struct engine_batch *batch, const quring_query *q, struct query *query,
+                          quring_id id); /* of an ATOMIC one, as engine_submit_slot() */
+int engine_batch_end(quring_engine *engine, struct engine_batch *batch, int error, quring_id *ids);
 
 int engine_prepare(struct quring_db *db, const char *sql, struct quring_statement **statement);
 int engine_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns);
@@ -155,8 +161,8 @@ void engine_give_up(struct query *query, quring_status status, const char *what)
 /* deadline.c: ends the queries whose deadline has passed. */
 void engine_deadline_fire(struct timer *timer);
 
-/* submit.c: the statement of a text, held; NULL: refused, `*error` is set. `sql_bytes` 0: the text ends with a NUL. */
-struct quring_statement *engine_find_text(struct quring_db *db, const char *sql, size_t sql_bytes, int *error);
+/* submit.c: finds the statement of a text, and holds it. `sql_bytes` 0: the text ends with a NUL. */
+int engine_find_text(struct quring_db *db, const char *sql, size_t sql_bytes, struct quring_statement **out);
 
 /* submit.c: the error of a handle that takes nothing more. */
 int engine_refuse_closed(quring_engine *engine);

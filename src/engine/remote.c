@@ -68,10 +68,12 @@ static bool remote_knows(quring_engine *engine, const quring_db *db) {
     return false;
 }
 
-/* What api.c asks of the engine's own queries, and can't of these: handle and statement are of this thread. */
-static int remote_try(quring_engine *engine, struct quring_inbox *inbox, struct query *query,
-                      const struct inbox_command *command) {
-    quring_id id = command->id;
+/*
+ * What api.c asks of the engine's own queries, and can't of these: handle and statement are of this thread. `batch`: the one
+ * that it is of; or NULL.
+ */
+static int remote_try(quring_engine *engine, struct quring_inbox *inbox, struct engine_batch *batch,
+                      struct query *query, const struct inbox_command *command) {
     quring_query q = {.db = command->db,
                       .params = command->params,
                       .param_count = command->param_count,
@@ -91,7 +93,8 @@ static int remote_try(quring_engine *engine, struct quring_inbox *inbox, struct 
         q.statement = command->statement;
     else
         q.sql = command->sql;
-    return engine_submit_slot(engine, &q, query, &id);
+    return base_unlikely(batch != NULL) ? engine_batch_put_slot(engine, batch, &q, query, command->id)
+                                        : engine_submit_slot(engine, &q, query, command->id);
 }
 
 /* How a query ends that quring_submit() would have refused. */
@@ -154,7 +157,7 @@ static inline struct query *remote_accept(quring_engine *engine, struct quring_i
 
 static void remote_submit(quring_engine *engine, struct quring_inbox *inbox, const struct inbox_command *command) {
     struct query *query = remote_accept(engine, inbox, command);
-    int error = remote_try(engine, inbox, query, command);
+    int error = remote_try(engine, inbox, NULL, query, command);
     if (base_unlikely(error)) {
         remote_refuse(engine, query, command, error);
         remote_forget_message(engine);
@@ -189,17 +192,17 @@ static __attribute__((cold, noinline)) void remote_submit_unit(quring_engine *en
     uint32_t count = (uint32_t)first->unit_count, tried = 0;
     struct engine_batch batch;
     int error = 0;
-    engine_batch_begin(engine, &batch, count, true);
+    engine_batch_begin(&batch, count, true);
     for (uint32_t i = 0; i < count; i++) {
         const struct inbox_command *command = &inbox->commands[(start + i) & inbox->command_mask];
         struct query *query = remote_accept(engine, inbox, command);
         if (!error) {
-            error = remote_try(engine, inbox, query, command);
+            error = remote_try(engine, inbox, &batch, query, command);
             tried = i;
         }
     }
     inbox->commands_taken = start + count;
-    error = engine_batch_end(engine, error, NULL);
+    error = engine_batch_end(engine, &batch, error, NULL);
     if (error < 0)
         remote_refuse_unit(engine, inbox, start, count, tried, error);
 }

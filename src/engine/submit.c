@@ -13,24 +13,21 @@ int engine_refuse_closed(quring_engine *engine) {
 }
 
 /* `sql_bytes` 0: the text ends with a NUL. */
-__attribute__((noinline)) struct quring_statement *engine_find_text(struct quring_db *db, const char *sql,
-                                                                    size_t sql_bytes, int *error) {
+__attribute__((noinline)) int engine_find_text(struct quring_db *db, const char *sql, size_t sql_bytes,
+                                               struct quring_statement **out) {
     struct hub *hub = db->hub;
     size_t length = sql_bytes ? sql_bytes : strlen(sql);
-    if (length > db->engine->options.inflight_bytes || length > ENGINE_MESSAGE_BYTES_MAX) {
-        *error = hub_error(hub, QURING_ETOOBIG, "the SQL has %zu bytes, over inflight_bytes or %d", length,
-                           ENGINE_MESSAGE_BYTES_MAX);
-        return NULL;
-    }
-    if (sql_bytes && memchr(sql, 0, sql_bytes)) {
-        /* Both databases read a text up to its first NUL, and would run less than was looked at here. */
-        *error = hub_error(hub, QURING_EINVAL, "the SQL has a NUL byte in it");
-        return NULL;
-    }
+    if (length > db->engine->options.inflight_bytes || length > ENGINE_MESSAGE_BYTES_MAX)
+        return hub_error(hub, QURING_ETOOBIG, "the SQL has %zu bytes, over inflight_bytes or %d", length,
+                         ENGINE_MESSAGE_BYTES_MAX);
+    /* Both databases read a text up to its first NUL, and would run less than was looked at here. */
+    if (sql_bytes && memchr(sql, 0, sql_bytes))
+        return hub_error(hub, QURING_EINVAL, "the SQL has a NUL byte in it");
     struct quring_statement *statement = statement_find(db->statements, sql, length);
     if (!statement)
-        *error = hub_error(hub, QURING_ENOMEM, "no memory for a statement of %zu bytes", length);
-    return statement;
+        return hub_error(hub, QURING_ENOMEM, "no memory for a statement of %zu bytes", length);
+    *out = statement;
+    return 0;
 }
 
 /*
@@ -48,32 +45,20 @@ static inline int submit_check_statement(quring_engine *engine, const struct que
 }
 
 /*
- * The statement of the query before, where this one has the same text at the same place: all queries of a call are read at
- * once, so it is the same text. NULL: it has not.
+ * `statement` is the query's, where its caller knows it; NULL: it is found by its text. The query holds it, also if it is
+ * refused.
  */
-static struct quring_statement *batch_same_statement(const struct engine_batch *batch, const quring_query *q) {
-    bool same = q->sql && q->sql == batch->last.sql && q->sql_bytes == batch->last.sql_bytes && q->db == batch->last.db;
-    return same ? statement_hold(batch->statement) : NULL;
-}
-
-/* Finds the statement of a query, by its handle or by its text, and holds it. */
-static inline __attribute__((always_inline)) int submit_find_statement(quring_engine *engine, const quring_query *q,
-                                                                       const struct queue *queue,
-                                                                       struct quring_statement **out) {
-    int error = 0;
-    struct quring_statement *statement =
-        base_unlikely(engine->batch != NULL) ? batch_same_statement(engine->batch, q) : NULL;
-    if (!statement)
-        statement =
-            q->statement ? statement_hold(q->statement) : engine_find_text(queue->db, q->sql, q->sql_bytes, &error);
-    if (!statement)
-        return error;
-    error = submit_check_statement(engine, queue, statement);
-    if (error)
-        statement_drop(statement);
-    else
-        *out = statement;
-    return error;
+static inline __attribute__((always_inline)) int submit_set_statement(quring_engine *engine, struct query *query,
+                                                                      const quring_query *q,
+                                                                      struct quring_statement *statement) {
+    if (statement) {
+        query->statement = statement_hold(statement);
+    } else {
+        int error = engine_find_text(query->queue->db, q->sql, q->sql_bytes, &query->statement);
+        if (base_unlikely(error))
+            return error;
+    }
+    return submit_check_statement(engine, query->queue, query->statement);
 }
 
 int engine_prepare(struct quring_db *db, const char *sql, struct quring_statement **out) {
@@ -81,11 +66,7 @@ int engine_prepare(struct quring_db *db, const char *sql, struct quring_statemen
     quring_engine *engine = db->engine;
     if (engine->shutting_down || db->closing)
         return engine_refuse_closed(engine);
-    int error = 0;
-    struct quring_statement *statement = engine_find_text(db, sql, 0, &error);
-    if (statement)
-        *out = statement;
-    return error;
+    return engine_find_text(db, sql, 0, out);
 }
 
 /* A query that is over inflight_bytes alone never fits, and the caller must know; any other fits once some are released. */
@@ -128,9 +109,6 @@ static __attribute__((cold, noinline)) int submit_hold_key(struct query *query, 
     if (query->queue->tx)
         return hub_error(db->hub, QURING_EINVAL,
                          "the queries of a transaction have no order_key: they run in their order");
-    if (db->engine->batch && db->engine->batch->atomic)
-        return hub_error(db->hub, QURING_EINVAL,
-                         "the members of an ATOMIC batch have no order_key: they run in their order");
     if (db->queue.bound)
         return 0;
     query->key = order_key_hold(&db->hub->keys, db, key);
@@ -156,21 +134,15 @@ static void submit_watch(quring_engine *engine, struct query *query, uint64_t ti
 }
 
 /* An inbox counts what its queries take, and gives their slots back by itself. */
-static void submit_use_input(struct query *query, const quring_query *q) {
-    query->params = q->params;
-    query->param_count = (uint16_t)q->param_count;
-    query->charged_bytes = 0;
-}
-
 static void submit_give_up(quring_engine *engine, struct query *query, uint64_t token) {
-    if (query->inbox) {
-        if (query->statement)
-            statement_drop(query->statement);
-        query->statement = NULL;
-    } else {
+    if (!query->inbox) {
         submit_undo(query);
         slots_give(&engine->queries, token);
+        return;
     }
+    if (query->statement)
+        statement_drop(query->statement);
+    query->statement = NULL;
 }
 
 /* AUTO goes by what the caller says of the query. */
@@ -188,6 +160,181 @@ static inline void submit_accept(struct query *query, uint64_t timeout_ns) {
     db->counters.submitted_count++;
     if (timeout_ns | query->traced)
         submit_watch(db->engine, query, timeout_ns);
+}
+
+/*
+ * What is left to be told of a query that has its statement and its input. The slot's token is the public id: it has the
+ * slot's generation in it, so an old id does not reach the next query.
+ */
+static inline void submit_fill(struct query *query, const quring_query *q, quring_id token) {
+    const quring_db_options *options = &query->queue->db->options;
+    query->id = token;
+    query->user_data = q->user_data;
+    query->retried = query->struck = query->sent = query->parked = false;
+    query->by_handle = q->statement != NULL;
+    result_begin(&query->result, options->result_bytes, options->result_row_count);
+}
+
+void engine_tx_drop_reserve(struct quring_tx *tx) {
+    if (!tx->reserve)
+        return;
+    slots_give(&tx->engine->queries, tx->reserve);
+    tx->engine->charged_bytes -= TX_RESERVE_BYTES;
+    tx->reserve = 0;
+}
+
+/* Of a transaction. What was kept for its end is given back with the end, unless it was used. */
+static __attribute__((cold, noinline)) void submit_put_tx(quring_engine *engine, struct query *query) {
+    struct quring_tx *tx = query->queue->tx;
+    query->commit = QUERY_COMMIT_TX;
+    if (tx->state == TX_NEW && tx->options.timeout_ns != QURING_FOREVER)
+        tx_begin_time(tx, engine_now_ns(engine));
+    tx_put(tx, query);
+    if (tx->end_submitted)
+        engine_tx_drop_reserve(tx);
+}
+
+/* It is one of the engine's own. */
+static inline int submit_done(quring_engine *engine, struct query *query, uint64_t timeout_ns, quring_id *id) {
+    engine->pending_count++;
+    submit_accept(query, timeout_ns);
+    if (id)
+        *id = query->id;
+    return 0;
+}
+
+int engine_submit_tx_end(struct quring_tx *tx, struct quring_statement *statement, const quring_query *q,
+                         quring_id *id) {
+    PRE(tx->reserve && !tx->end_submitted);
+    quring_engine *engine = tx->engine;
+    quring_id token = tx->reserve;
+    struct query *query = slots_get(&engine->queries, token);
+    tx->reserve = 0;
+    query->queue = &tx->queue;
+    query->statement = statement_hold(statement);
+    query->params = NULL;
+    query->param_count = 0;
+    query->charged_bytes = TX_RESERVE_BYTES;
+    submit_fill(query, q, token);
+    submit_put_tx(engine, query);
+    return submit_done(engine, query, q->timeout_ns, id);
+}
+
+static __attribute__((cold, noinline)) int submit_refuse_slot(quring_engine *engine) {
+    return hub_error(&engine->hub, QURING_EFULL, "query_count: %u queries are submitted and not yet released",
+                     engine->options.query_count);
+}
+
+/*
+ * Takes a slot, and fills it; what is left is the commit mode, and the queue to put it into. `statement` as in
+ * submit_set_statement().
+ */
+static inline __attribute__((always_inline)) int submit_begin(quring_engine *engine, const quring_query *q,
+                                                              struct queue *queue, struct quring_statement *statement,
+                                                              struct query **out) {
+    uint64_t token;
+    struct query *query = slots_take(&engine->queries, &token);
+    if (base_unlikely(!query))
+        return submit_refuse_slot(engine);
+    query->queue = queue;
+    int error = submit_set_statement(engine, query, q, statement);
+    if (base_likely(!error))
+        error = submit_copy_input(engine, query, q);
+    if (base_unlikely(q->order_key != 0) && !error)
+        error = submit_hold_key(query, q->order_key);
+    if (base_unlikely(error)) {
+        submit_undo(query);
+        slots_give(&engine->queries, token);
+        return error;
+    }
+    engine->charged_bytes += query->charged_bytes;
+    submit_fill(query, q, token);
+    *out = query;
+    return 0;
+}
+
+int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
+    struct quring_db *db = q->db;
+    struct query *query;
+    if (base_unlikely(engine->shutting_down || db->closing))
+        return engine_refuse_closed(engine);
+    int error = submit_begin(engine, q, &db->queue, q->statement, &query);
+    if (base_unlikely(error))
+        return error;
+    query->commit = (uint8_t)submit_commit_mode(db, q);
+    queue_put(query);
+    return submit_done(engine, query, q->timeout_ns, id);
+}
+
+/* The same as submit_begin() for a query of an inbox. */
+static int submit_begin_slot(quring_engine *engine, const quring_query *q, struct query *query, quring_id id) {
+    query->queue = &q->db->queue;
+    query->params = q->params;
+    query->param_count = (uint16_t)q->param_count;
+    query->charged_bytes = 0;
+    int error = submit_set_statement(engine, query, q, q->statement);
+    if (base_unlikely(q->order_key != 0) && !error)
+        error = submit_hold_key(query, q->order_key);
+    if (base_unlikely(error)) {
+        submit_give_up(engine, query, id);
+        return error;
+    }
+    submit_fill(query, q, id);
+    return 0;
+}
+
+int engine_submit_slot(quring_engine *engine, const quring_query *q, struct query *query, quring_id id) {
+    PRE(!q->tx && query->inbox);
+    struct quring_db *db = q->db;
+    if (base_unlikely(engine->shutting_down || db->closing))
+        return engine_refuse_closed(engine);
+    int error = submit_begin_slot(engine, q, query, id);
+    if (base_unlikely(error))
+        return error;
+    query->commit = (uint8_t)submit_commit_mode(db, q);
+    queue_put(query);
+    submit_accept(query, q->timeout_ns);
+    return 0;
+}
+
+/* For lack of slots or bytes: only the end of a transaction has some that were kept for it, also if it is written as SQL. */
+static int submit_without_room(const quring_query *q, quring_id *id) {
+    struct quring_statement *statement = q->statement ? statement_hold(q->statement) : NULL;
+    int error = statement ? 0 : engine_find_text(q->tx->queue.db, q->sql, q->sql_bytes, &statement);
+    if (error)
+        return error;
+    error = tx_is_end((enum statement_verb)statement->traits.verb) ? engine_submit_tx_end(q->tx, statement, q, id)
+                                                                   : QURING_EFULL;
+    statement_drop(statement);
+    return error;
+}
+
+int engine_submit_tx(quring_engine *engine, const quring_query *q, quring_id *id) {
+    PRE(q->tx);
+    struct query *query;
+    int error = submit_begin(engine, q, &q->tx->queue, q->statement, &query);
+    if (error == QURING_EFULL && !q->param_count && !q->order_key)
+        return submit_without_room(q, id);
+    if (error)
+        return error;
+    submit_put_tx(engine, query);
+    return submit_done(engine, query, q->timeout_ns, id);
+}
+
+/* ---- Batches ---- */
+
+void engine_batch_begin(struct engine_batch *batch, uint32_t count, bool atomic) {
+    *batch = (struct engine_batch){.count_wanted = count, .atomic = atomic};
+    list_init(&batch->members);
+}
+
+/*
+ * The statement of the query before, where this one has the same text at the same place: all queries of a call are read at
+ * once, so it is the same text. NULL: it has to be found.
+ */
+static struct quring_statement *batch_statement(const struct engine_batch *batch, const quring_query *q) {
+    bool same = q->sql && q->sql == batch->last.sql && q->sql_bytes == batch->last.sql_bytes && q->db == batch->last.db;
+    return same ? batch->statement : q->statement;
 }
 
 static int batch_check_member(quring_engine *engine, const struct engine_batch *batch, const struct query *query) {
@@ -222,13 +369,12 @@ static void batch_take_back(quring_engine *engine, struct query *query) {
 
 /*
  * Keeps the query among those that go to their queues together. Its statement is there as long as it waits, and no turn is
- * made within the call.
+ * made before the end of the batch.
  */
-static __attribute__((noinline)) int batch_keep(quring_engine *engine, const quring_query *q, struct query *query,
-                                                quring_id *id) {
-    struct engine_batch *batch = engine->batch;
+static int batch_keep(quring_engine *engine, struct engine_batch *batch, const quring_query *q, struct query *query) {
+    query->commit = (uint8_t)submit_commit_mode(q->db, q);
     int error = batch->atomic ? batch_check_member(engine, batch, query) : 0;
-    if (error) {
+    if (base_unlikely(error)) {
         batch_take_back(engine, query);
         return error;
     }
@@ -239,148 +385,32 @@ static __attribute__((noinline)) int batch_keep(quring_engine *engine, const qur
     batch->last.sql = q->statement ? NULL : q->sql;
     batch->last.sql_bytes = q->sql_bytes;
     batch->statement = query->statement;
-    if (id)
-        *id = query->id;
-    if (!batch->atomic) {
-        engine->pending_count++;
-        submit_accept(query, q->timeout_ns);
-    } else if (q->timeout_ns)
+    if (batch->atomic && q->timeout_ns)
         engine_deadline_set(engine, query, q->timeout_ns);
     return 0;
 }
 
-/*
- * What is left to be told of a query that has its statement and its input. The slot's token is the public id: it has the
- * slot's generation in it, so an old id does not reach the next query.
- */
-static inline void submit_fill(struct query *query, const quring_query *q, quring_id token) {
-    const quring_db_options *options = &query->queue->db->options;
-    query->id = token;
-    query->user_data = q->user_data;
-    query->retried = query->struck = query->sent = false;
-    query->by_handle = q->statement != NULL;
-    result_begin(&query->result, options->result_bytes, options->result_row_count);
-}
-
-void engine_tx_drop_reserve(struct quring_tx *tx) {
-    if (!tx->reserve)
-        return;
-    slots_give(&tx->engine->queries, tx->reserve);
-    tx->engine->charged_bytes -= TX_RESERVE_BYTES;
-    tx->reserve = 0;
-}
-
-/* Of a transaction. What was kept for its end is given back with the end, unless it was used. */
-static __attribute__((cold, noinline)) void submit_put_tx(quring_engine *engine, struct query *query) {
-    struct quring_tx *tx = query->queue->tx;
-    query->commit = QUERY_COMMIT_TX;
-    if (tx->state == TX_NEW && tx->options.timeout_ns != QURING_FOREVER)
-        tx_begin_time(tx, engine_now_ns(engine));
-    tx_put(tx, query);
-    if (tx->end_submitted)
-        engine_tx_drop_reserve(tx);
-}
-
-/* It stands in its queue. */
-static inline int submit_done(quring_engine *engine, struct query *query, uint64_t timeout_ns, quring_id *id) {
-    engine->pending_count += !query->inbox;
-    submit_accept(query, timeout_ns);
-    if (id)
-        *id = query->id;
-    return 0;
-}
-
-int engine_submit_tx_end(struct quring_tx *tx, struct quring_statement *statement, const quring_query *q,
-                         quring_id *id) {
-    PRE(tx->reserve && !tx->end_submitted);
-    quring_engine *engine = tx->engine;
-    quring_id token = tx->reserve;
-    struct query *query = slots_get(&engine->queries, token);
-    tx->reserve = 0;
-    query->queue = &tx->queue;
-    query->statement = statement_hold(statement);
-    query->params = NULL;
-    query->param_count = 0;
-    query->charged_bytes = TX_RESERVE_BYTES;
-    submit_fill(query, q, token);
-    submit_put_tx(engine, query);
-    return submit_done(engine, query, q->timeout_ns, id);
-}
-
-/* For lack of slots or bytes: only the end of a transaction has some that were kept for it, also if it is written as SQL. */
-static __attribute__((cold, noinline)) int submit_without_room(const quring_query *q, int error, quring_id *id) {
-    if (!q->tx || error != QURING_EFULL || q->param_count || q->order_key)
-        return error;
-    int other = 0;
-    struct quring_statement *statement =
-        q->statement ? statement_hold(q->statement) : engine_find_text(q->tx->queue.db, q->sql, q->sql_bytes, &other);
-    if (!statement)
-        return other;
-    if (tx_is_end((enum statement_verb)statement->traits.verb))
-        error = engine_submit_tx_end(q->tx, statement, q, id);
-    statement_drop(statement);
-    return error;
-}
-
-static __attribute__((cold, noinline)) int submit_refuse_slot(quring_engine *engine, const quring_query *q,
-                                                              quring_id *id) {
-    int error = hub_error(&engine->hub, QURING_EFULL, "query_count: %u queries are submitted and not yet released",
-                          engine->options.query_count);
-    return submit_without_room(q, error, id);
-}
-
-static inline __attribute__((always_inline)) int submit_any(quring_engine *engine, const quring_query *q,
-                                                            struct query *slot, quring_id *id) {
-    struct queue *queue = base_likely(!q->tx) ? &q->db->queue : &q->tx->queue;
-    if (base_unlikely(engine->shutting_down || queue->db->closing))
+int engine_batch_put(quring_engine *engine, struct engine_batch *batch, const quring_query *q, quring_id *id) {
+    PRE(!q->tx);
+    struct query *query;
+    if (base_unlikely(engine->shutting_down || q->db->closing))
         return engine_refuse_closed(engine);
-    uint64_t token;
-    struct query *query = slot;
-    if (slot)
-        token = *id;
-    else if (base_unlikely(!(query = slots_take(&engine->queries, &token))))
-        return submit_refuse_slot(engine, q, id);
-    query->queue = queue;
-    int error = submit_find_statement(engine, q, queue, &query->statement);
-    if (slot)
-        submit_use_input(query, q);
-    else if (!error)
-        error = submit_copy_input(engine, query, q);
-    if (base_unlikely(q->order_key != 0) && !error)
-        error = submit_hold_key(query, q->order_key);
-    if (base_unlikely(error)) {
-        submit_give_up(engine, query, token);
-        return submit_without_room(q, error, id);
-    }
-    engine->charged_bytes += query->charged_bytes;
-    submit_fill(query, q, token);
-    if (base_unlikely(queue->tx != NULL)) {
-        submit_put_tx(engine, query);
-        return submit_done(engine, query, q->timeout_ns, id);
-    }
-    query->commit = (uint8_t)submit_commit_mode(queue->db, q);
-    if (base_unlikely(engine->batch != NULL))
-        return batch_keep(engine, q, query, id);
-    queue_put(query);
-    return submit_done(engine, query, q->timeout_ns, id);
+    if (batch->atomic && q->order_key)
+        return hub_error(&engine->hub, QURING_EINVAL,
+                         "the members of an ATOMIC batch have no order_key: they run in their order");
+    int error = submit_begin(engine, q, &q->db->queue, batch_statement(batch, q), &query);
+    if (base_likely(!error))
+        error = batch_keep(engine, batch, q, query);
+    return error || batch->atomic ? error : submit_done(engine, query, q->timeout_ns, id);
 }
 
-int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
-    return submit_any(engine, q, NULL, id);
-}
-
-int engine_submit_slot(quring_engine *engine, const quring_query *q, struct query *slot, quring_id *id) {
-    PRE(slot && slot->inbox);
-    return submit_any(engine, q, slot, id);
-}
-
-/* ---- Batches ---- */
-
-void engine_batch_begin(quring_engine *engine, struct engine_batch *batch, uint32_t count, bool atomic) {
-    PRE(!engine->batch);
-    *batch = (struct engine_batch){.count_wanted = count, .atomic = atomic};
-    list_init(&batch->members);
-    engine->batch = batch;
+int engine_batch_put_slot(quring_engine *engine, struct engine_batch *batch, const quring_query *q, struct query *query,
+                          quring_id id) {
+    PRE(!q->tx && !q->order_key && query->inbox && batch->atomic);
+    if (base_unlikely(engine->shutting_down || q->db->closing))
+        return engine_refuse_closed(engine);
+    int error = submit_begin_slot(engine, q, query, id);
+    return error ? error : batch_keep(engine, batch, q, query);
 }
 
 /* What never fits is another mistake than what does not fit now. */
@@ -424,10 +454,7 @@ static int batch_accept(quring_engine *engine, struct engine_batch *batch, qurin
     return (int)batch->count;
 }
 
-int engine_batch_end(quring_engine *engine, int error, quring_id *ids) {
-    struct engine_batch *batch = engine->batch;
-    PRE(batch);
-    engine->batch = NULL;
+int engine_batch_end(quring_engine *engine, struct engine_batch *batch, int error, quring_id *ids) {
     if (batch->atomic && error)
         return batch_drop(engine, batch, error);
     if (batch->atomic && batch->count)
@@ -442,12 +469,12 @@ int engine_release(quring_engine *engine, quring_id id) {
         return engine_refuse_stale(engine);
     if (base_unlikely(query->state != QUERY_REAPED))
         return hub_error(&engine->hub, QURING_ENOTREADY, "the query was not reaped yet");
+    query_move(query, QUERY_FREE);
     if (query->status != QURING_OK)
         error_clear(&query->error);
     result_end(&query->result);
     submit_undo(query);
     engine->charged_bytes -= query->charged_bytes;
-    query_move(query, QUERY_FREE);
     slots_give(&engine->queries, id);
     return 0;
 }

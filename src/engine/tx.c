@@ -53,7 +53,7 @@ static int tx_find_ends(quring_db *db) {
     int error = 0;
     for (int i = 0; i < 2 && !error; i++)
         if (!db->tx_ends[i])
-            db->tx_ends[i] = engine_find_text(db, texts[i], 0, &error);
+            error = engine_find_text(db, texts[i], 0, &db->tx_ends[i]);
     return error;
 }
 

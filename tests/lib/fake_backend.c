@@ -300,7 +300,7 @@ int fake_ask_tx(quring_tx *tx, uint32_t number, const char *sql) {
     const quring_query query = {.tx = tx, .sql = sql, .user_data = number};
     cr_assert_lt(number, FAKE_QUERIES);
     int error = engine_tx_refuse(tx);
-    return error ? error : engine_submit(tx->engine, &query, &ids[number]);
+    return error ? error : engine_submit_tx(tx->engine, &query, &ids[number]);
 }
 
 int fake_commit(quring_tx *tx, uint32_t number) {

@@ -49,13 +49,13 @@ static quring_tx *open_tx(const quring_tx_options *options) {
 
 /* ---- From begin to end ---- */
 
-Test(engine_tx, engine_submit_refuses_a_key_in_a_transaction) {
+Test(engine_tx, engine_submit_tx_refuses_a_key) {
     quring_query query = {.db = &db->base, .tx = tx, .sql = "select 1", .order_key = 7};
-    cr_assert_eq(engine_submit(engine, &query, NULL), QURING_EINVAL);
+    cr_assert_eq(engine_submit_tx(engine, &query, NULL), QURING_EINVAL);
     cr_assert_eq(engine->pending_count, 0);
     cr_assert_eq(tx->state, TX_NEW);
     query.order_key = 0;
-    cr_assert_eq(engine_submit(engine, &query, NULL), 0);
+    cr_assert_eq(engine_submit_tx(engine, &query, NULL), 0);
 }
 
 Test(engine_tx, engine_tx_runs_in_order_on_one_place) {
