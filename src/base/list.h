@@ -49,15 +49,23 @@ static inline void list_remove(struct list *node) {
     list_init(node);
 }
 
+/* Moves a node behind the last, from the list that it is in, or from none. */
+static inline void list_move_back(struct list *l, struct list *node) {
+    node->prev->next = node->next;
+    node->next->prev = node->prev;
+    list_push_back(l, node);
+}
+
 /* NULL when the list is empty. */
 static inline struct list *list_first(const struct list *l) {
     return list_empty(l) ? NULL : l->next;
 }
 
 static inline struct list *list_pop_front(struct list *l) {
-    struct list *node = list_first(l);
-    if (node)
-        list_remove(node);
+    struct list *node = l->next;
+    if (node == l)
+        return NULL;
+    list_remove(node);
     return node;
 }
 

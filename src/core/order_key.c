@@ -190,8 +190,7 @@ void order_key_sent(struct order_key *key, struct order_place *place, uint64_t o
     PRE(key->place == place);
     key->last = ordinal;
     key->group = group;
-    list_remove(&key->out);
-    list_push_back(&place->out, &key->out);
+    list_move_back(&place->out, &key->out);
 }
 
 struct order_key *order_place_settled(struct order_place *place, uint64_t settled) {

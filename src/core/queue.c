@@ -138,8 +138,7 @@ void queue_set_aside(struct queue *queue, struct list *parked, bool first, uint6
 
 void queue_bring_back(struct queue *queue) {
     PRE(queue->waiting_count);
-    list_remove(&queue->ready);
-    list_push_back(&queue->db->ready, &queue->ready);
+    list_move_back(&queue->db->ready, &queue->ready);
     db_due(queue->db);
 }
 
@@ -187,8 +186,7 @@ void queue_note_left(struct query *query, uint64_t now_ns) {
 void queue_park(struct query *query, uint64_t now_ns) {
     PRE(query->state == QUERY_WAITING && query->key && !query->parked);
     queue_note_left(query, now_ns);
-    list_remove(&query->link);
-    list_push_back(&query->key->parked, &query->link);
+    list_move_back(&query->key->parked, &query->link);
     queue_joined_parked(query);
     queue_left(query->queue);
 }
@@ -301,12 +299,11 @@ void query_finish(struct query *query, quring_status status) {
     query->statement = NULL;
     queue->db->counters.done_count[status]++;
     queue->db->counters.row_count += query->result.row_count;
-    list_remove(&query->link);
     if (base_unlikely(query->inbox)) {
-        list_push_back(&hub->remote_done, &query->link);
+        list_move_back(&hub->remote_done, &query->link);
         return;
     }
-    list_push_back(&hub->done, &query->link);
+    list_move_back(&hub->done, &query->link);
     hub->done_count++;
 }
 

@@ -70,6 +70,20 @@ Test(list, pops_in_order_until_empty) {
     cr_assert_null(list_pop_front(&list));
 }
 
+Test(list, a_node_moves_behind_the_last_wherever_it_is) {
+    struct list other;
+    list_init(&other);
+    for (int i = 0; i < 3; i++)
+        list_push_back(&other, &items[i].link);
+    list_move_back(&list, &items[3].link);
+    list_move_back(&list, &items[1].link);
+    assert_order(&list, "31");
+    assert_order(&other, "02");
+    list_move_back(&list, &items[3].link);
+    list_move_back(&list, &items[3].link);
+    assert_order(&list, "13");
+}
+
 Test(list, appends_another_and_leaves_it_empty) {
     struct list other;
     list_init(&other);
