@@ -92,13 +92,13 @@ static inline void result_clear_rows(struct quring_result *result) {
     result->seen_offset = RESULT_ROW_HEADER_BYTES;
 }
 
-/* Prepares for the next query, which begins without notices: result_end() dropped them. `row_limit` 0: none. */
+/* Prepares for the next query, which begins without notices: result_end() dropped them. */
 static inline void result_begin(struct quring_result *result, uint64_t result_bytes, uint64_t row_limit) {
     result_clear_rows(result);
     if (base_unlikely(result->rows.capacity > result_bytes))
         buf_free(&result->rows);
     result->rows.limit = result_bytes;
-    result->row_limit = row_limit ? row_limit : UINT64_MAX;
+    result->row_limit = row_limit;
     result->affected_count = 0;
     result->has_columns = false;
     result->format = RESULT_TEXT;

@@ -127,7 +127,7 @@ static void remote_end(quring_engine *engine, struct query *query, const struct 
     query_move(query, QUERY_DONE);
     query->status = (uint8_t)status;
     query->sent = false;
-    result_begin(&query->result, query->result.rows.limit, 0);
+    result_begin(&query->result, query->result.rows.limit, UINT64_MAX);
     list_push_back(&engine->hub.remote_done, &query->link);
 }
 

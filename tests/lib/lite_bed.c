@@ -141,7 +141,7 @@ struct query *bed_query(struct lite_bed *bed, const char *sql, const quring_para
     error_init(&query->error);
     result_init(&query->result);
     result_begin(&query->result, db->options.result_bytes ? db->options.result_bytes : 1 << 26,
-                 db->options.result_row_count);
+                 db->options.result_row_count ? db->options.result_row_count : UINT64_MAX);
     query->statement = statement_find(bed->db ? db->statements : bed->statements, sql, strlen(sql));
     query->param_count = count;
     query->params = count ? value_copy_params(&query->store, params, count) : NULL;

@@ -282,6 +282,8 @@ static void fill(quring_db_options *options) {
         options->query_silence_ns = QURING_FOREVER;
     if (!options->result_bytes)
         options->result_bytes = 1 << 20;
+    if (!options->result_row_count)
+        options->result_row_count = UINT64_MAX;
     if (!options->message_bytes)
         options->message_bytes = 1 << 20;
 }

@@ -39,7 +39,7 @@ void rows_begin(struct rows *rows, enum result_format format, uint32_t count, co
         columns->column[i] =
             (struct column){.name = name, .oid = oids[i], .modifier = -1, .type = (uint8_t)value_type_of_oid(oids[i])};
     }
-    result_begin(&rows->result, SIZE_MAX, 0);
+    result_begin(&rows->result, SIZE_MAX, UINT64_MAX);
     result_set_columns(&rows->result, columns, format);
     columns_drop(columns);
 }

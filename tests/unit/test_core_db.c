@@ -26,7 +26,7 @@ static void setup(void) {
         list_init(&queries[i].link);
         error_init(&queries[i].error);
         result_init(&queries[i].result);
-        result_begin(&queries[i].result, 1000, 0);
+        result_begin(&queries[i].result, 1000, UINT64_MAX);
         queue_put(&queries[i]);
     }
 }

@@ -11,7 +11,7 @@ static struct quring_result result;
 
 static void setup(void) {
     result_init(&result);
-    result_begin(&result, 1 << 20, 0);
+    result_begin(&result, 1 << 20, UINT64_MAX);
 }
 
 static void teardown(void) {
@@ -69,7 +69,7 @@ Test(notice, outlive_a_failure_but_not_the_query) {
     result_discard(&result);
     cr_assert_eq(quring_notice_count(&result), 1u);
     result_drop_notices(&result); /* runs again */
-    result_begin(&result, 1 << 20, 0);
+    result_begin(&result, 1 << 20, UINT64_MAX);
     cr_assert_eq(quring_notice_count(&result), 0u);
     add("two");
     result_end(&result);

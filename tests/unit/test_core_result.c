@@ -12,7 +12,7 @@ static struct quring_result result;
 
 static void setup(void) {
     result_init(&result);
-    result_begin(&result, 1 << 20, 0);
+    result_begin(&result, 1 << 20, UINT64_MAX);
 }
 
 static void teardown(void) {
@@ -84,7 +84,7 @@ Test(result, describes_its_columns) {
 Test(result, keeps_columns_from_one_query_to_the_next) {
     struct columns *columns = columns_new(1, 0);
     for (int i = 0; i < 3; i++) {
-        result_begin(&result, 1000, 0);
+        result_begin(&result, 1000, UINT64_MAX);
         cr_assert_eq(quring_column_count(&result), 0, "another query's columns are not this one's");
         result_set_columns(&result, columns, RESULT_TEXT);
         cr_assert_eq(atomic_load(&columns->references), 2);
@@ -160,7 +160,7 @@ Test(result, byte_limit) {
     enum { ROW = 2 + 4 + 10 + 1 };
     for (size_t limit = 0; limit <= 3 * ROW; limit++) {
         result_end(&result);
-        result_begin(&result, limit, 0);
+        result_begin(&result, limit, UINT64_MAX);
         set_columns(1, RESULT_TEXT);
         size_t count = 0;
         while (append_text(10, 'x') && count < 10)
@@ -178,11 +178,11 @@ Test(result, byte_limit_holds_for_a_warm_buffer) {
     set_columns(1, RESULT_TEXT);
     cr_assert(append_text(3000, 'x'));
     result_end(&result);
-    result_begin(&result, 100, 0);
+    result_begin(&result, 100, UINT64_MAX);
     set_columns(1, RESULT_TEXT);
     cr_assert_not(append_text(200, 'x'));
     cr_assert_eq(quring_row_count(&result), 0);
-    result_begin(&result, 1000, 0);
+    result_begin(&result, 1000, UINT64_MAX);
     set_columns(1, RESULT_TEXT);
     cr_assert(append_text(200, 'x'), "a failed query does not spoil the next");
 }
@@ -191,7 +191,7 @@ Test(result, byte_limit_holds_for_a_warm_buffer) {
 Test(result, large_columns_go_with_their_query) {
     struct columns *columns = columns_new(1600, 16000);
     for (int i = 0; i < 3; i++) {
-        result_begin(&result, 1000, 0);
+        result_begin(&result, 1000, UINT64_MAX);
         result_set_columns(&result, columns, RESULT_TEXT);
         cr_assert_eq(atomic_load(&columns->references), 2);
         cr_assert_eq(quring_column_count(&result), 1600);
@@ -203,7 +203,7 @@ Test(result, large_columns_go_with_their_query) {
 }
 
 Test(result, offsets_count_too) {
-    result_begin(&result, 1 << 12, 0);
+    result_begin(&result, 1 << 12, UINT64_MAX);
     set_columns(0, RESULT_TEXT);
     uint64_t count = 0;
     while (result_append_row(&result, (const uint8_t *)"\0\0", 2))
@@ -216,7 +216,7 @@ Test(result, offsets_count_too) {
 }
 
 Test(result, offsets_begin_anew_after_a_table_that_was_full) {
-    result_begin(&result, 1 << 12, 0);
+    result_begin(&result, 1 << 12, UINT64_MAX);
     set_columns(0, RESULT_TEXT);
     while (result_append_row(&result, (const uint8_t *)"\0\0", 2))
         ;
@@ -224,7 +224,7 @@ Test(result, offsets_begin_anew_after_a_table_that_was_full) {
     for (int again = 0; again < 2; again++) {
         if (again)
             result_end(&result);
-        result_begin(&result, 1 << 20, 0);
+        result_begin(&result, 1 << 20, UINT64_MAX);
         set_columns(1, RESULT_TEXT);
         cr_assert(append_text(0, 'x'));
         assert_text(0, 0, "");
@@ -242,7 +242,7 @@ Test(result, warm_memory_stays_and_large_memory_goes) {
     uint8_t *rows = result.rows.data, *offsets = result.offsets.data;
     for (int i = 0; i < 10; i++) {
         result_end(&result);
-        result_begin(&result, 1 << 20, 0);
+        result_begin(&result, 1 << 20, UINT64_MAX);
         set_columns(1, RESULT_TEXT);
         for (int j = 0; j < 10; j++)
             append_text(30, 'x');
@@ -326,7 +326,7 @@ Test(result, tagged_rows_at_every_limit) {
     enum { ROW = 2 + (4 + 9) + (4 + 9) + (4 + 1 + 3) + 4 + (4 + 1 + 2) + 1 };
     for (size_t limit = 0; limit <= 3 * ROW; limit++) {
         result_end(&result);
-        result_begin(&result, limit, 0);
+        result_begin(&result, limit, UINT64_MAX);
         set_columns(5, RESULT_TAGGED);
         size_t count = 0;
         while (make_row(5, 5, "abc") && count < 10)
@@ -340,7 +340,7 @@ Test(result, tagged_rows_at_every_limit) {
 }
 
 Test(result, tagged_values_longer_than_a_length_can_say_are_refused) {
-    result_begin(&result, SIZE_MAX, 0);
+    result_begin(&result, SIZE_MAX, UINT64_MAX);
     set_columns(1, RESULT_TAGGED);
     cr_assert(result_row_begin(&result, 1));
     cr_assert_not(result_row_tagged(&result, QURING_TEXT, "", (size_t)INT32_MAX));
@@ -362,7 +362,7 @@ Test(result, texts_stay_where_they_are_until_the_end) {
     cr_assert_not_null(result.blocks, "one block stays warm");
     cr_assert_null(result.blocks->next);
     cr_assert_eq(result.blocks->used, 0);
-    result_begin(&result, 1000, 0);
+    result_begin(&result, 1000, UINT64_MAX);
     cr_assert_str_eq(quring_result_error(&result), "");
 }
 

@@ -236,11 +236,11 @@ Test(exec, limits) {
     result_begin(&query->result, 1 << 20, 3);
     cr_assert_eq(run(query)->result.row_count, 3);
     query = bed_query(&bed, "select zeroblob(50000000)", NULL, 0);
-    result_begin(&query->result, 1 << 16, 0);
+    result_begin(&query->result, 1 << 16, UINT64_MAX);
     bed_check(run(query), QURING_LIMIT, "54000", "more than 65536 bytes: options.result_bytes");
     query = bed_query(&bed, "with recursive n(i) as (select 1 union all select i + 1 from n) select 'abc', i from n",
                       NULL, 0);
-    result_begin(&query->result, 5000, 0);
+    result_begin(&query->result, 5000, UINT64_MAX);
     bed_check(run(query), QURING_LIMIT, "54000", "more than 5000 bytes");
     bed_exec(&bed, "create table t(a)");
     query = bed_query(&bed, "insert into t values(1), (2), (3) returning a", NULL, 0);
@@ -473,7 +473,7 @@ Test(exec, cached_statements_hold_no_values) {
     run(ask(texts[1], quring_text_sized(text, sizeof text)));
     run(ask(texts[2], quring_bytes(text, sizeof text)));
     struct query *limited = ask(texts[3], quring_text_sized(text, sizeof text));
-    result_begin(&limited->result, 100, 0);
+    result_begin(&limited->result, 100, UINT64_MAX);
     bed_check(run(limited), QURING_LIMIT, "54000", "100 bytes");
     cr_assert_eq(bed_int(&bed.queries[1], 0, 0), ELEMENTS);
     assert_unbound();

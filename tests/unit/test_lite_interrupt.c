@@ -52,7 +52,7 @@ Test(interrupt, one_that_does_not_look) {
 static void again(struct query *query) {
     error_clear(&query->error);
     result_discard(&query->result);
-    result_begin(&query->result, 1 << 26, 0);
+    result_begin(&query->result, 1 << 26, UINT64_MAX);
     bed_run(&bed, query);
 }
 
