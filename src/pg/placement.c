@@ -126,12 +126,12 @@ static void placement_put(struct pg_placement *placement, struct pg_conn *conn) 
 
 /* Only what is there at first: crowded connections put themselves on the list again. */
 void pg_placement_begin(struct pg_placement *placement) {
-    struct list todo;
-    list_init(&todo);
-    list_append_all(&todo, &placement->changed);
-    struct list *node;
-    while ((node = list_pop_front(&todo)))
+    struct list *last = placement->changed.prev, *node;
+    while ((node = list_pop_front(&placement->changed))) {
         placement_put(placement, list_entry(node, struct pg_conn, place.changed));
+        if (node == last)
+            break;
+    }
 }
 
 void pg_placement_lost(struct pg_placement *placement, struct pg_conn *conn) {

@@ -137,14 +137,19 @@ static void pool_conn_lost(struct pg_conn *conn) {
     pool_trace(conn, pool_has_ended(conn) ? QURING_EVENT_CLOSED : QURING_EVENT_LOST, 0);
 }
 
+static __attribute__((cold, noinline)) void pool_conn_progressed_rarer(struct pg_conn *conn) {
+    if (order_place_is_used(&conn->order))
+        pg_order_settle(pg_pool_of(conn), conn);
+    if (conn->outdated)
+        pg_sizes_progressed(pg_pool_of(conn), conn);
+    if (conn->cancel.state != PG_CANCEL_NONE)
+        pg_cancel_look(conn);
+}
+
 static void pool_conn_progressed(struct pg_conn *conn) {
     pg_placement_progressed(&pg_pool_of(conn)->placement, conn);
-    if (base_unlikely(order_place_is_used(&conn->order)))
-        pg_order_settle(pg_pool_of(conn), conn);
-    if (base_unlikely(conn->outdated))
-        pg_sizes_progressed(pg_pool_of(conn), conn);
-    if (base_unlikely(conn->cancel.state != PG_CANCEL_NONE))
-        pg_cancel_look(conn);
+    if (base_unlikely(order_place_is_used(&conn->order) || conn->outdated || conn->cancel.state != PG_CANCEL_NONE))
+        pool_conn_progressed_rarer(conn);
 }
 
 static void pool_conn_retiring(struct pg_conn *conn) {

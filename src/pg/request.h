@@ -61,21 +61,23 @@ struct pg_request {
     const struct pg_request_ops *ops;   /* NULL: a user's query outside of a transaction */
     struct quring_statement *statement; /* held; NULL in internal requests */
     struct pg_description *description; /* held: what a Describe in this request said so far */
-    uint64_t first_byte;  /* in the stream; under TLS, of the ciphertext it is in, shared by a turn's requests */
-    uint64_t name;        /* NAMED: what it is prepared as */
-    uint8_t kind;         /* enum pg_request_kind */
-    uint8_t outcome;      /* enum pg_outcome */
-    uint8_t limit;        /* enum pg_limit */
-    bool opens;           /* it is our BEGIN: nobody waits for its answer alone */
-    uint16_t param_count; /* that were bound, where the request describes */
-    uint16_t unit_index;  /* of the unit that it is in (core/queue.h), from 0; else 0 */
-    bool atomic;          /* its query is, or was, of an ATOMIC batch, which is all of its segment */
-    bool described;       /* `description` is complete */
-    bool plan_refused;    /* the plan may be to blame for the failure: it is not used any more */
-    bool may_have_ended;  /* its command tag is one of a statement that may end a transaction */
-    bool traced;          /* its first row is an event of the trace */
-    uint32_t order_key;   /* of a query that was given up: its key's number; 0: none */
+    uint64_t first_byte;     /* in the stream; under TLS, of the ciphertext it is in, shared by a turn's requests */
+    uint64_t name;           /* NAMED: what it is prepared as */
+    uint32_t order_key;      /* of a query that was given up: its key's number; 0: none */
+    uint16_t param_count;    /* that were bound, where the request describes */
+    uint16_t unit_index;     /* of the unit that it is in (core/queue.h), from 0; else 0 */
+    uint8_t kind;            /* enum pg_request_kind */
+    uint8_t outcome;         /* enum pg_outcome */
+    uint8_t limit;           /* enum pg_limit */
+    bool opens : 1;          /* it is our BEGIN: nobody waits for its answer alone */
+    bool atomic : 1;         /* its query is, or was, of an ATOMIC batch, which is all of its segment */
+    bool described : 1;      /* `description` is complete */
+    bool plan_refused : 1;   /* the plan may be to blame for the failure: it is not used any more */
+    bool may_have_ended : 1; /* its command tag is one of a statement that may end a transaction */
+    bool traced : 1;         /* its first row is an event of the trace */
 };
+
+_Static_assert(sizeof(struct pg_request) == 64, "a ring of them, which depth makes long, is indexed by a shift");
 
 /* The request at this ordinal. */
 static inline struct pg_request *pg_conn_request(const struct pg_conn *conn, uint64_t ordinal) {
