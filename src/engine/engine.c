@@ -246,7 +246,8 @@ int engine_reap(quring_engine *engine, quring_done *done, uint32_t capacity) {
         struct query *query = list_entry(node, struct query, link);
         query_move(query, QUERY_REAPED);
         /* Backends end queries without knowing of deadlines, so a deadline leaves the heap only here. */
-        heap_remove(&engine->deadlines, &query->deadline);
+        if (base_unlikely(heap_contains(&query->deadline)))
+            heap_remove(&engine->deadlines, &query->deadline);
         if (base_unlikely(query->key != NULL)) {
             order_key_drop(query->key);
             query->key = NULL;

@@ -34,31 +34,31 @@ __attribute__((noinline)) int engine_find_text(struct quring_db *db, const char 
  * An exclusive handle and a transaction take statements that change the state of their one connection; a shared handle
  * refuses them.
  */
-static inline int submit_check_statement(quring_engine *engine, const struct queue *queue,
-                                         const struct quring_statement *statement) {
-    if (base_likely(statement->traits.class == STATEMENT_PLAIN))
+static inline int submit_check_statement(const struct query *query) {
+    const struct statement_traits *traits = &query->statement->traits;
+    const struct queue *queue = query->queue;
+    if (base_likely(traits->class == STATEMENT_PLAIN))
         return 0;
-    const char *why = queue->tx
-                          ? statement_tx_refusal(&statement->traits)
-                          : statement_refusal((enum statement_class)statement->traits.class, queue->bound != NULL);
-    return why ? hub_error(&engine->hub, QURING_EUNSUPPORTED, "%s", why) : 0;
+    const char *why = queue->tx ? statement_tx_refusal(traits)
+                                : statement_refusal((enum statement_class)traits->class, queue->bound != NULL);
+    return why ? hub_error(queue->db->hub, QURING_EUNSUPPORTED, "%s", why) : 0;
 }
 
 /*
  * `statement` is the query's, where its caller knows it; NULL: it is found by its text. The query holds it, also if it is
  * refused.
  */
-static inline __attribute__((always_inline)) int submit_set_statement(quring_engine *engine, struct query *query,
+static inline __attribute__((always_inline)) int submit_set_statement(struct quring_db *db, struct query *query,
                                                                       const quring_query *q,
                                                                       struct quring_statement *statement) {
     if (statement) {
         query->statement = statement_hold(statement);
     } else {
-        int error = engine_find_text(query->queue->db, q->sql, q->sql_bytes, &query->statement);
+        int error = engine_find_text(db, q->sql, q->sql_bytes, &query->statement);
         if (base_unlikely(error))
             return error;
     }
-    return submit_check_statement(engine, query->queue, query->statement);
+    return submit_check_statement(query);
 }
 
 int engine_prepare(struct quring_db *db, const char *sql, struct quring_statement **out) {
@@ -115,10 +115,7 @@ static __attribute__((cold, noinline)) int submit_hold_key(struct query *query, 
     return query->key ? 0 : hub_error(db->hub, QURING_ENOMEM, "no memory for an order key");
 }
 
-/*
- * Empties the slot of a query that is refused, and of one that is released. It keeps a little memory, so that the next query
- * of usual size allocates nothing.
- */
+/* Empties the slot of a query that is refused. It keeps a little memory, as that of one that is released. */
 static void submit_undo(struct query *query) {
     buf_reset(&query->store, QUERY_KEEP_BYTES);
     if (query->statement)
@@ -166,13 +163,13 @@ static inline void submit_accept(struct query *query, uint64_t timeout_ns) {
  * What is left to be told of a query that has its statement and its input. The slot's token is the public id: it has the
  * slot's generation in it, so an old id does not reach the next query.
  */
-static inline void submit_fill(struct query *query, const quring_query *q, quring_id token) {
-    const quring_db_options *options = &query->queue->db->options;
+static inline void submit_fill(const struct quring_db *db, struct query *query, const quring_query *q,
+                               quring_id token) {
     query->id = token;
     query->user_data = q->user_data;
     query->retried = query->struck = query->sent = query->parked = false;
     query->by_handle = q->statement != NULL;
-    result_begin(&query->result, options->result_bytes, options->result_row_count);
+    result_begin(&query->result, db->options.result_bytes, db->options.result_row_count);
 }
 
 void engine_tx_drop_reserve(struct quring_tx *tx) {
@@ -215,7 +212,7 @@ int engine_submit_tx_end(struct quring_tx *tx, struct quring_statement *statemen
     query->params = NULL;
     query->param_count = 0;
     query->charged_bytes = TX_RESERVE_BYTES;
-    submit_fill(query, q, token);
+    submit_fill(tx->queue.db, query, q, token);
     submit_put_tx(engine, query);
     return submit_done(engine, query, q->timeout_ns, id);
 }
@@ -229,15 +226,16 @@ static __attribute__((cold, noinline)) int submit_refuse_slot(quring_engine *eng
  * Takes a slot, and fills it; what is left is the commit mode, and the queue to put it into. `statement` as in
  * submit_set_statement().
  */
-static inline __attribute__((always_inline)) int submit_begin(quring_engine *engine, const quring_query *q,
+static inline __attribute__((always_inline)) int submit_begin(struct quring_db *db, const quring_query *q,
                                                               struct queue *queue, struct quring_statement *statement,
                                                               struct query **out) {
+    quring_engine *engine = db->engine;
     uint64_t token;
     struct query *query = slots_take(&engine->queries, &token);
     if (base_unlikely(!query))
         return submit_refuse_slot(engine);
     query->queue = queue;
-    int error = submit_set_statement(engine, query, q, statement);
+    int error = submit_set_statement(db, query, q, statement);
     if (base_likely(!error))
         error = submit_copy_input(engine, query, q);
     if (base_unlikely(q->order_key != 0) && !error)
@@ -248,7 +246,7 @@ static inline __attribute__((always_inline)) int submit_begin(quring_engine *eng
         return error;
     }
     engine->charged_bytes += query->charged_bytes;
-    submit_fill(query, q, token);
+    submit_fill(db, query, q, token);
     *out = query;
     return 0;
 }
@@ -258,7 +256,7 @@ int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
     struct query *query;
     if (base_unlikely(engine->shutting_down || db->closing))
         return engine_refuse_closed(engine);
-    int error = submit_begin(engine, q, &db->queue, q->statement, &query);
+    int error = submit_begin(db, q, &db->queue, q->statement, &query);
     if (base_unlikely(error))
         return error;
     query->commit = (uint8_t)submit_commit_mode(db, q);
@@ -272,14 +270,14 @@ static int submit_begin_slot(quring_engine *engine, const quring_query *q, struc
     query->params = q->params;
     query->param_count = (uint16_t)q->param_count;
     query->charged_bytes = 0;
-    int error = submit_set_statement(engine, query, q, q->statement);
+    int error = submit_set_statement(q->db, query, q, q->statement);
     if (base_unlikely(q->order_key != 0) && !error)
         error = submit_hold_key(query, q->order_key);
     if (base_unlikely(error)) {
         submit_give_up(engine, query, id);
         return error;
     }
-    submit_fill(query, q, id);
+    submit_fill(q->db, query, q, id);
     return 0;
 }
 
@@ -312,7 +310,7 @@ static int submit_without_room(const quring_query *q, quring_id *id) {
 int engine_submit_tx(quring_engine *engine, const quring_query *q, quring_id *id) {
     PRE(q->tx);
     struct query *query;
-    int error = submit_begin(engine, q, &q->tx->queue, q->statement, &query);
+    int error = submit_begin(q->tx->queue.db, q, &q->tx->queue, q->statement, &query);
     if (error == QURING_EFULL && !q->param_count && !q->order_key)
         return submit_without_room(q, id);
     if (error)
@@ -398,10 +396,10 @@ int engine_batch_put(quring_engine *engine, struct engine_batch *batch, const qu
     if (batch->atomic && q->order_key)
         return hub_error(&engine->hub, QURING_EINVAL,
                          "the members of an ATOMIC batch have no order_key: they run in their order");
-    int error = submit_begin(engine, q, &q->db->queue, batch_statement(batch, q), &query);
+    int error = submit_begin(q->db, q, &q->db->queue, batch_statement(batch, q), &query);
     if (base_likely(!error))
         error = batch_keep(engine, batch, q, query);
-    return error || batch->atomic ? error : submit_done(engine, query, q->timeout_ns, id);
+    return base_likely(!error && !batch->atomic) ? submit_done(engine, query, q->timeout_ns, id) : error;
 }
 
 int engine_batch_put_slot(quring_engine *engine, struct engine_batch *batch, const quring_query *q, struct query *query,
@@ -463,6 +461,7 @@ int engine_batch_end(quring_engine *engine, struct engine_batch *batch, int erro
     return batch->count || !error ? (int)batch->count : error;
 }
 
+/* The slot keeps a little memory, so that the next query of usual size allocates nothing. */
 int engine_release(quring_engine *engine, quring_id id) {
     struct query *query = slots_get(&engine->queries, id);
     if (base_unlikely(!query))
@@ -473,7 +472,7 @@ int engine_release(quring_engine *engine, quring_id id) {
     if (query->status != QURING_OK)
         error_clear(&query->error);
     result_end(&query->result);
-    submit_undo(query);
+    buf_reset(&query->store, QUERY_KEEP_BYTES);
     engine->charged_bytes -= query->charged_bytes;
     slots_give(&engine->queries, id);
     return 0;
