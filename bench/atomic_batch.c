@@ -5,7 +5,7 @@
  * What it measures: rows a second into pgbench_history, and the client's CPU for them, in ATOMIC batches of --batch rows.
  * Its peer is `libpq_epoll --batch`: the same rows by the same statement and binary parameters, as many transactions in
  * flight, and as many behind each other on a connection. With --wait the program sleeps until so many rows have ended, and
- * fills the connections up together.
+ * fills the connections up together; --gather is how late it may see that.
  */
 #include "bench.h"
 
@@ -20,6 +20,7 @@ struct bench {
     struct bench_args args;
     int batch; /* rows */
     int wait;  /* completions that quring_run() waits for */
+    int gather_us;
     uint32_t out;
     uint64_t now_ns;
     struct bench_rng rng;
@@ -37,7 +38,7 @@ static void check(const struct bench *bench, int error, const char *what) {
 static void open_all(struct bench *bench) {
     uint32_t connections = (uint32_t)bench->args.connections, depth = (uint32_t)bench->args.depth;
     quring_db_options options = {.connection_count = connections, .depth = depth};
-    quring_options engine = {.query_count = connections * depth};
+    quring_options engine = {.query_count = connections * depth, .gather_ns = (uint64_t)bench->gather_us * 1000};
     check(bench, quring_engine_open(&engine, &bench->engine), "quring_engine_open");
     check(bench, quring_db_open(bench->engine, bench->args.target, &options, &bench->db), "quring_db_open");
     check(bench, quring_prepare(bench->db, insert, &bench->statement), "quring_prepare");
@@ -97,6 +98,7 @@ int main(int argc, char **argv) {
     static struct bench bench = {.args = BENCH_ARGS, .batch = 10, .rng = {0x9e3779b97f4a7c15u}};
     const struct bench_flag flags[] = {
         {"--batch", BENCH_INT, &bench.batch, "inserts in a batch (10)", NULL},
+        {"--gather", BENCH_INT, &bench.gather_us, "microseconds for which it may sleep on then (0)", NULL},
         {"--wait", BENCH_INT, &bench.wait, "completions that it sleeps for (1)", NULL},
         {0},
     };

@@ -156,12 +156,20 @@ static void engine_arm_txs(quring_engine *engine) {
         (void)timer_set(engine->hub.ring, &engine->tx_timer, first->key);
 }
 
+/* A wait for one completion more ends with that. */
+static void engine_gather(quring_engine *engine, uint32_t min_count) {
+    uint32_t enough = min_count < engine->pending_count ? min_count : engine->pending_count;
+    ring_gather_for(engine->hub.ring, engine->hub.done_count + 1 < enough ? engine->options.gather_ns : 0);
+}
+
 /* The wait is left out once there is enough to reap: backends may have ended queries without the kernel. */
 static int engine_turn(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
     engine_advance(engine);
     engine_deliver(engine);
     if (base_unlikely(engine->hub.tx_deadlines.count))
         engine_arm_txs(engine);
+    if (base_unlikely(engine->options.gather_ns))
+        engine_gather(engine, min_count);
     int error = ring_turn(engine->hub.ring, engine_has_enough(engine, min_count) ? 0 : timeout_ns);
     engine_deliver(engine);
     if (base_unlikely(engine->hub.tx_deadlines.count)) /* of those that the turn left idle: quring_timeout_ns() */

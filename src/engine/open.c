@@ -20,6 +20,7 @@ enum {
 };
 
 static const uint64_t WAIT_MAX_NS = (uint64_t)1 << 62;
+static const uint64_t GATHER_NS_MAX = 100000000;
 
 /* Tests hand the simulated kernel over beside the public API, which knows Linux alone. */
 static _Thread_local struct port *next_port;
@@ -57,6 +58,9 @@ static int open_fill_options(quring_options *options, char *message, size_t mess
                  options->query_count, options->connection_count, QUERY_COUNT_MAX, SOCKET_COUNT_MAX);
     else if (options->trace_count > TRACE_COUNT_MAX)
         snprintf(message, message_bytes, "trace_count %u: at most %d", options->trace_count, TRACE_COUNT_MAX);
+    else if (options->gather_ns > GATHER_NS_MAX)
+        snprintf(message, message_bytes, "gather_ns %llu: at most %llu", (unsigned long long)options->gather_ns,
+                 (unsigned long long)GATHER_NS_MAX);
     else if (options->port > QURING_PORT_EPOLL)
         snprintf(message, message_bytes, "options.port is %d: at most %d", (int)options->port, QURING_PORT_EPOLL);
     else if (!open_choose_port(&options->port))

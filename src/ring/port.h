@@ -70,6 +70,8 @@ struct port {
     int poll_fd;      /* of watch(); -1 before */
     bool inline_jobs; /* run blocking jobs on the reactor's thread, in order: simulation */
     uint64_t enter_count;
+    uint64_t
+        gather_ns; /* once there are events enough, enter() may sleep on for others, so long in all; 0: it does not */
     quring_ring_info info;
 };
 

@@ -38,8 +38,13 @@
 #ifndef IORING_FEAT_NO_IOWAIT
 #define IORING_FEAT_NO_IOWAIT (1U << 17)
 #endif
+#ifndef IORING_FEAT_MIN_TIMEOUT
+#define IORING_FEAT_MIN_TIMEOUT (1U << 15) /* Linux 6.12 */
+#endif
 
-enum { SQ_ENTRIES_MIN = 32, SQ_ENTRIES_MAX = 1024, CQ_ENTRIES_MAX = 65536 };
+enum { SQ_ENTRIES_MIN = 32, SQ_ENTRIES_MAX = 1024, CQ_ENTRIES_MAX = 65536, GATHER_EVENTS = 32 };
+
+static const uint64_t GATHER_TIMEOUT_NS = 3600000000000; /* of a wait that has none: nobody minds such a wake-up */
 
 struct port_uring {
     struct port port;
@@ -106,23 +111,50 @@ static bool uring_was_interrupted(struct port_uring *u, uint32_t wait_count, uin
            (timeout_ns == UINT64_MAX || port_os_now_ns(&u->port) - from_ns < timeout_ns);
 }
 
+/* The kernel's struct io_uring_getevents_arg, with a name for what liburing 2.3's header takes for padding. */
+struct uring_wait {
+    uint64_t sigmask;
+    uint32_t sigmask_bytes;
+    uint32_t min_wait_us;
+    uint64_t timespec;
+};
+_Static_assert(sizeof(struct uring_wait) == sizeof(struct io_uring_getevents_arg), "it is what the kernel takes");
+
+/*
+ * Asks for more events than have to be there, until a time after which those are enough, and returns how many. The kernel
+ * looks at the clock for that only where the wait has a longer timeout, too.
+ */
+static uint32_t uring_gather(const struct port_uring *u, uint32_t wait_count, uint64_t *timeout_ns,
+                             struct uring_wait *wait) {
+    uint64_t gather_ns = u->port.gather_ns;
+    if (base_likely(!gather_ns) || !wait_count || !(u->port.info.feature_bits & IORING_FEAT_MIN_TIMEOUT))
+        return wait_count;
+    if (*timeout_ns > gather_ns)
+        wait->min_wait_us = (uint32_t)(gather_ns / 1000);
+    if (*timeout_ns == UINT64_MAX)
+        *timeout_ns = GATHER_TIMEOUT_NS;
+    return wait_count + GATHER_EVENTS;
+}
+
 static int uring_enter(struct port *port, uint32_t wait_count, uint64_t timeout_ns) {
     struct port_uring *u = uring_of(port);
     uring_reset_event_fd(u);
     unsigned to_submit = uring_publish(&u->ring);
     struct __kernel_timespec ts = {0};
-    struct io_uring_getevents_arg arg = {0};
+    struct uring_wait wait = {0};
+    uint32_t asked_count = uring_gather(u, wait_count, &timeout_ns, &wait);
     if (wait_count && timeout_ns != UINT64_MAX) {
         ts.tv_sec = (long long)(timeout_ns / 1000000000u);
         ts.tv_nsec = (long long)(timeout_ns % 1000000000u);
-        arg.ts = (uint64_t)(uintptr_t)&ts;
+        wait.timespec = (uint64_t)(uintptr_t)&ts;
     }
     unsigned flags = u->enter_flags | IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
     port->enter_count++;
     unsigned fd = (unsigned)u->ring.enter_ring_fd;
     uint64_t from_ns = to_submit && wait_count ? port_os_now_ns(port) : 0;
-    int result = io_uring_enter2(fd, to_submit, wait_count, flags, (sigset_t *)&arg, sizeof arg);
-    if (result > 0 && (unsigned)result == to_submit && uring_was_interrupted(u, wait_count, from_ns, timeout_ns))
+    int result = io_uring_enter2(fd, to_submit, asked_count, flags, (sigset_t *)&wait, sizeof wait);
+    uint32_t enough = asked_count > wait_count ? 1 : wait_count;
+    if (result > 0 && (unsigned)result == to_submit && uring_was_interrupted(u, enough, from_ns, timeout_ns))
         return -EINTR;
     /* EBUSY and EAGAIN: the kernel wants its events collected before it takes more, which comes next anyway. */
     if (result >= 0 || result == -EBUSY || result == -EAGAIN)

@@ -375,6 +375,10 @@ static bool ring_needs_all(const struct ring *ring, bool foreign) {
     return base_unlikely(ring_next_timer_ns(ring) <= ring->now_ns) || (foreign && ring_is_sending(ring));
 }
 
+void ring_gather_for(struct ring *ring, uint64_t gather_ns) {
+    ring->port->gather_ns = gather_ns;
+}
+
 int ring_turn(struct ring *ring, uint64_t timeout_ns) {
     ring_emit(ring);
     /* The program has spent time of its own since the last turn: a wait that is measured starts from a fresh clock. */

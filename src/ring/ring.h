@@ -58,6 +58,9 @@ void ring_drop(struct ring *ring);
  */
 int ring_turn(struct ring *ring, uint64_t timeout_ns);
 
+/* From here on, a turn that waits may sleep on for so long after something has happened, and find more then. */
+void ring_gather_for(struct ring *ring, uint64_t gather_ns);
+
 /*
  * Collects what has arrived at the sockets while the program was elsewhere. To be called before new requests are appended,
  * so that none is sent on a connection that has ended meanwhile, or whose unread bytes would be taken for its reply. Never

@@ -140,12 +140,32 @@ Test(api_contract, many_short_rows_are_over_result_bytes) {
     cr_assert(strstr(done.error->message, "result_bytes"));
 }
 
+Test(api_contract, a_wait_that_gathers_ends_with_enough) {
+    quring_engine *gathers;
+    quring_db *memory;
+    cr_assert_eq(quring_engine_open(&(quring_options){.gather_ns = 1000000}, &gathers), 0);
+    cr_assert_eq(quring_db_open(gathers, "sqlite://", NULL, &memory), 0);
+    for (int rest = 100; rest > 0; rest -= 50) {
+        for (int i = 0; i < 50; i++)
+            cr_assert_eq(quring_submit(gathers, &(quring_query){.db = memory, .sql = "select 1"}, NULL), 0);
+        cr_assert_geq(quring_run(gathers, 20, QURING_FOREVER), 20);
+        cr_assert_eq(quring_run(gathers, 1000, QURING_FOREVER), 50, "all that there are");
+        quring_done done[50];
+        cr_assert_eq(quring_reap(gathers, done, 50), 50);
+        cr_assert_eq(quring_release_batch(gathers, done, 50), 50);
+    }
+    cr_assert_eq(quring_run(gathers, 2, 5000000), 0, "with nothing to wait for the time ends it");
+    quring_engine_close(gathers);
+}
+
 Test(api_contract, options_out_of_range) {
     quring_engine *other;
     quring_db *another;
     quring_options options = {.query_count = UINT32_MAX};
     cr_assert_eq(quring_engine_open(&options, &other), QURING_EINVAL);
     cr_assert(strstr(quring_errmsg(NULL), "query_count 4294967295"), "%s", quring_errmsg(NULL));
+    cr_assert_eq(quring_engine_open(&(quring_options){.gather_ns = 100000001}, &other), QURING_EINVAL);
+    cr_assert(strstr(quring_errmsg(NULL), "gather_ns 100000001"), "%s", quring_errmsg(NULL));
     cr_assert_eq(quring_engine_open(NULL, NULL), QURING_EINVAL);
     cr_assert_not(strstr(quring_errmsg(NULL), "query_count"));
     quring_db_options depth = {.depth = 1000000};

@@ -76,6 +76,74 @@ Test(ring_port_uring, bytes_go_there_and_back) {
     talk(false);
 }
 
+/* ---- Waits that gather ---- */
+
+enum { GATHERED = 33, TOO_LONG_S = 3600, FEAT_MIN_TIMEOUT = 1 << 15 };
+
+static uint32_t collect_all(void) {
+    struct port_event events[GATHERED];
+    uint32_t count = 0, n;
+    while ((n = port->methods->collect(port, events, GATHERED)))
+        count += n;
+    return count;
+}
+
+/* A wait that went on for the whole time would not end within the test's. */
+Test(ring_port_uring, a_wait_gathers_until_there_are_many) {
+    int fds[GATHERED][2];
+    char in[GATHERED];
+    open_port(GATHERED, false);
+    for (int i = 0; i < GATHERED; i++) {
+        pair(fds[i]);
+        cr_assert_eq(write(fds[i][1], "x", 1), 1);
+        push(fds[i][0], PORT_RECV, &in[i], 1, (uint64_t)i);
+    }
+    port->gather_ns = TOO_LONG_S * 1000000000ull;
+    cr_assert_eq(port->methods->enter(port, 1, UINT64_MAX), 0);
+    cr_assert_eq(collect_all(), (uint32_t)GATHERED);
+    close_port();
+    for (int i = 0; i < GATHERED; i++)
+        close(fds[i][0]), close(fds[i][1]);
+}
+
+Test(ring_port_uring, a_wait_gathers_until_its_time_has_passed) {
+    int fds[2];
+    char in[4];
+    open_port(4, false);
+    port->gather_ns = 1000000;
+    pair(fds);
+    cr_assert_eq(write(fds[1], "x", 1), 1);
+    push(fds[0], PORT_RECV, in, sizeof in, 1);
+    cr_assert_eq(port->methods->enter(port, 1, UINT64_MAX), 0);
+    cr_assert_eq(collect_all(), 1u);
+    push(fds[0], PORT_RECV, in, sizeof in, 2);
+    int error = port->methods->enter(port, 1, 20000000);
+    cr_assert(error == 0 || error == -ETIME, "%d", error);
+    cr_assert_eq(collect_all(), 0u);
+    cr_assert_eq(write(fds[1], "x", 1), 1);
+    cr_assert_eq(port->methods->enter(port, 1, 500000), 0, "a shorter timeout holds");
+    cr_assert_eq(collect_all(), 1u);
+    close_port();
+    close(fds[0]), close(fds[1]);
+}
+
+/* The time may end the wait before there are as many as were asked for; that is no signal. */
+Test(ring_port_uring, a_wait_that_gathered_too_few_was_not_interrupted) {
+    int fds[2];
+    char in[4], out[] = "x";
+    open_port(4, false);
+    port->gather_ns = 1000000;
+    pair(fds);
+    push(fds[0], PORT_RECV, in, sizeof in, 1);
+    push(fds[0], PORT_SEND, out, 1, 2);
+    if (!(port->info.feature_bits & FEAT_MIN_TIMEOUT))
+        cr_skip_test("the kernel has no such waits");
+    cr_assert_eq(port->methods->enter(port, 2, UINT64_MAX), 0);
+    cr_assert_eq(collect_all(), 1u);
+    close_port();
+    close(fds[0]), close(fds[1]);
+}
+
 Test(ring_port_uring, info_names_what_is_in_use) {
     open_port(100, false);
     cr_expect(port->info.setup && port->info.setup[0]);
