@@ -215,6 +215,16 @@ static int api_refuse_tx(const quring_tx *tx) {
     return tx ? api_refuse_caller(tx->engine) : QURING_EINVAL;
 }
 
+static const char *api_refuse_resolve(const quring_tx_options *options) {
+    if (options->resolve > QURING_RESOLVE_TOKEN)
+        return "options.resolve is none of quring_resolve";
+    if ((options->resolve == QURING_RESOLVE_TOKEN) != (options->token_table != NULL))
+        return "options.token_table goes with QURING_RESOLVE_TOKEN";
+    if (options->token_table && !token_table_is_valid(options->token_table))
+        return "options.token_table is no name of a table as SQL has it: commits, app.commits, \"App\".\"Commits\"";
+    return NULL;
+}
+
 int quring_tx_open_sized(quring_db *db, const quring_tx_options *options, size_t options_bytes, quring_tx **tx) {
     quring_tx_options known;
     int error = db ? api_refuse_caller(db->engine) : QURING_EINVAL;
@@ -228,7 +238,14 @@ int quring_tx_open_sized(quring_db *db, const quring_tx_options *options, size_t
         return hub_error(&db->engine->hub, QURING_EINVAL, "options.isolation is %d, lease_reset %d: at most %d and %d",
                          (int)known.isolation, (int)known.lease_reset, QURING_ISOLATION_SERIALIZABLE,
                          QURING_LEASE_RESET_ALWAYS);
+    const char *why = options ? api_refuse_resolve(&known) : NULL;
+    if (why)
+        return api_refuse(db->engine, QURING_EINVAL, why);
     return engine_tx_open(db, options ? &known : NULL, tx);
+}
+
+const char *quring_tx_token(const quring_tx *tx) {
+    return api_refuse_tx(tx) ? "" : tx->token_text;
 }
 
 void quring_tx_release(quring_tx *tx) {

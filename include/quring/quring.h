@@ -856,6 +856,42 @@ typedef enum quring_lease_reset {
     QURING_LEASE_RESET_ALWAYS /* for functions and triggers that do such things out of sight */
 } quring_lease_reset;
 
+/*
+ * What becomes of COMMIT when its connection is lost before the answer came. TOKEN makes its outcome certain: the transaction
+ * writes a row with a random token of its own into a table of yours, in the same flight as COMMIT and right before it. When the
+ * answer is lost, COMMIT's completion is held while the token is asked for over another connection of the handle.
+ *
+ *      create table quring_commits (
+ *          token uuid primary key,
+ *          committed boolean not null,
+ *          at timestamptz not null default now());
+ *
+ *      delete from quring_commits where at < now() - interval '1 day';
+ *
+ * `token` may be text as well, and has to be unique by a constraint that is not deferrable; other columns need defaults. The user
+ * needs INSERT and SELECT there. Who asks writes a row as well, with `committed` false, if there is none: the unique key makes
+ * this wait while the server is still at work on COMMIT, and has COMMIT fail if it comes later, so that the answer is final.
+ * Prune only what is much older than the longest transaction and resolve_timeout_ns together: a row that is gone too early
+ * reads as if its transaction had failed.
+ *
+ * COMMIT then ends
+ *
+ *      OK             if it took effect. Queries of the transaction that were out with it end IN_DOUBT, because what they
+ *                     returned is lost; their effects are there
+ *      SERVER_ERROR   with the reason of the loss (08006, 57P01, …) if it did not: nothing of the transaction took or will take
+ *                     effect. So end the queries that were out with it
+ *      IN_DOUBT       if no answer came within resolve_timeout_ns, or the table is not as above: error->detail says why
+ *
+ * A failure to write the token (42P01: no such table) makes the transaction fail with that error. It works behind poolers, after a
+ * failover, and on servers that speak PostgreSQL's protocol and know ON CONFLICT. A transaction with read_only has no token.
+ * SQLite tells what became of COMMIT, and asks for nothing; it writes the token all the same (into a table with `at` default
+ * current_timestamp), for a program that was killed and looks it up by itself: quring_tx_token().
+ */
+typedef enum quring_resolve {
+    QURING_RESOLVE_NONE = 0, /* COMMIT ends IN_DOUBT */
+    QURING_RESOLVE_TOKEN
+} quring_resolve;
+
 typedef struct quring_tx_options {
     /* SQLite has SERIALIZABLE, which is at least as strong, whatever is asked for. */
     quring_isolation isolation;
@@ -870,6 +906,11 @@ typedef struct quring_tx_options {
        it only reads, keeps the WAL from starting over. */
     uint64_t idle_timeout_ns;
     quring_lease_reset lease_reset;
+    quring_resolve resolve;
+    /* With TOKEN: the table's name as SQL has it: quring_commits, app.commits, "App"."Commits"; 255 bytes at most. */
+    const char *token_table;
+    /* With TOKEN: how long COMMIT is held at most after the loss (30 s). */
+    uint64_t resolve_timeout_ns;
 } quring_tx_options;
 
 /*
@@ -893,8 +934,8 @@ typedef struct quring_tx_options {
  *
  * Once COMMIT was sent it reports what the server says, whatever ends on this side: a query that goes over a limit, or is
  * given up, does not keep a COMMIT that was submitted with it from taking effect. If the connection is lost after COMMIT was
- * sent, COMMIT and the queries that were out with it end IN_DOUBT. Before that it is certain that nothing took effect: what
- * was out ends with SERVER_ERROR and the reason, the rest SKIPPED.
+ * sent, COMMIT and the queries that were out with it end IN_DOUBT, unless options.resolve says otherwise. Before that it is
+ * certain that nothing took effect: what was out ends with SERVER_ERROR and the reason, the rest SKIPPED.
  *
  * SQLite: a transaction that writes has the file's write lock from its first query on (BEGIN IMMEDIATE), so no query of it
  * waits for a lock, and all others that write wait until it ends; those that hold the lock and shared writes take turns. One
@@ -924,6 +965,18 @@ static inline int quring_tx_open(quring_db *db, const quring_tx_options *options
  */
 int quring_commit(quring_tx *tx, uint64_t user_data, quring_id *id);
 int quring_rollback(quring_tx *tx, uint64_t user_data, quring_id *id);
+
+/*
+ * Returns the token that COMMIT writes, a UUID as text; "" where there is none: without QURING_RESOLVE_TOKEN, with read_only. A
+ * program that is killed before it hears of COMMIT finds out later whether it took effect, if it has kept this:
+ *
+ *      insert into quring_commits (token, committed) values ($1, false) on conflict (token) do nothing
+ *      select committed from quring_commits where token = $1
+ *
+ * as two queries, each with its own commit: true it did, false it did not and never will.
+ * Valid      until quring_tx_release()
+ */
+const char *quring_tx_token(const quring_tx *tx);
 
 /*
  * Gives the handle back, at any time, also right after its COMMIT or ROLLBACK was submitted. A transaction that neither was

@@ -63,6 +63,13 @@ void tx_give_up(struct quring_tx *tx, quring_status status, const char *sqlstate
     tx->given_up = true;
 }
 
+void tx_fail_token(struct quring_tx *tx, const char *sqlstate, const char *message) {
+    PRE(tx->writes_token && tx->end_submitted);
+    quring_error error = {.message = message, .detail = "the row of token_table could not be written", .hint = ""};
+    memcpy(error.sqlstate, sqlstate, strnlen(sqlstate, sizeof error.sqlstate - 1));
+    tx_fail(tx, tx->query_count, 0, QURING_SERVER_ERROR, &error);
+}
+
 /* Only a savepoint from before the failure lets a transaction go on behind it. */
 static bool tx_may_revive(const struct quring_tx *tx) {
     return !tx->given_up && tx->save_position && tx->save_position < tx->first.position;
@@ -168,8 +175,15 @@ static void tx_be_over(struct quring_tx *tx) {
     list_push_front(&tx->hub->tx_over, &tx->link);
 }
 
+static void tx_drop_token(struct quring_tx *tx) {
+    if (tx->writes_token)
+        statement_drop(tx->writes_token);
+    tx->writes_token = NULL;
+}
+
 void tx_end(struct quring_tx *tx) {
     tx_move(tx, TX_ENDED);
+    tx_drop_token(tx);
     heap_remove(&tx->hub->tx_deadlines, &tx->deadline);
     struct query *left = tx_next(tx);
     PRE(!left);
@@ -286,6 +300,13 @@ void tx_init(struct quring_tx *tx, struct quring_db *db, const quring_tx_options
     list_push_back(&db->txs, &tx->link);
 }
 
+void tx_use_token(struct quring_tx *tx, struct quring_statement *writes_token, const uint8_t token[TOKEN_BYTES]) {
+    PRE(tx->state == TX_NEW && !tx->writes_token);
+    tx->writes_token = writes_token;
+    memcpy(tx->token, token, sizeof tx->token);
+    token_text(token, tx->token_text);
+}
+
 void tx_free(struct quring_tx *tx) {
     error_free(&tx->first.error);
     error_free(&tx->last.error);
@@ -296,6 +317,7 @@ void tx_forget(struct quring_db *db) {
         struct quring_tx *tx = list_entry(node, struct quring_tx, link);
         if (tx->state != TX_ENDED)
             tx_move(tx, TX_ENDED);
+        tx_drop_token(tx);
         heap_remove(&tx->hub->tx_deadlines, &tx->deadline);
         tx->queue.db = NULL;
         list_remove(&tx->link);

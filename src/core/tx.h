@@ -35,10 +35,11 @@
 #define QURING_CORE_TX_H
 
 #include "core/db.h"
+#include "core/token.h"
 
 enum tx_state { TX_NEW, TX_WAITING, TX_OPEN, TX_ENDING, TX_ENDED };
 
-enum { TX_BACKEND_BYTES = 128, TX_RESERVE_BYTES = 16, TX_BEGIN_BYTES = 64 };
+enum { TX_BACKEND_BYTES = 224, TX_RESERVE_BYTES = 16, TX_BEGIN_BYTES = 64 };
 
 /* A query that ended, and not with OK. */
 struct tx_failure {
@@ -65,14 +66,20 @@ struct quring_tx {
     uint32_t save_position;    /* of its first SAVEPOINT; 0: there is none */
     uint32_t
         back_position; /* of the last ROLLBACK TO that is to be sent, or was, and has not ended; 0: there is none */
-    struct tx_failure first;   /* the earliest since it began or was revived */
-    struct tx_failure last;    /* the latest: holds when what it was revived behind is earlier */
-    quring_id reserve;         /* the slot that is kept for its end; 0: it was used */
-    struct heap_node deadline; /* in hub->tx_deadlines: not later than the next two, if there are any */
-    uint64_t whole_at_ns;      /* when options.timeout_ns has passed; UINT64_MAX: never */
-    uint64_t idle_at_ns;       /* when it was idle for too long; UINT64_MAX: it is not */
+    struct tx_failure first;               /* the earliest since it began or was revived */
+    struct tx_failure last;                /* the latest: holds when what it was revived behind is earlier */
+    struct quring_statement *writes_token; /* held: carried out before its COMMIT; NULL: none is */
+    uint8_t token[TOKEN_BYTES];
+    char token_text[TOKEN_TEXT_BYTES]; /* "": it has none */
+    quring_id reserve;                 /* the slot that is kept for its end; 0: it was used */
+    struct heap_node deadline;         /* in hub->tx_deadlines: not later than the next two, if there are any */
+    uint64_t whole_at_ns;              /* when options.timeout_ns has passed; UINT64_MAX: never */
+    uint64_t idle_at_ns;               /* when it was idle for too long; UINT64_MAX: it is not */
     unsigned char backend[TX_BACKEND_BYTES] __attribute__((aligned(16))); /* from the first query on: its backend's */
 };
+
+/* Holds the statement, with which its COMMIT is to write the token. */
+void tx_use_token(struct quring_tx *tx, struct quring_statement *writes_token, const uint8_t token[TOKEN_BYTES]);
 
 /* Makes a transaction of zeroed memory, or of one that was made before, whose texts it keeps. */
 void tx_init(struct quring_tx *tx, struct quring_db *db, const quring_tx_options *options);
@@ -126,6 +133,9 @@ void tx_revive(struct quring_tx *tx, uint32_t position);
 
 /* Fails it for good without one of its queries; an earlier failure stays the reason. `sqlstate` as in error_set(). */
 void tx_give_up(struct quring_tx *tx, quring_status status, const char *sqlstate, const char *message);
+
+/* Fails it behind all its queries, before its COMMIT, which was sent: its token could not be written. */
+void tx_fail_token(struct quring_tx *tx, const char *sqlstate, const char *message);
 
 /* It has a place, and neither waits for a reply nor has anything to send: until the next tx_put(). */
 void tx_idle(struct quring_tx *tx, uint64_t now_ns);

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-static const uint64_t TX_IDLE_NS = 10000000000u;
+static const uint64_t TX_IDLE_NS = 10000000000u, TX_RESOLVE_NS = 30000000000u;
 
 /* ---- Memory ---- */
 
@@ -70,31 +70,61 @@ static int tx_reserve(quring_engine *engine, quring_id *reserve) {
     return 0;
 }
 
-int engine_tx_open(quring_db *db, const quring_tx_options *options, quring_tx **out) {
+/* One that only reads has nothing to be asked for. */
+static int tx_find_token(quring_db *db, const quring_tx_options *options, struct quring_statement **statement,
+                         uint8_t token[TOKEN_BYTES]) {
+    char sql[TOKEN_SQL_BYTES];
+    if (options->resolve == QURING_RESOLVE_NONE || options->read_only)
+        return 0;
+    if (!token_draw(token))
+        return hub_error(db->hub, QURING_ESYSTEM, "getrandom() gives no random bytes for a token");
+    return engine_find_text(db, sql, token_write_sql(options->token_table, sql), statement);
+}
+
+static void tx_fill_times(quring_tx_options *options) {
+    if (!options->timeout_ns)
+        options->timeout_ns = QURING_FOREVER;
+    if (!options->idle_timeout_ns)
+        options->idle_timeout_ns = TX_IDLE_NS;
+    if (!options->resolve_timeout_ns)
+        options->resolve_timeout_ns = TX_RESOLVE_NS;
+}
+
+static int tx_make(quring_db *db, const quring_tx_options *options, quring_tx **out) {
     quring_engine *engine = db->engine;
-    quring_tx_options filled = options ? *options : (quring_tx_options){0};
     quring_id reserve = 0;
-    int error = tx_check(db);
-    if (!error)
-        error = tx_find_ends(db);
-    if (!error)
-        error = tx_reserve(engine, &reserve);
+    int error = tx_reserve(engine, &reserve);
     if (error)
         return error;
-    struct quring_tx *tx = tx_take(engine);
-    if (!tx) {
+    *out = tx_take(engine);
+    if (!*out) {
         slots_give(&engine->queries, reserve);
         engine->charged_bytes -= TX_RESERVE_BYTES;
         return hub_error(&engine->hub, QURING_ENOMEM, "no memory for a transaction");
     }
-    if (!filled.timeout_ns)
-        filled.timeout_ns = QURING_FOREVER;
-    if (!filled.idle_timeout_ns)
-        filled.idle_timeout_ns = TX_IDLE_NS;
-    tx_init(tx, db, &filled);
-    tx->reserve = reserve;
-    *out = tx;
+    tx_init(*out, db, options);
+    (*out)->reserve = reserve;
     return 0;
+}
+
+int engine_tx_open(quring_db *db, const quring_tx_options *options, quring_tx **out) {
+    quring_tx_options filled = options ? *options : (quring_tx_options){0};
+    struct quring_statement *writes_token = NULL;
+    uint8_t token[TOKEN_BYTES];
+    int error = tx_check(db);
+    if (!error)
+        error = tx_find_ends(db);
+    if (!error)
+        error = tx_find_token(db, &filled, &writes_token, token);
+    tx_fill_times(&filled);
+    filled.token_table = NULL; /* it is the caller's, and is part of the statement */
+    if (!error)
+        error = tx_make(db, &filled, out);
+    if (!error && writes_token)
+        tx_use_token(*out, writes_token, token);
+    else if (writes_token)
+        statement_drop(writes_token);
+    return error;
 }
 
 /* ---- Queries ---- */

@@ -104,9 +104,26 @@ static void run_rollback(struct lite_lane *lane, struct query *query) {
     run_ok(query, "ROLLBACK", 8);
 }
 
+/* What it reads of the transaction stays as it is while a query of that is out. */
+static int run_write_token(struct lite_lane *lane, const struct quring_tx *tx) {
+    sqlite3_stmt *statement = NULL;
+    const struct quring_statement *sql = tx->writes_token;
+    int code = sqlite3_prepare_v2(lane->conn.handle, sql->sql, (int)sql->length + 1, &statement, NULL);
+    if (code == SQLITE_OK)
+        code = sqlite3_bind_text(statement, 1, tx->token_text, -1, SQLITE_STATIC);
+    if (code == SQLITE_OK)
+        code = sqlite3_step(statement);
+    int ended = sqlite3_finalize(statement);
+    return ended != SQLITE_OK || code == SQLITE_DONE ? ended : code;
+}
+
 static int run_commit_for(struct lite_lane *lane, struct query *query) {
+    const struct quring_tx *tx = query->queue->tx;
     if (run_is_given_up(query))
         return SQLITE_INTERRUPT;
+    int code = tx->writes_token ? run_write_token(lane, tx) : SQLITE_OK;
+    if (code != SQLITE_OK)
+        return code;
     query->sent = true;
     if (base_unlikely(query->traced))
         trace_note_sent(lane->conn.trace, query, lane->conn.number);

@@ -578,9 +578,6 @@ void pg_conn_abandon(struct pg_conn *conn, struct query *query, quring_status st
     request->query = NULL;
     request->order_key = query->key ? query->key->number : 0;
     result_clear_rows(&query->result);
-    query_fail(query, status, "57014", "%s",
-               status == QURING_TIMEOUT    ? "its timeout passed; the server may still carry it out"
-               : status == QURING_SHUTDOWN ? "the engine was shut down; the server may still carry it out"
-                                           : "cancelled; the server may still carry it out");
+    pg_query_give_up(query, status);
     conn->events->gave_up(conn);
 }

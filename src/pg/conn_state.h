@@ -50,7 +50,9 @@ struct pg_conn_events {
     void (*gave_up)(struct pg_conn *conn);    /* a query that is out on it was abandoned */
     /* All of a batch was undone, and its members are in batch->members, for it to be run again; after a while, if so. */
     void (*undone)(struct pg_conn *conn, struct batch *batch, bool wait);
-    void (*freed)(struct pg_conn *conn);     /* its transaction has given it back: conn->tx is NULL */
+    void (*freed)(struct pg_conn *conn); /* its transaction has given it back: conn->tx is NULL */
+    /* Whether this transaction committed has to be asked for; it has let go of the connection. */
+    void (*doubtful)(struct pg_conn *conn, struct quring_tx *tx);
     void (*down)(struct pg_conn *conn);      /* it is DOWN, for conn->reason */
     void (*postponed)(struct pg_conn *conn); /* its attempt could not begin, for conn->reason */
     void (*timer)(struct timer *timer);      /* conn->timer fired: for pg_attempt_timer() */

@@ -28,7 +28,7 @@ static struct pg_conn *lease_first(struct pg_pool *pool) {
 /* False: none has room for all of it. */
 static bool lease_share(struct pg_pool *pool, struct quring_tx *tx) {
     struct pg_conn *conn = lease_first(pool);
-    if (!conn || !pg_placement_fits(conn, tx->query_count + 1))
+    if (!conn || !pg_placement_fits(conn, pg_tx_request_count(tx)))
         return false;
     pg_placement_take_at(&pool->placement, conn);
     pg_tx_place(tx, conn);
@@ -39,15 +39,22 @@ static bool lease_share(struct pg_pool *pool, struct quring_tx *tx) {
     return true;
 }
 
-/* False: none is free, or as many as may be are held. */
-static bool lease_take(struct pg_pool *pool, struct quring_tx *tx) {
-    struct pg_conn *conn = pool->leases.count < lease_limit(pool) ? lease_first(pool) : NULL;
+struct pg_conn *pg_lease_hold(struct pg_pool *pool, struct quring_tx *tx) {
+    struct pg_conn *conn = lease_first(pool);
     if (!conn)
-        return false;
+        return NULL;
     pg_placement_take_at(&pool->placement, conn);
     conn->tx = tx;
     conn->settings_changed = false;
     pool->leases.count++;
+    return conn;
+}
+
+/* False: none is free, or as many as may be are held. */
+static bool lease_take(struct pg_pool *pool, struct quring_tx *tx) {
+    struct pg_conn *conn = pool->leases.count < lease_limit(pool) ? pg_lease_hold(pool, tx) : NULL;
+    if (!conn)
+        return false;
     pg_tx_place(tx, conn);
     pg_tx_serve(tx);
     return true;

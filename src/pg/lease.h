@@ -20,6 +20,9 @@ void pg_lease_admit(struct pg_pool *pool, struct quring_tx *tx);
 /* The transaction was given up, or a query of it ended while it waited: ends what is not run, or rolls back. */
 void pg_lease_changed(struct quring_tx *tx);
 
+/* Gives the transaction a connection for itself, however many are held. NULL: none has room. */
+struct pg_conn *pg_lease_hold(struct pg_pool *pool, struct quring_tx *tx);
+
 /* Gives those that wait in line a place, as far as there are any. */
 void pg_lease_admit_parked(struct pg_pool *pool);
 

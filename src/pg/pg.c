@@ -10,6 +10,7 @@
  *   order.c       queries with an order key: where they go, and which of them wait
  *   cancel.c      tells the server to stop what was given up
  *   rerun.c       ATOMIC batches that a conflict undid, until they run again
+ *   resolve.c     asks whether transactions committed whose COMMIT was lost
  *   lease.c       which transaction holds which connection, and who waits for one
  *   tx.c          what is sent of a transaction, what its replies mean, and the loss of its connection
  *   health.c      asks connections that were idle for long whether they are there
@@ -41,6 +42,7 @@
 #include "pg/look.h"
 #include "pg/plan.h"
 #include "pg/rerun.h"
+#include "pg/resolve.h"
 #include "pg/silence.h"
 #include "pg/sizes.h"
 #include "pg/tx.h"
@@ -69,6 +71,7 @@ static void pg_advance(struct quring_db *base) {
     pg_pool_advance(pool);
     if (base_unlikely(base->warming) && pg_pool_holds(pool))
         return;
+    pg_resolve_admit(pool);
     pool->leases.first = !pool->leases.first;
     if (pool->leases.first)
         pg_lease_admit_parked(pool);
@@ -76,17 +79,21 @@ static void pg_advance(struct quring_db *base) {
         pg_pool_admit(pool, list_entry(node, struct queue, ready));
     if (!pool->leases.first)
         pg_lease_admit_parked(pool);
-    if (base_unlikely(pool->wanted_count < pool->most_count && pg_lease_has_parked(pool)))
+    if (base_unlikely(pool->wanted_count < pool->most_count && (pg_lease_has_parked(pool) || pg_resolve_waits(pool))))
         pg_sizes_grow(pool);
 }
 
 static void pg_abandon(struct query *query, quring_status status) {
+    struct pg_query at = *pg_query(query);
+    struct quring_tx *tx = query->queue->tx;
+    if (tx && !at.conn) {
+        pg_resolve_abandon(query, status);
+        return;
+    }
     if (base_unlikely(pg_rerun_has(query))) {
         pg_rerun_abandon(&pg_db_of(query->queue->db)->pool, query, status);
         return;
     }
-    struct pg_query at = *pg_query(query);
-    struct quring_tx *tx = query->queue->tx;
     pg_conn_abandon(at.conn, query, status);
     pg_silence_given_up(at.conn, at.request);
     if (tx)
@@ -96,6 +103,11 @@ static void pg_abandon(struct query *query, quring_status status) {
 }
 
 static void pg_tx_changed(struct quring_tx *tx, bool timed_out) {
+    if (pg_resolve_has(tx)) {
+        if (timed_out)
+            pg_resolve_time_out(tx);
+        return;
+    }
     if (timed_out)
         pg_tx_time_out(tx);
     pg_lease_changed(tx);

@@ -10,6 +10,7 @@
 #include "pg/plan.h"
 #include "pg/request.h"
 #include "pg/rerun.h"
+#include "pg/resolve.h"
 #include "pg/silence.h"
 #include "pg/sizes.h"
 #include "pg/tx.h"
@@ -258,6 +259,7 @@ static const struct pg_conn_events pool_conn_events = {.up = pool_conn_up,
                                                        .gave_up = pool_conn_gave_up,
                                                        .undone = pool_conn_undone,
                                                        .freed = pg_lease_freed,
+                                                       .doubtful = pg_resolve_begin,
                                                        .down = pool_conn_down,
                                                        .postponed = pool_conn_postponed,
                                                        .timer = pool_timer_fired};
@@ -378,6 +380,7 @@ void pg_pool_free(struct pg_pool *pool) {
     pg_placement_free(&pool->placement);
     pg_sizes_free(pool);
     pg_rerun_free(pool);
+    pg_resolve_free(pool);
 }
 
 /* Differs from one process and pool to the next: equal seeds would make their retries coincide. */
@@ -439,6 +442,7 @@ int pg_pool_open(struct pg_pool *pool, struct quring_db *db, const char *url, ui
     pg_plan_init(pool);
     pg_sizes_init(pool);
     pg_lease_init(pool);
+    pg_resolve_init(pool);
     if (!ring_sockets_take(pg_pool_ring(pool), count))
         return pool_refuse_size(pool, count);
     if (!pool_init(pool, url)) {
@@ -493,6 +497,7 @@ void pg_pool_close(struct pg_pool *pool) {
     timer_clear(pg_pool_ring(pool), &pool->next_attempt);
     timer_clear(pg_pool_ring(pool), &pool->settle);
     timer_clear(pg_pool_ring(pool), &pool->rerun);
+    timer_clear(pg_pool_ring(pool), &pool->resolves.timer);
     for (uint32_t i = 0; i < pool->conn_count; i++) {
         struct pg_conn *conn = pool->conns[i];
         if (conn->state == PG_CONN_CONNECTING)

@@ -30,7 +30,7 @@ struct pg_last_reason {
 };
 
 /* There is room for these in the ring, and for the two of each connection: setting them can't fail. */
-enum { PG_POOL_TIMERS = 4 };
+enum { PG_POOL_TIMERS = 5 };
 
 /* Transactions and the connections that they hold: see lease.h. */
 struct pg_leases {
@@ -38,6 +38,14 @@ struct pg_leases {
     struct list whole;   /* queues of those that wait for room among others */
     uint32_t count;      /* connections that are held */
     bool first;          /* in this turn they come before shared queries */
+};
+
+/* Transactions of which nobody knows whether they committed: see resolve.h. */
+struct pg_resolves {
+    struct list waiting; /* those that are to be asked for, the first first */
+    struct heap due;     /* all of them, by when they are to be looked at */
+    struct timer timer;  /* set for the first of these */
+    uint32_t asking_count;
 };
 
 struct pg_pool {
@@ -63,6 +71,7 @@ struct pg_pool {
     struct pg_cancels cancels;
     struct list ordered; /* of order_place.link: connections that may have room for queries that are parked */
     struct pg_leases leases;
+    struct pg_resolves resolves;
     uint8_t state;               /* enum pg_pool_state */
     struct heap reruns;          /* of batch.again: batches that wait to be run again after a conflict */
     struct timer rerun;          /* set for the first of them, one of PG_POOL_TIMERS */

@@ -133,3 +133,10 @@ void pg_query_restart(struct query *query) {
         queue_note_left(query, ring_now_ns(db->hub->ring) | 1);
     error_clear(&query->error);
 }
+
+void pg_query_give_up(struct query *query, quring_status status) {
+    query_fail(query, status, "57014", "%s",
+               status == QURING_TIMEOUT    ? "its timeout passed; the server may still carry it out"
+               : status == QURING_SHUTDOWN ? "the engine was shut down; the server may still carry it out"
+                                           : "cancelled; the server may still carry it out");
+}

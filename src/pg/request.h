@@ -70,6 +70,7 @@ struct pg_request {
     uint8_t outcome;         /* enum pg_outcome */
     uint8_t limit;           /* enum pg_limit */
     bool opens : 1;          /* it is our BEGIN: nobody waits for its answer alone */
+    bool own : 1;            /* it is ours in another way, and nobody gave it up: a token, or the question for one */
     bool atomic : 1;         /* its query is, or was, of an ATOMIC batch, which is all of its segment */
     bool described : 1;      /* `description` is complete */
     bool plan_refused : 1;   /* the plan may be to blame for the failure: it is not used any more */
@@ -89,12 +90,16 @@ static inline const struct pg_request *pg_conn_unit_first(const struct pg_conn *
     return pg_conn_request(conn, ordinal - pg_conn_request(conn, ordinal)->unit_index);
 }
 
+/* Its query was given up, or it is one that we wait for no longer than for such a query. */
+static inline bool pg_request_is_given_up(const struct pg_request *request) {
+    return !request->query && !request->opens && !request->own;
+}
+
 /* The server is at work on a request that was given up, and what is behind it waits. */
 static inline bool pg_conn_is_held_up(const struct pg_conn *conn) {
     if (!wire_session_outstanding(&conn->session))
         return false;
-    const struct pg_request *head = pg_conn_request(conn, conn->session.head);
-    return !head->query && !head->opens;
+    return pg_request_is_given_up(pg_conn_request(conn, conn->session.head));
 }
 
 /* Nothing but the question is out on the connection that asks whether it is there: see health.h. */
@@ -141,6 +146,9 @@ void pg_request_undo(struct pg_conn *conn, struct pg_request *request);
 
 /* Back to the front of its queue, with nothing left of what it received. */
 void pg_query_restart(struct query *query);
+
+/* Ends a query that was sent, because the program gave it up. */
+void pg_query_give_up(struct query *query, quring_status status);
 
 /* Drops the references of a request; its query is not one of them. */
 static inline void pg_request_drop(struct pg_request *request) {

@@ -76,7 +76,7 @@ static uint64_t silence_held_up_end(const struct pg_conn *conn) {
 
 static bool silence_awaits_given_up(const struct pg_conn *conn) {
     for (uint64_t r = conn->session.head; r < conn->session.next; r++)
-        if (!pg_conn_request(conn, r)->query && !pg_conn_request(conn, r)->opens)
+        if (pg_request_is_given_up(pg_conn_request(conn, r)))
             return true;
     return false;
 }

@@ -11,7 +11,7 @@
 #include <string.h>
 
 /* What the loss of its connection means for a transaction; NONE: nobody has looked yet. */
-enum tx_loss { LOSS_NONE, LOSS_IN_DOUBT, LOSS_CERTAIN, LOSS_AFTER_FAILURE };
+enum tx_loss { LOSS_NONE, LOSS_IN_DOUBT, LOSS_ASKED, LOSS_CERTAIN, LOSS_AFTER_FAILURE };
 
 static const char tx_rollback_sql[] = "rollback", tx_reset_sql[] = "discard all";
 
@@ -27,7 +27,7 @@ static struct quring_tx *tx_of_request(const struct pg_request *request) {
 bool pg_tx_is_whole(const struct quring_tx *tx, uint32_t depth) {
     bool here = tx->end_submitted && tx->queue.waiting_count == tx->query_count;
     bool clean = tx->leaves_nothing && tx->options.lease_reset != QURING_LEASE_RESET_ALWAYS;
-    return here && clean && !tx->first.set && tx->query_count < depth;
+    return here && clean && !tx->first.set && pg_tx_request_count(tx) <= depth;
 }
 
 /* ---- Sending ---- */
@@ -100,11 +100,39 @@ static bool tx_put_begin(struct quring_tx *tx) {
     return true;
 }
 
+/* As a query that nobody waits for. False: the connection is broken. */
+static bool tx_put_token(struct quring_tx *tx) {
+    struct pg_tx *pg = pg_tx_of(tx);
+    const quring_param token = quring_uuid(tx->token);
+    struct query query = {.statement = tx->writes_token, .params = &token, .param_count = 1, .queue = &tx->queue};
+    struct pg_request *request = tx_new_request(tx, NULL);
+    if (!request)
+        return false;
+    bool encoded = pg->by_use || pg->conn->settings_changed ? pg_request_encode_unnamed(pg->conn, &query, request)
+                                                            : pg_request_encode(pg->conn, &query, request, false);
+    if (!encoded) {
+        *request = (struct pg_request){.query = NULL};
+        tx_break_for_memory(pg->conn);
+        return false;
+    }
+    request->query = NULL;
+    request->ops = &pg->ops;
+    request->own = true;
+    tx_sent(tx, NULL);
+    return true;
+}
+
+static bool tx_commits(const struct query *query) {
+    return query && tx_verb(query) == VERB_COMMITS;
+}
+
 /* COMMIT or ROLLBACK, in a segment of its own; `query` NULL: our ROLLBACK. */
 static bool tx_put_end(struct quring_tx *tx, struct query *query) {
     struct pg_tx *pg = pg_tx_of(tx);
     const char *sql = query ? query->statement->sql : tx_rollback_sql;
     size_t length = query ? query->statement->length : sizeof tx_rollback_sql - 1;
+    if (tx->writes_token && tx_commits(query) && !tx_put_token(tx))
+        return false;
     if (!pg_conn_sync(pg->conn) || !tx_put_control(tx, query, sql, length))
         return false;
     pg->end = pg->last;
@@ -190,14 +218,15 @@ static bool tx_send(struct quring_tx *tx, struct query *query) {
 static bool tx_may_send(struct quring_tx *tx, const struct query *query, bool open) {
     const struct pg_tx *pg = pg_tx_of(tx);
     enum statement_verb verb = tx_verb(query);
+    bool writes_token = verb == VERB_COMMITS && tx->writes_token;
     if (!pg_conn_is_up(pg->conn))
         return false;
-    if (tx_is_end(verb) || pg->conn->tx != tx)
+    if ((tx_is_end(verb) && !writes_token) || pg->conn->tx != tx)
         return true; /* room is kept for an end, and was looked for before all of a whole one */
     if (pg_cancel_holds(pg->conn))
         return false;
     bool safe = tx->state == TX_WAITING || pg->begun || open || verb == VERB_GOES_BACK;
-    return safe && pg_placement_fits(pg->conn, 1);
+    return safe && (writes_token || pg_placement_fits(pg->conn, 1));
 }
 
 /* Nothing of it waits. */
@@ -256,7 +285,9 @@ static void tx_error(struct pg_conn *conn, const struct wire_event *event) {
     pg_reply_error(conn, request, event);
     if (request->query)
         return;
-    if (request->opens)
+    if (request->own)
+        tx_fail_token(tx, error->sqlstate, error->message);
+    else if (request->opens)
         tx_give_up(tx, QURING_SERVER_ERROR, error->sqlstate, error->message);
     else if (!request->statement)
         pg_conn_break(conn, QURING_IN_DOUBT, error->sqlstate, error->message);
@@ -264,10 +295,18 @@ static void tx_error(struct pg_conn *conn, const struct wire_event *event) {
         memcpy(pg_tx_of(tx)->sqlstate, error->sqlstate, strnlen(error->sqlstate, 5));
 }
 
+/* It ends when it is known whether the transaction committed: see resolve.h. */
+static void tx_hold(struct quring_tx *tx, struct query *query) {
+    pg_query(query)->conn = NULL;
+    list_push_back(&pg_tx_of(tx)->doubt.held, &query->link);
+}
+
 /* COMMIT of a transaction whose failure is known rolled it back, whatever its tag says where there was no BEGIN. */
 static void tx_finish_end(struct quring_tx *tx, struct query *query, const struct pg_request *request) {
     if (tx_verb(query) == VERB_COMMITS && tx->first.set)
         tx_refuse_commit(tx, query);
+    else if (request->outcome == PG_FAILED_IN_DOUBT && tx->writes_token && tx_commits(query))
+        tx_hold(tx, query);
     else if (request->outcome == PG_FAILED_IN_DOUBT)
         query_finish(query, QURING_IN_DOUBT);
     else
@@ -323,6 +362,14 @@ static bool tx_is_where_it_belongs(struct quring_tx *tx, const struct wire_event
     return (ready->transaction == 'I') == (is_over || !began);
 }
 
+/* It has let go of its connection, and nothing of it is out. */
+static void tx_end_or_ask(struct quring_tx *tx, struct pg_conn *conn) {
+    if (list_empty(&pg_tx_of(tx)->doubt.held))
+        tx_end(tx);
+    else
+        conn->events->doubtful(conn, tx);
+}
+
 /* All of it was answered, and the connection is what it was before. */
 static void tx_over(struct quring_tx *tx) {
     struct pg_conn *conn = pg_tx_of(tx)->conn;
@@ -331,7 +378,7 @@ static void tx_over(struct quring_tx *tx) {
     else if (pg_tx_of(tx)->by_use)
         pg_prepared_outdate(&conn->prepared);
     tx_leave(tx);
-    tx_end(tx);
+    tx_end_or_ask(tx, conn);
 }
 
 static void tx_ready(struct pg_conn *conn, const struct wire_event *ready) {
@@ -367,16 +414,24 @@ static enum tx_loss tx_loss_of(struct quring_tx *tx) {
         return LOSS_CERTAIN;
     const struct pg_request *end = pg_conn_request(conn, pg->end);
     bool commits = end->statement && end->statement->traits.verb == VERB_COMMITS;
-    return commits && end->first_byte < conn->socket.accepted_bytes ? LOSS_IN_DOUBT : LOSS_CERTAIN;
+    bool asks = tx->writes_token && conn->reason.status == QURING_IN_DOUBT && !conn->config->db->closing;
+    if (!commits || end->first_byte >= conn->socket.accepted_bytes)
+        return LOSS_CERTAIN;
+    return asks ? LOSS_ASKED : LOSS_IN_DOUBT;
 }
 
 static void tx_finish_lost(struct quring_tx *tx, struct pg_request *request, bool sent) {
     const struct pg_reason *reason = &pg_tx_of(tx)->conn->reason;
     struct query *query = request->query;
     bool over_limit = request->limit && request->limit != PG_LIMIT_MEMORY;
-    bool certain = pg_tx_of(tx)->loss != LOSS_IN_DOUBT;
+    bool certain = pg_tx_of(tx)->loss > LOSS_ASKED;
     request->query = NULL;
     result_clear_rows(&query->result);
+    if (pg_tx_of(tx)->loss == LOSS_ASKED && !over_limit) {
+        error_set(&query->error, reason->sqlstate, reason->message, NULL, NULL, 0);
+        tx_hold(tx, query);
+        return;
+    }
     bool behind = pg_tx_of(tx)->loss == LOSS_AFTER_FAILURE && tx_stands_behind(tx, query);
     if (certain && tx->first.set && (behind || !sent)) {
         if (tx_verb(query) == VERB_COMMITS)
@@ -393,11 +448,13 @@ static void tx_finish_lost(struct quring_tx *tx, struct pg_request *request, boo
 
 /* It has no connection any more. */
 static void tx_after_loss(struct quring_tx *tx) {
-    const struct pg_reason *reason = &pg_tx_of(tx)->conn->reason;
-    tx_give_up(tx, reason->status == QURING_IN_DOUBT ? QURING_SERVER_ERROR : reason->status, reason->sqlstate,
-               reason->message);
+    struct pg_conn *conn = pg_tx_of(tx)->conn;
+    const struct pg_reason *reason = &conn->reason;
+    if (list_empty(&pg_tx_of(tx)->doubt.held))
+        tx_give_up(tx, reason->status == QURING_IN_DOUBT ? QURING_SERVER_ERROR : reason->status, reason->sqlstate,
+                   reason->message);
     tx_leave(tx);
-    tx_end(tx);
+    tx_end_or_ask(tx, conn);
 }
 
 /* No byte of its BEGIN left, so another connection can take all of it. */
@@ -437,4 +494,6 @@ void pg_tx_place(struct quring_tx *tx, struct pg_conn *conn) {
     PRE(tx->state == TX_WAITING && pg_conn_is_up(conn));
     *pg_tx_of(tx) =
         (struct pg_tx){.ops = {.row = tx_row, .error = tx_error, .ready = tx_ready, .lost = tx_lost}, .conn = conn};
+    list_init(&pg_tx_of(tx)->doubt.held);
+    list_init(&pg_tx_of(tx)->doubt.link);
 }

@@ -10,6 +10,9 @@
  * Sync; COMMIT and ROLLBACK do nothing there. COMMIT has a segment of its own because it is what cleans up: of a transaction
  * that failed it makes a rollback, and then the server is outside of any before it reads what comes behind.
  *
+ * A token (core/token.h) is the last request before COMMIT's segment. Outside of the transaction it would commit by itself, so it is
+ * in the segment of BEGIN, or waits until BEGIN is known to have succeeded, and COMMIT with it.
+ *
  * A transaction has its connection for itself (pg/lease.h), or goes between others as a whole, up to its end.
  */
 #ifndef QURING_PG_TX_H
@@ -17,6 +20,20 @@
 
 #include "core/tx.h"
 #include "pg/request.h"
+
+struct pg_pool;
+
+/* What is held until it is known whether a transaction committed: see resolve.h. */
+struct pg_doubt {
+    struct list held;     /* RUNNING queries of which nobody knows; COMMIT, if it was not given up, is the last */
+    struct list link;     /* pg_resolves.waiting */
+    struct heap_node due; /* in pg_resolves.due, from the loss to the end */
+    struct pg_pool *pool;
+    struct pg_conn *conn; /* that it is asked over; NULL: it is not being asked */
+    uint64_t until_ns;    /* when it stays unknown */
+    uint32_t asked_count;
+    uint8_t answer; /* enum in resolve.c */
+};
 
 /* The backend's part of a transaction, from when it has a place. */
 struct pg_tx {
@@ -29,11 +46,17 @@ struct pg_tx {
     bool waited;               /* it had a place, and lost it before a byte left: it is the first to get another */
     uint8_t loss;              /* enum in tx.c */
     char sqlstate[6];          /* that a query failed with which was given up behind its COMMIT; "" */
+    struct pg_doubt doubt;
 };
 _Static_assert(sizeof(struct pg_tx) <= TX_BACKEND_BYTES, "it has its place in struct quring_tx");
 
 static inline struct pg_tx *pg_tx_of(struct quring_tx *tx) {
     return (struct pg_tx *)tx->backend;
+}
+
+/* As many requests as a whole one has, but for its COMMIT, for which there is room. */
+static inline uint32_t pg_tx_request_count(const struct quring_tx *tx) {
+    return tx->query_count + 1 + (tx->writes_token != NULL);
 }
 
 /* True: all of it is here, nothing of it has to be cleaned up after, and it is not longer than `depth` with its BEGIN. */

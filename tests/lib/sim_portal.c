@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Portals of the simulated server: Bind, Execute, and how long they live (sim_server.h). */
+#include "core/token.h"
 #include "lib/sim_server_internal.h"
 
 #include "lib/replies.h"
@@ -89,6 +90,12 @@ static void read_identity(struct sim_conn *conn, struct sim_portal *portal, stru
         read_barrier(conn, portal, body, binary);
         return;
     }
+    if (sim_sql_has_token(&portal->statement)) {
+        sim_conn_check(conn, size == (binary ? 16 : 36), "token");
+        if (binary)
+            token_text(bytes, portal->text);
+        return;
+    }
     sim_conn_check(conn, !binary || size == 8, "binary int8");
     portal->identity = binary ? (int64_t)bytes_load_u64(bytes) : strtoll(portal->text, NULL, 10);
     portal->index = (uint32_t)portal->identity;
@@ -109,7 +116,7 @@ static bool refuse_stale(struct sim_conn *conn, struct sim_statement *statement,
     changed |= server->ever_stale && sim_sql_returns_rows(statement);
     if (!statement->forgotten && !changed)
         return false;
-    if (sim_sql_param_count(statement))
+    if (sim_sql_has_identity(statement))
         server->ledger[portal->index].refused++;
     sim_conn_error(conn, statement->forgotten ? "26000" : "0A000",
                    statement->forgotten ? "prepared statement does not exist"
@@ -173,7 +180,7 @@ void sim_portal_bind(struct sim_conn *conn, struct cursor *body) {
     if (refuse_bind(conn, statement, &portal))
         return;
     portal_add(conn, &portal);
-    if (params && statement->verb != SIM_BARRIER)
+    if (sim_sql_has_identity(statement))
         conn->server->ledger[portal.index].bound++;
     reply_bare(&conn->out, '2');
     sim_conn_sent(conn);
@@ -183,7 +190,7 @@ void sim_portal_bind(struct sim_conn *conn, struct cursor *body) {
 
 static void portal_begin(struct sim_conn *conn, const struct sim_portal *portal) {
     struct sim_server *server = conn->server;
-    if (portal->statement.verb == SIM_BARRIER || !sim_sql_param_count(&portal->statement))
+    if (!sim_sql_has_identity(&portal->statement))
         return;
     sim_conn_check(conn, !server->in_order || portal->index >= server->last_index, "Execute out of order");
     server->last_index = portal->index;

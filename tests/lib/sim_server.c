@@ -291,7 +291,7 @@ static bool on_first_packet(struct sim_conn *conn) {
 }
 
 /* Works off what has come, until the output is full, something takes time, or it is over. */
-static void work(struct sim_conn *conn) {
+static void work_off(struct sim_conn *conn) {
     while (!conn->napping && !conn->silent && !conn->over && !sim_peer_backlog_bytes(conn->peer)) {
         if (!conn->quiet && flood(conn))
             continue;
@@ -310,6 +310,13 @@ static void work(struct sim_conn *conn) {
         on_message(conn, *at, &body);
         buf_consume(&conn->in, (size_t)length + 1);
     }
+}
+
+/* When nothing is left of what a client has sent that went away, its transaction is undone. */
+static void work(struct sim_conn *conn) {
+    work_off(conn);
+    if (conn->quiet && !conn->napping && !conn->silent && !conn->over && !sim_peer_backlog_bytes(conn->peer))
+        sim_tx_end(conn);
 }
 
 /* ---- Connections ---- */
@@ -447,6 +454,7 @@ void sim_server_init(struct sim_server *server, struct sim *sim, uint32_t query_
     server->salt = 1 + (uint32_t)rng_below(sim_rng(sim), 0x7ffffff0);
     server->ledger = calloc(query_count, sizeof *server->ledger);
     list_init(&server->conns);
+    list_init(&server->tokens);
 }
 
 static void conn_free(struct sim_conn *conn) {
@@ -465,6 +473,8 @@ void sim_server_free(struct sim_server *server) {
     struct list *node;
     while ((node = list_pop_front(&server->conns)))
         conn_free(list_entry(node, struct sim_conn, link));
+    while ((node = list_pop_front(&server->tokens)))
+        free(list_entry(node, struct sim_token, link));
     free(server->ledger);
 }
 

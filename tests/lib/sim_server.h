@@ -8,6 +8,7 @@
  *   sim_sql.c      the statements that it understands, and what it answers
  *   sim_tx.c       transactions
  *   sim_portal.c   portals
+ *   sim_token.c    the tokens of transactions
  *   sim_cancel.c   cancels as the library asks for them
  *
  * The library's connections have been started by libpq, and any request that cannot be carried out ends the test. A test's
@@ -37,6 +38,13 @@
  *      silent $1             never an answer              copy $1                begins a COPY
  *      call $1               undoes what came before it   tag $1                 no rows, and the tag of CALL
  *      hostile K $1          breaks the protocol, K of SIM_HOSTILE_COUNT ways
+ *
+ * and these a token, which is in sim_tokens or comes there with its transaction. As a unique key has it, each waits while one
+ * with the same token may still be undone:
+ *
+ *      insert into sim_tokens (token, committed) values ($1, true)       23505 where it is there
+ *      insert into sim_tokens (token, committed) values ($1, false) on conflict (token) do nothing
+ *      select committed from sim_tokens where token = $1
  *
  * but for these, which take none:
  *
@@ -90,6 +98,14 @@ struct sim_entry {
     uint64_t at;        /* the number of that Execute, from 1, over all back ends */
 };
 
+/* A row of sim_tokens. */
+struct sim_token {
+    struct list link;
+    const void *writer; /* the connection whose transaction it waits for; NULL: it is there */
+    bool committed;
+    char text[37];
+};
+
 /* A test that keeps the list of what took effect in which order. A statement that runs again is executed again. */
 struct sim_watcher {
     void (*executed)(const void *conn, uint32_t index); /* within a transaction */
@@ -141,6 +157,12 @@ struct sim_server {
     bool cancel_misses;     /* it ends, and hits nothing */
     bool cancel_refused;    /* the server takes none */
     uint32_t asked_cancels; /* how many were asked */
+    /* tokens */
+    struct list tokens;
+    const char *claim_error; /* SQLSTATE that asking for one fails with; NULL: it does not */
+    uint64_t commit_ns;      /* COMMIT takes up to so long, by chance */
+    bool hangs_at_commit;    /* it takes for ever */
+    uint32_t token_waits;    /* how often a statement waited for another's transaction */
     /* what it saw */
     uint32_t last_index;
     uint64_t executes;

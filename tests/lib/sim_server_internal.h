@@ -32,6 +32,9 @@ enum sim_verb {
     SIM_DISCARD,
     SIM_CALL,
     SIM_TAG,
+    SIM_TOKEN,
+    SIM_CLAIM,
+    SIM_TOLD,
     SIM_BEGIN,
     SIM_START,
     SIM_COMMIT,
@@ -123,6 +126,11 @@ void sim_conn_flush(struct sim_conn *conn);
 void sim_conn_run(struct sim_conn *conn, struct sim_portal *portal, uint32_t limit);
 void sim_conn_nap(struct sim_conn *conn, uint64_t ns);
 
+/* sim_token.c: the connection's own come to be with its transaction, or are gone. */
+void sim_tokens_end(struct sim_conn *conn, bool committed);
+/* Answers an Execute; it may take time. */
+void sim_token_execute(struct sim_conn *conn, struct sim_portal *portal, uint32_t limit);
+
 /* sim_cancel.c */
 struct pg_cancel_key;
 /* For one connection; freed with its drop(). */
@@ -168,5 +176,9 @@ void sim_sql_execute(struct sim_conn *conn, struct sim_portal *portal, uint32_t 
 /* Breaks the protocol after the ReadyForQuery of a statement. */
 void sim_sql_after_ready(struct sim_conn *conn);
 bool sim_sql_returns_rows(const struct sim_statement *statement);
+/* Its parameter is a query's identity. */
+bool sim_sql_has_identity(const struct sim_statement *statement);
+/* Its parameter is a token. */
+bool sim_sql_has_token(const struct sim_statement *statement);
 
 #endif

@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { OID_INT8 = 20, OID_INT4 = 23, OID_TEXT = 25 };
+enum { OID_BOOL = 16, OID_INT8 = 20, OID_INT4 = 23, OID_TEXT = 25, OID_UUID = 2950 };
 
 /* ---- Texts ---- */
 
@@ -18,6 +18,10 @@ static const struct {
 } verbs[] = {
     [SIM_BARRIER] = {"select $1::text, pg_backend_pid()::text,", "", 4},
     [SIM_SELECT] = {"select id", "", 1},
+    [SIM_TOKEN] = {"insert into sim_tokens (token, committed) values ($1, true)", "", 0, true},
+    [SIM_CLAIM] = {"insert into sim_tokens (token, committed) values ($1, false) on conflict (token) do nothing", "", 0,
+                   true},
+    [SIM_TOLD] = {"select committed from sim_tokens where token = $1", "", 5, true},
     [SIM_INSERT] = {"insert", "", 0},
     [SIM_ROWS] = {"rows", "n", 3},
     [SIM_BIG] = {"big", "n", 2},
@@ -58,14 +62,23 @@ static const struct {
     {2, {{"id", OID_INT8, -1}, {"text", OID_TEXT, -1}}},
     {3, {{"id", OID_INT8, -1}, {"n", OID_INT4, -1}, {"text", OID_TEXT, -1}}},
     {3, {{"text", OID_TEXT, -1}, {"pg_backend_pid", OID_TEXT, -1}, {"case", OID_TEXT, -1}}},
+    {1, {{"committed", OID_BOOL, 1}}},
 };
 
 bool sim_sql_returns_rows(const struct sim_statement *statement) {
     return shapes[verbs[statement->verb].shape].count != 0;
 }
 
+bool sim_sql_has_token(const struct sim_statement *statement) {
+    return statement->verb == SIM_TOKEN || statement->verb == SIM_CLAIM || statement->verb == SIM_TOLD;
+}
+
+bool sim_sql_has_identity(const struct sim_statement *statement) {
+    return statement->verb != SIM_BARRIER && !verbs[statement->verb].bare;
+}
+
 uint16_t sim_sql_param_count(const struct sim_statement *statement) {
-    return statement->verb == SIM_BARRIER ? 2 : !verbs[statement->verb].bare;
+    return statement->verb == SIM_BARRIER ? 2 : sim_sql_has_token(statement) || sim_sql_has_identity(statement);
 }
 
 static bool read_arguments(struct sim_statement *statement, const char *at, const char *arguments) {
@@ -89,7 +102,8 @@ static bool read_arguments(struct sim_statement *statement, const char *at, cons
 
 /* Verbs stand behind SELECT, so that their statements may share a transaction, but for INSERT, CALL and bare ones. */
 bool sim_sql_read(struct sim_statement *statement, const char *sql) {
-    if (strncmp(sql, "select ", 7) == 0 && strncmp(sql + 7, "id ", 3) != 0 && sql[7] != '$')
+    bool whole = strncmp(sql + 7, "id ", 3) == 0 || strncmp(sql + 7, "committed ", 10) == 0 || sql[7] == '$';
+    if (strncmp(sql, "select ", 7) == 0 && !whole)
         sql += 7;
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
         size_t length = strlen(verbs[i].word);
@@ -105,7 +119,7 @@ bool sim_sql_read(struct sim_statement *statement, const char *sql) {
 /* ---- Rows ---- */
 
 void sim_sql_describe_parameters(struct sim_conn *conn, const struct sim_statement *statement) {
-    uint32_t oid = statement->verb == SIM_BARRIER ? OID_TEXT : OID_INT8;
+    uint32_t oid = statement->verb == SIM_BARRIER ? OID_TEXT : sim_sql_has_token(statement) ? OID_UUID : OID_INT8;
     bool lie = conn->server->lies_of_params && statement->verb != SIM_BARRIER;
     reply_parameters(&conn->out, (uint16_t)(sim_sql_param_count(statement) + lie), (uint32_t[]){oid, oid});
     sim_conn_sent(conn);
@@ -373,7 +387,27 @@ static bool conflict(struct sim_conn *conn, const struct sim_statement *statemen
     return true;
 }
 
+static bool commit_takes_time(struct sim_conn *conn, struct sim_portal *portal, uint32_t limit) {
+    const struct sim_server *server = conn->server;
+    bool takes = server->commit_ns && sim_chance(server->sim, 500);
+    if (!takes && !server->hangs_at_commit)
+        return false;
+    sim_conn_run(conn, portal, limit);
+    if (server->hangs_at_commit)
+        conn->silent = true;
+    else
+        sim_conn_nap(conn, 1 + rng_below(sim_rng(server->sim), server->commit_ns));
+    return true;
+}
+
 void sim_sql_execute(struct sim_conn *conn, struct sim_portal *portal, uint32_t limit, bool again) {
+    enum sim_verb verb = portal->statement.verb;
+    if (sim_sql_has_token(&portal->statement)) {
+        sim_token_execute(conn, portal, limit);
+        return;
+    }
+    if (!again && (verb == SIM_COMMIT || verb == SIM_END) && commit_takes_time(conn, portal, limit))
+        return;
     if (!again && conflict(conn, &portal->statement))
         return;
     if (!sim_sql_returns_rows(&portal->statement))

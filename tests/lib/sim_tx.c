@@ -44,6 +44,7 @@ void sim_tx_end(struct sim_conn *conn) {
     struct sim_tx *tx = &conn->tx;
     sim_portals_end(conn, 0);
     tx_tell_end(conn, 0, false);
+    sim_tokens_end(conn, false);
     tx->member_count = tx->savepoint_count = 0;
     tx->deferred[0] = 0;
     if (tx->state != SIM_TX_IMPLICIT)
@@ -59,6 +60,7 @@ static bool tx_commit(struct sim_conn *conn) {
         conn->server->ledger[tx->members[i]].committed++;
     if (!sqlstate[0]) {
         tx_tell_end(conn, 0, true);
+        sim_tokens_end(conn, true);
         tx->member_count = 0;
     }
     sim_tx_end(conn);

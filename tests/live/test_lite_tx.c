@@ -522,6 +522,58 @@ Test(lite_tx, shutdown_lets_go_of_the_lock) {
     }
 }
 
+/* ---- Tokens ---- */
+
+Test(lite_tx, a_token_is_written_with_commit) {
+    open_table(NULL);
+    live_exec(&live, "create table commits(token text primary key, committed boolean not null, "
+                     "at text not null default current_timestamp)");
+    quring_tx_options options = {.resolve = QURING_RESOLVE_TOKEN, .token_table = "commits"};
+    for (int whole = 0; whole < 2; whole++) {
+        char sql[160];
+        quring_tx *tx = begin_with(&options);
+        snprintf(sql, sizeof sql, "select count(*) from commits where token = '%s' and committed", quring_tx_token(tx));
+        quring_id id = ask(tx, "insert into t(n) values(0)");
+        if (!whole)
+            ends(id, "");
+        quring_id end = commit(tx);
+        quring_tx_release(tx);
+        if (whole)
+            ends(id, "");
+        ends(end, "");
+        cr_assert_eq(live_int(&live, sql), 1);
+        tx = begin_with(&options);
+        ends_as(tx, "insert into t(n) values(0)", "");
+        quring_tx_release(tx);
+    }
+    cr_assert(row_count() == 2 && live_int(&live, "select count(*) from commits") == 2);
+    options.read_only = true;
+    quring_tx *tx = begin_with(&options);
+    cr_assert_str_eq(quring_tx_token(tx), "");
+    cr_assert_eq(ask_int(tx, "select count(*) from commits"), 2);
+    end_with_commit(tx, "");
+}
+
+Test(lite_tx, a_token_that_can_not_be_written_fails_the_transaction) {
+    open_table(NULL);
+    for (int whole = 0; whole < 2; whole++) {
+        quring_tx *tx =
+            begin_with(&(quring_tx_options){.resolve = QURING_RESOLVE_TOKEN, .token_table = "main.\"no where\""});
+        quring_id id = ask(tx, "insert into t(n) values(0)");
+        if (!whole)
+            ends(id, "");
+        quring_id end = commit(tx);
+        quring_tx_release(tx);
+        if (whole)
+            ends(id, "");
+        quring_done done = live_wait(&live);
+        cr_assert_eq(done.id, end);
+        live_check_error(&done, QURING_SERVER_ERROR, done.error->sqlstate, "no such table");
+        live_release(&live, &done);
+        cr_assert_eq(row_count(), 0);
+    }
+}
+
 /* ---- Transfers, and a program that is killed among them ---- */
 
 enum { ACCOUNTS = 50, TRANSFERS = 3000, START = 1000, OTHERS = 4 * TRANSFERS };

@@ -194,6 +194,10 @@ static struct ask any_ask(const struct model *model) {
 static void model_open(struct model *model) {
     quring_tx_options options = {.lease_reset =
                                      world_below(&world, 8) ? QURING_LEASE_RESET_DEFAULT : QURING_LEASE_RESET_ALWAYS};
+    if (world_below(&world, 2)) {
+        options.resolve = QURING_RESOLVE_TOKEN;
+        options.token_table = "sim_tokens";
+    }
     int error = quring_tx_open(world.db, &options, &model->handle);
     LAW(error == 0 || error == QURING_EFULL, "quring_tx_open: %s", quring_errmsg(world.engine));
     if (error)

@@ -3,6 +3,7 @@
 #include "quring/quring.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -239,6 +240,38 @@ Test(api_contract, texts_are_utf8_whatever_came) {
     cr_assert_eq(quring_get_int64(done.result, 0, 0, &number), QURING_ETYPE);
     expect_utf8(quring_result_error(done.result), "v?");
     cr_assert_eq(quring_release(engine, done.id), 0);
+}
+
+/* ---- Transactions ---- */
+
+Test(api_contract, a_token_needs_a_table) {
+    static const struct {
+        quring_tx_options options;
+        const char *says;
+    } rows[] = {{{.resolve = QURING_RESOLVE_TOKEN}, "token_table"},
+                {{.token_table = "commits"}, "token_table"},
+                {{.resolve = QURING_RESOLVE_TOKEN, .token_table = ""}, "no name"},
+                {{.resolve = QURING_RESOLVE_TOKEN, .token_table = "commits; drop table t"}, "no name"},
+                {{.resolve = (quring_resolve)7, .token_table = "commits"}, "quring_resolve"}};
+    quring_tx *tx = NULL;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        expect(quring_tx_open(db, &rows[i].options, &tx), QURING_EINVAL, rows[i].says);
+    cr_assert_null(tx);
+    cr_assert_str_eq(quring_tx_token(NULL), "");
+    cr_assert_eq(quring_tx_open(db, NULL, &tx), 0);
+    cr_assert_str_eq(quring_tx_token(tx), "");
+    quring_tx_release(tx);
+    char table[] = "commits", token[37];
+    cr_assert_eq(quring_tx_open(db, &(quring_tx_options){.resolve = QURING_RESOLVE_TOKEN, .token_table = table}, &tx),
+                 0);
+    memset(table, 0, sizeof table);
+    snprintf(token, sizeof token, "%s", quring_tx_token(tx));
+    cr_assert_eq(strlen(token), 36);
+    quring_db_close(db);
+    cr_assert_eq(quring_run(engine, 1, 1000000), 0);
+    cr_assert_str_eq(quring_tx_token(tx), token);
+    quring_tx_release(tx);
+    cr_assert_eq(quring_db_open(engine, "sqlite://", NULL, &db), 0);
 }
 
 /* ---- After the end ---- */
