@@ -933,9 +933,10 @@ typedef struct quring_tx_options {
  *   - ROLLBACK TO a savepoint from before it lets the transaction go on from there
  *
  * Once COMMIT was sent it reports what the server says, whatever ends on this side: a query that goes over a limit, or is
- * given up, does not keep a COMMIT that was submitted with it from taking effect. If the connection is lost after COMMIT was
- * sent, COMMIT and the queries that were out with it end IN_DOUBT, unless options.resolve says otherwise. Before that it is
- * certain that nothing took effect: what was out ends with SERVER_ERROR and the reason, the rest SKIPPED.
+ * given up, does not keep a COMMIT that was submitted with it from taking effect; SQLite has not begun with it by then, and
+ * rolls back. If the connection is lost after COMMIT was sent, COMMIT and the queries that were out with it end IN_DOUBT,
+ * unless options.resolve says otherwise. Before that it is certain that nothing took effect: what was out ends with
+ * SERVER_ERROR and the reason, the rest SKIPPED.
  *
  * SQLite: a transaction that writes has the file's write lock from its first query on (BEGIN IMMEDIATE), so no query of it
  * waits for a lock, and all others that write wait until it ends; those that hold the lock and shared writes take turns. One

@@ -163,6 +163,7 @@ struct lite_lane {
             bool runs;      /* its queries are at hand, so that none of them may go to another lane */
             bool begun;     /* BEGIN was carried out, and nothing has ended it */
             bool failed;    /* nothing runs until ROLLBACK TO or the end */
+            bool saved;     /* a SAVEPOINT came before any failure: without one ROLLBACK TO is not run either */
             bool lost;      /* the connection was closed since BEGIN */
             uint32_t
                 position; /* of the last query that was at hand: the next has the next, or one between them has failed */

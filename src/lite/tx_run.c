@@ -21,7 +21,7 @@
 #include "lite/lite_error.h"
 
 static void run_end(struct lite_lane *lane) {
-    lane->own.tx.begun = lane->own.tx.failed = lane->own.tx.lost = false;
+    lane->own.tx.begun = lane->own.tx.failed = lane->own.tx.saved = lane->own.tx.lost = false;
     lane->own.tx.position = 0;
     lane->conn.tx = LITE_NO_TX;
 }
@@ -162,7 +162,7 @@ static void run_commit(struct lite_lane *lane, struct query *query) {
 
 /* ---- Queries ---- */
 
-static void run_statement(struct lite_lane *lane, struct query *query, bool goes_back) {
+static void run_statement(struct lite_lane *lane, struct query *query, enum statement_verb verb) {
     if (!lite_lane_run(lane, query)) {
         error_set(&query->error, "25006", "a transaction that only reads can't write", NULL, NULL, 0);
         query->status = QURING_SERVER_ERROR;
@@ -175,8 +175,14 @@ static void run_statement(struct lite_lane *lane, struct query *query, bool goes
     }
     if (query->status != QURING_OK)
         lane->own.tx.failed = true;
-    else if (goes_back)
+    else if (verb == VERB_GOES_BACK)
         lane->own.tx.failed = false;
+    lane->own.tx.saved |= verb == VERB_SAVES && !lane->own.tx.failed;
+}
+
+/* In FAILED: only a savepoint from before the failure lets the transaction go on. */
+static bool run_may_revive(const struct lite_lane *lane, enum statement_verb verb) {
+    return verb == VERB_GOES_BACK && lane->own.tx.begun && lane->own.tx.saved;
 }
 
 static void run_query(struct lite_lane *lane, struct query *query) {
@@ -189,10 +195,10 @@ static void run_query(struct lite_lane *lane, struct query *query) {
         run_not(lane, query, LITE_GIVEN_UP);
     else if (verb == VERB_COMMITS)
         run_commit(lane, query);
-    else if (lane->own.tx.failed && (verb != VERB_GOES_BACK || !lane->own.tx.begun))
+    else if (lane->own.tx.failed && !run_may_revive(lane, verb))
         run_not(lane, query, LITE_BEHIND);
     else if (run_begin(lane, query))
-        run_statement(lane, query, verb == VERB_GOES_BACK);
+        run_statement(lane, query, verb);
 }
 
 /* The connection is another one, or none, since BEGIN: the first query says so, and nothing revives the transaction. */
