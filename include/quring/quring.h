@@ -345,6 +345,12 @@ typedef struct quring_db_options {
        that only read may be open at once (8): each has a connection and a thread of its own, which are made when they are first
        needed, and stay. */
     uint32_t lease_count;
+    /* SQLite: how long a transaction that only reads may keep its snapshot from the log (60 s; QURING_FOREVER: no limit).
+       Once the log has 16000 pages and can't start over because of a read, those that are older are ended: what runs in
+       them ends with QURING_TIMEOUT, and what comes after it with QURING_SKIPPED and 72000. While the log is shorter, or
+       nothing is written, they go on. For reads outside of transactions there is timeout_ns; see also
+       quring_db_stats.wal_held_count. */
+    uint64_t snapshot_ns;
 } quring_db_options;
 
 /*
@@ -902,8 +908,8 @@ typedef struct quring_tx_options {
        comes after it with QURING_SKIPPED and 25P04 (0: none). */
     uint64_t timeout_ns;
     /* How long it may hold its connection with no query out (10 s; QURING_FOREVER: without limit). Then it is rolled back,
-       and what is submitted ends with QURING_SKIPPED and 25P03. SQLite: so long, at most, it holds up all other writers; or, if
-       it only reads, keeps the WAL from starting over. */
+       and what is submitted ends with QURING_SKIPPED and 25P03. SQLite: so long, at most, it holds up all other writers. One
+       that only reads keeps the write-ahead log from starting over: see quring_db_options.snapshot_ns. */
     uint64_t idle_timeout_ns;
     quring_lease_reset lease_reset;
     quring_resolve resolve;
@@ -1219,7 +1225,9 @@ typedef enum quring_event_kind {
     QURING_EVENT_LOST,      /* it can't any more, for the reason in sqlstate and message; before its queries end */
     QURING_EVENT_CLOSED,    /* the same, because the handle or the engine is closed, or its pool ends it */
     QURING_EVENT_REFUSED,   /* an attempt to connect failed, or could not begin */
-    QURING_EVENT_RETRYING   /* the next attempt of its pool begins in wait_ns */
+    QURING_EVENT_RETRYING,  /* the next attempt of its pool begins in wait_ns */
+    /* SQLite: the log is long, and could not start over, because of a read of this handle or of another. */
+    QURING_EVENT_WAL_HELD
 } quring_event_kind;
 
 /* Returns "submitted", "first row", …; "unknown" for no quring_event_kind. Static. */
@@ -1331,6 +1339,14 @@ typedef struct quring_db_stats {
     /* PostgreSQL: requests to cancel that servers took, for queries that were given up (quring_cancel(), timeout_ns), and
        queries that a server ended for one of them. */
     uint64_t cancel_count, cancel_stopped_count;
+    /* SQLite: how often a checkpoint could not let a log of 16000 pages or more start over, because a read of this handle
+       or of another program needs it. It is tried again every 1000 pages, in full each time that the log has grown by a
+       quarter. */
+    uint64_t wal_held_count;
+    /* SQLite, now: the age of the oldest snapshot that a transaction which only reads has; 0: none has one. */
+    uint64_t snapshot_ns;
+    /* SQLite: pages in the log behind the last commit that the handle has heard of. */
+    uint32_t wal_page_count;
 } quring_db_stats;
 
 /*

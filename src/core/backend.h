@@ -71,10 +71,10 @@ struct backend {
     void (*look)(const struct quring_db *db, uint64_t now_ns, quring_db_info *info);
 
     /*
-     * Fills how long queries waited until a lane took them, in classes as quring_db_stats has them. NULL: queries that are
-     * taken from the database's queues wait nowhere else, and the queues have counted.
+     * Fills what it has counted by itself: how long queries waited until a lane took them, and what a database has that is a
+     * file. NULL: queries that are taken from the database's queues wait nowhere else, and the queues have counted.
      */
-    void (*count_waits)(const struct quring_db *db, uint64_t *wait_count);
+    void (*fill_stats)(const struct quring_db *db, quring_db_stats *stats);
 
     /* Frees what a handle owns whose `closed` is set. The handle's own memory is the engine's. */
     void (*destroy)(struct quring_db *db);

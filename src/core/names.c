@@ -67,7 +67,8 @@
     X(LOST, "lost")                                                                                                    \
     X(CLOSED, "closed")                                                                                                \
     X(REFUSED, "refused")                                                                                              \
-    X(RETRYING, "retrying")
+    X(RETRYING, "retrying")                                                                                            \
+    X(WAL_HELD, "log held")
 
 #define NAMES_STRING(x) #x
 #define NAMES_VERSION(major, minor, patch) NAMES_STRING(major) "." NAMES_STRING(minor) "." NAMES_STRING(patch)

@@ -30,8 +30,8 @@ void stats_fill(const struct quring_db *db, quring_db_stats *stats) {
         .cancel_stopped_count = counters->cancel_stopped_count,
     };
     memcpy(stats->done_count, counters->done_count, sizeof stats->done_count);
-    if (db->backend->count_waits)
-        db->backend->count_waits(db, stats->wait_count);
+    if (db->backend->fill_stats)
+        db->backend->fill_stats(db, stats);
     else
         stats_count_waits(db, stats->wait_count);
 }

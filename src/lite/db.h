@@ -60,6 +60,10 @@ struct lite_db {
         bool others_turn;             /* the writer's lane is not reserved … */
         uint32_t turn_end;            /* … until what stands before this position of `writes` was taken */
     } tx;
+    struct {
+        uint64_t held_count; /* quring_db_stats */
+        uint32_t page_count;
+    } wal;
     uint32_t open_lane_count; /* whose closer has not come back */
     struct lite_reason last;  /* whatever lane it was */
     uint64_t read_ns;         /* what a read costs, smoothed */

@@ -67,7 +67,7 @@ void lite_lane_free(struct lite_lane *lane) {
 static bool lane_has_news(const struct lite_lane *lane) {
     const struct lite_news *news = &lane->own.news;
     return lane->own.finished.count || lane->own.moved.count || news->open_count || news->open_failure_count ||
-           news->close_count || news->call_count;
+           news->close_count || news->call_count || news->wal_held_count;
 }
 
 void lite_lane_tell(struct lite_lane *lane, quring_event_kind kind, const char *sqlstate, const char *message) {
@@ -112,6 +112,8 @@ void lite_lane_load_news(struct lite_lane *lane, struct lite_post *post) {
     lane->own.news.count = lane->own.finished.count + lane->own.moved.count;
     lane->own.news.prepare_count = (uint32_t)lane->conn.prepare_count;
     lane->own.news.lost = lane->own.lost;
+    if (lane->conn.wal_frame_count)
+        lane->own.news.wal_seen = lane->conn.wal_frame_count + 1;
     post->news = lane->own.news;
     lane->own.news = (struct lite_news){0};
     lane->conn.prepare_count = 0;
@@ -263,6 +265,19 @@ static void lane_hold_reads(struct lite_conn *conn, bool hold) {
         lite_lane_report(lane);
 }
 
+/* A read that is longer than the wait, or a snapshot that is held: of this handle, or of another. */
+static void lane_tell_held(struct lite_lane *lane, int frames, int copied) {
+    char message[200];
+    lane->own.news.wal_held_count++;
+    if (!lane->conn.trace)
+        return;
+    snprintf(
+        message, sizeof message,
+        "the log has %d pages, and can't start over: a read that goes on needs it, and keeps %d of them from the file",
+        frames, frames - copied);
+    lite_lane_tell(lane, QURING_EVENT_WAL_HELD, "", message);
+}
+
 /*
  * The writer checkpoints when what it wrote was reported, instead of within a commit. Readers that overlap for ever would
  * keep the log from starting over: once it is long, no read begins until those at work have ended, for a bounded time. A
@@ -279,6 +294,10 @@ static __attribute__((noinline)) void lane_checkpoint(struct lite_lane *lane) {
     int mode = restart ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE;
     int code = sqlite3_wal_checkpoint_v2(conn->handle, "main", mode, &frames, &copied);
     conn->watch.wait_until_ns = conn->watch.locked_since_ns = 0;
+    bool all = code == SQLITE_OK && copied == frames;
+    lane->own.news.wal_seen = restart && all ? 1 : before + 1;
+    if (before >= WAL_FRAMES_MAX && !all)
+        lane_tell_held(lane, frames, copied);
     if (restart) {
         lane_bar_reads(lane, false);
         lite_lane_report(lane); /* whoever waits for a read should not wait for the next write, too */

@@ -54,6 +54,8 @@ struct lite_news {
     bool lost;                 /* there will be no connection any more */
     uint32_t call_count;       /* others should look after the queue: a statement takes long, or reads were held back */
     uint32_t query_ns;         /* what one query cost, of the last run of them; 0: not known */
+    uint32_t wal_seen;         /* pages in the log, and one more; 0: they were not counted */
+    uint32_t wal_held_count;   /* of quring_db_stats */
     struct lite_event *events; /* oldest first; who takes the news frees them */
 };
 

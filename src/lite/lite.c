@@ -57,6 +57,8 @@
 
 enum { READER_COUNT = 2, DEPTH = 256, STATEMENT_TEXT_MAX = 65536 };
 
+static const uint64_t SNAPSHOT_NS = 60000000000;
+
 static void lite_warm_up(struct quring_db *db);
 static void lite_news_arrived(struct job *job);
 static void lite_shut_arrived(struct job *job);
@@ -95,6 +97,8 @@ static int lite_check_options(struct lite_db *lite) {
         options->connection_count = READER_COUNT;
     if (!options->depth)
         options->depth = DEPTH;
+    if (!options->snapshot_ns)
+        options->snapshot_ns = SNAPSHOT_NS;
     if (options->connection_count >= LITE_LANES_MAX)
         return hub_error(lite->base.hub, QURING_EINVAL, "options.connection_count: at most %d SQLite readers",
                          LITE_LANES_MAX - 1);
@@ -395,6 +399,12 @@ static void lite_count_news(struct lite_db *lite, struct lite_lane *lane, const 
     }
     if (news->query_ns && lane->queue == &lite->reads)
         lite->read_ns = (7 * lite->read_ns + news->query_ns) / 8;
+    if (news->wal_seen)
+        lite->wal.page_count = news->wal_seen - 1;
+    if (base_unlikely(news->wal_held_count)) {
+        lite->wal.held_count += news->wal_held_count;
+        lite_tx_limit_snapshots(lite);
+    }
 }
 
 static void lite_keep_reason(struct lite_reason *last, const struct lite_event *event) {
@@ -407,7 +417,7 @@ static void lite_take_events(struct lite_db *lite, struct lite_event *events) {
     for (const struct lite_event *event = events; event; event = event->next) {
         if (lite->base.hub->trace)
             trace_connection(lite->base.hub->trace, &lite->base, &event->report);
-        if (*event->message)
+        if (*event->message && event->report.kind != QURING_EVENT_WAL_HELD)
             lite_keep_reason(&lite->last, event);
     }
     lite_events_free(events);
@@ -557,11 +567,14 @@ static void lite_shut_arrived(struct job *job) {
     }
 }
 
-static void lite_count_waits(const struct quring_db *db, uint64_t *wait_count) {
+static void lite_fill_stats(const struct quring_db *db, quring_db_stats *stats) {
     const struct lite_db *lite = base_container_of(db, struct lite_db, base);
+    stats->wal_held_count = lite->wal.held_count;
+    stats->wal_page_count = lite->wal.page_count;
+    stats->snapshot_ns = lite_tx_oldest_ns(lite);
     for (uint32_t i = 0; i < lite->made_count; i++)
         for (size_t bucket = 0; bucket < QURING_WAIT_BUCKETS; bucket++)
-            wait_count[bucket] += atomic_load_explicit(&lite->lanes[i].wait_count[bucket], memory_order_relaxed);
+            stats->wait_count[bucket] += atomic_load_explicit(&lite->lanes[i].wait_count[bucket], memory_order_relaxed);
 }
 
 static void lite_look_at_lane(struct lite_lane *lane, quring_db_info *info) {
@@ -607,6 +620,6 @@ const struct backend lite_backend = {
     .warm_up = lite_warm_up,
     .missing = lite_missing,
     .look = lite_look,
-    .count_waits = lite_count_waits,
+    .fill_stats = lite_fill_stats,
     .destroy = lite_destroy,
 };

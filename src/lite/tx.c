@@ -46,7 +46,8 @@ static bool tx_is_whole(const struct quring_tx *tx) {
 
 static void tx_place(struct quring_tx *tx, struct lane_queue *queue, struct lite_lane *lane, uint32_t *count) {
     struct lite_tx *lt = lite_tx(tx);
-    *lt = (struct lite_tx){.queue = queue, .lane = lane, .count = count};
+    uint64_t now_ns = ring_now_ns(tx->queue.db->hub->ring);
+    *lt = (struct lite_tx){.queue = queue, .lane = lane, .count = count, .since_ns = now_ns};
     list_init(&lt->out);
     tx_move(tx, TX_OPEN);
 }
@@ -411,4 +412,38 @@ void lite_tx_changed(struct quring_tx *tx, bool timed_out) {
         tx_interrupt(tx, timed_out ? QURING_TIMEOUT : QURING_SKIPPED);
     (void)tx_next(tx);
     tx_settle(tx);
+}
+
+/* ---- Snapshots ---- */
+
+/* The transaction that holds a lane apart; NULL: none does. */
+static struct quring_tx *tx_apart(const struct lite_db *lite, uint32_t lane) {
+    PRE(lane >= lite->lane_count && lane < lite->made_count);
+    return lite->lanes[lane].reactor.tx;
+}
+
+static uint64_t tx_age_ns(struct quring_tx *tx) {
+    return ring_now_ns(tx->queue.db->hub->ring) - lite_tx(tx)->since_ns;
+}
+
+void lite_tx_limit_snapshots(struct lite_db *lite) {
+    for (uint32_t i = lite->lane_count; i < lite->made_count; i++) {
+        struct quring_tx *tx = tx_apart(lite, i);
+        if (!tx || tx->given_up || tx_age_ns(tx) < lite->base.options.snapshot_ns)
+            continue;
+        tx_give_up(tx, QURING_TIMEOUT, "72000",
+                   "its snapshot kept the log from starting over for too long (snapshot_ns)");
+        lite_tx_changed(tx, true);
+    }
+}
+
+uint64_t lite_tx_oldest_ns(const struct lite_db *lite) {
+    uint64_t oldest_ns = 0;
+    for (uint32_t i = lite->lane_count; i < lite->made_count; i++) {
+        struct quring_tx *tx = tx_apart(lite, i);
+        uint64_t age_ns = tx ? tx_age_ns(tx) : 0;
+        if (age_ns > oldest_ns)
+            oldest_ns = age_ns;
+    }
+    return oldest_ns;
 }

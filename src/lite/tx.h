@@ -22,6 +22,7 @@ struct lite_tx {
     struct lite_lane *lane;   /* that it holds; NULL: it is whole */
     uint32_t *count;          /* of the handle, that counts its queries */
     struct list out;          /* its RUNNING queries, in order */
+    uint64_t since_ns;        /* when it got its place */
     bool over;                /* its lane has carried out its end */
 };
 _Static_assert(sizeof(struct lite_tx) <= TX_BACKEND_BYTES, "it has its place in struct quring_tx");
@@ -46,6 +47,12 @@ void lite_tx_finish(struct query *query);
 
 /* For lite_abandon(). */
 void lite_tx_abandon(struct query *query, quring_status status);
+
+/* The log can't start over: ends those that only read and have had their snapshots for too long. */
+void lite_tx_limit_snapshots(struct lite_db *lite);
+
+/* How long the oldest of those has had its snapshot; 0: there is none. */
+uint64_t lite_tx_oldest_ns(const struct lite_db *lite);
 
 /* For struct backend. */
 void lite_tx_changed(struct quring_tx *tx, bool timed_out);

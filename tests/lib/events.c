@@ -94,7 +94,11 @@ static void events_take_connection(struct events *events, const quring_event *ev
     const char *name = quring_event_name(event->kind);
     bool *up = events_up(events, event);
     bool was_up = event->kind == QURING_EVENT_LOST || event->kind == QURING_EVENT_CLOSED;
-    LAW(event->kind > QURING_EVENT_DONE && event->kind <= QURING_EVENT_RETRYING, "%s without a query", name);
+    LAW(event->kind > QURING_EVENT_DONE && event->kind <= QURING_EVENT_WAL_HELD, "%s without a query", name);
+    if (event->kind == QURING_EVENT_WAL_HELD) {
+        LAW(*up && event->message[0], "%s while it is %s", name, *up ? "up" : "down");
+        return;
+    }
     LAW(*up == was_up, "%s while it is %s", name, *up ? "up" : "down");
     *up = event->kind == QURING_EVENT_CONNECTED;
     LAW(!event->sql[0] && !event->sql_bytes && !event->user_data, "%s: with a query's text", name);
@@ -109,7 +113,7 @@ static uint64_t events_digest(const quring_event *event) {
 }
 
 static void events_take_one(struct events *events, const quring_event *event) {
-    LAW(event->kind >= QURING_EVENT_SUBMITTED && event->kind <= QURING_EVENT_RETRYING, "an event of kind %d",
+    LAW(event->kind >= QURING_EVENT_SUBMITTED && event->kind <= QURING_EVENT_WAL_HELD, "an event of kind %d",
         event->kind);
     LAW(event->db && event->at_ns, "%s: without a handle or a time", quring_event_name(event->kind));
     LAW(events->lanes || event->at_ns >= events->at_ns, "%s: the time goes back", quring_event_name(event->kind));

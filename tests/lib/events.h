@@ -39,7 +39,7 @@ struct events {
     struct events_conn conns[EVENTS_CONNECTIONS];
     uint32_t conn_count;
     uint64_t at_ns;
-    uint64_t by_kind[QURING_EVENT_RETRYING + 1];
+    uint64_t by_kind[QURING_EVENT_WAL_HELD + 1];
     quring_event batch[EVENTS_BATCH]; /* taken last */
     uint64_t digests[EVENTS_BATCH];   /* of their texts */
     uint32_t batch_count;

@@ -58,9 +58,10 @@ Test(names, types) {
 }
 
 Test(names, events) {
-    static const char *const names[] = {"unknown",   "submitted", "sent",   "first row", "notice",   "retried", "done",
-                                        "connected", "lost",      "closed", "refused",   "retrying", "unknown"};
-    for (int i = 0; i <= QURING_EVENT_RETRYING + 1; i++)
+    static const char *const names[] = {"unknown", "submitted", "sent",      "first row", "notice",
+                                        "retried", "done",      "connected", "lost",      "closed",
+                                        "refused", "retrying",  "log held",  "unknown"};
+    for (int i = 0; i <= QURING_EVENT_WAL_HELD + 1; i++)
         cr_assert_str_eq(quring_event_name((quring_event_kind)i), names[i]);
 }
 

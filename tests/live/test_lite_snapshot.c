@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Snapshots that keep SQLite's log from starting over: what is reported of them, and when they are ended. The number in the
+ * log's own header that counts how often it started over is the oracle.
+ */
+#include "lib/lite_files.h"
+#include "lib/live_tx.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { PAGES = 16000, ROWS = 1000, ROUNDS_MAX = 200 };
+
+static void setup(void) {
+    files_begin();
+}
+
+static void teardown(void) {
+    if (live.engine)
+        live_close(&live);
+    files_end();
+}
+
+TestSuite(lite_snapshot, .init = setup, .fini = teardown);
+
+static void open_table(uint64_t snapshot_ns) {
+    live_open_url(&live, files_url("a.db"), &(quring_options){.trace_count = 10000},
+                  &(quring_db_options){.durability = QURING_DURABILITY_OFF, .snapshot_ns = snapshot_ns});
+    live_exec(&live, "create table t(id integer primary key, data blob)");
+    live_exec(&live, "insert into t values(-1, null)");
+}
+
+/* Each row has a page of its own. */
+static void write_rows(void) {
+    live_exec(&live, "with recursive i(i) as (select 1 union all select i + 1 from i where i < 1000) "
+                     "insert or replace into t select i, randomblob(3500) from i");
+}
+
+/* How often the log has started over: sqlite.org/fileformat2.html, "The Write-Ahead Log". */
+static uint32_t log_sequence(void) {
+    char path[300];
+    unsigned char header[32] = {0};
+    snprintf(path, sizeof path, "%s-wal", files_path("a.db"));
+    FILE *file = fopen(path, "rb");
+    cr_assert(file);
+    cr_assert_eq(fread(header, 1, sizeof header, file), sizeof header);
+    fclose(file);
+    return (uint32_t)header[12] << 24 | (uint32_t)header[13] << 16 | (uint32_t)header[14] << 8 | header[15];
+}
+
+static quring_db_stats stats_of(void) {
+    quring_db_stats stats;
+    quring_db_stats_get(live.db, &stats);
+    return stats;
+}
+
+static void write_until_held(void) {
+    uint64_t before = stats_of().wal_held_count;
+    for (int i = 0; stats_of().wal_held_count == before; i++) {
+        cr_assert_lt(i, ROUNDS_MAX, "%u pages", stats_of().wal_page_count);
+        write_rows();
+    }
+}
+
+static void write_until_over(uint32_t sequence) {
+    for (int i = 0; log_sequence() == sequence; i++) {
+        cr_assert_lt(i, ROUNDS_MAX, "%u pages", stats_of().wal_page_count);
+        write_rows();
+    }
+}
+
+static uint32_t held_events(void) {
+    quring_event events[64];
+    uint32_t count = 0;
+    int taken;
+    while ((taken = quring_trace(live.engine, events, 64)) > 0)
+        for (int i = 0; i < taken; i++) {
+            if (events[i].kind != QURING_EVENT_WAL_HELD)
+                continue;
+            count++;
+            cr_assert_eq(events[i].connection, 1);
+            cr_assert(strstr(events[i].message, "pages"), "%s", events[i].message);
+        }
+    return count;
+}
+
+Test(lite_snapshot, one_without_a_limit_is_reported) {
+    open_table(QURING_FOREVER);
+    quring_tx *tx = begin_with(&(quring_tx_options){.read_only = true});
+    cr_assert_eq(stats_of().snapshot_ns, 0);
+    cr_assert_eq(ask_int(tx, "select count(*) from t"), 1);
+    uint32_t sequence = log_sequence();
+    usleep(20000);
+    write_until_held();
+    quring_db_stats stats = stats_of();
+    cr_assert_geq(stats.wal_page_count, PAGES);
+    cr_assert_geq(stats.snapshot_ns, 20 * LIVE_MS);
+    cr_assert_eq(held_events(), stats.wal_held_count);
+    quring_db_info info;
+    quring_db_status(live.db, &info);
+    cr_assert_str_eq(info.message, "", "it is no reason of a failure");
+    write_until_held();
+    cr_assert_eq(log_sequence(), sequence);
+    cr_assert_eq(ask_int(tx, "select count(*) from t"), 1);
+    end_with_commit(tx, "");
+    write_until_over(sequence);
+    cr_assert_eq(stats_of().snapshot_ns, 0);
+    cr_assert_lt(stats_of().wal_page_count, PAGES);
+}
+
+Test(lite_snapshot, one_that_is_too_old_is_ended) {
+    open_table(5 * LIVE_MS);
+    quring_tx *tx = begin_with(&(quring_tx_options){.read_only = true}),
+              *busy = begin_with(&(quring_tx_options){.read_only = true});
+    cr_assert_eq(ask_int(tx, "select count(*) from t"), 1);
+    cr_assert_eq(ask_int(busy, "select count(*) from t"), 1);
+    uint32_t sequence = log_sequence();
+    usleep(10000);
+    write_rows();
+    cr_assert_eq(ask_int(tx, "select count(*) from t"), 1, "the log is short");
+    write_until_held();
+    ends_as(tx, "select 1", "SKIPPED 72000");
+    end_with_commit(tx, "SERVER_ERROR 72000");
+    end_with_commit(busy, "SERVER_ERROR 72000");
+    write_until_over(sequence);
+    cr_assert_eq(live_int(&live, "select count(*) from t"), 1 + ROWS);
+}
+
+/* What runs is interrupted; what it had is what the rule of failure says. */
+Test(lite_snapshot, one_that_runs_is_ended) {
+    open_table(1);
+    quring_tx *tx = begin_with(&(quring_tx_options){.read_only = true});
+    uint32_t sequence = log_sequence(), endings = 0;
+    quring_id endless = 0;
+    quring_query query = {.tx = tx,
+                          .sql =
+                              "with recursive n(i) as (select 1 union all select i + 1 from n) select max(i) from n, "
+                              "(select count(*) from t)",
+                          .user_data = 7};
+    cr_assert_eq(quring_submit(live.engine, &query, &endless), 0);
+    for (int i = 0; i < ROUNDS_MAX && (!endings || log_sequence() == sequence); i++) {
+        uint32_t out = 1;
+        live_submit(&live,
+                    &(quring_query){.sql = "with recursive i(i) as (select 1 union all select i + 1 from i where "
+                                           "i < 1000) insert or replace into t select i, randomblob(3500) from i"});
+        while (out) {
+            quring_done done = live_wait(&live);
+            bool is_endless = done.id == endless;
+            cr_assert_eq(done.status, is_endless ? QURING_TIMEOUT : QURING_OK, "%s", quring_status_name(done.status));
+            endings += is_endless;
+            out -= !is_endless;
+            live_release(&live, &done);
+        }
+    }
+    cr_assert_eq(endings, 1);
+    cr_assert_neq(log_sequence(), sequence);
+    end_with_commit(tx, "SERVER_ERROR 72000");
+}
