@@ -210,9 +210,33 @@ void quring_statement_release(quring_statement *statement) {
 
 /* ---- Transactions ---- */
 
+/* The check that every call on an inbox begins with: it is the calling thread's, whichever the engine's is. */
+static int inbox_refuse_caller(const quring_inbox *inbox) {
+    if (base_unlikely(!inbox))
+        return QURING_EINVAL;
+    return base_unlikely(!owner_mark_is_here(inbox->owner)) ? QURING_EFORKED : 0;
+}
+
+/* The inbox whose thread has this handle; NULL: the engine's own thread has it. */
+static quring_inbox *tx_inbox(const quring_tx *tx) {
+    return ((const struct tx_handle *)(const void *)tx)->inbox;
+}
+
+static struct inbox_tx *tx_of_inbox(quring_tx *tx) {
+    return (struct inbox_tx *)(void *)tx;
+}
+
 /* They remember their engine, since their database may be closed by now. */
 static int api_refuse_tx(const quring_tx *tx) {
-    return tx ? api_refuse_caller(tx->engine) : QURING_EINVAL;
+    if (!tx)
+        return QURING_EINVAL;
+    return tx_inbox(tx) ? inbox_refuse_caller(tx_inbox(tx)) : api_refuse_caller(tx->engine);
+}
+
+#define TX_OPTIONS_WORDS "options.isolation is %d, lease_reset %d: at most %d and %d"
+
+static bool api_tx_options_known(const quring_tx_options *options) {
+    return options->isolation <= QURING_ISOLATION_SERIALIZABLE && options->lease_reset <= QURING_LEASE_RESET_ALWAYS;
 }
 
 static const char *api_refuse_resolve(const quring_tx_options *options) {
@@ -234,10 +258,9 @@ int quring_tx_open_sized(quring_db *db, const quring_tx_options *options, size_t
         return api_refuse(db->engine, QURING_EINVAL, "tx is NULL: there is no place for it");
     if (options && !api_struct_take(&known, sizeof known, options, options_bytes))
         return api_refuse(db->engine, QURING_EINVAL, unknown_member);
-    if (options && (known.isolation > QURING_ISOLATION_SERIALIZABLE || known.lease_reset > QURING_LEASE_RESET_ALWAYS))
-        return hub_error(&db->engine->hub, QURING_EINVAL, "options.isolation is %d, lease_reset %d: at most %d and %d",
-                         (int)known.isolation, (int)known.lease_reset, QURING_ISOLATION_SERIALIZABLE,
-                         QURING_LEASE_RESET_ALWAYS);
+    if (options && !api_tx_options_known(&known))
+        return hub_error(&db->engine->hub, QURING_EINVAL, TX_OPTIONS_WORDS, (int)known.isolation,
+                         (int)known.lease_reset, QURING_ISOLATION_SERIALIZABLE, QURING_LEASE_RESET_ALWAYS);
     const char *why = options ? api_refuse_resolve(&known) : NULL;
     if (why)
         return api_refuse(db->engine, QURING_EINVAL, why);
@@ -245,22 +268,31 @@ int quring_tx_open_sized(quring_db *db, const quring_tx_options *options, size_t
 }
 
 const char *quring_tx_token(const quring_tx *tx) {
-    return api_refuse_tx(tx) ? "" : tx->token_text;
+    return api_refuse_tx(tx) || tx_inbox(tx) ? "" : tx->token_text;
 }
 
 void quring_tx_release(quring_tx *tx) {
-    if (!api_refuse_tx(tx))
+    if (api_refuse_tx(tx))
+        return;
+    if (tx_inbox(tx))
+        inbox_tx_release(tx_of_inbox(tx));
+    else
         engine_tx_release(tx);
 }
 
-int quring_commit(quring_tx *tx, uint64_t user_data, quring_id *id) {
+static int api_tx_end(quring_tx *tx, enum statement_verb verb, uint64_t user_data, quring_id *id) {
     int error = api_refuse_tx(tx);
-    return error ? error : engine_tx_end(tx, VERB_COMMITS, user_data, id);
+    if (error)
+        return error;
+    return tx_inbox(tx) ? inbox_tx_end(tx_of_inbox(tx), verb, user_data, id) : engine_tx_end(tx, verb, user_data, id);
+}
+
+int quring_commit(quring_tx *tx, uint64_t user_data, quring_id *id) {
+    return api_tx_end(tx, VERB_COMMITS, user_data, id);
 }
 
 int quring_rollback(quring_tx *tx, uint64_t user_data, quring_id *id) {
-    int error = api_refuse_tx(tx);
-    return error ? error : engine_tx_end(tx, VERB_ROLLS_BACK, user_data, id);
+    return api_tx_end(tx, VERB_ROLLS_BACK, user_data, id);
 }
 
 /* ---- Queries ---- */
@@ -297,6 +329,8 @@ static inline int api_check_query(quring_engine *engine, const quring_query *que
 static __attribute__((cold, noinline)) int api_submit_tx(quring_engine *engine, const quring_query *query,
                                                          quring_id *id) {
     const quring_tx *tx = query->tx;
+    if (tx_inbox(tx))
+        return api_refuse(engine, QURING_EINVAL, "the transaction is one of an inbox: quring_inbox_submit()");
     if (tx->engine != engine || (query->db && query->db != tx->queue.db))
         return api_refuse(engine, QURING_EINVAL, "the transaction belongs to another engine or database handle");
     if (query->commit == QURING_COMMIT_GROUP || query->order_key)
@@ -410,13 +444,6 @@ int quring_release_batch_sized(quring_engine *engine, const quring_done *done, s
 
 /* ---- Inboxes ---- */
 
-/* The check that every call on an inbox begins with: it is the calling thread's, whichever the engine's is. */
-static int inbox_refuse_caller(const quring_inbox *inbox) {
-    if (base_unlikely(!inbox))
-        return QURING_EINVAL;
-    return base_unlikely(!owner_mark_is_here(inbox->owner)) ? QURING_EFORKED : 0;
-}
-
 const char *quring_inbox_errmsg(const quring_inbox *inbox) {
     int error = inbox_refuse_caller(inbox);
     return error == QURING_EFORKED ? "the inbox belongs to the thread and process that opened it"
@@ -443,11 +470,21 @@ void quring_inbox_close(quring_inbox *inbox) {
         inbox_close(inbox);
 }
 
+static int api_check_inbox_tx(quring_inbox *inbox, const quring_query *query) {
+    if (tx_inbox(query->tx) != inbox || (query->db && query->db != tx_of_inbox(query->tx)->db))
+        return inbox_error(inbox, QURING_EINVAL, "the transaction belongs to another thread or database handle");
+    if (query->commit == QURING_COMMIT_GROUP || query->order_key)
+        return inbox_error(inbox, QURING_EINVAL,
+                           "a query of a transaction commits with it, in order: no GROUP, no key");
+    return 0;
+}
+
 /* Checks what can be told without the handle and the statement, which belong to the engine's thread. */
 static int api_check_inbox_query(quring_inbox *inbox, const quring_query *query) {
-    if (query->tx)
-        return inbox_error(inbox, QURING_EINVAL, "a transaction belongs to the engine's own thread");
-    if (!query->db)
+    int error = base_unlikely(query->tx != NULL) ? api_check_inbox_tx(inbox, query) : 0;
+    if (error)
+        return error;
+    if (!query->db && !query->tx)
         return inbox_error(inbox, QURING_EINVAL, "the query has no db");
     if (query->statement ? query->sql != NULL : !query->sql)
         return inbox_error(inbox, QURING_EINVAL, "a query has either sql or a statement");
@@ -478,26 +515,35 @@ int quring_inbox_submit_sized(quring_inbox *inbox, const quring_query *query, si
     if (!query)
         return inbox_error(inbox, QURING_EINVAL, "query is NULL");
     error = api_take_inbox_query(inbox, &query, query_bytes, &known);
-    return error ? error : inbox_submit(inbox, query, id);
+    if (base_unlikely(error))
+        return error;
+    return base_unlikely(query->tx != NULL) ? inbox_tx_submit(tx_of_inbox(query->tx), query, id)
+                                            : inbox_submit(inbox, query, id);
+}
+
+static int api_put_inbox_query(quring_inbox *inbox, const struct inbox_batch *batch, const quring_query *query,
+                               quring_id *id) {
+    if (batch->atomic)
+        return inbox_put_member(inbox, batch, query, id);
+    return query->tx ? inbox_tx_put(tx_of_inbox(query->tx), query, id) : inbox_put(inbox, query, id);
 }
 
 int quring_inbox_submit_batch_sized(quring_inbox *inbox, const quring_query *queries, size_t query_bytes,
                                     uint32_t count, quring_batch_mode mode, quring_id *ids) {
     struct inbox_batch batch;
     quring_query known;
-    bool atomic = mode == QURING_BATCH_ATOMIC;
     int error = inbox_refuse_caller(inbox);
     if (error)
         return error;
     if (count > INT32_MAX || (count && !queries) || mode > QURING_BATCH_ATOMIC)
         return inbox_error(inbox, QURING_EINVAL, "queries is NULL, or mode is none that this library knows");
-    inbox_begin_batch(inbox, &batch, count, atomic);
+    inbox_begin_batch(inbox, &batch, count, mode == QURING_BATCH_ATOMIC);
     for (uint32_t i = 0; i < count && !error; i++) {
         const quring_query *query = (const void *)((const uint8_t *)queries + i * query_bytes);
         quring_id *id = ids ? &ids[i] : NULL;
         error = api_take_inbox_query(inbox, &query, query_bytes, &known);
         if (!error)
-            error = atomic ? inbox_put_member(inbox, &batch, query, id) : inbox_put(inbox, query, id);
+            error = api_put_inbox_query(inbox, &batch, query, id);
     }
     return inbox_end_batch(inbox, &batch, error);
 }
@@ -551,6 +597,24 @@ int quring_inbox_wait(quring_inbox *inbox, uint32_t min_count, uint64_t timeout_
 int quring_inbox_fd(quring_inbox *inbox) {
     int error = inbox_refuse_caller(inbox);
     return error ? error : inbox_fd(inbox);
+}
+
+int quring_inbox_tx_open_sized(quring_inbox *inbox, quring_db *db, const quring_tx_options *options,
+                               size_t options_bytes, quring_tx **tx) {
+    quring_tx_options known;
+    int error = inbox_refuse_caller(inbox);
+    if (error)
+        return error;
+    if (!db || !tx)
+        return inbox_error(inbox, QURING_EINVAL, "db or tx is NULL");
+    if (options && !api_struct_take(&known, sizeof known, options, options_bytes))
+        return inbox_error(inbox, QURING_EINVAL, "%s", unknown_member);
+    if (options && !api_tx_options_known(&known))
+        return inbox_error(inbox, QURING_EINVAL, TX_OPTIONS_WORDS, (int)known.isolation, (int)known.lease_reset,
+                           QURING_ISOLATION_SERIALIZABLE, QURING_LEASE_RESET_ALWAYS);
+    if (options && (known.resolve || known.token_table))
+        return inbox_error(inbox, QURING_EUNSUPPORTED, "options.resolve: not for a transaction of an inbox");
+    return inbox_tx_open(inbox, db, options ? &known : NULL, tx);
 }
 
 uint32_t quring_inbox_pending(const quring_inbox *inbox) {

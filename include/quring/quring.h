@@ -17,7 +17,7 @@
  *
  * Threads   An engine and all that was made from it belong to the thread that opened it. Only quring_wake() and
  *           quring_inbox_open() may be called from other threads: an inbox is the way by which another thread has queries
- *           run, and belongs to that thread. More cores take more engines, which share nothing. On another thread, and in a child
+ *           run, and belongs to that thread, as does what is made from it. More cores take more engines, which share nothing. On another thread, and in a child
  *           process after fork(), every other call on an engine or a handle that can fail returns EFORKED, those that
  *           return nothing do nothing, and counts are 0: neither an engine nor its sockets can be harmed from there. A
  *           child opens its own engine. Calls on a result do not check the thread: read a result on the thread that reaped
@@ -1056,7 +1056,7 @@ void quring_inbox_close(quring_inbox *inbox);
  * taken the query, in its next turn.
  * Returns    0
  *            EFULL: a limit of quring_inbox_options is reached. Reap and release, then submit again
- *            EINVAL, also for a query of a transaction; ETOOBIG; ENOMEM
+ *            EINVAL, also for a transaction that this inbox has not opened; ETOOBIG; ENOMEM
  *            ESHUTDOWN: quring_shutdown() or quring_engine_close() was called; what is out can still be reaped
  * Failed     nothing is queued
  */
@@ -1082,6 +1082,37 @@ int quring_inbox_submit_batch_sized(quring_inbox *inbox, const quring_query *que
 static inline int quring_inbox_submit_batch(quring_inbox *inbox, const quring_query *queries, uint32_t count,
                                             quring_batch_mode mode, quring_id *ids) {
     return quring_inbox_submit_batch_sized(inbox, queries, sizeof(quring_query), count, mode, ids);
+}
+
+/*
+ * Makes a transaction of this thread, which quring_tx_open() describes. Its queries go to quring_inbox_submit(), and their
+ * completions, with that of its end, come back to the inbox. quring_commit(), quring_rollback() and quring_tx_release() take
+ * it on this thread, and never return EFULL or ENOMEM.
+ *
+ *      quring_inbox_tx_open(inbox, db, NULL, &tx);
+ *      quring_inbox_submit(inbox, &(quring_query){.tx = tx, .sql = "update …", …}, NULL);
+ *      quring_inbox_submit(inbox, &(quring_query){.tx = tx, .sql = "update …", …}, NULL);
+ *      quring_commit(tx, user_data, NULL);
+ *      quring_tx_release(tx);
+ *
+ * All that was submitted when the engine's thread looks goes in one flight. It may look between two calls: an INDEPENDENT
+ * quring_inbox_submit_batch() shows it many queries at once, and the COMMIT among them, as an SQL text, ends the
+ * transaction as quring_commit() does.
+ *
+ * What only the engine's thread can refuse of a query is its outcome, and makes the transaction fail as any other that is not
+ * OK. A query that comes behind a COMMIT or ROLLBACK as SQL ends with 25000. If the engine refuses the transaction itself, all
+ * of its queries and its end say why: SHUTDOWN for a handle that is closed, 0A000 for an exclusive one.
+ * options    NULL: all defaults
+ * Returns    0; EFULL: each open transaction keeps one of query_count in reserve for its end; EINVAL; ENOMEM; ESHUTDOWN;
+ *            EFORKED; EUNSUPPORTED: options.resolve
+ * Failed     quring_inbox_errmsg() says why, also of the calls that end or release it
+ * Valid      until quring_tx_release(), or quring_inbox_close(), which rolls back what is open
+ */
+int quring_inbox_tx_open_sized(quring_inbox *inbox, quring_db *db, const quring_tx_options *options,
+                               size_t options_bytes, quring_tx **tx);
+static inline int quring_inbox_tx_open(quring_inbox *inbox, quring_db *db, const quring_tx_options *options,
+                                       quring_tx **tx) {
+    return quring_inbox_tx_open_sized(inbox, db, options, sizeof(quring_tx_options), tx);
 }
 
 /* As quring_cancel(). Does no I/O: the query ends in the engine's next turn. Returns 0; ESTALE. */

@@ -54,6 +54,12 @@ static void tx_query_failed(struct query *query) {
     tx_fail(tx, query->tx_position, query->id, status, &query->error.view);
 }
 
+void tx_note_refused(struct quring_tx *tx, struct query *query) {
+    PRE(query->state == QUERY_DONE && query->status != QURING_OK && !tx->end_submitted);
+    query->tx_position = ++tx->query_count;
+    tx_fail(tx, query->tx_position, query->id, (quring_status)query->status, &query->error.view);
+}
+
 void tx_give_up(struct quring_tx *tx, quring_status status, const char *sqlstate, const char *message) {
     PRE(status != QURING_OK);
     quring_error error = {.message = message, .detail = "", .hint = ""};

@@ -50,7 +50,17 @@ struct tx_failure {
     struct query_error error;
 };
 
+/*
+ * What a quring_tx begins with, whichever it is: struct quring_tx, which is the engine's, or what another thread has of one,
+ * struct inbox_tx.
+ */
+struct tx_handle {
+    struct quring_inbox
+        *inbox; /* whose thread has the handle; NULL: the engine's own. Constant while the handle is valid */
+};
+
 struct quring_tx {
+    struct tx_handle handle;
     struct queue queue;
     struct list link; /* db->txs; hub->tx_over once it is over; hub->tx_orphans */
     struct quring_engine *engine;
@@ -124,6 +134,9 @@ bool tx_stands_behind(const struct quring_tx *tx, const struct query *query);
 
 /* Ends a query because another failed: SKIPPED, naming that one. */
 void tx_skip(struct quring_tx *tx, struct query *query);
+
+/* A query of it was refused after its submission, with its error, and never was in the queue: it counts as one that failed. */
+void tx_note_refused(struct quring_tx *tx, struct query *query);
 
 /* Ends COMMIT of a failed transaction, with the error of its failure. */
 void tx_refuse_commit(struct quring_tx *tx, struct query *query);

@@ -5,6 +5,7 @@
  *   open.c        options and their defaults; opening an engine and its databases
  *   submit.c      a query's slot: taken and filled within the limits, alone or in a batch, and given back
  *   inbox.c       queries of other threads: the inbox that such a thread and the engine share, and the thread's calls
+ *   inbox_tx.c    its transactions
  *   remote.c      the engine's side of an inbox
  *   tx.c          transactions: their handles, and the slot that is kept for their end
  *   deadline.c    the deadlines of queries and transactions, and cancelling
@@ -74,7 +75,11 @@ int engine_submit_tx(quring_engine *engine, const quring_query *q, quring_id *id
 
 /* The same for a query of an inbox, in its slot, where its id and its input are. */
 int engine_submit_slot(quring_engine *engine, const quring_query *q, struct query *query, quring_id id);
+int engine_submit_tx_slot(quring_engine *engine, const quring_query *q, struct query *query, quring_id id);
 int engine_tx_open(quring_db *db, const quring_tx_options *options, quring_tx **tx);
+
+/* The same for an inbox, which keeps a slot of its own for the end. */
+int engine_tx_open_bare(quring_db *db, const quring_tx_options *options, quring_tx **tx);
 void engine_tx_release(quring_tx *tx);
 int engine_tx_refuse(quring_tx *tx);                                                           /* 0: it takes queries */
 int engine_tx_end(quring_tx *tx, enum statement_verb verb, uint64_t user_data, quring_id *id); /* COMMITS, ROLLS_BACK */

@@ -24,6 +24,8 @@ static void inbox_free(struct quring_inbox *inbox) {
         result_free(&query->result);
     }
     slots_free(&inbox->queries);
+    slots_free(&inbox->txs);
+    free(inbox->engine_txs);
     free(inbox->notes);
     free(inbox->commands);
     free(inbox->completions);
@@ -58,11 +60,12 @@ static bool inbox_open_slots(struct quring_inbox *inbox, size_t text_limit_bytes
 /*
  * A slot has one completion on its way at most, and four commands: a query that has ended is cancelled and reaped, and the
  * next one submitted and cancelled, before any of these is read. That one has no completion, and the slot no other query,
- * until its commands have been read. One more is for the end.
+ * until its commands have been read. A transaction is opened right before a query of it, and its handle is released once:
+ * three more for each slot, because there are as many handles at most. One more is for the end.
  */
 static bool inbox_open_rings(struct quring_inbox *inbox) {
     uint64_t commands = INBOX_LINE_BYTES, completions = INBOX_LINE_BYTES;
-    while (commands < 4 * (uint64_t)inbox->query_count + 1)
+    while (commands < 7 * (uint64_t)inbox->query_count + 1)
         commands *= 2;
     while (completions < inbox->query_count)
         completions *= 2;
@@ -154,13 +157,8 @@ void inbox_call(struct quring_inbox *inbox) {
         ring_post(inbox->ring, &inbox->call);
 }
 
-static struct inbox_command *inbox_command_at(struct quring_inbox *inbox, uint64_t position) {
-    return &inbox->commands[position & inbox->command_mask];
-}
-
-/* Shows the reactor all commands that were written, and has it look at them. */
-static void inbox_send(struct quring_inbox *inbox) {
-    atomic_store_explicit(&inbox->commands_sent, inbox->commands_written, memory_order_release);
+void inbox_send(struct quring_inbox *inbox) {
+    inbox_show(inbox);
     inbox_call(inbox);
 }
 
@@ -169,7 +167,7 @@ static void inbox_send_plain(struct quring_inbox *inbox, enum inbox_kind kind, q
     inbox_send(inbox);
 }
 
-static int inbox_refuse_shut(struct quring_inbox *inbox) {
+int inbox_refuse_shut(struct quring_inbox *inbox) {
     return inbox_error(inbox, QURING_ESHUTDOWN, "the engine was shut down or closed");
 }
 
@@ -295,6 +293,8 @@ void inbox_begin_batch(struct quring_inbox *inbox, struct inbox_batch *batch, ui
 int inbox_put_member(struct quring_inbox *inbox, const struct inbox_batch *batch, const quring_query *q,
                      quring_id *id) {
     PRE(batch->atomic);
+    if (q->tx)
+        return inbox_error(inbox, QURING_EINVAL, "a transaction commits by itself: its queries join no ATOMIC batch");
     if (q->order_key)
         return inbox_error(inbox, QURING_EINVAL,
                            "the members of an ATOMIC batch have no order_key: they run in their order");
@@ -321,7 +321,7 @@ static int inbox_drop_batch(struct quring_inbox *inbox, const struct inbox_batch
 }
 
 int inbox_end_batch(struct quring_inbox *inbox, const struct inbox_batch *batch, int error) {
-    uint64_t count = inbox->commands_written - batch->start;
+    uint64_t count = slots_taken(&inbox->queries) - batch->others_count;
     if (batch->atomic && error)
         return inbox_drop_batch(inbox, batch, error);
     for (uint64_t i = 0; batch->atomic && i < count; i++) {

@@ -17,6 +17,10 @@
  * Waking costs one write for many in both directions, and none while the other side is awake. The reactor is told by the
  * inbox's job `call`, which is on its way at most once; the client says by `wake_at` which completion it sleeps for.
  *
+ * Of a transaction the client has a handle of its own, struct inbox_tx, and the engine another one; both are found by the
+ * client's index. A slot is kept for its end. The engine hears of it with its first query, so that no number of handles that
+ * come and go unused takes room on the way.
+ *
  * Client and engine each hold the inbox, and the last to let go frees it: a program may close them in either order. Once
  * the engine is `gone` both rings are the client's, which ends by itself what was not taken.
  */
@@ -25,7 +29,7 @@
 
 #include "base/owner.h"
 #include "base/slots.h"
-#include "core/query.h"
+#include "core/tx.h"
 #include "ring/offload.h"
 
 #include <stdatomic.h>
@@ -38,31 +42,48 @@ static const uint64_t INBOX_AWAKE = UINT64_MAX; /* of wake_at: the client sleeps
 enum inbox_kind {
     INBOX_SUBMIT,
     INBOX_SUBMIT_UNIT, /* of an ATOMIC batch, whose commands are sent together */
+    INBOX_SUBMIT_TX,   /* of a transaction */
+    INBOX_END_TX,      /* its COMMIT or ROLLBACK, without a text */
+    INBOX_OPEN_TX,     /* right before the first command of a transaction */
+    INBOX_RELEASE_TX,
     INBOX_CANCEL,
     INBOX_REAPED,
     INBOX_CLOSE
 };
 
+/* Those of quring_tx_options that an inbox knows. */
+struct inbox_tx_options {
+    uint64_t timeout_ns, idle_timeout_ns;
+    uint8_t isolation, lease_reset;
+    bool read_only, deferrable;
+};
+
 /* One line of the cache. What it points to lies in the store of the query's slot. */
 struct inbox_command {
     uint8_t kind;   /* enum inbox_kind */
-    uint8_t commit; /* quring_commit_mode, as the caller has it */
+    uint8_t commit; /* quring_commit_mode, as the caller has it; END_TX: enum statement_verb */
     bool by_handle; /* it names a statement, and no text */
     bool read_only;
     uint32_t param_count;
-    quring_id id;  /* whose lower bits are the index of the query's slot */
+    quring_id id; /* whose lower bits are the index of the query's slot; OPEN_TX, RELEASE_TX: the transaction's index */
     quring_db *db; /* the handle may be closed by now, or freed */
     union {
         uint64_t order_key;
         uint64_t unit_count; /* SUBMIT_UNIT: members that have not been read, this one included */
+        uint64_t tx;         /* SUBMIT_TX, END_TX: the transaction's index */
     };
-    uint64_t user_data;
-    uint64_t timeout_ns;
     union {
-        const char *sql; /* ends with a NUL */
-        quring_statement *statement;
+        struct {
+            uint64_t user_data;
+            uint64_t timeout_ns;
+            union {
+                const char *sql; /* ends with a NUL */
+                quring_statement *statement;
+            };
+            const quring_param *params;
+        };
+        struct inbox_tx_options tx_options; /* OPEN_TX */
     };
-    const quring_param *params;
 };
 
 _Static_assert(sizeof(struct inbox_command) == INBOX_LINE_BYTES, "a command moves one line from core to core");
@@ -81,6 +102,23 @@ struct inbox_note {
     bool reaped;
     bool cancelled;
     bool has_key;
+};
+
+/* A transaction as the client has it. */
+struct inbox_tx {
+    struct tx_handle handle;
+    quring_db *db;
+    struct inbox_tx_options options;
+    quring_id token;   /* in the inbox's `txs` */
+    quring_id reserve; /* the slot that is kept for its end; 0: it was used */
+    bool opened;       /* OPEN_TX was written */
+};
+
+/* The same as the engine has it. */
+struct inbox_engine_tx {
+    struct quring_tx *tx; /* NULL: none is open */
+    int refused;          /* the error of its opening */
+    bool told;            /* a query has ended with the words of that error */
 };
 
 struct quring_inbox {
@@ -103,6 +141,7 @@ struct quring_inbox {
     /* The client's. */
     _Alignas(INBOX_LINE_BYTES) struct slots queries; /* its objects are the side's that their state names */
     struct inbox_note *notes;                        /* by index */
+    struct slots txs;                                /* of struct inbox_tx; there are none before the first */
     uint64_t commands_written, completions_read;
     uint64_t charged_bytes;
     uint32_t pending_count; /* submitted, not reaped */
@@ -119,11 +158,12 @@ struct quring_inbox {
     _Alignas(INBOX_LINE_BYTES) uint64_t commands_taken;
     uint64_t completions_written;
     struct quring_engine *engine;
-    struct list touched;    /* of the inboxes that this delivery has completions for */
-    uint32_t running_count; /* taken, not completed */
-    uint32_t number;        /* in the engine's table, from 1; 0: it has no place there yet */
-    bool has_room;          /* the engine's tables have room for its queries */
-    bool closed;            /* by the client, which gets no more completions */
+    struct inbox_engine_tx *engine_txs; /* by index; made by the client before the first OPEN_TX */
+    struct list touched;                /* of the inboxes that this delivery has completions for */
+    uint32_t running_count;             /* taken, not completed */
+    uint32_t number;                    /* in the engine's table, from 1; 0: it has no place there yet */
+    bool has_room;                      /* the engine's tables have room for its queries */
+    bool closed;                        /* by the client, which gets no more completions */
 
     /* Written by the reactor. */
     _Alignas(INBOX_LINE_BYTES) atomic_uint_fast64_t completions_sent;
@@ -140,7 +180,7 @@ static inline struct query *inbox_query(const struct quring_inbox *inbox, uint32
 
 /* True of a command that gives the reactor a query. */
 static inline bool inbox_brings_query(const struct inbox_command *command) {
-    return command->kind <= INBOX_SUBMIT_UNIT;
+    return command->kind <= INBOX_END_TX;
 }
 
 /* The query that an id names, or has named. */
@@ -200,12 +240,35 @@ int inbox_put(struct quring_inbox *inbox, const quring_query *q, quring_id *id);
 int inbox_put_member(struct quring_inbox *inbox, const struct inbox_batch *batch, const quring_query *q, quring_id *id);
 int inbox_end_batch(struct quring_inbox *inbox, const struct inbox_batch *batch, int error);
 
+/* inbox_tx.c: the same of its transactions. `options`: NULL is allowed. inbox_tx_put() is inbox_put() of its queries. */
+int inbox_tx_open(struct quring_inbox *inbox, quring_db *db, const quring_tx_options *options, quring_tx **tx);
+int inbox_tx_put(struct inbox_tx *tx, const quring_query *q, quring_id *id);
+int inbox_tx_submit(struct inbox_tx *tx, const quring_query *q, quring_id *id);
+int inbox_tx_end(struct inbox_tx *tx, enum statement_verb verb, uint64_t user_data, quring_id *id);
+void inbox_tx_release(struct inbox_tx *tx);
+
 int inbox_cancel(struct quring_inbox *inbox, quring_id id);
 int inbox_reap(struct quring_inbox *inbox, quring_done *done, uint32_t capacity);
 int inbox_release(struct quring_inbox *inbox, quring_id id);
 int inbox_wait(struct quring_inbox *inbox, uint32_t min_count, uint64_t timeout_ns);
 int inbox_fd(struct quring_inbox *inbox);
 void inbox_close(struct quring_inbox *inbox);
+
+/* inbox.c, for inbox_tx.c. Commands are written at `commands_written`. */
+static inline struct inbox_command *inbox_command_at(struct quring_inbox *inbox, uint64_t position) {
+    return &inbox->commands[position & inbox->command_mask];
+}
+
+/* Lets the reactor see all commands that were written, when it next looks. */
+static inline void inbox_show(struct quring_inbox *inbox) {
+    atomic_store_explicit(&inbox->commands_sent, inbox->commands_written, memory_order_release);
+}
+
+/* The same, and has it look. */
+void inbox_send(struct quring_inbox *inbox);
+
+/* The error of an engine that takes nothing more. */
+int inbox_refuse_shut(struct quring_inbox *inbox);
 
 /* Sets quring_inbox_errmsg() and returns `error`. */
 __attribute__((format(printf, 3, 4))) int inbox_error(struct quring_inbox *inbox, int error, const char *format, ...);

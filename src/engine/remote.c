@@ -11,6 +11,7 @@
 #include "core/trace.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum { REMOTE_QUERIES = 1024, REMOTE_AHEAD = 8 };
 
@@ -68,31 +69,47 @@ static bool remote_knows(quring_engine *engine, const quring_db *db) {
     return false;
 }
 
+static quring_query remote_query(const struct inbox_command *command) {
+    return (quring_query){.params = command->params,
+                          .param_count = command->param_count,
+                          .user_data = command->user_data,
+                          .timeout_ns = command->timeout_ns,
+                          .commit = (quring_commit_mode)command->commit,
+                          .read_only = command->read_only};
+}
+
+static int remote_refuse_room(quring_engine *engine) {
+    return hub_error(&engine->hub, QURING_ENOMEM, "no memory for the queries of this inbox");
+}
+
+/* Names the text, or the statement if it is of this handle. */
+static int remote_name_statement(const struct quring_db *db, const struct inbox_command *command, quring_query *q) {
+    if (command->by_handle && command->statement->table != db->statements)
+        return hub_error(db->hub, QURING_EINVAL, "the statement belongs to another database handle");
+    if (command->by_handle)
+        q->statement = command->statement;
+    else
+        q->sql = command->sql;
+    return 0;
+}
+
 /*
  * What api.c asks of the engine's own queries, and can't of these: handle and statement are of this thread. `batch`: the one
  * that it is of; or NULL.
  */
 static int remote_try(quring_engine *engine, struct quring_inbox *inbox, struct engine_batch *batch,
                       struct query *query, const struct inbox_command *command) {
-    quring_query q = {.db = command->db,
-                      .params = command->params,
-                      .param_count = command->param_count,
-                      .user_data = command->user_data,
-                      .timeout_ns = command->timeout_ns,
-                      .commit = (quring_commit_mode)command->commit,
-                      .read_only = command->read_only};
+    quring_query q = remote_query(command);
+    q.db = command->db;
     if (base_likely(command->kind == INBOX_SUBMIT))
         q.order_key = command->order_key;
     if (base_unlikely(!inbox->has_room))
-        return hub_error(&engine->hub, QURING_ENOMEM, "no memory for the queries of this inbox");
+        return remote_refuse_room(engine);
     if (base_unlikely(!remote_knows(engine, q.db)))
         return hub_error(&engine->hub, QURING_ESHUTDOWN, "the database handle was closed, or is another engine's");
-    if (command->by_handle && command->statement->table != q.db->statements)
-        return hub_error(&engine->hub, QURING_EINVAL, "the statement belongs to another database handle");
-    if (command->by_handle)
-        q.statement = command->statement;
-    else
-        q.sql = command->sql;
+    int error = remote_name_statement(q.db, command, &q);
+    if (base_unlikely(error))
+        return error;
     return base_unlikely(batch != NULL) ? engine_batch_put_slot(engine, batch, &q, query, command->id)
                                         : engine_submit_slot(engine, &q, query, command->id);
 }
@@ -207,6 +224,83 @@ static __attribute__((cold, noinline)) void remote_submit_unit(quring_engine *en
         remote_refuse_unit(engine, inbox, start, count, tried, error);
 }
 
+/* ---- Transactions ---- */
+
+/* Its first query tells of a failure. */
+static void remote_tx_open(quring_engine *engine, struct quring_inbox *inbox, const struct inbox_command *command) {
+    struct inbox_engine_tx *opened = &inbox->engine_txs[command->id];
+    const struct inbox_tx_options *asked = &command->tx_options;
+    quring_tx_options options = {.timeout_ns = asked->timeout_ns,
+                                 .idle_timeout_ns = asked->idle_timeout_ns,
+                                 .isolation = (quring_isolation)asked->isolation,
+                                 .lease_reset = (quring_lease_reset)asked->lease_reset,
+                                 .read_only = asked->read_only,
+                                 .deferrable = asked->deferrable};
+    *opened = (struct inbox_engine_tx){0};
+    if (remote_knows(engine, command->db))
+        opened->refused = engine_tx_open_bare(command->db, &options, &opened->tx);
+    else
+        opened->refused =
+            hub_error(&engine->hub, QURING_ESHUTDOWN, "the database handle was closed, or is another engine's");
+}
+
+static int remote_refuse_unopened(quring_engine *engine, struct inbox_engine_tx *opened) {
+    if (opened->told)
+        return hub_error(&engine->hub, opened->refused, "the transaction was refused with its first query");
+    opened->told = true;
+    return opened->refused; /* the words are there still: that command came right before this one */
+}
+
+static int remote_try_tx(quring_engine *engine, struct quring_inbox *inbox, struct query *query,
+                         const struct inbox_command *command) {
+    struct quring_tx *tx = inbox->engine_txs[command->tx].tx;
+    if (!tx)
+        return remote_refuse_unopened(engine, &inbox->engine_txs[command->tx]);
+    if (base_unlikely(!inbox->has_room))
+        return remote_refuse_room(engine);
+    int error = engine_tx_refuse(tx);
+    if (error)
+        return error;
+    quring_query q = {.user_data = command->user_data};
+    const struct quring_db *db = tx->queue.db;
+    if (command->kind == INBOX_END_TX)
+        q.statement = db->tx_ends[command->commit != VERB_COMMITS];
+    else {
+        q = remote_query(command);
+        error = remote_name_statement(db, command, &q);
+    }
+    q.tx = tx;
+    return error ? error : engine_submit_tx_slot(engine, &q, query, command->id);
+}
+
+/*
+ * A query that is refused here was submitted, and others may stand behind it, so it makes the transaction fail. One behind the
+ * end of its transaction, which may have been a text, changes nothing.
+ */
+static __attribute__((cold, noinline)) void remote_submit_tx(quring_engine *engine, struct quring_inbox *inbox,
+                                                             const struct inbox_command *command) {
+    struct query *query = remote_accept(engine, inbox, command);
+    struct quring_tx *tx = inbox->engine_txs[command->tx].tx;
+    bool ended = tx && tx->end_submitted;
+    int error = remote_try_tx(engine, inbox, query, command);
+    if (!error)
+        return;
+    remote_refuse(engine, query, command, error);
+    if (ended && error == QURING_EINVAL)
+        memcpy(query->error.view.sqlstate, "25000", sizeof "25000");
+    if (tx && !ended && error != QURING_ESHUTDOWN) {
+        tx_note_refused(tx, query);
+        engine_tx_changed(tx, false);
+    }
+    remote_forget_message(engine);
+}
+
+static void remote_tx_release(struct inbox_engine_tx *opened) {
+    if (opened->tx)
+        engine_tx_release(opened->tx);
+    *opened = (struct inbox_engine_tx){0};
+}
+
 /* ---- Cancels and the end ---- */
 
 static void remote_cancel(struct quring_inbox *inbox, const struct inbox_command *command) {
@@ -229,6 +323,8 @@ static void remote_close(struct quring_inbox *inbox) {
             remote_drop_key(inbox_query(inbox, i));
     for (uint32_t i = 0; inbox->running_count && i < inbox->query_count; i++)
         engine_give_up(inbox_query(inbox, i), QURING_CANCELLED, "its inbox was closed");
+    for (uint32_t i = 0; inbox->engine_txs && i < inbox->query_count; i++)
+        remote_tx_release(&inbox->engine_txs[i]);
 }
 
 static void remote_carry_out(quring_engine *engine, struct quring_inbox *inbox, const struct inbox_command *command) {
@@ -238,6 +334,16 @@ static void remote_carry_out(quring_engine *engine, struct quring_inbox *inbox, 
         break;
     case INBOX_SUBMIT_UNIT:
         remote_submit_unit(engine, inbox, command);
+        break;
+    case INBOX_SUBMIT_TX:
+    case INBOX_END_TX:
+        remote_submit_tx(engine, inbox, command);
+        break;
+    case INBOX_OPEN_TX:
+        remote_tx_open(engine, inbox, command);
+        break;
+    case INBOX_RELEASE_TX:
+        remote_tx_release(&inbox->engine_txs[command->id]);
         break;
     case INBOX_CANCEL:
         remote_cancel(inbox, command);

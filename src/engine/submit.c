@@ -265,19 +265,20 @@ int engine_submit(quring_engine *engine, const quring_query *q, quring_id *id) {
 }
 
 /* The same as submit_begin() for a query of an inbox. */
-static int submit_begin_slot(quring_engine *engine, const quring_query *q, struct query *query, quring_id id) {
-    query->queue = &q->db->queue;
+static int submit_begin_slot(struct queue *queue, const quring_query *q, struct query *query, quring_id id) {
+    struct quring_db *db = queue->db;
+    query->queue = queue;
     query->params = q->params;
     query->param_count = (uint16_t)q->param_count;
     query->charged_bytes = 0;
-    int error = submit_set_statement(q->db, query, q, q->statement);
+    int error = submit_set_statement(db, query, q, q->statement);
     if (base_unlikely(q->order_key != 0) && !error)
         error = submit_hold_key(query, q->order_key);
     if (base_unlikely(error)) {
-        submit_give_up(engine, query, id);
+        submit_give_up(db->engine, query, id);
         return error;
     }
-    submit_fill(q->db, query, q, id);
+    submit_fill(db, query, q, id);
     return 0;
 }
 
@@ -286,7 +287,7 @@ int engine_submit_slot(quring_engine *engine, const quring_query *q, struct quer
     struct quring_db *db = q->db;
     if (base_unlikely(engine->shutting_down || db->closing))
         return engine_refuse_closed(engine);
-    int error = submit_begin_slot(engine, q, query, id);
+    int error = submit_begin_slot(&db->queue, q, query, id);
     if (base_unlikely(error))
         return error;
     query->commit = (uint8_t)submit_commit_mode(db, q);
@@ -317,6 +318,16 @@ int engine_submit_tx(quring_engine *engine, const quring_query *q, quring_id *id
         return error;
     submit_put_tx(engine, query);
     return submit_done(engine, query, q->timeout_ns, id);
+}
+
+int engine_submit_tx_slot(quring_engine *engine, const quring_query *q, struct query *query, quring_id id) {
+    PRE(q->tx && query->inbox);
+    int error = submit_begin_slot(&q->tx->queue, q, query, id);
+    if (error)
+        return error;
+    submit_put_tx(engine, query);
+    submit_accept(query, q->timeout_ns);
+    return 0;
 }
 
 /* ---- Batches ---- */
@@ -407,7 +418,7 @@ int engine_batch_put_slot(quring_engine *engine, struct engine_batch *batch, con
     PRE(!q->tx && !q->order_key && query->inbox && batch->atomic);
     if (base_unlikely(engine->shutting_down || q->db->closing))
         return engine_refuse_closed(engine);
-    int error = submit_begin_slot(engine, q, query, id);
+    int error = submit_begin_slot(&q->db->queue, q, query, id);
     return error ? error : batch_keep(engine, batch, q, query);
 }
 

@@ -90,21 +90,38 @@ static void tx_fill_times(quring_tx_options *options) {
         options->resolve_timeout_ns = TX_RESOLVE_NS;
 }
 
+static int tx_make_bare(quring_db *db, const quring_tx_options *options, quring_tx **out) {
+    *out = tx_take(db->engine);
+    if (!*out)
+        return hub_error(db->hub, QURING_ENOMEM, "no memory for a transaction");
+    tx_init(*out, db, options);
+    return 0;
+}
+
 static int tx_make(quring_db *db, const quring_tx_options *options, quring_tx **out) {
     quring_engine *engine = db->engine;
     quring_id reserve = 0;
     int error = tx_reserve(engine, &reserve);
     if (error)
         return error;
-    *out = tx_take(engine);
-    if (!*out) {
+    error = tx_make_bare(db, options, out);
+    if (error) {
         slots_give(&engine->queries, reserve);
         engine->charged_bytes -= TX_RESERVE_BYTES;
-        return hub_error(&engine->hub, QURING_ENOMEM, "no memory for a transaction");
+        return error;
     }
-    tx_init(*out, db, options);
     (*out)->reserve = reserve;
     return 0;
+}
+
+int engine_tx_open_bare(quring_db *db, const quring_tx_options *options, quring_tx **out) {
+    PRE(options->resolve == QURING_RESOLVE_NONE);
+    quring_tx_options filled = *options;
+    int error = tx_check(db);
+    if (!error)
+        error = tx_find_ends(db);
+    tx_fill_times(&filled);
+    return error ? error : tx_make_bare(db, &filled, out);
 }
 
 int engine_tx_open(quring_db *db, const quring_tx_options *options, quring_tx **out) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Inboxes over a real PostgreSQL: eight threads, whose queries one engine pipelines over its connections. */
 #include "lib/live.h"
-#include "lib/remote.h"
+#include "lib/remote_tx.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -82,6 +82,103 @@ Test(pg_remote, eight_threads_outlive_the_engine) {
         sem_destroy(&opened);
     }
 }
+
+/* ---- Transactions and batches ---- */
+
+static void expect_moves(const quring_db_options *options) {
+    struct remote_mover movers[THREADS];
+    uint32_t committed = 0;
+    start(options, 0);
+    remote_make_accounts(&host);
+    remote_movers_start(&host, movers, &(struct remote_mover){.move_count = 120, .window = 4});
+    remote_movers_join(movers);
+    for (int i = 0; i < THREADS; i++)
+        committed += movers[i].committed_count;
+    cr_assert_geq(committed, THREADS * 120 / 2, "transactions, whole ones, and ATOMIC batches");
+    remote_check_moves(&host, movers);
+    remote_host_stop(&host);
+}
+
+Test(pg_remote, eight_threads_move_money) {
+    expect_moves(NULL);
+    expect_moves(&(quring_db_options){.connection_count = 1});
+}
+
+/* What a COMMIT or a batch said before or after a connection was lost holds. */
+Test(pg_remote, eight_threads_move_money_over_lost_connections) {
+    struct remote_mover movers[THREADS];
+    struct live killer;
+    start(NULL, 0);
+    live_open(&killer, NULL);
+    remote_make_accounts(&host);
+    remote_movers_start(&host, movers, &(struct remote_mover){.move_count = 300, .window = 4});
+    for (int i = 0; i < 10; i++) {
+        live_int(&killer, "select count(pg_terminate_backend(pid)) from pg_stat_activity"
+                          " where application_name = 'test_remote'");
+        usleep(10000);
+    }
+    remote_movers_join(movers);
+    remote_check_moves(&host, movers);
+    live_close(&killer);
+    remote_host_stop(&host);
+}
+
+Test(pg_remote, eight_threads_move_money_until_the_engine_is_closed) {
+    for (int round = 0; round < 4; round++) {
+        struct remote_mover movers[THREADS];
+        sem_t opened;
+        start(NULL, round % 2 ? LIVE_SECOND : 0);
+        remote_make_accounts(&host);
+        sem_init(&opened, 0, 0);
+        remote_movers_start(
+            &host, movers,
+            &(struct remote_mover){.move_count = 100000, .window = 4, .until_shut = true, .opened = &opened});
+        for (int i = 0; i < THREADS; i++)
+            sem_wait(&opened);
+        usleep((unsigned)round * 20000);
+        remote_host_stop(&host);
+        remote_movers_join(movers);
+        sem_destroy(&opened);
+        start(NULL, 0);
+        remote_check_moves(&host, movers);
+        remote_host_stop(&host);
+    }
+}
+
+static quring_done end_of(quring_inbox *inbox) {
+    quring_done done;
+    cr_assert_eq(quring_inbox_wait(inbox, 1, QURING_FOREVER), 1);
+    cr_assert_eq(quring_inbox_reap(inbox, &done, 1), 1);
+    return done;
+}
+
+/* Only the engine's thread knows when the time has passed, so the query is asked again until it has. */
+Test(pg_remote, a_transaction_that_was_idle_for_too_long_says_so_where_it_was_opened) {
+    quring_inbox *inbox;
+    quring_tx *tx;
+    quring_done done;
+    start(NULL, 0);
+    cr_assert_eq(quring_inbox_open(host.engine, NULL, &inbox), 0);
+    cr_assert_eq(quring_inbox_tx_open(inbox, host.db, &(quring_tx_options){.idle_timeout_ns = 20 * LIVE_MS}, &tx), 0);
+    for (unsigned pause_us = 0;; pause_us = 2 * pause_us + 1000) {
+        usleep(pause_us);
+        cr_assert_eq(quring_inbox_submit(inbox, &(quring_query){.tx = tx, .sql = "select 1"}, NULL), 0);
+        done = end_of(inbox);
+        if (done.status != QURING_OK)
+            break;
+        cr_assert_eq(quring_inbox_release(inbox, done.id), 0);
+    }
+    live_check_error(&done, QURING_SKIPPED, "25P03", "idle_timeout_ns");
+    cr_assert_eq(quring_inbox_release(inbox, done.id), 0);
+    cr_assert_eq(quring_commit(tx, 0, NULL), 0);
+    done = end_of(inbox);
+    live_check_error(&done, QURING_SERVER_ERROR, "25P03", "idle_timeout_ns");
+    quring_tx_release(tx);
+    quring_inbox_close(inbox);
+    remote_host_stop(&host);
+}
+
+/* ---- Rows and errors ---- */
 
 static quring_done ask(quring_inbox *inbox, const char *sql, uint64_t timeout_ns) {
     quring_done done;

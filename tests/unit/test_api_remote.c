@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Inboxes with their threads, over SQLite in memory: what ThreadSanitizer is to see, and who may call what. */
-#include "lib/remote.h"
+#include "lib/remote_tx.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -116,6 +116,52 @@ Test(api_remote, inboxes_come_and_go) {
         cr_assert_eq(pthread_create(&threads[i], NULL, open_and_close, NULL), 0);
     for (int i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
+    remote_host_stop(&host);
+}
+
+/* ---- Transactions and batches ---- */
+
+Test(api_remote, eight_threads_move_money) {
+    struct remote_mover movers[THREADS];
+    uint32_t committed = 0;
+    remote_make_accounts(&host);
+    remote_movers_start(&host, movers, &(struct remote_mover){.move_count = 150, .window = 4});
+    remote_movers_join(movers);
+    for (int i = 0; i < THREADS; i++)
+        committed += movers[i].committed_count;
+    cr_assert_geq(committed, THREADS * 150 / 2, "transactions, whole ones, and ATOMIC batches");
+    remote_check_moves(&host, movers);
+    remote_host_stop(&host);
+}
+
+Test(api_remote, eight_threads_move_money_until_the_engine_is_closed) {
+    for (int round = 0; round < 6; round++) {
+        struct remote_mover movers[THREADS];
+        sem_t opened;
+        if (round)
+            start(NULL, round % 2 ? UINT64_C(1000000000) : 0);
+        sem_init(&opened, 0, 0);
+        remote_make_accounts(&host);
+        remote_movers_start(
+            &host, movers,
+            &(struct remote_mover){.move_count = 100000, .window = 4, .until_shut = true, .opened = &opened});
+        for (int i = 0; i < THREADS; i++)
+            sem_wait(&opened);
+        usleep((unsigned)round * 1000);
+        remote_host_stop(&host);
+        remote_movers_join(movers);
+        for (int i = 0; i < THREADS; i++)
+            free(movers[i].fates);
+        sem_destroy(&opened);
+    }
+}
+
+Test(api_remote, eight_threads_leave_while_they_move_money) {
+    struct remote_mover movers[THREADS];
+    remote_make_accounts(&host);
+    remote_movers_start(&host, movers, &(struct remote_mover){.move_count = 60, .window = 4, .leaves = true});
+    remote_movers_join(movers);
+    remote_check_moves(&host, movers);
     remote_host_stop(&host);
 }
 
