@@ -2,7 +2,7 @@
 /*
  * A thread pool and two engines, as on a machine where one engine is not enough: each engine has a thread of its own, which
  * does nothing but run it, and each worker of the pool has an inbox on both. A worker sleeps on both descriptors, and reads
- * the rows of its queries where it is.
+ * the rows of its queries where it is. In the end each transfers money, in a transaction that it has submitted at once.
  */
 #include <quring/quring.h>
 
@@ -102,6 +102,47 @@ static void answer(struct worker *worker, quring_inbox *inbox) {
         }
 }
 
+/* Waits for one completion. Its rows are there until quring_inbox_close(). */
+static quring_done next(quring_inbox *inbox) {
+    quring_done done = {.status = QURING_SHUTDOWN};
+    if (quring_inbox_wait(inbox, 1, QURING_FOREVER) < 0 || quring_inbox_reap(inbox, &done, 1) != 1)
+        fail("wait", QURING_ESHUTDOWN, quring_inbox_errmsg(inbox));
+    else if (done.status != QURING_OK)
+        fprintf(stderr, "%s: %s\n", quring_status_name(done.status), done.error->message);
+    return done;
+}
+
+/* The outcome is that of the COMMIT: the others have user_data 0. */
+static int transfer(quring_inbox *inbox, int64_t from, int64_t to) {
+    quring_tx *tx;
+    quring_status outcome = QURING_SHUTDOWN;
+    int error = quring_inbox_tx_open(inbox, servers[0].db, NULL, &tx);
+    if (error)
+        return error;
+    quring_query take = {.tx = tx,
+                         .sql = "update pool_account set balance = balance - 1 where id = $1",
+                         .params = QURING_PARAMS(quring_int64(from))};
+    quring_query give = {.tx = tx,
+                         .sql = "update pool_account set balance = balance + 1 where id = $1",
+                         .params = QURING_PARAMS(quring_int64(to))};
+    error = quring_inbox_submit(inbox, &take, NULL);
+    if (!error)
+        error = quring_inbox_submit(inbox, &give, NULL);
+    if (!error)
+        error = quring_commit(tx, 1, NULL);
+    quring_tx_release(tx); /* rolls back what has no COMMIT */
+    while (quring_inbox_pending(inbox)) {
+        quring_done done = next(inbox);
+        if (done.user_data == 1)
+            outcome = done.status;
+        if (quring_inbox_release(inbox, done.id))
+            break;
+    }
+    if (!error && outcome != QURING_OK)
+        fprintf(stderr, "a transfer: %s\n", quring_status_name(outcome));
+    return error;
+}
+
 static void *work(void *argument) {
     struct worker *worker = argument;
     struct pollfd fds[ENGINES];
@@ -116,6 +157,9 @@ static void *work(void *argument) {
             for (int i = 0; i < ENGINES; i++)
                 answer(worker, worker->inboxes[i]);
     }
+    if (!error)
+        error = transfer(worker->inboxes[0], worker - workers, WORKERS);
+    worker->wrong += error != 0;
     if (error)
         fail("inbox", error, worker->inboxes[0] ? quring_inbox_errmsg(worker->inboxes[0]) : quring_errmsg(NULL));
     for (int i = 0; i < ENGINES; i++)
@@ -123,11 +167,34 @@ static void *work(void *argument) {
     return NULL;
 }
 
+/* This thread has an inbox, too. Returns the number that the last query asks for. */
+static int64_t tell(const char *const texts[], int count) {
+    quring_inbox *inbox;
+    int64_t number = -1;
+    if (quring_inbox_open(servers[0].engine, NULL, &inbox))
+        return fail("inbox", QURING_ESYSTEM, quring_errmsg(NULL));
+    for (int i = 0; i < count; i++) {
+        quring_inbox_submit(inbox, &(quring_query){.db = servers[0].db, .sql = texts[i]}, NULL);
+        quring_done done = next(inbox);
+        if (done.status == QURING_OK && quring_row_count(done.result))
+            quring_get_int64(done.result, 0, 0, &number);
+    }
+    quring_inbox_close(inbox);
+    return number;
+}
+
 int main(int argc, char **argv) {
+    static const char *const before[] = {"drop table if exists pool_account",
+                                         "create table pool_account (id bigint primary key, balance bigint)",
+                                         "insert into pool_account values (0, 1), (1, 1), (2, 1), (3, 1), (4, 0)"};
+    static const char *const after[] = {"select balance from pool_account where id = 4", "drop table pool_account"};
     unsigned answered = 0, wrong = 0;
+    int64_t moved = -1;
     int error = 0;
     for (int i = 0; i < ENGINES; i++)
         error |= start(&servers[i], argc > 1 ? argv[1] : "sqlite://");
+    if (!error)
+        tell(before, 3);
     for (int i = 0; i < WORKERS && !error; i++)
         pthread_create(&workers[i].thread, NULL, work, &workers[i]);
     for (int i = 0; i < WORKERS && !error; i++) {
@@ -135,9 +202,11 @@ int main(int argc, char **argv) {
         answered += workers[i].answered;
         wrong += workers[i].wrong;
     }
+    if (!error)
+        moved = tell(after, 2);
     atomic_store(&over, true);
     for (int i = 0; i < ENGINES; i++)
         stop(&servers[i]);
-    printf("%u answers over %d engines, %u wrong\n", answered, ENGINES, wrong);
-    return error || wrong || answered != WORKERS * JOBS;
+    printf("%u answers over %d engines, %u wrong; %d transferred\n", answered, ENGINES, wrong, (int)moved);
+    return error || wrong || answered != WORKERS * JOBS || moved != WORKERS;
 }
