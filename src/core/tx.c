@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/tx.h"
 
-#include <stdio.h>
 #include <string.h>
 
 /* ---- State ---- */
@@ -270,6 +269,14 @@ bool tx_expire(struct quring_tx *tx, uint64_t now_ns) {
 
 /* ---- BEGIN ---- */
 
+static size_t tx_put_words(char sql[TX_BEGIN_BYTES], size_t length, const char *words) {
+    size_t size = strlen(words);
+    PRE(length + size < TX_BEGIN_BYTES);
+    memcpy(sql + length, words, size + 1);
+    return length + size;
+}
+
+/* Each transaction needs it, so it is not left to snprintf(). */
 size_t tx_begin_sql(const struct quring_tx *tx, char sql[TX_BEGIN_BYTES]) {
     static const char *const levels[] = {
         [QURING_ISOLATION_DEFAULT] = "",
@@ -278,10 +285,13 @@ size_t tx_begin_sql(const struct quring_tx *tx, char sql[TX_BEGIN_BYTES]) {
         [QURING_ISOLATION_SERIALIZABLE] = " isolation level serializable",
     };
     PRE(tx->options.isolation <= QURING_ISOLATION_SERIALIZABLE);
-    int length = snprintf(sql, TX_BEGIN_BYTES, "begin%s%s%s", levels[tx->options.isolation],
-                          tx->options.read_only ? " read only" : "", tx->options.deferrable ? " deferrable" : "");
-    PRE(length < TX_BEGIN_BYTES);
-    return (size_t)length;
+    size_t length = tx_put_words(sql, 0, "begin");
+    length = tx_put_words(sql, length, levels[tx->options.isolation]);
+    if (tx->options.read_only)
+        length = tx_put_words(sql, length, " read only");
+    if (tx->options.deferrable)
+        length = tx_put_words(sql, length, " deferrable");
+    return length;
 }
 
 /* ---- Memory ---- */
