@@ -71,7 +71,8 @@ static void pg_advance(struct quring_db *base) {
     pg_pool_advance(pool);
     if (base_unlikely(base->warming) && pg_pool_holds(pool))
         return;
-    pg_resolve_admit(pool);
+    if (base_unlikely(pg_resolve_waits(pool)))
+        pg_resolve_admit(pool);
     pool->leases.first = !pool->leases.first;
     if (pool->leases.first)
         pg_lease_admit_parked(pool);

@@ -278,8 +278,7 @@ static uint32_t resolve_limit(const struct pg_pool *pool) {
 
 void pg_resolve_admit(struct pg_pool *pool) {
     struct pg_resolves *resolves = &pool->resolves;
-    if (base_likely(list_empty(&resolves->waiting)))
-        return;
+    PRE(pg_resolve_waits(pool));
     pg_placement_begin(&pool->placement);
     while (!list_empty(&resolves->waiting) && resolves->asking_count < resolve_limit(pool)) {
         struct pg_doubt *doubt = list_entry(list_first(&resolves->waiting), struct pg_doubt, link);

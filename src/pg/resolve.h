@@ -23,7 +23,7 @@ void pg_resolve_free(struct pg_pool *pool);
 /* pg_conn_events.doubtful: pg_doubt.held has the queries that are to be told. */
 void pg_resolve_begin(struct pg_conn *conn, struct quring_tx *tx);
 
-/* Once a turn: asks for those that wait, as far as there are connections. */
+/* In each turn while any waits: asks for them, as far as there are connections. */
 void pg_resolve_admit(struct pg_pool *pool);
 
 /* True from pg_resolve_begin() to the transaction's end. */
