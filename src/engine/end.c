@@ -115,18 +115,19 @@ static bool end_is_over(const quring_engine *engine, bool txs, uint64_t until) {
     return (!end_is_at_work(engine) && !(txs && end_has_open_txs(engine))) || engine_now_ns(engine) >= until;
 }
 
-/* Makes turns until no query runs and, with `txs`, no transaction is open, or it is `until`. */
+/*
+ * Makes turns until no query runs and, with `txs`, no transaction is open, or it is `until`. Each turn may leave a transaction
+ * with nothing out of it, which is rolled back then, and a lane is free only once its backend has looked at it.
+ */
 static void end_drain(quring_engine *engine, bool txs, uint64_t until) {
     uint32_t refusals = 0;
-    while (!end_is_over(engine, txs, until)) {
+    for (;;) {
         end_queries(engine, false); /* queries that were put back unsent, when their connection was lost */
         end_txs(engine);
         uint64_t now = engine_now_ns(engine);
         engine_advance(engine);
         engine_deliver(engine);
-        if (end_is_over(engine, txs, until)) /* a lane is free only once its backend has looked at it */
-            break;
-        if (now < until && !end_last_turn(engine, until - now, &refusals))
+        if (end_is_over(engine, txs, until) || (now < until && !end_last_turn(engine, until - now, &refusals)))
             break;
     }
 }

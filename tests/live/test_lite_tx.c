@@ -574,6 +574,23 @@ Test(lite_tx, a_token_that_can_not_be_written_fails_the_transaction) {
     }
 }
 
+/* The query that is at work ends by the shutdown, and leaves a transaction that ROLLBACK TO could revive. */
+Test(lite_tx, shutdown_lets_go_of_the_lock_behind_a_savepoint) {
+    open_table(NULL);
+    quring_tx *tx = begin();
+    ends_as(tx, "insert into t values(1, 0)", "");
+    ends_as(tx, "savepoint a", "");
+    quring_id id = ask(tx, LONG);
+    cr_assert_eq(quring_run(live.engine, 1, 10 * LIVE_MS), 0);
+    cr_assert_eq(quring_shutdown(live.engine, 0), 1);
+    cr_assert(lock_is_free());
+    ends(id, "SHUTDOWN 57P01");
+    quring_tx_release(tx);
+    live_close(&live);
+    files_open(&live, "a.db", NULL);
+    cr_assert_eq(row_count(), 0);
+}
+
 /* ---- Transfers, and a program that is killed among them ---- */
 
 enum { ACCOUNTS = 50, TRANSFERS = 3000, START = 1000, OTHERS = 4 * TRANSFERS };
