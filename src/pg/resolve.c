@@ -202,10 +202,13 @@ static void resolve_ready(struct pg_conn *conn, const struct wire_event *event) 
         if (doubt_last(doubt_of(tx)))
             resolve_say(doubt_last(doubt_of(tx)), "no row with its token could be written or read");
     }
-    if (event->transaction != 'I')
-        pg_conn_break(conn, QURING_PROTOCOL, "08P01", "an idle connection is within a transaction");
-    else if (last)
+    if (event->transaction != 'I') {
+        doubt_of(tx)->answer = ANSWER_NONE; /* its own row may be undone yet */
         resolve_settle(tx);
+        pg_conn_break(conn, QURING_PROTOCOL, "08P01", "an idle connection is within a transaction");
+    } else if (last) {
+        resolve_settle(tx);
+    }
 }
 
 /* See pg_request_ops.lost. */

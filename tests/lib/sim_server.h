@@ -160,6 +160,7 @@ struct sim_server {
     /* tokens */
     struct list tokens;
     const char *claim_error; /* SQLSTATE that asking for one fails with; NULL: it does not */
+    bool told_in_block;      /* the next one is told in a transaction that goes on */
     uint64_t commit_ns;      /* COMMIT takes up to so long, by chance */
     bool hangs_at_commit;    /* it takes for ever */
     uint32_t token_waits;    /* how often a statement waited for another's transaction */

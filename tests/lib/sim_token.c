@@ -40,6 +40,9 @@ static void token_write(struct sim_conn *conn, const char *text, bool committed)
 
 static void token_tell(struct sim_conn *conn, const struct sim_token *token) {
     static const uint8_t rows[2][7] = {{0, 1, 0, 0, 0, 1, 'f'}, {0, 1, 0, 0, 0, 1, 't'}};
+    if (conn->server->told_in_block)
+        sim_tx_begin(conn);
+    conn->server->told_in_block = false;
     if (token && !token->writer)
         reply_message(&conn->out, 'D', rows[token->committed], sizeof rows[0]);
     sim_conn_sent(conn);

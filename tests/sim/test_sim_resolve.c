@@ -198,6 +198,21 @@ Test(sim_resolve, a_standby_is_asked_until_it_is_the_primary) {
     close_world();
 }
 
+Test(sim_resolve, an_answer_within_a_transaction_does_not_count) {
+    for (uint32_t connections = 1; connections < 3; connections++) {
+        open_lossy(connections);
+        quring_tx *tx = open_tx(&with_token);
+        int insert, commit = lose_commit(tx, &insert);
+        quring_tx_release(tx);
+        world.server.told_in_block = true;
+        world_finish(&world);
+        expect(commit, QURING_SERVER_ERROR, NULL);
+        cr_assert_not(took_effect(insert));
+        cr_assert_not(world.server.told_in_block);
+        close_world();
+    }
+}
+
 Test(sim_resolve, a_commit_that_the_server_can_not_tell_of) {
     open_lossy(2);
     quring_tx *tx = open_tx(&with_token);
