@@ -95,11 +95,24 @@ static inline bool pg_request_is_given_up(const struct pg_request *request) {
     return !request->query && !request->opens && !request->own;
 }
 
+/*
+ * The request whose answer the server owes first, of those that somebody has asked for: from the head on, but for BEGIN and a
+ * token, whose answers may come with that of the query that they were sent for.
+ */
+static inline uint64_t pg_conn_owed(const struct pg_conn *conn) {
+    uint64_t ordinal = conn->session.head;
+    while (ordinal + 1 < conn->session.next &&
+           (pg_conn_request(conn, ordinal)->opens || pg_conn_request(conn, ordinal)->own))
+        ordinal++;
+    return ordinal;
+}
+
 /* The server is at work on a request that was given up, and what is behind it waits. */
 static inline bool pg_conn_is_held_up(const struct pg_conn *conn) {
     if (!wire_session_outstanding(&conn->session))
         return false;
-    return pg_request_is_given_up(pg_conn_request(conn, conn->session.head));
+    const struct pg_request *head = pg_conn_request(conn, conn->session.head);
+    return base_unlikely(!head->query) && pg_request_is_given_up(pg_conn_request(conn, pg_conn_owed(conn)));
 }
 
 /* Nothing but the question is out on the connection that asks whether it is there: see health.h. */

@@ -160,7 +160,7 @@ void pg_silence_given_up(struct pg_conn *conn, uint64_t request) {
     struct ring *ring = pg_conn_ring(conn);
     struct port *port = ring_port(ring);
     uint64_t now_ns = port->methods->now_ns(port); /* the program may have been away since the last turn */
-    if (request == conn->session.head)
+    if (request == pg_conn_owed(conn))
         conn->silence.given_up_ns = now_ns;
     silence_watch(conn);
     uint64_t at_ns = silence_after(now_ns, bound_ns);

@@ -142,7 +142,9 @@ static bool tx_put_end(struct quring_tx *tx, struct query *query) {
         return false;
     if (pg->conn->tx == tx && resets) {
         pg->resets = tx_put_control(tx, NULL, tx_reset_sql, sizeof tx_reset_sql - 1);
-        return pg->resets && pg_conn_sync(pg->conn);
+        if (!pg->resets || !pg_conn_sync(pg->conn))
+            return false;
+        pg_silence_given_up(pg->conn, pg->last);
     }
     return true;
 }

@@ -77,6 +77,45 @@ Test(sim_silence, capacity_comes_back_wherever_the_server_falls_silent) {
     cr_assert_gt(bytes, 700, "silent behind %llu bytes at most", (unsigned long long)bytes);
 }
 
+/* A transaction whose end is submitted with the others, or after them. True: the server fell silent. */
+static bool falls_silent_in_transaction(const quring_tx_options *options, bool apart, uint64_t bytes) {
+    open_world(&(quring_db_options){.connection_count = 1, .connect_timeout_ns = SECOND, .silence_ns = 2 * SECOND});
+    world.allowed = MAY(TIMEOUT) | MAY(SERVER_ERROR) | MAY(SKIPPED) | MAY_BE_LOST;
+    world.server.hush_received = bytes;
+    quring_tx *tx;
+    cr_assert_eq(quring_tx_open(world.db, options, &tx), 0);
+    for (int i = 0; i < 3; i++) {
+        struct ask what = {.verb = i < 2 ? "insert" : "commit", .tx = tx, .in_block = true};
+        if (i == 2 && apart)
+            world_finish(&world);
+        world_ask(&world, &what);
+    }
+    quring_tx_release(tx);
+    world_finish(&world);
+    int after = 0;
+    for (int tries = 0; tries == 0 || world.asked[after].status != QURING_OK; tries++) {
+        cr_assert_lt(tries, 4, "%llu bytes: %s", (unsigned long long)bytes, world.asked[after].got_sqlstate);
+        after = ask_for("select", 0, 1100 * MS);
+        world_finish(&world);
+    }
+    bool silent = world.server.connects > 1;
+    world_close(&world);
+    return silent;
+}
+
+Test(sim_silence, a_connection_comes_back_wherever_the_server_falls_silent_in_a_transaction) {
+    static const quring_tx_options options[] = {
+        {.timeout_ns = 1100 * MS},
+        {.timeout_ns = 1100 * MS, .lease_reset = QURING_LEASE_RESET_ALWAYS},
+        {.timeout_ns = 1100 * MS, .resolve = QURING_RESOLVE_TOKEN, .token_table = "sim_tokens"}};
+    for (int i = 0; i < 6; i++) {
+        uint64_t bytes = 1;
+        while (falls_silent_in_transaction(&options[i / 2], i % 2, bytes))
+            bytes += SEEDS_BYTE_STEP;
+        cr_assert_gt(bytes, 300, "%d: silent behind %llu bytes at most", i, (unsigned long long)bytes);
+    }
+}
+
 Test(sim_silence, a_connection_has_the_whole_bound_from_when_its_query_is_given_up) {
     open_silent(1, 3 * SECOND, 0);
     int silent = ask_for("silent", 0, 20 * SECOND);
