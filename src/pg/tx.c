@@ -459,6 +459,21 @@ static void tx_after_loss(struct quring_tx *tx) {
     tx_end_or_ask(tx, conn);
 }
 
+/* Without a query that was given up meanwhile, the rest of it would commit alone. */
+static bool tx_is_complete(struct quring_tx *tx) {
+    const struct pg_tx *pg = pg_tx_of(tx);
+    for (uint64_t r = pg->begin; r <= pg->last; r++) {
+        const struct pg_request *request = pg_conn_request(pg->conn, r);
+        if (request->statement && !request->query && !request->own)
+            return false;
+    }
+    return true;
+}
+
+static bool tx_may_wait_again(struct quring_tx *tx) {
+    return !tx_is_doomed(tx) && tx_is_complete(tx) && !pg_tx_of(tx)->conn->config->db->closing;
+}
+
 /* No byte of its BEGIN left, so another connection can take all of it. */
 static void tx_wait_again(struct quring_tx *tx) {
     pg_tx_of(tx)->waited = true;
@@ -471,7 +486,7 @@ static void tx_lost(struct pg_conn *conn, uint64_t ordinal, bool sent) {
     struct pg_request *request = pg_conn_request(conn, ordinal);
     struct quring_tx *tx = tx_of_request(request);
     struct pg_tx *pg = pg_tx_of(tx);
-    if (ordinal == pg->begin && !sent && !tx_is_doomed(tx) && !conn->config->db->closing)
+    if (ordinal == pg->begin && !sent && tx_may_wait_again(tx))
         tx_wait_again(tx);
     if (tx->state == TX_WAITING)
         return;
