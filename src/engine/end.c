@@ -104,6 +104,7 @@ static void end_queries(quring_engine *engine, bool running_too) {
  */
 static bool end_last_turn(quring_engine *engine, uint64_t timeout_ns, uint32_t *refusals) {
     engine->owes_wake |= ring_take_wake(engine->hub.ring); /* a wake that is left would keep every turn from sleeping */
+    ring_gather_for(engine->hub.ring, 0);
     int error = ring_turn(engine->hub.ring, timeout_ns);
     if (error == 0 || error == -EINTR)
         return true;

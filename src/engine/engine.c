@@ -226,6 +226,7 @@ int engine_warm_up(quring_db *db, uint64_t timeout_ns) {
         return hub_error(&engine->hub, QURING_ESHUTDOWN, "the engine or the handle was shut down");
     uint64_t until = engine_until(engine, timeout_ns);
     bool hopeless = false;
+    ring_gather_for(engine->hub.ring, 0); /* the last run may have; each event leads to the next step here */
     db->backend->warm_up(db);
     int error = engine_look(engine);
     for (;;) {

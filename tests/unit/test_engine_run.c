@@ -146,6 +146,23 @@ Test(engine_run, engine_warm_up_ends_with_a_wake) {
     cr_assert_eq(engine_warm_up(&a->base, QURING_FOREVER), 1);
 }
 
+/* Only a run waits for many completions: the turns of all other calls have one thing to do after the other. */
+Test(engine_run, engine_run_alone_gathers) {
+    engine->options.gather_ns = FAKE_MS;
+    const uint64_t *gather_ns = &ring_port(engine->hub.ring)->gather_ns;
+    for (int ends = 0; ends < 2; ends++) {
+        for (uint32_t i = 0; i < 3; i++)
+            fake_ask(a, 3 * (uint32_t)ends + i);
+        cr_assert_eq(engine_run(engine, 3, FAKE_MS), 0);
+        cr_assert_eq(*gather_ns, FAKE_MS);
+        if (ends)
+            cr_assert_eq(engine_shutdown(engine, FAKE_MS), 6);
+        else
+            cr_assert_eq(engine_warm_up(&a->base, 0), 0);
+        cr_assert_eq(*gather_ns, 0);
+    }
+}
+
 /* ---- Completions ---- */
 
 Test(engine_run, engine_reap_gives_the_oldest_first_up_to_its_capacity) {
