@@ -17,12 +17,12 @@
  *
  * Threads   An engine and all that was made from it belong to the thread that opened it. Only quring_wake() and
  *           quring_inbox_open() may be called from other threads: an inbox is the way by which another thread has queries
- *           run, and belongs to that thread, as does what is made from it. More cores take more engines, which share nothing. On another thread, and in a child
- *           process after fork(), every other call on an engine or a handle that can fail returns EFORKED, those that
- *           return nothing do nothing, and counts are 0: neither an engine nor its sockets can be harmed from there. A
- *           child opens its own engine. Calls on a result do not check the thread: read a result on the thread that reaped
- *           it, and give other threads copies of its values. End every thread that calls quring_wake() or
- *           quring_inbox_open() before quring_engine_close().
+ *           run, and belongs to that thread, as does what is made from it. More cores take more engines, which share
+ *           nothing. On another thread, and in a child process after fork(), every other call on an engine or a handle
+ *           that can fail returns EFORKED, those that return nothing do nothing, and counts are 0: neither an engine
+ *           nor its sockets can be harmed from there. A child opens its own engine. Calls on a result do not check the
+ *           thread: read a result on the thread that reaped it, and give other threads copies of its values. End every
+ *           thread that calls quring_wake() or quring_inbox_open() before quring_engine_close().
  * Errors    Functions that return int return >= 0, or a negative QURING_E* that quring_strerror() explains;
  *           quring_errmsg() adds what was wrong in this very call. EINVAL is also for an engine or a handle that is NULL.
  *           A call that failed has changed nothing else, and may be made again, unless its text says otherwise. What
@@ -130,8 +130,9 @@ typedef struct quring_options {
     /* io_uring or epoll (AUTO). */
     quring_port port;
     /* How late quring_run() with a min_count over 1 may find that there are enough, because it sleeps on while they gather
-       instead of waking for each reply (0: it wakes; up to 0.1 s). Saves much CPU where many queries are out on several
-       connections. io_uring on Linux 6.12 or later; no effect elsewhere. */
+       instead of waking for each reply (0: it wakes; up to 0.1 s). It then finds a wake, and what inboxes have submitted, as
+       late. Saves much CPU where many queries are out on several connections. io_uring on Linux 6.12 or later; no effect
+       elsewhere. */
     uint64_t gather_ns;
 } quring_options;
 
@@ -1047,8 +1048,8 @@ void quring_inbox_close(quring_inbox *inbox);
  * Queues a query as quring_submit() does.
  *
  * db and statement are those of the engine's thread. A handle may be closed there while queries that name it are out: they
- * end SHUTDOWN. A handle that is opened later may have its address, so no thread may name it any more by then. A statement
- * must be kept by its owner until the queries that name it have been reaped.
+ * end SHUTDOWN. A handle that is opened later may have its address, so by then no thread may name it any more, nor submit the
+ * first query of a transaction of it. A statement must be kept by its owner until the queries that name it have been reaped.
  *
  * What only the engine's thread can tell is an outcome, with done.sent false, instead of an error: SERVER_ERROR with 0A000
  * for what quring_submit() refuses with EUNSUPPORTED, with 26000 for a statement of another handle, with 53200 where memory
