@@ -14,9 +14,9 @@ static struct pg_conn *order_conn(struct order_place *place) {
 
 /* ---- What may run ---- */
 
-/* The connection serves the queue that keys have their queries from. */
+/* The connection serves the queue that keys have their queries from: no transaction holds it. */
 static bool order_conn_serves(const struct pg_conn *conn) {
-    return conn->state == PG_CONN_READY && conn->source == &conn->config->db->queue;
+    return conn->state == PG_CONN_READY && conn->source == &conn->config->db->queue && !conn->tx;
 }
 
 static bool order_conn_takes(const struct pg_conn *conn) {

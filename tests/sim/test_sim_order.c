@@ -156,6 +156,31 @@ Test(sim_order, a_long_line_of_one_key_does_not_keep_another_from_its_turn) {
     world_close(&world);
 }
 
+/* The key's first query is out when a transaction takes its connection: what follows must not run within that. */
+Test(sim_order, a_transaction_that_holds_the_connection_has_nothing_else_in_it) {
+    open_conns(2, 64);
+    int slow = ask_key(7, "sleep", 20000), crowd = ask_key(8, "sleep", 40000);
+    for (int i = 0; i < 4; i++)
+        ask_key(8, "insert", 0);
+    (void)world_run(&world, 0, 0);
+    quring_tx *tx;
+    LAW(quring_tx_open(world.db, NULL, &tx) == 0, "quring_tx_open: %s", quring_errmsg(world.engine));
+    int within = ask_ordered(&(struct ask){.verb = "insert", .tx = tx, .in_block = true});
+    (void)world_run(&world, 0, 0);
+    int next = ask_key(7, "insert", 0), last = ask_key(7, "insert", 0);
+    while (!world.asked[next].ended)
+        (void)world_run(&world, 1, QURING_FOREVER);
+    cr_assert_eq(place_of[within], place_of[slow], "the transaction holds the connection of the key");
+    cr_assert_eq(place_of[next], place_of[crowd], "nothing of the key was out, so it went elsewhere");
+    quring_tx_release(tx);
+    world.allowed = MAY(SKIPPED);
+    world_finish(&world);
+    expect_order(slow, next);
+    expect_order(next, last);
+    cr_assert(world.server.ledger[next].committed && !world.server.ledger[within].committed);
+    world_close(&world);
+}
+
 Test(sim_order, a_query_that_is_parked_can_be_given_up) {
     open_conns(1, 1);
     int slow = ask_key(7, "sleep", 5000);

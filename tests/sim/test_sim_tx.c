@@ -237,6 +237,7 @@ static void ask_outside(void) {
     static const char *const verbs[] = {"insert", "rows", "select"};
     struct ask what = {.verb = any_of(verbs, 3),
                        .number = 2,
+                       .order_key = world_below(&world, 4),
                        .commit = world_below(&world, 2) ? QURING_COMMIT_GROUP : QURING_COMMIT_EACH};
     members[world.asked_count] = (struct member){.culprit = -1};
     (void)world_ask(&world, &what);
