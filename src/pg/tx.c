@@ -303,14 +303,30 @@ static void tx_hold(struct quring_tx *tx, struct query *query) {
     list_push_back(&pg_tx_of(tx)->doubt.held, &query->link);
 }
 
-/* COMMIT of a transaction whose failure is known rolled it back, whatever its tag says where there was no BEGIN. */
+/*
+ * True where the server says two things of COMMIT: that it was carried out, and then an error; or by its command tag what does not
+ * fit what became of its transaction. Where there was no BEGIN it has done nothing, whatever its tag.
+ */
+static bool tx_commit_is_doubtful(struct quring_tx *tx, struct query *query, const struct pg_request *request) {
+    bool committed = strcmp(query->result.command, "COMMIT") == 0;
+    if (!tx->first.set && (request->outcome == PG_FAILED_IN_DOUBT || request->outcome == PG_FAILED_AT_COMMIT))
+        return true;
+    if (tx->first.set ? !committed || !pg_tx_of(tx)->begun : committed || request->outcome != PG_COMPLETED)
+        return false;
+    error_set(&query->error, "08P01", "COMMIT was answered with a command tag that does not belong there", NULL, NULL,
+              0);
+    return true;
+}
+
+/* COMMIT of a transaction whose failure is known rolled it back. */
 static void tx_finish_end(struct quring_tx *tx, struct query *query, const struct pg_request *request) {
-    if (tx_verb(query) == VERB_COMMITS && tx->first.set)
-        tx_refuse_commit(tx, query);
-    else if (request->outcome == PG_FAILED_IN_DOUBT && tx->writes_token && tx_commits(query))
+    bool commits = tx_commits(query), doubtful = commits && tx_commit_is_doubtful(tx, query, request);
+    if (doubtful && tx->writes_token)
         tx_hold(tx, query);
-    else if (request->outcome == PG_FAILED_IN_DOUBT)
+    else if (doubtful)
         query_finish(query, QURING_IN_DOUBT);
+    else if (commits && tx->first.set)
+        tx_refuse_commit(tx, query);
     else
         query_finish(query, pg_request_failed(request) ? QURING_SERVER_ERROR : QURING_OK);
 }
@@ -405,12 +421,12 @@ static void tx_ready(struct pg_conn *conn, const struct wire_event *ready) {
 
 /*
  * Once COMMIT left, nobody knows. Before that it is certain that nothing took effect, as it is behind a failure that the
- * server told of.
+ * server told of, unless it breaks the protocol.
  */
 static enum tx_loss tx_loss_of(struct quring_tx *tx) {
     struct pg_tx *pg = pg_tx_of(tx);
     struct pg_conn *conn = pg->conn;
-    if (tx->first.set)
+    if (tx->first.set && conn->reason.status != QURING_PROTOCOL)
         return LOSS_AFTER_FAILURE;
     if (tx->state != TX_ENDING || pg->end < conn->settled)
         return LOSS_CERTAIN;

@@ -193,6 +193,9 @@ void sim_tx_execute(struct sim_conn *conn, enum sim_verb verb, uint32_t savepoin
     }
     if (!well)
         return;
-    reply_tag(&conn->out, tag);
+    bool commits = verb == SIM_COMMIT || verb == SIM_END;
+    reply_tag(&conn->out, commits && conn->server->commit_tag ? conn->server->commit_tag : tag);
     sim_conn_sent(conn);
+    if (commits && conn->server->late_error)
+        sim_conn_error(conn, conn->server->late_error, "behind the command tag");
 }

@@ -415,6 +415,60 @@ Test(sim_tx, an_idle_one_gives_its_connection_to_those_that_wait) {
     world_close(&world);
 }
 
+/* Whether it took effect is the server's secret, unless the transaction has a token. */
+static void commit_with(const char *tag, const char *error, const char *failure, bool token) {
+    open_one(32);
+    world_connect(&world, 1);
+    world.allowed = MAY(IN_DOUBT) | MAY(SERVER_ERROR);
+    quring_tx_options options = {0};
+    if (token)
+        options = (quring_tx_options){.resolve = QURING_RESOLVE_TOKEN, .token_table = "sim_tokens"};
+    quring_tx *tx = open_tx(&options);
+    int insert = ask_tx(tx, "insert", 0, NULL);
+    if (failure)
+        ask_tx(tx, "error", 0, failure);
+    world.server.commit_tag = tag;
+    world.server.late_error = error;
+    int commit = ask_tx(tx, "commit", 0, NULL);
+    quring_tx_release(tx);
+    world_pass(&world, MS);
+    world.server.commit_tag = world.server.late_error = NULL;
+    world_finish(&world);
+    bool committed = world.server.ledger[insert].committed;
+    cr_assert_neq(committed, failure != NULL);
+    expect(commit, !token ? QURING_IN_DOUBT : committed ? QURING_OK : QURING_SERVER_ERROR, NULL);
+    check_leases();
+    world_close(&world);
+}
+
+Test(sim_tx, a_commit_that_is_answered_in_two_ways_is_in_doubt) {
+    for (int token = 0; token < 2; token++) {
+        commit_with("COMMIT", "57014", NULL, token);
+        commit_with("SELECT 1", NULL, NULL, token);
+        commit_with("", NULL, NULL, token);
+        commit_with("COMMIT", NULL, "22012", token);
+    }
+}
+
+Test(sim_tx, the_word_of_a_server_that_breaks_the_protocol_does_not_count) {
+    open_one(32);
+    world_connect(&world, 1);
+    world.allowed = MAY(PROTOCOL) | MAY(SERVER_ERROR);
+    world.server.hangs_at_commit = true;
+    quring_tx *tx = open_tx(NULL);
+    int insert = ask_tx(tx, "insert", 0, NULL), error = ask_tx(tx, "error", 0, "22012");
+    int commit = ask_tx(tx, "commit", 0, NULL);
+    quring_tx_release(tx);
+    world_pass(&world, MS);
+    expect(insert, QURING_OK, NULL);
+    expect(error, QURING_SERVER_ERROR, "22012");
+    sim_server_say(&world.server, "3\0\0\0\4", 5);
+    world_finish(&world);
+    expect(commit, QURING_PROTOCOL, "08P01");
+    check_leases();
+    world_close(&world);
+}
+
 /* It is encoded, and lost before the kernel took a byte of it. */
 static void lose_unsent(quring_lease_reset reset, int given_up) {
     int asked[3];
