@@ -69,6 +69,11 @@ struct lite_db {
     uint64_t read_ns;         /* what a read costs, smoothed */
     struct order_place order; /* of order keys whose queries are with the lanes, or parked */
     struct timer interrupt;   /* set while a statement of an abandoned query may not have ended yet */
+    struct {
+        struct timer timer; /* set while reads wait for lanes at work, and others are idle */
+        bool looked;        /* `head` is that of the look before */
+        uint32_t head;      /* of `reads` */
+    } relief;
 };
 
 #endif

@@ -8,6 +8,9 @@ enum { APART_COUNT = 8 };
 /* Each further lane is woken for this much queued work: less would be done before its thread had begun. */
 static const uint64_t WAKE_NS = 50000;
 
+/* From one look at reads that wait to the next. */
+static const uint64_t RELIEF_NS = 1000000;
+
 /* From one interrupt of a statement that was given up to the next. */
 static const uint64_t INTERRUPT_NS = 5000000;
 
@@ -70,7 +73,7 @@ int lite_open_lanes(struct lite_db *lite) {
 
 /* ---- Waking ---- */
 
-void lite_wake(struct lane_queue *queue, struct lite_lane *lanes, uint32_t count, uint64_t query_ns,
+bool lite_wake(struct lane_queue *queue, struct lite_lane *lanes, uint32_t count, uint64_t query_ns,
                uint32_t at_least) {
     struct lite_post *posts[LITE_LANES_MAX];
     uint32_t post_count = 0, working = 0;
@@ -89,6 +92,38 @@ void lite_wake(struct lane_queue *queue, struct lite_lane *lanes, uint32_t count
     lane_queue_unlock(queue);
     for (uint32_t i = 0; i < post_count; i++)
         lite_lane_post(posts[i]);
+    return wanted > 0 && queued > post_count && working < count; /* a lane that was called takes one at least */
+}
+
+static void lanes_look_later(struct lite_db *lite) {
+    struct ring *ring = lite->base.hub->ring;
+    (void)timer_set(ring, &lite->relief.timer, ring_now_ns(ring) + RELIEF_NS);
+}
+
+static void lanes_relieve(struct timer *timer) {
+    struct lite_db *lite = base_container_of(timer, struct lite_db, relief.timer);
+    struct lane_queue *reads = &lite->reads;
+    struct lite_post *post = NULL;
+    lane_queue_lock(reads);
+    bool waits = lite->state == LITE_OPEN && lane_queue_count(reads) > 0 && !lane_queue_barred(reads);
+    bool stands = waits && lite->relief.looked && lite->relief.head == reads->head;
+    for (uint32_t i = 1; i < lite->lane_count && stands && !post; i++)
+        post = lite_lane_call(&lite->lanes[i]);
+    lite->relief.looked = true;
+    lite->relief.head = reads->head;
+    lane_queue_unlock(reads);
+    if (post)
+        lite_lane_post(post);
+    if (waits && (post || !stands)) /* else no lane is idle, and the next that is comes by lite_wake() */
+        lanes_look_later(lite);
+}
+
+void lite_relieve_later(struct lite_db *lite) {
+    if (heap_contains(&lite->relief.timer.node))
+        return;
+    lite->relief.timer.fire = lanes_relieve;
+    lite->relief.looked = false;
+    lanes_look_later(lite);
 }
 
 /* ---- Ending queries ---- */

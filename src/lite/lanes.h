@@ -19,8 +19,16 @@ struct lite_lane *lite_add_lane_apart(struct lite_db *lite);
 /*
  * Wakes idle lanes until as many attend as the queue is worth: one, and another for each 50 us that its queries will take.
  * `at_least` lanes attend to an empty queue, to open their connection. Lanes that have another queue now are left alone.
+ * True: queries wait for lanes that are at work, and others are idle.
  */
-void lite_wake(struct lane_queue *queue, struct lite_lane *lanes, uint32_t count, uint64_t query_ns, uint32_t at_least);
+bool lite_wake(struct lane_queue *queue, struct lite_lane *lanes, uint32_t count, uint64_t query_ns, uint32_t at_least);
+
+/*
+ * A lane whose statement takes long says so from its progress handler, which SQLite does not call within a single step: one call
+ * of replace(), count(*) of a large table, a sort. So reads that wait while lanes are idle are looked at again: if none was taken
+ * for some milliseconds, another lane is woken for them.
+ */
+void lite_relieve_later(struct lite_db *lite);
 
 /* Ends a query as what it was abandoned as. The first fills in the error alone. */
 void lite_say_abandoned(struct query *query, quring_status status);

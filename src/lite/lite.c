@@ -355,12 +355,13 @@ static void lite_advance(struct quring_db *db) {
         atomic_store(&lite->open_from_ns, lite_now_ns());
     }
     if (lite->writes_count || lite->state == LITE_OPENING)
-        lite_wake(&lite->writes, lite->lanes, 1, 0, lite->state == LITE_OPENING);
-    if (lite->state == LITE_OPEN && lite->reads_count)
-        lite_wake(&lite->reads, lite->lanes + 1, lite->lane_count - 1, lite->read_ns, 0);
+        (void)lite_wake(&lite->writes, lite->lanes, 1, 0, lite->state == LITE_OPENING);
+    if (lite->state == LITE_OPEN && lite->reads_count &&
+        lite_wake(&lite->reads, lite->lanes + 1, lite->lane_count - 1, lite->read_ns, 0))
+        lite_relieve_later(lite);
     for (uint32_t i = 1; lite->warming && lite->state == LITE_OPEN && i < lite->lane_count; i++)
         if (lite_lane_is_cold(&lite->lanes[i]))
-            lite_wake(&lite->reads, &lite->lanes[i], 1, 0, 1);
+            (void)lite_wake(&lite->reads, &lite->lanes[i], 1, 0, 1);
 }
 
 /* ---- News from lanes ---- */
@@ -562,6 +563,7 @@ static void lite_shut_arrived(struct job *job) {
         for (uint32_t i = 0; i < lite->made_count; i++)
             lite_drop_queue(lite, &lite->lanes[i].leased);
         timer_clear(lite->base.hub->ring, &lite->interrupt);
+        timer_clear(lite->base.hub->ring, &lite->relief.timer);
         lite->base.closed = true;
         db_due(&lite->base);
     }
@@ -610,7 +612,7 @@ static void lite_destroy(struct quring_db *db) {
 const struct backend lite_backend = {
     .name = "sqlite",
     .db_bytes = sizeof(struct lite_db),
-    .timer_count = 1,
+    .timer_count = 2,
     .accepts = lite_url_accepts,
     .open = lite_open,
     .advance = lite_advance,
