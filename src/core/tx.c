@@ -33,8 +33,33 @@ static void tx_failure_clear(struct tx_failure *failure) {
     error_clear(&failure->error);
 }
 
+/*
+ * Of three failures the middle one is not kept, which matters where a ROLLBACK TO between it and the earliest is still to be
+ * carried out, as may be if it was given up: all others come in their order.
+ */
+static bool tx_is_past_telling(const struct quring_tx *tx, uint32_t position) {
+    uint32_t least = tx->first.position, most = tx->last.position, middle = position;
+    if (!tx->first.set || least == most || position == least || position == most || tx->state == TX_ENDING)
+        return false;
+    if (position < least)
+        middle = least;
+    else if (position > most)
+        middle = most;
+    return tx->next_back_position && tx->next_back_position < middle;
+}
+
+/* A ROLLBACK TO was carried out, or never will be. They end in their order. */
+static void tx_back_ended(struct quring_tx *tx, uint32_t position) {
+    if (tx->back_position == position)
+        tx->back_position = 0;
+    if (tx->next_back_position && tx->next_back_position <= position)
+        tx->next_back_position = tx->last_back_position > position ? position + 1 : 0;
+}
+
 static void tx_fail(struct quring_tx *tx, uint32_t position, quring_id id, quring_status status,
                     const quring_error *error) {
+    if (tx_is_past_telling(tx, position))
+        tx->given_up = true;
     if (!tx->first.set || position < tx->first.position)
         tx_failure_set(&tx->first, position, id, status, error);
     if (!tx->last.set || position > tx->last.position)
@@ -46,8 +71,8 @@ static void tx_query_failed(struct query *query) {
     struct quring_tx *tx = query->queue->tx;
     quring_status status = (quring_status)query->status;
     bool own_will = status == QURING_CANCELLED || status == QURING_TIMEOUT || status == QURING_LIMIT;
-    if (tx->back_position == query->tx_position)
-        tx->back_position = 0;
+    if (tx_verb(query) == VERB_GOES_BACK)
+        tx_back_ended(tx, query->tx_position);
     if (status == QURING_SKIPPED || tx_is_end(tx_verb(query)) || (own_will && tx->state == TX_ENDING))
         return;
     tx_fail(tx, query->tx_position, query->id, status, &query->error.view);
@@ -90,8 +115,7 @@ bool tx_is_doomed(const struct quring_tx *tx) {
 }
 
 void tx_revive(struct quring_tx *tx, uint32_t position) {
-    if (tx->back_position == position)
-        tx->back_position = 0;
+    tx_back_ended(tx, position);
     if (!tx->first.set || tx->first.position > position || tx->given_up)
         return;
     if (tx->last.position > position)
@@ -218,6 +242,11 @@ void tx_put(struct quring_tx *tx, struct query *query) {
     query->tx_position = ++tx->query_count;
     tx->leaves_nothing &= traits->leaves_nothing;
     tx->end_submitted = tx_is_end(verb);
+    if (verb == VERB_GOES_BACK) {
+        tx->last_back_position = query->tx_position;
+        if (!tx->next_back_position)
+            tx->next_back_position = query->tx_position;
+    }
     if (verb == VERB_SAVES && !tx->save_position)
         tx->save_position = query->tx_position;
     tx->idle_at_ns = UINT64_MAX;

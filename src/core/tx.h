@@ -76,6 +76,8 @@ struct quring_tx {
     uint32_t save_position;    /* of its first SAVEPOINT; 0: there is none */
     uint32_t
         back_position; /* of the last ROLLBACK TO that is to be sent, or was, and has not ended; 0: there is none */
+    uint32_t next_back_position;           /* none of those that have not ended is before this; 0: there is none */
+    uint32_t last_back_position;           /* of the last that was submitted */
     struct tx_failure first;               /* the earliest since it began or was revived */
     struct tx_failure last;                /* the latest: holds when what it was revived behind is earlier */
     struct quring_statement *writes_token; /* held: carried out before its COMMIT; NULL: none is */
