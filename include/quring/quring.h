@@ -735,13 +735,16 @@ void quring_statement_release(quring_statement *statement);
  * synchronous standby, it is committed on one server alone, and ends IN_DOUBT with 40003. Until then and until the server
  * has answered, the connection takes no more queries; a server that does not end the request to cancel within 5 s loses the
  * connection. A statement that is stopped within a transaction of an exclusive handle fails the transaction, as any error
- * does. The way depends on the link:
+ * does. Of a query of a quring_tx the server is told once nothing but that transaction is out on the connection, and nothing
+ * more of it is sent before the server has answered. Whatever of it is hit, the transaction is rolled back, unless a savepoint
+ * can revive it: another query that is hit ends SKIPPED, and a COMMIT that was sent behind it tells what became of it: 57014, or
+ * 40003 as above. The way depends on the link:
  *   - plain: libpq's cancel request, over a connection of its own, on a thread
  *   - TLS: pg_cancel_backend(), over another connection of the handle that is idle and leads to the same address, because
  *     libpq would send the other in clear text. If there is none, or the server will not: as behind a pooler
  *   - behind a pooler: the connection is closed and replaced once nothing else is out on it, one in 0.25 s. The server notices
  *     when it next sends something, or every client_connection_check_interval, if that is set there. An exclusive handle's
- *     connection is left alone
+ *     connection is left alone, and one whose transaction a savepoint can revive, or whose COMMIT was sent
  *
  * SQLite is interrupted, and the query ends when its lane has let go of it: at the next of its small steps, mostly within
  * milliseconds. Nothing stops the step that empties a table (DELETE without WHERE, DROP TABLE), and a commit's sync of the
@@ -939,11 +942,11 @@ typedef struct quring_tx_options {
  *   - COMMIT rolls back, and ends with that query's error, never with OK
  *   - ROLLBACK TO a savepoint from before it lets the transaction go on from there
  *
- * Once COMMIT was sent it reports what the server says, whatever ends on this side: a query that goes over a limit, or is
- * given up, does not keep a COMMIT that was submitted with it from taking effect; SQLite has not begun with it by then, and
- * rolls back. If the connection is lost after COMMIT was sent, COMMIT and the queries that were out with it end IN_DOUBT,
- * unless options.resolve says otherwise. Before that it is certain that nothing took effect: what was out ends with
- * SERVER_ERROR and the reason, the rest SKIPPED.
+ * Once COMMIT was sent it reports what the server says, whatever ends on this side: a query that goes over a limit, or that
+ * is given up and can't be stopped any more, does not keep a COMMIT that was submitted with it from taking effect; SQLite has
+ * not begun with it by then, and rolls back. If the connection is lost after COMMIT was sent, COMMIT and the queries that were
+ * out with it end IN_DOUBT, unless options.resolve says otherwise. Before that it is certain that nothing took effect: what
+ * was out ends with SERVER_ERROR and the reason, the rest SKIPPED.
  *
  * SQLite: a transaction that writes has the file's write lock from its first query on (BEGIN IMMEDIATE), so no query of it
  * waits for a lock, and all others that write wait until it ends; those that hold the lock and shared writes take turns. One
@@ -988,8 +991,8 @@ const char *quring_tx_token(const quring_tx *tx);
 
 /*
  * Gives the handle back, at any time, also right after its COMMIT or ROLLBACK was submitted. A transaction that neither was
- * submitted for is rolled back: queries of it that have not ended end SKIPPED. Also after its database handle was closed,
- * but before quring_engine_close(), which frees all.
+ * submitted for is rolled back: queries of it that have not ended end SKIPPED, and the database is told to stop what it is at
+ * (quring_cancel()). Also after its database handle was closed, but before quring_engine_close(), which frees all.
  * tx         NULL is allowed
  */
 void quring_tx_release(quring_tx *tx);

@@ -5,6 +5,7 @@
 #include "pg/conn.h"
 #include "pg/request.h"
 #include "pg/silence.h"
+#include "pg/tx.h"
 #include "ring/port.h"
 #include "ring/task.h"
 #include "value/value.h"
@@ -51,7 +52,7 @@ static void cancel_move(struct pg_conn *conn, enum pg_cancel_state to) {
 static void cancel_none(struct pg_conn *conn) {
     cancel_move(conn, PG_CANCEL_NONE);
     list_remove(&conn->cancel.waiting);
-    conn->events->gave_up(conn); /* it may be given queries again */
+    conn->events->let_go(conn);
 }
 
 static uint64_t cancel_now_ns(const struct pg_conn *conn) {
@@ -62,22 +63,34 @@ static uint64_t cancel_now_ns(const struct pg_conn *conn) {
 /* ---- The rule ---- */
 
 static bool cancel_is_for_head(const struct pg_conn *conn) {
-    return pg_conn_is_held_up(conn) && !pg_conn_is_asked(conn);
+    return conn->session.head < conn->cancel.until && !pg_conn_is_asked(conn) &&
+           (pg_conn_is_held_up(conn) || pg_conn_is_held_up_by_tx(conn));
+}
+
+/* `tx`: the transaction of the one at the head; NULL: it is of none. */
+static bool cancel_may_strike(const struct pg_conn *conn, const struct quring_tx *tx,
+                              const struct pg_request *request) {
+    return tx ? pg_request_tx(request) == tx : pg_request_may_be_struck(conn, request);
 }
 
 /* Of an ATOMIC batch those before the head share its transaction. */
 static bool cancel_strikes_no_other(const struct pg_conn *conn) {
     uint64_t head = conn->session.head;
+    const struct quring_tx *tx = pg_request_tx(pg_conn_request(conn, head));
     for (uint64_t r = head - pg_conn_request(conn, head)->unit_index; r < conn->session.next; r++)
-        if (!pg_request_may_be_struck(conn, pg_conn_request(conn, r)))
+        if (!cancel_may_strike(conn, tx, pg_conn_request(conn, r)))
             return false;
     return true;
+}
+
+static bool cancel_is_awaited(const struct pg_request *request) {
+    return pg_request_tx(request) ? pg_tx_is_awaited(request) : request->query || request->ops;
 }
 
 /* What is before the head was carried out, and waits for the sync point of its group. */
 static bool cancel_awaits_none(const struct pg_conn *conn) {
     for (uint64_t r = conn->settled; r < conn->session.next; r++)
-        if (pg_conn_request(conn, r)->query || pg_conn_request(conn, r)->ops)
+        if (cancel_is_awaited(pg_conn_request(conn, r)))
             return false;
     return true;
 }
@@ -94,7 +107,7 @@ static void cancel_look_again(struct pg_conn *conn) {
 
 static void cancel_ended(struct pg_conn *conn, bool taken) {
     conn->config->db->counters.cancel_count += taken;
-    if (pg_conn_is_idle(conn)) {
+    if (pg_conn_is_settled(conn)) {
         cancel_none(conn);
         return;
     }
@@ -378,7 +391,7 @@ static void cancel_look(struct pg_conn *conn, bool fired) {
     const struct pg_cancel *cancel = &conn->cancel;
     PRE(pg_conn_is_up(conn));
     bool wants = cancel->state == PG_CANCEL_WANTED && conn->session.head < cancel->until;
-    bool awaits = cancel->state == PG_CANCEL_OVER && !pg_conn_is_idle(conn);
+    bool awaits = cancel->state == PG_CANCEL_OVER && !pg_conn_is_settled(conn);
     if (cancel->state == PG_CANCEL_NONE || cancel->state == PG_CANCEL_OUT)
         return;
     if (!wants && !awaits)

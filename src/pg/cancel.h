@@ -12,8 +12,10 @@
  *   OVER     no more hits come but for one that has come already: what was out then is awaited
  *
  * A cancel names a session and not a query, so whatever the server is at is hit. The rule is that the given-up request is at
- * the head of its connection, and that each one behind it can be run again unseen (pg_request_may_be_struck). While it is
- * OUT or OVER nothing more is sent on the connection. PostgreSQL has sent the signal before it closes the connection on
+ * the head of its connection, and that each one behind it can be run again unseen (pg_request_may_be_struck). Of a query of
+ * quring_tx it is that all that is out is of the same transaction: which of them the server is at nobody knows, since it keeps
+ * replies back until Sync, and a COMMIT that is hit may leave it within the transaction. While it is OUT or OVER nothing more
+ * is sent on the connection. PostgreSQL has sent the signal before it closes the connection on
  * which it was asked, and forgets one that meets no query before it reads the next.
  *
  * How a server is asked depends on the link:
@@ -23,7 +25,7 @@
  *               server must know the process by the port of our socket, so no other process with its number is hit
  *   otherwise   the connection is closed once nothing but the given-up is out on it. A pooler's process number means nothing
  *               to the server, and its cancel may hit another client's query. A bound connection is left alone, because its
- *               state is the caller's
+ *               state is the caller's, and so is that of a transaction that a savepoint can revive
  *
  * Where the asking takes longer than BOUND_NS, nobody can tell when its hit comes, and the connection is broken.
  */

@@ -571,13 +571,17 @@ bool pg_conn_credit_unsent(struct pg_conn *conn) {
     return true;
 }
 
-void pg_conn_abandon(struct pg_conn *conn, struct query *query, quring_status status) {
+void pg_conn_let_go(struct pg_conn *conn, struct query *query) {
     struct pg_request *request = pg_conn_request(conn, pg_query(query)->request);
     PRE(request->query == query);
     conn_charge_unsent(conn, query);
     request->query = NULL;
     request->order_key = query->key ? query->key->number : 0;
     result_clear_rows(&query->result);
+}
+
+void pg_conn_abandon(struct pg_conn *conn, struct query *query, quring_status status) {
+    pg_conn_let_go(conn, query);
     pg_query_give_up(query, status);
     conn->events->gave_up(conn);
 }

@@ -50,7 +50,10 @@ bool pg_conn_sync(struct pg_conn *conn);
 /* Hands what was encoded to the socket. */
 void pg_conn_flush(struct pg_conn *conn);
 
-/* Ends a query of this connection with `status`. The request stays, and its replies are consumed and dropped. */
+/* The caller ends a query of this connection. The request stays, and its replies are consumed and dropped. */
+void pg_conn_let_go(struct pg_conn *conn, struct query *query);
+
+/* Does the same, and ends the query with `status`. */
 void pg_conn_abandon(struct pg_conn *conn, struct query *query, quring_status status);
 
 /* Takes back what was charged for requests that were given up, once their bytes are gone. False: not yet. */

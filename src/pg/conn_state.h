@@ -48,6 +48,7 @@ struct pg_conn_events {
     void (*progressed)(struct pg_conn *conn); /* it was READY, and another request is at the head */
     void (*retiring)(struct pg_conn *conn);   /* it is RETIRING, and replies came */
     void (*gave_up)(struct pg_conn *conn);    /* a query that is out on it was abandoned */
+    void (*let_go)(struct pg_conn *conn);     /* no cancel holds it any more */
     /* All of a batch was undone, and its members are in batch->members, for it to be run again; after a while, if so. */
     void (*undone)(struct pg_conn *conn, struct batch *batch, bool wait);
     void (*freed)(struct pg_conn *conn); /* its transaction has given it back: conn->tx is NULL */
@@ -198,6 +199,11 @@ static inline bool pg_conn_is_idle(const struct pg_conn *conn) {
 /* No other connection serves its source, so a request may rely on the state that earlier ones left on the connection. */
 static inline bool pg_conn_is_bound(const struct pg_conn *conn) {
     return conn->source->bound != NULL;
+}
+
+/* Each request that was sent on it has its answer. */
+static inline bool pg_conn_is_settled(const struct pg_conn *conn) {
+    return conn->settled == conn->session.next;
 }
 
 /* A cancel may hit whatever is out on the connection, so nothing more is sent there. */

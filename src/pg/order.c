@@ -21,7 +21,7 @@ static bool order_conn_serves(const struct pg_conn *conn) {
 
 static bool order_conn_takes(const struct pg_conn *conn) {
     return order_conn_serves(conn) && pg_placement_has_room(conn) && !pg_conn_is_held_up(conn) &&
-           !pg_conn_is_cancelling(conn);
+           !pg_conn_is_cancelling(conn) && !pg_conn_is_held_up_by_tx(conn);
 }
 
 /* A request of which all replies but ReadyForQuery came had no Sync. */

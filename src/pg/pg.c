@@ -97,20 +97,22 @@ static void pg_abandon(struct query *query, quring_status status) {
     }
     pg_conn_abandon(at.conn, query, status);
     pg_silence_given_up(at.conn, at.request);
-    if (tx)
-        pg_tx_serve(tx);
-    else if (status != QURING_SHUTDOWN)
+    if (status != QURING_SHUTDOWN)
         pg_cancel_given_up(at.conn, at.request);
+    if (tx)
+        pg_lease_changed(tx);
 }
 
 static void pg_tx_changed(struct quring_tx *tx, bool timed_out) {
+    uint64_t last;
+    bool stops = timed_out || (tx->released && tx->given_up);
     if (pg_resolve_has(tx)) {
         if (timed_out)
             pg_resolve_time_out(tx);
         return;
     }
-    if (timed_out)
-        pg_tx_time_out(tx);
+    if (stops && pg_tx_stop(tx, timed_out, &last))
+        pg_cancel_given_up(pg_tx_of(tx)->conn, last);
     pg_lease_changed(tx);
 }
 

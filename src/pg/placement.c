@@ -112,9 +112,15 @@ static void placement_put_idle(struct pg_placement *placement, struct pg_conn *c
     placement->idle_count++;
 }
 
+/* A cancel may hit what is given to it, or could not be asked for because of that. */
+static __attribute__((cold, noinline)) bool placement_is_barred(const struct pg_conn *conn) {
+    return pg_conn_is_cancelling(conn) || pg_conn_is_held_up_by_tx(conn);
+}
+
 static void placement_put(struct pg_placement *placement, struct pg_conn *conn) {
     placement_remove(placement, conn);
-    if (pg_placement_has_room(conn) && !conn->tx && !pg_conn_is_held_up(conn) && !pg_conn_is_cancelling(conn)) {
+    if (pg_placement_has_room(conn) && !conn->tx && !pg_conn_is_held_up(conn) &&
+        (base_likely(conn->cancel.state == PG_CANCEL_NONE) || !placement_is_barred(conn))) {
         if (placement_load(conn) == 0)
             placement_put_idle(placement, conn);
         else

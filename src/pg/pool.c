@@ -167,6 +167,12 @@ static void pool_conn_gave_up(struct pg_conn *conn) {
         pg_order_settle(pg_pool_of(conn), conn);
 }
 
+static void pool_conn_let_go(struct pg_conn *conn) {
+    pool_conn_gave_up(conn);
+    if (conn->tx && pg_tx_of(conn->tx)->conn == conn) /* and not for a question that is asked for it */
+        pg_tx_serve(conn->tx);
+}
+
 static void pool_conn_undone(struct pg_conn *conn, struct batch *batch, bool wait) {
     pg_rerun_batch(pg_pool_of(conn), batch, wait);
 }
@@ -257,6 +263,7 @@ static const struct pg_conn_events pool_conn_events = {.up = pool_conn_up,
                                                        .progressed = pool_conn_progressed,
                                                        .retiring = pool_conn_retiring,
                                                        .gave_up = pool_conn_gave_up,
+                                                       .let_go = pool_conn_let_go,
                                                        .undone = pool_conn_undone,
                                                        .freed = pg_lease_freed,
                                                        .doubtful = pg_resolve_begin,

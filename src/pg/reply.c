@@ -155,12 +155,17 @@ void pg_reply_error(struct pg_conn *conn, struct pg_request *request, const stru
 
 /*
  * A cancel ends the wait of a commit for a synchronous standby, which the server tells by a warning, with a detail, behind
- * CommandComplete: the commit stands on the one server alone. Whoever runs into that for another's sake must not take it for OK.
+ * CommandComplete, or before that of a COMMIT: the commit stands on the one server alone. Whoever runs into that for another's
+ * sake must not take it for OK.
  */
 void pg_reply_struck_at_commit(struct pg_request *request, const struct wire_error *notice) {
-    if (request->outcome != PG_COMPLETED || strcmp(notice->severity, "WARNING") != 0 || !notice->detail[0])
+    bool ends = pg_request_tx(request) && request->statement && request->statement->traits.verb == VERB_COMMITS;
+    if (!(ends || request->outcome == PG_COMPLETED) || strcmp(notice->severity, "WARNING") != 0 || !notice->detail[0])
         return;
-    request->outcome = PG_FAILED_IN_DOUBT; /* given up or not: others of its group share the commit */
+    if (ends)
+        request->unreplicated = true; /* CommandComplete follows */
+    else
+        request->outcome = PG_FAILED_IN_DOUBT; /* given up or not: others of its group share the commit */
     if (request->query)
         error_set(&request->query->error, "40003", notice->message, notice->detail, notice->hint, 0);
 }

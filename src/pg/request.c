@@ -11,6 +11,13 @@
 #include "value/value.h"
 #include "wire/encode.h"
 
+bool pg_conn_is_held_up_by_tx(const struct pg_conn *conn) {
+    uint64_t head = conn->session.head, until = conn->cancel.until;
+    const struct quring_tx *tx =
+        wire_session_outstanding(&conn->session) ? pg_request_tx(pg_conn_request(conn, head)) : NULL;
+    return tx && until > head && pg_request_tx(pg_conn_request(conn, until - 1)) == tx;
+}
+
 /* `description` NULL: as text. */
 static void request_put_params(struct pg_conn *conn, const struct query *query,
                                const struct pg_description *description) {

@@ -19,7 +19,8 @@ struct pg_request_ops {
      * the request goes back to its queue. NULL: there is nothing to do.
      */
     void (*lost)(struct pg_conn *conn, uint64_t ordinal, bool sent);
-    bool asks; /* whether the server is there: nothing else is out meanwhile */
+    struct quring_tx *tx; /* whose requests they are; NULL: no transaction's */
+    bool asks;            /* whether the server is there: nothing else is out meanwhile */
 };
 
 /* The ways in which a request names its statement. */
@@ -76,6 +77,7 @@ struct pg_request {
     bool plan_refused : 1;   /* the plan may be to blame for the failure: it is not used any more */
     bool may_have_ended : 1; /* its command tag is one of a statement that may end a transaction */
     bool traced : 1;         /* its first row is an event of the trace */
+    bool unreplicated : 1;   /* its commit was told not to wait for a standby any more */
 };
 
 _Static_assert(sizeof(struct pg_request) == 64, "a ring of them, which depth makes long, is indexed by a shift");
@@ -83,6 +85,11 @@ _Static_assert(sizeof(struct pg_request) == 64, "a ring of them, which depth mak
 /* The request at this ordinal. */
 static inline struct pg_request *pg_conn_request(const struct pg_conn *conn, uint64_t ordinal) {
     return &conn->requests[ordinal & conn->request_mask];
+}
+
+/* The transaction whose request it is; NULL: none's. */
+static inline struct quring_tx *pg_request_tx(const struct pg_request *request) {
+    return request->ops ? request->ops->tx : NULL;
 }
 
 /* The first request of the unit that this one is in: no byte of any was sent before a byte of it was. */
@@ -114,6 +121,9 @@ static inline bool pg_conn_is_held_up(const struct pg_conn *conn) {
     const struct pg_request *head = pg_conn_request(conn, conn->session.head);
     return base_unlikely(!head->query) && pg_request_is_given_up(pg_conn_request(conn, pg_conn_owed(conn)));
 }
+
+/* The same, though it may be at one of the same transaction before that, which was not given up. */
+bool pg_conn_is_held_up_by_tx(const struct pg_conn *conn);
 
 /* Nothing but the question is out on the connection that asks whether it is there: see health.h. */
 static inline bool pg_conn_is_asked(const struct pg_conn *conn) {

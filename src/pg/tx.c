@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "pg/tx.h"
 
-#include "pg/cancel.h"
 #include "pg/conn.h"
 #include "pg/placement.h"
 #include "pg/reply.h"
@@ -14,15 +13,6 @@
 enum tx_loss { LOSS_NONE, LOSS_IN_DOUBT, LOSS_ASKED, LOSS_CERTAIN, LOSS_AFTER_FAILURE };
 
 static const char tx_rollback_sql[] = "rollback", tx_reset_sql[] = "discard all";
-
-static struct quring_tx *tx_of_ops(const struct pg_request_ops *ops) {
-    const struct pg_tx *pg = base_container_of(ops, const struct pg_tx, ops);
-    return (struct quring_tx *)((uintptr_t)pg - offsetof(struct quring_tx, backend));
-}
-
-static struct quring_tx *tx_of_request(const struct pg_request *request) {
-    return tx_of_ops(request->ops);
-}
 
 bool pg_tx_is_whole(const struct quring_tx *tx, uint32_t depth) {
     bool here = tx->end_submitted && tx->queue.waiting_count == tx->query_count;
@@ -44,6 +34,8 @@ static struct pg_request *tx_new_request(struct quring_tx *tx, struct query *que
         tx_break_for_memory(conn);
         return NULL;
     }
+    if (pg_conn_is_settled(conn))
+        conn->place.progress_ns = ring_now_ns(pg_conn_ring(conn));
     struct pg_request *request = pg_conn_request(conn, conn->session.next);
     *request = (struct pg_request){
         .query = query, .ops = &pg->ops, .kind = PG_REQUEST_UNNAMED, .first_byte = socket_position(&conn->socket)};
@@ -126,6 +118,20 @@ static bool tx_commits(const struct query *query) {
     return query && tx_verb(query) == VERB_COMMITS;
 }
 
+static bool tx_must_reset(const struct quring_tx *tx) {
+    return !tx->leaves_nothing || tx->options.lease_reset == QURING_LEASE_RESET_ALWAYS;
+}
+
+static bool tx_put_reset(struct quring_tx *tx) {
+    struct pg_tx *pg = pg_tx_of(tx);
+    pg->hit = false;
+    pg->resets = tx_put_control(tx, NULL, tx_reset_sql, sizeof tx_reset_sql - 1);
+    if (!pg->resets || !pg_conn_sync(pg->conn))
+        return false;
+    pg_silence_given_up(pg->conn, pg->last);
+    return true;
+}
+
 /* COMMIT or ROLLBACK, in a segment of its own; `query` NULL: our ROLLBACK. */
 static bool tx_put_end(struct quring_tx *tx, struct query *query) {
     struct pg_tx *pg = pg_tx_of(tx);
@@ -136,17 +142,10 @@ static bool tx_put_end(struct quring_tx *tx, struct query *query) {
     if (!pg_conn_sync(pg->conn) || !tx_put_control(tx, query, sql, length))
         return false;
     pg->end = pg->last;
-    tx_move(tx, TX_ENDING);
-    bool resets = !tx->leaves_nothing || tx->options.lease_reset == QURING_LEASE_RESET_ALWAYS;
-    if (!pg_conn_sync(pg->conn))
-        return false;
-    if (pg->conn->tx == tx && resets) {
-        pg->resets = tx_put_control(tx, NULL, tx_reset_sql, sizeof tx_reset_sql - 1);
-        if (!pg->resets || !pg_conn_sync(pg->conn))
-            return false;
-        pg_silence_given_up(pg->conn, pg->last);
-    }
-    return true;
+    pg->hit = false;
+    if (tx->state == TX_OPEN)
+        tx_move(tx, TX_ENDING);
+    return pg_conn_sync(pg->conn) && (!tx_must_reset(tx) || tx_put_reset(tx));
 }
 
 /* Parsed for this use alone, because settings or temporary tables decide what it means. */
@@ -216,33 +215,51 @@ static bool tx_send(struct quring_tx *tx, struct query *query) {
     return pg_conn_is_up(pg->conn);
 }
 
+/* A cancel may hit what is sent behind the query that it is for, and the transaction has the connection for itself. */
+static bool tx_is_held(const struct quring_tx *tx) {
+    const struct pg_tx *pg = (const struct pg_tx *)tx->backend;
+    const struct pg_conn *conn = pg->conn;
+    bool wanted = conn->cancel.state == PG_CANCEL_WANTED && tx->state != TX_WAITING && conn->cancel.until > pg->begin;
+    return conn->tx == tx && (wanted || pg_conn_is_cancelling(conn));
+}
+
 /* True where the query may follow what was sent of its transaction; `open`: its segment has no Sync yet. */
 static bool tx_may_send(struct quring_tx *tx, const struct query *query, bool open) {
     const struct pg_tx *pg = pg_tx_of(tx);
     enum statement_verb verb = tx_verb(query);
     bool writes_token = verb == VERB_COMMITS && tx->writes_token;
-    if (!pg_conn_is_up(pg->conn))
+    if (!pg_conn_is_up(pg->conn) || tx_is_held(tx))
         return false;
     if ((tx_is_end(verb) && !writes_token) || pg->conn->tx != tx)
         return true; /* room is kept for an end, and was looked for before all of a whole one */
-    if (pg_cancel_holds(pg->conn))
-        return false;
     bool safe = tx->state == TX_WAITING || pg->begun || open || verb == VERB_GOES_BACK;
     return safe && (writes_token || pg_placement_fits(pg->conn, 1));
 }
 
-/* Nothing of it waits. */
-static void tx_go_on(struct quring_tx *tx) {
+static void tx_after_loss(struct quring_tx *tx);
+
+/* Our ROLLBACK, or a reset that was in vain: nobody else awaits the answer. */
+static void tx_clean_up(struct quring_tx *tx) {
     struct pg_tx *pg = pg_tx_of(tx);
     struct pg_conn *conn = pg->conn;
-    if (tx->state != TX_OPEN || !pg_conn_is_up(conn))
+    bool resets = tx->state == TX_ENDING && pg->is_outside;
+    if (resets ? tx_put_reset(tx) : tx_put_end(tx, NULL))
+        pg_silence_given_up(conn, pg->last);
+    else if (conn->tx != tx && pg->last < conn->settled)
+        tx_after_loss(tx); /* the connection is broken, and will not find it by what is out, nor by who holds it */
+}
+
+/* Nothing of it waits. */
+static void tx_go_on(struct quring_tx *tx) {
+    const struct pg_tx *pg = pg_tx_of(tx);
+    struct pg_conn *conn = pg->conn;
+    bool is_answered = pg->last < conn->settled;
+    if (!pg_conn_is_up(conn) || tx_is_held(tx))
         return;
-    if (tx_is_doomed(tx)) {
-        if (tx_put_end(tx, NULL))
-            pg_silence_given_up(conn, pg->end);
-    } else if (pg->last < conn->settled) {
+    if (tx->state == TX_OPEN ? tx_is_doomed(tx) : tx->state == TX_ENDING && is_answered)
+        tx_clean_up(tx);
+    else if (tx->state == TX_OPEN && is_answered)
         tx_idle(tx, ring_now_ns(pg_conn_ring(conn)));
-    }
 }
 
 void pg_tx_serve(struct quring_tx *tx) {
@@ -262,16 +279,38 @@ void pg_tx_serve(struct quring_tx *tx) {
         pg_conn_flush(conn);
 }
 
-void pg_tx_time_out(struct quring_tx *tx) {
-    struct pg_tx *pg = pg_tx_of(tx);
-    struct pg_conn *conn = pg->conn;
+static void tx_stop_query(struct quring_tx *tx, struct query *query, bool timed_out) {
+    struct pg_conn *conn = pg_tx_of(tx)->conn;
+    if (timed_out) {
+        pg_conn_abandon(conn, query, QURING_TIMEOUT);
+    } else {
+        pg_conn_let_go(conn, query);
+        tx_skip(tx, query);
+    }
+}
+
+bool pg_tx_stop(struct quring_tx *tx, bool timed_out, uint64_t *last) {
+    struct pg_conn *conn = pg_tx_of(tx)->conn;
+    bool any = false;
     for (uint64_t r = conn ? conn->settled : 0; conn && r < conn->session.next; r++) {
         struct pg_request *request = pg_conn_request(conn, r);
-        if (request->ops != &pg->ops || !request->query)
+        if (pg_request_tx(request) != tx || !request->query)
             continue;
-        pg_conn_abandon(conn, request->query, QURING_TIMEOUT);
+        tx_stop_query(tx, request->query, timed_out);
         pg_silence_given_up(conn, r);
+        *last = r;
+        any = true;
     }
+    return any;
+}
+
+/* A transaction that can be revived would be lost with the connection. */
+bool pg_tx_is_awaited(const struct pg_request *request) {
+    const struct quring_tx *tx = pg_request_tx(request);
+    PRE(tx);
+    if (tx->state != TX_OPEN)
+        return request->query != NULL;
+    return !tx_is_doomed(tx) || (request->query && !tx_stands_behind(tx, request->query));
 }
 
 /* ---- Replies ---- */
@@ -280,11 +319,31 @@ static void tx_row(struct pg_conn *conn, const struct wire_event *event) {
     pg_reply_row(pg_conn_request(conn, event->request), event);
 }
 
+static bool tx_is_cancel(const struct pg_conn *conn, const struct wire_event *event) {
+    return pg_conn_is_cancelling(conn) && strcmp(event->error.sqlstate, "57014") == 0;
+}
+
+/* True where the end, or the reset behind it, was hit by a cancel, or fails because the end was. */
+static bool tx_end_is_hit(struct quring_tx *tx, const struct wire_event *event) {
+    struct pg_tx *pg = pg_tx_of(tx);
+    if (tx->state != TX_ENDING || event->request < pg->end)
+        return false;
+    bool once = pg_conn_request(pg->conn, event->request)->statement != NULL; /* ours come again, and not for ever */
+    pg->hit |= tx_is_cancel(pg->conn, event) || (once && strcmp(event->error.sqlstate, "57014") == 0);
+    return pg->hit;
+}
+
 static void tx_error(struct pg_conn *conn, const struct wire_event *event) {
     struct pg_request *request = pg_conn_request(conn, event->request);
-    struct quring_tx *tx = tx_of_request(request);
+    struct quring_tx *tx = pg_request_tx(request);
     const struct wire_error *error = &event->error;
     pg_reply_error(conn, request, event);
+    if (tx_end_is_hit(tx, event)) {
+        pg_tx_of(tx)->resets &= event->request == pg_tx_of(tx)->end;
+        return;
+    }
+    if (request->query && tx_is_cancel(conn, event))
+        request->outcome = PG_FAILED_BY_CANCEL;
     if (request->query)
         return;
     if (request->own)
@@ -323,7 +382,7 @@ static void tx_finish_end(struct quring_tx *tx, struct query *query, const struc
     bool commits = tx_commits(query), doubtful = commits && tx_commit_is_doubtful(tx, query, request);
     if (doubtful && tx->writes_token)
         tx_hold(tx, query);
-    else if (doubtful)
+    else if (doubtful || request->unreplicated)
         query_finish(query, QURING_IN_DOUBT);
     else if (commits && tx->first.set)
         tx_refuse_commit(tx, query);
@@ -337,13 +396,24 @@ static bool tx_is_consequence(const struct query *query, const struct pg_request
            (pg_request_failed(request) && strcmp(query->error.view.sqlstate, "25P02") == 0);
 }
 
+/* A cancel that was meant for another query of its transaction, which is lost with it, whatever could have revived it. */
+static void tx_finish_struck(struct quring_tx *tx, struct query *query) {
+    static const char why[] = "stopped together with another query of its transaction, which was given up";
+    tx_give_up(tx, QURING_SERVER_ERROR, "57014", why);
+    query_fail(query, QURING_SKIPPED, "57014", "%s", why);
+    query->failed_id = tx->first.id;
+}
+
 static void tx_finish_member(struct quring_tx *tx, struct query *query, const struct pg_request *request) {
     bool goes_back = tx_verb(query) == VERB_GOES_BACK && !tx_is_doomed(tx);
     uint32_t position = query->tx_position;
-    if (!tx->first.set && tx_is_consequence(query, request))
+    bool follows = !goes_back && tx_stands_behind(tx, query);
+    if (tx_is_consequence(query, request) && !(tx->first.set && (follows || goes_back)))
         tx_give_up(tx, QURING_SERVER_ERROR, "25P02", "the server had failed the transaction");
     if (!goes_back && tx_stands_behind(tx, query))
         tx_skip(tx, query);
+    else if (request->outcome == PG_FAILED_BY_CANCEL)
+        tx_finish_struck(tx, query);
     else if (goes_back && request->outcome == PG_RUNNING)
         tx_skip(tx, query);
     else if (pg_request_failed(request))
@@ -376,6 +446,8 @@ static void tx_settle(struct quring_tx *tx, struct pg_conn *conn, struct pg_requ
 static bool tx_is_where_it_belongs(struct quring_tx *tx, const struct wire_event *ready) {
     const struct pg_tx *pg = pg_tx_of(tx);
     bool is_over = tx->state == TX_ENDING && ready->request >= pg->end;
+    if (is_over && pg->hit)
+        return ready->transaction != 'T';
     bool began = ready->first > pg->begin ? pg->begun : !pg_request_failed(pg_conn_request(pg->conn, pg->begin));
     return (ready->transaction == 'I') == (is_over || !began);
 }
@@ -400,7 +472,7 @@ static void tx_over(struct quring_tx *tx) {
 }
 
 static void tx_ready(struct pg_conn *conn, const struct wire_event *ready) {
-    struct quring_tx *tx = tx_of_request(pg_conn_request(conn, ready->request));
+    struct quring_tx *tx = pg_request_tx(pg_conn_request(conn, ready->request));
     struct pg_tx *pg = pg_tx_of(tx);
     if (!tx_is_where_it_belongs(tx, ready)) {
         pg->loss = LOSS_IN_DOUBT;
@@ -411,7 +483,9 @@ static void tx_ready(struct pg_conn *conn, const struct wire_event *ready) {
         tx_settle(tx, conn, pg_conn_request(conn, r));
     conn->settled = ready->request + 1;
     conn->async_bytes = 0;
-    if (tx->state == TX_ENDING && ready->request == pg->last)
+    pg->is_outside = ready->transaction == 'I';
+    bool is_clean = pg->is_outside && (pg->resets || !tx_must_reset(tx));
+    if (tx->state == TX_ENDING && ready->request == pg->last && is_clean)
         tx_over(tx);
     else
         pg_tx_serve(tx);
@@ -500,7 +574,7 @@ static void tx_wait_again(struct quring_tx *tx) {
 /* See pg_request_ops.lost. A transaction that waits again has given its connection back with its first request. */
 static void tx_lost(struct pg_conn *conn, uint64_t ordinal, bool sent) {
     struct pg_request *request = pg_conn_request(conn, ordinal);
-    struct quring_tx *tx = tx_of_request(request);
+    struct quring_tx *tx = pg_request_tx(request);
     struct pg_tx *pg = pg_tx_of(tx);
     if (ordinal == pg->begin && !sent && tx_may_wait_again(tx))
         tx_wait_again(tx);
@@ -525,8 +599,8 @@ void pg_tx_lost_idle(struct quring_tx *tx) {
 
 void pg_tx_place(struct quring_tx *tx, struct pg_conn *conn) {
     PRE(tx->state == TX_WAITING && pg_conn_is_up(conn));
-    *pg_tx_of(tx) =
-        (struct pg_tx){.ops = {.row = tx_row, .error = tx_error, .ready = tx_ready, .lost = tx_lost}, .conn = conn};
+    *pg_tx_of(tx) = (struct pg_tx){
+        .ops = {.row = tx_row, .error = tx_error, .ready = tx_ready, .lost = tx_lost, .tx = tx}, .conn = conn};
     list_init(&pg_tx_of(tx)->doubt.held);
     list_init(&pg_tx_of(tx)->doubt.link);
 }

@@ -13,6 +13,10 @@
  * A token (core/token.h) is the last request before COMMIT's segment. Outside of the transaction it would commit by itself, so it is
  * in the segment of BEGIN, or waits until BEGIN is known to have succeeded, and COMMIT with it.
  *
+ * While a cancel holds the connection (pg/cancel.h) nothing is sent there. One that was meant for a query of the transaction may
+ * have hit its COMMIT or ROLLBACK instead, before the server began with that, which leaves a failed transaction: another
+ * ROLLBACK follows, and the reset that was in vain is sent again.
+ *
  * A transaction has its connection for itself (pg/lease.h), or goes between others as a whole, up to its end.
  */
 #ifndef QURING_PG_TX_H
@@ -42,7 +46,9 @@ struct pg_tx {
     uint64_t begin, end, last; /* ordinals: of BEGIN; once it is ENDING, of COMMIT or ROLLBACK; of the last request */
     bool begun;                /* BEGIN was carried out */
     bool by_use;               /* settings may have changed: statements are parsed for each use, results are text */
+    bool is_outside;           /* ENDING: the server said that it is outside of any transaction behind the end */
     bool resets;               /* DISCARD ALL is its last request */
+    bool hit;                  /* a cancel hit its end, or what follows that, which is made up for */
     bool waited;               /* it had a place, and lost it before a byte left: it is the first to get another */
     uint8_t loss;              /* enum in tx.c */
     char sqlstate[6];          /* that a query failed with which was given up behind its COMMIT; "" */
@@ -68,8 +74,14 @@ void pg_tx_place(struct quring_tx *tx, struct pg_conn *conn);
 /* It has a place: sends what waits, as far as there is room, and rolls back what is doomed. */
 void pg_tx_serve(struct quring_tx *tx);
 
-/* Its RUNNING queries end with TIMEOUT. */
-void pg_tx_time_out(struct quring_tx *tx);
+/*
+ * It was given up: its RUNNING queries end with TIMEOUT, or SKIPPED. False: there are none. `*last` is the ordinal of the last
+ * one's request.
+ */
+bool pg_tx_stop(struct quring_tx *tx, bool timed_out, uint64_t *last);
+
+/* True where the connection must not be closed because of this request of a transaction. */
+bool pg_tx_is_awaited(const struct pg_request *request);
 
 /* The connection that it holds is DOWN, and none of its requests was out. */
 void pg_tx_lost_idle(struct quring_tx *tx);

@@ -455,6 +455,7 @@ static const struct pg_conn_events note_events = {.up = note_up,
                                                   .retiring = note_nothing,
                                                   .gave_up = note_nothing,
                                                   .down = note_down,
+                                                  .let_go = note_nothing,
                                                   .freed = note_nothing,
                                                   .postponed = note_postponed,
                                                   .timer = pg_attempt_timer};

@@ -493,14 +493,21 @@ void sim_server_kill(struct sim_server *server, bool reset) {
 }
 
 static void conn_cancel(struct sim_conn *conn) {
-    if (!conn->running || conn->over)
+    struct sim_portal *running = conn->running;
+    if (!running || conn->over)
         return;
     sim_timer_clear(sim_of(conn), &conn->nap);
-    conn->server->ledger[conn->running->index].struck++;
     conn->running = NULL;
     conn->napping = conn->silent = false;
     conn->flood_left = 0;
-    sim_conn_error(conn, "57014", "canceling statement due to user request");
+    if (sim_sql_has_token(&running->statement)) {
+        sim_conn_error(conn, "57014", "canceling statement due to user request");
+    } else if (sim_sql_param_count(&running->statement)) {
+        conn->server->ledger[running->index].struck++;
+        sim_conn_error(conn, "57014", "canceling statement due to user request");
+    } else {
+        sim_tx_strike(conn, running);
+    }
     sim_conn_flush(conn);
     work(conn);
 }

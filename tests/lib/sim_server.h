@@ -151,11 +151,14 @@ struct sim_server {
     uint64_t hush_received;    /* the next connection falls silent for good behind these bytes; 0: it does not */
     bool in_order;             /* queries must be executed in the order in which they were asked */
     /* cancelling, as libpq does it: sim_cancel.c */
-    bool cancels;           /* the next connections can be cancelled */
-    uint64_t cancel_ns;     /* a cancel hits within so long, and ends within as long behind that, by chance */
-    bool cancel_hangs;      /* it hits, and never ends */
-    bool cancel_misses;     /* it ends, and hits nothing */
-    bool cancel_refused;    /* the server takes none */
+    bool cancels;        /* the next connections can be cancelled */
+    uint64_t cancel_ns;  /* a cancel hits within so long, and ends within as long behind that, by chance */
+    bool cancel_hangs;   /* it hits, and never ends */
+    bool cancel_misses;  /* it ends, and hits nothing */
+    bool cancel_refused; /* the server takes none */
+    uint64_t end_ns;     /* COMMIT, ROLLBACK and DISCARD ALL take up to so long, by chance, and a cancel may hit them */
+    bool standby;        /* … a COMMIT while it waits for a standby */
+    uint32_t struck_ends;   /* how many were hit, of the two first */
     uint32_t asked_cancels; /* how many were asked */
     /* tokens */
     struct list tokens;
@@ -185,7 +188,9 @@ int sim_server_connect(struct sim_server *server);
 
 /*
  * As a CancelRequest does: ends the Execute that is running in this back end with 57014. Nothing happens when none is, or
- * the key is not its own. Only statements that take time can be met running: sleep, silent, flood.
+ * the key is not its own. Only statements that take time can be met running: sleep, silent, flood; and with `end_ns` the end
+ * of a block, which is hit before the server begins with it, so that its block has failed, or while it commits, which undoes it,
+ * or while a commit that was made waits for a standby, which is a warning.
  */
 void sim_server_cancel(struct sim_server *server, uint32_t pid, uint32_t key);
 /* The same, for the n-th connection that lives. */

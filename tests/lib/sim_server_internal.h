@@ -150,6 +150,8 @@ void sim_tx_keep_last(struct sim_conn *conn);
 void sim_tx_begin(struct sim_conn *conn);
 /* True: with an error, since its block has failed. */
 bool sim_tx_refuses(struct sim_conn *conn, const struct sim_statement *statement);
+/* A cancel met COMMIT, ROLLBACK or DISCARD ALL. */
+void sim_tx_strike(struct sim_conn *conn, struct sim_portal *portal);
 /* Answers BEGIN, COMMIT and their like. */
 void sim_tx_execute(struct sim_conn *conn, enum sim_verb verb, uint32_t savepoint);
 

@@ -400,6 +400,17 @@ static bool commit_takes_time(struct sim_conn *conn, struct sim_portal *portal, 
     return true;
 }
 
+/* True: it is answered later. */
+static bool end_takes_time(struct sim_conn *conn, struct sim_portal *portal) {
+    enum sim_verb verb = portal->statement.verb;
+    uint64_t most_ns = conn->server->end_ns;
+    if (!most_ns || (verb != SIM_COMMIT && verb != SIM_ROLLBACK && verb != SIM_DISCARD))
+        return false;
+    sim_conn_run(conn, portal, 0);
+    sim_conn_nap(conn, rng_below(sim_rng(conn->server->sim), most_ns));
+    return true;
+}
+
 void sim_sql_execute(struct sim_conn *conn, struct sim_portal *portal, uint32_t limit, bool again) {
     enum sim_verb verb = portal->statement.verb;
     if (sim_sql_has_token(&portal->statement)) {
@@ -408,7 +419,7 @@ void sim_sql_execute(struct sim_conn *conn, struct sim_portal *portal, uint32_t 
     }
     if (!again && (verb == SIM_COMMIT || verb == SIM_END) && commit_takes_time(conn, portal, limit))
         return;
-    if (!again && conflict(conn, &portal->statement))
+    if (!again && (conflict(conn, &portal->statement) || end_takes_time(conn, portal)))
         return;
     if (!sim_sql_returns_rows(&portal->statement))
         execute_command(conn, &portal->statement);

@@ -169,6 +169,21 @@ static bool tx_savepoint(struct sim_conn *conn, enum sim_verb verb, uint32_t nam
     return true;
 }
 
+void sim_tx_strike(struct sim_conn *conn, struct sim_portal *portal) {
+    struct sim_server *server = conn->server;
+    bool commits = portal->statement.verb == SIM_COMMIT && conn->tx.state == SIM_TX_BLOCK;
+    server->struck_ends += portal->statement.verb != SIM_DISCARD;
+    if (commits && server->standby && !conn->tx.deferred[0]) {
+        reply_report(&conn->out, 'N', "WARNING", "01000", "canceling wait for synchronous replication",
+                     (const char *const[]){"Dcommitted locally", NULL});
+        sim_sql_execute(conn, portal, 0, true);
+        return;
+    }
+    if (commits && sim_chance(server->sim, 500))
+        sim_tx_end(conn);
+    sim_conn_error(conn, "57014", "canceling statement due to user request");
+}
+
 void sim_tx_execute(struct sim_conn *conn, enum sim_verb verb, uint32_t savepoint) {
     const char *tag = "";
     bool well = true;

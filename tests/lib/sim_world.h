@@ -30,7 +30,7 @@ struct asked {
     char sqlstate[6];
     const char *warning; /* SQLSTATE of one that comes with it, or NULL */
     bool grouped, accepted, ended, released;
-    bool in_block, in_tx, skips;
+    bool in_block, in_tx, skips, either;
     bool sent;        /* as its completion said */
     uint32_t seen_at; /* as many had been asked when its completion was reaped */
     uint8_t status;
@@ -89,6 +89,8 @@ struct ask {
     /* Of a transaction, with `in_block`; and it ends SKIPPED. */
     quring_tx *tx;
     bool skips;
+    /* What it ends with may be another thing, also OK, because its transaction may be given up: world_is_natural() tells. */
+    bool either;
 };
 int world_ask(struct world *world, const struct ask *ask);
 /*
@@ -117,6 +119,9 @@ void world_pass(struct world *world, uint64_t ns);
 
 /* All that happens happens, and the program makes no call, for so long. */
 void world_stay_away(struct world *world, uint64_t ns);
+
+/* It has ended as its statement does by itself, or with what was asked for. */
+bool world_is_natural(const struct world *world, uint32_t index);
 
 /* How a query must have ended; `sqlstate` may be NULL. */
 void world_expect(struct world *world, int index, quring_status status, const char *sqlstate);
