@@ -17,8 +17,8 @@ static void open_all(const quring_db_options *options) {
 }
 
 static void close_all(void) {
+    live_close(&live); /* a transaction that was released may not have been rolled back yet */
     live_exec(&watcher, "drop table live_stopped");
-    live_close(&live);
     live_close(&watcher);
 }
 
