@@ -364,12 +364,15 @@ static void tx_hold(struct quring_tx *tx, struct query *query) {
 
 /*
  * True where the server says two things of COMMIT: that it was carried out, and then an error; or by its command tag what does not
- * fit what became of its transaction. Where there was no BEGIN it has done nothing, whatever its tag.
+ * fit what became of its transaction. Where there was no BEGIN it has done nothing, whatever its tag. What was given up last may
+ * have been carried out, and been a ROLLBACK TO: there the tag fits either way.
  */
 static bool tx_commit_is_doubtful(struct quring_tx *tx, struct query *query, const struct pg_request *request) {
     bool committed = strcmp(query->result.command, "COMMIT") == 0;
     if (!tx->first.set && (request->outcome == PG_FAILED_IN_DOUBT || request->outcome == PG_FAILED_AT_COMMIT))
         return true;
+    if (tx->first.set && tx->last.status != QURING_SERVER_ERROR)
+        return false;
     if (tx->first.set ? !committed || !pg_tx_of(tx)->begun : committed || request->outcome != PG_COMPLETED)
         return false;
     error_set(&query->error, "08P01", "COMMIT was answered with a command tag that does not belong there", NULL, NULL,
@@ -377,14 +380,15 @@ static bool tx_commit_is_doubtful(struct quring_tx *tx, struct query *query, con
     return true;
 }
 
-/* COMMIT of a transaction whose failure is known rolled it back. */
+/* COMMIT of a transaction whose failure is known rolled it back, unless its tag says otherwise. */
 static void tx_finish_end(struct quring_tx *tx, struct query *query, const struct pg_request *request) {
     bool commits = tx_commits(query), doubtful = commits && tx_commit_is_doubtful(tx, query, request);
+    bool committed = pg_tx_of(tx)->begun && request->outcome == PG_COMPLETED;
     if (doubtful && tx->writes_token)
         tx_hold(tx, query);
     else if (doubtful || request->unreplicated)
         query_finish(query, QURING_IN_DOUBT);
-    else if (commits && tx->first.set)
+    else if (commits && tx->first.set && !committed)
         tx_refuse_commit(tx, query);
     else
         query_finish(query, pg_request_failed(request) ? QURING_SERVER_ERROR : QURING_OK);

@@ -645,6 +645,27 @@ Test(sim_tx, transactions_with_queries_that_are_given_up) {
     cr_assert_gt(struck_ends, 0u);
 }
 
+/* Nobody hears whether it was carried out, but COMMIT tells. */
+Test(sim_tx, a_rollback_to_that_is_given_up_may_have_revived_it) {
+    open_one(32);
+    world_connect(&world, 1);
+    world.allowed = MAY(CANCELLED);
+    quring_tx *tx = open_tx(NULL);
+    int first = ask_tx(tx, "insert", 0, NULL);
+    (void)ask_tx(tx, "savepoint", 1, NULL);
+    int undone = ask_tx(tx, "insert", 0, NULL), back = ask_tx(tx, "rollback to", 1, NULL);
+    int end = ask_tx(tx, "commit", 0, NULL);
+    quring_tx_release(tx);
+    cr_assert_eq(quring_cancel(world.engine, world.asked[undone].id), 0);
+    (void)world_run(&world, 0, 0);
+    cr_assert_eq(quring_cancel(world.engine, world.asked[back].id), 0);
+    world_finish(&world);
+    expect(first, QURING_OK, NULL);
+    expect(end, QURING_OK, NULL);
+    cr_assert(world.server.ledger[first].committed == 1 && world.server.ledger[undone].executed == 0);
+    world_close(&world);
+}
+
 /* Its key is on a connection that a transaction takes behind it, because there is more to do on the other. */
 Test(sim_tx, a_query_of_an_order_key_does_not_run_in_it) {
     open_world(&(quring_db_options){.connection_count = 2, .lease_count = 2});
