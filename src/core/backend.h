@@ -39,6 +39,12 @@ struct backend {
     void (*abandon)(struct query *query, quring_status status);
 
     /*
+     * A query that was abandoned some time ago is still RUNNING. The backend may end it for its caller, by query_detach(), and
+     * finish it later; or let it be. NULL: abandon() ends all queries at once.
+     */
+    void (*detach)(struct query *query);
+
+    /*
      * Called when a transaction was given up, or one of its queries ended while it was WAITING, though nothing of it may
      * wait any more; core/tx.h says what advance() does with the queues of transactions. The backend ends what is not run
      * (tx_next), and rolls back, or ends, what is doomed. `timed_out`: its RUNNING queries end with TIMEOUT, as by abandon().

@@ -53,7 +53,7 @@ void batch_join(struct batch *batch, struct query *query) {
 
 void batch_leave(struct query *query) {
     struct batch *batch = query->batch;
-    PRE(batch->open_count > 0 && query->state == QUERY_DONE);
+    PRE(batch->open_count > 0 && (query->state == QUERY_DONE || query->state == QUERY_RETURNED));
     if (query->status == QURING_SKIPPED) { /* the id has the place of what the backend kept of the query */
         PRE(batch->failed);
         query->failed_id = batch->ids[batch->failed - 1];

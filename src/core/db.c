@@ -8,6 +8,7 @@
  *   tx          a transaction: its state, its failure, and which of its queries that ends
  *   token       the row by which a transaction is asked for whose COMMIT was lost
  *   query       one submitted query and its state
+ *   detach      queries that end for their callers before another thread has let go of them
  *   order_key   keys whose queries run in order
  *   status      the state of a handle
  *   stats       a handle's statistics; wait: the classes that waits are counted in

@@ -35,7 +35,7 @@ struct hub {
     struct ring *ring;
     struct list done; /* queries in DONE, oldest first */
     uint32_t done_count;
-    struct list remote_done; /* queries in DONE that belong to inboxes */
+    struct list remote_done; /* queries in DONE that belong to inboxes, and those that are RETURNED */
     struct list databases;
     struct list due;        /* databases whose backend advances in the next turn: see db_due() */
     uint64_t turn_ns;       /* the time of this turn, where it may give queries away that were left behind; else 0 */

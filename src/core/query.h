@@ -7,6 +7,8 @@
  *                          |  +---requeue-----+                 |
  *                          +---------finish (not sent)----------+
  *
+ *      RUNNING --query_detach--> DETACHED --finish--> RETURNED --its stand-in is released--> FREE
+ *
  *   WAITING  in its queue; no byte has left
  *   RUNNING  in the hands of a backend: encoded on a connection, or in a lane's batch
  *   DONE     its outcome is known and waits in the hub's done list
@@ -14,6 +16,9 @@
  *
  * A query of an inbox, which another thread submits, is REAPED once that thread has the answer, and FREE when the thread
  * submits the next one in its slot.
+ *
+ *   DETACHED its caller was told that it was given up, by a stand-in (detach.h), and another thread still works on it
+ *   RETURNED it does not any more, and the slot waits until the stand-in is released
  *
  * A RUNNING query that ends early (timeout, cancel, shutdown) is abandoned: its backend consumes and drops what still comes
  * for it. See backend.h.
@@ -33,7 +38,7 @@ struct batch;
 struct order_key;
 struct queue;
 
-enum query_state { QUERY_FREE, QUERY_WAITING, QUERY_RUNNING, QUERY_DONE, QUERY_REAPED };
+enum query_state { QUERY_FREE, QUERY_WAITING, QUERY_RUNNING, QUERY_DONE, QUERY_REAPED, QUERY_DETACHED, QUERY_RETURNED };
 
 enum { QUERY_KEEP_BYTES = 1024, QUERY_BACKEND_BYTES = 16 };
 
@@ -52,6 +57,8 @@ struct query {
     bool parked;       /* WAITING on its order key, and not in its queue */
     bool in_unit;      /* it never parts from its neighbours, until DONE: see queue.h */
     bool unit_goes_on; /* the query behind it in its queue is of the same unit */
+    bool given_up;     /* while it has a deadline: its backend was told so, and did not end it at once */
+    bool stands_in;    /* it is what the caller of a detached query has: see detach.h */
     uint16_t inbox;    /* the number of the inbox that its slot belongs to; 0: the engine's own */
     uint16_t param_count;
     uint32_t traced;      /* its number in the trace, from 1, constant while the engine lives; 0: there is no trace */
@@ -73,6 +80,7 @@ struct query {
     struct buf store;
     struct quring_result result;
     struct query_error error; /* behind what every query touches */
+    struct query *stand_in;   /* DETACHED, RETURNED: what its caller has of it, until that is released */
 };
 
 /* The arrows of the diagram. Callers name `to`, so that the compiler leaves one comparison of it. */
@@ -87,7 +95,11 @@ static inline bool query_may_move(enum query_state from, enum query_state to) {
     case QUERY_REAPED:
         return from == QUERY_DONE;
     case QUERY_FREE:
-        return from == QUERY_REAPED;
+        return from == QUERY_REAPED || from == QUERY_RETURNED;
+    case QUERY_DETACHED:
+        return from == QUERY_RUNNING;
+    case QUERY_RETURNED:
+        return from == QUERY_DETACHED;
     }
     return false;
 }

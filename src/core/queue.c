@@ -269,6 +269,24 @@ static __attribute__((cold, noinline)) void query_finish_rarer(struct trace *tra
         query->queue->failed(query);
 }
 
+/* Its caller was told before. The engine has yet to give its slot back, and the rest ends here. */
+static void query_finish_detached(struct query *query, quring_status status) {
+    struct queue *queue = query->queue;
+    query_move(query, QUERY_RETURNED);
+    query->status = (uint8_t)status;
+    queue->db->running_count--;
+    query->in_unit = query->unit_goes_on = false;
+    if (query->batch)
+        batch_leave(query);
+    statement_drop(query->statement);
+    query->statement = NULL;
+    error_clear(&query->error);
+    result_discard(&query->result);
+    result_end(&query->result);
+    list_remove(&query->link);
+    list_push_back(&queue->db->hub->remote_done, &query->link);
+}
+
 static void query_finish_waiting(struct query *query) {
     struct queue *queue = query->queue;
     queue->db->ended_waiting_count++;
@@ -279,14 +297,25 @@ static void query_finish_waiting(struct query *query) {
         queue_left(queue);
 }
 
+/* False: that was all. */
+static __attribute__((noinline)) bool query_finish_not_running(struct query *query, quring_status status) {
+    if (query->state == QUERY_DETACHED) {
+        query_finish_detached(query, status);
+        return false;
+    }
+    PRE(query->state == QUERY_WAITING);
+    query_finish_waiting(query);
+    return true;
+}
+
 void query_finish(struct query *query, quring_status status) {
     struct queue *queue = query->queue;
     struct hub *hub = queue->db->hub;
 
-    if (query->state == QUERY_WAITING)
-        query_finish_waiting(query);
-    else
+    if (base_likely(query->state == QUERY_RUNNING))
         queue->db->running_count--;
+    else if (!query_finish_not_running(query, status))
+        return;
     query_move(query, QUERY_DONE);
     query->status = (uint8_t)status;
     if (base_unlikely((uint32_t)status | query->traced | query->in_unit))

@@ -129,7 +129,7 @@ void queue_fail_parked(struct order_key *key, quring_status status, const char *
 /*
  * The one way for a query to end, from WAITING or RUNNING. The caller has set its result if the status is OK, and its error
  * if not; any status but OK empties the result. Drops the statement, and counts the query in the hub's done_count and in
- * the database's counters.
+ * the database's counters. One that is DETACHED has ended for its caller, and goes to the engine for its slot.
  */
 void query_finish(struct query *query, quring_status status);
 

@@ -220,24 +220,32 @@ static struct trace_query *trace_query_of(struct trace *trace, const struct quer
     return &trace->queries[block][index];
 }
 
-static struct trace_event *trace_add_query(struct trace *trace, struct query *query, quring_event_kind kind,
-                                           uint64_t at_ns) {
+/* With what the reactor knows of the query, whoever has it in hand. */
+static struct trace_event *trace_add_submitted(struct trace *trace, struct query *query, quring_event_kind kind,
+                                               uint64_t at_ns) {
     const struct trace_query *own = trace_query_of(trace, query);
     struct trace_event *event = trace_add(trace, kind, at_ns);
     quring_event *view = &event->view;
     view->id = query->id;
     view->user_data = query->user_data;
     view->db = own->db;
-    view->connection = own->connection;
     view->submitted_at_ns = own->submitted_ns;
-    view->sent_at_ns = own->sent_ns;
-    view->first_row_at_ns = own->first_row_ns;
     event->sql = trace_text_hold(own->sql);
     if (event->sql) {
         view->sql = event->sql->bytes;
         view->sql_bytes = event->sql->length;
     }
     view->sql_is_cut = !event->sql || event->sql->cut;
+    return event;
+}
+
+static struct trace_event *trace_add_query(struct trace *trace, struct query *query, quring_event_kind kind,
+                                           uint64_t at_ns) {
+    const struct trace_query *own = trace_query_of(trace, query);
+    struct trace_event *event = trace_add_submitted(trace, query, kind, at_ns);
+    event->view.connection = own->connection;
+    event->view.sent_at_ns = own->sent_ns;
+    event->view.first_row_at_ns = own->first_row_ns;
     return event;
 }
 
@@ -313,6 +321,18 @@ static void trace_tell_undone(struct trace *trace, struct query *query) {
     *own = again;
 }
 
+static void trace_add_done(struct trace *trace, struct trace_event *event, const struct query *query) {
+    event->view.status = (quring_status)query->status;
+    event->view.row_count = query->result.row_count;
+    if (query->status != QURING_OK)
+        trace_add_reason(trace, event, query->error.view.sqlstate, query->error.view.message);
+}
+
+static void trace_drop_sql(struct trace *trace, struct trace_query *own) {
+    trace_text_drop(trace, own->sql);
+    own->sql = NULL;
+}
+
 void trace_done(struct trace *trace, struct query *query) {
     struct trace_query *own = trace_query_of(trace, query);
     if (own->undone_ns)
@@ -321,13 +341,15 @@ void trace_done(struct trace *trace, struct query *query) {
         trace_tell_sent(trace, query);
     if (own->first_row_ns && !own->row_told)
         trace_tell_row(trace, query);
-    struct trace_event *event = trace_add_query(trace, query, QURING_EVENT_DONE, trace_now_ns(trace));
-    event->view.status = (quring_status)query->status;
-    event->view.row_count = query->result.row_count;
-    if (query->status != QURING_OK)
-        trace_add_reason(trace, event, query->error.view.sqlstate, query->error.view.message);
-    trace_text_drop(trace, own->sql);
-    own->sql = NULL;
+    trace_add_done(trace, trace_add_query(trace, query, QURING_EVENT_DONE, trace_now_ns(trace)), query);
+    trace_drop_sql(trace, own);
+}
+
+/* What the lane notes is its own until it hands the query back, and nobody asks for it then. */
+void trace_detached(struct trace *trace, struct query *stand_in) {
+    struct trace_query *own = trace_query_of(trace, stand_in);
+    trace_add_done(trace, trace_add_submitted(trace, stand_in, QURING_EVENT_DONE, trace_now_ns(trace)), stand_in);
+    trace_drop_sql(trace, own);
 }
 
 /* ---- Connections ---- */

@@ -74,6 +74,8 @@ void trace_row(struct trace *trace, struct query *query);
 void trace_retried(struct trace *trace, struct query *query);
 /* Its status, result and error are set. */
 void trace_done(struct trace *trace, struct query *query);
+/* The same of a stand-in (detach.h), while a lane goes on to note the times of its query. */
+void trace_detached(struct trace *trace, struct query *stand_in);
 
 /* The same on a lane's thread, for trace_done(). */
 void trace_note_sent(struct trace *trace, struct query *query, uint32_t connection);

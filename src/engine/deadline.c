@@ -2,7 +2,12 @@
 /* Queries and transactions whose deadline has passed, and queries that the program cancels. */
 #include "engine/engine.h"
 
+#include "engine/inbox.h"
+
 #include "core/batch.h"
+
+/* So long a query may be RUNNING that was given up. Most end meanwhile, and then it is certain what became of them. */
+static const uint64_t DETACH_NS = 25000000;
 
 /* ---- Queries ---- */
 
@@ -20,6 +25,17 @@ void engine_tx_changed(struct quring_tx *tx, bool timed_out) {
         tx->queue.db->backend->tx_changed(tx, timed_out);
 }
 
+/* Its caller does not wait for what its backend is slow to end. */
+static void deadline_watch(struct query *query) {
+    struct quring_db *db = query->queue->db;
+    if (query->state != QUERY_RUNNING || !db->backend->detach || query->given_up)
+        return;
+    engine_deadline_clear(db->engine, query);
+    query->given_up = true;
+    heap_push(&db->engine->deadlines, &query->deadline, engine_now_ns(db->engine) + DETACH_NS);
+    deadline_arm(db->engine);
+}
+
 /* 57014 is PostgreSQL's query_canceled, which its statement_timeout gives as well. */
 void engine_give_up(struct query *query, quring_status status, const char *what) {
     if (query->state == QUERY_WAITING && query->batch) {
@@ -30,18 +46,31 @@ void engine_give_up(struct query *query, quring_status status, const char *what)
         query_fail(query, status, "57014", "%s before it was sent", what);
         if (tx)
             engine_tx_changed(tx, false);
-    } else if (query->state == QUERY_RUNNING)
+    } else if (query->state == QUERY_RUNNING) {
         query->queue->db->backend->abandon(query, status);
+        deadline_watch(query);
+    }
 }
 
-/* The query leaves the heap first, so that a backend that is slow to end it is asked once. */
+static void deadline_pass(struct query *query, bool given_up) {
+    if (!given_up) {
+        engine_give_up(query, QURING_TIMEOUT, "its timeout passed");
+    } else if (query->state == QUERY_RUNNING) {
+        query->queue->db->backend->detach(query);
+        deadline_watch(query);
+    }
+}
+
+/* The query leaves the heap first, so that each deadline passes once. */
 void engine_deadline_fire(struct timer *timer) {
     quring_engine *engine = base_container_of(timer, quring_engine, deadline_timer);
     uint64_t now = ring_now_ns(engine->hub.ring);
     struct heap_node *first;
     while ((first = heap_first(&engine->deadlines)) && first->key <= now) {
-        heap_remove(&engine->deadlines, first);
-        engine_give_up(base_container_of(first, struct query, deadline), QURING_TIMEOUT, "its timeout passed");
+        struct query *query = base_container_of(first, struct query, deadline);
+        bool given_up = query->given_up;
+        engine_deadline_clear(engine, query);
+        deadline_pass(query, given_up);
     }
     deadline_arm(engine);
 }
@@ -56,13 +85,33 @@ void engine_deadline_set(quring_engine *engine, struct query *query, uint64_t ti
 
 int engine_cancel(quring_engine *engine, quring_id id) {
     struct query *query = slots_get(&engine->queries, id);
-    if (!query)
+    if (!query || (query->state >= QUERY_DETACHED && !query->stand_in))
         return engine_refuse_stale(engine);
     engine_give_up(query, QURING_CANCELLED, "cancelled");
     return 0;
 }
 
 /* ---- Transactions ---- */
+
+static void deadline_watch_slots(const struct quring_tx *tx, uint8_t *slots, size_t slot_bytes, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        struct query *query = (struct query *)(void *)(slots + i * slot_bytes);
+        if (query->state == QUERY_RUNNING && query->queue == &tx->queue && !tx_is_end(tx_verb(query)))
+            deadline_watch(query);
+    }
+}
+
+/* Its backend has given up what ran, but for the end. Few transactions have a place with a backend that is slow. */
+static void deadline_watch_tx(quring_engine *engine, const struct quring_tx *tx) {
+    if (!tx_has_place(tx) || !tx->queue.db->backend->detach)
+        return;
+    deadline_watch_slots(tx, engine->queries.objects, engine->queries.object_bytes, engine->queries.count);
+    for (uint32_t number = 1; number <= ENGINE_INBOXES_MAX; number++) {
+        const struct quring_inbox *inbox = engine->inboxes[number];
+        if (inbox)
+            deadline_watch_slots(tx, inbox->slots, inbox->slot_bytes, inbox->query_count);
+    }
+}
 
 /* The turn that this is a part of sets the timer for the next. */
 void engine_tx_fire(struct timer *timer) {
@@ -72,7 +121,9 @@ void engine_tx_fire(struct timer *timer) {
     while ((first = heap_first(&engine->hub.tx_deadlines)) && first->key <= now_ns) {
         struct quring_tx *tx = base_container_of(first, struct quring_tx, deadline);
         heap_remove(&engine->hub.tx_deadlines, first);
-        if (tx_expire(tx, now_ns))
-            engine_tx_changed(tx, true);
+        if (!tx_expire(tx, now_ns))
+            continue;
+        engine_tx_changed(tx, true);
+        deadline_watch_tx(engine, tx);
     }
 }

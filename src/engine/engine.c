@@ -40,16 +40,46 @@ static void engine_publish(quring_engine *engine, struct list *touched) {
     }
 }
 
+void engine_give_slot(quring_engine *engine, struct query *query) {
+    PRE(query->state == QUERY_RETURNED && !query->stand_in && !query->statement);
+    buf_reset(&query->store, QUERY_KEEP_BYTES);
+    engine->charged_bytes -= query->charged_bytes;
+    query_move(query, QUERY_FREE);
+    slots_give(&engine->queries, query->id);
+}
+
+/* A detached query has come back from its backend. Its slot may be wanted for as long as its stand-in is. */
+static void engine_take_returned(quring_engine *engine, struct query *query, struct list *touched) {
+    engine_deadline_clear(engine, query);
+    if (query->key)
+        order_key_drop(query->key);
+    query->key = NULL;
+    if (query->inbox) {
+        struct quring_inbox *inbox = engine->inboxes[query->inbox];
+        inbox->running_count--;
+        inbox_return(inbox, query);
+        if (list_empty(&inbox->touched))
+            list_push_back(touched, &inbox->touched);
+    } else if (!query->stand_in) {
+        engine_give_slot(engine, query);
+    }
+}
+
 static __attribute__((noinline)) void engine_deliver_remote(quring_engine *engine) {
     struct list touched, *node;
     list_init(&touched);
     while ((node = list_pop_front(&engine->hub.remote_done))) {
         struct query *query = list_entry(node, struct query, link);
+        if (base_unlikely(query->state == QUERY_RETURNED)) {
+            engine_take_returned(engine, query, &touched);
+            continue;
+        }
         struct quring_inbox *inbox = engine->inboxes[query->inbox];
         query_move(query, QUERY_REAPED);
-        heap_remove(&engine->deadlines, &query->deadline);
+        if (base_unlikely(heap_contains(&query->deadline)))
+            engine_deadline_clear(engine, query);
         engine->remote_count--;
-        inbox->running_count--;
+        inbox->running_count -= !query->stands_in; /* what that stands in for is still out */
         if (base_unlikely(inbox->closed && query->key)) {
             order_key_drop(query->key);
             query->key = NULL;
@@ -256,7 +286,7 @@ int engine_reap(quring_engine *engine, quring_done *done, uint32_t capacity) {
         query_move(query, QUERY_REAPED);
         /* Backends end queries without knowing of deadlines, so a deadline leaves the heap only here. */
         if (base_unlikely(heap_contains(&query->deadline)))
-            heap_remove(&engine->deadlines, &query->deadline);
+            engine_deadline_clear(engine, query);
         if (base_unlikely(query->key != NULL)) {
             order_key_drop(query->key);
             query->key = NULL;

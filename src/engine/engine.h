@@ -19,8 +19,8 @@
  *      quring_reap   -> engine_reap       from the hub's done list
  *
  * Invariants: a query is in exactly one of: free, its database's waiting list, a backend's hands, the done list (of an
- * inbox's queries the list remote_done), the caller's hands. The bytes charged against inflight_bytes are those of queries
- * not yet released.
+ * inbox's queries the list remote_done), the caller's hands. One that is detached is in its backend's hands, and its stand-in in
+ * the other places (core/detach.h). The bytes charged against inflight_bytes are those of queries not yet released.
  */
 #ifndef QURING_ENGINE_ENGINE_H
 #define QURING_ENGINE_ENGINE_H
@@ -157,13 +157,22 @@ void engine_deliver(quring_engine *engine);
 /* engine.c: lets go of an inbox that its thread has closed, once nothing of it is out. */
 void engine_forget_inbox(quring_engine *engine, struct quring_inbox *inbox);
 
+/* engine.c: gives the slot of a query back that was detached, and what was charged for it. */
+void engine_give_slot(quring_engine *engine, struct query *query);
+
 /* deadline.c: sets a query's deadline, from now. The heap has room for all queries, so this cannot fail. */
 void engine_deadline_set(quring_engine *engine, struct query *query, uint64_t timeout_ns);
+
+/* Takes back what engine_deadline_set() has done, and what follows when a query is given up. */
+static inline void engine_deadline_clear(quring_engine *engine, struct query *query) {
+    heap_remove(&engine->deadlines, &query->deadline);
+    query->given_up = false;
+}
 
 /* deadline.c: gives a query up, with an error that says `what`. */
 void engine_give_up(struct query *query, quring_status status, const char *what);
 
-/* deadline.c: ends the queries whose deadline has passed. */
+/* deadline.c: ends the queries whose deadline has passed, and detaches those that were given up before. */
 void engine_deadline_fire(struct timer *timer);
 
 /* submit.c: finds the statement of a text, and holds it. `sql_bytes` 0: the text ends with a NUL. */

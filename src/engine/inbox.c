@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/inbox.h"
 
+#include "core/detach.h"
 #include "ring/ring.h"
 #include "value/value.h"
 
@@ -19,6 +20,8 @@
 static void inbox_free(struct quring_inbox *inbox) {
     for (uint32_t i = 0; i < inbox->queries.count; i++) {
         struct query *query = inbox_query(inbox, i);
+        if (query->stand_in)
+            stand_in_free(query->stand_in);
         buf_free(&query->store);
         error_free(&query->error);
         result_free(&query->result);
@@ -27,6 +30,7 @@ static void inbox_free(struct quring_inbox *inbox) {
     slots_free(&inbox->txs);
     free(inbox->engine_txs);
     free(inbox->notes);
+    free(inbox->returned);
     free(inbox->commands);
     free(inbox->completions);
     if (inbox->event_fd >= 0)
@@ -72,9 +76,10 @@ static bool inbox_open_rings(struct quring_inbox *inbox) {
     inbox->commands = aligned_alloc(INBOX_LINE_BYTES, commands * sizeof *inbox->commands);
     inbox->completions = aligned_alloc(INBOX_LINE_BYTES, completions * sizeof *inbox->completions);
     inbox->notes = calloc(inbox->query_count, sizeof *inbox->notes);
+    inbox->returned = calloc(inbox->query_count, sizeof *inbox->returned);
     inbox->command_mask = commands - 1;
     inbox->completion_mask = completions - 1;
-    return inbox->commands && inbox->completions && inbox->notes;
+    return inbox->commands && inbox->completions && inbox->notes && inbox->returned;
 }
 
 int inbox_open(const struct inbox_setup *setup, struct quring_inbox **out) {
@@ -202,12 +207,38 @@ static int inbox_copy_params(struct quring_inbox *inbox, struct query *query, co
                        inbox->text_limit_bytes);
 }
 
+/* Gives the slots back whose queries were released before another thread had let go of them, and has by now. */
+static __attribute__((cold, noinline)) void inbox_take_back(struct quring_inbox *inbox) {
+    for (uint32_t i = 0; inbox->released_count && i < inbox->query_count; i++) {
+        struct inbox_note *note = &inbox->notes[i];
+        struct query *query = inbox_query(inbox, i);
+        if (!note->released || !atomic_load_explicit(&inbox->returned[i], memory_order_acquire))
+            continue;
+        atomic_store_explicit(&inbox->returned[i], false, memory_order_relaxed);
+        note->released = false;
+        inbox->released_count--;
+        buf_reset(&query->store, QUERY_KEEP_BYTES);
+        inbox->charged_bytes -= note->charged_bytes;
+        slots_give(&inbox->queries, query->id);
+    }
+}
+
+struct query *inbox_take_slot(struct quring_inbox *inbox, quring_id *id) {
+    struct query *query = slots_take(&inbox->queries, id);
+    if (base_likely(query != NULL))
+        return query;
+    inbox_take_back(inbox);
+    return slots_take(&inbox->queries, id);
+}
+
 /* A query that is over options.bytes alone never fits, and the caller must know. */
 static int inbox_charge(struct quring_inbox *inbox, const struct query *query, const quring_query *q, quring_id id) {
     uint64_t bytes = buf_size(&query->store);
     if (bytes > inbox->bytes_limit)
         return inbox_error(inbox, QURING_ETOOBIG, "SQL and parameters have %llu bytes, over options.bytes",
                            (unsigned long long)bytes);
+    if (base_unlikely(inbox->charged_bytes + bytes > inbox->bytes_limit))
+        inbox_take_back(inbox);
     if (inbox->charged_bytes + bytes > inbox->bytes_limit)
         return inbox_error(
             inbox, QURING_EFULL,
@@ -248,7 +279,7 @@ int inbox_put(struct quring_inbox *inbox, const quring_query *q, quring_id *id) 
     if (base_unlikely(atomic_load_explicit(&inbox->shut, memory_order_relaxed)))
         return inbox_refuse_shut(inbox);
     uint64_t token;
-    struct query *query = slots_take(&inbox->queries, &token);
+    struct query *query = inbox_take_slot(inbox, &token);
     if (base_unlikely(!query))
         return inbox_error(inbox, QURING_EFULL, "query_count: %u queries are submitted and not yet released",
                            inbox->query_count);
@@ -287,6 +318,7 @@ void inbox_begin_batch(struct quring_inbox *inbox, struct inbox_batch *batch, ui
     *batch = (struct inbox_batch){.start = inbox->commands_written,
                                   .count_wanted = count,
                                   .others_count = slots_taken(&inbox->queries),
+                                  .pending_count = inbox->pending_count,
                                   .atomic = atomic};
 }
 
@@ -321,7 +353,7 @@ static int inbox_drop_batch(struct quring_inbox *inbox, const struct inbox_batch
 }
 
 int inbox_end_batch(struct quring_inbox *inbox, const struct inbox_batch *batch, int error) {
-    uint64_t count = slots_taken(&inbox->queries) - batch->others_count;
+    uint64_t count = inbox->pending_count - batch->pending_count;
     if (batch->atomic && error)
         return inbox_drop_batch(inbox, batch, error);
     for (uint64_t i = 0; batch->atomic && i < count; i++) {
@@ -335,7 +367,7 @@ int inbox_end_batch(struct quring_inbox *inbox, const struct inbox_batch *batch,
 }
 
 int inbox_cancel(struct quring_inbox *inbox, quring_id id) {
-    if (!slots_get(&inbox->queries, id))
+    if (!slots_get(&inbox->queries, id) || inbox->notes[id & inbox->index_mask].released)
         return inbox_refuse_stale(inbox);
     struct inbox_note *note = &inbox->notes[id & inbox->index_mask];
     if (note->reaped || note->cancelled)
@@ -394,6 +426,7 @@ int inbox_reap(struct quring_inbox *inbox, quring_done *done, uint32_t capacity)
             &inbox->completions[inbox->completions_read++ & inbox->completion_mask];
         struct inbox_note *note = &inbox->notes[completion->id & inbox->index_mask];
         note->reaped = true;
+        note->detached = completion->detached;
         if (base_unlikely(note->has_key))
             inbox_send_plain(inbox, INBOX_REAPED, completion->id);
         done[count] = (quring_done){.id = completion->id,
@@ -413,6 +446,19 @@ int inbox_reap(struct quring_inbox *inbox, quring_done *done, uint32_t capacity)
     return (int)count;
 }
 
+static __attribute__((cold, noinline)) int inbox_release_detached(struct quring_inbox *inbox, quring_id id) {
+    struct inbox_note *note = &inbox->notes[id & inbox->index_mask];
+    struct query *query = inbox_query_of(inbox, id);
+    if (note->released)
+        return inbox_refuse_stale(inbox);
+    stand_in_free(query->stand_in);
+    query->stand_in = NULL;
+    note->released = true;
+    inbox->released_count++;
+    inbox_take_back(inbox);
+    return 0;
+}
+
 int inbox_release(struct quring_inbox *inbox, quring_id id) {
     struct query *query = slots_get(&inbox->queries, id);
     if (base_unlikely(!query))
@@ -420,6 +466,8 @@ int inbox_release(struct quring_inbox *inbox, quring_id id) {
     struct inbox_note *note = &inbox->notes[id & inbox->index_mask];
     if (base_unlikely(!note->reaped))
         return inbox_error(inbox, QURING_ENOTREADY, "the query was not reaped yet");
+    if (base_unlikely(note->detached))
+        return inbox_release_detached(inbox, id);
     error_clear(&query->error);
     result_end(&query->result);
     buf_reset(&query->store, QUERY_KEEP_BYTES);

@@ -14,6 +14,9 @@
  * The slots of its queries are the inbox's own, and its limits bound what may be out: none of its queries takes room from
  * the engine's. A slot, with its rows, is the client's from the completion to the next submit, and the reactor's meanwhile.
  *
+ * A query that is detached (core/detach.h) has its completion early. Its slot becomes the client's when the reactor has said in
+ * `returned` that no other thread is at it, and is given back when that was released as well.
+ *
  * Waking costs one write for many in both directions, and none while the other side is awake. The reactor is told by the
  * inbox's job `call`, which is on its way at most once; the client says by `wake_at` which completion it sleeps for.
  *
@@ -94,6 +97,7 @@ struct inbox_completion {
     struct query *query;
     uint8_t status; /* quring_status */
     bool sent;
+    bool detached; /* `query` stands in for the one in the slot */
 };
 
 /* What the client keeps of a query that is out. */
@@ -102,6 +106,8 @@ struct inbox_note {
     bool reaped;
     bool cancelled;
     bool has_key;
+    bool detached; /* its completion was that of a stand-in */
+    bool released; /* that was released, and the slot was not given back yet */
 };
 
 /* A transaction as the client has it. */
@@ -128,7 +134,8 @@ struct quring_inbox {
     struct inbox_command *commands;
     struct inbox_completion *completions;
     uint64_t command_mask, completion_mask;
-    uint8_t *slots; /* the objects of `queries`, whose own line the client writes to */
+    atomic_bool *returned; /* by index: set by the reactor, and cleared by the client */
+    uint8_t *slots;        /* the objects of `queries`, whose own line the client writes to */
     size_t slot_bytes;
     uint64_t index_mask; /* of a query's id */
     uint32_t query_count;
@@ -144,9 +151,10 @@ struct quring_inbox {
     struct slots txs;                                /* of struct inbox_tx; there are none before the first */
     uint64_t commands_written, completions_read;
     uint64_t charged_bytes;
-    uint32_t pending_count; /* submitted, not reaped */
-    bool watched;           /* a foreign loop polls event_fd */
-    bool orphaned;          /* it knows that the engine is gone */
+    uint32_t pending_count;  /* submitted, not reaped */
+    uint32_t released_count; /* slots that wait to be returned */
+    bool watched;            /* a foreign loop polls event_fd */
+    bool orphaned;           /* it knows that the engine is gone */
     char message[256];
 
     /* Written by the client. */
@@ -196,8 +204,19 @@ void inbox_let_go(struct quring_inbox *inbox);
 /* Writes a completion, which the client sees with the next inbox_publish(). */
 static inline void inbox_complete(struct quring_inbox *inbox, struct query *query) {
     __builtin_prefetch(&inbox->completions[(inbox->completions_written + 8) & inbox->completion_mask], 1);
-    inbox->completions[inbox->completions_written++ & inbox->completion_mask] = (struct inbox_completion){
-        .id = query->id, .user_data = query->user_data, .query = query, .status = query->status, .sent = query->sent};
+    inbox->completions[inbox->completions_written++ & inbox->completion_mask] =
+        (struct inbox_completion){.id = query->id,
+                                  .user_data = query->user_data,
+                                  .query = query,
+                                  .status = query->status,
+                                  .sent = query->sent,
+                                  .detached = query->stands_in};
+}
+
+/* A detached query has come back from its backend. */
+static inline void inbox_return(struct quring_inbox *inbox, struct query *query) {
+    PRE(query->state == QUERY_RETURNED);
+    atomic_store_explicit(&inbox->returned[query->id & inbox->index_mask], true, memory_order_release);
 }
 
 /* Shows the client all completions that were written, and wakes it if these are as many as it sleeps for. */
@@ -230,11 +249,15 @@ int inbox_submit(struct quring_inbox *inbox, const quring_query *q, quring_id *i
  * or an error: of an ATOMIC batch all are, or none.
  */
 struct inbox_batch {
-    uint64_t start;        /* of its commands */
-    uint32_t count_wanted; /* the call has as many */
-    uint32_t others_count; /* slots that were taken before */
+    uint64_t start;         /* of its commands */
+    uint32_t count_wanted;  /* the call has as many */
+    uint32_t others_count;  /* slots that were taken before */
+    uint32_t pending_count; /* queries that were pending before */
     bool atomic;
 };
+
+/* Takes a slot, which its last query may have been slow to leave; NULL: none is free. */
+struct query *inbox_take_slot(struct quring_inbox *inbox, quring_id *id);
 
 void inbox_begin_batch(struct quring_inbox *inbox, struct inbox_batch *batch, uint32_t count, bool atomic);
 int inbox_put(struct quring_inbox *inbox, const quring_query *q, quring_id *id);

@@ -35,7 +35,7 @@ int inbox_tx_open(struct quring_inbox *inbox, quring_db *db, const quring_tx_opt
         return inbox_refuse_shut(inbox);
     if (base_unlikely(!tx_make_tables(inbox)))
         return inbox_error(inbox, QURING_ENOMEM, "no memory for transactions");
-    if (!slots_take(&inbox->queries, &reserve))
+    if (!inbox_take_slot(inbox, &reserve))
         return tx_refuse_full(inbox);
     struct inbox_tx *tx = slots_take(&inbox->txs, &token);
     if (!tx) {

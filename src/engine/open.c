@@ -3,6 +3,7 @@
 
 #include "base/utf8.h"
 #include "core/batch.h"
+#include "core/detach.h"
 #include "core/status.h"
 #include "core/trace.h"
 
@@ -110,6 +111,8 @@ void engine_free(quring_engine *engine) {
     PRE(list_empty(&engine->hub.databases));
     for (uint32_t i = 0; i < engine->queries.count; i++) {
         struct query *query = slots_at(&engine->queries, i);
+        if (query->stand_in)
+            stand_in_free(query->stand_in);
         buf_free(&query->store);
         error_free(&query->error);
         result_free(&query->result);

@@ -165,7 +165,7 @@ static inline struct query *remote_accept(quring_engine *engine, struct quring_i
                                           const struct inbox_command *command) {
     struct query *query = inbox_query_of(inbox, command->id);
     query->inbox = (uint16_t)inbox->number;
-    if (base_likely(query->state == QUERY_REAPED))
+    if (base_likely(query->state != QUERY_FREE))
         query_move(query, QUERY_FREE);
     __builtin_prefetch(query->result.rows.data, 1);
     inbox->running_count++;
@@ -310,9 +310,11 @@ static void remote_cancel(struct quring_inbox *inbox, const struct inbox_command
         engine_give_up(query, QURING_CANCELLED, "cancelled");
 }
 
+/* That of a detached query is dropped when it comes back. */
 static void remote_drop_key(struct query *query) {
-    if (query->key)
-        order_key_drop(query->key);
+    if (!query->key || query->state == QUERY_DETACHED)
+        return;
+    order_key_drop(query->key);
     query->key = NULL;
 }
 

@@ -3,6 +3,7 @@
 #include "engine/engine.h"
 
 #include "core/batch.h"
+#include "core/detach.h"
 #include "core/trace.h"
 
 #include <string.h>
@@ -472,13 +473,27 @@ int engine_batch_end(quring_engine *engine, struct engine_batch *batch, int erro
     return batch->count || !error ? (int)batch->count : error;
 }
 
+/* One that is detached is released by its stand-in, and keeps its slot until it is RETURNED. */
+static __attribute__((cold, noinline)) int release_detached(quring_engine *engine, struct query *query) {
+    bool detached = query->state >= QUERY_DETACHED;
+    if (detached && !query->stand_in)
+        return engine_refuse_stale(engine);
+    if (!detached || query->stand_in->state != QUERY_REAPED)
+        return hub_error(&engine->hub, QURING_ENOTREADY, "the query was not reaped yet");
+    stand_in_free(query->stand_in);
+    query->stand_in = NULL;
+    if (query->state == QUERY_RETURNED)
+        engine_give_slot(engine, query);
+    return 0;
+}
+
 /* The slot keeps a little memory, so that the next query of usual size allocates nothing. */
 int engine_release(quring_engine *engine, quring_id id) {
     struct query *query = slots_get(&engine->queries, id);
     if (base_unlikely(!query))
         return engine_refuse_stale(engine);
     if (base_unlikely(query->state != QUERY_REAPED))
-        return hub_error(&engine->hub, QURING_ENOTREADY, "the query was not reaped yet");
+        return release_detached(engine, query);
     query_move(query, QUERY_FREE);
     if (query->status != QURING_OK)
         error_clear(&query->error);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/fake_backend.h"
 
+#include "core/detach.h"
+
 #include <stdio.h>
 
 const struct backend *__wrap_engine_backend_of(const char *url);
@@ -54,6 +56,7 @@ static uint64_t now_ns(const struct fake_db *db) {
 }
 
 static void set_timer(struct fake_db *db, uint64_t at_ns);
+static void abandon(struct query *query, quring_status status);
 
 /* ---- Transactions: each has a place, of which there are few ---- */
 
@@ -114,7 +117,9 @@ static void tx_changed(struct quring_tx *tx, bool timed_out) {
     struct fake_db *db = fake_of(tx->queue.db);
     list_for_each_safe(node, &db->running) {
         struct query *query = list_entry(node, struct query, link);
-        if (timed_out && query->queue == &tx->queue)
+        if (timed_out && query->queue == &tx->queue && db->tx_waits)
+            abandon(query, QURING_TIMEOUT);
+        else if (timed_out && query->queue == &tx->queue)
             query_fail(query, QURING_TIMEOUT, "57014", "its transaction's timeout passed");
     }
     serve(tx);
@@ -211,6 +216,17 @@ static void abandon(struct query *query, quring_status status) {
     set_timer(db, kept_of(query)->ends_ns);
 }
 
+static void detach(struct query *query) {
+    const struct fake_db *db = fake_of(query->queue->db);
+    struct query *stand_in = db->keeps ? NULL : stand_in_new(query);
+    put(log_text, sizeof log_text, "detach %u", (unsigned)query->user_data);
+    if (!stand_in)
+        return;
+    error_format(&stand_in->error, "57014", "given up");
+    stand_in->sent = true;
+    query_detach(query, stand_in, kept_of(query)->status);
+}
+
 static void close_db(struct quring_db *base) {
     struct fake_db *db = fake_of(base);
     put(log_text, sizeof log_text, "close %c", db->name);
@@ -247,6 +263,7 @@ static const struct backend fake_backend = {.name = "fake",
                                             .open = open_db,
                                             .advance = advance,
                                             .abandon = abandon,
+                                            .detach = detach,
                                             .tx_changed = tx_changed,
                                             .close = close_db,
                                             .warm_up = warm_up,

@@ -21,6 +21,8 @@ struct fake_db {
     uint32_t depth;         /* queries in its hands at most */
     uint64_t work_ns;       /* a query ends OK after this long; 0: when fake_end() says so */
     uint64_t let_go_ns;     /* one that is given up ends after this long, as on a lane; 0: at once */
+    bool tx_waits;          /* so do the queries of a transaction whose time is over */
+    bool keeps;             /* it does not detach those that it is slow to end */
     uint64_t close_ns;      /* from close() until nothing of it is left */
     uint32_t missing_count; /* of connections that it wants */
     bool hopeless;          /* none of these will come */

@@ -504,6 +504,8 @@ const char *pg_bed_fate(const struct query *query) {
         return "running";
     case QUERY_DONE:
     case QUERY_REAPED:
+    case QUERY_DETACHED:
+    case QUERY_RETURNED:
         break;
     }
     snprintf(text, sizeof texts[0], "%s%s%s", status, query->status == QURING_OK ? "" : " ",

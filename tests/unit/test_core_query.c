@@ -6,15 +6,17 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { STATES = QUERY_REAPED + 1 };
+enum { STATES = QUERY_RETURNED + 1 };
 
 /* The diagram in query.h, as a table. */
 static const bool allowed[STATES][STATES] = {
     [QUERY_FREE] = {[QUERY_WAITING] = true},
     [QUERY_WAITING] = {[QUERY_RUNNING] = true, [QUERY_DONE] = true},
-    [QUERY_RUNNING] = {[QUERY_WAITING] = true, [QUERY_DONE] = true},
+    [QUERY_RUNNING] = {[QUERY_WAITING] = true, [QUERY_DONE] = true, [QUERY_DETACHED] = true},
     [QUERY_DONE] = {[QUERY_REAPED] = true},
     [QUERY_REAPED] = {[QUERY_FREE] = true},
+    [QUERY_DETACHED] = {[QUERY_RETURNED] = true},
+    [QUERY_RETURNED] = {[QUERY_FREE] = true},
 };
 
 /* Whether the move ends the process. */
