@@ -662,7 +662,9 @@ typedef struct quring_query {
  * id         NULL is allowed; `*id` names the query until its release
  * Returns    0
  *            EFULL: a limit of quring_options is reached. Run, reap and release, then submit again; when quring_pending()
- *            is 0, only quring_release() makes room, and quring_run() would wait for ever
+ *            is 0, only quring_release() makes room, and quring_run() would wait for ever. With nothing to release either,
+ *            SQLite's lanes are still at work on queries that were given up (quring_cancel()): run with a timeout, and
+ *            submit again
  *            EINVAL: no SQL, NUL bytes, over 65535 parameters
  *            ETOOBIG: over 0x3ffffffe bytes, or over inflight_bytes
  *            EUNSUPPORTED: COPY, LISTEN, SET client_encoding; transaction control, SET and their like outside of
@@ -747,9 +749,13 @@ void quring_statement_release(quring_statement *statement);
  *     connection is left alone, and one whose transaction a savepoint can revive, or whose COMMIT was sent
  *
  * SQLite is interrupted, and the query ends when its lane has let go of it: at the next of its small steps, mostly within
- * milliseconds. Nothing stops the step that empties a table (DELETE without WHERE, DROP TABLE), and a commit's sync of the
- * file; nor one call of a function such as instr() or replace() on a long text, nor, for some tenths of a second, the sorting
- * of the next 16 MiB (CREATE INDEX, ORDER BY, GROUP BY).
+ * milliseconds. If that takes longer than 25 ms, the query ends all the same, and its lane goes on until it can stop. Then a
+ * query with done.sent true may still take effect, and one with done.sent false was not begun and will not be. Until the lane
+ * is done, the query's slot and bytes count in the limits, released or not, and queries that need that lane wait. Nothing stops
+ * the step that empties a table (DELETE without WHERE, DROP TABLE), and a commit's sync of the file; nor one call of a function
+ * such as instr() or replace() on a long text; and for some tenths of a second the sorting of the next 16 MiB (CREATE INDEX,
+ * ORDER BY, GROUP BY). A transaction with a query that ends so is rolled back, savepoints or not; unless it is at its commit:
+ * then the query was carried out, and ends with that.
  * Returns    0; ESTALE
  */
 int quring_cancel(quring_engine *engine, quring_id id);
@@ -952,7 +958,8 @@ typedef struct quring_tx_options {
  * waits for a lock, and all others that write wait until it ends; those that hold the lock and shared writes take turns. One
  * that is submitted whole holds up others for as long as it runs. One with read_only has a snapshot, from its first read to its
  * end, beside all others. SQLite itself would go on after an error: the rule above holds all the same. After an error that
- * ends SQLite's whole transaction (ON CONFLICT ROLLBACK, a full disk, a write that was interrupted) no savepoint is left. It
+ * ends SQLite's whole transaction (ON CONFLICT ROLLBACK, a full disk, a write that was interrupted) no savepoint is left; nor
+ * after a query that was given up and that its lane did not stop at once (quring_cancel()). It
  * refuses PRAGMAs that set what would outlive it, ATTACH, and temporary tables. While one is open, a database in memory has
  * nothing else run.
  *
@@ -1059,7 +1066,8 @@ void quring_inbox_close(quring_inbox *inbox);
  * ran out; SHUTDOWN for a handle that is closed or another engine's. timeout_ns counts from when the engine's thread has
  * taken the query, in its next turn.
  * Returns    0
- *            EFULL: a limit of quring_inbox_options is reached. Reap and release, then submit again
+ *            EFULL: a limit of quring_inbox_options is reached. Reap and release, then submit again; with nothing to reap or
+ *            release, after a while: SQLite's lanes are still at work on queries that were given up
  *            EINVAL, also for a transaction that this inbox has not opened; ETOOBIG; ENOMEM
  *            ESHUTDOWN: quring_shutdown() or quring_engine_close() was called; what is out can still be reaped
  * Failed     nothing is queued
@@ -1274,7 +1282,8 @@ typedef struct quring_event {
     quring_status status;
     /* When it happened, by CLOCK_MONOTONIC. */
     uint64_t at_ns;
-    /* Of the query: when these things happened to it, with its last run; 0: they have not. */
+    /* Of the query: when these things happened to it, with its last run; 0: they have not, or its lane will not say, because
+       the query was given up and the lane is still at work on it. */
     uint64_t submitted_at_ns, sent_at_ns, first_row_at_ns;
     /* The query; it may be released by now. 0: the event is a connection's. */
     quring_id id;

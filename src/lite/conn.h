@@ -92,6 +92,9 @@ struct lite_conn;
  */
 bool lite_conn_interrupt(struct lite_conn *conn, struct query *query);
 
+/* The query at work; NULL: none. The reactor's thread, which alone ends queries, so that it is there still. */
+struct query *lite_conn_at_work(struct lite_conn *conn);
+
 /* The reactor's thread: the same for whatever query is at work, if it was abandoned. */
 bool lite_conn_interrupt_abandoned(struct lite_conn *conn);
 

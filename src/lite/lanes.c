@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "lite/lanes.h"
 
+#include "core/detach.h"
+
 #include <stdlib.h>
 
 enum { APART_COUNT = 8 };
@@ -146,6 +148,39 @@ void lite_mark_abandoned(struct query *query, quring_status status) {
     PRE(status != QURING_OK);
     if (!atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed))
         atomic_store(&lite_query(query)->abandoned_as, (unsigned char)status); /* before it is looked who is at it */
+}
+
+/* The query at work on the one lane of that queue; NULL: none is known. */
+static struct query *lanes_at_work(struct lite_db *lite, const struct lane_queue *queue) {
+    struct query *query = NULL;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < lite->made_count; i++)
+        if (lite->lanes[i].queue == queue && count++ == 0)
+            query = lite_conn_at_work(&lite->lanes[i].conn);
+    return count == 1 ? query : NULL;
+}
+
+/*
+ * A lane works in the order of its queue, and begins nothing that was given up before. So what stands behind the query at work
+ * is not begun, or was undone, and has no effect. The pointers are compared, and followed, while neither query can have ended:
+ * only this thread ends them.
+ */
+static bool lanes_may_have_begun(struct lite_db *lite, struct lane_queue *queue, struct query *query) {
+    struct query *at_work = lanes_at_work(lite, queue);
+    if (!at_work || at_work == query)
+        return true;
+    lane_queue_lock(queue);
+    bool behind = (int32_t)(lite_query(query)->position - lite_query(at_work)->position) > 0;
+    lane_queue_unlock(queue);
+    return !behind;
+}
+
+void lite_detach_with(struct lite_db *lite, struct lane_queue *queue, struct query *query, struct query *stand_in) {
+    quring_status status = (quring_status)atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed);
+    PRE(status != QURING_OK && status != QURING_SKIPPED);
+    lite_say_abandoned(stand_in, status);
+    stand_in->sent = lanes_may_have_begun(lite, queue, query);
+    query_detach(query, stand_in, status);
 }
 
 static void lanes_interrupt_later(struct lite_db *lite) {

@@ -35,6 +35,12 @@ void lite_say_abandoned(struct query *query, quring_status status);
 void lite_finish_abandoned(struct query *query, quring_status status);
 
 /*
+ * Ends a query for its caller that was given up, and that a lane of that queue still has (core/detach.h). The stand-in is a new
+ * one.
+ */
+void lite_detach_with(struct lite_db *lite, struct lane_queue *queue, struct query *query, struct query *stand_in);
+
+/*
  * Gives up a query that a lane of that queue has taken: first the one, under the queue's lock, then, without it, the other, which
  * interrupts what is at work for it.
  */

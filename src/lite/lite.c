@@ -44,6 +44,7 @@
  * before the process's last connection to the old file is closed (file.h), so what was begun there ends first.
  */
 #include "core/batch.h"
+#include "core/detach.h"
 #include "core/status.h"
 #include "lite/backend.h"
 #include "lite/db.h"
@@ -516,6 +517,25 @@ static void lite_abandon(struct query *query, quring_status status) {
     }
 }
 
+/*
+ * A batch that its lane has put back into the queue has had no effect, and ends at once. A query of a transaction that was
+ * released is nobody's wish to wait for, and ends with its lane. Without memory for a stand-in the query
+ * ends when its lane hands it back.
+ */
+static void lite_detach(struct query *query) {
+    struct lite_db *lite = lite_of(query->queue->db);
+    quring_status status = (quring_status)atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed);
+    if (!status || status == QURING_SKIPPED || (query->batch && lite_abandon_batch(lite, query, status)))
+        return;
+    struct query *stand_in = stand_in_new(query);
+    if (!stand_in)
+        return;
+    if (lite_in_tx(query))
+        lite_tx_detach(query, stand_in);
+    else
+        lite_detach_with(lite, lite_queue_of(lite, query), query, stand_in);
+}
+
 static void lite_post_closer(struct lite_lane *lane) {
     worker_post(lane->thread, &lane->reactor.closer.job);
 }
@@ -617,6 +637,7 @@ const struct backend lite_backend = {
     .open = lite_open,
     .advance = lite_advance,
     .abandon = lite_abandon,
+    .detach = lite_detach,
     .tx_changed = lite_tx_changed,
     .close = lite_close,
     .warm_up = lite_warm_up,

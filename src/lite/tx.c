@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lite/tx.h"
 
+#include "core/detach.h"
 #include "lite/lanes.h"
 
 static struct list *tx_last_out(struct lite_tx *lt) {
@@ -305,19 +306,26 @@ static void tx_finish_behind(struct quring_tx *tx, struct query *query) {
         tx_skip(tx, query);
 }
 
+/* Its lane had begun it when one before it was detached: it is rolled back with that. */
+static bool tx_runs_in_vain(struct quring_tx *tx, const struct query *query) {
+    bool doomed = atomic_load_explicit(&lite_tx(tx)->course, memory_order_relaxed) == LITE_TX_DOOMED;
+    return doomed && tx_verb(query) != VERB_ROLLS_BACK && query->tx_position > tx->first.position;
+}
+
 static void tx_finish_query(struct quring_tx *tx, struct query *query, enum lite_fate fate) {
     const quring_error *error = &query->error.view;
     quring_status given_up =
         (quring_status)atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed);
     if (fate == LITE_BEGIN_FAILED)
         tx_give_up(tx, QURING_SERVER_ERROR, error->sqlstate, error->message);
+    bool vain = tx_runs_in_vain(tx, query);
     if (given_up == QURING_SKIPPED)
         tx_skip(tx, query); /* the handle was released, and whatever it has done is rolled back */
-    else if (fate == LITE_RAN && query->status == QURING_OK)
+    else if (fate == LITE_RAN && query->status == QURING_OK && query->state == QUERY_RUNNING && !vain)
         query_finish(query, QURING_OK); /* it was carried out before it was given up */
     else if (given_up)
         lite_finish_abandoned(query, given_up);
-    else if (fate == LITE_BEHIND || fate == LITE_BEGIN_FAILED)
+    else if (vain || fate == LITE_BEHIND || fate == LITE_BEGIN_FAILED)
         tx_finish_behind(tx, query);
     else
         query_finish(query, (quring_status)query->status);
@@ -386,6 +394,25 @@ void lite_tx_abandon(struct query *query, quring_status status) {
     lite_interrupt(tx_db(tx), queue, query);
 }
 
+/*
+ * The transaction fails with the query, wherever its lane is in it, since nobody will know whether that was carried out. Only
+ * what its lane is about to commit was carried out for certain, and ends with the commit.
+ */
+void lite_tx_detach(struct query *query, struct query *stand_in) {
+    struct quring_tx *tx = query->queue->tx;
+    bool dooms = lite_tx_takes(tx, LITE_TX_DOOMED);
+    if (!dooms && !tx_is_end(tx_verb(query))) {
+        stand_in_free(stand_in);
+        return;
+    }
+    lite_detach_with(tx_db(tx), lite_tx(tx)->queue, query, stand_in);
+    if (!dooms)
+        return;
+    const quring_error *why = &stand_in->error.view;
+    tx_give_up(tx, (quring_status)stand_in->status, why->sqlstate, why->message);
+    lite_tx_changed(tx, false);
+}
+
 /* COMMIT tells what became of the transaction, and ROLLBACK rolls it back. */
 static void tx_interrupt(struct quring_tx *tx, quring_status status) {
     struct lite_tx *lt = lite_tx(tx);
@@ -408,7 +435,7 @@ void lite_tx_changed(struct quring_tx *tx, bool timed_out) {
         lane_queue_lock(lt->queue);
         tx_take_back(tx);
     }
-    if (lt->queue && (timed_out || (tx->released && tx->given_up)))
+    if (lt->queue && (timed_out || (tx->released && tx->given_up && !tx->end_submitted)))
         tx_interrupt(tx, timed_out ? QURING_TIMEOUT : QURING_SKIPPED);
     (void)tx_next(tx);
     tx_settle(tx);

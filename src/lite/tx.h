@@ -17,20 +17,6 @@
 #include "lite/db.h"
 #include "lite/lane.h"
 
-struct lite_tx {
-    struct lane_queue *queue; /* that its queries go to; NULL: it has no place */
-    struct lite_lane *lane;   /* that it holds; NULL: it is whole */
-    uint32_t *count;          /* of the handle, that counts its queries */
-    struct list out;          /* its RUNNING queries, in order */
-    uint64_t since_ns;        /* when it got its place */
-    bool over;                /* its lane has carried out its end */
-};
-_Static_assert(sizeof(struct lite_tx) <= TX_BACKEND_BYTES, "it has its place in struct quring_tx");
-
-static inline struct lite_tx *lite_tx(struct quring_tx *tx) {
-    return (struct lite_tx *)tx->backend;
-}
-
 void lite_tx_init(struct lite_db *lite);
 
 /* A query waits in its queue: hands over what may run, if it has a place, or can get one; else it waits for one in line. */
@@ -45,8 +31,9 @@ bool lite_tx_waits(const struct lite_db *lite);
 /* A lane has handed back a query of a transaction. */
 void lite_tx_finish(struct query *query);
 
-/* For lite_abandon(). */
+/* For lite_abandon() and lite_detach(). */
 void lite_tx_abandon(struct query *query, quring_status status);
+void lite_tx_detach(struct query *query, struct query *stand_in);
 
 /* The log can't start over: ends those that only read and have had their snapshots for too long. */
 void lite_tx_limit_snapshots(struct lite_db *lite);

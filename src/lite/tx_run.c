@@ -117,9 +117,10 @@ static int run_write_token(struct lite_lane *lane, const struct quring_tx *tx) {
     return ended != SQLITE_OK || code == SQLITE_DONE ? ended : code;
 }
 
+/* One that was given up before this moment is not begun. */
 static int run_commit_for(struct lite_lane *lane, struct query *query) {
-    const struct quring_tx *tx = query->queue->tx;
-    if (run_is_given_up(query))
+    struct quring_tx *tx = query->queue->tx;
+    if (run_is_given_up(query) || !lite_tx_takes(tx, LITE_TX_COMMITS))
         return SQLITE_INTERRUPT;
     int code = tx->writes_token ? run_write_token(lane, tx) : SQLITE_OK;
     if (code != SQLITE_OK)
@@ -185,9 +186,14 @@ static bool run_may_revive(const struct lite_lane *lane, enum statement_verb ver
     return verb == VERB_GOES_BACK && lane->own.tx.begun && lane->own.tx.saved;
 }
 
+static bool run_is_doomed(const struct query *query) {
+    return atomic_load(&lite_tx(query->queue->tx)->course) == LITE_TX_DOOMED;
+}
+
 static void run_query(struct lite_lane *lane, struct query *query) {
     enum statement_verb verb = tx_verb(query);
-    lane->own.tx.failed |= query->tx_position != lane->own.tx.position + 1;
+    bool doomed = run_is_doomed(query);
+    lane->own.tx.failed |= doomed || query->tx_position != lane->own.tx.position + 1;
     lane->own.tx.position = query->tx_position;
     if (verb == VERB_ROLLS_BACK)
         run_rollback(lane, query);
@@ -195,7 +201,7 @@ static void run_query(struct lite_lane *lane, struct query *query) {
         run_not(lane, query, LITE_GIVEN_UP);
     else if (verb == VERB_COMMITS)
         run_commit(lane, query);
-    else if (lane->own.tx.failed && !run_may_revive(lane, verb))
+    else if (lane->own.tx.failed && (doomed || !run_may_revive(lane, verb)))
         run_not(lane, query, LITE_BEHIND);
     else if (run_begin(lane, query))
         run_statement(lane, query, verb);

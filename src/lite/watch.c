@@ -116,7 +116,11 @@ bool lite_conn_interrupt(struct lite_conn *conn, struct query *query) {
     return is;
 }
 
+struct query *lite_conn_at_work(struct lite_conn *conn) {
+    return (struct query *)(atomic_load(&conn->watch.at_work) & ~INTERRUPTED);
+}
+
 bool lite_conn_interrupt_abandoned(struct lite_conn *conn) {
-    struct query *query = (struct query *)(atomic_load(&conn->watch.at_work) & ~INTERRUPTED);
+    struct query *query = lite_conn_at_work(conn);
     return query && atomic_load(&lite_query(query)->abandoned_as) && lite_conn_interrupt(conn, query);
 }

@@ -149,10 +149,17 @@ static bool is_refused(sqlite3_stmt *statement) {
            threads_draw(1000) < options.commit_refusals;
 }
 
+static bool is_never(const void *state) {
+    (void)state;
+    return false;
+}
+
 int __wrap_sqlite3_step(sqlite3_stmt *statement) {
     if (!threads_simulated())
         return __real_sqlite3_step(statement);
     threads_work("step", 200 + threads_draw(3000));
+    if (options.deaf_steps && threads_draw(1000) < options.deaf_steps)
+        threads_wait("deaf", is_never, NULL, threads_now_ns() + threads_draw(60000000));
     sqlite3 *handle = sqlite3_db_handle(statement);
     struct connection *connection = connection_of(handle);
     if (is_refused(statement)) {

@@ -28,6 +28,7 @@ struct sim_lite_step {
 struct sim_lite_options {
     int look_steps;
     int frame_factor;
+    uint16_t deaf_steps; /* in thousandths: a call of sqlite3_step() takes up to 60 ms before it looks at anything */
     uint16_t commit_refusals; /* in thousandths: COMMIT of a write finds the file locked, and its transaction goes on */
     void (*stepped)(const struct sim_lite_step *step);
     /* Called when the program has looked up from a statement that runs. */

@@ -5,7 +5,7 @@
  *
  *   once        every query that was accepted ends exactly once; a read runs once
  *   its own     an OK brings the query's own number
- *   the truth   a write that is OK is in the table once; one that failed is not; any other once at most
+ *   the truth   a write that is OK is in the table once; one that failed, or was not sent, is not; any other once at most
  *   order       the writes of one handle took effect in the order in which they were submitted
  *   seen        a read sees every write that ended OK, and all that an earlier read saw, before it was submitted
  *   snapshot    all reads of one transaction see the same
@@ -76,6 +76,7 @@ struct asked {
     quring_id id;
     bool cancelled, timed, closed; /* what may have ended it */
     bool ended;
+    bool unsent;
     uint8_t status;
     uint32_t ran_count; /* READ: executions that came to a row */
 };
@@ -235,6 +236,7 @@ static void world_open(uint64_t seed, uint32_t in_it) {
     sim_lite_begin(&(struct sim_lite_options){.look_steps = 10 + (int)rng_below(&rng, 50),
                                               .frame_factor = (int[]){1, 30, 400, 4000}[rng_below(&rng, 4)],
                                               .commit_refusals = rng_below(&rng, 2) ? 200 : 0,
+                                              .deaf_steps = in_it & GIVING_UP && rng_below(&rng, 2) ? 20 : 0,
                                               .stepped = stepped,
                                               .looked = looked});
     world.in_it = in_it;
@@ -367,6 +369,7 @@ static void check_done(const quring_done *done) {
     LAW(!asked->ended && done->id == asked->id, "query %u ended twice", index);
     asked->ended = true;
     asked->status = (uint8_t)done->status;
+    asked->unsent = done->status != QURING_OK && !done->sent;
     events_reaped(&world.events, done);
     world.ended_count++;
     if (done->status == QURING_OK)
@@ -491,6 +494,7 @@ static void check_rows(void) {
         const struct asked *asked = &world.asked[i];
         const char *status = quring_status_name((quring_status)asked->status);
         LAW(!kinds[asked->kind].writes || asked->status != QURING_OK || found[i], "write %u is lost", i);
+        LAW(!asked->unsent || !found[i], "write %u took effect, and was not sent", i);
         LAW((asked->status != QURING_SERVER_ERROR && asked->status != QURING_NOT_SENT) || !found[i],
             "write %u took effect, but ended with %s", i, status);
     }
