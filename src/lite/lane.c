@@ -295,8 +295,9 @@ static __attribute__((noinline)) void lane_checkpoint(struct lite_lane *lane) {
     int code = sqlite3_wal_checkpoint_v2(conn->handle, "main", mode, &frames, &copied);
     conn->watch.wait_until_ns = conn->watch.locked_since_ns = 0;
     bool all = code == SQLITE_OK && copied == frames;
+    bool counted = frames >= 0; /* not where another connection is at a checkpoint */
     lane->own.news.wal_seen = restart && all ? 1 : before + 1;
-    if (before >= WAL_FRAMES_MAX && !all)
+    if (before >= WAL_FRAMES_MAX && !all && counted)
         lane_tell_held(lane, frames, copied);
     if (restart) {
         lane_bar_reads(lane, false);

@@ -6,8 +6,10 @@
 #include "lib/lite_files.h"
 #include "lib/live_tx.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { PAGES = 16000, ROWS = 1000, ROUNDS_MAX = 200 };
@@ -125,6 +127,46 @@ Test(lite_snapshot, one_that_is_too_old_is_ended) {
     end_with_commit(busy, "SERVER_ERROR 72000");
     write_until_over(sequence);
     cr_assert_eq(live_int(&live, "select count(*) from t"), 1 + ROWS);
+}
+
+/* Another process takes the lock that who checkpoints has: sqlite.org/walformat.html, "WAL_CKPT_LOCK". It ends with the pipe. */
+static pid_t lock_checkpoints(int *told) {
+    char path[300], byte = 0;
+    int ready[2], ends[2];
+    snprintf(path, sizeof path, "%s-shm", files_path("a.db"));
+    cr_assert(pipe(ready) == 0 && pipe(ends) == 0);
+    pid_t other = fork();
+    if (other == 0) {
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 121, .l_len = 1};
+        close(ends[1]);
+        bool locked = fcntl(open(path, O_RDWR | O_CLOEXEC), F_SETLK, &lock) == 0 && write(ready[1], &byte, 1) == 1;
+        _exit(locked && read(ends[0], &byte, 1) == 0 ? 0 : 1);
+    }
+    close(ready[1]);
+    close(ends[0]);
+    *told = ends[1];
+    cr_assert(other > 0 && read(ready[0], &byte, 1) == 1, "the other process did not get the lock");
+    close(ready[0]);
+    return other;
+}
+
+Test(lite_snapshot, a_checkpoint_of_another_program_is_no_read) {
+    open_table(1);
+    quring_tx *tx = begin_with(&(quring_tx_options){.read_only = true});
+    cr_assert_eq(ask_int(tx, "select count(*) from t"), 1);
+    int told, status;
+    pid_t other = lock_checkpoints(&told);
+    for (int i = 0; stats_of().wal_page_count < PAGES + 2000; i++) {
+        cr_assert_lt(i, ROUNDS_MAX, "%u pages", stats_of().wal_page_count);
+        write_rows();
+    }
+    cr_assert_eq(stats_of().wal_held_count, 0);
+    cr_assert_eq(held_events(), 0);
+    cr_assert_eq(ask_int(tx, "select count(*) from t"), 1, "it keeps nothing from starting over");
+    close(told);
+    cr_assert(waitpid(other, &status, 0) == other && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    write_until_held();
+    end_with_commit(tx, "SERVER_ERROR 72000");
 }
 
 /* What runs is interrupted; what it had is what the rule of failure says. */
