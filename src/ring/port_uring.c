@@ -130,7 +130,7 @@ static uint32_t uring_gather(const struct port_uring *u, uint32_t wait_count, ui
     if (base_likely(!gather_ns) || !wait_count || !(u->port.info.feature_bits & IORING_FEAT_MIN_TIMEOUT))
         return wait_count;
     if (*timeout_ns > gather_ns)
-        wait->min_wait_us = (uint32_t)(gather_ns / 1000);
+        wait->min_wait_us = (uint32_t)((gather_ns + 999) / 1000); /* 0 would be for ever */
     if (*timeout_ns == UINT64_MAX)
         *timeout_ns = GATHER_TIMEOUT_NS;
     return wait_count + GATHER_EVENTS;

@@ -127,6 +127,21 @@ Test(ring_port_uring, a_wait_gathers_until_its_time_has_passed) {
     close(fds[0]), close(fds[1]);
 }
 
+/* The kernel counts microseconds, and takes 0 for no such time at all. */
+Test(ring_port_uring, a_wait_gathers_for_less_than_a_microsecond) {
+    int fds[2];
+    char in[4];
+    open_port(4, false);
+    port->gather_ns = 999;
+    pair(fds);
+    cr_assert_eq(write(fds[1], "x", 1), 1);
+    push(fds[0], PORT_RECV, in, sizeof in, 1);
+    cr_assert_eq(port->methods->enter(port, 1, UINT64_MAX), 0);
+    cr_assert_eq(collect_all(), 1u);
+    close_port();
+    close(fds[0]), close(fds[1]);
+}
+
 /* The time may end the wait before there are as many as were asked for; that is no signal. */
 Test(ring_port_uring, a_wait_that_gathered_too_few_was_not_interrupted) {
     int fds[2];
