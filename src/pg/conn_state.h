@@ -137,7 +137,7 @@ struct pg_conn {
     uint8_t state;         /* enum pg_conn_state */
     bool was_up;           /* it reached READY before it went down */
     bool group_open;       /* the last request has no Sync yet */
-    bool settings_changed; /* the server has told of a new value since a transaction holds it */
+    bool settings_changed; /* the server has told of a new value since a transaction got its place here */
     bool text_only;        /* results are in text, because the settings that shape it may change */
     struct pg_attempt
         *attempt; /* one block, while CONNECTING and BARRIER; then freed, or gone on with, or left behind */

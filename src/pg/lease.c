@@ -31,6 +31,7 @@ static bool lease_share(struct pg_pool *pool, struct quring_tx *tx) {
     if (!conn || !pg_placement_fits(conn, pg_tx_request_count(tx)))
         return false;
     pg_placement_take_at(&pool->placement, conn);
+    conn->settings_changed = false; /* as other queries do, it takes the connection as it is */
     pg_tx_place(tx, conn);
     pg_tx_serve(tx);
     if (conn->state == PG_CONN_READY)

@@ -413,6 +413,29 @@ Test(sim_tx, nothing_takes_effect_behind_a_begin_that_failed) {
     }
 }
 
+Test(sim_tx, a_setting_that_was_changed_earlier_costs_no_plans) {
+    enum { TXS = 20 };
+    static const char status[] = "S\0\0\0\x11TimeZone\0UTC";
+    open_one(32);
+    world_connect(&world, 1);
+    ask("insert", 0, NULL);
+    world_finish(&world);
+    sim_server_say(&world.server, status, sizeof status);
+    world_pass(&world, MS);
+    uint64_t parses = world.server.parses;
+    for (int i = 0; i < TXS; i++) {
+        quring_tx *tx = open_tx(NULL);
+        ask_tx(tx, "insert", 0, NULL);
+        ask_tx(tx, "commit", 0, NULL);
+        quring_tx_release(tx);
+        ask("insert", 0, NULL);
+        world_finish(&world);
+    }
+    cr_assert_eq(world.server.parses - parses, 2 * TXS, "but for BEGIN and COMMIT: %u",
+                 (unsigned)(world.server.parses - parses - 2 * TXS));
+    world_close(&world);
+}
+
 Test(sim_tx, a_timeout_of_the_whole_ends_what_runs) {
     open_one(32);
     world_connect(&world, 1);
