@@ -535,7 +535,7 @@ Test(sim_tx, the_word_of_a_server_that_breaks_the_protocol_does_not_count) {
 }
 
 /* It is encoded, and lost before the kernel took a byte of it. */
-static void lose_unsent(quring_lease_reset reset, int given_up) {
+static void lose_unsent(quring_lease_reset reset, int cancelled) {
     int asked[3];
     open_one(32);
     world_connect(&world, 1);
@@ -545,23 +545,23 @@ static void lose_unsent(quring_lease_reset reset, int given_up) {
         asked[i] = ask_tx(tx, i < 2 ? "insert" : "commit", 0, NULL);
     quring_tx_release(tx);
     (void)world_run(&world, 0, 0);
-    if (given_up < 3)
-        cr_assert_eq(quring_cancel(world.engine, world.asked[asked[given_up]].id), 0);
+    if (cancelled < 3)
+        cr_assert_eq(quring_cancel(world.engine, world.asked[asked[cancelled]].id), 0);
     sim_server_kill(&world.server, true);
     world_finish(&world);
-    expect(asked[2], given_up == 2 ? QURING_CANCELLED : given_up < 2 ? QURING_SERVER_ERROR : QURING_OK, NULL);
+    expect(asked[2], cancelled == 2 ? QURING_CANCELLED : cancelled < 2 ? QURING_SERVER_ERROR : QURING_OK, NULL);
     for (int i = 0; i < 2; i++) {
-        expect(asked[i], given_up == i ? QURING_CANCELLED : given_up < 3 ? QURING_SKIPPED : QURING_OK, NULL);
-        cr_assert_eq(world.server.ledger[asked[i]].committed, given_up == 3);
+        expect(asked[i], cancelled == i ? QURING_CANCELLED : cancelled < 3 ? QURING_SKIPPED : QURING_OK, NULL);
+        cr_assert_eq(world.server.ledger[asked[i]].committed, cancelled == 3);
     }
     check_leases();
     world_close(&world);
 }
 
 Test(sim_tx, what_is_left_of_one_without_a_query_that_was_given_up_does_not_run) {
-    for (int given_up = 0; given_up <= 3; given_up++) {
-        lose_unsent(QURING_LEASE_RESET_DEFAULT, given_up);
-        lose_unsent(QURING_LEASE_RESET_ALWAYS, given_up);
+    for (int cancelled = 0; cancelled <= 3; cancelled++) {
+        lose_unsent(QURING_LEASE_RESET_DEFAULT, cancelled);
+        lose_unsent(QURING_LEASE_RESET_ALWAYS, cancelled);
     }
 }
 
