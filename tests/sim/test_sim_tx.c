@@ -480,6 +480,33 @@ Test(sim_tx, an_idle_one_gives_its_connection_to_those_that_wait) {
     world_close(&world);
 }
 
+/* Each is behind a savepoint that a ROLLBACK TO goes back to, but for the second one. */
+Test(sim_tx, of_three_that_are_given_up_none_is_forgotten) {
+    static const int orders[][3] = {{1, 3, 5}, {1, 5, 3}, {3, 1, 5}, {3, 5, 1}, {5, 1, 3}, {5, 3, 1}};
+    for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
+        open_one(32);
+        world_connect(&world, 1);
+        world.allowed = MAY(CANCELLED) | MAY(SKIPPED) | MAY(SERVER_ERROR);
+        quring_tx *tx = open_tx(NULL);
+        int asked[8];
+        asked[0] = ask_tx(tx, "savepoint", 1, NULL);
+        asked[1] = ask_tx(tx, "insert", 0, NULL);
+        asked[2] = ask_tx(tx, "rollback to", 1, NULL);
+        asked[3] = ask_tx(tx, "insert", 0, NULL);
+        asked[4] = ask_tx(tx, "savepoint", 2, NULL);
+        asked[5] = ask_tx(tx, "insert", 0, NULL);
+        asked[6] = ask_tx(tx, "rollback to", 2, NULL);
+        asked[7] = ask_tx(tx, "commit", 0, NULL);
+        quring_tx_release(tx);
+        for (int j = 0; j < 3; j++)
+            cr_assert_eq(quring_cancel(world.engine, world.asked[asked[orders[i][j]]].id), 0);
+        world_finish(&world);
+        expect(asked[7], QURING_SERVER_ERROR, "57014");
+        check_leases();
+        world_close(&world);
+    }
+}
+
 /* Whether it took effect is the server's secret, unless the transaction has a token. */
 static void commit_with(const char *tag, const char *error, const char *failure, bool token) {
     open_one(32);
