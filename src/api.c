@@ -98,9 +98,14 @@ int quring_shutdown(quring_engine *engine, uint64_t grace_ns) {
     return error ? error : engine_shutdown(engine, grace_ns);
 }
 
+/* Where the program comes late, a turn would send the COMMIT of a transaction whose timeout had passed, and look then. */
 int quring_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
     int error = api_refuse_caller(engine);
-    return error ? error : engine_run(engine, min_count, timeout_ns);
+    if (error)
+        return error;
+    if (base_unlikely(engine->hub.tx_deadlines.count))
+        engine_tx_expire(engine, engine_now_ns(engine));
+    return engine_run(engine, min_count, timeout_ns);
 }
 
 uint32_t quring_pending(const quring_engine *engine) {

@@ -113,10 +113,7 @@ static void deadline_watch_tx(quring_engine *engine, const struct quring_tx *tx)
     }
 }
 
-/* The turn that this is a part of sets the timer for the next. */
-void engine_tx_fire(struct timer *timer) {
-    quring_engine *engine = base_container_of(timer, quring_engine, tx_timer);
-    uint64_t now_ns = ring_now_ns(engine->hub.ring);
+void engine_tx_expire(quring_engine *engine, uint64_t now_ns) {
     struct heap_node *first;
     while ((first = heap_first(&engine->hub.tx_deadlines)) && first->key <= now_ns) {
         struct quring_tx *tx = base_container_of(first, struct quring_tx, deadline);
@@ -126,4 +123,10 @@ void engine_tx_fire(struct timer *timer) {
         engine_tx_changed(tx, true);
         deadline_watch_tx(engine, tx);
     }
+}
+
+/* The turn that this is a part of sets the timer for the next. */
+void engine_tx_fire(struct timer *timer) {
+    quring_engine *engine = base_container_of(timer, quring_engine, tx_timer);
+    engine_tx_expire(engine, ring_now_ns(engine->hub.ring));
 }

@@ -187,6 +187,9 @@ int engine_submit_tx_end(quring_tx *tx, struct quring_statement *statement, cons
 /* deadline.c: gives transactions up whose deadline has passed. */
 void engine_tx_fire(struct timer *timer);
 
+/* Gives up the transactions whose time has passed. */
+void engine_tx_expire(quring_engine *engine, uint64_t now_ns);
+
 /* deadline.c: tells the backend, unless it has nothing of the transaction: see tx_changed() in core/backend.h. */
 void engine_tx_changed(struct quring_tx *tx, bool timed_out);
 

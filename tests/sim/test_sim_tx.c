@@ -457,6 +457,26 @@ Test(sim_tx, a_timeout_of_the_whole_ends_what_runs) {
     world_close(&world);
 }
 
+/* The program did other things until after the timeout, and submits the rest then. */
+Test(sim_tx, no_commit_is_sent_once_the_timeout_has_passed) {
+    open_one(32);
+    world_connect(&world, 1);
+    world.allowed = MAY(SKIPPED) | MAY(SERVER_ERROR) | MAY(TIMEOUT);
+    quring_tx *tx = open_tx(&(quring_tx_options){.timeout_ns = 5 * MS});
+    int first = ask_tx(tx, "insert", 0, NULL);
+    world_finish(&world);
+    expect(first, QURING_OK, NULL);
+    for (uint64_t until = sim_now_ns(world.sim) + 20 * MS; sim_now_ns(world.sim) < until;)
+        (void)sim_wait(world.sim, 1 * MS);
+    int behind = ask_tx(tx, "insert", 0, NULL), commit = ask_tx(tx, "commit", 0, NULL);
+    quring_tx_release(tx);
+    world_finish(&world);
+    expect(behind, QURING_SKIPPED, "25P04");
+    expect(commit, QURING_SERVER_ERROR, "25P04");
+    cr_assert_eq(world.server.ledger[first].committed, 0);
+    world_close(&world);
+}
+
 Test(sim_tx, an_idle_one_gives_its_connection_to_those_that_wait) {
     open_one(32);
     world_connect(&world, 1);
