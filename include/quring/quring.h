@@ -705,7 +705,7 @@ typedef enum quring_batch_mode {
  *            which quring_errmsg() tells; if that is the first, its error. ATOMIC: all or none
  *            As quring_submit(); of an ATOMIC batch also EUNSUPPORTED: a statement that may not join a GROUP, or an exclusive
  *            handle; ETOOBIG: more queries than options.depth or query_count, or more bytes than inflight_bytes; EINVAL:
- *            several databases, an order_key
+ *            several databases, an order_key; of any batch EINVAL: a query of a transaction, which quring_submit() takes
  */
 int quring_submit_batch_sized(quring_engine *engine, const quring_query *queries, size_t query_bytes, uint32_t count,
                               quring_batch_mode mode, quring_id *ids);
@@ -964,7 +964,7 @@ typedef struct quring_tx_options {
  * nothing else run.
  *
  * SAVEPOINT x, ROLLBACK TO x and RELEASE x are queries, as COMMIT and ROLLBACK may be. BEGIN, AND CHAIN and PREPARE
- * TRANSACTION are EUNSUPPORTED. quring_query.commit is for other queries.
+ * TRANSACTION are EUNSUPPORTED. quring_query.commit is for other queries: GROUP and AUTO are EINVAL here.
  * options    NULL: all defaults
  * Returns    0; EFULL: each open transaction keeps one of query_count and 16 of inflight_bytes in reserve for its end; EINVAL;
  *            ENOMEM; ESHUTDOWN; EFORKED; EUNSUPPORTED: an exclusive handle

@@ -9,7 +9,7 @@
     X(QURING_ETOOBIG, "too big: this would never be sent; make it smaller, or raise the limit given at open")          \
     X(QURING_EURL, "the URL names no database that can be opened: use postgresql://..., host=... or sqlite:///file")   \
     X(QURING_EUNSUPPORTED,                                                                                             \
-      "not supported here: COPY and LISTEN never are; transaction control, SET and the like need a "                   \
+      "not supported here: COPY and LISTEN never are; transactions take quring_tx_open(), SET and the like a "         \
       "database handle opened with options.exclusive")                                                                 \
     X(QURING_ESHUTDOWN, "shutting down: the engine or the database handle takes no more queries")                      \
     X(QURING_ESTALE, "stale id: this query was already released, or the id was never given out")                       \

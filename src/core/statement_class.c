@@ -387,6 +387,9 @@ const char *statement_refusal(enum statement_class class, bool bound) {
     case STATEMENT_ENCODING:
         return "all texts are UTF-8 here: client_encoding can't be changed";
     case STATEMENT_TRANSACTION:
+        return bound ? NULL
+                     : "this statement controls a transaction, and queries go to any of several connections: use "
+                       "quring_tx_open(), or open the database with options.exclusive";
     case STATEMENT_SESSION:
         return bound ? NULL
                      : "this statement changes the state of one connection, and queries go to any of several: open "
