@@ -18,7 +18,7 @@ enum {
     TERMINATE_BYTES = 4096,
     OUT_LIMIT_BYTES = WIRE_SEND_BYTES_MAX + (16 << 20), /* the longest message behind what waits before it */
     PLAIN_KEEP_BYTES = 64 * 1024,
-    CONTROL_REQUESTS = 4,      /* of a transaction beside its queries: BEGIN, the token, the end, the reset */
+    CONTROL_REQUESTS = 5,      /* of a transaction beside its queries: BEGIN, the token, the end, the reset, settings */
     ASYNC_BYTES_MAX = 16 << 20 /* of asynchronous messages before one reply: a server that sends more may never end */
 };
 

@@ -14,6 +14,11 @@ enum tx_loss { LOSS_NONE, LOSS_IN_DOUBT, LOSS_ASKED, LOSS_CERTAIN, LOSS_AFTER_FA
 
 static const char tx_rollback_sql[] = "rollback", tx_reset_sql[] = "discard all";
 
+/* What the first exchange on a connection sets (barrier.c), without a row. */
+static const char tx_settings_sql[] =
+    "select 1 where set_config('datestyle', 'iso', false) is null or set_config('extra_float_digits', "
+    "greatest(current_setting('extra_float_digits')::int4, 1)::text, false) is null";
+
 bool pg_tx_is_whole(const struct quring_tx *tx, uint32_t depth) {
     bool here = tx->end_submitted && tx->queue.waiting_count == tx->query_count;
     bool clean = tx->leaves_nothing && tx->options.lease_reset != QURING_LEASE_RESET_ALWAYS;
@@ -122,11 +127,15 @@ static bool tx_must_reset(const struct quring_tx *tx) {
     return !tx->leaves_nothing || tx->options.lease_reset == QURING_LEASE_RESET_ALWAYS;
 }
 
+/* DISCARD ALL takes back what quring has set there as well. */
 static bool tx_put_reset(struct quring_tx *tx) {
     struct pg_tx *pg = pg_tx_of(tx);
     pg->hit = false;
     pg->resets = tx_put_control(tx, NULL, tx_reset_sql, sizeof tx_reset_sql - 1);
     if (!pg->resets || !pg_conn_sync(pg->conn))
+        return false;
+    if (!pg->conn->barrier.pooled &&
+        (!tx_put_control(tx, NULL, tx_settings_sql, sizeof tx_settings_sql - 1) || !pg_conn_sync(pg->conn)))
         return false;
     pg_silence_given_up(pg->conn, pg->last);
     return true;

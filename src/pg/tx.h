@@ -3,7 +3,7 @@
  * Transactions on a connection. What is sent of one is *segments*, each ended by one Sync, and none has anything of another
  * transaction or query in it:
  *
- *      [BEGIN q1 … qk Sync]  [q … Sync]  [ROLLBACK TO x  q … Sync]  [COMMIT Sync]  [DISCARD ALL Sync]
+ *      [BEGIN q1 … qk Sync]  [q … Sync]  [ROLLBACK TO x  q … Sync]  [COMMIT Sync]  [DISCARD ALL Sync]  [settings Sync]
  *
  * A failure keeps the server from all that follows in its segment. Until BEGIN is known to have succeeded nothing crosses its
  * Sync that would commit by itself: ROLLBACK TO fails outside of a transaction, and with it all that follows up to the next

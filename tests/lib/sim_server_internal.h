@@ -30,6 +30,7 @@ enum sim_verb {
     SIM_COPY,
     SIM_HOSTILE,
     SIM_DISCARD,
+    SIM_SETTINGS,
     SIM_CALL,
     SIM_TAG,
     SIM_TOKEN,

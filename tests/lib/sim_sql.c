@@ -41,6 +41,9 @@ static const struct {
     [SIM_COPY] = {"copy", "", 0},
     [SIM_HOSTILE] = {"hostile", "n", 1},
     [SIM_DISCARD] = {"discard all", "", 0, true},
+    [SIM_SETTINGS] = {"1 where set_config('datestyle', 'iso', false) is null or set_config('extra_float_digits', "
+                      "greatest(current_setting('extra_float_digits')::int4, 1)::text, false) is null",
+                      "", 0, true},
     [SIM_CALL] = {"call", "", 0},
     [SIM_TAG] = {"tag", "", 0},
     [SIM_BEGIN] = {"begin", "", 0, true},
@@ -321,6 +324,10 @@ static void execute_command(struct sim_conn *conn, const struct sim_statement *s
         list_for_each(node, &conn->statements)
             list_entry(node, struct sim_statement, link)->forgotten = true;
         reply_tag(&conn->out, "DISCARD ALL");
+        sim_conn_sent(conn);
+        break;
+    case SIM_SETTINGS:
+        reply_tag(&conn->out, "SELECT 0");
         sim_conn_sent(conn);
         break;
     default:

@@ -429,6 +429,19 @@ Test(pg_tx, nothing_is_left_for_the_next_user_of_the_connection) {
     live_close(&live);
 }
 
+Test(pg_tx, a_reset_leaves_the_style_of_results) {
+    const char *url = live_url_with("options=-cDateStyle%3DGerman%20-cextra_float_digits%3D0");
+    live_open_url(&live, url, NULL, &(quring_db_options){.connection_count = 1});
+    static const char sql[] = "select count(*) from (select 1) s where array[date '2024-02-01']::text = '{2024-02-01}' "
+                              "and array[0.1::float8 + 0.2]::text = '{0.30000000000000004}'";
+    cr_assert_eq(live_int(&live, sql), 1);
+    quring_tx *tx = begin();
+    ends(ask(tx, "set local work_mem = '1MB'"), "");
+    end_with_commit(tx, "");
+    cr_assert_eq(live_int(&live, sql), 1, "as on a new connection");
+    live_close(&live);
+}
+
 Test(pg_tx, a_reset_is_asked_for_where_a_function_hides_it) {
     open_many(1);
     live_exec(&live, "create or replace function live_hides() returns int language sql as "

@@ -441,7 +441,7 @@ Test(pg_segment, pg_tx_resets_what_its_texts_may_have_left) {
         say(0, "12 C:BEGIN 1 t:0 n2 C:SET Z:T 12 C:COMMIT Z");
         pg_bed_assert_text(pg_bed_fate(commit), "OK", "it does not wait for the reset");
         cr_assert_eq(pool->leases.count, 1, "but the connection does");
-        say(0, "12 C:DISCARD_ALL Z");
+        say(0, "12 C:DISCARD_ALL Z 12 C:SELECT_0 Z");
         cr_assert_eq(pool->leases.count, 0);
         pg_bed_ask(&bed, "insert into t values (1)");
         advance();
@@ -455,7 +455,7 @@ Test(pg_segment, pg_tx_resets_always_if_asked) {
     pg_bed_ask_tx(&bed, tx, "insert into t values (1)");
     pg_bed_ask_tx(&bed, tx, "commit");
     advance();
-    got_is(0, "begin insert into t values (1)* | commit | discard all |", "pipelined");
+    got_is(0, "begin insert into t values (1)* | commit | discard all | select 1 where set_config( |", "pipelined");
 }
 
 Test(pg_segment, pg_tx_closes_a_connection_whose_reset_fails) {
