@@ -103,7 +103,12 @@ static void resolve_look_at(struct pg_pool *pool, struct pg_doubt *doubt, uint64
     (void)heap_push(&pool->resolves.due, &doubt->due, at_ns < doubt->until_ns ? at_ns : doubt->until_ns);
 }
 
-/* The server may be at work on the question for long: it is waited for as for a query that was given up. */
+static const struct pg_request_ops resolve_operations;
+
+/*
+ * The server may be at work on the question for long: it is waited for as for a query that was given up. What is ahead of it on
+ * the connection is others'.
+ */
 static void resolve_expire(struct pg_pool *pool, struct quring_tx *tx) {
     struct pg_doubt *doubt = doubt_of(tx);
     struct pg_conn *conn = doubt->conn;
@@ -114,7 +119,8 @@ static void resolve_expire(struct pg_pool *pool, struct quring_tx *tx) {
     }
     (void)heap_push(&pool->resolves.due, &doubt->due, UINT64_MAX); /* there was room for it before */
     for (uint64_t r = conn->settled; r < conn->session.next; r++)
-        pg_conn_request(conn, r)->own = false;
+        if (pg_conn_request(conn, r)->ops == &resolve_operations)
+            pg_conn_request(conn, r)->own = false;
     if (pg_conn_is_up(conn))
         pg_silence_given_up(conn, conn->session.next - 1);
 }

@@ -172,6 +172,39 @@ Test(sim_resolve, it_stays_unknown_where_nobody_answers_in_time) {
     close_world();
 }
 
+/* The question waits behind a whole transaction whose token the server is at work on, which nobody gave up. */
+Test(sim_resolve, a_question_that_is_given_up_leaves_alone_what_is_ahead_of_it) {
+    quring_db_options db = {.connection_count = 1, .depth = 16, .silence_ns = 50 * MS};
+    open_world(&db);
+    world.allowed = MAY(OK) | MAY_BE_LOST | MAY(SERVER_ERROR) | MAY(SKIPPED);
+    world.server.claim_error = "25006";
+    world.server.eager = 1000;
+    quring_tx_options options = with_token;
+    options.resolve_timeout_ns = 300 * MS;
+    quring_tx *lost = open_tx(&options), *tx = open_tx(&with_token);
+    int insert, commit = lose_commit(lost, &insert);
+    quring_tx_release(lost);
+    world_pass(&world, 100 * MS);
+    uint32_t connects = world.server.connects;
+    struct sim_token taken = {.writer = &taken};
+    snprintf(taken.text, sizeof taken.text, "%s", quring_tx_token(tx));
+    list_push_back(&world.server.tokens, &taken.link);
+    int member = ask_tx(tx, "insert", NULL), end = ask_tx(tx, "commit", NULL);
+    quring_tx_release(tx);
+    world_pass(&world, 100 * MS);
+    const struct pg_db *pg = base_container_of(world.db, struct pg_db, base);
+    cr_assert_eq(pg->pool.resolves.asking_count, 1);
+    world_pass(&world, 500 * MS);
+    expect(commit, QURING_IN_DOUBT, NULL);
+    cr_assert_not(world.asked[end].ended);
+    cr_assert_eq(world.server.connects, connects, "the connection was taken for one that awaits what was given up");
+    list_remove(&taken.link);
+    world_finish(&world);
+    expect(end, QURING_OK, NULL);
+    cr_assert(took_effect(member));
+    close_world();
+}
+
 Test(sim_resolve, a_table_without_its_unique_key_is_of_no_use) {
     open_lossy(1);
     quring_tx *tx = open_tx(&with_token);
