@@ -97,7 +97,10 @@ static bool tx_put_begin(struct quring_tx *tx) {
     return true;
 }
 
-/* As a query that nobody waits for. False: the connection is broken. */
+/*
+ * As a query that nobody waits for. False: the connection is broken. A server that describes columns for it has the query's
+ * result hold them.
+ */
 static bool tx_put_token(struct quring_tx *tx) {
     struct pg_tx *pg = pg_tx_of(tx);
     const quring_param token = quring_uuid(tx->token);
@@ -107,6 +110,7 @@ static bool tx_put_token(struct quring_tx *tx) {
         return false;
     bool encoded = pg->by_use || pg->conn->settings_changed ? pg_request_encode_unnamed(pg->conn, &query, request)
                                                             : pg_request_encode(pg->conn, &query, request, false);
+    result_free(&query.result);
     if (!encoded) {
         *request = (struct pg_request){.query = NULL};
         tx_break_for_memory(pg->conn);

@@ -168,6 +168,7 @@ struct sim_server {
     const char *late_error;  /* … and SQLSTATE of an error behind it; NULL: none is */
     uint64_t commit_ns;      /* COMMIT takes up to so long, by chance */
     bool hangs_at_commit;    /* it takes for ever */
+    bool describes_token;    /* says that the INSERT of one returns a row, which it does not */
     uint32_t token_waits;    /* how often a statement waited for another's transaction */
     /* what it saw */
     uint32_t last_index;

@@ -129,7 +129,8 @@ void sim_sql_describe_parameters(struct sim_conn *conn, const struct sim_stateme
 }
 
 void sim_sql_describe_columns(struct sim_conn *conn, const struct sim_statement *statement) {
-    uint8_t shape = verbs[statement->verb].shape;
+    bool lie = statement->verb == SIM_TOKEN && conn->server->describes_token;
+    uint8_t shape = verbs[lie ? SIM_TOLD : statement->verb].shape;
     if (shapes[shape].count)
         reply_columns(&conn->out, shapes[shape].count, shapes[shape].columns);
     else
