@@ -232,7 +232,7 @@ static inline __attribute__((always_inline)) int submit_begin(struct quring_db *
                                                               struct query **out) {
     quring_engine *engine = db->engine;
     uint64_t token;
-    struct query *query = slots_take(&engine->queries, &token);
+    struct query *query = *out = slots_take(&engine->queries, &token);
     if (base_unlikely(!query))
         return submit_refuse_slot(engine);
     query->queue = queue;
@@ -248,7 +248,6 @@ static inline __attribute__((always_inline)) int submit_begin(struct quring_db *
     }
     engine->charged_bytes += query->charged_bytes;
     submit_fill(db, query, q, token);
-    *out = query;
     return 0;
 }
 
