@@ -245,7 +245,7 @@ static bool api_tx_options_known(const quring_tx_options *options) {
 }
 
 static const char *api_refuse_resolve(const quring_tx_options *options) {
-    if (options->resolve > QURING_RESOLVE_TOKEN)
+    if (options->resolve > QURING_RESOLVE_XID)
         return "options.resolve is none of quring_resolve";
     if ((options->resolve == QURING_RESOLVE_TOKEN) != (options->token_table != NULL))
         return "options.token_table goes with QURING_RESOLVE_TOKEN";

@@ -902,10 +902,27 @@ typedef enum quring_lease_reset {
  * failover, and on servers that speak PostgreSQL's protocol and know ON CONFLICT. A transaction with read_only has no token.
  * SQLite tells what became of COMMIT, and asks for nothing; it writes the token all the same (into a table with `at` default
  * current_timestamp), for a program that was killed and looks it up by itself: quring_tx_token().
+ *
+ * XID needs no table. When all queries of the transaction have been sent, its ID is read in it, and which server that is; COMMIT
+ * is sent once the answer has come. That is one more round trip, and the transaction holds a connection, also if it was submitted
+ * whole. When COMMIT's answer is lost, pg_xact_status() is asked over another connection, again and again while it says "in
+ * progress". COMMIT ends OK and SERVER_ERROR as above, and IN_DOUBT, with the reason in error->detail,
+ *
+ *   - if the server is another one, or its timeline has changed, as it does where a standby is promoted
+ *   - if the server crashed, unless the answer is that the transaction was aborted: a transaction after the crash may have the
+ *     same ID. pg_stat_reset_shared('bgwriter') looks like a crash
+ *   - if no answer came within resolve_timeout_ns, or the server has forgotten so old a transaction
+ *   - if the transaction had no ID before COMMIT. It had written nothing then, but COMMIT may: NOTIFY, cursors WITH HOLD; and a
+ *     serializable one may fail there. Then nobody is asked
+ *
+ * Where crashes and failovers are to be survived TOKEN is the one to take. Any user may ask. It works behind poolers, as long as
+ * they lead to one server. Servers that don't have the functions make the transaction fail (42883). A transaction with read_only
+ * is not asked for; SQLite: EUNSUPPORTED.
  */
 typedef enum quring_resolve {
     QURING_RESOLVE_NONE = 0, /* COMMIT ends IN_DOUBT */
-    QURING_RESOLVE_TOKEN
+    QURING_RESOLVE_TOKEN,
+    QURING_RESOLVE_XID /* PostgreSQL 13 or later */
 } quring_resolve;
 
 typedef struct quring_tx_options {
@@ -925,7 +942,7 @@ typedef struct quring_tx_options {
     quring_resolve resolve;
     /* With TOKEN: the table's name as SQL has it: quring_commits, app.commits, "App"."Commits"; 255 bytes at most. */
     const char *token_table;
-    /* With TOKEN: how long COMMIT is held at most after the loss (30 s). */
+    /* With TOKEN and XID: how long COMMIT is held at most after the loss (30 s). */
     uint64_t resolve_timeout_ns;
 } quring_tx_options;
 
@@ -967,7 +984,7 @@ typedef struct quring_tx_options {
  * TRANSACTION are EUNSUPPORTED. quring_query.commit is for other queries: GROUP and AUTO are EINVAL here.
  * options    NULL: all defaults
  * Returns    0; EFULL: each open transaction keeps one of query_count and 16 of inflight_bytes in reserve for its end; EINVAL;
- *            ENOMEM; ESHUTDOWN; EFORKED; EUNSUPPORTED: an exclusive handle
+ *            ENOMEM; ESHUTDOWN; EFORKED; EUNSUPPORTED: an exclusive handle; QURING_RESOLVE_XID on SQLite
  * Valid      until quring_tx_release()
  */
 int quring_tx_open_sized(quring_db *db, const quring_tx_options *options, size_t options_bytes, quring_tx **tx);

@@ -6,7 +6,7 @@
  *   queue       queries that wait, in which units they are taken, and how they come back from a backend
  *   batch       queries that commit together or not at all: who is told what
  *   tx          a transaction: its state, its failure, and which of its queries that ends
- *   token       the row by which a transaction is asked for whose COMMIT was lost
+ *   token       the row by which a transaction is asked for whose COMMIT was lost; xid: its ID, by which it is, too
  *   query       one submitted query and its state
  *   detach      queries that end for their callers before another thread has let go of them
  *   order_key   keys whose queries run in order

@@ -100,6 +100,13 @@ void tx_fail_token(struct quring_tx *tx, const char *sqlstate, const char *messa
     tx_fail(tx, tx->query_count, 0, QURING_SERVER_ERROR, &error);
 }
 
+void tx_fail_note(struct quring_tx *tx, const char *sqlstate, const char *message) {
+    PRE(tx_reads_note(tx) && tx->end_submitted);
+    quring_error error = {.message = message, .detail = "the transaction's ID could not be read", .hint = ""};
+    memcpy(error.sqlstate, sqlstate, strnlen(sqlstate, sizeof error.sqlstate - 1));
+    tx_fail(tx, tx->query_count - 1, 0, QURING_SERVER_ERROR, &error);
+}
+
 /* Only a savepoint from before the failure lets a transaction go on behind it. */
 static bool tx_may_revive(const struct quring_tx *tx) {
     return !tx->given_up && tx->save_position && tx->save_position < tx->first.position;

@@ -36,6 +36,7 @@
 
 #include "core/db.h"
 #include "core/token.h"
+#include "core/xid.h"
 
 enum tx_state { TX_NEW, TX_WAITING, TX_OPEN, TX_ENDING, TX_ENDED };
 
@@ -83,6 +84,7 @@ struct quring_tx {
     struct quring_statement *writes_token; /* held: carried out before its COMMIT; NULL: none is */
     uint8_t token[TOKEN_BYTES];
     char token_text[TOKEN_TEXT_BYTES]; /* "": it has none */
+    char xid_note[XID_NOTE_BYTES];     /* "": it has none, or has not read it yet */
     quring_id reserve;                 /* the slot that is kept for its end; 0: it was used */
     struct heap_node deadline;         /* in hub->tx_deadlines: not later than the next two, if there are any */
     uint64_t whole_at_ns;              /* when options.timeout_ns has passed; UINT64_MAX: never */
@@ -122,6 +124,16 @@ static inline bool tx_has_place(const struct quring_tx *tx) {
     return tx->state == TX_OPEN || tx->state == TX_ENDING;
 }
 
+/* Its COMMIT waits until the note was read. One that only reads has nothing to be asked for. */
+static inline bool tx_reads_note(const struct quring_tx *tx) {
+    return tx->options.resolve == QURING_RESOLVE_XID && !tx->options.read_only;
+}
+
+/* True where somebody can be asked what became of a COMMIT that was lost. */
+static inline bool tx_can_be_asked_for(const struct quring_tx *tx) {
+    return tx->writes_token || tx->xid_note[0];
+}
+
 /* Puts a query that was just filled behind all others of its transaction. */
 void tx_put(struct quring_tx *tx, struct query *query);
 
@@ -151,6 +163,9 @@ void tx_give_up(struct quring_tx *tx, quring_status status, const char *sqlstate
 
 /* Fails it behind all its queries, before its COMMIT, which was sent: its token could not be written. */
 void tx_fail_token(struct quring_tx *tx, const char *sqlstate, const char *message);
+
+/* Fails it behind all its queries, before its COMMIT, which waits: its note (core/xid.h) could not be read. */
+void tx_fail_note(struct quring_tx *tx, const char *sqlstate, const char *message);
 
 /* It has a place, and neither waits for a reply nor has anything to send: until the next tx_put(). */
 void tx_idle(struct quring_tx *tx, uint64_t now_ns);

@@ -37,13 +37,15 @@ void engine_tx_free(quring_engine *engine) {
 
 /* ---- Open ---- */
 
-static int tx_check(const quring_db *db) {
+static int tx_check(const quring_db *db, const quring_tx_options *options) {
     struct hub *hub = db->hub;
     if (db->engine->shutting_down || db->closing)
         return engine_refuse_closed(db->engine);
     if (db->options.exclusive)
         return hub_error(hub, QURING_EUNSUPPORTED,
                          "an exclusive handle has no other transactions than its BEGIN and COMMIT");
+    if (options->resolve == QURING_RESOLVE_XID && !db->backend->knows_xids)
+        return hub_error(hub, QURING_EUNSUPPORTED, "SQLite's transactions have no ID: options.resolve");
     return 0;
 }
 
@@ -74,7 +76,7 @@ static int tx_reserve(quring_engine *engine, quring_id *reserve) {
 static int tx_find_token(quring_db *db, const quring_tx_options *options, struct quring_statement **statement,
                          uint8_t token[TOKEN_BYTES]) {
     char sql[TOKEN_SQL_BYTES];
-    if (options->resolve == QURING_RESOLVE_NONE || options->read_only)
+    if (options->resolve != QURING_RESOLVE_TOKEN || options->read_only)
         return 0;
     if (!token_draw(token))
         return hub_error(db->hub, QURING_ESYSTEM, "getrandom() gives no random bytes for a token");
@@ -117,7 +119,7 @@ static int tx_make(quring_db *db, const quring_tx_options *options, quring_tx **
 int engine_tx_open_bare(quring_db *db, const quring_tx_options *options, quring_tx **out) {
     PRE(options->resolve == QURING_RESOLVE_NONE);
     quring_tx_options filled = *options;
-    int error = tx_check(db);
+    int error = tx_check(db, &filled);
     if (!error)
         error = tx_find_ends(db);
     tx_fill_times(&filled);
@@ -128,7 +130,7 @@ int engine_tx_open(quring_db *db, const quring_tx_options *options, quring_tx **
     quring_tx_options filled = options ? *options : (quring_tx_options){0};
     struct quring_statement *writes_token = NULL;
     uint8_t token[TOKEN_BYTES];
-    int error = tx_check(db);
+    int error = tx_check(db, &filled);
     if (!error)
         error = tx_find_ends(db);
     if (!error)

@@ -226,6 +226,7 @@ const struct backend pg_backend = {
     .name = "postgresql",
     .db_bytes = sizeof(struct pg_db),
     .timer_count = PG_POOL_TIMERS,
+    .knows_xids = true,
     .accepts = pg_url_accepts,
     .open = pg_open,
     .advance = pg_advance,

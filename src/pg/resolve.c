@@ -27,6 +27,23 @@ static struct quring_tx *doubt_tx(struct pg_doubt *doubt) {
     return (struct quring_tx *)((uintptr_t)pg - offsetof(struct quring_tx, backend));
 }
 
+/* What error->detail says of the question for a token, or for an ID. */
+struct words {
+    const char *undone, *late, *refused, *empty;
+};
+
+static const struct words *doubt_words(const struct quring_tx *tx) {
+    static const struct words by_token = {"its token tells that the transaction did not commit, and never will",
+                                          "its token could not be asked for within resolve_timeout_ns",
+                                          "its token could not be asked for",
+                                          "no row with its token could be written or read"},
+                              by_note = {"pg_xact_status() tells that the transaction was aborted",
+                                         "the server could not be asked for its ID within resolve_timeout_ns",
+                                         "the server could not be asked for its ID",
+                                         "the server did not tell of its ID"};
+    return tx->writes_token ? &by_token : &by_note;
+}
+
 /* ---- Outcomes ---- */
 
 static struct query *doubt_last(struct pg_doubt *doubt) {
@@ -47,11 +64,11 @@ static void resolve_finish_commit(struct query *query, enum answer answer) {
         result_put_command(&query->result, "COMMIT", 6);
         query_finish(query, QURING_OK);
     } else if (answer == ANSWER_UNDONE) {
-        resolve_say(query, "its token tells that the transaction did not commit, and never will");
+        resolve_say(query, doubt_words(query->queue->tx)->undone);
         query_finish(query, QURING_SERVER_ERROR);
     } else {
         if (!query->error.view.detail[0])
-            resolve_say(query, "its token could not be asked for within resolve_timeout_ns");
+            resolve_say(query, doubt_words(query->queue->tx)->late);
         query_finish(query, QURING_IN_DOUBT);
     }
 }
@@ -175,24 +192,46 @@ static void resolve_settle(struct quring_tx *tx) {
         resolve_pause(tx);
 }
 
-static void resolve_row(struct pg_conn *conn, const struct wire_event *event) {
-    struct cursor row = cursor_over(event->body, event->size);
-    uint8_t value = cursor_u16(&row) == 1 && cursor_i32(&row) == 1 ? cursor_u8(&row) : 0;
-    if (value == 't' || value == 'f')
-        doubt_of(conn->tx)->answer = value == 't' ? ANSWER_COMMITTED : ANSWER_UNDONE;
+static enum answer resolve_read_status(struct pg_doubt *doubt, uint8_t status) {
+    const char *why = status == XID_OTHER_SERVER ? "its ID is that of another server, or of another timeline"
+                      : status == XID_CRASHED    ? "the server crashed meanwhile, and may have given its ID out again"
+                      : status == XID_UNKNOWN    ? "the server does not know of its ID any more"
+                      : status == XID_IN_PROGRESS
+                          ? "the server was still at work on the transaction after resolve_timeout_ns"
+                          : NULL;
+    if (why && doubt_last(doubt))
+        resolve_say(doubt_last(doubt), why);
+    if (status == XID_COMMITTED || status == XID_ABORTED)
+        return status == XID_COMMITTED ? ANSWER_COMMITTED : ANSWER_UNDONE;
+    return status == XID_IN_PROGRESS ? ANSWER_AGAIN : why ? ANSWER_HOPELESS : ANSWER_NONE;
 }
 
-/* A table that is not as it must be, or is forbidden to us, will not be otherwise soon; a standby may become the primary. */
-static bool resolve_is_hopeless(const char *sqlstate) {
-    return strncmp(sqlstate, "42", 2) == 0 || strcmp(sqlstate, "55000") == 0;
+static void resolve_row(struct pg_conn *conn, const struct wire_event *event) {
+    struct pg_doubt *doubt = doubt_of(conn->tx);
+    struct cursor row = cursor_over(event->body, event->size);
+    uint8_t value = cursor_u16(&row) == 1 && cursor_i32(&row) == 1 ? cursor_u8(&row) : 0;
+    if (!conn->tx->writes_token)
+        doubt->answer = (uint8_t)resolve_read_status(doubt, value);
+    else if (value == 't' || value == 'f')
+        doubt->answer = value == 't' ? ANSWER_COMMITTED : ANSWER_UNDONE;
+}
+
+/*
+ * A table that is not as it must be, or is forbidden to us, will not be otherwise soon, nor will an ID that the server has not
+ * given out yet (22023); a standby may become the primary.
+ */
+static bool resolve_is_hopeless(const struct quring_tx *tx, const char *sqlstate) {
+    if (strncmp(sqlstate, "42", 2) == 0)
+        return true;
+    return tx->writes_token ? strcmp(sqlstate, "55000") == 0 : strncmp(sqlstate, "22", 2) == 0;
 }
 
 static void resolve_error(struct pg_conn *conn, const struct wire_event *event) {
     struct pg_doubt *doubt = doubt_of(conn->tx);
     struct query *last = doubt_last(doubt);
     char detail[PG_MESSAGE_BYTES];
-    snprintf(detail, sizeof detail, "its token could not be asked for: %s", event->error.message);
-    doubt->answer = resolve_is_hopeless(event->error.sqlstate) ? ANSWER_HOPELESS : ANSWER_AGAIN;
+    snprintf(detail, sizeof detail, "%s: %s", doubt_words(conn->tx)->refused, event->error.message);
+    doubt->answer = resolve_is_hopeless(conn->tx, event->error.sqlstate) ? ANSWER_HOPELESS : ANSWER_AGAIN;
     if (last)
         resolve_say(last, detail);
 }
@@ -206,7 +245,7 @@ static void resolve_ready(struct pg_conn *conn, const struct wire_event *event) 
     if (last && doubt_of(tx)->answer == ANSWER_NONE) {
         doubt_of(tx)->answer = ANSWER_HOPELESS;
         if (doubt_last(doubt_of(tx)))
-            resolve_say(doubt_last(doubt_of(tx)), "no row with its token could be written or read");
+            resolve_say(doubt_last(doubt_of(tx)), doubt_words(tx)->empty);
     }
     if (event->transaction != 'I') {
         doubt_of(tx)->answer = ANSWER_NONE; /* its own row may be undone yet */
@@ -233,11 +272,11 @@ static const struct pg_request_ops resolve_operations = {
 
 /* ---- Asking ---- */
 
-/* A statement with the token, in a transaction of its own. */
+/* A statement with the token or the note, in a transaction of its own. */
 static bool resolve_put(struct pg_conn *conn, const struct quring_tx *tx, const char *sql, size_t length,
                         int32_t column_count) {
     struct wire_session *session = &conn->session;
-    const quring_param token = quring_text(tx->token_text);
+    const quring_param token = quring_text(tx->writes_token ? tx->token_text : tx->xid_note);
     if (!pg_conn_make_room(conn))
         return false;
     struct pg_request *request = pg_conn_request(conn, session->next);
@@ -257,7 +296,10 @@ static bool resolve_put(struct pg_conn *conn, const struct quring_tx *tx, const 
 }
 
 static bool resolve_put_question(struct pg_conn *conn, const struct quring_tx *tx) {
+    static const char ask_sql[] = XID_ASK_SQL;
     char sql[TOKEN_SQL_BYTES];
+    if (!tx->writes_token)
+        return resolve_put(conn, tx, ask_sql, sizeof ask_sql - 1, 1);
     size_t length = token_claim_sql(tx->writes_token, sql);
     if (!resolve_put(conn, tx, sql, length, WIRE_NO_ROWS))
         return false;
@@ -307,7 +349,7 @@ void pg_resolve_begin(struct pg_conn *conn, struct quring_tx *tx) {
     struct pg_doubt *doubt = doubt_of(tx);
     struct ring *ring = pg_pool_ring(pool);
     uint64_t now_ns = ring_now_ns(ring), wait_ns = tx->options.resolve_timeout_ns;
-    PRE(tx->state == TX_ENDING && tx->writes_token && !list_empty(&doubt->held));
+    PRE(tx->state == TX_ENDING && tx_can_be_asked_for(tx) && !list_empty(&doubt->held));
     doubt->pool = pool;
     doubt->until_ns = wait_ns < UINT64_MAX - now_ns ? now_ns + wait_ns : UINT64_MAX;
     if (!heap_push(&pool->resolves.due, &doubt->due, doubt->until_ns)) {

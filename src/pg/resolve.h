@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Asks whether transactions committed whose COMMIT was lost, and that have written a token (core/token.h). Their queries that
+ * Asks whether transactions committed whose COMMIT was lost, and that have written a token (core/token.h) or read a note (core/xid.h). Their queries that
  * were out are held meanwhile:
  *
  *        the loss --> waiting --a connection--> being asked --the answer, or the deadline--> their queries end
  *                        ^                           |
  *                        +-----after a pause---------+ no answer
  *
- * A transaction holds the connection that it is asked over as one that runs does, because the server makes the question wait
- * as long as the transaction may still commit. When the deadline passes meanwhile its queries end, and the connection is given
+ * A transaction holds the connection that it is asked over as one that runs does, because the server makes the question for
+ * a token wait as long as the transaction may still commit; asked by its note it says "in progress", and is asked again. When the deadline passes meanwhile its queries end, and the connection is given
  * back with the answer. At most half of the connections are used so at once, or the only one.
  */
 #ifndef QURING_PG_RESOLVE_H

@@ -12,6 +12,8 @@
 /* What the loss of its connection means for a transaction; NONE: nobody has looked yet. */
 enum tx_loss { LOSS_NONE, LOSS_IN_DOUBT, LOSS_ASKED, LOSS_CERTAIN, LOSS_AFTER_FAILURE };
 
+enum tx_note { NOTE_NONE, NOTE_OUT, NOTE_READ };
+
 static const char tx_rollback_sql[] = "rollback", tx_reset_sql[] = "discard all";
 
 /* What the first exchange on a connection sets (barrier.c), without a row. */
@@ -22,7 +24,7 @@ static const char tx_settings_sql[] =
 bool pg_tx_is_whole(const struct quring_tx *tx, uint32_t depth) {
     bool here = tx->end_submitted && tx->queue.waiting_count == tx->query_count;
     bool clean = tx->leaves_nothing && tx->options.lease_reset != QURING_LEASE_RESET_ALWAYS;
-    return here && clean && !tx->first.set && pg_tx_request_count(tx) <= depth;
+    return here && clean && !tx->first.set && !tx_reads_note(tx) && pg_tx_request_count(tx) <= depth;
 }
 
 /* ---- Sending ---- */
@@ -123,6 +125,30 @@ static bool tx_put_token(struct quring_tx *tx) {
     return true;
 }
 
+/* False: the connection is broken. */
+static bool tx_put_note(struct quring_tx *tx) {
+    static const char sql[] = XID_NOTE_SQL;
+    struct pg_tx *pg = pg_tx_of(tx);
+    struct wire_session *session = &pg->conn->session;
+    struct pg_request *request = tx_new_request(tx, NULL);
+    if (!request)
+        return false;
+    request->own = true;
+    wire_session_begin(session, pg_conn_out(pg->conn));
+    wire_session_put_parse(session, "", sql, sizeof sql - 1);
+    wire_session_put_bind(session, "", 0);
+    wire_session_put_results(session, NULL, 0);
+    wire_session_put_execute(session);
+    if (!wire_session_end(session, 1)) {
+        *request = (struct pg_request){.query = NULL};
+        tx_break_for_memory(pg->conn);
+        return false;
+    }
+    tx_sent(tx, NULL);
+    pg->note = NOTE_OUT;
+    return true;
+}
+
 static bool tx_commits(const struct query *query) {
     return query && tx_verb(query) == VERB_COMMITS;
 }
@@ -206,7 +232,14 @@ static void tx_leave(struct quring_tx *tx) {
     conn->events->freed(conn);
 }
 
-/* The query that tx_next() has given. False: the connection is broken, and the query waits again. */
+static bool tx_needs_note(struct quring_tx *tx, const struct query *query) {
+    return tx_commits(query) && tx_reads_note(tx) && pg_tx_of(tx)->note != NOTE_READ;
+}
+
+/*
+ * The query that tx_next() has given, or the note that it needs first. False: the connection is broken, and the query waits
+ * again.
+ */
 static bool tx_send(struct quring_tx *tx, struct query *query) {
     struct pg_tx *pg = pg_tx_of(tx);
     enum statement_verb verb = tx_verb(query);
@@ -214,6 +247,8 @@ static bool tx_send(struct quring_tx *tx, struct query *query) {
         tx_leave(tx); /* it waits for another connection */
         return false;
     }
+    if (tx_needs_note(tx, query))
+        return tx_put_note(tx);
     struct query *taken = queue_take(&tx->queue);
     PRE(taken == query);
     if (verb == VERB_NONE) {
@@ -240,13 +275,13 @@ static bool tx_is_held(const struct quring_tx *tx) {
 static bool tx_may_send(struct quring_tx *tx, const struct query *query, bool open) {
     const struct pg_tx *pg = pg_tx_of(tx);
     enum statement_verb verb = tx_verb(query);
-    bool writes_token = verb == VERB_COMMITS && tx->writes_token;
-    if (!pg_conn_is_up(pg->conn) || tx_is_held(tx))
+    bool needs_note = tx_needs_note(tx, query), first = needs_note || (verb == VERB_COMMITS && tx->writes_token);
+    if (!pg_conn_is_up(pg->conn) || tx_is_held(tx) || (needs_note && pg->note == NOTE_OUT))
         return false;
-    if ((tx_is_end(verb) && !writes_token) || pg->conn->tx != tx)
+    if ((tx_is_end(verb) && !first) || pg->conn->tx != tx)
         return true; /* room is kept for an end, and was looked for before all of a whole one */
     bool safe = tx->state == TX_WAITING || pg->begun || open || verb == VERB_GOES_BACK;
-    return safe && (writes_token || pg_placement_fits(pg->conn, 1));
+    return safe && (tx_is_end(verb) || pg_placement_fits(pg->conn, 1));
 }
 
 static void tx_after_loss(struct quring_tx *tx);
@@ -328,8 +363,23 @@ bool pg_tx_is_awaited(const struct pg_request *request) {
 
 /* ---- Replies ---- */
 
+/* NULL is no note, nor is what is longer than the server's can be. */
+static void tx_take_note(struct quring_tx *tx, const struct wire_event *event) {
+    struct cursor row = cursor_over(event->body, event->size);
+    int32_t size = cursor_u16(&row) == 1 ? cursor_i32(&row) : -1;
+    const uint8_t *bytes = size > 0 && size < XID_NOTE_BYTES ? cursor_take(&row, (size_t)size) : NULL;
+    if (!bytes)
+        return;
+    memcpy(tx->xid_note, bytes, (size_t)size);
+    tx->xid_note[size] = 0;
+}
+
 static void tx_row(struct pg_conn *conn, const struct wire_event *event) {
-    pg_reply_row(pg_conn_request(conn, event->request), event);
+    struct pg_request *request = pg_conn_request(conn, event->request);
+    if (request->own && tx_reads_note(pg_request_tx(request)))
+        tx_take_note(pg_request_tx(request), event);
+    else
+        pg_reply_row(request, event);
 }
 
 static bool tx_is_cancel(const struct pg_conn *conn, const struct wire_event *event) {
@@ -359,7 +409,9 @@ static void tx_error(struct pg_conn *conn, const struct wire_event *event) {
         request->outcome = PG_FAILED_BY_CANCEL;
     if (request->query)
         return;
-    if (request->own)
+    if (request->own && tx_reads_note(tx))
+        tx_fail_note(tx, error->sqlstate, error->message);
+    else if (request->own)
         tx_fail_token(tx, error->sqlstate, error->message);
     else if (request->opens)
         tx_give_up(tx, QURING_SERVER_ERROR, error->sqlstate, error->message);
@@ -397,7 +449,7 @@ static bool tx_commit_is_doubtful(struct quring_tx *tx, struct query *query, con
 static void tx_finish_end(struct quring_tx *tx, struct query *query, const struct pg_request *request) {
     bool commits = tx_commits(query), doubtful = commits && tx_commit_is_doubtful(tx, query, request);
     bool committed = pg_tx_of(tx)->begun && request->outcome == PG_COMPLETED;
-    if (doubtful && tx->writes_token)
+    if (doubtful && tx_can_be_asked_for(tx))
         tx_hold(tx, query);
     else if (doubtful || request->unreplicated)
         query_finish(query, QURING_IN_DOUBT);
@@ -450,6 +502,8 @@ static void tx_settle(struct quring_tx *tx, struct pg_conn *conn, struct pg_requ
         pg_request_settle(conn, request);
     if (request->opens)
         pg_tx_of(tx)->begun = request->outcome == PG_COMPLETED;
+    if (request->own && request->outcome == PG_COMPLETED && pg_tx_of(tx)->note == NOTE_OUT)
+        pg_tx_of(tx)->note = NOTE_READ;
     if (query && tx_is_end(tx_verb(query)))
         tx_finish_end(tx, query, request);
     else if (query)
@@ -523,10 +577,18 @@ static enum tx_loss tx_loss_of(struct quring_tx *tx) {
         return LOSS_CERTAIN;
     const struct pg_request *end = pg_conn_request(conn, pg->end);
     bool commits = end->statement && end->statement->traits.verb == VERB_COMMITS;
-    bool asks = tx->writes_token && conn->reason.status == QURING_IN_DOUBT && !conn->config->db->closing;
+    bool asks = tx_can_be_asked_for(tx) && conn->reason.status == QURING_IN_DOUBT && !conn->config->db->closing;
     if (!commits || end->first_byte >= conn->socket.accepted_bytes)
         return LOSS_CERTAIN;
     return asks ? LOSS_ASKED : LOSS_IN_DOUBT;
+}
+
+/* COMMIT was lost, and nobody can be asked. */
+static void tx_say_why_unknown(struct quring_tx *tx, struct query *query, const struct pg_reason *reason) {
+    const char *detail =
+        tx_reads_note(tx) && !tx->xid_note[0] ? "the transaction had no ID that could be asked for" : NULL;
+    error_set(&query->error, reason->sqlstate, reason->message, detail, NULL, 0);
+    query_finish(query, QURING_IN_DOUBT);
 }
 
 static void tx_finish_lost(struct quring_tx *tx, struct pg_request *request, bool sent) {
@@ -539,6 +601,10 @@ static void tx_finish_lost(struct quring_tx *tx, struct pg_request *request, boo
     if (pg_tx_of(tx)->loss == LOSS_ASKED && !over_limit) {
         error_set(&query->error, reason->sqlstate, reason->message, NULL, NULL, 0);
         tx_hold(tx, query);
+        return;
+    }
+    if (pg_tx_of(tx)->loss == LOSS_IN_DOUBT && reason->status == QURING_IN_DOUBT && !over_limit) {
+        tx_say_why_unknown(tx, query, reason);
         return;
     }
     bool behind = pg_tx_of(tx)->loss == LOSS_AFTER_FAILURE && tx_stands_behind(tx, query);

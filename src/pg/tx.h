@@ -13,6 +13,12 @@
  * A token (core/token.h) is the last request before COMMIT's segment. Outside of the transaction it would commit by itself, so it is
  * in the segment of BEGIN, or waits until BEGIN is known to have succeeded, and COMMIT with it.
  *
+ * A note (core/xid.h) is a request of ours in front of COMMIT, which waits for its answer:
+ *
+ *      [… note Sync]  --answered-->  [COMMIT Sync]
+ *
+ * Such a transaction always has its connection for itself, so that nobody else waits behind it.
+ *
  * While a cancel holds the connection (pg/cancel.h) nothing is sent there. One that was meant for a query of the transaction may
  * have hit its COMMIT or ROLLBACK instead, before the server began with that, which leaves a failed transaction: another
  * ROLLBACK follows, and the reset that was in vain is sent again.
@@ -51,6 +57,7 @@ struct pg_tx {
     bool hit;                  /* a cancel hit its end, or what follows that, which is made up for */
     bool waited;               /* it had a place, and lost it before a byte left: it is the first to get another */
     uint8_t loss;              /* enum in tx.c */
+    uint8_t note;              /* enum in tx.c */
     char sqlstate[6];          /* that a query failed with which was given up behind its COMMIT; "" */
     struct pg_doubt doubt;
 };

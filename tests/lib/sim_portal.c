@@ -90,6 +90,8 @@ static void read_identity(struct sim_conn *conn, struct sim_portal *portal, stru
         read_barrier(conn, portal, body, binary);
         return;
     }
+    if (sim_sql_has_note(&portal->statement))
+        return;
     if (sim_sql_has_token(&portal->statement)) {
         sim_conn_check(conn, size == (binary ? 16 : 36), "token");
         if (binary)

@@ -455,6 +455,9 @@ void sim_server_init(struct sim_server *server, struct sim *sim, uint32_t query_
     server->ledger = calloc(query_count, sizeof *server->ledger);
     list_init(&server->conns);
     list_init(&server->tokens);
+    list_init(&server->xids);
+    server->next_xid = 700;
+    server->system_number = server->timeline = 1;
 }
 
 static void conn_free(struct sim_conn *conn) {
@@ -475,6 +478,8 @@ void sim_server_free(struct sim_server *server) {
         conn_free(list_entry(node, struct sim_conn, link));
     while ((node = list_pop_front(&server->tokens)))
         free(list_entry(node, struct sim_token, link));
+    while ((node = list_pop_front(&server->xids)))
+        free(list_entry(node, struct sim_xid, link));
     free(server->ledger);
 }
 

@@ -9,6 +9,7 @@
  *   sim_tx.c       transactions
  *   sim_portal.c   portals
  *   sim_token.c    the tokens of transactions
+ *   sim_xid.c      the IDs of transactions
  *   sim_cancel.c   cancels as the library asks for them
  *
  * The library's connections have been started by libpq, and any request that cannot be carried out ends the test. A test's
@@ -45,6 +46,8 @@
  *      insert into sim_tokens (token, committed) values ($1, true)       23505 where it is there
  *      insert into sim_tokens (token, committed) values ($1, false) on conflict (token) do nothing
  *      select committed from sim_tokens where token = $1
+ *
+ * and the statements of core/xid.h, the second of which takes a note,
  *
  * but for these, which take none:
  *
@@ -104,6 +107,14 @@ struct sim_token {
     const void *writer; /* the connection whose transaction it waits for; NULL: it is there */
     bool committed;
     char text[37];
+};
+
+/* An ID that a transaction was given. */
+struct sim_xid {
+    struct list link;
+    const void *writer; /* the connection whose transaction has it; NULL: it is over */
+    uint64_t number;
+    bool committed;
 };
 
 /* A test that keeps the list of what took effect in which order. A statement that runs again is executed again. */
@@ -170,6 +181,13 @@ struct sim_server {
     bool hangs_at_commit;    /* it takes for ever */
     bool describes_token;    /* says that the INSERT of one returns a row, which it does not */
     uint32_t token_waits;    /* how often a statement waited for another's transaction */
+    /* IDs of transactions */
+    struct list xids;
+    uint64_t next_xid;
+    uint32_t system_number, timeline, crashes;
+    const char *xid_error;   /* SQLSTATE that reading or asking for one fails with; NULL: it does not */
+    bool gives_no_xids;      /* as to transactions that have written nothing */
+    uint32_t progress_count; /* how often one was asked for that was in progress */
     /* what it saw */
     uint32_t last_index;
     uint64_t executes;

@@ -36,6 +36,8 @@ enum sim_verb {
     SIM_TOKEN,
     SIM_CLAIM,
     SIM_TOLD,
+    SIM_NOTE,
+    SIM_STATUS,
     SIM_BEGIN,
     SIM_START,
     SIM_COMMIT,
@@ -83,7 +85,7 @@ struct sim_portal {
     uint32_t level;                 /* as many savepoints were set when it was bound */
     uint32_t index;                 /* into the ledger */
     int64_t identity;
-    char text[40]; /* of the barrier's parameter */
+    char text[96]; /* of the barrier's parameter, a token, or a note */
     uint16_t format_count;
     uint16_t formats[8];
     uint32_t row; /* that comes next */
@@ -131,6 +133,10 @@ void sim_conn_nap(struct sim_conn *conn, uint64_t ns);
 void sim_tokens_end(struct sim_conn *conn, bool committed);
 /* Answers an Execute; it may take time. */
 void sim_token_execute(struct sim_conn *conn, struct sim_portal *portal, uint32_t limit);
+
+/* sim_xid.c: the connection's own is settled. */
+void sim_xids_end(struct sim_conn *conn, bool committed);
+void sim_xid_execute(struct sim_conn *conn, const struct sim_portal *portal);
 
 /* sim_cancel.c */
 struct pg_cancel_key;
@@ -183,5 +189,8 @@ bool sim_sql_returns_rows(const struct sim_statement *statement);
 bool sim_sql_has_identity(const struct sim_statement *statement);
 /* Its parameter is a token. */
 bool sim_sql_has_token(const struct sim_statement *statement);
+
+/* It reads a note, or takes one. */
+bool sim_sql_has_note(const struct sim_statement *statement);
 
 #endif

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "core/xid.h"
 #include "lib/replies.h"
 #include "lib/sim_server_internal.h"
 
@@ -22,6 +23,8 @@ static const struct {
     [SIM_CLAIM] = {"insert into sim_tokens (token, committed) values ($1, false) on conflict (token) do nothing", "", 0,
                    true},
     [SIM_TOLD] = {"select committed from sim_tokens where token = $1", "", 5, true},
+    [SIM_NOTE] = {XID_NOTE_SQL, "", 6, true},
+    [SIM_STATUS] = {XID_ASK_SQL, "", 6, true},
     [SIM_INSERT] = {"insert", "", 0},
     [SIM_ROWS] = {"rows", "n", 3},
     [SIM_BIG] = {"big", "n", 2},
@@ -66,6 +69,7 @@ static const struct {
     {3, {{"id", OID_INT8, -1}, {"n", OID_INT4, -1}, {"text", OID_TEXT, -1}}},
     {3, {{"text", OID_TEXT, -1}, {"pg_backend_pid", OID_TEXT, -1}, {"case", OID_TEXT, -1}}},
     {1, {{"committed", OID_BOOL, 1}}},
+    {1, {{"case", OID_TEXT, -1}}},
 };
 
 bool sim_sql_returns_rows(const struct sim_statement *statement) {
@@ -76,12 +80,18 @@ bool sim_sql_has_token(const struct sim_statement *statement) {
     return statement->verb == SIM_TOKEN || statement->verb == SIM_CLAIM || statement->verb == SIM_TOLD;
 }
 
+bool sim_sql_has_note(const struct sim_statement *statement) {
+    return statement->verb == SIM_NOTE || statement->verb == SIM_STATUS;
+}
+
 bool sim_sql_has_identity(const struct sim_statement *statement) {
     return statement->verb != SIM_BARRIER && !verbs[statement->verb].bare;
 }
 
 uint16_t sim_sql_param_count(const struct sim_statement *statement) {
-    return statement->verb == SIM_BARRIER ? 2 : sim_sql_has_token(statement) || sim_sql_has_identity(statement);
+    if (statement->verb == SIM_BARRIER)
+        return 2;
+    return statement->verb == SIM_STATUS || sim_sql_has_token(statement) || sim_sql_has_identity(statement);
 }
 
 static bool read_arguments(struct sim_statement *statement, const char *at, const char *arguments) {
@@ -105,7 +115,8 @@ static bool read_arguments(struct sim_statement *statement, const char *at, cons
 
 /* Verbs stand behind SELECT, so that their statements may share a transaction, but for INSERT, CALL and bare ones. */
 bool sim_sql_read(struct sim_statement *statement, const char *sql) {
-    bool whole = strncmp(sql + 7, "id ", 3) == 0 || strncmp(sql + 7, "committed ", 10) == 0 || sql[7] == '$';
+    bool whole = strncmp(sql + 7, "id ", 3) == 0 || strncmp(sql + 7, "case ", 5) == 0 ||
+                 strncmp(sql + 7, "committed ", 10) == 0 || sql[7] == '$';
     if (strncmp(sql, "select ", 7) == 0 && !whole)
         sql += 7;
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
@@ -423,6 +434,10 @@ void sim_sql_execute(struct sim_conn *conn, struct sim_portal *portal, uint32_t 
     enum sim_verb verb = portal->statement.verb;
     if (sim_sql_has_token(&portal->statement)) {
         sim_token_execute(conn, portal, limit);
+        return;
+    }
+    if (sim_sql_has_note(&portal->statement)) {
+        sim_xid_execute(conn, portal);
         return;
     }
     if (!again && (verb == SIM_COMMIT || verb == SIM_END) && commit_takes_time(conn, portal, limit))

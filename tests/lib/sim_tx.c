@@ -45,6 +45,7 @@ void sim_tx_end(struct sim_conn *conn) {
     sim_portals_end(conn, 0);
     tx_tell_end(conn, 0, false);
     sim_tokens_end(conn, false);
+    sim_xids_end(conn, false);
     tx->member_count = tx->savepoint_count = 0;
     tx->deferred[0] = 0;
     if (tx->state != SIM_TX_IMPLICIT)
@@ -61,6 +62,7 @@ static bool tx_commit(struct sim_conn *conn) {
     if (!sqlstate[0]) {
         tx_tell_end(conn, 0, true);
         sim_tokens_end(conn, true);
+        sim_xids_end(conn, true);
         tx->member_count = 0;
     }
     sim_tx_end(conn);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * COMMITs whose connection to the real server is lost, of transactions that write a token. What the table has in the end says
+ * COMMITs whose connection to the real server is lost, of transactions that write a token, or have read their ID. What the table has in the end says
  * whether the outcome was true.
  */
 #include "lib/live_tx.h"
@@ -141,21 +141,21 @@ Test(pg_resolve, with_a_token_it_takes_one_round_trip) {
 
 /* ---- A link that is cut ---- */
 
-enum { FLIGHT_BYTES_MAX = 4000, STEP = 13 };
+enum { FLIGHT_BYTES_MAX = 6000, STEP = 13 };
+
+static const quring_tx_options with_xid = {.resolve = QURING_RESOLVE_XID}, *how = &with_token;
 
 static struct live other; /* not over the relay */
 
-/* Returns COMMIT's status; true in `*whole`: the connection outlived it. */
-static quring_status cut_at(struct relay *relay, uint64_t bytes, bool received, int64_t id, bool *whole) {
+/* Of a transaction with this query. Returns COMMIT's status; true in `*whole`: the connection outlived it. */
+static quring_status cut_at(struct relay *relay, const char *sql, uint64_t bytes, bool received, bool *whole) {
     struct relay_plan cut = {.cut_after_sent = received ? RELAY_NEVER : bytes,
                              .cut_after_received = received ? bytes : RELAY_NEVER,
                              .reset = bytes % 2};
     uint32_t accepted = relay_accepted_count(relay);
-    char sql[80];
     relay_set(relay, &cut);
     live_open_url(&live, live_url_by_port(relay_port(relay)), NULL, &(quring_db_options){.connection_count = 1});
-    quring_tx *tx = begin_with(&with_token);
-    snprintf(sql, sizeof sql, "insert into live_row values (%d)", (int)id);
+    quring_tx *tx = begin_with(how);
     ask(tx, sql);
     commit(tx);
     quring_tx_release(tx);
@@ -166,6 +166,8 @@ static quring_status cut_at(struct relay *relay, uint64_t bytes, bool received, 
     for (int i = 0; i < 2; i++) {
         quring_done done = live_wait(&live);
         status = done.status;
+        if (i == 1 && status == QURING_IN_DOUBT)
+            cr_assert(strstr(done.error->detail, "had no ID"), "%s", done.error->detail);
         live_release(&live, &done);
     }
     *whole = relay_accepted_count(relay) == accepted + 1 && status == QURING_OK;
@@ -173,7 +175,7 @@ static quring_status cut_at(struct relay *relay, uint64_t bytes, bool received, 
     return status;
 }
 
-Test(pg_resolve, a_link_that_is_cut_anywhere) {
+static void cut_anywhere(void) {
     struct relay *relay = relay_open(live_port());
     uint32_t by_status[QURING_SHUTDOWN + 1] = {0};
     live_open(&other, &(quring_db_options){.connection_count = 1});
@@ -183,8 +185,9 @@ Test(pg_resolve, a_link_that_is_cut_anywhere) {
     for (int received = 0; received < 2; received++) {
         bool whole = false;
         for (uint64_t bytes = 1; !whole && bytes < FLIGHT_BYTES_MAX; bytes += STEP) {
-            quring_status status = cut_at(relay, bytes, received, ++id, &whole);
-            char row[64];
+            char row[64], sql[80];
+            snprintf(sql, sizeof sql, "insert into live_row values (%d)", (int)++id);
+            quring_status status = cut_at(relay, sql, bytes, received, &whole);
             snprintf(row, sizeof row, "live_row where id = %d", (int)id);
             live = other;
             cr_assert_eq(count_of(row), status == QURING_OK, "byte %d: %s", (int)bytes, quring_status_name(status));
@@ -193,11 +196,30 @@ Test(pg_resolve, a_link_that_is_cut_anywhere) {
         }
         cr_assert(whole);
     }
-    cr_assert(by_status[QURING_OK] > 5 && by_status[QURING_SERVER_ERROR] > 5, "%u, %u", by_status[QURING_OK],
-              by_status[QURING_SERVER_ERROR]);
+    cr_assert(by_status[QURING_OK] > (how == &with_xid ? 0 : 5) && by_status[QURING_SERVER_ERROR] > 5, "%u, %u",
+              by_status[QURING_OK], by_status[QURING_SERVER_ERROR]);
     live = other;
     drop_tables();
     live_close(&live);
+    relay_close(relay);
+}
+
+Test(pg_resolve, a_link_that_is_cut_anywhere) {
+    cut_anywhere();
+    how = &with_xid;
+    cut_anywhere();
+}
+
+/* COMMIT may have had an effect all the same. */
+Test(pg_resolve, nobody_is_asked_for_one_without_an_id) {
+    struct relay *relay = relay_open(live_port());
+    uint32_t by_status[QURING_SHUTDOWN + 1] = {0};
+    bool whole = false;
+    how = &with_xid;
+    for (uint64_t bytes = 1; !whole && bytes < FLIGHT_BYTES_MAX; bytes += STEP)
+        by_status[cut_at(relay, "select 1", bytes, true, &whole)]++;
+    cr_assert(whole && by_status[QURING_OK] == 1 && by_status[QURING_IN_DOUBT] > 0, "%u, %u", by_status[QURING_OK],
+              by_status[QURING_IN_DOUBT]);
     relay_close(relay);
 }
 
@@ -238,7 +260,7 @@ static void slow_insert(struct slow *slow, const quring_tx_options *options) {
 static uint64_t slow_said_bytes(struct slow *slow) {
     quring_stats stats;
     open_one();
-    slow_insert(slow, &with_token);
+    slow_insert(slow, how);
     end_with_commit(slow->tx, "");
     quring_stats_get(live.engine, &stats);
     live_exec(&live, "delete from live_slow");
@@ -249,7 +271,7 @@ static uint64_t slow_said_bytes(struct slow *slow) {
 
 /* COMMIT is out, its process waits for the lock, and the link is cut behind it. */
 static void slow_begin(struct slow *slow, uint64_t resolve_timeout_ns) {
-    quring_tx_options options = with_token;
+    quring_tx_options options = *how;
     options.resolve_timeout_ns = resolve_timeout_ns;
     live_open(&slow->looker, &(quring_db_options){.connection_count = 1});
     live = slow->looker;
@@ -308,7 +330,7 @@ Test(pg_resolve, who_asks_waits_for_a_slow_commit_that_fails) {
     slow_end(&slow);
 }
 
-Test(pg_resolve, a_commit_that_is_too_slow_stays_in_doubt) {
+static void too_slow(void) {
     struct slow slow;
     slow_begin(&slow, 300 * LIVE_MS);
     quring_done done = live_wait(&live);
@@ -318,6 +340,77 @@ Test(pg_resolve, a_commit_that_is_too_slow_stays_in_doubt) {
     live_release(&live, &done);
     live_int(&slow.holder, "select count(*) from (select pg_advisory_unlock(4711)) l");
     cr_assert_eq(live_int(&live, "select 1::int8"), 1, "the connection is there for others");
+    slow_end(&slow);
+}
+
+Test(pg_resolve, a_commit_that_is_too_slow_stays_in_doubt) {
+    too_slow();
+    how = &with_xid;
+    too_slow();
+}
+
+/* One that is asked for by its ID is in progress until its process has ended. */
+Test(pg_resolve, who_asks_for_an_id_asks_until_a_slow_commit_has_ended) {
+    for (int fails = 0; fails < 2; fails++) {
+        struct slow slow;
+        how = &with_xid;
+        slow_begin(&slow, 0);
+        until_there(&slow, "pg_stat_activity where query like '%pg_xact_status(n.note%' and state = 'idle'");
+        cr_assert_eq(quring_run(live.engine, 1, 50 * LIVE_MS), 0, "nobody knows yet");
+        if (fails)
+            live_int(&slow.looker, "select count(*) from (select pg_terminate_backend(pid) from " OLD_ONE ") l");
+        else
+            live_int(&slow.holder, "select count(*) from (select pg_advisory_unlock(4711)) l");
+        ends(slow.commit, fails ? "SERVER_ERROR 08006" : "");
+        cr_assert_eq(look_at(&slow, "live_slow"), !fails);
+        slow_end(&slow);
+    }
+}
+
+/* ---- A crash ---- */
+
+#define RESET_NS "pg_stat_get_bgwriter_stat_reset_time()"
+
+/* SIGKILL of the process that is at COMMIT: the server ends all others, and recovers from its log. */
+static void crash(struct slow *slow) {
+    char command[64], recovered[160];
+    int64_t pid = live_int(&slow->looker, "select pid::int8 from " OLD_ONE);
+    int64_t before = live_int(&slow->looker, "select (extract(epoch from " RESET_NS ") * 1000)::int8");
+    snprintf(command, sizeof command, "kill KILL %d", (int)pid);
+    snprintf(recovered, sizeof recovered, "select 1 where (extract(epoch from " RESET_NS ") * 1000)::int8 > %lld",
+             (long long)before);
+    live_ctl(command);
+    live_close(&slow->holder);
+    live_close(&slow->looker);
+    live_open(&slow->looker, &(quring_db_options){.connection_count = 1, .reconnect_wait_ns = 60 * LIVE_SECOND});
+    uint64_t end_ns = live_now_ns() + LIVE_STALL_NS;
+    for (bool there = false; !there;) {
+        live_submit(&slow->looker, &(quring_query){.sql = recovered});
+        quring_done done = live_wait(&slow->looker);
+        there = done.status == QURING_OK && quring_row_count(done.result) == 1;
+        live_release(&slow->looker, &done);
+        cr_assert_lt(live_now_ns(), end_ns, "the server does not come back");
+    }
+    live_open(&slow->holder, &(quring_db_options){.connection_count = 1});
+}
+
+/* IDs that were not on the disk are given out again, to transactions that commit. */
+Test(pg_resolve, an_id_from_before_a_crash) {
+    struct slow slow;
+    how = &with_xid;
+    slow_begin(&slow, 60 * LIVE_SECOND);
+    relay_hold(slow.relay, true);
+    crash(&slow);
+    for (int i = 0; i < 30; i++)
+        live_exec(&slow.looker, "insert into live_row select count(*) from live_row");
+    relay_hold(slow.relay, false);
+    quring_done done = live_wait(&live);
+    cr_assert_eq(done.id, slow.commit);
+    cr_assert(done.status == QURING_IN_DOUBT || done.status == QURING_SERVER_ERROR, "%s",
+              quring_status_name(done.status));
+    cr_log_info("%s: %s", quring_status_name(done.status), done.error->detail);
+    live_release(&live, &done);
+    cr_assert_eq(look_at(&slow, "live_slow"), 0);
     slow_end(&slow);
 }
 
@@ -355,7 +448,7 @@ static void storm_begin(struct storm *storm, uint64_t slot) {
     storm->slots[slot].number = storm->begun++;
     storm->slots[slot].step = 0;
     storm->slots[slot].whole = live_identity((uint64_t)storm->begun) % 2;
-    storm->slots[slot].tx = begin_with(&with_token);
+    storm->slots[slot].tx = begin_with(how);
     storm_ask(storm, slot, "insert into live_row values ($1)");
     if (storm->slots[slot].whole)
         storm_rest(storm, slot);
@@ -380,9 +473,10 @@ static void storm_note(struct live *l, const quring_done *done, void *context) {
 }
 
 static void storm_kill(struct live *killer) {
-    live_exec(killer, "select pg_terminate_backend(pid) from pg_stat_activity where (query like '%live_row%' "
-                      "or query like '%live_commits%' or query = 'commit') and pid <> pg_backend_pid() "
-                      "order by random() limit 2");
+    live_exec(killer,
+              "select pg_terminate_backend(pid) from pg_stat_activity where (query like '%live_row%' "
+              "or query like '%live_commits%' or query like '%xid%' or query = 'commit') and pid <> pg_backend_pid() "
+              "order by random() limit 2");
 }
 
 static void storm_check(const struct storm *storm) {
@@ -408,7 +502,7 @@ static void storm_cut(struct relay *relay, uint64_t number) {
                                           .cut_after_received = 500 + live_identity(number) % 20000});
 }
 
-Test(pg_resolve, a_storm_of_losses_leaves_none_in_doubt) {
+static void storm_of_losses(void) {
     static struct storm storm;
     struct live killer;
     struct relay *relay = relay_open(live_port());
@@ -440,11 +534,20 @@ Test(pg_resolve, a_storm_of_losses_leaves_none_in_doubt) {
     storm_check(&storm);
     cr_assert_eq(storm.by_status[QURING_IN_DOUBT], 0);
     cr_assert_gt(storm.by_status[QURING_OK], TRANSFERS / 2);
-    cr_assert_gt(storm.lost_results, 0, "no COMMIT took effect whose answer was lost");
+    cr_assert(how == &with_xid || storm.lost_results > 0, "no COMMIT took effect whose answer was lost");
     cr_log_info("%u OK, %u SERVER_ERROR, %u NOT_SENT; %u results were lost, %d tokens of others",
                 storm.by_status[QURING_OK], storm.by_status[QURING_SERVER_ERROR], storm.by_status[QURING_NOT_SENT],
                 storm.lost_results, (int)count_of("live_commits where not committed"));
     drop_tables();
     live_close(&live);
     relay_close(relay);
+}
+
+Test(pg_resolve, a_storm_of_losses_leaves_none_in_doubt) {
+    storm_of_losses();
+}
+
+Test(pg_resolve, a_storm_of_losses_with_ids_leaves_none_in_doubt) {
+    how = &with_xid;
+    storm_of_losses();
 }

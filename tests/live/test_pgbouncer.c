@@ -72,13 +72,14 @@ Test(pgbouncer, groups_share_a_transaction) {
     live_close(&live);
 }
 
+/* `table` NULL: it reads its ID instead. */
 static quring_status commit_one(const char *table, quring_prepared_statements prepared) {
     quring_db_options options = {.connection_count = 2, .prepared_statements = prepared};
     quring_status status = QURING_OK;
     quring_tx *tx;
     live_open_url(&live, live_env("QURING_TEST_PGBOUNCER_URL"), NULL, &options);
-    quring_tx_options with_token = {.resolve = QURING_RESOLVE_TOKEN, .token_table = table};
-    cr_assert_eq(quring_tx_open(live.db, &with_token, &tx), 0);
+    quring_tx_options resolves = {.resolve = table ? QURING_RESOLVE_TOKEN : QURING_RESOLVE_XID, .token_table = table};
+    cr_assert_eq(quring_tx_open(live.db, &resolves, &tx), 0);
     live_submit(&live, &(quring_query){.tx = tx, .sql = "insert into pooled values (default)"});
     cr_assert_eq(quring_commit(tx, 0, NULL), 0);
     quring_tx_release(tx);
@@ -91,7 +92,7 @@ static quring_status commit_one(const char *table, quring_prepared_statements pr
     return status;
 }
 
-Test(pgbouncer, transactions_with_a_token) {
+Test(pgbouncer, transactions_that_can_be_asked_for) {
     open_through_pooler();
     live_exec(&live, "drop table if exists pooled, pooled_commits");
     live_exec(&live, "create table pooled (id serial)");
@@ -99,9 +100,11 @@ Test(pgbouncer, transactions_with_a_token) {
     live_close(&live);
     cr_assert_eq(commit_one("pooled_commits", QURING_PREPARED_DEFAULT), QURING_OK);
     cr_assert_eq(commit_one("pooled_commits", QURING_PREPARED_ALWAYS), QURING_OK);
+    cr_assert_eq(commit_one(NULL, QURING_PREPARED_DEFAULT), QURING_OK);
+    cr_assert_eq(commit_one(NULL, QURING_PREPARED_NEVER), QURING_OK);
     cr_assert_eq(commit_one("pooled_nowhere", QURING_PREPARED_NEVER), QURING_SERVER_ERROR);
     open_through_pooler();
-    cr_assert_eq(live_int(&live, "select count(*) from pooled"), 2);
+    cr_assert_eq(live_int(&live, "select count(*) from pooled"), 4);
     cr_assert_eq(live_int(&live, "select count(*) from pooled_commits where committed"), 2);
     live_exec(&live, "drop table pooled, pooled_commits");
     live_close(&live);

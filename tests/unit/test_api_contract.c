@@ -250,12 +250,14 @@ Test(api_contract, a_token_needs_a_table) {
         const char *says;
     } rows[] = {{{.resolve = QURING_RESOLVE_TOKEN}, "token_table"},
                 {{.token_table = "commits"}, "token_table"},
+                {{.resolve = QURING_RESOLVE_XID, .token_table = "commits"}, "token_table"},
                 {{.resolve = QURING_RESOLVE_TOKEN, .token_table = ""}, "no name"},
                 {{.resolve = QURING_RESOLVE_TOKEN, .token_table = "commits; drop table t"}, "no name"},
                 {{.resolve = (quring_resolve)7, .token_table = "commits"}, "quring_resolve"}};
     quring_tx *tx = NULL;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         expect(quring_tx_open(db, &rows[i].options, &tx), QURING_EINVAL, rows[i].says);
+    expect(quring_tx_open(db, &(quring_tx_options){.resolve = QURING_RESOLVE_XID}, &tx), QURING_EUNSUPPORTED, "SQLite");
     cr_assert_null(tx);
     cr_assert_str_eq(quring_tx_token(NULL), "");
     cr_assert_eq(quring_tx_open(db, NULL, &tx), 0);
