@@ -145,14 +145,19 @@ bool tx_stands_behind(const struct quring_tx *tx, const struct query *query) {
 
 /* ---- Ends ---- */
 
-void tx_skip(struct quring_tx *tx, struct query *query) {
+void tx_say_skipped(const struct quring_tx *tx, struct query *query) {
     const struct tx_failure *failure = &tx->first;
     PRE(failure->set);
-    query_fail(query, QURING_SKIPPED, failure->error.view.sqlstate, "%s%s",
-               failure->id ? "not run, because a query before it in its transaction failed: "
-                           : "not run, because its transaction failed: ",
-               failure->error.view.message);
+    error_format(&query->error, failure->error.view.sqlstate, "%s%s",
+                 failure->id ? "not run, because a query before it in its transaction failed: "
+                             : "not run, because its transaction failed: ",
+                 failure->error.view.message);
     query->failed_id = failure->id;
+}
+
+void tx_skip(struct quring_tx *tx, struct query *query) {
+    tx_say_skipped(tx, query);
+    query_finish(query, QURING_SKIPPED);
 }
 
 /* Where the failure says that no byte left, that is true of COMMIT as well. */
@@ -301,6 +306,13 @@ bool tx_expire(struct quring_tx *tx, uint64_t now_ns) {
     else
         tx_set_deadline(tx);
     return whole || idle;
+}
+
+void tx_time_out(struct quring_tx *tx, uint64_t now_ns, const char *sqlstate, const char *message) {
+    PRE(tx->state < TX_ENDED);
+    tx_give_up(tx, QURING_TIMEOUT, sqlstate, message);
+    tx->whole_at_ns = now_ns;
+    tx_set_deadline(tx);
 }
 
 /* ---- BEGIN ---- */

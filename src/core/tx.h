@@ -146,8 +146,9 @@ bool tx_is_doomed(const struct quring_tx *tx);
 /* True where a query stands behind a failure, with no ROLLBACK TO between them that may be carried out. */
 bool tx_stands_behind(const struct quring_tx *tx, const struct query *query);
 
-/* Ends a query because another failed: SKIPPED, naming that one. */
+/* Ends a query because another failed: SKIPPED, naming that one. The second says why alone. */
 void tx_skip(struct quring_tx *tx, struct query *query);
+void tx_say_skipped(const struct quring_tx *tx, struct query *query);
 
 /* A query of it was refused after its submission, with its error, and never was in the queue: it counts as one that failed. */
 void tx_note_refused(struct quring_tx *tx, struct query *query);
@@ -172,6 +173,9 @@ void tx_idle(struct quring_tx *tx, uint64_t now_ns);
 
 /* Its deadline has come to the head of the heap: gives it up, or sets the next one. True: it was given up. */
 bool tx_expire(struct quring_tx *tx, uint64_t now_ns);
+
+/* Its time is over for a reason of its backend's: what waits is not run, and tx_expire() sees to the rest. */
+void tx_time_out(struct quring_tx *tx, uint64_t now_ns, const char *sqlstate, const char *message);
 
 /* The first query was submitted. */
 void tx_begin_time(struct quring_tx *tx, uint64_t now_ns);

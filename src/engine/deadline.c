@@ -101,8 +101,8 @@ static void deadline_watch_slots(const struct quring_tx *tx, uint8_t *slots, siz
     }
 }
 
-/* Its backend has given up what ran, but for the end. Few transactions have a place with a backend that is slow. */
-static void deadline_watch_tx(quring_engine *engine, const struct quring_tx *tx) {
+/* Few transactions have a place with a backend that is slow. */
+void engine_tx_watch(quring_engine *engine, const struct quring_tx *tx) {
     if (!tx_has_place(tx) || !tx->queue.db->backend->detach)
         return;
     deadline_watch_slots(tx, engine->queries.objects, engine->queries.object_bytes, engine->queries.count);
@@ -121,7 +121,7 @@ void engine_tx_expire(quring_engine *engine, uint64_t now_ns) {
         if (!tx_expire(tx, now_ns))
             continue;
         engine_tx_changed(tx, true);
-        deadline_watch_tx(engine, tx);
+        engine_tx_watch(engine, tx);
     }
 }
 

@@ -2,6 +2,7 @@
 #include "lite/lanes.h"
 
 #include "core/detach.h"
+#include "core/tx.h"
 
 #include <stdlib.h>
 
@@ -177,9 +178,13 @@ static bool lanes_may_have_begun(struct lite_db *lite, struct lane_queue *queue,
 
 void lite_detach_with(struct lite_db *lite, struct lane_queue *queue, struct query *query, struct query *stand_in) {
     quring_status status = (quring_status)atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed);
-    PRE(status != QURING_OK && status != QURING_SKIPPED);
-    lite_say_abandoned(stand_in, status);
-    stand_in->sent = lanes_may_have_begun(lite, queue, query);
+    PRE(status != QURING_OK);
+    if (status == QURING_SKIPPED) { /* what it has done is rolled back */
+        tx_say_skipped(query->queue->tx, stand_in);
+    } else {
+        lite_say_abandoned(stand_in, status);
+        stand_in->sent = lanes_may_have_begun(lite, queue, query);
+    }
     query_detach(query, stand_in, status);
 }
 

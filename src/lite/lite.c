@@ -518,14 +518,13 @@ static void lite_abandon(struct query *query, quring_status status) {
 }
 
 /*
- * A batch that its lane has put back into the queue has had no effect, and ends at once. A query of a transaction that was
- * released is nobody's wish to wait for, and ends with its lane. Without memory for a stand-in the query
- * ends when its lane hands it back.
+ * A batch that its lane has put back into the queue has had no effect, and ends at once. Without memory for a stand-in the
+ * query ends when its lane hands it back.
  */
 static void lite_detach(struct query *query) {
     struct lite_db *lite = lite_of(query->queue->db);
     quring_status status = (quring_status)atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed);
-    if (!status || status == QURING_SKIPPED || (query->batch && lite_abandon_batch(lite, query, status)))
+    if (!status || (query->batch && lite_abandon_batch(lite, query, status)))
         return;
     struct query *stand_in = stand_in_new(query);
     if (!stand_in)

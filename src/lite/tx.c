@@ -458,9 +458,8 @@ void lite_tx_limit_snapshots(struct lite_db *lite) {
         struct quring_tx *tx = tx_apart(lite, i);
         if (!tx || tx->given_up || tx_age_ns(tx) < lite->base.options.snapshot_ns)
             continue;
-        tx_give_up(tx, QURING_TIMEOUT, "72000",
-                   "its snapshot kept the log from starting over for too long (snapshot_ns)");
-        lite_tx_changed(tx, true);
+        tx_time_out(tx, ring_now_ns(lite->base.hub->ring), "72000",
+                    "its snapshot kept the log from starting over for too long (snapshot_ns)");
     }
 }
 

@@ -401,6 +401,49 @@ Test(lite_detach, a_transaction_whose_time_is_over) {
     cr_assert_eq(row_count(), 0);
 }
 
+/* What it has done is rolled back, so that nothing of it was sent, to its caller. */
+Test(lite_detach, a_transaction_that_was_released) {
+    open_table(NULL);
+    for (int cancelled = 0; cancelled < 2; cancelled++) {
+        quring_tx *tx = begin();
+        is(ask(tx, "insert into t values(101, 'a')"), "");
+        lite_gate_close(GATE_SQL);
+        quring_id slow = ask(tx, "insert into t select 102, gate('b')"), behind = ask(tx, "select 1");
+        reach_gate();
+        quring_tx_release(tx);
+        if (cancelled)
+            give_up(slow);
+        struct outcome outcome = wait_for(slow);
+        cr_assert_str_eq(outcome.text, "SKIPPED 57014");
+        cr_assert(!outcome.sent && !outcome.failed_id);
+        is(behind, "SKIPPED 57014");
+        cr_assert_gt(inflight_count(), 0, "its lane has it");
+        let_go();
+        cr_assert_eq(row_count(), 0);
+        live_exec(&live, "insert into t values(101, 'the writer is free')");
+        live_exec(&live, "delete from t where id > 100");
+    }
+}
+
+Test(lite_detach, a_snapshot_that_is_too_old) {
+    open_table(&(quring_db_options){.connection_count = 1, .durability = QURING_DURABILITY_OFF, .snapshot_ns = 1});
+    quring_tx *tx = begin_with(&(quring_tx_options){.read_only = true});
+    lite_gate_close(GATE_SQL);
+    quring_id slow = ask(tx, "select gate(name) from t");
+    reach_gate();
+    quring_db_stats stats = {0};
+    for (int i = 0; !stats.wal_held_count; i++) {
+        cr_assert_lt(i, 100);
+        is(ask(NULL, "with recursive i(i) as (select 101 union all select i + 1 from i where i < 1100) "
+                     "insert or replace into t select i, randomblob(3500) from i"),
+           "");
+        quring_db_stats_get(live.db, &stats);
+    }
+    is_given_up(slow, QURING_TIMEOUT, true);
+    is_committed(tx, "SERVER_ERROR 72000");
+    let_go();
+}
+
 /* ---- Locks ---- */
 
 /* The wait for another process's lock is another query's. */
