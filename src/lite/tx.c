@@ -240,8 +240,14 @@ static struct lite_lane *tx_find_apart(struct lite_db *lite) {
     return lite->made_count - lite->lane_count < lite_apart_limit(lite) ? lite_add_lane_apart(lite) : NULL;
 }
 
+/*
+ * A snapshot that begins while the writer waits for reads to end would keep it waiting. There is another turn when shared reads
+ * are let in again.
+ */
 static void tx_grant_apart(struct lite_db *lite) {
     struct lite_lane *lane;
+    if (lane_queue_barred(&lite->reads))
+        return;
     while (!list_empty(&lite->tx.readers) && lite->state == LITE_OPEN && (lane = tx_find_apart(lite)))
         tx_grant(lane, &lite->tx.readers);
     /* Without memory or a thread for the first one, none will come free. */

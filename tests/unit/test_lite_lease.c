@@ -226,3 +226,29 @@ Test(lite_lease, lite_tx_that_is_longer_than_the_depth_holds_the_writer) {
     cr_assert_eq(commits, 1);
     cr_assert_eq(bed_int(exec("select count(*) from t"), 0, 0), 20);
 }
+
+/* ---- Waiting ---- */
+
+/* The writer bars shared reads while it waits for the log to start over. */
+Test(lite_lease, lite_tx_that_only_reads_does_not_begin_while_reads_are_held_back) {
+    open_file();
+    struct quring_tx *old = open_tx(true), *tx = open_tx(true);
+    struct query *before = ask(old, "select 1");
+    bed_drain(&bed);
+    lane_queue_bar(&lite()->reads, true);
+    struct query *query = ask(tx, "select 2");
+    for (int i = 0; i < 3; i++)
+        bed_turn(&bed);
+    cr_assert_eq(query->state, QUERY_WAITING);
+    struct query *again = ask(old, "select 3"), *end = ask(old, "commit");
+    for (int i = 0; i < 3; i++)
+        bed_turn(&bed);
+    bed_check(before, QURING_OK, "", "");
+    bed_check(again, QURING_OK, "", "");
+    bed_check(end, QURING_OK, "", "");
+    cr_assert_eq(query->state, QUERY_WAITING);
+    lane_queue_bar(&lite()->reads, false);
+    db_due(bed.db);
+    bed_drain(&bed);
+    bed_check(query, QURING_OK, "", "");
+}
