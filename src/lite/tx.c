@@ -158,12 +158,12 @@ bool lite_tx_waits(const struct lite_db *lite) {
     return !list_empty(&lite->tx.writers) || !list_empty(&lite->tx.readers);
 }
 
-/* Gives the lane to the first in line that has anything to run. */
+/* Gives the lane to the first in line that has anything to run. One that there is no memory for has left it again. */
 static void tx_grant(struct lite_lane *lane, struct list *line) {
     struct list *node;
     hold_move(lane, LITE_HELD);
     lane->handed.lease++;
-    while (!lane->reactor.tx && (node = list_first(line))) {
+    while (lane->reactor.hold == LITE_HELD && !lane->reactor.tx && (node = list_first(line))) {
         struct quring_tx *tx = list_entry(node, struct queue, ready)->tx;
         queue_bring_back(&tx->queue);
         if (!tx_next(tx)) {

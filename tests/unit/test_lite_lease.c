@@ -227,6 +227,44 @@ Test(lite_lease, lite_tx_that_is_longer_than_the_depth_holds_the_writer) {
     cr_assert_eq(bed_int(exec("select count(*) from t"), 0, 0), 20);
 }
 
+/* ---- Memory ---- */
+
+bool __real_lane_queue_reserve(struct lane_queue *queue, uint32_t count);
+bool __wrap_lane_queue_reserve(struct lane_queue *queue, uint32_t count);
+
+static uint32_t refused_count; /* there is no memory for so many, exactly */
+
+bool __wrap_lane_queue_reserve(struct lane_queue *queue, uint32_t count) {
+    return count != refused_count && __real_lane_queue_reserve(queue, count);
+}
+
+Test(lite_lease, lite_tx_without_memory_leaves_its_lane_to_the_next) {
+    for (int reads = 0; reads < 2; reads++) {
+        if (!reads)
+            open_file();
+        struct quring_tx *holder = open_tx(false), *first = open_tx(reads), *second = open_tx(reads);
+        struct query *held = ask(holder, "insert into t default values");
+        bed_drain(&bed);
+        bed_check(held, QURING_OK, "", "");
+        struct query *without[] = {ask(first, "select 1"), ask(first, "select 2"), ask(first, "select 3")},
+                     *next = ask(second, "select 4");
+        refused_count = 3;
+        ask(holder, "commit");
+        bed_drain(&bed);
+        refused_count = 0;
+        for (int i = 0; i < 3; i++)
+            bed_check(without[i], QURING_NOT_SENT, "53200", "out of memory");
+        bed_check(next, QURING_OK, "", "");
+        struct query *end = ask(second, "commit");
+        bed_drain(&bed);
+        bed_check(end, QURING_OK, "", "");
+        for (int i = 0; i < 3; i++)
+            bed_turn(&bed);
+        cr_assert_eq(lite()->tx.held_count, 0);
+        exec("insert into t default values");
+    }
+}
+
 /* ---- Waiting ---- */
 
 /* The writer bars shared reads while it waits for the log to start over. */
