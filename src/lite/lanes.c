@@ -131,13 +131,17 @@ void lite_relieve_later(struct lite_db *lite) {
 
 /* ---- Ending queries ---- */
 
+const char *lite_why_closed(const struct quring_db *db) {
+    return db->closing ? "the database handle was closed" : "the engine was shut down";
+}
+
 void lite_say_abandoned(struct query *query, quring_status status) {
     if (status == QURING_TIMEOUT)
         error_set(&query->error, "57014", "its timeout passed", NULL, NULL, 0);
     else if (status == QURING_CANCELLED)
         error_set(&query->error, "57014", "cancelled", NULL, NULL, 0);
     else
-        error_set(&query->error, "57P01", "the database handle was closed", NULL, NULL, 0);
+        error_set(&query->error, "57P01", lite_why_closed(query->queue->db), NULL, NULL, 0);
 }
 
 void lite_finish_abandoned(struct query *query, quring_status status) {

@@ -30,6 +30,9 @@ bool lite_wake(struct lane_queue *queue, struct lite_lane *lanes, uint32_t count
  */
 void lite_relieve_later(struct lite_db *lite);
 
+/* What SHUTDOWN is said to come from. */
+const char *lite_why_closed(const struct quring_db *db);
+
 /* Ends a query as what it was abandoned as. The first fills in the error alone. */
 void lite_say_abandoned(struct query *query, quring_status status);
 void lite_finish_abandoned(struct query *query, quring_status status);

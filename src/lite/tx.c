@@ -391,7 +391,7 @@ void lite_tx_abandon(struct query *query, quring_status status) {
         tx_take_back(tx);
         lite_finish_abandoned(query, status);
         if (status == QURING_SHUTDOWN) /* all others are to end so, too, and would wait now */
-            queue_fail(&tx->queue, status, "57P01", "the database handle was closed");
+            queue_fail(&tx->queue, status, "57P01", lite_why_closed(tx->queue.db));
         tx_settle(tx);
         return;
     }

@@ -523,6 +523,7 @@ Test(lane, closing_ends_everything_once) {
     for (int i = 0; i < 100; i++)
         queries[i] = submit(i % 2 ? "insert into t values(1)" : "select count(*) from t");
     lite_backend.advance(bed.db);
+    bed.db->closing = true;
     for (int i = 0; i < 100; i++)
         lite_backend.abandon(queries[i], QURING_SHUTDOWN);
     bed_close(&bed);

@@ -290,3 +290,18 @@ Test(lite_lease, lite_tx_that_only_reads_does_not_begin_while_reads_are_held_bac
     bed_drain(&bed);
     bed_check(query, QURING_OK, "", "");
 }
+
+Test(lite_lease, lite_tx_that_ends_with_the_engine_says_so) {
+    open_file();
+    lane_queue_bar(&lite()->writes, true);
+    struct quring_tx *tx = open_tx(false);
+    struct query *first = ask(tx, "insert into t values(1)"), *end = ask(tx, "commit"),
+                 *shared = submit("insert into t values(2)");
+    bed_turn(&bed);
+    lite_backend.abandon(first, QURING_SHUTDOWN);
+    lite_backend.abandon(shared, QURING_SHUTDOWN);
+    bed_check(first, QURING_SHUTDOWN, "57P01", "the engine was shut down");
+    bed_check(end, QURING_SHUTDOWN, "57P01", "the engine was shut down");
+    bed_check(shared, QURING_SHUTDOWN, "57P01", "the engine was shut down");
+    lane_queue_bar(&lite()->writes, false);
+}
