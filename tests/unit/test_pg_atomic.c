@@ -293,6 +293,7 @@ Test(pg_atomic, conflicts_run_it_again_a_bounded_number_of_times) {
 Test(pg_atomic, others_go_on_while_a_batch_waits_to_be_run_again) {
     struct query *queries[2], *other;
     bring_up(1);
+    make_wait_long();
     submit_ones(queries, 2);
     advance();
     answer("2DC2 E:40001 Z");
@@ -305,6 +306,7 @@ Test(pg_atomic, others_go_on_while_a_batch_waits_to_be_run_again) {
     cr_assert(!queries[0]->sent && !queries[1]->sent);
     pg_bed_pass(&bed, 100 * PG_BED_MS);
     cr_assert_eq(bed.db.base.queue.waiting_count, 0);
+    make_wait_long();
     submit_ones(queries, 2);
     advance();
     answer("2DC2 E:40001 Z");
