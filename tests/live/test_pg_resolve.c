@@ -408,7 +408,6 @@ Test(pg_resolve, an_id_from_before_a_crash) {
     cr_assert_eq(done.id, slow.commit);
     cr_assert(done.status == QURING_IN_DOUBT || done.status == QURING_SERVER_ERROR, "%s",
               quring_status_name(done.status));
-    cr_log_info("%s: %s", quring_status_name(done.status), done.error->detail);
     live_release(&live, &done);
     cr_assert_eq(look_at(&slow, "live_slow"), 0);
     slow_end(&slow);
@@ -535,9 +534,6 @@ static void storm_of_losses(void) {
     cr_assert_eq(storm.by_status[QURING_IN_DOUBT], 0);
     cr_assert_gt(storm.by_status[QURING_OK], TRANSFERS / 2);
     cr_assert(how == &with_xid || storm.lost_results > 0, "no COMMIT took effect whose answer was lost");
-    cr_log_info("%u OK, %u SERVER_ERROR, %u NOT_SENT; %u results were lost, %d tokens of others",
-                storm.by_status[QURING_OK], storm.by_status[QURING_SERVER_ERROR], storm.by_status[QURING_NOT_SENT],
-                storm.lost_results, (int)count_of("live_commits where not committed"));
     drop_tables();
     live_close(&live);
     relay_close(relay);
