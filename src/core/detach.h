@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Queries that were given up, and that another thread is in the middle of for longer than their callers are to wait, are
- * *detached*. The caller gets a *stand-in*, which goes the way of any query that ended; the query itself stays in its backend's hands:
+ * *detached*. The caller gets a *stand-in*, which goes the way of any query that ended; the query itself stays in its backend's
+ * hands:
  *
  *      the query   RUNNING --query_detach--> DETACHED --query_finish, by its backend--> RETURNED --> FREE
  *      its stand-in            DONE --reap--> REAPED --release--> freed                     both must have come to pass

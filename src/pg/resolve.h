@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Asks whether transactions committed whose COMMIT was lost, and that have written a token (core/token.h) or read a note (core/xid.h). Their queries that
- * were out are held meanwhile:
+ * Asks whether transactions committed whose COMMIT was lost, and that have written a token (core/token.h) or read a note
+ * (core/xid.h). Their queries that were out are held meanwhile:
  *
  *        the loss --> waiting --a connection--> being asked --the answer, or the deadline--> their queries end
  *                        ^                           |
  *                        +-----after a pause---------+ no answer
  *
- * A transaction holds the connection that it is asked over as one that runs does, because the server makes the question for
- * a token wait as long as the transaction may still commit; asked by its note it says "in progress", and is asked again. When the deadline passes meanwhile its queries end, and the connection is given
- * back with the answer. At most half of the connections are used so at once, or the only one.
+ * A transaction holds the connection that it is asked over as one that runs does, because the server makes the question for a
+ * token wait as long as the transaction may still commit; the question for a note is answered with "in progress" meanwhile,
+ * and comes again. When the deadline passes while it is being asked its queries end, and the connection is given back with the
+ * answer. At most half of the connections are used so at once, or the only one.
  */
 #ifndef QURING_PG_RESOLVE_H
 #define QURING_PG_RESOLVE_H
