@@ -106,4 +106,33 @@ void db_leave_behind(struct quring_db *db, uint64_t now_ns);
 /* Sets quring_errmsg() and returns `error`. */
 __attribute__((format(printf, 3, 4))) int hub_error(struct hub *hub, int error, const char *format, ...);
 
+/* The last query to leave takes its queue off the list that a turn visits. */
+static inline void queue_left(struct queue *queue) {
+    queue->db->waiting_count--;
+    if (--queue->waiting_count == 0 && !queue->parked_count)
+        list_remove(&queue->ready);
+}
+
+/* Most queries are taken in the first turn that sees them, and are counted by subtraction: stats_fill(). */
+void queue_count_wait(const struct query *query);
+
+/*
+ * Takes the oldest waiting query for running; NULL when none waits. Who takes the first member of a unit takes all of them
+ * before anything else is done with the queue.
+ */
+static inline struct query *queue_take(struct queue *queue) {
+    struct list *node = list_pop_front(&queue->waiting);
+    if (!node)
+        return NULL;
+    struct query *query = list_entry(node, struct query, link);
+    query_move(query, QUERY_RUNNING);
+    queue_left(queue);
+    if (base_unlikely(query->in_unit))
+        queue->unit_waiting_count--;
+    queue->db->running_count++;
+    if (base_unlikely(query->left_ns != 0))
+        queue_count_wait(query);
+    return query;
+}
+
 #endif

@@ -15,19 +15,13 @@ void queue_init(struct queue *queue, struct quring_db *db) {
     list_init(&queue->joined);
 }
 
-/* The first query that waits puts its queue on the list that a turn visits, and the last one to leave takes it off. */
+/* The first query that waits puts its queue on the list that a turn visits; see queue_left(). */
 static inline void queue_joined(struct queue *queue) {
     queue->db->waiting_count++;
     if (queue->waiting_count++ || queue->parked_count)
         return;
     list_push_back(&queue->db->ready, &queue->ready);
     db_due(queue->db);
-}
-
-static inline void queue_left(struct queue *queue) {
-    queue->db->waiting_count--;
-    if (--queue->waiting_count == 0 && !queue->parked_count)
-        list_remove(&queue->ready);
 }
 
 /* The same for those that are parked. */
@@ -91,28 +85,10 @@ uint32_t queue_unit_count(const struct queue *queue) {
     return count;
 }
 
-/*
- * Most queries are given away in the first turn that sees them, and are counted by subtraction: stats_fill(). To give the
- * query back makes the call a jump, for which queue_take() saves no registers.
- */
-static __attribute__((cold, noinline)) struct query *queue_count_wait(struct query *query) {
+__attribute__((cold, noinline)) void queue_count_wait(const struct query *query) {
     struct quring_db *db = query->queue->db;
-    PRE(db->hub->turn_ns >= query->left_ns);
+    PRE(query->left_ns && db->hub->turn_ns >= query->left_ns);
     db->wait_count[wait_bucket(db->hub->turn_ns - query->left_ns)]++;
-    return query;
-}
-
-struct query *queue_take(struct queue *queue) {
-    struct list *node = list_pop_front(&queue->waiting);
-    if (!node)
-        return NULL;
-    struct query *query = list_entry(node, struct query, link);
-    query_move(query, QUERY_RUNNING);
-    queue_left(queue);
-    if (base_unlikely(query->in_unit))
-        queue->unit_waiting_count--;
-    queue->db->running_count++;
-    return base_unlikely(query->left_ns != 0) ? queue_count_wait(query) : query;
 }
 
 /* Queries that came since the last turn are behind all others, and those that were put back before them. */
@@ -198,7 +174,9 @@ struct query *queue_take_parked(struct order_key *key) {
     query_move(query, QUERY_RUNNING);
     queue_left_parked(query);
     query->queue->db->running_count++;
-    return query->left_ns ? queue_count_wait(query) : query;
+    if (query->left_ns)
+        queue_count_wait(query);
+    return query;
 }
 
 /*

@@ -68,13 +68,7 @@ void queue_put_unit(struct list *members);
 /* Returns how many queries the oldest waiting unit has; 0 when none waits. It visits each of them. */
 uint32_t queue_unit_count(const struct queue *queue);
 
-/*
- * Takes the oldest waiting query for running; NULL when none waits. Who takes the first member of a unit takes all of them
- * before anything else is done with the queue.
- */
-struct query *queue_take(struct queue *queue);
-
-/* The query that queue_take() would take; NULL: none. */
+/* The query that queue_take(), in core/db.h, would take; NULL: none. */
 static inline struct query *queue_first(const struct queue *queue) {
     struct list *node = list_first(&queue->waiting);
     return node ? list_entry(node, struct query, link) : NULL;
