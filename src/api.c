@@ -356,23 +356,18 @@ static inline int api_submit(quring_engine *engine, const quring_query *query, q
     return base_unlikely(error) ? error : engine_submit(engine, query, id);
 }
 
-/* For a program that was compiled with another version of the header; the copy would cost every submit. */
-static __attribute__((noinline)) int api_submit_copy(quring_engine *engine, const quring_query *query,
-                                                     size_t query_bytes, quring_id *id) {
-    quring_query known;
-    if (!api_struct_take(&known, sizeof known, query, query_bytes))
-        return api_refuse(engine, QURING_EINVAL, unknown_member);
-    return quring_submit_sized(engine, &known, sizeof known, id);
-}
-
 int quring_submit_sized(quring_engine *engine, const quring_query *query, size_t query_bytes, quring_id *id) {
     int error = api_refuse_caller(engine);
     if (base_unlikely(error))
         return error;
     if (base_unlikely(!query))
         return api_refuse(engine, QURING_EINVAL, "query is NULL");
-    if (base_unlikely(query_bytes != sizeof *query))
-        return api_submit_copy(engine, query, query_bytes, id);
+    quring_query known; /* not filled for a program with this version's header: a copy would cost every submit */
+    if (base_unlikely(query_bytes != sizeof *query)) {
+        if (!api_struct_take(&known, sizeof known, query, query_bytes))
+            return api_refuse(engine, QURING_EINVAL, unknown_member);
+        query = &known;
+    }
     return api_submit(engine, query, id);
 }
 
