@@ -70,6 +70,21 @@ static void request_put_named(struct pg_conn *conn, const struct query *query, c
     request_put_parsed(conn, query, pg_prepared_name(&conn->prepared, pg_prepared_next_name(&conn->prepared)), sync);
 }
 
+/* What follows when the messages of a request are there. False: they do not fit. */
+static inline __attribute__((always_inline)) bool request_end(struct pg_conn *conn, const struct query *query,
+                                                              struct pg_request *request, struct pg_prepared *prepared,
+                                                              int32_t column_count) {
+    if (base_unlikely(!wire_session_end(&conn->session, column_count)))
+        return false;
+    request->statement = statement_hold(query->statement);
+    request->param_count = (uint16_t)query->param_count;
+    if (request->kind == PG_REQUEST_NAMED) {
+        request->name = pg_prepared_claim(&conn->prepared, prepared, query->statement);
+        conn->config->db->counters.prepare_count++;
+    }
+    return true;
+}
+
 bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_request *request, bool sync) {
     struct pg_prepared *prepared = pg_prepared_of(&conn->prepared, query->statement);
     int32_t column_count = WIRE_NO_ROWS;
@@ -86,29 +101,30 @@ bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_requ
         request->kind = PG_REQUEST_UNNAMED;
         request_put_parsed(conn, query, "", sync);
     }
-    if (base_unlikely(!wire_session_end(&conn->session, column_count)))
+    if (base_unlikely(!request_end(conn, query, request, prepared, column_count)))
         return false;
-    request->statement = statement_hold(query->statement);
-    request->param_count = (uint16_t)query->param_count;
-    if (request->kind == PG_REQUEST_NAMED) {
-        request->name = pg_prepared_claim(&conn->prepared, prepared, query->statement);
-        conn->config->db->counters.prepare_count++;
-    }
     if (base_unlikely(query->statement->traits.effect != EFFECT_NONE && pg_conn_is_bound(conn)))
         pg_prepared_take_effect(&conn->prepared, (enum statement_effect)query->statement->traits.effect);
     return true;
 }
 
-bool pg_request_encode_unnamed(struct pg_conn *conn, struct query *query, struct pg_request *request) {
+bool pg_request_encode_in_tx(struct pg_conn *conn, struct query *query, struct pg_request *request, bool by_name) {
+    struct pg_prepared *prepared = by_name ? pg_prepared_of(&conn->prepared, query->statement) : NULL;
+    int32_t column_count = WIRE_NO_ROWS;
     *request =
         (struct pg_request){.query = query, .kind = PG_REQUEST_UNNAMED, .first_byte = socket_position(&conn->socket)};
     wire_session_begin(&conn->session, pg_conn_out(conn));
-    request_put_parsed(conn, query, "", false);
-    if (!wire_session_end(&conn->session, WIRE_NO_ROWS))
-        return false;
-    request->statement = statement_hold(query->statement);
-    request->param_count = (uint16_t)query->param_count;
-    return true;
+    if (prepared && pg_prepared_is_usable(&conn->prepared, prepared, query)) {
+        request->kind = PG_REQUEST_BOUND;
+        request_put_bind(conn, pg_prepared_name(&conn->prepared, prepared->name), query, prepared->description, false);
+        column_count = prepared->description->column_count;
+    } else if (prepared && prepared->state != PG_PREPARED_PENDING) {
+        request->kind = PG_REQUEST_NAMED;
+        request_put_named(conn, query, prepared, false);
+    } else {
+        request_put_parsed(conn, query, "", false);
+    }
+    return request_end(conn, query, request, prepared, column_count);
 }
 
 void pg_request_settle(struct pg_conn *conn, struct pg_request *request) {

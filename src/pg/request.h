@@ -158,8 +158,12 @@ static inline bool pg_request_failed(const struct pg_request *request) {
 /* Appends the query's messages and fills its request. False, with everything undone: it does not fit one message. */
 bool pg_request_encode(struct pg_conn *conn, struct query *query, struct pg_request *request, bool sync);
 
-/* The same on the unnamed statement and without Sync, whatever is prepared; parameters and results are text. */
-bool pg_request_encode_unnamed(struct pg_conn *conn, struct query *query, struct pg_request *request);
+/*
+ * The same without Sync, for what is rare: a second caller would keep pg_request_encode() from being a part of its first. `by_name`
+ * false: on the unnamed statement, whatever is prepared; parameters and results are text then. The query's result learns
+ * of no columns.
+ */
+bool pg_request_encode_in_tx(struct pg_conn *conn, struct query *query, struct pg_request *request, bool by_name);
 
 /* At the sync point of a request that is NAMED or whose plan was refused: settles the place of its statement. */
 void pg_request_settle(struct pg_conn *conn, struct pg_request *request);

@@ -99,10 +99,7 @@ static bool tx_put_begin(struct quring_tx *tx) {
     return true;
 }
 
-/*
- * As a query that nobody waits for. False: the connection is broken. A server that describes columns for it has the query's
- * result hold them.
- */
+/* As a query that nobody waits for. False: the connection is broken. */
 static bool tx_put_token(struct quring_tx *tx) {
     struct pg_tx *pg = pg_tx_of(tx);
     const quring_param token = quring_uuid(tx->token);
@@ -110,10 +107,7 @@ static bool tx_put_token(struct quring_tx *tx) {
     struct pg_request *request = tx_new_request(tx, NULL);
     if (!request)
         return false;
-    bool encoded = pg->by_use || pg->conn->settings_changed ? pg_request_encode_unnamed(pg->conn, &query, request)
-                                                            : pg_request_encode(pg->conn, &query, request, false);
-    result_free(&query.result);
-    if (!encoded) {
+    if (!pg_request_encode_in_tx(pg->conn, &query, request, !pg->by_use && !pg->conn->settings_changed)) {
         *request = (struct pg_request){.query = NULL};
         tx_break_for_memory(pg->conn);
         return false;
@@ -195,7 +189,7 @@ static void tx_put_unnamed(struct quring_tx *tx, struct query *query) {
         queue_put_back(query);
         return;
     }
-    if (!pg_request_encode_unnamed(conn, query, request)) {
+    if (!pg_request_encode_in_tx(conn, query, request, false)) {
         *request = (struct pg_request){.query = NULL};
         pg_conn_refuse_query(conn, query);
         return;
