@@ -12,7 +12,8 @@
  *   rerun.c       ATOMIC batches that a conflict undid, until they run again
  *   resolve.c     asks whether transactions committed whose COMMIT was lost
  *   lease.c       which transaction holds which connection, and who waits for one
- *   tx.c          what is sent of a transaction, what its replies mean, and the loss of its connection
+ *   tx.c          when which part of a transaction is sent, what its replies mean, and the loss of its connection
+ *   tx_put.c      its parts as protocol messages: BEGIN, queries, token or note, the end and the reset
  *   health.c      asks connections that were idle for long whether they are there
  *   placement.c   the choice of the connection that takes the next queries
  *   attempt.c     attempts to connect: which hosts they visit, how long that may take, which visits are detached

@@ -5,21 +5,12 @@
 #include "pg/placement.h"
 #include "pg/reply.h"
 #include "pg/silence.h"
-#include "wire/encode.h"
+#include "pg/tx_put.h"
 
 #include <string.h>
 
 /* What the loss of its connection means for a transaction; NONE: nobody has looked yet. */
 enum tx_loss { LOSS_NONE, LOSS_IN_DOUBT, LOSS_ASKED, LOSS_CERTAIN, LOSS_AFTER_FAILURE };
-
-enum tx_note { NOTE_NONE, NOTE_OUT, NOTE_READ };
-
-static const char tx_rollback_sql[] = "rollback", tx_reset_sql[] = "discard all";
-
-/* What the first exchange on a connection sets (barrier.c), without a row. */
-static const char tx_settings_sql[] =
-    "select 1 where set_config('datestyle', 'iso', false) is null or set_config('extra_float_digits', "
-    "greatest(current_setting('extra_float_digits')::int4, 1)::text, false) is null";
 
 bool pg_tx_is_whole(const struct quring_tx *tx, uint32_t depth) {
     bool here = tx->end_submitted && tx->queue.waiting_count == tx->query_count;
@@ -28,192 +19,6 @@ bool pg_tx_is_whole(const struct quring_tx *tx, uint32_t depth) {
 }
 
 /* ---- Sending ---- */
-
-static void tx_break_for_memory(struct pg_conn *conn) {
-    pg_conn_break(conn, QURING_IN_DOUBT, "53200", "out of memory");
-}
-
-/* Begins a request of the transaction. NULL: there is no memory, and the connection is broken. */
-static struct pg_request *tx_new_request(struct quring_tx *tx, struct query *query) {
-    struct pg_tx *pg = pg_tx_of(tx);
-    struct pg_conn *conn = pg->conn;
-    if (!pg_conn_make_room(conn)) {
-        tx_break_for_memory(conn);
-        return NULL;
-    }
-    if (pg_conn_is_settled(conn))
-        conn->place.progress_ns = ring_now_ns(pg_conn_ring(conn));
-    struct pg_request *request = pg_conn_request(conn, conn->session.next);
-    *request = (struct pg_request){
-        .query = query, .ops = &pg->ops, .kind = PG_REQUEST_UNNAMED, .first_byte = socket_position(&conn->socket)};
-    return request;
-}
-
-/* The request was encoded. */
-static void tx_sent(struct quring_tx *tx, struct query *query) {
-    struct pg_tx *pg = pg_tx_of(tx);
-    pg->last = pg->conn->session.next - 1;
-    pg->conn->group_open = true;
-    if (!query)
-        return;
-    query->sent = true;
-    pg_query(query)->conn = pg->conn;
-    pg_query(query)->request = pg->last;
-}
-
-/*
- * A statement that controls the transaction, on the unnamed statement, and without a Describe, since none has parameters or
- * rows. `query` NULL: it is ours. False: the connection is broken.
- */
-static bool tx_put_control(struct quring_tx *tx, struct query *query, const char *sql, size_t length) {
-    struct pg_conn *conn = pg_tx_of(tx)->conn;
-    struct wire_session *session = &conn->session;
-    struct pg_request *request = tx_new_request(tx, query);
-    if (!request)
-        return false;
-    wire_session_begin(session, pg_conn_out(conn));
-    wire_session_put_parse(session, "", sql, length);
-    wire_session_put_bind(session, "", 0);
-    wire_session_put_results(session, NULL, 0);
-    wire_session_put_execute(session);
-    if (!wire_session_end(session, WIRE_NO_ROWS)) {
-        *request = (struct pg_request){.query = NULL};
-        tx_break_for_memory(conn);
-        return false;
-    }
-    if (query)
-        request->statement = statement_hold(query->statement);
-    tx_sent(tx, query);
-    return true;
-}
-
-static bool tx_put_begin(struct quring_tx *tx) {
-    char sql[TX_BEGIN_BYTES];
-    struct pg_tx *pg = pg_tx_of(tx);
-    size_t length = tx_begin_sql(tx, sql);
-    if (!pg_conn_sync(pg->conn) || !tx_put_control(tx, NULL, sql, length))
-        return false;
-    pg->begin = pg->last;
-    pg_conn_request(pg->conn, pg->begin)->opens = true;
-    tx_move(tx, TX_OPEN);
-    return true;
-}
-
-/* As a query that nobody waits for. False: the connection is broken. */
-static bool tx_put_token(struct quring_tx *tx) {
-    struct pg_tx *pg = pg_tx_of(tx);
-    const quring_param token = quring_uuid(tx->token);
-    struct query query = {.statement = tx->writes_token, .params = &token, .param_count = 1, .queue = &tx->queue};
-    struct pg_request *request = tx_new_request(tx, NULL);
-    if (!request)
-        return false;
-    if (!pg_request_encode_in_tx(pg->conn, &query, request, !pg->by_use && !pg->conn->settings_changed)) {
-        *request = (struct pg_request){.query = NULL};
-        tx_break_for_memory(pg->conn);
-        return false;
-    }
-    request->query = NULL;
-    request->ops = &pg->ops;
-    request->own = true;
-    tx_sent(tx, NULL);
-    return true;
-}
-
-/* False: the connection is broken. */
-static bool tx_put_note(struct quring_tx *tx) {
-    static const char sql[] = XID_NOTE_SQL;
-    struct pg_tx *pg = pg_tx_of(tx);
-    struct wire_session *session = &pg->conn->session;
-    struct pg_request *request = tx_new_request(tx, NULL);
-    if (!request)
-        return false;
-    request->own = true;
-    wire_session_begin(session, pg_conn_out(pg->conn));
-    wire_session_put_parse(session, "", sql, sizeof sql - 1);
-    wire_session_put_bind(session, "", 0);
-    wire_session_put_results(session, NULL, 0);
-    wire_session_put_execute(session);
-    if (!wire_session_end(session, 1)) {
-        *request = (struct pg_request){.query = NULL};
-        tx_break_for_memory(pg->conn);
-        return false;
-    }
-    tx_sent(tx, NULL);
-    pg->note = NOTE_OUT;
-    return true;
-}
-
-static bool tx_commits(const struct query *query) {
-    return query && tx_verb(query) == VERB_COMMITS;
-}
-
-static bool tx_must_reset(const struct quring_tx *tx) {
-    return !tx->leaves_nothing || tx->options.lease_reset == QURING_LEASE_RESET_ALWAYS;
-}
-
-/* DISCARD ALL takes back what quring has set there as well. */
-static bool tx_put_reset(struct quring_tx *tx) {
-    struct pg_tx *pg = pg_tx_of(tx);
-    pg->hit = false;
-    pg->resets = tx_put_control(tx, NULL, tx_reset_sql, sizeof tx_reset_sql - 1);
-    if (!pg->resets || !pg_conn_sync(pg->conn))
-        return false;
-    if (!pg->conn->barrier.pooled &&
-        (!tx_put_control(tx, NULL, tx_settings_sql, sizeof tx_settings_sql - 1) || !pg_conn_sync(pg->conn)))
-        return false;
-    pg_silence_given_up(pg->conn, pg->last);
-    return true;
-}
-
-/* COMMIT or ROLLBACK, in a segment of its own; `query` NULL: our ROLLBACK. */
-static bool tx_put_end(struct quring_tx *tx, struct query *query) {
-    struct pg_tx *pg = pg_tx_of(tx);
-    const char *sql = query ? query->statement->sql : tx_rollback_sql;
-    size_t length = query ? query->statement->length : sizeof tx_rollback_sql - 1;
-    if (tx->writes_token && tx_commits(query) && !tx_put_token(tx))
-        return false;
-    if (!pg_conn_sync(pg->conn) || !tx_put_control(tx, query, sql, length))
-        return false;
-    pg->end = pg->last;
-    pg->hit = false;
-    if (tx->state == TX_OPEN)
-        tx_move(tx, TX_ENDING);
-    return pg_conn_sync(pg->conn) && (!tx_must_reset(tx) || tx_put_reset(tx));
-}
-
-/* Parsed for this use alone, because settings or temporary tables decide what it means. */
-static void tx_put_unnamed(struct quring_tx *tx, struct query *query) {
-    struct pg_conn *conn = pg_tx_of(tx)->conn;
-    struct pg_request *request = tx_new_request(tx, query);
-    if (!request) {
-        queue_put_back(query);
-        return;
-    }
-    if (!pg_request_encode_in_tx(conn, query, request, false)) {
-        *request = (struct pg_request){.query = NULL};
-        pg_conn_refuse_query(conn, query);
-        return;
-    }
-    tx_sent(tx, query);
-}
-
-/* A query that controls nothing. One that does not fit ends here, and makes the transaction fail. */
-static void tx_put_member(struct quring_tx *tx, struct query *query) {
-    struct pg_tx *pg = pg_tx_of(tx);
-    struct pg_conn *conn = pg->conn;
-    const struct statement_traits *traits = &query->statement->traits;
-    uint64_t ordinal = conn->session.next;
-    pg->by_use |= conn->settings_changed;
-    if (pg->by_use || !traits->leaves_nothing)
-        tx_put_unnamed(tx, query);
-    else
-        pg_conn_send(conn, query);
-    if (conn->session.next == ordinal)
-        return;
-    pg_conn_request(conn, ordinal)->ops = &pg->ops;
-    pg->last = ordinal;
-    pg->by_use |= traits->effect != EFFECT_NONE;
-}
 
 /* Lets go of the connection. */
 static void tx_leave(struct quring_tx *tx) {
@@ -227,7 +32,7 @@ static void tx_leave(struct quring_tx *tx) {
 }
 
 static bool tx_needs_note(struct quring_tx *tx, const struct query *query) {
-    return tx_commits(query) && tx_reads_note(tx) && pg_tx_of(tx)->note != NOTE_READ;
+    return pg_tx_commits(query) && tx_reads_note(tx) && pg_tx_of(tx)->note != NOTE_READ;
 }
 
 /*
@@ -237,20 +42,20 @@ static bool tx_needs_note(struct quring_tx *tx, const struct query *query) {
 static bool tx_send(struct quring_tx *tx, struct query *query) {
     struct pg_tx *pg = pg_tx_of(tx);
     enum statement_verb verb = tx_verb(query);
-    if (tx->state == TX_WAITING && !tx_put_begin(tx)) {
+    if (tx->state == TX_WAITING && !pg_tx_put_begin(tx)) {
         tx_leave(tx); /* it waits for another connection */
         return false;
     }
     if (tx_needs_note(tx, query))
-        return tx_put_note(tx);
+        return pg_tx_put_note(tx);
     struct query *taken = queue_take(&tx->queue);
     PRE(taken == query);
     if (verb == VERB_NONE) {
-        tx_put_member(tx, query);
+        pg_tx_put_member(tx, query);
     } else {
-        bool well = tx_is_end(verb) ? tx_put_end(tx, query)
+        bool well = tx_is_end(verb) ? pg_tx_put_end(tx, query)
                                     : (verb != VERB_GOES_BACK || pg_conn_sync(pg->conn)) &&
-                                          tx_put_control(tx, query, query->statement->sql, query->statement->length);
+                                          pg_tx_put_control(tx, query, query->statement->sql, query->statement->length);
         if (!well && !query->sent)
             queue_put_back(query);
     }
@@ -285,7 +90,7 @@ static void tx_clean_up(struct quring_tx *tx) {
     struct pg_tx *pg = pg_tx_of(tx);
     struct pg_conn *conn = pg->conn;
     bool resets = tx->state == TX_ENDING && pg->is_outside;
-    if (resets ? tx_put_reset(tx) : tx_put_end(tx, NULL))
+    if (resets ? pg_tx_put_reset(tx) : pg_tx_put_end(tx, NULL))
         pg_silence_given_up(conn, pg->last);
     else if (conn->tx != tx && pg->last < conn->settled)
         tx_after_loss(tx); /* the connection is broken, and will not find it by what is out, nor by who holds it */
@@ -441,7 +246,7 @@ static bool tx_commit_is_doubtful(struct quring_tx *tx, struct query *query, con
 
 /* COMMIT of a transaction whose failure is known rolled it back, unless its tag says otherwise. */
 static void tx_finish_end(struct quring_tx *tx, struct query *query, const struct pg_request *request) {
-    bool commits = tx_commits(query), doubtful = commits && tx_commit_is_doubtful(tx, query, request);
+    bool commits = pg_tx_commits(query), doubtful = commits && tx_commit_is_doubtful(tx, query, request);
     bool committed = pg_tx_of(tx)->begun && request->outcome == PG_COMPLETED;
     if (doubtful && tx_can_be_asked_for(tx))
         tx_hold(tx, query);
@@ -549,7 +354,7 @@ static void tx_ready(struct pg_conn *conn, const struct wire_event *ready) {
     conn->settled = ready->request + 1;
     conn->async_bytes = 0;
     pg->is_outside = ready->transaction == 'I';
-    bool is_clean = pg->is_outside && (pg->resets || !tx_must_reset(tx));
+    bool is_clean = pg->is_outside && (pg->resets || !pg_tx_must_reset(tx));
     if (tx->state == TX_ENDING && ready->request == pg->last && is_clean)
         tx_over(tx);
     else
