@@ -14,8 +14,7 @@
 #include <string.h>
 
 enum {
-    REQUESTS_MIN = 4, /* of the ring of requests: a power of two */
-    TERMINATE_BYTES = 4096,
+    REQUESTS_MIN = 4,                                   /* of the ring of requests: a power of two */
     OUT_LIMIT_BYTES = WIRE_SEND_BYTES_MAX + (16 << 20), /* the longest message behind what waits before it */
     PLAIN_KEEP_BYTES = 64 * 1024,
     CONTROL_REQUESTS = 5,      /* of a transaction beside its queries: BEGIN, the token, the end, the reset, settings */
@@ -400,37 +399,11 @@ bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect, u
     return true;
 }
 
-void pg_put_terminate(struct pg_tls *tls, struct buf *out) {
-    struct buf plain;
-    buf_init(&plain, TERMINATE_BYTES);
-    buf_init(out, TERMINATE_BYTES);
-    wire_put_terminate(tls ? &plain : out);
-    if (tls)
-        pg_tls_end(tls, &plain, out);
-    buf_free(&plain);
-}
-
-/* The server reads messages in order: it carries out the requests before Terminate, and then ends the session. */
-static void conn_send_terminate(struct pg_conn *conn) {
-    struct buf out;
-    if (socket_backlog_bytes(&conn->socket))
-        return; /* the next record of a TLS session can't overtake one that has not gone */
-    pg_put_terminate(conn->tls, &out);
-    socket_send_now(&conn->socket, buf_head(&out), buf_size(&out));
-    buf_free(&out);
-}
-
 void pg_conn_close(struct pg_conn *conn) {
     PRE(conn->config->db->closing && conn->state != PG_CONN_CONNECTING);
     timer_clear(pg_conn_ring(conn), &conn->timer);
     if (conn->state == PG_CONN_BARRIER || pg_conn_is_up(conn))
         pg_conn_end(conn, "the database handle was closed");
-}
-
-void pg_conn_end(struct pg_conn *conn, const char *why) {
-    PRE(conn->state == PG_CONN_BARRIER || pg_conn_is_up(conn));
-    conn_send_terminate(conn);
-    pg_conn_break(conn, QURING_SHUTDOWN, "57P01", why);
 }
 
 void pg_conn_init(struct pg_conn *conn, const struct pg_conn_config *config, const struct pg_conn_events *events,

@@ -20,14 +20,8 @@ bool pg_conn_hand_over(struct pg_conn *conn, const struct pg_connect *connect, u
  */
 void pg_conn_close(struct pg_conn *conn);
 
-/* Ends the session as its client does: BARRIER, READY or RETIRING -> DRAINING, with a reason of status SHUTDOWN. */
-void pg_conn_end(struct pg_conn *conn, const char *why);
-
 /* CONNECTING -> DOWN */
 void pg_conn_failed(struct pg_conn *conn, const char *sqlstate, const char *message);
-
-/* Terminate, and under TLS close_notify: what a server is told before its connection is closed. Initialises `out`. */
-void pg_put_terminate(struct pg_tls *tls, struct buf *out);
 
 /* True for a query that shares its transaction with the group that is open, or opens one; also in a transaction. */
 static inline bool pg_conn_groups(const struct query *query) {

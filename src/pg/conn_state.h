@@ -177,10 +177,16 @@ struct pg_conn {
 };
 
 /*
- * Ends the connection from our side: READY or BARRIER -> DRAINING. Requests that are out end with `status` once the socket
- * is closed, unless no byte of them was sent. Does nothing if it is DRAINING already: the first reason holds.
+ * Ends the connection from our side: BARRIER, READY or RETIRING -> DRAINING. Requests that are out end with `status` once the
+ * socket is closed, unless no byte of them was sent. Does nothing if it is DRAINING already: the first reason holds.
  */
 void pg_conn_break(struct pg_conn *conn, quring_status status, const char *sqlstate, const char *message);
+
+/* Ends the session as its client does: BARRIER, READY or RETIRING -> DRAINING, with a reason of status SHUTDOWN. */
+void pg_conn_end(struct pg_conn *conn, const char *why);
+
+/* The last messages before a connection is closed: Terminate, and under TLS close_notify. Initialises `out`. */
+void pg_put_terminate(struct pg_tls *tls, struct buf *out);
 
 void pg_conn_set_reason(struct pg_conn *conn, quring_status status, const char *sqlstate, const char *message);
 

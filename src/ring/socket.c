@@ -74,7 +74,7 @@ static void socket_drain(struct socket *socket) {
 
 void socket_send_now(struct socket *socket, const void *bytes, size_t size) {
     struct port *port = socket->ring->port;
-    if (socket->state == SOCKET_OPEN && !socket->sending && socket_backlog_bytes(socket) == 0)
+    if (socket_may_send_now(socket))
         port->methods->send_now(port, socket->fd, bytes, size);
 }
 

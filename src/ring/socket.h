@@ -76,9 +76,14 @@ static inline void socket_expect(struct socket *socket, size_t message_bytes) {
 }
 
 /*
- * Sends a few last bytes before socket_close(), if the kernel takes them at once. They are left out while anything that was
- * appended has not gone, since they would land in the middle of a message.
+ * True where last bytes would come behind a whole message: what has begun to go has gone. What was appended behind that never
+ * goes, once they have.
  */
+static inline bool socket_may_send_now(const struct socket *socket) {
+    return socket->state == SOCKET_OPEN && !socket->sending && buf_size(&socket->flight) == 0;
+}
+
+/* Sends a few last bytes before socket_close(), if they may be sent and the kernel takes them at once. */
 void socket_send_now(struct socket *socket, const void *bytes, size_t size);
 
 /* Ends the connection from our side. closed() follows in a later turn, lost() does not. Appended bytes may not go out. */

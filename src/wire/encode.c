@@ -200,6 +200,10 @@ bool wire_session_end_group(struct wire_session *session, struct buf *out) {
     return true;
 }
 
+void wire_put_flush(struct buf *out) {
+    put_bare_message(out, 'H');
+}
+
 void wire_put_terminate(struct buf *out) {
     put_bare_message(out, 'X');
 }

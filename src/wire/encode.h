@@ -87,7 +87,8 @@ bool wire_template_make(struct wire_template *template, const char *statement_na
 void wire_session_put_bind_copy(struct wire_session *session, const struct wire_template *template);
 void wire_session_put_execute_copy(struct wire_session *session, const struct wire_template *template, bool sync);
 
-/* Belongs to no request: the server answers it by closing the connection. */
+/* Flush and Terminate belong to no request, and neither has an answer: the server closes the connection at the second. */
+void wire_put_flush(struct buf *out);
 void wire_put_terminate(struct buf *out);
 
 #endif

@@ -227,6 +227,9 @@ static void say_message(struct words *words, char type, struct cursor body) {
     case 'S':
         say(words, "Sync");
         break;
+    case 'H':
+        say(words, "Flush");
+        break;
     case 'X':
         say(words, "Terminate");
         break;

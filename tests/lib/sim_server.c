@@ -225,14 +225,25 @@ static void on_terminate(struct sim_conn *conn) {
     sim_tx_end(conn);
 }
 
+/* The library says it behind a pooler alone, and nothing but Terminate after it. */
+static void on_flush(struct sim_conn *conn, struct cursor *body) {
+    sim_conn_check(conn, cursor_done(body) && (conn->is_of_test || conn->server->pooled), "Flush");
+    conn->server->flushes++;
+    conn->flushed = true;
+    sim_conn_flush(conn);
+}
+
 static void on_message(struct sim_conn *conn, uint8_t type, struct cursor *body) {
     conn->server->messages++;
+    sim_conn_check(conn, !conn->flushed || conn->is_of_test || type == 'X', "something behind Flush");
     if (type == 'S')
         on_sync(conn, body);
     else if (type == 'X')
         on_terminate(conn);
+    else if (type == 'H')
+        on_flush(conn, body);
     else if (conn->skipping)
-        sim_conn_check(conn, strchr("PBDECH", type), "its type");
+        sim_conn_check(conn, strchr("PBDEC", type), "its type");
     else if (type == 'P')
         on_parse(conn, body);
     else if (type == 'B')
@@ -243,8 +254,6 @@ static void on_message(struct sim_conn *conn, uint8_t type, struct cursor *body)
         sim_portal_execute(conn, body);
     else if (type == 'C')
         on_close(conn, body);
-    else if (type == 'H' && conn->is_of_test && cursor_done(body))
-        sim_conn_flush(conn);
     else
         sim_conn_check(conn, false, "its type");
 }

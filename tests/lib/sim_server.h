@@ -192,7 +192,7 @@ struct sim_server {
     uint32_t last_index;
     uint64_t executes;
     uint32_t backends;
-    uint64_t messages, syncs, parses, terminates;
+    uint64_t messages, syncs, parses, flushes, terminates;
     uint32_t prepared_most; /* on one connection at a time */
 };
 

@@ -104,6 +104,7 @@ struct sim_conn {
     bool is_of_test; /* the client is a test's own, which may ask for what is not there */
     uint64_t syncs;
     bool skipping;                     /* up to the next Sync */
+    bool flushed;                      /* by a Flush */
     bool napping, silent, over, quiet; /* quiet: its client is gone, but it works on */
     struct sim_portal *running;        /* whose Execute takes time */
     uint32_t running_limit;

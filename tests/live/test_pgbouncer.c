@@ -2,9 +2,10 @@
 /* Through a real PgBouncer in transaction mode: many clients of ours on two connections to the server. */
 #include "lib/live.h"
 
+#include <libpq-fe.h>
 #include <stdlib.h>
 
-enum { CONNECTIONS = 32, DEPTH = 8, QUERIES = 4000, QUEUED = 500 };
+enum { CONNECTIONS = 32, DEPTH = 8, QUERIES = 4000, QUEUED = 500, LEAVERS = 20, NEXT = 2 };
 
 static struct live live;
 
@@ -146,4 +147,47 @@ Test(pgbouncer, two_clients_with_default_options) {
 /* One that forgot what its pooler can do fails, but is never given another's statement. */
 Test(pgbouncer, two_clients_that_prepare_all_the_same) {
     check_two_clients(QURING_PREPARED_ALWAYS, 5000);
+}
+
+/* ---- Who goes away ---- */
+
+/* While the server is at the second of three; on a slow machine perhaps later, and then nothing of it is shown. */
+static void leave_at_work(void) {
+    static const char *const texts[] = {"select 'a1'", "select 'a2' from pg_sleep(0.1)", "select 'a3'"};
+    quring_db *db =
+        live_open_db(&live, live_env("QURING_TEST_PGBOUNCER_URL"), &(quring_db_options){.connection_count = 1});
+    for (int i = 0; i < 3; i++)
+        live_submit(&live, &(quring_query){.db = db, .sql = texts[i]});
+    quring_done first = live_wait(&live);
+    live_check_ok(&first, texts[0]);
+    live_release(&live, &first);
+    quring_db_close(db);
+    live_drain(&live, NULL, NULL);
+}
+
+/* Clients of another kind, which take what they get: as many as the pooler has servers. */
+static void check_the_next_ones(void) {
+    PGconn *next[NEXT];
+    for (int i = 0; i < NEXT; i++) {
+        next[i] = PQconnectdb(live_env("QURING_TEST_PGBOUNCER_URL"));
+        cr_assert_eq(PQstatus(next[i]), CONNECTION_OK, "%s", PQerrorMessage(next[i]));
+        PQclear(PQexec(next[i], "begin")); /* it keeps its server */
+    }
+    for (int i = 0; i < NEXT; i++) {
+        PGresult *result = PQexecParams(next[i], "select 'b'", 0, NULL, NULL, NULL, NULL, 0);
+        cr_assert_eq(PQresultStatus(result), PGRES_TUPLES_OK, "%s", PQerrorMessage(next[i]));
+        cr_assert_str_eq(PQgetvalue(result, 0, 0), "b", "the answer to another client's query");
+        PQclear(result);
+        PQfinish(next[i]);
+    }
+}
+
+/* PgBouncer up to 1.22.0 hands a server on at which another client's queries are out, unless that says Flush first. */
+Test(pgbouncer, answers_on_their_way_do_not_come_to_the_next_client) {
+    live_open_url(&live, live_env("QURING_TEST_PGBOUNCER_URL"), NULL, NULL);
+    for (int i = 0; i < LEAVERS; i++) {
+        leave_at_work();
+        check_the_next_ones();
+    }
+    live_close(&live);
 }

@@ -243,6 +243,78 @@ static void prepare(const char *sql) {
     pg_bed_assert_text(pg_bed_fate(query), "OK", sql);
 }
 
+/* ---- Last words ---- */
+
+static void open_to(bool pooled) {
+    pg_again(&(quring_db_options){.depth = 4});
+    pg_bed_make_conn(&bed, false);
+    pg_attempt_start(&bed.conn);
+    pg_bed_settle(&bed);
+    pg_bed_answer(&bed, &bed.conn, pooled);
+    cr_assert_eq(bed.conn.state, PG_CONN_READY);
+}
+
+/* Behind a pooler the answers that are on their way must not become another client's. */
+Test(pg_conn, pg_conn_break_and_pg_conn_end_flush_what_is_out_behind_a_pooler) {
+    static const struct {
+        const char *what;
+        bool pooled;
+        int out, answered, unsent;
+        const char *broken, *ended;
+    } rows[] = {
+        {"a server, idle", false, 0, 0, 0, "", "Terminate"},
+        {"a server at work", false, 2, 1, 0, "", "Terminate"},
+        {"a pooler, idle", true, 0, 0, 0, "", "Terminate"},
+        {"a pooler, all is answered", true, 2, 2, 0, "", "Terminate"},
+        {"a pooler, nothing is answered", true, 2, 0, 0, "Flush, Terminate", "Flush, Terminate"},
+        {"a pooler, one is answered", true, 3, 1, 0, "Flush, Terminate", "Flush, Terminate"},
+        {"a pooler, another is encoded", true, 2, 1, 1, "Flush, Terminate", "Flush, Terminate"},
+    };
+    for (size_t i = 0; i < 2 * sizeof rows / sizeof *rows; i++) {
+        const char *what = rows[i / 2].what;
+        open_to(rows[i / 2].pooled);
+        for (int n = 0; n < rows[i / 2].out; n++)
+            send_off(ONE);
+        for (int n = 0; n < rows[i / 2].answered; n++)
+            pg_bed_say(&bed, &bed.conn, n == 0 || rows[i / 2].pooled ? "1 t:0 T2DCZ" : "2DCZ");
+        for (int n = 0; n < rows[i / 2].unsent; n++)
+            send(ONE, false);
+        (void)pg_bed_got(&bed, &bed.conn);
+        if (i % 2)
+            pg_conn_end(&bed.conn, "its end");
+        else
+            we_break();
+        pg_bed_settle(&bed);
+        cr_assert_eq(bed.conn.state, PG_CONN_DOWN, "%s", what);
+        pg_bed_assert_text(pg_bed_got(&bed, &bed.conn), i % 2 ? rows[i / 2].ended : rows[i / 2].broken, what);
+    }
+}
+
+/* A Flush there would be read as a part of the query's text. */
+Test(pg_conn, pg_conn_break_says_nothing_in_the_middle_of_a_message) {
+    static char sql[200000];
+    memset(sql, 'x', sizeof sql - 1);
+    for (int ends = 0; ends < 2; ends++) {
+        open_to(true);
+        send_off(ONE);
+        struct pg_bed_server *server = pg_bed_server_of(&bed, &bed.conn);
+        sim_peer_listen(server->peer, false);
+        send_off(sql);
+        cr_assert_gt(socket_backlog_bytes(&bed.conn.socket), 0);
+        if (ends)
+            pg_conn_end(&bed.conn, "its end");
+        else
+            we_break();
+        sim_peer_listen(server->peer, true);
+        pg_bed_settle(&bed);
+        cr_assert_eq(bed.conn.state, PG_CONN_DOWN);
+        const uint8_t *last = buf_head(&server->got) + buf_size(&server->got) - 10;
+        cr_assert_eq(memcmp(last, "xxxxxxxxxx", 10), 0, "something came behind half a message");
+    }
+}
+
+/* ---- Groups ---- */
+
 #define RUN "Bind 1 () -> 1, Execute"
 
 Test(pg_conn, pg_conn_send_ends_groups_with_sync) {

@@ -68,9 +68,11 @@ Test(encode, messages_with_a_name) {
 Test(encode, messages_that_are_always_the_same) {
     wire_session_put_execute(&session);
     wire_session_put_sync(&session);
+    wire_put_flush(&out);
     wire_put_terminate(&out);
     assert_bytes("E\0\0\0\x09\0\0\0\0\0"
                  "S\0\0\0\x04"
+                 "H\0\0\0\x04"
                  "X\0\0\0\x04");
 }
 
