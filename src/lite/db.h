@@ -15,7 +15,7 @@ struct lite_lane_events;
 enum { LITE_LANES_MAX = 64 };
 
 /*
- * The states of a handle, moved by lite_move() of lite.c alone:
+ * The states of a handle, moved by lite_move() alone:
  *
  *      COLD --a query--> OPENING --the writer's connection was tried--> OPEN
  *        ^                                                                |
@@ -75,5 +75,20 @@ struct lite_db {
         uint32_t head;      /* of `reads` */
     } relief;
 };
+
+static inline struct lite_db *lite_of(struct quring_db *db) {
+    return base_container_of(db, struct lite_db, base);
+}
+
+/* Moves along the diagram; any other move is a broken contract. */
+static inline void lite_move(struct lite_db *lite, enum lite_state to) {
+    static const uint8_t moves[LITE_CLOSING + 1] = {
+        [LITE_COLD] = 1 << LITE_OPENING | 1 << LITE_CLOSING,
+        [LITE_OPENING] = 1 << LITE_OPEN | 1 << LITE_CLOSING,
+        [LITE_OPEN] = 1 << LITE_COLD | 1 << LITE_CLOSING,
+    };
+    PRE(moves[lite->state] >> to & 1);
+    lite->state = to;
+}
 
 #endif

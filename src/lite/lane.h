@@ -13,7 +13,9 @@ struct lite_lane;
 
 enum {
     LITE_REPORTS = 8,
-    LITE_REPORT_EVERY = 64 /* finished queries are handed back at the latest when there are as many */
+    LITE_REPORT_EVERY = 64,          /* finished queries are handed back at the latest when there are as many */
+    LITE_CHECKPOINT_FRAMES = 1000,   /* SQLite's own default */
+    LITE_WAL_FRAMES_MAX = 16 * 1000, /* from here on, reads are held back until the log starts over */
 };
 
 /* Queries handed from a lane to the reactor, chained by lite_query()->next, oldest first. */
@@ -214,16 +216,10 @@ void lite_lane_free(struct lite_lane *lane);
 struct lite_post *lite_lane_call(struct lite_lane *lane);
 void lite_lane_post(struct lite_post *post);
 
-/* ---- lane.c for serve.c and write.c ---- */
-
-/* All of lite_lane_init() but the posts: their jobs are serve.c's. */
-bool lite_lane_set_up(struct lite_lane *lane, struct lite_db *db, enum lite_role role, bool apart);
+/* ---- What a lane tells the reactor (report.c) ---- */
 
 /* Moves all that there is to say to the reactor onto a post. */
 void lite_lane_load_news(struct lite_lane *lane, struct lite_post *post);
-
-/* Counts how long a query waited that was begun. */
-void lite_lane_note_wait(struct lite_lane *lane, struct query *query);
 
 /* To be called before other queries are taken: counts how long those waited that were begun. */
 void lite_lane_count_waits(struct lite_lane *lane);
@@ -238,6 +234,22 @@ void lite_events_free(struct lite_event *events);
 
 /* Sends it now, if there is anything to say and a report to carry it; else it is kept for the next. */
 void lite_lane_report(struct lite_lane *lane);
+
+/* ---- Checkpoints (checkpoint.c) ---- */
+
+/* The writer's lane, outside of a transaction. */
+void lite_lane_checkpoint(struct lite_lane *lane);
+
+/* No lane takes shared reads while they are barred. */
+void lite_lane_bar_reads(struct lite_lane *lane, bool barred);
+
+/* ---- work.c for serve.c, write.c and others ---- */
+
+/* All of lite_lane_init() but the posts: their jobs are serve.c's. */
+bool lite_lane_set_up(struct lite_lane *lane, struct lite_db *db, enum lite_role role, bool apart);
+
+/* Counts how long a query waited that was begun. */
+void lite_lane_note_wait(struct lite_lane *lane, struct query *query);
 
 /* Runs the next query at hand. Outside a transaction of our own, whose end its outcome would have to wait for. */
 void lite_lane_run_next(struct lite_lane *lane);

@@ -2,7 +2,10 @@
 /*
  * The SQLite backend: blocking work on a few threads, in runs of many queries.
  *
- *   lite.c        the database handle (db.h), on the reactor's thread: routing, completions, abandoning queries, closing
+ *   lite.c        the database handle (db.h), on the reactor's thread: opening, turns, closing
+ *   news.c        what lanes tell the handle: queries that ended, connections, the log
+ *   abandon.c     queries that are given up
+ *   route.c       which queue a query goes to
  *   tx.c          transactions on the reactor's thread: who has which lane, and what became of them
  *   lanes.c       makes lanes, wakes and interrupts them
  *   order.c       queries with an order key: which lane they go to, and when
@@ -10,7 +13,9 @@
  *   write.c       runs of the writer and of exclusive lanes: groups, and transactions that an error ended
  *   batch.c       ATOMIC batches
  *   tx_run.c      runs of queries of one transaction
- *   lane.c        runs of readers, and for all lanes: running a query, handing back, checkpoints
+ *   work.c        runs of readers, and for all lanes: running a query, giving back what was not begun
+ *   checkpoint.c  copies the log into the file, and has it start over
+ *   report.c      what a lane tells the reactor
  *   lane_queue.c  queries that wait for a lane; the only thing that both sides touch, under a lock
  *   file.c        which files the process has open, so that no two are under one name
  *   conn.h        one connection: open.c, exec.c, rules.c, stmt.c, bind.c, wal.c, watch.c, harden.c, conn.c
@@ -43,14 +48,13 @@
  * Readers look ten times a second, for themselves and the others, and go on with what has the name then. It is not opened
  * before the process's last connection to the old file is closed (file.h), so what was begun there ends first.
  */
-#include "core/batch.h"
-#include "core/detach.h"
-#include "core/status.h"
+#include "lite/abandon.h"
 #include "lite/backend.h"
 #include "lite/db.h"
 #include "lite/lanes.h"
+#include "lite/news.h"
 #include "lite/order.h"
-#include "lite/text.h"
+#include "lite/route.h"
 #include "lite/tx.h"
 
 #include <stdlib.h>
@@ -65,22 +69,6 @@ static void lite_news_arrived(struct job *job);
 static void lite_shut_arrived(struct job *job);
 
 static const struct lite_lane_events lane_events = {.news = lite_news_arrived, .shut = lite_shut_arrived};
-
-/* For each state the set of states that may follow it, as bits. */
-static const uint8_t lite_moves[LITE_CLOSING + 1] = {
-    [LITE_COLD] = 1 << LITE_OPENING | 1 << LITE_CLOSING,
-    [LITE_OPENING] = 1 << LITE_OPEN | 1 << LITE_CLOSING,
-    [LITE_OPEN] = 1 << LITE_COLD | 1 << LITE_CLOSING,
-};
-
-static void lite_move(struct lite_db *lite, enum lite_state to) {
-    PRE(lite_moves[lite->state] >> to & 1);
-    lite->state = to;
-}
-
-static struct lite_db *lite_of(struct quring_db *db) {
-    return base_container_of(db, struct lite_db, base);
-}
 
 /* ---- Opening ---- */
 
@@ -148,160 +136,6 @@ static int lite_open(struct quring_db *db, const char *url) {
     return error;
 }
 
-/* ---- Ending queries ---- */
-
-static void lite_finish(struct query *query) {
-    quring_status abandoned =
-        (quring_status)atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed);
-    if (base_unlikely(abandoned))
-        lite_finish_abandoned(query, abandoned);
-    else
-        query_finish(query, (quring_status)query->status);
-}
-
-/* ---- Routing ---- */
-
-static struct lane_queue *lite_queue_of(struct lite_db *lite, struct query *query) {
-    return lite_query(query)->route & LITE_TO_READER ? &lite->reads : &lite->writes;
-}
-
-static uint32_t *lite_count_of(struct lite_db *lite, struct query *query) {
-    return lite_query(query)->route & LITE_TO_READER ? &lite->reads_count : &lite->writes_count;
-}
-
-/* A query is in no queue and with no lane any more. */
-static inline void lite_left(struct lite_db *lite, struct query *query) {
-    --*lite_count_of(lite, query);
-    if (base_unlikely(query->key != NULL))
-        lite_order_ended(query);
-}
-
-static uint8_t lite_route_of(const struct lite_db *lite, struct quring_statement *statement) {
-    if (base_unlikely(!statement->route))
-        statement->route = lite_text_route(statement->sql, statement->length);
-    uint8_t route = statement->route;
-    if (lite->only_writer && route & LITE_TO_READER)
-        route = LITE_TO_WRITER;
-    return route;
-}
-
-/* All members of a unit go to one lane, and most units write. */
-static uint8_t lite_route_unit(struct query *query, uint8_t route) {
-    lite_query(query)->reads = route & LITE_TO_READER;
-    return LITE_TO_WRITER;
-}
-
-/* False: there is no memory for all members of the units of a chain, so that a part of one could be all that goes to a lane. */
-static __attribute__((noinline)) bool lite_reserve_units(struct lane_queue *queue, const struct lite_chain *chain) {
-    lane_queue_lock(queue);
-    bool ok = lane_queue_reserve(queue, chain->count);
-    lane_queue_unlock(queue);
-    return ok;
-}
-
-static void lite_refuse_chain(struct lite_db *lite, struct query *query) {
-    for (struct query *next; query; query = next) {
-        next = lite_query(query)->next;
-        ++*lite_count_of(lite, query);
-        lite_left(lite, query);
-        query_fail(query, QURING_NOT_SENT, "53200", "out of memory");
-    }
-}
-
-/* Puts a chain into one lane queue, under one lock. */
-static void lite_enqueue(struct lite_db *lite, struct lane_queue *queue, struct lite_chain *chain) {
-    if (!chain->count)
-        return;
-    uint64_t now_ns = lite_now_ns();
-    struct query *query, *next;
-    lane_queue_lock(queue);
-    for (query = chain->first; query && lane_queue_put(queue, query); query = next) {
-        next = lite_query(query)->next;
-        lite_query(query)->since_ns = now_ns;
-        ++*lite_count_of(lite, query);
-    }
-    lane_queue_unlock(queue);
-    lite_refuse_chain(lite, query);
-}
-
-static inline void lite_admit_one(struct lite_db *lite, struct lite_chain *to, struct query *query, uint8_t route) {
-    lite_query(query)->route = route;
-    atomic_store_explicit(&lite_query(query)->abandoned_as, 0, memory_order_relaxed);
-    lite_chain_add(to, query);
-    if (base_unlikely(query->key != NULL))
-        lite_order_began(lite, query);
-}
-
-/* Those that had to wait for reads of their keys. */
-static __attribute__((cold, noinline)) void lite_admit_parked(struct lite_db *lite, struct lite_chain *reads,
-                                                              struct lite_chain *writes) {
-    struct order_key *key;
-    while ((key = order_place_next(&lite->order))) {
-        struct query *query;
-        while ((query = queue_first_parked(key))) {
-            uint8_t route = lite_route_of(lite, query->statement);
-            if (!lite_order_may_run(key, &route))
-                break;
-            lite_admit_one(lite, route & LITE_TO_READER ? reads : writes, queue_take_parked(key), route);
-        }
-        lite_order_looked(key);
-    }
-}
-
-/* True: the query, which has a key, has to wait for reads of that, or is behind one that has to. */
-static __attribute__((cold, noinline)) bool lite_parks(struct lite_db *lite, struct query *query, uint8_t *route) {
-    if (list_empty(&query->key->parked) && lite_order_may_run(query->key, route))
-        return false;
-    queue_park(query, ring_now_ns(lite->base.hub->ring) | 1);
-    return true;
-}
-
-static void lite_admit(struct lite_db *lite) {
-    struct lite_chain reads, writes;
-    lite_chain_init(&reads);
-    lite_chain_init(&writes);
-    if (base_unlikely(!list_empty(&lite->order.waiting)))
-        lite_admit_parked(lite, &reads, &writes);
-    bool units = lite->base.queue.unit_waiting_count != 0;
-    struct query *query;
-    list_for_each_safe(node, &lite->base.ready)
-        if (list_entry(node, struct queue, ready)->tx)
-            lite_tx_serve(list_entry(node, struct queue, ready)->tx);
-    while ((query = queue_first(&lite->base.queue))) {
-        uint8_t route = lite_route_of(lite, query->statement);
-        if (base_unlikely(query->key != NULL) && lite_parks(lite, query, &route))
-            continue;
-        if (base_unlikely(query->in_unit))
-            route = lite_route_unit(query, route);
-        lite_admit_one(lite, route & LITE_TO_READER ? &reads : &writes, queue_take(&lite->base.queue), route);
-    }
-    lite_enqueue(lite, &lite->reads, &reads);
-    if (base_unlikely(units) && !lite_reserve_units(&lite->writes, &writes))
-        lite_refuse_chain(lite, writes.first);
-    else
-        lite_enqueue(lite, &lite->writes, &writes);
-}
-
-/* A reader found that the statement writes. It goes straight to the writer from then on. */
-static void lite_move_to_writer(struct lite_db *lite, struct query *query) {
-    lite->reads_count--;
-    if (base_unlikely(query->key != NULL))
-        lite_order_moved(query);
-    struct quring_statement *statement = query->statement;
-    statement->route = LITE_TO_WRITER | (lite_text_route(statement->sql, statement->length) & LITE_ALONE);
-    lite_query(query)->route = statement->route;
-    if (atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed)) {
-        if (query->key)
-            lite_order_ended(query);
-        lite_finish(query);
-        return;
-    }
-    struct lite_chain chain;
-    lite_chain_init(&chain);
-    lite_chain_add(&chain, query);
-    lite_enqueue(lite, &lite->writes, &chain);
-}
-
 /* ---- Waking ---- */
 
 static bool lite_lane_is_cold(const struct lite_lane *lane) {
@@ -365,88 +199,7 @@ static void lite_advance(struct quring_db *db) {
             (void)lite_wake(&lite->reads, &lite->lanes[i], 1, 0, 1);
 }
 
-/* ---- News from lanes ---- */
-
-/* An attempt that failed beside others that succeeded is told first, since what is up at the end counts. */
-static void lite_note_status(struct lite_db *lite, const struct lite_news *news) {
-    struct quring_db *db = &lite->base;
-    uint64_t now_ns = ring_now_ns(db->hub->ring);
-    for (uint32_t i = 0; i < news->open_failure_count; i++)
-        status_failed(db, db->counters.connection_count != 0, false, now_ns);
-    if (news->open_count && db->counters.connection_count)
-        status_up(db, now_ns);
-    if (news->lost || (news->close_count && !db->counters.connection_count))
-        status_none_up(db, news->lost, now_ns);
-}
-
-static void lite_count_news(struct lite_db *lite, struct lite_lane *lane, const struct lite_news *news) {
-    struct db_counters *counters = &lite->base.counters;
-    counters->prepare_count += news->prepare_count;
-    counters->retry_count += news->retry_count;
-    counters->connect_count += news->open_count;
-    counters->connect_failure_count += news->open_failure_count;
-    counters->connection_count += news->open_count - news->close_count;
-    bool was_open = lane->reactor.is_open;
-    bool tried = news->open_count || news->open_failure_count || news->lost;
-    lane->reactor.tried |= news->lost || (tried && news->tried_at_ns >= lite->warm_at_ns);
-    lane->reactor.is_open = was_open + news->open_count - news->close_count > 0;
-    lite->only_writer |= news->lost;
-    lite_note_status(lite, news);
-    if ((tried || news->close_count) && lane == lite->lanes) {
-        lite->writer_is_open = news->open_count > 0;
-        if (lite->writer_is_open)
-            atomic_store(&lite->open_from_ns, 0);
-        if (lite->state == LITE_OPENING)
-            lite_move(lite, LITE_OPEN);
-    }
-    if (news->query_ns && lane->queue == &lite->reads)
-        lite->read_ns = (7 * lite->read_ns + news->query_ns) / 8;
-    if (news->wal_seen)
-        lite->wal.page_count = news->wal_seen - 1;
-    if (base_unlikely(news->wal_held_count)) {
-        lite->wal.held_count += news->wal_held_count;
-        lite_tx_limit_snapshots(lite);
-    }
-}
-
-static void lite_keep_reason(struct lite_reason *last, const struct lite_event *event) {
-    last->at_ns = event->report.at_ns;
-    memcpy(last->sqlstate, event->sqlstate, sizeof last->sqlstate);
-    memcpy(last->message, event->message, sizeof last->message);
-}
-
-static void lite_take_events(struct lite_db *lite, struct lite_event *events) {
-    for (const struct lite_event *event = events; event; event = event->next) {
-        if (lite->base.hub->trace)
-            trace_connection(lite->base.hub->trace, &lite->base, &event->report);
-        if (*event->message && event->report.kind != QURING_EVENT_WAL_HELD)
-            lite_keep_reason(&lite->last, event);
-    }
-    lite_events_free(events);
-}
-
-static void lite_take_news(struct lite_post *post) {
-    struct lite_lane *lane = post->lane;
-    struct lite_db *lite = lane->db;
-    struct query *query, *next;
-    lite_count_news(lite, lane, &post->news);
-    if (base_unlikely(post->news.events != NULL))
-        lite_take_events(lite, post->news.events);
-    for (query = post->news.moved; query; query = next) {
-        next = lite_query(query)->next;
-        lite_move_to_writer(lite, query);
-    }
-    for (query = post->news.finished; query; query = next) {
-        next = lite_query(query)->next;
-        __builtin_prefetch(next); /* the lane's thread wrote it last, so it is in another core's cache */
-        if (base_unlikely(lite_in_tx(query))) {
-            lite_tx_finish(query);
-            continue;
-        }
-        lite_left(lite, query);
-        lite_finish(query);
-    }
-}
+/* ---- What lanes hand back ---- */
 
 /* The next advance() wakes a lane for what a stuck one gave back to the queue, or for reads that were held back. */
 static void lite_news_arrived(struct job *job) {
@@ -457,83 +210,7 @@ static void lite_news_arrived(struct job *job) {
     atomic_store_explicit(&post->in_use, false, memory_order_release);
 }
 
-/* ---- Abandoning and closing ---- */
-
-/* Takes the batch of a query out of its lane queue, if no lane has taken it, and puts its members into a list. */
-static bool lite_withdraw_batch(struct lane_queue *queue, struct query *query, struct list *members) {
-    list_init(members);
-    struct query *first = lane_queue_unit_first(queue, query);
-    for (struct query *member = first, *next; member; member = next) {
-        next = lane_queue_unit_next(queue, member);
-        (void)lane_queue_withdraw(queue, member);
-        list_push_back(members, &member->link);
-    }
-    return first != NULL;
-}
-
-/* What no lane has taken was not begun, so the whole batch ends without an effect. */
-static bool lite_abandon_batch(struct lite_db *lite, struct query *query, quring_status status) {
-    struct lane_queue *queue = lite_queue_of(lite, query);
-    struct list members;
-    lane_queue_lock(queue);
-    bool queued = lite_withdraw_batch(queue, query, &members);
-    lane_queue_unlock(queue);
-    if (!queued)
-        return false;
-    *lite_count_of(lite, query) -= query->batch->open_count;
-    if (status == QURING_SHUTDOWN) { /* it is said to all of them */
-        struct list *node;
-        while ((node = list_pop_front(&members)))
-            lite_finish_abandoned(list_entry(node, struct query, link), status);
-        return true;
-    }
-    lite_say_abandoned(query, status);
-    batch_end_unsent(query, &members, status);
-    return true;
-}
-
-static void lite_abandon(struct query *query, quring_status status) {
-    PRE(query->state == QUERY_RUNNING && status != QURING_OK);
-    struct lite_db *lite = lite_of(query->queue->db);
-    if (base_unlikely(lite_in_tx(query))) {
-        lite_tx_abandon(query, status);
-        return;
-    }
-    struct lane_queue *queue = lite_queue_of(lite, query);
-    if (base_unlikely(query->batch != NULL) && lite_abandon_batch(lite, query, status))
-        return;
-    lane_queue_lock(queue);
-    bool queued = !query->in_unit && lane_queue_withdraw(queue, query);
-    if (!queued)
-        lite_mark_abandoned(query, status);
-    lane_queue_unlock(queue);
-    if (queued) {
-        lite_left(lite, query);
-        lite_finish_abandoned(query, status);
-        if (lite_tx_waits(lite)) /* for the end of its turn */
-            db_due(&lite->base);
-    } else {
-        lite_interrupt(lite, queue, query);
-    }
-}
-
-/*
- * A batch that its lane has put back into the queue has had no effect, and ends at once. Without memory for a stand-in the
- * query ends when its lane hands it back.
- */
-static void lite_detach(struct query *query) {
-    struct lite_db *lite = lite_of(query->queue->db);
-    quring_status status = (quring_status)atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed);
-    if (!status || (query->batch && lite_abandon_batch(lite, query, status)))
-        return;
-    struct query *stand_in = stand_in_new(query);
-    if (!stand_in)
-        return;
-    if (lite_in_tx(query))
-        lite_tx_detach(query, stand_in);
-    else
-        lite_detach_with(lite, lite_queue_of(lite, query), query, stand_in);
-}
+/* ---- Closing ---- */
 
 static void lite_post_closer(struct lite_lane *lane) {
     worker_post(lane->thread, &lane->reactor.closer.job);

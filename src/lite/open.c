@@ -28,7 +28,7 @@ static const char *const open_control_sql[LITE_CONTROL_COUNT] = {
  * None of these settings changes the file. Corrupt pages are found as they are read (cell_size_check). Pages are not mapped
  * into memory, because an I/O error on a mapped page is a signal that ends the program (sqlite.org/mmap.html). SQLite's
  * cache is kept between statements as long as no other connection writes; its default of 2 MB is small for a server:
- * point reads on a table of 11 MB are 2.2 times as fast with 16 MB. A log that grew beyond 64 MiB, about where lane.c has
+ * point reads on a table of 11 MB are 2.2 times as fast with 16 MB. A log that grew beyond 64 MiB, about where checkpoint.c has
  * it start over, is cut to that then.
  */
 static int open_configure(struct lite_conn *conn) {

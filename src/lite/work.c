@@ -5,28 +5,18 @@
  *
  * A reader puts one transaction around each run. It begins after the run was taken, so each read sees everything that
  * was finished before it was submitted, and all reads of a run see the same. A statement that takes long (SQLite calls
- * lane_pause()) must not keep its neighbours waiting: what is finished is reported, what was not begun goes back to the
+ * work_pause()) must not keep its neighbours waiting: what is finished is reported, what was not begun goes back to the
  * queue for another lane, or, where there is only one, what was abandoned meanwhile is handed back.
  */
 #include "lite/lane.h"
 
-#include "core/wait.h"
 #include "lite/db.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
-enum {
-    CHECKPOINT_FRAMES = 1000,   /* SQLite's own default */
-    WAL_FRAMES_MAX = 16 * 1000, /* from here on, reads are held back until it starts over */
-};
-
-static const uint64_t REPORT_EVERY_NS = 200000;    /* a finished query waits up to this long to go back with others */
-static const long NAP_NS = 1000000;                /* from one look at the readers to the next, in lane_hold_reads() */
-static const uint64_t RESTART_WAIT_NS = 200000000; /* for each WAL_FRAMES_MAX of the log */
-static const uint64_t RESTART_WAIT_MAX_NS = 5000000000;
+static const uint64_t REPORT_EVERY_NS = 200000; /* a finished query waits up to this long to go back with others */
+static const long NAP_NS = 1000000;             /* from one look at the readers to the next, in work_hold_reads() */
 
 const uint8_t lite_lane_moves[LANE_STUCK + 1] = {
     [LANE_IDLE] = 1 << LANE_CALLED,
@@ -36,21 +26,21 @@ const uint8_t lite_lane_moves[LANE_STUCK + 1] = {
     [LANE_STUCK] = 1 << LANE_WORKING | 1 << LANE_IDLE,
 };
 
-static void lane_pause(struct lite_watch *watch);
-static void lane_hold_reads(struct lite_conn *conn, bool hold);
+static void work_pause(struct lite_watch *watch);
+static void work_hold_reads(struct lite_conn *conn, bool hold);
 
 bool lite_lane_set_up(struct lite_lane *lane, struct lite_db *db, enum lite_role role, bool apart) {
     *lane = (struct lite_lane){.db = db};
     lane->queue = apart ? &lane->leased : role == LITE_READER ? &db->reads : &db->writes;
     lite_chain_init(&lane->own.finished);
     lite_chain_init(&lane->own.moved);
-    lane->own.next_checkpoint = CHECKPOINT_FRAMES;
-    lane->own.next_restart = WAL_FRAMES_MAX;
+    lane->own.next_checkpoint = LITE_CHECKPOINT_FRAMES;
+    lane->own.next_restart = LITE_WAL_FRAMES_MAX;
     lane->own.taken = calloc(db->base.options.depth, sizeof *lane->own.taken);
     bool ok = lane_queue_init(&lane->leased) && lite_conn_init(&lane->conn, &db->config, role);
-    lane->conn.watch.pause = lane_pause;
+    lane->conn.watch.pause = work_pause;
     if (role == LITE_WRITER && db->url.path)
-        lane->conn.hold_reads = lane_hold_reads;
+        lane->conn.hold_reads = work_hold_reads;
     return ok && lane->own.taken;
 }
 
@@ -64,75 +54,7 @@ void lite_lane_free(struct lite_lane *lane) {
 
 /* ---- Handing back ---- */
 
-static bool lane_has_news(const struct lite_lane *lane) {
-    const struct lite_news *news = &lane->own.news;
-    return lane->own.finished.count || lane->own.moved.count || news->open_count || news->open_failure_count ||
-           news->close_count || news->call_count || news->wal_held_count;
-}
-
-void lite_lane_tell(struct lite_lane *lane, quring_event_kind kind, const char *sqlstate, const char *message) {
-    const struct trace *trace = lane->conn.trace;
-    struct lite_event **end = &lane->own.news.events;
-    struct lite_event *event = trace || *message ? malloc(sizeof *event) : NULL;
-    if (!event)
-        return;
-    event->next = NULL;
-    event->report = (struct trace_report){.kind = kind,
-                                          .connection = lane->conn.number,
-                                          .at_ns = trace ? trace_now_ns(trace) : lite_now_ns(),
-                                          .sqlstate = event->sqlstate,
-                                          .message = event->message};
-    snprintf(event->sqlstate, sizeof event->sqlstate, "%s", sqlstate);
-    snprintf(event->message, sizeof event->message, "%s", message);
-    while (*end)
-        end = &(*end)->next;
-    *end = event;
-}
-
-void lite_events_free(struct lite_event *events) {
-    while (events) {
-        struct lite_event *next = events->next;
-        free(events);
-        events = next;
-    }
-}
-
-void lite_lane_count_waits(struct lite_lane *lane) {
-    uint64_t since_ns = lane->own.wait.since_ns, taken_ns = lane->conn.watch.taken_ns;
-    atomic_uint_least64_t *counted = &lane->wait_count[wait_bucket(taken_ns > since_ns ? taken_ns - since_ns : 0)];
-    uint64_t sum = atomic_load_explicit(counted, memory_order_relaxed) + lane->own.wait.count;
-    atomic_store_explicit(counted, sum, memory_order_relaxed);
-    lane->own.wait.count = 0;
-}
-
-void lite_lane_load_news(struct lite_lane *lane, struct lite_post *post) {
-    lite_lane_count_waits(lane);
-    lane->own.news.finished = lane->own.finished.first;
-    lane->own.news.moved = lane->own.moved.first;
-    lane->own.news.count = lane->own.finished.count + lane->own.moved.count;
-    lane->own.news.prepare_count = (uint32_t)lane->conn.prepare_count;
-    lane->own.news.lost = lane->own.lost;
-    if (lane->conn.wal_frame_count)
-        lane->own.news.wal_seen = lane->conn.wal_frame_count + 1;
-    post->news = lane->own.news;
-    lane->own.news = (struct lite_news){0};
-    lane->conn.prepare_count = 0;
-    lite_chain_init(&lane->own.finished);
-    lite_chain_init(&lane->own.moved);
-}
-
-/* With all reports on their way the reactor is behind, and would not take another sooner. */
-void lite_lane_report(struct lite_lane *lane) {
-    struct lite_post *post = &lane->own.reports[lane->own.next_report];
-    if (!lane_has_news(lane) || atomic_load_explicit(&post->in_use, memory_order_acquire))
-        return;
-    lane->own.next_report = (lane->own.next_report + 1) % LITE_REPORTS;
-    atomic_store_explicit(&post->in_use, true, memory_order_relaxed);
-    lite_lane_load_news(lane, post);
-    worker_report(lane->thread, &post->job);
-}
-
-static bool lane_is_at(const struct lite_lane *lane, struct query *query) {
+static bool work_is_at(const struct lite_lane *lane, struct query *query) {
     return lane->conn.watch.abandoned == &lite_query(query)->abandoned_as;
 }
 
@@ -151,7 +73,7 @@ void lite_lane_drop_abandoned(struct lite_lane *lane) {
             continue; /* the end of one in a batch is the others' end, too, which the run of the batch sees to */
         if (i < lane->own.next && query->key)
             continue;
-        if (lane_is_at(lane, query)) { /* it is interrupted, and looked at again then */
+        if (work_is_at(lane, query)) { /* it is interrupted, and looked at again then */
             atomic_store_explicit(&lane->shared.may_hold_abandoned, true, memory_order_relaxed);
             continue;
         }
@@ -181,7 +103,7 @@ void lite_lane_give_back(struct lite_lane *lane, enum lane_phase to) {
  * SQLite calls this from within a statement that takes long or waits for a lock. A reader beside others gives the rest
  * of its run back, for them to take. Every lane ends those that nobody waits for any more, and reports what is finished.
  */
-static void lane_pause(struct lite_watch *watch) {
+static void work_pause(struct lite_watch *watch) {
     struct lite_conn *conn = base_container_of(watch, struct lite_conn, watch);
     struct lite_lane *lane = base_container_of(conn, struct lite_lane, conn);
     bool others = lane->queue == &lane->db->reads && lane->db->lane_count > 2;
@@ -224,21 +146,7 @@ void lite_lane_run_next(struct lite_lane *lane) {
         lite_chain_add(lite_lane_run(lane, query) ? &lane->own.finished : &lane->own.moved, query);
 }
 
-/* The longer the log, the longer are the reads that are worth waiting for. */
-static uint64_t lane_restart_wait_ns(uint32_t frames) {
-    uint64_t wait_ns = RESTART_WAIT_NS * (frames / WAL_FRAMES_MAX);
-    return wait_ns < RESTART_WAIT_MAX_NS ? wait_ns : RESTART_WAIT_MAX_NS;
-}
-
-static void lane_bar_reads(struct lite_lane *lane, bool barred) {
-    struct lane_queue *reads = &lane->db->reads;
-    lane_queue_lock(reads);
-    lane_queue_bar(reads, barred);
-    lane->own.news.call_count += !barred;
-    lane_queue_unlock(reads);
-}
-
-static bool lane_reads_at_work(struct lite_lane *lane) {
+static bool work_reads_at_work(struct lite_lane *lane) {
     struct lite_db *db = lane->db;
     bool at_work = false;
     lane_queue_lock(&db->reads);
@@ -253,75 +161,30 @@ static bool lane_reads_at_work(struct lite_lane *lane) {
  * busy_timeout_ns; those of this handle without a limit, since no more of them begin meanwhile. Only a file that is leaving is
  * not waited for: a reader at hand may itself wait until this lane has left it (file.h).
  */
-static void lane_hold_reads(struct lite_conn *conn, bool hold) {
+static void work_hold_reads(struct lite_conn *conn, bool hold) {
     struct lite_lane *lane = base_container_of(conn, struct lite_lane, conn);
-    lane_bar_reads(lane, hold);
-    while (hold && lane_reads_at_work(lane) && !lite_watch_interrupted(&conn->watch) &&
+    lite_lane_bar_reads(lane, hold);
+    while (hold && work_reads_at_work(lane) && !lite_watch_interrupted(&conn->watch) &&
            !lite_file_is_leaving(&conn->member)) {
-        lane_pause(&conn->watch);
+        work_pause(&conn->watch);
         nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
     }
     if (!hold)
         lite_lane_report(lane);
 }
 
-/* A read that is longer than the wait, or a snapshot that is held: of this handle, or of another. */
-static void lane_tell_held(struct lite_lane *lane, int frames, int copied) {
-    char message[200];
-    lane->own.news.wal_held_count++;
-    if (!lane->conn.trace)
-        return;
-    snprintf(
-        message, sizeof message,
-        "the log has %d pages, and can't start over: a read that goes on needs it, and keeps %d of them from the file",
-        frames, frames - copied);
-    lite_lane_tell(lane, QURING_EVENT_WAL_HELD, "", message);
-}
-
-/*
- * The writer checkpoints when what it wrote was reported, instead of within a commit. Readers that overlap for ever would
- * keep the log from starting over: once it is long, no read begins until those at work have ended, for a bounded time. A
- * read that takes longer than that, or one of another process, lets the log grow by a quarter before the next try.
- */
-static __attribute__((noinline)) void lane_checkpoint(struct lite_lane *lane) {
-    struct lite_conn *conn = &lane->conn;
-    int frames = 0, copied = 0;
-    uint32_t before = conn->wal_frame_count;
-    bool restart = before >= lane->own.next_restart;
-    if (restart)
-        lane_bar_reads(lane, true);
-    conn->watch.wait_until_ns = lite_now_ns() + (restart ? lane_restart_wait_ns(before) : 0);
-    int mode = restart ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE;
-    int code = sqlite3_wal_checkpoint_v2(conn->handle, "main", mode, &frames, &copied);
-    conn->watch.wait_until_ns = conn->watch.locked_since_ns = 0;
-    bool all = code == SQLITE_OK && copied == frames;
-    bool counted = frames >= 0; /* not where another connection is at a checkpoint */
-    lane->own.news.wal_seen = restart && all ? 1 : before + 1;
-    if (before >= WAL_FRAMES_MAX && !all && counted)
-        lane_tell_held(lane, frames, copied);
-    if (restart) {
-        lane_bar_reads(lane, false);
-        lite_lane_report(lane); /* whoever waits for a read should not wait for the next write, too */
-    }
-    if (restart && code != SQLITE_OK)
-        lane->own.next_restart = before + before / 4;
-    lane->own.next_checkpoint = before + CHECKPOINT_FRAMES;
-    lane->own.checkpointed_frames = before;
-    conn->wal_frame_count = 0; /* until the next commit counts them */
-}
-
-static bool lane_checkpoint_due(struct lite_lane *lane) {
+static bool work_checkpoint_due(struct lite_lane *lane) {
     uint32_t frames = lane->conn.wal_frame_count;
     if (frames < lane->own.checkpointed_frames) { /* the WAL has started over */
-        lane->own.next_checkpoint = CHECKPOINT_FRAMES;
-        lane->own.next_restart = WAL_FRAMES_MAX;
+        lane->own.next_checkpoint = LITE_CHECKPOINT_FRAMES;
+        lane->own.next_restart = LITE_WAL_FRAMES_MAX;
         lane->own.checkpointed_frames = frames;
     }
     return base_unlikely(frames >= lane->own.next_checkpoint) && !lite_conn_in_transaction(&lane->conn);
 }
 
 /* The clock costs a twentieth of a read, so only every eighth asks it; beside a durable write it costs nothing. */
-static bool lane_report_due(struct lite_lane *lane) {
+static bool work_report_due(struct lite_lane *lane) {
     uint32_t count = lane->own.finished.count;
     bool slow = lane->conn.role != LITE_READER && lane->db->config.path;
     if (count >= LITE_REPORT_EVERY)
@@ -337,11 +200,11 @@ static bool lane_report_due(struct lite_lane *lane) {
 
 void lite_lane_tend(struct lite_lane *lane) {
     lite_lane_drop_abandoned(lane);
-    if (lane_report_due(lane))
+    if (work_report_due(lane))
         lite_lane_report(lane);
-    if (lane->conn.wal_frame_count && lane_checkpoint_due(lane)) {
+    if (lane->conn.wal_frame_count && work_checkpoint_due(lane)) {
         lite_lane_report(lane);
-        lane_checkpoint(lane);
+        lite_lane_checkpoint(lane);
     }
 }
 
@@ -355,7 +218,7 @@ void lite_lane_unstick(struct lite_lane *lane) {
 
 /*
  * The reads share one transaction; after an error that ended it, the rest share another. Any query may turn out to be the
- * last of the run, because lane_pause() gives the rest away while it runs.
+ * last of the run, because work_pause() gives the rest away while it runs.
  */
 void lite_lane_read(struct lite_lane *lane) {
     struct lite_conn *conn = &lane->conn;
