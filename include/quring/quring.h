@@ -349,8 +349,11 @@ typedef struct quring_db_options {
     /* SQLite: how long a transaction that only reads may keep its snapshot from the log (60 s; QURING_FOREVER: no limit).
        Once the log has 16000 pages and can't start over because of a read, those that are older are ended: what runs in
        them ends with QURING_TIMEOUT, and what comes after it with QURING_SKIPPED and 72000. While the log is shorter, or
-       nothing is written, they go on. For reads outside of transactions there is timeout_ns; see also
-       quring_db_stats.wal_held_count. */
+       nothing is written, they go on. Where they overlap for ever, each of them younger, new ones wait now and then until
+       those that are open have ended and the log has started over: a second, at most, for each 16000 pages that it has, and
+       not for one that is older than that. Writes and reads outside of transactions do not wait for them. So the log stays
+       in proportion to the time that the longest of them takes. For reads outside of transactions there is timeout_ns; see
+       also quring_db_stats.wal_held_count and wal_wait_count. */
     uint64_t snapshot_ns;
 } quring_db_options;
 
@@ -1408,6 +1411,9 @@ typedef struct quring_db_stats {
     uint64_t snapshot_ns;
     /* SQLite: pages in the log behind the last commit that the handle has heard of. */
     uint32_t wal_page_count;
+    /* SQLite: transactions that only read and that waited, before they began, for a long log to start over: see
+       quring_db_options.snapshot_ns. */
+    uint64_t wal_wait_count;
 } quring_db_stats;
 
 /*

@@ -7,6 +7,7 @@
 #include "core/trace.h"
 #include "lite/conn.h"
 #include "lite/lane_queue.h"
+#include "lite/log_gate.h"
 #include "ring/ring.h"
 
 struct lite_lane;
@@ -57,12 +58,17 @@ struct lite_db {
         struct list writers, readers; /* queues that wait for the writer's lane, and for one apart */
         uint32_t count;               /* queries in a queue or with its lanes */
         uint32_t held_count;          /* lanes that are not FREE */
+        uint32_t apart_count;         /* those of them that are apart */
         bool others_turn;             /* the writer's lane is not reserved … */
         uint32_t turn_end;            /* … until what stands before this position of `writes` was taken */
     } tx;
     struct {
-        uint64_t held_count; /* quring_db_stats */
+        uint64_t held_count, wait_count; /* quring_db_stats */
         uint32_t page_count;
+        struct log_gate gate;
+        struct timer timer;         /* set while the gate is not OPEN */
+        atomic_uint snapshot_count; /* `tx.apart_count`, for the writer's lane */
+        atomic_bool drained;        /* the gate is, and the writer's lane has not tried yet */
     } wal;
     uint32_t open_lane_count; /* whose closer has not come back */
     struct lite_reason last;  /* whatever lane it was */

@@ -13,9 +13,8 @@ struct lite_lane;
 
 enum {
     LITE_REPORTS = 8,
-    LITE_REPORT_EVERY = 64,          /* finished queries are handed back at the latest when there are as many */
-    LITE_CHECKPOINT_FRAMES = 1000,   /* SQLite's own default */
-    LITE_WAL_FRAMES_MAX = 16 * 1000, /* from here on, reads are held back until the log starts over */
+    LITE_REPORT_EVERY = 64,       /* finished queries are handed back at the latest when there are as many */
+    LITE_CHECKPOINT_FRAMES = 1000 /* SQLite's own default */
 };
 
 /* Queries handed from a lane to the reactor, chained by lite_query()->next, oldest first. */
@@ -58,6 +57,7 @@ struct lite_news {
     uint32_t query_ns;         /* what one query cost, of the last run of them; 0: not known */
     uint32_t wal_seen;         /* pages in the log, and one more; 0: they were not counted */
     uint32_t wal_held_count;   /* of quring_db_stats */
+    bool wal_tried;            /* to have the log start over, as the reactor asked */
     struct lite_event *events; /* oldest first; who takes the news frees them */
 };
 
@@ -101,6 +101,12 @@ extern const uint8_t lite_lane_moves[LANE_STUCK + 1];
  */
 enum lite_hold { LITE_FREE, LITE_RESERVED, LITE_HELD, LITE_DOOMED, LITE_LEAVING };
 
+/* What a job does before it looks at the queue. */
+enum lite_chore {
+    LITE_ROLLS_BACK = 1,  /* what the lease has left */
+    LITE_RESTARTS_LOG = 2 /* since nothing of this handle needs it (log_gate.h) */
+};
+
 /*
  * One thread with one connection. Each field stands with who may touch it:
  *
@@ -129,8 +135,8 @@ struct lite_lane {
     } shared;
 
     struct {
-        uint32_t lease;  /* the number of the lease, from 1 */
-        bool rolls_back; /* the next job rolls back what the lease has left */
+        uint32_t lease; /* the number of the lease, from 1 */
+        uint8_t chores; /* of the next job, of enum lite_chore */
     } handed;
 
     struct {

@@ -7,6 +7,7 @@
  *   abandon.c     queries that are given up
  *   route.c       which queue a query goes to
  *   tx.c          transactions on the reactor's thread: who has which lane, and what became of them
+ *   log_gate.c    when transactions that only read wait for the log to start over
  *   lanes.c       makes lanes, wakes and interrupts them
  *   order.c       queries with an order key: which lane they go to, and when
  *   serve.c       a lane's thread: takes queries, and keeps its connection open and in order
@@ -260,6 +261,7 @@ static void lite_shut_arrived(struct job *job) {
             lite_drop_queue(lite, &lite->lanes[i].leased);
         timer_clear(lite->base.hub->ring, &lite->interrupt);
         timer_clear(lite->base.hub->ring, &lite->relief.timer);
+        timer_clear(lite->base.hub->ring, &lite->wal.timer);
         lite->base.closed = true;
         db_due(&lite->base);
     }
@@ -269,6 +271,7 @@ static void lite_fill_stats(const struct quring_db *db, quring_db_stats *stats) 
     const struct lite_db *lite = base_container_of(db, struct lite_db, base);
     stats->wal_held_count = lite->wal.held_count;
     stats->wal_page_count = lite->wal.page_count;
+    stats->wal_wait_count = lite->wal.wait_count;
     stats->snapshot_ns = lite_tx_oldest_ns(lite);
     for (uint32_t i = 0; i < lite->made_count; i++)
         for (size_t bucket = 0; bucket < QURING_WAIT_BUCKETS; bucket++)
@@ -308,7 +311,7 @@ static void lite_destroy(struct quring_db *db) {
 const struct backend lite_backend = {
     .name = "sqlite",
     .db_bytes = sizeof(struct lite_db),
-    .timer_count = 2,
+    .timer_count = 3,
     .accepts = lite_url_accepts,
     .open = lite_open,
     .advance = lite_advance,

@@ -43,6 +43,8 @@ static void news_count(struct lite_db *lite, struct lite_lane *lane, const struc
         lite->read_ns = (7 * lite->read_ns + news->query_ns) / 8;
     if (news->wal_seen)
         lite->wal.page_count = news->wal_seen - 1;
+    if (base_unlikely(news->wal_tried || lite->wal.page_count >= LITE_LOG_IS_LONG))
+        lite_tx_look_at_log(lite, news->wal_tried);
     if (base_unlikely(news->wal_held_count)) {
         lite->wal.held_count += news->wal_held_count;
         lite_tx_limit_snapshots(lite);

@@ -11,7 +11,7 @@
 static bool report_has_news(const struct lite_lane *lane) {
     const struct lite_news *news = &lane->own.news;
     return lane->own.finished.count || lane->own.moved.count || news->open_count || news->open_failure_count ||
-           news->close_count || news->call_count || news->wal_held_count;
+           news->close_count || news->call_count || news->wal_held_count || news->wal_tried;
 }
 
 void lite_lane_tell(struct lite_lane *lane, quring_event_kind kind, const char *sqlstate, const char *message) {

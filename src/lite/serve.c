@@ -174,6 +174,18 @@ static void serve_work(struct lite_lane *lane) {
     lane->own.news.query_ns = query_ns < UINT32_MAX ? (uint32_t)query_ns : UINT32_MAX;
 }
 
+static void serve_do_chores(struct lite_lane *lane) {
+    uint8_t chores = lane->handed.chores;
+    lane->handed.chores = 0;
+    if (chores & LITE_ROLLS_BACK)
+        lite_lane_roll_back(lane);
+    if (!(chores & LITE_RESTARTS_LOG))
+        return;
+    if (lane->conn.handle && !lite_conn_in_transaction(&lane->conn) && atomic_load(&lane->db->wal.drained))
+        lite_lane_checkpoint(lane);
+    lane->own.news.wal_tried = true; /* also where it could not be, so that nothing goes on waiting for it */
+}
+
 /* A job of the reactor: serves the queue until it is empty. */
 static void serve_queue(struct job *job) {
     struct lite_post *post = base_container_of(job, struct lite_post, job);
@@ -181,8 +193,8 @@ static void serve_queue(struct job *job) {
     PRE(lane->shared.phase == LANE_CALLED);
     lite_member_enter(&lane->conn.member);
     bool evicted = serve_was_evicted(lane);
-    if (base_unlikely(lane->handed.rolls_back))
-        lite_lane_roll_back(lane);
+    if (base_unlikely(lane->handed.chores))
+        serve_do_chores(lane);
     if (!evicted)
         serve_open_conn(lane);
     while (serve_take(lane)) {  /* the end of the job reports too: so what came before it, only if there is more */

@@ -29,6 +29,11 @@ static void hold_move(struct lite_lane *lane, enum lite_hold to) {
     PRE(next[from] >> to & 1);
     lane->db->tx.held_count += from == LITE_FREE;
     lane->db->tx.held_count -= to == LITE_FREE;
+    if (lane - lane->db->lanes >= lane->db->lane_count) {
+        lane->db->tx.apart_count += from == LITE_FREE;
+        lane->db->tx.apart_count -= to == LITE_FREE;
+        atomic_store(&lane->db->wal.snapshot_count, lane->db->tx.apart_count);
+    }
     lane->db->base.leaving_count += from == LITE_HELD;
     lane->db->base.leaving_count -= from == LITE_LEAVING;
     lane->reactor.hold = to;
@@ -138,6 +143,12 @@ static void tx_set_aside(struct quring_tx *tx, struct list *line) {
     queue_set_aside(&tx->queue, line, false, now_ns);
 }
 
+static void tx_wait_apart(struct quring_tx *tx) {
+    struct lite_db *lite = tx_db(tx);
+    tx_set_aside(tx, &lite->tx.readers);
+    lite->wal.wait_count += lite->wal.gate.state != LOG_GATE_OPEN;
+}
+
 void lite_tx_serve(struct quring_tx *tx) {
     struct lite_db *lite = tx_db(tx);
     if (!tx_next(tx)) {
@@ -148,8 +159,10 @@ void lite_tx_serve(struct quring_tx *tx) {
         tx_place_whole(tx);
     if (lite_tx(tx)->queue)
         tx_hand_over(tx);
+    else if (tx_goes_apart(tx))
+        tx_wait_apart(tx);
     else
-        tx_set_aside(tx, tx_goes_apart(tx) ? &lite->tx.readers : &lite->tx.writers);
+        tx_set_aside(tx, &lite->tx.writers);
 }
 
 /* ---- Lanes for those that wait ---- */
@@ -246,7 +259,7 @@ static struct lite_lane *tx_find_apart(struct lite_db *lite) {
  */
 static void tx_grant_apart(struct lite_db *lite) {
     struct lite_lane *lane;
-    if (lane_queue_barred(&lite->reads))
+    if (lane_queue_barred(&lite->reads) || lite->wal.gate.state != LOG_GATE_OPEN)
         return;
     while (!list_empty(&lite->tx.readers) && lite->state == LITE_OPEN && (lane = tx_find_apart(lite)))
         tx_grant(lane, &lite->tx.readers);
@@ -261,6 +274,59 @@ static void tx_grant_apart(struct lite_db *lite) {
     }
 }
 
+/* ---- The log ---- */
+
+static void tx_open_gate(struct lite_db *lite) {
+    timer_clear(lite->base.hub->ring, &lite->wal.timer);
+    atomic_store(&lite->wal.drained, false);
+    log_gate_open(&lite->wal.gate, lite->wal.page_count);
+    db_due(&lite->base);
+}
+
+static void tx_gate_is_late(struct timer *timer) {
+    tx_open_gate(base_container_of(timer, struct lite_db, wal.timer));
+}
+
+static void tx_close_gate(struct lite_db *lite) {
+    struct ring *ring = lite->base.hub->ring;
+    if (!log_gate_close(&lite->wal.gate, lite->wal.page_count, lite_tx_oldest_ns(lite), ring_now_ns(ring)))
+        return;
+    lite->wal.timer.fire = tx_gate_is_late;
+    (void)timer_set(ring, &lite->wal.timer, lite->wal.gate.until_ns);
+    list_for_each(node, &lite->tx.readers)
+        lite->wal.wait_count++;
+}
+
+/* A lane at work finds out by itself, between two transactions; or it is looked at again when it has ended its work. */
+static void tx_restart_log(struct lite_db *lite) {
+    struct lite_lane *lane = &lite->lanes[0];
+    struct lite_post *post = NULL;
+    lane_queue_lock(&lite->writes);
+    if (lane->queue == &lite->writes && atomic_load(&lite->wal.drained))
+        post = lite_lane_call(lane);
+    lane_queue_unlock(&lite->writes);
+    if (!post)
+        return;
+    lane->handed.chores |= LITE_RESTARTS_LOG;
+    lite_lane_post(post);
+}
+
+void lite_tx_look_at_log(struct lite_db *lite, bool tried) {
+    struct log_gate *gate = &lite->wal.gate;
+    if (lite->state == LITE_CLOSING)
+        return;
+    if (tried && gate->state != LOG_GATE_OPEN)
+        tx_open_gate(lite);
+    if (gate->state == LOG_GATE_OPEN && lite->tx.apart_count && lite->wal.page_count >= LITE_LOG_IS_LONG)
+        tx_close_gate(lite);
+    if (gate->state == LOG_GATE_DRAINING && !lite->tx.apart_count) {
+        log_gate_drained(gate);
+        atomic_store(&lite->wal.drained, true);
+    }
+    if (gate->state == LOG_GATE_DRAINED)
+        tx_restart_log(lite);
+}
+
 /* ---- Lanes that are held ---- */
 
 static void tx_look_after(struct lite_lane *lane) {
@@ -272,12 +338,13 @@ static void tx_look_after(struct lite_lane *lane) {
         post = lite_lane_call(lane);
     lane_queue_unlock(&lane->leased);
     if (post && wanted) {
-        lane->handed.rolls_back = true;
+        lane->handed.chores |= LITE_ROLLS_BACK;
         hold_move(lane, LITE_LEAVING);
     } else if (idle && lane->reactor.hold == LITE_LEAVING) {
         hold_move(lane, LITE_FREE);
         if (lane == lane->db->lanes)
             tx_switch_back(lane);
+        lite_tx_look_at_log(lane->db, false);
     }
     if (post)
         lite_lane_post(post);

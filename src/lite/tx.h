@@ -35,6 +35,9 @@ void lite_tx_finish(struct query *query);
 void lite_tx_abandon(struct query *query, quring_status status);
 void lite_tx_detach(struct query *query, struct query *stand_in);
 
+/* The log is long, or the writer's lane has tried to have it start over because the gate was drained. */
+void lite_tx_look_at_log(struct lite_db *lite, bool tried);
+
 /* The log can't start over: ends those that only read and have had their snapshots for too long. */
 void lite_tx_limit_snapshots(struct lite_db *lite);
 

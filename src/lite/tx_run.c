@@ -31,7 +31,6 @@ static void run_end(struct lite_lane *lane) {
 void lite_lane_roll_back(struct lite_lane *lane) {
     if (lane->own.tx.begun && lane->conn.handle && lite_conn_in_transaction(&lane->conn))
         (void)lite_conn_control(&lane->conn, LITE_ROLLBACK);
-    lane->handed.rolls_back = false;
     run_end(lane);
 }
 

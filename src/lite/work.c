@@ -35,7 +35,7 @@ bool lite_lane_set_up(struct lite_lane *lane, struct lite_db *db, enum lite_role
     lite_chain_init(&lane->own.finished);
     lite_chain_init(&lane->own.moved);
     lane->own.next_checkpoint = LITE_CHECKPOINT_FRAMES;
-    lane->own.next_restart = LITE_WAL_FRAMES_MAX;
+    lane->own.next_restart = LITE_LOG_IS_LONG;
     lane->own.taken = calloc(db->base.options.depth, sizeof *lane->own.taken);
     bool ok = lane_queue_init(&lane->leased) && lite_conn_init(&lane->conn, &db->config, role);
     lane->conn.watch.pause = work_pause;
@@ -177,10 +177,12 @@ static bool work_checkpoint_due(struct lite_lane *lane) {
     uint32_t frames = lane->conn.wal_frame_count;
     if (frames < lane->own.checkpointed_frames) { /* the WAL has started over */
         lane->own.next_checkpoint = LITE_CHECKPOINT_FRAMES;
-        lane->own.next_restart = LITE_WAL_FRAMES_MAX;
+        lane->own.next_restart = LITE_LOG_IS_LONG;
         lane->own.checkpointed_frames = frames;
     }
-    return base_unlikely(frames >= lane->own.next_checkpoint) && !lite_conn_in_transaction(&lane->conn);
+    bool due =
+        frames >= lane->own.next_checkpoint || atomic_load_explicit(&lane->db->wal.drained, memory_order_relaxed);
+    return base_unlikely(due) && !lite_conn_in_transaction(&lane->conn);
 }
 
 /* The clock costs a twentieth of a read, so only every eighth asks it; beside a durable write it costs nothing. */

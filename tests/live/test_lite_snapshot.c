@@ -9,10 +9,11 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { PAGES = 16000, ROWS = 1000, ROUNDS_MAX = 200 };
+enum { PAGES = 16000, PAGE_BYTES = 4096 + 24, ROWS = 1000, ROUNDS_MAX = 200 };
 
 static void setup(void) {
     files_begin();
@@ -198,4 +199,54 @@ Test(lite_snapshot, one_that_runs_is_ended) {
     cr_assert_eq(endings, 1);
     cr_assert_neq(log_sequence(), sequence);
     end_with_commit(tx, "SERVER_ERROR 72000");
+}
+
+/* ---- Snapshots that overlap ---- */
+
+static off_t log_bytes(void) {
+    struct stat status;
+    char path[300];
+    snprintf(path, sizeof path, "%s-wal", files_path("a.db"));
+    cr_assert_eq(stat(path, &status), 0);
+    return status.st_size;
+}
+
+/* True: the query has ended, so its snapshot is there. False: it waits for the log. */
+static bool has_begun(quring_id id, uint64_t wait_count) {
+    quring_done done;
+    while (quring_reap(live.engine, &done, 1) == 0) {
+        if (stats_of().wal_wait_count != wait_count)
+            return false;
+        quring_run(live.engine, 1, LIVE_MS);
+    }
+    cr_assert_eq(done.id, id);
+    live_check_ok(&done, "the first query of a snapshot");
+    live_release(&live, &done);
+    return true;
+}
+
+/* A snapshot ends when the next has begun, or waits, so there is one at each moment in which there may be one. */
+Test(lite_snapshot, those_that_overlap_wait_for_a_long_log) {
+    open_table(0);
+    quring_tx *older = begin_with(&(quring_tx_options){.read_only = true});
+    cr_assert_eq(ask_int(older, "select count(*) from t"), 1);
+    uint32_t sequence = log_sequence();
+    int started_over = 0;
+    for (int i = 0; started_over < 3; i++) {
+        cr_assert_lt(i, ROUNDS_MAX, "%u pages", stats_of().wal_page_count);
+        write_rows();
+        started_over += log_sequence() != sequence;
+        sequence = log_sequence();
+        cr_assert_lt(log_bytes(), 4 * PAGES * PAGE_BYTES);
+        uint64_t wait_count = stats_of().wal_wait_count;
+        quring_tx *younger = begin_with(&(quring_tx_options){.read_only = true});
+        quring_id id = ask(younger, "select count(*) from t");
+        bool begun = has_begun(id, wait_count);
+        end_with_commit(older, "");
+        if (!begun)
+            ends(id, "");
+        older = younger;
+    }
+    cr_assert_geq(stats_of().wal_wait_count, 3);
+    end_with_commit(older, "");
 }
