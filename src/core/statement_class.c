@@ -298,6 +298,12 @@ static enum statement_effect class_effect_of(struct scan *s, const struct token 
 
 /* ---- The part in a transaction ---- */
 
+/* Behind a statement's semicolon. */
+static enum statement_verb class_verb_of_rest(struct scan *s, enum statement_verb verb) {
+    scan_skip_blank(s);
+    return s->at == s->end ? verb : VERB_AND_MORE;
+}
+
 /* Behind COMMIT, END, ROLLBACK or ABORT: [WORK | TRANSACTION] [AND [NO] CHAIN]; anything else is not understood. */
 static enum statement_verb class_verb_of_end(struct scan *s, enum statement_verb verb) {
     struct token token = scan_next(s);
@@ -309,10 +315,14 @@ static enum statement_verb class_verb_of_end(struct scan *s, enum statement_verb
         token = scan_next(s);
         if (!token_is(&token, "no"))
             return VERB_FOREIGN;
-        (void)scan_next(s); /* CHAIN */
+        token = scan_next(s);
+        if (!token_is(&token, "chain"))
+            return VERB_FOREIGN;
         token = scan_next(s);
     }
-    return token.kind == TOKEN_END || token.kind == TOKEN_SEMICOLON ? verb : VERB_FOREIGN;
+    if (token.kind == TOKEN_SEMICOLON)
+        return class_verb_of_rest(s, verb);
+    return token.kind == TOKEN_END ? verb : VERB_FOREIGN;
 }
 
 static enum statement_verb class_verb_of(struct scan *s, const struct token *first) {
@@ -325,14 +335,23 @@ static enum statement_verb class_verb_of(struct scan *s, const struct token *fir
     return token_is(first, "release") ? VERB_RELEASES : VERB_FOREIGN;
 }
 
-/* A text that only SQLite reads as one of these is none for PostgreSQL: FOREIGN, because the two must not disagree. */
-static enum statement_verb class_verb(const char *sql, size_t length, enum statement_class class) {
+/* No '(' may stand before one of these words. */
+static enum statement_verb class_verb_as(struct scan *s) {
     bool anything = false;
+    struct token first = class_first_token(s, &anything);
+    return anything ? VERB_FOREIGN : class_verb_of(s, &first);
+}
+
+/* A text that PostgreSQL and SQLite read as different ones, or one of them as none, is FOREIGN: the two must not disagree. */
+static enum statement_verb class_verb(const char *sql, size_t length, enum statement_class class) {
     if (class != STATEMENT_TRANSACTION)
         return VERB_NONE;
     struct scan scan = {.at = sql, .end = sql + length};
-    struct token first = class_first_token(&scan, &anything);
-    return class_verb_of(&scan, &first);
+    enum statement_verb verb = class_verb_as(&scan);
+    if (!scan.disputed)
+        return verb;
+    struct scan again = {.at = sql, .end = sql + length, .dialect = SCAN_SQLITE};
+    return class_verb_as(&again) == verb ? verb : VERB_FOREIGN;
 }
 
 /* Savepoints end with their transaction, and locks of rows as well. */
@@ -406,5 +425,7 @@ const char *statement_tx_refusal(const struct statement_traits *traits) {
     if (traits->verb == VERB_FOREIGN)
         return "in a transaction of quring_tx_open() its handle says BEGIN, and it ends once: BEGIN, AND CHAIN and "
                "two-phase commit are for handles with options.exclusive";
+    if (traits->verb == VERB_AND_MORE)
+        return "a query is one statement, and this text goes on behind its COMMIT or ROLLBACK";
     return statement_refusal((enum statement_class)traits->class, true);
 }

@@ -38,6 +38,7 @@ enum statement_verb {
     VERB_GOES_BACK,  /* ROLLBACK TO */
     VERB_SAVES,      /* SAVEPOINT */
     VERB_RELEASES,   /* RELEASE */
+    VERB_AND_MORE,   /* COMMIT, END, ROLLBACK or ABORT with more behind it than its own words: refused there */
     VERB_FOREIGN     /* BEGIN, AND CHAIN, PREPARE TRANSACTION, COMMIT PREPARED: refused there */
 };
 

@@ -138,9 +138,6 @@ struct lite_stmt {
  */
 struct lite_stmt *lite_stmt_get(struct lite_conn *conn, struct query *query);
 
-/* Says of a text that from that byte on it is more than one statement. */
-void lite_stmt_refuse_rest(struct query_error *error, const struct quring_statement *text, size_t rest);
-
 /* After its execution: lets go of what is not kept. */
 void lite_stmt_put(struct lite_stmt *stmt);
 

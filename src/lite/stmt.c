@@ -97,8 +97,8 @@ static int stmt_prepare_text(struct lite_conn *conn, const char *sql, size_t len
     return code;
 }
 
-void lite_stmt_refuse_rest(struct query_error *error, const struct quring_statement *text, size_t rest) {
-    PRE(rest < text->length);
+/* The text goes on behind its first statement, from that byte on. */
+static void stmt_refuse_rest(struct query_error *error, const struct quring_statement *text, size_t rest) {
     error_set(error, "42601", "a query is one statement, and this text goes on after its first", NULL,
               "submit each statement on its own", lite_position(text->sql, text->length, (int64_t)rest));
 }
@@ -120,7 +120,7 @@ static bool stmt_prepare(struct lite_conn *conn, struct lite_stmt *stmt, struct 
     }
     tail += lite_text_blank(tail, (size_t)(end - tail));
     if (tail < end) {
-        lite_stmt_refuse_rest(&query->error, text, (size_t)(tail - text->sql));
+        stmt_refuse_rest(&query->error, text, (size_t)(tail - text->sql));
         return false;
     }
     if (!stmt->handle)

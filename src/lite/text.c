@@ -19,16 +19,6 @@ size_t lite_text_blank(const char *sql, size_t length) {
     return (size_t)(scan.at - sql);
 }
 
-size_t lite_text_rest(const char *sql, size_t length) {
-    struct scan scan = text_scan(sql, length);
-    struct token token;
-    do
-        token = scan_next(&scan);
-    while (token.kind != TOKEN_END && token.kind != TOKEN_SEMICOLON);
-    scan_skip_blank(&scan);
-    return (size_t)(scan.at - sql);
-}
-
 /* The statement that WITH's common tables serve: the first verb outside parentheses. */
 static struct token text_main_verb(struct scan *scan) {
     static const char *const verbs[] = {"select", "values", "insert", "update", "delete", "replace", NULL};

@@ -29,9 +29,6 @@ const char *lite_text_command(const char *sql, size_t length);
 /* The number of bytes at `sql` that are white space, comments and semicolons. */
 size_t lite_text_blank(const char *sql, size_t length);
 
-/* Where what comes behind the first statement begins; `length`: the text is one statement, for which the lexer alone speaks. */
-size_t lite_text_rest(const char *sql, size_t length);
-
 /* True for a text that ends a whole transaction: COMMIT, END, ROLLBACK without TO. */
 bool lite_text_ends_transaction(const char *sql, size_t length);
 

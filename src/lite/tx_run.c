@@ -19,7 +19,6 @@
 #include "core/tx.h"
 #include "lite/lane.h"
 #include "lite/lite_error.h"
-#include "lite/text.h"
 
 static void run_end(struct lite_lane *lane) {
     lane->own.tx.begun = lane->own.tx.failed = lane->own.tx.saved = lane->own.tx.lost = false;
@@ -99,21 +98,9 @@ static bool run_begin(struct lite_lane *lane, struct query *query) {
 
 /* ---- Ends ---- */
 
-/* The texts of ends are not SQLite's to read. True: it has refused one that goes on behind its statement, as SQLite's are. */
-static bool run_refuses_rest(struct query *query) {
-    const struct quring_statement *text = query->statement;
-    size_t rest = lite_text_rest(text->sql, text->length);
-    if (base_likely(rest == text->length))
-        return false;
-    lite_stmt_refuse_rest(&query->error, text, rest);
-    query->status = QURING_SERVER_ERROR;
-    return true;
-}
-
 static void run_rollback(struct lite_lane *lane, struct query *query) {
     lite_lane_roll_back(lane);
-    if (!run_refuses_rest(query))
-        run_ok(query, "ROLLBACK", 8);
+    run_ok(query, "ROLLBACK", 8);
 }
 
 /* What it reads of the transaction stays as it is while a query of that is out. */
@@ -146,10 +133,6 @@ static int run_commit_for(struct lite_lane *lane, struct query *query) {
 /* One that fails has left the transaction open (a lock, a deferred foreign key) or ended it: nothing of it takes effect. */
 static void run_commit(struct lite_lane *lane, struct query *query) {
     struct lite_conn *conn = &lane->conn;
-    if (!lane->own.tx.failed && run_refuses_rest(query)) {
-        lite_lane_roll_back(lane);
-        return;
-    }
     if (lane->own.tx.failed || !lane->own.tx.begun) {
         bool failed = lane->own.tx.failed;
         lite_lane_roll_back(lane);

@@ -5,7 +5,9 @@
 #include "pg/silence.h"
 #include "wire/encode.h"
 
-static const char tx_rollback_sql[] = "rollback", tx_reset_sql[] = "discard all";
+#include <string.h>
+
+static const char tx_reset_sql[] = "discard all";
 
 /* What the first exchange on a connection sets (barrier.c), without a row. */
 static const char tx_settings_sql[] =
@@ -141,11 +143,10 @@ bool pg_tx_put_reset(struct quring_tx *tx) {
 bool pg_tx_put_end(struct quring_tx *tx, struct query *query) {
     struct pg_tx *pg = pg_tx_of(tx);
     PRE(tx_has_place(tx));
-    const char *sql = query ? query->statement->sql : tx_rollback_sql;
-    size_t length = query ? query->statement->length : sizeof tx_rollback_sql - 1;
+    const char *sql = pg_tx_commits(query) ? "commit" : "rollback";
     if (tx->writes_token && pg_tx_commits(query) && !tx_put_token(tx))
         return false;
-    if (!pg_conn_sync(pg->conn) || !pg_tx_put_control(tx, query, sql, length))
+    if (!pg_conn_sync(pg->conn) || !pg_tx_put_control(tx, query, sql, strlen(sql)))
         return false;
     pg->end = pg->last;
     pg->hit = false;

@@ -43,7 +43,7 @@ bool pg_tx_put_note(struct quring_tx *tx);
 
 /*
  * COMMIT or ROLLBACK, in a segment of its own, with the token before it and the reset behind it; `query` NULL: our ROLLBACK.
- * OPEN -> ENDING
+ * The words are ours, since a text that the server can't read would clean up nothing. OPEN -> ENDING
  */
 bool pg_tx_put_end(struct quring_tx *tx, struct query *query);
 

@@ -573,6 +573,16 @@ static const struct {
     {VERB_COMMITS, "end"},
     {VERB_COMMITS, "end transaction ;"},
     {VERB_COMMITS, "commit and no chain"},
+    {VERB_COMMITS, "commit;; -- it's all\n;"},
+    {VERB_AND_MORE, "commit; select 1"},
+    {VERB_AND_MORE, "end;; -- x\n vacuum"},
+    {VERB_AND_MORE, "commit; )"},
+    {VERB_AND_MORE, "abort work and no chain; rollback"},
+    {VERB_FOREIGN, "commit; /* /* */ select 1 -- */"}, /* PostgreSQL alone reads COMMIT, and nothing behind it */
+    {VERB_FOREIGN, "commit -- \r ; select 1"},
+    {VERB_FOREIGN, "(commit"},
+    {VERB_FOREIGN, "commit and no"},
+    {VERB_FOREIGN, "commit and no wait"},
     {VERB_FOREIGN, "commit and chain"},
     {VERB_FOREIGN, "end work and chain"},
     {VERB_FOREIGN, "commit prepared 'x'"},
@@ -598,7 +608,7 @@ Test(statement, verbs) {
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
         struct statement_traits traits = statement_traits(verbs[i].sql, strlen(verbs[i].sql));
         cr_expect_eq(traits.verb, verbs[i].verb, "%s: %d", verbs[i].sql, traits.verb);
-        cr_expect_eq(statement_tx_refusal(&traits) != NULL, verbs[i].verb == VERB_FOREIGN, "%s", verbs[i].sql);
+        cr_expect_eq(statement_tx_refusal(&traits) != NULL, verbs[i].verb >= VERB_AND_MORE, "%s", verbs[i].sql);
     }
 }
 

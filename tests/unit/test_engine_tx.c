@@ -113,6 +113,8 @@ Test(engine_tx, engine_tx_refuses_what_its_handle_says) {
         "prepare transaction 'a'",
         "commit prepared 'a'",
         "rollback prepared 'a'",
+        "commit; select 1",
+        "rollback; select 1",
         "copy t from stdin",
         "listen a",
     };

@@ -111,7 +111,7 @@ static void say(uint32_t conn, const char *script) {
 
 /*
  * The queries of a row, a letter each: i inserts, s sets savepoint a, b goes back to it, l releases it, c commits, r rolls
- * back; / is the end of a turn, ! behind a letter gives that query up once all of them were sent.
+ * back, both in words of their own, for which the plain ones are sent; / is the end of a turn, ! behind a letter gives that query up once all of them were sent.
  */
 static const char *text_of(char letter) {
     switch (letter) {
@@ -122,9 +122,9 @@ static const char *text_of(char letter) {
     case 'l':
         return "release a";
     case 'c':
-        return "commit";
+        return "/* all */ End Work;";
     case 'r':
-        return "rollback";
+        return "abort transaction";
     default:
         return "insert into t values (1)";
     }
