@@ -405,7 +405,8 @@ static inline int quring_db_open(quring_engine *engine, const char *url, const q
 }
 
 /*
- * Ends the handle's queries as quring_shutdown(engine, 0) does, and lets go of the handle, which must not be used again.
+ * Ends the handle's queries as quring_shutdown(engine, 0) does, and lets go of the handle, which must not be used again. Waits
+ * for nothing: what an SQLite lane is in the middle of ends some 25 ms later at most, as quring_cancel() says.
  * Closes nothing itself: later calls of quring_run() close sockets and files, quring_engine_close() what is left then.
  * quring_stats.connection_count tells when they are.
  * db         NULL is allowed

@@ -25,8 +25,7 @@ void engine_tx_changed(struct quring_tx *tx, bool timed_out) {
         tx->queue.db->backend->tx_changed(tx, timed_out);
 }
 
-/* Its caller does not wait for what its backend is slow to end. */
-static void deadline_watch(struct query *query) {
+void engine_watch(struct query *query) {
     struct quring_db *db = query->queue->db;
     if (query->state != QUERY_RUNNING || !db->backend->detach || query->given_up)
         return;
@@ -48,7 +47,7 @@ void engine_give_up(struct query *query, quring_status status, const char *what)
             engine_tx_changed(tx, false);
     } else if (query->state == QUERY_RUNNING) {
         query->queue->db->backend->abandon(query, status);
-        deadline_watch(query);
+        engine_watch(query);
     }
 }
 
@@ -57,7 +56,7 @@ static void deadline_pass(struct query *query, bool given_up) {
         engine_give_up(query, QURING_TIMEOUT, "its timeout passed");
     } else if (query->state == QUERY_RUNNING) {
         query->queue->db->backend->detach(query);
-        deadline_watch(query);
+        engine_watch(query);
     }
 }
 
@@ -97,7 +96,7 @@ static void deadline_watch_slots(const struct quring_tx *tx, uint8_t *slots, siz
     for (uint32_t i = 0; i < count; i++) {
         struct query *query = (struct query *)(void *)(slots + i * slot_bytes);
         if (query->state == QUERY_RUNNING && query->queue == &tx->queue && !tx_is_end(tx_verb(query)))
-            deadline_watch(query);
+            engine_watch(query);
     }
 }
 

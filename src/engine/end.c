@@ -18,8 +18,11 @@ enum { REFUSALS_MAX = 1000 }; /* so often may the kernel refuse a turn while the
 static void end_running(struct quring_db *db, uint8_t *slots, size_t slot_bytes, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
         struct query *query = (struct query *)(void *)(slots + i * slot_bytes);
-        if (query->state == QUERY_RUNNING && query->queue->db == db)
-            db->backend->abandon(query, QURING_SHUTDOWN);
+        if (query->state != QUERY_RUNNING || query->queue->db != db)
+            continue;
+        db->backend->abandon(query, QURING_SHUTDOWN);
+        if (db->closing) /* quring_shutdown() waits for what is at work, and the close of a handle does not */
+            engine_watch(query);
     }
 }
 

@@ -172,6 +172,9 @@ static inline void engine_deadline_clear(quring_engine *engine, struct query *qu
 /* deadline.c: gives a query up, with an error that says `what`. */
 void engine_give_up(struct query *query, quring_status status, const char *what);
 
+/* Its backend was told that it is given up: its caller does not wait for what that is slow to end. */
+void engine_watch(struct query *query);
+
 /* deadline.c: ends the queries whose deadline has passed, and detaches those that were given up before. */
 void engine_deadline_fire(struct timer *timer);
 

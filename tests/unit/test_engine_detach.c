@@ -283,6 +283,25 @@ Test(engine_detach, a_handle_is_closed_around_it) {
     }
 }
 
+/* Nobody gave it up before. */
+Test(engine_detach, what_runs_does_not_wait_for_the_close_of_its_handle) {
+    quring_done done;
+    fake_ask(a, 0);
+    engine_turn();
+    uint64_t start = now_ns();
+    engine_db_close(&a->base);
+    cr_assert_eq(engine_run(engine, 1, QURING_FOREVER), 1);
+    cr_assert_lt(now_ns(), start + (GRACE_MS + 1) * FAKE_MS);
+    cr_assert_eq(engine_reap(engine, &done, 1), 1);
+    cr_assert_eq(done.status, QURING_SHUTDOWN);
+    cr_assert_eq(engine_release(engine, done.id), 0);
+    cr_assert_eq(slots_taken(&engine->queries), 1, "the backend has it");
+    run_until(start, 2 * SLOW_MS);
+    fake_assert_text(fake_reaped(engine), "", "it ends once");
+    cr_assert_eq(slots_taken(&engine->queries), 0);
+    cr_assert_eq(engine->charged_bytes, 0);
+}
+
 Test(engine_detach, the_engine_is_closed_around_it) {
     for (int moment = 0; moment < 4; moment++) {
         engine_again();
