@@ -758,8 +758,8 @@ void quring_statement_release(quring_statement *statement);
  * is done, the query's slot and bytes count in the limits, released or not, and queries that need that lane wait. Nothing stops
  * the step that empties a table (DELETE without WHERE, DROP TABLE), and a commit's sync of the file; nor one call of a function
  * such as instr() or replace() on a long text; and for some tenths of a second the sorting of the next 16 MiB (CREATE INDEX,
- * ORDER BY, GROUP BY). A transaction with a query that ends so is rolled back, savepoints or not; unless it is at its commit:
- * then the query was carried out, and ends with that.
+ * ORDER BY, GROUP BY). A transaction with a query that ends so is rolled back, savepoints or not, and what stands behind the
+ * query ends with it; unless the transaction is at its commit: then the query was carried out, and ends with that.
  * Returns    0; ESTALE
  */
 int quring_cancel(quring_engine *engine, quring_id id);

@@ -161,13 +161,17 @@ void tx_skip(struct quring_tx *tx, struct query *query) {
 }
 
 /* Where the failure says that no byte left, that is true of COMMIT as well. */
-void tx_refuse_commit(struct quring_tx *tx, struct query *query) {
+quring_status tx_say_refused(const struct quring_tx *tx, struct query *query) {
     const struct tx_failure *failure = &tx->first;
     const quring_error *error = &failure->error.view;
     PRE(failure->set);
     bool unsent = failure->status == QURING_NOT_SENT || failure->status == QURING_SHUTDOWN;
     error_set(&query->error, error->sqlstate, error->message, error->detail, error->hint, 0);
-    query_finish(query, unsent ? (quring_status)failure->status : QURING_SERVER_ERROR);
+    return unsent ? (quring_status)failure->status : QURING_SERVER_ERROR;
+}
+
+void tx_refuse_commit(struct quring_tx *tx, struct query *query) {
+    query_finish(query, tx_say_refused(tx, query));
 }
 
 static void tx_finish_unsent_end(struct query *query, const char *command) {

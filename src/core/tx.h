@@ -153,8 +153,9 @@ void tx_say_skipped(const struct quring_tx *tx, struct query *query);
 /* A query of it was refused after its submission, with its error, and never was in the queue: it counts as one that failed. */
 void tx_note_refused(struct quring_tx *tx, struct query *query);
 
-/* Ends COMMIT of a failed transaction, with the error of its failure. */
+/* Ends COMMIT of a failed transaction, with the error of its failure. The second says that alone, and returns its status. */
 void tx_refuse_commit(struct quring_tx *tx, struct query *query);
+quring_status tx_say_refused(const struct quring_tx *tx, struct query *query);
 
 /* The ROLLBACK TO at that position was carried out. */
 void tx_revive(struct quring_tx *tx, uint32_t position);

@@ -467,6 +467,44 @@ void lite_tx_abandon(struct query *query, quring_status status) {
     lite_interrupt(tx_db(tx), queue, query);
 }
 
+static void tx_interrupt_one(struct quring_tx *tx, struct query *query, quring_status status) {
+    struct lane_queue *queue = lite_tx(tx)->queue;
+    lane_queue_lock(queue);
+    lite_mark_abandoned(query, status);
+    lane_queue_unlock(queue);
+    lite_interrupt(tx_db(tx), queue, query);
+}
+
+/* Without memory for a stand-in it ends when its lane hands it back. */
+static void tx_detach_skipped(struct quring_tx *tx, struct query *query) {
+    quring_status status = QURING_SKIPPED;
+    struct query *stand_in = stand_in_new(query);
+    if (!stand_in)
+        return;
+    if (tx_verb(query) == VERB_COMMITS)
+        status = tx_say_refused(tx, stand_in);
+    else
+        tx_say_skipped(tx, stand_in);
+    stand_in->sent = status == QURING_SERVER_ERROR;
+    query_detach(query, stand_in, status);
+}
+
+/*
+ * What its lane has taken of a doomed transaction, from a position on, is not carried out, or is rolled back: nobody has to wait
+ * until the lane says so. ROLLBACK is carried out, and what was given up by itself is watched.
+ */
+static void tx_detach_behind(struct quring_tx *tx, uint32_t position) {
+    list_for_each(node, &lite_tx(tx)->out) {
+        struct query *query = list_entry(node, struct query, link);
+        bool waits = query->state == QUERY_RUNNING && tx_verb(query) != VERB_ROLLS_BACK;
+        if (!waits || query->tx_position < position || atomic_load(&lite_query(query)->abandoned_as))
+            continue;
+        if (tx_verb(query) != VERB_COMMITS)
+            tx_interrupt_one(tx, query, QURING_SKIPPED);
+        tx_detach_skipped(tx, query);
+    }
+}
+
 /*
  * The transaction fails with the query, wherever its lane is in it, since nobody will know whether that was carried out. Only
  * what its lane is about to commit was carried out for certain, and ends with the commit.
@@ -484,19 +522,15 @@ void lite_tx_detach(struct query *query, struct query *stand_in) {
     const quring_error *why = &stand_in->error.view;
     tx_give_up(tx, (quring_status)stand_in->status, why->sqlstate, why->message);
     lite_tx_changed(tx, false);
+    tx_detach_behind(tx, query->tx_position);
 }
 
 /* COMMIT tells what became of the transaction, and ROLLBACK rolls it back. */
 static void tx_interrupt(struct quring_tx *tx, quring_status status) {
-    struct lite_tx *lt = lite_tx(tx);
-    list_for_each(node, &lt->out) {
+    list_for_each(node, &lite_tx(tx)->out) {
         struct query *query = list_entry(node, struct query, link);
-        if (tx_is_end(tx_verb(query)))
-            continue;
-        lane_queue_lock(lt->queue);
-        lite_mark_abandoned(query, status);
-        lane_queue_unlock(lt->queue);
-        lite_interrupt(tx_db(tx), lt->queue, query);
+        if (!tx_is_end(tx_verb(query)))
+            tx_interrupt_one(tx, query, status);
     }
 }
 
