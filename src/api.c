@@ -371,6 +371,16 @@ int quring_submit_sized(quring_engine *engine, const quring_query *query, size_t
     return api_submit(engine, query, id);
 }
 
+/* Its queue is its own, so it need not wait for the others of the call. */
+static __attribute__((cold, noinline)) int api_batch_put_tx(quring_engine *engine, struct engine_batch *batch,
+                                                            const quring_query *query, quring_id *id) {
+    if (batch->atomic)
+        return api_refuse(engine, QURING_EINVAL, "a transaction commits by itself: its queries join no ATOMIC batch");
+    int error = api_submit_tx(engine, query, id);
+    batch->count += !error;
+    return error;
+}
+
 static int api_batch_put(quring_engine *engine, struct engine_batch *batch, const quring_query *query,
                          size_t query_bytes, quring_id *id) {
     quring_query known;
@@ -380,7 +390,7 @@ static int api_batch_put(quring_engine *engine, struct engine_batch *batch, cons
         query = &known;
     }
     if (base_unlikely(query->tx != NULL))
-        return api_refuse(engine, QURING_EINVAL, "queries of a transaction are submitted one by one: quring_submit()");
+        return api_batch_put_tx(engine, batch, query, id);
     int error = api_check_query(engine, query);
     return base_unlikely(error) ? error : engine_batch_put(engine, batch, query, id);
 }

@@ -689,7 +689,8 @@ typedef enum quring_batch_mode {
 } quring_batch_mode;
 
 /*
- * Queues many queries in one call, which costs less than as many quring_submit(): most where neighbours have one `sql`.
+ * Queues many queries in one call, which costs less than as many quring_submit(): most where neighbours have one `sql`. An
+ * INDEPENDENT one takes queries of transactions, too, each as quring_submit() does.
  *
  * The queries of an ATOMIC batch are one transaction: all commit, or none takes effect. They are sent together, need no
  * BEGIN and no connection of their own, and their outcomes are handed out once the transaction has ended:
@@ -709,7 +710,7 @@ typedef enum quring_batch_mode {
  *            which quring_errmsg() tells; if that is the first, its error. ATOMIC: all or none
  *            As quring_submit(); of an ATOMIC batch also EUNSUPPORTED: a statement that may not join a GROUP, or an exclusive
  *            handle; ETOOBIG: more queries than options.depth or query_count, or more bytes than inflight_bytes; EINVAL:
- *            several databases, an order_key; of any batch EINVAL: a query of a transaction, which quring_submit() takes
+ *            several databases, an order_key, a query of a transaction
  */
 int quring_submit_batch_sized(quring_engine *engine, const quring_query *queries, size_t query_bytes, uint32_t count,
                               quring_batch_mode mode, quring_id *ids);
@@ -1109,7 +1110,7 @@ static inline int quring_inbox_submit(quring_inbox *inbox, const quring_query *q
  * Returns    how many were queued. INDEPENDENT: the first ones, fewer than `count` where the next one was refused, of which
  *            quring_inbox_errmsg() tells; if that is the first, its error. ATOMIC: all or none
  *            As quring_inbox_submit(); of an ATOMIC batch also ETOOBIG: more queries or bytes than quring_inbox_options;
- *            EINVAL: several databases, an order_key
+ *            EINVAL: several databases, an order_key, a query of a transaction
  */
 int quring_inbox_submit_batch_sized(quring_inbox *inbox, const quring_query *queries, size_t query_bytes,
                                     uint32_t count, quring_batch_mode mode, quring_id *ids);

@@ -168,6 +168,32 @@ Test(api_batch, quring_release_batch_stops_at_what_is_not_to_be_released) {
     cr_assert_eq(quring_release_batch(engine, NULL, 1), QURING_EINVAL);
 }
 
+Test(api_batch, queries_of_transactions_go_to_them) {
+    quring_tx *tx, *other;
+    quring_id ids[6] = {0};
+    db->place_count = 2;
+    cr_assert_eq(quring_tx_open(&db->base, NULL, &tx), 0);
+    cr_assert_eq(quring_tx_open(&db->base, NULL, &other), 0);
+    const quring_query queries[] = {{.db = &db->base, .sql = ONE, .user_data = 1},
+                                    {.tx = tx, .sql = ONE, .user_data = 2},
+                                    {.tx = other, .sql = ONE, .user_data = 3},
+                                    {.tx = tx, .sql = "commit", .user_data = 4},
+                                    {.tx = tx, .sql = ONE, .user_data = 5}};
+    cr_assert_eq(quring_submit_batch(engine, queries, 5, QURING_BATCH_INDEPENDENT, ids), 4);
+    assert_message("was submitted");
+    cr_assert(ids[0] && ids[1] && ids[2] && ids[3] && !ids[4]);
+    cr_assert_eq(quring_submit_batch(engine, &queries[4], 1, QURING_BATCH_INDEPENDENT, NULL), QURING_EINVAL);
+    cr_assert_eq(quring_submit_batch(engine, &queries[2], 1, QURING_BATCH_ATOMIC, NULL), QURING_EINVAL);
+    assert_message("no ATOMIC batch");
+    turn();
+    fake_assert_text(fake_log(), "begin, send 2, send 4, begin, send 3", "COMMIT goes with the first");
+    for (uint32_t i = 1; i < 5; i++)
+        fake_end(db, i, QURING_OK);
+    fake_assert_text(reaped(ids, 4), "1 OK, 2 OK, 3 OK, 4 OK", "all");
+    quring_tx_release(tx);
+    quring_tx_release(other);
+}
+
 /* ---- ATOMIC ---- */
 
 Test(api_batch, an_atomic_batch_is_one_unit) {
