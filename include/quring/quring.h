@@ -1081,8 +1081,8 @@ void quring_inbox_close(quring_inbox *inbox);
  * Queues a query as quring_submit() does.
  *
  * db and statement are those of the engine's thread. A handle may be closed there while queries that name it are out: they
- * end SHUTDOWN. A handle that is opened later may have its address, so by then no thread may name it any more, nor submit the
- * first query of a transaction of it. A statement must be kept by its owner until the queries that name it have been reaped.
+ * end SHUTDOWN, as do all of a transaction of it, whenever they are submitted. A handle that is opened later may have its
+ * address, so by then no thread may name the closed one in a call any more. A statement must be kept by its owner until the queries that name it have been reaped.
  *
  * What only the engine's thread can tell is an outcome, with done.sent false, instead of an error: SERVER_ERROR with 0A000
  * for what quring_submit() refuses with EUNSUPPORTED, with 26000 for a statement of another handle, with 53200 where memory

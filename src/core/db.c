@@ -27,6 +27,24 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+
+struct db_numbers *db_numbers_new(void) {
+    struct db_numbers *numbers = calloc(1, sizeof *numbers);
+    if (numbers)
+        atomic_init(&numbers->holder_count, 1);
+    return numbers;
+}
+
+struct db_numbers *db_numbers_hold(struct db_numbers *numbers) {
+    atomic_fetch_add(&numbers->holder_count, 1);
+    return numbers;
+}
+
+void db_numbers_drop(struct db_numbers *numbers) {
+    if (numbers && atomic_fetch_sub(&numbers->holder_count, 1) == 1)
+        free(numbers);
+}
 
 void db_init(struct quring_db *db) {
     list_init(&db->link);

@@ -10,6 +10,8 @@
 #include "core/queue.h"
 #include "quring/quring.h"
 
+#include <stdatomic.h>
+
 struct ring;
 struct backend;
 struct batch;
@@ -30,6 +32,20 @@ struct db_counters {
 
 void db_counters_add(struct db_counters *sum, const struct db_counters *counters);
 
+/*
+ * The numbers of an engine's handles. The threads of its inboxes ask for the newest, whether the engine is there still or not, so
+ * each inbox holds them, as the engine does.
+ */
+struct db_numbers {
+    atomic_uint holder_count;
+    atomic_uint_fast64_t newest;
+};
+
+/* One holder has them; NULL: no memory. The last to drop them frees them; NULL is allowed. */
+struct db_numbers *db_numbers_new(void);
+struct db_numbers *db_numbers_hold(struct db_numbers *numbers);
+void db_numbers_drop(struct db_numbers *numbers);
+
 /* One per engine. */
 struct hub {
     struct ring *ring;
@@ -37,7 +53,8 @@ struct hub {
     uint32_t done_count;
     struct list remote_done; /* queries in DONE that belong to inboxes, and those that are RETURNED */
     struct list databases;
-    struct list due;        /* databases whose backend advances in the next turn: see db_due() */
+    struct db_numbers *numbers; /* of all that were ever opened */
+    struct list due;            /* databases whose backend advances in the next turn: see db_due() */
     uint64_t turn_ns;       /* the time of this turn, where it may give queries away that were left behind; else 0 */
     bool left_behind;       /* the turn left queries waiting */
     size_t unsent_bytes;    /* of requests that were given up and still lie in send buffers: count in inflight_bytes */
@@ -76,10 +93,11 @@ struct quring_db {
     uint64_t wait_count[QURING_WAIT_BUCKETS]; /* of queries that a turn left behind before they were given away */
     uint64_t ended_waiting_count;             /* queries that were never given away */
     uint32_t waiting_peak_count;
-    bool warming;              /* its queries wait until it is warm: options.warm_up */
-    bool closing;              /* takes no new queries */
-    bool closed;               /* the backend has let go of everything: may be freed */
-    uint32_t server_pid;       /* as the server named it; 0 but for a connected exclusive handle */
+    bool warming;        /* its queries wait until it is warm: options.warm_up */
+    bool closing;        /* takes no new queries */
+    bool closed;         /* the backend has let go of everything: may be freed */
+    uint64_t number;     /* from 1; no other handle of the engine has it, nor one that has the same memory later */
+    uint32_t server_pid; /* as the server named it; 0 but for a connected exclusive handle */
     quring_db_options options; /* defaults filled in */
 };
 

@@ -36,6 +36,7 @@ static void inbox_free(struct quring_inbox *inbox) {
     if (inbox->event_fd >= 0)
         close(inbox->event_fd);
     owner_mark_free(inbox->owner);
+    db_numbers_drop(inbox->numbers);
     ring_drop(inbox->ring);
     free(inbox);
 }
@@ -89,6 +90,7 @@ int inbox_open(const struct inbox_setup *setup, struct quring_inbox **out) {
         return QURING_ENOMEM;
     memset(inbox, 0, sizeof *inbox);
     inbox->ring = ring_hold(setup->ring);
+    inbox->numbers = db_numbers_hold(setup->numbers);
     inbox->query_count = setup->options.query_count;
     inbox->bytes_limit = setup->options.bytes;
     inbox->text_limit_bytes = setup->text_limit_bytes;

@@ -74,6 +74,7 @@ struct inbox_command {
         uint64_t order_key;
         uint64_t unit_count; /* SUBMIT_UNIT: members that have not been read, this one included */
         uint64_t tx;         /* SUBMIT_TX, END_TX: the transaction's index */
+        uint64_t newest_db;  /* OPEN_TX: that of struct inbox_tx */
     };
     union {
         struct {
@@ -114,6 +115,7 @@ struct inbox_note {
 struct inbox_tx {
     struct tx_handle handle;
     quring_db *db;
+    uint64_t newest_db; /* the number of the newest handle when it was opened: a later one at that address is another */
     struct inbox_tx_options options;
     quring_id token;   /* in the inbox's `txs` */
     quring_id reserve; /* the slot that is kept for its end; 0: it was used */
@@ -129,7 +131,8 @@ struct inbox_engine_tx {
 
 struct quring_inbox {
     /* Constant from open on. */
-    struct ring *ring; /* held */
+    struct ring *ring;          /* held */
+    struct db_numbers *numbers; /* held */
     struct owner_mark *owner;
     struct inbox_command *commands;
     struct inbox_completion *completions;
@@ -229,6 +232,7 @@ void inbox_leave(struct quring_inbox *inbox);
 
 struct inbox_setup {
     struct ring *ring;
+    struct db_numbers *numbers;
     quring_inbox_options options;     /* defaults filled in */
     size_t text_limit_bytes;          /* of one query's text, and of its parameters */
     void (*called)(struct job *call); /* on the reactor's thread: commands are there */

@@ -42,7 +42,11 @@ int inbox_tx_open(struct quring_inbox *inbox, quring_db *db, const quring_tx_opt
         slots_give(&inbox->queries, reserve);
         return tx_refuse_full(inbox);
     }
-    *tx = (struct inbox_tx){.handle.inbox = inbox, .db = db, .token = token, .reserve = reserve};
+    *tx = (struct inbox_tx){.handle.inbox = inbox,
+                            .db = db,
+                            .newest_db = atomic_load(&inbox->numbers->newest),
+                            .token = token,
+                            .reserve = reserve};
     if (options)
         tx->options = (struct inbox_tx_options){.timeout_ns = options->timeout_ns,
                                                 .idle_timeout_ns = options->idle_timeout_ns,
@@ -65,8 +69,12 @@ static bool tx_write_open(struct inbox_tx *tx) {
     struct quring_inbox *inbox = tx->handle.inbox;
     if (tx->opened)
         return false;
-    *inbox_command_at(inbox, inbox->commands_written++) = (struct inbox_command){
-        .kind = INBOX_OPEN_TX, .id = slots_index(&inbox->txs, tx->token), .db = tx->db, .tx_options = tx->options};
+    *inbox_command_at(inbox, inbox->commands_written++) =
+        (struct inbox_command){.kind = INBOX_OPEN_TX,
+                               .id = slots_index(&inbox->txs, tx->token),
+                               .db = tx->db,
+                               .newest_db = tx->newest_db,
+                               .tx_options = tx->options};
     tx->opened = true;
     return true;
 }

@@ -124,6 +124,7 @@ void engine_free(quring_engine *engine) {
     trace_free(engine->hub.trace);
     order_keys_free(&engine->hub.keys);
     owner_mark_free(engine->owner);
+    db_numbers_drop(engine->hub.numbers);
     free(engine);
 }
 
@@ -137,6 +138,7 @@ int engine_open(const quring_options *options, quring_engine **out, char *messag
     if (options)
         engine->options = *options;
     engine->owner = owner_mark_new();
+    engine->hub.numbers = db_numbers_new();
     list_init(&engine->hub.done);
     list_init(&engine->hub.remote_done);
     list_init(&engine->hub.databases);
@@ -145,7 +147,8 @@ int engine_open(const quring_options *options, quring_engine **out, char *messag
     list_init(&engine->hub.tx_orphans);
     engine->deadline_timer.fire = engine_deadline_fire;
     engine->tx_timer.fire = engine_tx_fire;
-    int error = engine->owner ? open_fill_options(&engine->options, message, message_bytes) : QURING_ENOMEM;
+    int error = engine->owner && engine->hub.numbers ? open_fill_options(&engine->options, message, message_bytes)
+                                                     : QURING_ENOMEM;
     if (!error && (!open_queries(engine) || !open_trace(engine)))
         error = QURING_ENOMEM;
     if (!error) {
@@ -253,6 +256,7 @@ int engine_db_open(quring_engine *engine, const char *url, const quring_db_optio
     db->engine = engine;
     db->backend = backend;
     db->options = filled;
+    db->number = atomic_fetch_add(&engine->hub.numbers->newest, 1) + 1;
     status_begin(db, engine_now_ns(engine));
     error = open_backend(db, url);
     if (error) {

@@ -238,7 +238,7 @@ static void remote_tx_open(quring_engine *engine, struct quring_inbox *inbox, co
                                  .read_only = asked->read_only,
                                  .deferrable = asked->deferrable};
     *opened = (struct inbox_engine_tx){0};
-    if (remote_knows(engine, command->db))
+    if (remote_knows(engine, command->db) && command->db->number <= command->newest_db)
         opened->refused = engine_tx_open_bare(command->db, &options, &opened->tx);
     else
         opened->refused =
@@ -401,7 +401,7 @@ static void remote_called(struct job *call) {
 
 int engine_inbox_open(quring_engine *engine, const quring_inbox_options *options, struct quring_inbox **out,
                       char *message, size_t message_bytes) {
-    struct inbox_setup setup = {.ring = engine->hub.ring, .called = remote_called};
+    struct inbox_setup setup = {.ring = engine->hub.ring, .numbers = engine->hub.numbers, .called = remote_called};
     if (options)
         setup.options = *options;
     if (!setup.options.query_count)

@@ -6,6 +6,8 @@
 #include "lib/alloc.h"
 #include "lib/inbox_fixture.h"
 
+#include <stdlib.h>
+
 static quring_tx *tx;
 
 static quring_tx *open_tx(const quring_tx_options *options) {
@@ -291,6 +293,42 @@ Test(api_remote_tx, commands_have_room_for_all_that_can_be_on_its_way) {
     }
     quring_tx_release(tx);
     assert_nothing_left(__LINE__);
+}
+
+/* ---- Handles of databases that come and go ---- */
+
+Test(api_remote_tx, a_handle_at_the_address_of_a_closed_one_is_another) {
+    struct fake_db *closed = a;
+    quring_tx *named = open_tx(NULL);
+    cr_assert_eq(ask_tx(tx, 1), 0);
+    run();
+    fake_end(a, 1, QURING_OK);
+    engine_turn();
+    alloc_reuse(closed, sizeof *closed);
+    engine_db_close(&a->base);
+    run();
+    a = fake_open(engine, "fake:c", NULL);
+    cr_assert_eq(a, closed, "the test needs the same address");
+    (void)reaped();
+    ask_tx(named, 2);
+    ask_tx(tx, 3);
+    commit(named, 4);
+    run();
+    reaped_are("2 SHUTDOWN unsent, 3 SHUTDOWN unsent, 4 SHUTDOWN unsent", "they are of the closed one");
+    quring_tx_release(named);
+    quring_tx_release(tx);
+    tx = open_tx(NULL);
+    ask_tx(tx, 5);
+    run();
+    fake_end(a, 5, QURING_OK);
+    reaped_are("5 OK", "and this one of the other");
+    quring_tx_release(tx);
+    run();
+    assert_nothing_left(__LINE__);
+    close_inbox();
+    close_engine();
+    alloc_reuse(NULL, 0);
+    free(closed);
 }
 
 /* ---- Release, and closing ---- */
