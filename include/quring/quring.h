@@ -934,7 +934,8 @@ typedef struct quring_tx_options {
     /* SQLite has SERIALIZABLE, which is at least as strong, whatever is asked for. */
     quring_isolation isolation;
     bool read_only;
-    /* PostgreSQL, with SERIALIZABLE and read_only: it waits until it can't conflict. */
+    /* PostgreSQL, with SERIALIZABLE and read_only: it waits until it can't conflict. Without one of these, and on SQLite, it is
+       accepted and changes nothing, as in SQL. */
     bool deferrable;
     /* From its first query on: when it has passed the transaction is rolled back. What runs ends with QURING_TIMEOUT, what
        comes after it with QURING_SKIPPED and 25P04 (0: none). */
