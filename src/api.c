@@ -273,7 +273,9 @@ int quring_tx_open_sized(quring_db *db, const quring_tx_options *options, size_t
 }
 
 const char *quring_tx_token(const quring_tx *tx) {
-    return api_refuse_tx(tx) || tx_inbox(tx) ? "" : tx->token_text;
+    if (api_refuse_tx(tx))
+        return "";
+    return tx_inbox(tx) ? ((const struct inbox_tx *)(const void *)tx)->token_text : tx->token_text;
 }
 
 void quring_tx_release(quring_tx *tx) {
@@ -622,8 +624,9 @@ int quring_inbox_tx_open_sized(quring_inbox *inbox, quring_db *db, const quring_
     if (options && !api_tx_options_known(&known))
         return inbox_error(inbox, QURING_EINVAL, TX_OPTIONS_WORDS, (int)known.isolation, (int)known.lease_reset,
                            QURING_ISOLATION_SERIALIZABLE, QURING_LEASE_RESET_ALWAYS);
-    if (options && (known.resolve || known.token_table))
-        return inbox_error(inbox, QURING_EUNSUPPORTED, "options.resolve: not for a transaction of an inbox");
+    const char *why = options ? api_refuse_resolve(&known) : NULL;
+    if (why)
+        return inbox_error(inbox, QURING_EINVAL, "%s", why);
     return inbox_tx_open(inbox, db, options ? &known : NULL, tx);
 }
 

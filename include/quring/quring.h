@@ -991,7 +991,8 @@ typedef struct quring_tx_options {
  * other queries: GROUP and AUTO are EINVAL here.
  * options    NULL: all defaults
  * Returns    0; EFULL: each open transaction keeps one of query_count and 16 of inflight_bytes in reserve for its end; EINVAL;
- *            ENOMEM; ESHUTDOWN; EFORKED; EUNSUPPORTED: an exclusive handle; QURING_RESOLVE_XID on SQLite
+ *            ENOMEM; ESHUTDOWN; EFORKED; EUNSUPPORTED: an exclusive handle; QURING_RESOLVE_XID on SQLite; ESYSTEM: no
+ *            random bytes for a token
  * Valid      until quring_tx_release()
  */
 int quring_tx_open_sized(quring_db *db, const quring_tx_options *options, size_t options_bytes, quring_tx **tx);
@@ -1131,16 +1132,19 @@ static inline int quring_inbox_submit_batch(quring_inbox *inbox, const quring_qu
  *      quring_commit(tx, user_data, NULL);
  *      quring_tx_release(tx);
  *
+ * options.resolve works as it does there. The token is drawn by this call, on this thread, where quring_tx_token() tells it.
+ *
  * All that was submitted when the engine's thread looks goes in one flight. It may look between two calls: an INDEPENDENT
  * quring_inbox_submit_batch() shows it many queries at once, and the COMMIT among them, as an SQL text, ends the
  * transaction as quring_commit() does.
  *
  * What only the engine's thread can refuse of a query is its outcome, and makes the transaction fail as any other that is not
  * OK. A query that comes behind a COMMIT or ROLLBACK as SQL ends with 25000. If the engine refuses the transaction itself, all
- * of its queries and its end say why: SHUTDOWN for a handle that is closed, 0A000 for an exclusive one.
+ * of its queries and its end say why: SHUTDOWN for a handle that is closed, 0A000 for an exclusive one, and for
+ * QURING_RESOLVE_XID on SQLite.
  * options    NULL: all defaults
  * Returns    0; EFULL: each open transaction keeps one of query_count in reserve for its end; EINVAL; ENOMEM; ESHUTDOWN;
- *            EFORKED; EUNSUPPORTED: options.resolve
+ *            EFORKED; ESYSTEM: no random bytes for a token
  * Failed     quring_inbox_errmsg() says why, also of the calls that end or release it
  * Valid      until quring_tx_release(), or quring_inbox_close(), which rolls back what is open
  */

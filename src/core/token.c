@@ -85,6 +85,11 @@ bool token_draw(uint8_t token[TOKEN_BYTES]) {
     return size == TOKEN_BYTES;
 }
 
+size_t token_make_row(const char *table, struct token_row *row) {
+    size_t length = token_write_sql(table, row->sql);
+    return token_draw(row->token) ? offsetof(struct token_row, sql) + length + 1 : 0;
+}
+
 void token_text(const uint8_t token[TOKEN_BYTES], char text[TOKEN_TEXT_BYTES]) {
     static const char digits[] = "0123456789abcdef";
     char *to = text;

@@ -32,6 +32,17 @@ size_t token_read_sql(const struct quring_statement *write, char sql[TOKEN_SQL_B
 
 /* A random UUID. False: the system has no randomness to give. */
 bool token_draw(uint8_t token[TOKEN_BYTES]);
+
+/* A token, and the statement that writes it: what the thread that draws it gives to the engine. Its text ends with a NUL. */
+struct token_row {
+    uint8_t token[TOKEN_BYTES];
+    char sql[TOKEN_SQL_BYTES];
+};
+
+#define TOKEN_NOT_DRAWN "getrandom() gives no random bytes for a token"
+
+/* Draws a token for that table. Returns how many bytes of the row are in use; 0: the system has no randomness to give. */
+size_t token_make_row(const char *table, struct token_row *row);
 void token_text(const uint8_t token[TOKEN_BYTES], char text[TOKEN_TEXT_BYTES]);
 
 #endif

@@ -124,6 +124,11 @@ static inline bool tx_has_place(const struct quring_tx *tx) {
     return tx->state == TX_OPEN || tx->state == TX_ENDING;
 }
 
+/* One that only reads has nothing to be asked for. */
+static inline bool tx_wants_token(const quring_tx_options *options) {
+    return options->resolve == QURING_RESOLVE_TOKEN && !options->read_only;
+}
+
 /* Its COMMIT waits until the note was read. One that only reads has nothing to be asked for. */
 static inline bool tx_reads_note(const struct quring_tx *tx) {
     return tx->options.resolve == QURING_RESOLVE_XID && !tx->options.read_only;

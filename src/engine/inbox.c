@@ -234,8 +234,7 @@ struct query *inbox_take_slot(struct quring_inbox *inbox, quring_id *id) {
 }
 
 /* A query that is over options.bytes alone never fits, and the caller must know. */
-static int inbox_charge(struct quring_inbox *inbox, const struct query *query, const quring_query *q, quring_id id) {
-    uint64_t bytes = buf_size(&query->store);
+static inline int inbox_charge(struct quring_inbox *inbox, const quring_query *q, quring_id id, uint64_t bytes) {
     if (bytes > inbox->bytes_limit)
         return inbox_error(inbox, QURING_ETOOBIG, "SQL and parameters have %llu bytes, over options.bytes",
                            (unsigned long long)bytes);
@@ -254,9 +253,17 @@ static int inbox_charge(struct quring_inbox *inbox, const struct query *query, c
     return 0;
 }
 
-/* Copies what the query points to into the slot, and fills the command. The copies' addresses are known once all are made. */
-static int inbox_copy_input(struct quring_inbox *inbox, struct query *query, const quring_query *q,
-                            struct inbox_command *command) {
+static int inbox_copy_ahead(struct quring_inbox *inbox, struct query *query, const struct buf *ahead) {
+    buf_put(&query->store, buf_head(ahead), buf_size(ahead));
+    return buf_failed(&query->store) ? inbox_error(inbox, QURING_ENOMEM, "no memory for a token") : 0;
+}
+
+/*
+ * Copies what the query points to into the slot, behind what is there, and fills the command. The copies' addresses are known
+ * once all are made.
+ */
+static inline int inbox_copy_input(struct quring_inbox *inbox, struct query *query, const quring_query *q,
+                                   struct inbox_command *command, size_t ahead_bytes) {
     const quring_param *params = NULL;
     int error = q->statement ? 0 : inbox_copy_text(inbox, query, q);
     if (!error && q->param_count)
@@ -267,16 +274,17 @@ static int inbox_copy_input(struct quring_inbox *inbox, struct query *query, con
     if (q->statement)
         command->statement = q->statement;
     else
-        command->sql = (const char *)buf_head(&query->store);
+        command->sql = (const char *)buf_head(&query->store) + ahead_bytes;
     command->params = params;
     command->param_count = q->param_count;
-    return inbox_charge(inbox, query, q, command->id);
+    return inbox_charge(inbox, q, command->id, buf_size(&query->store) - ahead_bytes);
 }
 
 /* A command has to carry a member that is new, or api.c to refuse it: a query must not run without what it asks for. */
 _Static_assert(sizeof(quring_query) == offsetof(quring_query, tx) + 8, "a member that commands lack");
 
-int inbox_put(struct quring_inbox *inbox, const quring_query *q, quring_id *id) {
+static inline __attribute__((always_inline)) int inbox_put_any(struct quring_inbox *inbox, const struct buf *ahead,
+                                                               const quring_query *q, quring_id *id) {
     PRE(q->db && (q->sql || q->statement) && (q->params || !q->param_count));
     if (base_unlikely(atomic_load_explicit(&inbox->shut, memory_order_relaxed)))
         return inbox_refuse_shut(inbox);
@@ -294,7 +302,9 @@ int inbox_put(struct quring_inbox *inbox, const quring_query *q, quring_id *id) 
     command->timeout_ns = q->timeout_ns;
     command->order_key = q->order_key;
     command->db = q->db;
-    int error = inbox_copy_input(inbox, query, q, command);
+    int error = ahead ? inbox_copy_ahead(inbox, query, ahead) : 0;
+    if (base_likely(!error))
+        error = inbox_copy_input(inbox, query, q, command, ahead ? buf_size(ahead) : 0);
     if (base_unlikely(error)) {
         buf_reset(&query->store, QUERY_KEEP_BYTES);
         slots_give(&inbox->queries, token);
@@ -305,6 +315,15 @@ int inbox_put(struct quring_inbox *inbox, const quring_query *q, quring_id *id) 
     if (id)
         *id = token;
     return 0;
+}
+
+int inbox_put(struct quring_inbox *inbox, const quring_query *q, quring_id *id) {
+    return inbox_put_any(inbox, NULL, q, id);
+}
+
+__attribute__((cold, noinline)) int inbox_put_behind(struct quring_inbox *inbox, const struct buf *ahead,
+                                                     const quring_query *q, quring_id *id) {
+    return inbox_put_any(inbox, ahead, q, id);
 }
 
 int inbox_submit(struct quring_inbox *inbox, const quring_query *q, quring_id *id) {

@@ -22,7 +22,8 @@
  *
  * Of a transaction the client has a handle of its own, struct inbox_tx, and the engine another one; both are found by the
  * client's index. A slot is kept for its end. The engine hears of it with its first query, so that no number of handles that
- * come and go unused takes room on the way.
+ * come and go unused takes room on the way. A token is drawn by the client. Until then its row is in the slot that is kept, and
+ * on its way before the text of the first query, in the slot of that.
  *
  * Client and engine each hold the inbox, and the last to let go frees it: a program may close them in either order. Once
  * the engine is `gone` both rings are the client's, which ends by itself what was not taken.
@@ -47,17 +48,17 @@ enum inbox_kind {
     INBOX_SUBMIT_UNIT, /* of an ATOMIC batch, whose commands are sent together */
     INBOX_SUBMIT_TX,   /* of a transaction */
     INBOX_END_TX,      /* its COMMIT or ROLLBACK, without a text */
-    INBOX_OPEN_TX,     /* right before the first command of a transaction */
+    INBOX_OPEN_TX,     /* right before the first command of a transaction, and shown with it */
     INBOX_RELEASE_TX,
     INBOX_CANCEL,
     INBOX_REAPED,
     INBOX_CLOSE
 };
 
-/* Those of quring_tx_options that an inbox knows. */
+/* Those of quring_tx_options that a command has room for: all but the table's name. */
 struct inbox_tx_options {
-    uint64_t timeout_ns, idle_timeout_ns;
-    uint8_t isolation, lease_reset;
+    uint64_t timeout_ns, idle_timeout_ns, resolve_timeout_ns;
+    uint8_t isolation, lease_reset, resolve;
     bool read_only, deferrable;
 };
 
@@ -117,9 +118,10 @@ struct inbox_tx {
     quring_db *db;
     uint64_t newest_db; /* the number of the newest handle when it was opened: a later one at that address is another */
     struct inbox_tx_options options;
-    quring_id token;   /* in the inbox's `txs` */
-    quring_id reserve; /* the slot that is kept for its end; 0: it was used */
-    bool opened;       /* OPEN_TX was written */
+    quring_id token;                   /* in the inbox's `txs` */
+    quring_id reserve;                 /* the slot that is kept for its end; 0: it was used */
+    bool opened;                       /* OPEN_TX was written */
+    char token_text[TOKEN_TEXT_BYTES]; /* of its token; "": it has none */
 };
 
 /* The same as the engine has it. */
@@ -265,6 +267,10 @@ struct query *inbox_take_slot(struct quring_inbox *inbox, quring_id *id);
 
 void inbox_begin_batch(struct quring_inbox *inbox, struct inbox_batch *batch, uint32_t count, bool atomic);
 int inbox_put(struct quring_inbox *inbox, const quring_query *q, quring_id *id);
+
+/* The same for the first query of a transaction, whose slot gets what `ahead` holds before its text; nobody is charged for it. */
+int inbox_put_behind(struct quring_inbox *inbox, const struct buf *ahead, const quring_query *q, quring_id *id);
+
 int inbox_put_member(struct quring_inbox *inbox, const struct inbox_batch *batch, const quring_query *q, quring_id *id);
 int inbox_end_batch(struct quring_inbox *inbox, const struct inbox_batch *batch, int error);
 

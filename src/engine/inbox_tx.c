@@ -28,6 +28,43 @@ static int tx_refuse_full(struct quring_inbox *inbox) {
         inbox->query_count);
 }
 
+/*
+ * Draws its token, and puts the row into the slot that is kept for its end. None is written where COMMIT comes first, because
+ * there is nothing to commit.
+ */
+static int tx_draw_token(struct inbox_tx *tx, const quring_tx_options *options) {
+    struct quring_inbox *inbox = tx->handle.inbox;
+    struct buf *store = &inbox_query_of(inbox, tx->reserve)->store;
+    struct token_row row;
+    size_t size = token_make_row(options->token_table, &row);
+    if (!size)
+        return inbox_error(inbox, QURING_ESYSTEM, TOKEN_NOT_DRAWN);
+    buf_put(store, &row, size);
+    if (buf_failed(store))
+        return inbox_error(inbox, QURING_ENOMEM, "no memory for a token");
+    token_text(row.token, tx->token_text);
+    return 0;
+}
+
+/* Gives the slot back that was kept for its end. */
+static void tx_give_reserve(struct inbox_tx *tx) {
+    struct quring_inbox *inbox = tx->handle.inbox;
+    buf_reset(&inbox_query_of(inbox, tx->reserve)->store, QUERY_KEEP_BYTES);
+    slots_give(&inbox->queries, tx->reserve);
+}
+
+static int tx_take_options(struct inbox_tx *tx, const quring_tx_options *options) {
+    tx->options = (struct inbox_tx_options){.timeout_ns = options->timeout_ns,
+                                            .idle_timeout_ns = options->idle_timeout_ns,
+                                            .resolve_timeout_ns = options->resolve_timeout_ns,
+                                            .isolation = (uint8_t)options->isolation,
+                                            .lease_reset = (uint8_t)options->lease_reset,
+                                            .resolve = (uint8_t)options->resolve,
+                                            .read_only = options->read_only,
+                                            .deferrable = options->deferrable};
+    return tx_wants_token(options) ? tx_draw_token(tx, options) : 0;
+}
+
 int inbox_tx_open(struct quring_inbox *inbox, quring_db *db, const quring_tx_options *options, quring_tx **out) {
     PRE(db && out);
     uint64_t token, reserve;
@@ -47,13 +84,12 @@ int inbox_tx_open(struct quring_inbox *inbox, quring_db *db, const quring_tx_opt
                             .newest_db = atomic_load(&inbox->numbers->newest),
                             .token = token,
                             .reserve = reserve};
-    if (options)
-        tx->options = (struct inbox_tx_options){.timeout_ns = options->timeout_ns,
-                                                .idle_timeout_ns = options->idle_timeout_ns,
-                                                .isolation = (uint8_t)options->isolation,
-                                                .lease_reset = (uint8_t)options->lease_reset,
-                                                .read_only = options->read_only,
-                                                .deferrable = options->deferrable};
+    int error = options ? tx_take_options(tx, options) : 0;
+    if (error) {
+        tx_give_reserve(tx);
+        slots_give(&inbox->txs, token);
+        return error;
+    }
     *out = (quring_tx *)(void *)tx;
     return 0;
 }
@@ -87,7 +123,9 @@ int inbox_tx_put(struct inbox_tx *tx, const quring_query *q, quring_id *id) {
     quring_query query = *q;
     query.db = tx->db;
     struct inbox_command *command = inbox_command_at(inbox, inbox->commands_written);
-    int error = inbox_put(inbox, &query, id);
+    int error = opens && tx->token_text[0]
+                    ? inbox_put_behind(inbox, &inbox_query_of(inbox, tx->reserve)->store, &query, id)
+                    : inbox_put(inbox, &query, id);
     if (base_unlikely(error)) {
         inbox->commands_written -= opens;
         tx->opened = !opens;
@@ -145,6 +183,6 @@ void inbox_tx_release(struct inbox_tx *tx) {
             inbox_show(inbox);
     }
     if (tx->reserve)
-        slots_give(&inbox->queries, tx->reserve);
+        tx_give_reserve(tx);
     slots_give(&inbox->txs, token);
 }

@@ -227,19 +227,29 @@ static __attribute__((cold, noinline)) void remote_submit_unit(quring_engine *en
 
 /* ---- Transactions ---- */
 
+/* The row of its token, which is in the slot of its first query; NULL: it has none. */
+static const struct token_row *remote_token_row(struct quring_inbox *inbox, const quring_tx_options *options) {
+    const struct inbox_command *first = &inbox->commands[inbox->commands_taken & inbox->command_mask];
+    if (!tx_wants_token(options) || first->kind != INBOX_SUBMIT_TX)
+        return NULL;
+    return (const struct token_row *)(const void *)buf_head(&inbox_query_of(inbox, first->id)->store);
+}
+
 /* Its first query tells of a failure. */
 static void remote_tx_open(quring_engine *engine, struct quring_inbox *inbox, const struct inbox_command *command) {
     struct inbox_engine_tx *opened = &inbox->engine_txs[command->id];
     const struct inbox_tx_options *asked = &command->tx_options;
     quring_tx_options options = {.timeout_ns = asked->timeout_ns,
                                  .idle_timeout_ns = asked->idle_timeout_ns,
+                                 .resolve_timeout_ns = asked->resolve_timeout_ns,
                                  .isolation = (quring_isolation)asked->isolation,
                                  .lease_reset = (quring_lease_reset)asked->lease_reset,
+                                 .resolve = (quring_resolve)asked->resolve,
                                  .read_only = asked->read_only,
                                  .deferrable = asked->deferrable};
     *opened = (struct inbox_engine_tx){0};
     if (remote_knows(engine, command->db) && command->db->number <= command->newest_db)
-        opened->refused = engine_tx_open_bare(command->db, &options, &opened->tx);
+        opened->refused = engine_tx_open_bare(command->db, &options, remote_token_row(inbox, &options), &opened->tx);
     else
         opened->refused =
             hub_error(&engine->hub, QURING_ESHUTDOWN, "the database handle was closed, or is another engine's");

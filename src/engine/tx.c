@@ -72,17 +72,6 @@ static int tx_reserve(quring_engine *engine, quring_id *reserve) {
     return 0;
 }
 
-/* One that only reads has nothing to be asked for. */
-static int tx_find_token(quring_db *db, const quring_tx_options *options, struct quring_statement **statement,
-                         uint8_t token[TOKEN_BYTES]) {
-    char sql[TOKEN_SQL_BYTES];
-    if (options->resolve != QURING_RESOLVE_TOKEN || options->read_only)
-        return 0;
-    if (!token_draw(token))
-        return hub_error(db->hub, QURING_ESYSTEM, "getrandom() gives no random bytes for a token");
-    return engine_find_text(db, sql, token_write_sql(options->token_table, sql), statement);
-}
-
 static void tx_fill_times(quring_tx_options *options) {
     if (!options->timeout_ns)
         options->timeout_ns = QURING_FOREVER;
@@ -116,34 +105,40 @@ static int tx_make(quring_db *db, const quring_tx_options *options, quring_tx **
     return 0;
 }
 
-int engine_tx_open_bare(quring_db *db, const quring_tx_options *options, quring_tx **out) {
-    PRE(options->resolve == QURING_RESOLVE_NONE);
+/* `reserves`: a slot and bytes of the engine's are kept for its end. `row`: of its token; NULL: it has none. */
+static int tx_open(quring_db *db, const quring_tx_options *options, const struct token_row *row, bool reserves,
+                   quring_tx **out) {
     quring_tx_options filled = *options;
-    int error = tx_check(db, &filled);
-    if (!error)
-        error = tx_find_ends(db);
-    tx_fill_times(&filled);
-    return error ? error : tx_make_bare(db, &filled, out);
-}
-
-int engine_tx_open(quring_db *db, const quring_tx_options *options, quring_tx **out) {
-    quring_tx_options filled = options ? *options : (quring_tx_options){0};
     struct quring_statement *writes_token = NULL;
-    uint8_t token[TOKEN_BYTES];
     int error = tx_check(db, &filled);
     if (!error)
         error = tx_find_ends(db);
-    if (!error)
-        error = tx_find_token(db, &filled, &writes_token, token);
+    if (!error && row)
+        error = engine_find_text(db, row->sql, 0, &writes_token);
+    if (error)
+        return error;
     tx_fill_times(&filled);
     filled.token_table = NULL; /* it is the caller's, and is part of the statement */
-    if (!error)
-        error = tx_make(db, &filled, out);
+    error = reserves ? tx_make(db, &filled, out) : tx_make_bare(db, &filled, out);
     if (!error && writes_token)
-        tx_use_token(*out, writes_token, token);
+        tx_use_token(*out, writes_token, row->token);
     else if (writes_token)
         statement_drop(writes_token);
     return error;
+}
+
+int engine_tx_open_bare(quring_db *db, const quring_tx_options *options, const struct token_row *row, quring_tx **out) {
+    PRE(!row || tx_wants_token(options));
+    return tx_open(db, options, row, false, out);
+}
+
+int engine_tx_open(quring_db *db, const quring_tx_options *options, quring_tx **out) {
+    static const quring_tx_options defaults;
+    struct token_row row;
+    bool has_token = options && tx_wants_token(options);
+    if (has_token && !token_make_row(options->token_table, &row))
+        return hub_error(db->hub, QURING_ESYSTEM, TOKEN_NOT_DRAWN);
+    return tx_open(db, options ? options : &defaults, has_token ? &row : NULL, true, out);
 }
 
 /* ---- Queries ---- */

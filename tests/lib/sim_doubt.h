@@ -7,7 +7,7 @@
  *   SERVER_ERROR   nothing of it took effect, and nothing of it does later
  *   IN_DOUBT       only where the server could not be asked in time
  *
- * How they are asked for is what the suite's init has put into `resolved`.
+ * How they are asked for is what the suite's init has put into `resolved`, and `by_inbox`: the transactions are an inbox's.
  */
 #ifndef QURING_TESTS_LIB_SIM_DOUBT_H
 #define QURING_TESTS_LIB_SIM_DOUBT_H
@@ -20,10 +20,13 @@
 enum { STORM_TXS = 40, INSERTS_MAX = 4, STORM_QUERIES = 400 };
 
 static quring_tx_options resolved;
+static bool by_inbox;
 
 static inline quring_tx *open_tx(const quring_tx_options *options) {
     quring_tx *tx;
-    LAW(quring_tx_open(world.db, options, &tx) == 0, "quring_tx_open: %s", quring_errmsg(world.engine));
+    int error = world.inbox ? quring_inbox_tx_open(world.inbox, world.db, options, &tx)
+                            : quring_tx_open(world.db, options, &tx);
+    LAW(error == 0, "quring_tx_open: %s", quring_errmsg(world.engine));
     return tx;
 }
 
@@ -62,6 +65,8 @@ static inline void open_lossy(uint32_t connections) {
     quring_db_options db = {.connection_count = connections, .depth = 16};
     open_world(&db);
     world.allowed = MAY(OK) | MAY_BE_LOST | MAY(SERVER_ERROR) | MAY(SKIPPED);
+    if (by_inbox)
+        world_open_inbox(&world);
 }
 
 /* ---- A loss at each byte ---- */
@@ -153,6 +158,8 @@ static inline void storm_seed(uint64_t seed) {
                             .reconnect_wait_ns = 1000 * SECOND};
     world_open(&world, &sim, &(quring_options){.query_count = STORM_QUERIES}, &db, STORM_QUERIES);
     world.allowed = MAY(OK) | MAY_BE_LOST | MAY(SERVER_ERROR) | MAY(SKIPPED);
+    if (by_inbox)
+        world_open_inbox(&world);
     world.server.kill = (uint16_t)world_below(&world, 40);
     world.server.commit_ns = world_below(&world, 2) ? world_below(&world, 3 * MS) : 0;
     for (int i = 0; i < STORM_TXS; i++) {

@@ -55,8 +55,17 @@ void world_open(struct world *world, const struct sim_options *sim, const quring
     LAW(world_open_db(world, db) == 0, "quring_db_open: %s", quring_errmsg(world->engine));
 }
 
+void world_open_inbox(struct world *world) {
+    const quring_inbox_options options = {.query_count = world->query_count};
+    int error;
+    CALL(error, quring_inbox_open(world->engine, &options, &world->inbox));
+    LAW(error == 0, "quring_inbox_open: %s", quring_errmsg(NULL));
+}
+
 void world_close_engine(struct world *world) {
     quring_stats stats;
+    quring_inbox_close(world->inbox);
+    world->inbox = NULL;
     quring_stats_get(world->engine, &stats);
     LAW(stats.stale_count == 0, "%" PRIu64 " stale completions", stats.stale_count);
     sim_library_hook(true);
@@ -108,7 +117,9 @@ static int submit(struct world *world, quring_query *query, bool by_handle, quri
         query->sql = NULL;
         query->statement = statement;
     }
-    if (!error)
+    if (!error && world->inbox)
+        CALL(error, quring_inbox_submit(world->inbox, query, id));
+    else if (!error)
         CALL(error, quring_submit(world->engine, query, id));
     quring_statement_release(statement); /* the query holds it by itself */
     return error;
@@ -389,18 +400,39 @@ static void check_done(struct world *world, const quring_done *done) {
     memcpy(asked->got_sqlstate, done->error->sqlstate, sizeof asked->got_sqlstate);
 }
 
-static void release(struct world *world, struct asked *asked) {
+static int try_release(struct world *world, quring_id id) {
     int error;
-    CALL(error, quring_release(world->engine, asked->id));
+    if (world->inbox)
+        CALL(error, quring_inbox_release(world->inbox, id));
+    else
+        CALL(error, quring_release(world->engine, id));
+    return error;
+}
+
+static void release(struct world *world, struct asked *asked) {
+    int error = try_release(world, asked->id);
     LAW(error == 0, "quring_release: %s", quring_strerror(error));
-    LAW(quring_release(world->engine, asked->id) == QURING_ESTALE, "released twice");
+    LAW(try_release(world, asked->id) == QURING_ESTALE, "released twice");
     asked->released = true;
+}
+
+static int reap(struct world *world, quring_done *done, uint32_t capacity) {
+    int count;
+    if (world->inbox)
+        CALL(count, quring_inbox_reap(world->inbox, done, capacity));
+    else
+        CALL(count, quring_reap(world->engine, done, capacity));
+    return count;
+}
+
+static uint32_t pending(const struct world *world) {
+    return world->inbox ? quring_inbox_pending(world->inbox) : quring_pending(world->engine);
 }
 
 void world_reap(struct world *world) {
     quring_done done[16];
     int count;
-    while (CALL(count, quring_reap(world->engine, done, 1 + (uint32_t)world_below(world, 16))), count > 0)
+    while ((count = reap(world, done, 1 + (uint32_t)world_below(world, 16))) > 0)
         for (int i = 0; i < count; i++) {
             check_done(world, &done[i]);
             if (!world->late_release)
@@ -411,7 +443,7 @@ void world_reap(struct world *world) {
             release(world, &world->asked[i]);
 }
 
-int world_run(struct world *world, uint32_t min_count, uint64_t timeout_ns) {
+static int run_once(struct world *world, uint32_t min_count, uint64_t timeout_ns) {
     const struct sim_fault *fault = sim_fault(world->sim);
     bool was_hit = fault->hit;
     int ready;
@@ -419,9 +451,28 @@ int world_run(struct world *world, uint32_t min_count, uint64_t timeout_ns) {
     bool refused = !was_hit && fault->hit && fault->point == SIM_ENTER;
     LAW(ready >= 0 || (refused && ready == QURING_ESYSTEM), "quring_run: %s", quring_errmsg(world->engine));
     world_reap(world);
-    LAW(quring_pending(world->engine) == world->accepted_count - world->ended_count, "pending: %u, not %u",
-        quring_pending(world->engine), world->accepted_count - world->ended_count);
+    LAW(pending(world) == world->accepted_count - world->ended_count, "pending: %u, not %u", pending(world),
+        world->accepted_count - world->ended_count);
     return ready;
+}
+
+/* quring_run() does not return for completions of inboxes, so time passes between calls of it that do not sleep. */
+static int run_inbox(struct world *world, uint32_t min_count, uint64_t timeout_ns) {
+    uint64_t now = sim_now_ns(world->sim), until = now + timeout_ns < now ? UINT64_MAX : now + timeout_ns;
+    uint32_t ended = world->ended_count;
+    int ready = run_once(world, 0, 0);
+    while (min_count && ready >= 0 && world->ended_count == ended && pending(world) && now < until) {
+        uint64_t timer = quring_timeout_ns(world->engine);
+        if (timer)
+            (void)sim_wait(world->sim, until - now < timer ? until - now : timer);
+        ready = run_once(world, 0, 0);
+        now = sim_now_ns(world->sim);
+    }
+    return ready;
+}
+
+int world_run(struct world *world, uint32_t min_count, uint64_t timeout_ns) {
+    return world->inbox ? run_inbox(world, min_count, timeout_ns) : run_once(world, min_count, timeout_ns);
 }
 
 void world_finish(struct world *world) {

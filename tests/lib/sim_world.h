@@ -44,6 +44,7 @@ struct world {
     struct sim_server server;
     quring_engine *engine;
     quring_db *db;
+    quring_inbox *inbox; /* by which queries are asked: see world_open_inbox() */
     struct asked *asked;
     struct events events;
     uint32_t asked_count, query_count, batch_count;
@@ -70,6 +71,12 @@ int world_open_db(struct world *world, const quring_db_options *options);
 /* All three. */
 void world_open(struct world *world, const struct sim_options *sim, const quring_options *engine,
                 const quring_db_options *db, uint32_t query_count);
+
+/*
+ * An inbox on the engine, whose client is this thread, too: from now on queries are asked and reaped by it, but for ATOMIC
+ * batches, and their transactions are its own. What the engine has not looked at yet stays there until world_run().
+ */
+void world_open_inbox(struct world *world);
 
 /* Asks `verb`, with the number and SQLSTATE that it takes. Returns the query's index, or a QURING_E*. */
 struct ask {
