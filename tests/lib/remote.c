@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 /* ---- The engine's thread ---- */
 
@@ -47,6 +48,33 @@ void remote_host_stop(struct remote_host *host) {
     sem_post(&host->ready);
     pthread_join(host->thread, NULL);
     sem_destroy(&host->ready);
+}
+
+/* ---- One query of the calling thread ---- */
+
+quring_done remote_ask(struct remote_host *host, const char *sql, quring_inbox **inbox) {
+    quring_done done;
+    cr_assert_eq(quring_inbox_open(host->engine, NULL, inbox), 0);
+    cr_assert_eq(quring_inbox_submit(*inbox, &(quring_query){.db = host->db, .sql = sql}, NULL), 0);
+    cr_assert_eq(quring_inbox_wait(*inbox, 1, QURING_FOREVER), 1);
+    cr_assert_eq(quring_inbox_reap(*inbox, &done, 1), 1);
+    cr_assert_eq(done.status, QURING_OK, "%s: %s", sql, done.error ? done.error->message : "");
+    return done;
+}
+
+void remote_tell(struct remote_host *host, const char *sql) {
+    quring_inbox *inbox;
+    (void)remote_ask(host, sql, &inbox);
+    quring_inbox_close(inbox);
+}
+
+int64_t remote_int(struct remote_host *host, const char *sql) {
+    quring_inbox *inbox;
+    int64_t number;
+    quring_done done = remote_ask(host, sql, &inbox);
+    cr_assert_eq(quring_get_int64(done.result, 0, 0, &number), 0, "%s", sql);
+    quring_inbox_close(inbox);
+    return number;
 }
 
 /* ---- Threads with queries ---- */
@@ -176,5 +204,22 @@ void remote_clients_join(struct remote_client clients[REMOTE_CLIENTS], uint32_t 
         remote_client_join(&clients[i]);
         for (int status = 0; by_status && status <= QURING_SHUTDOWN; status++)
             by_status[status] += clients[i].by_status[status];
+    }
+}
+
+void remote_clients_outlive(struct remote_host *host, unsigned rounds, unsigned pause_us) {
+    for (unsigned round = 0; round < rounds; round++) {
+        struct remote_client clients[REMOTE_CLIENTS];
+        sem_t opened;
+        host->grace_ns = round % 2 ? UINT64_C(1000000000) : 0;
+        remote_host_start(host);
+        sem_init(&opened, 0, 0);
+        remote_clients_start(host, clients, &(struct remote_client){.query_count = UINT32_MAX, .opened = &opened});
+        for (int i = 0; i < REMOTE_CLIENTS; i++)
+            sem_wait(&opened);
+        usleep(round * pause_us);
+        remote_host_stop(host);
+        remote_clients_join(clients, NULL);
+        sem_destroy(&opened);
     }
 }

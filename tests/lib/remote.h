@@ -34,6 +34,15 @@ void remote_host_start(struct remote_host *host);
 /* Has it close its engine, and waits for that. */
 void remote_host_stop(struct remote_host *host);
 
+/* ---- One query of the calling thread ---- */
+
+/* By an inbox of its own; it has to be OK. Its rows are there until the caller closes the inbox. */
+quring_done remote_ask(struct remote_host *host, const char *sql, quring_inbox **inbox);
+
+/* The same for one whose rows do not matter, and for one that gives a number. */
+void remote_tell(struct remote_host *host, const char *sql);
+int64_t remote_int(struct remote_host *host, const char *sql);
+
 /* ---- Threads with queries ---- */
 
 struct remote_client {
@@ -64,5 +73,11 @@ void remote_clients_start(struct remote_host *host, struct remote_client clients
 
 /* Adds up what became of their queries; `by_status`: NULL is allowed. */
 void remote_clients_join(struct remote_client clients[REMOTE_CLIENTS], uint32_t *by_status);
+
+/*
+ * Starts a host that is not up, and closes its engine while all submit, `rounds` times, each time `pause_us` later: each query has
+ * an end, and each thread is told.
+ */
+void remote_clients_outlive(struct remote_host *host, unsigned rounds, unsigned pause_us);
 
 #endif

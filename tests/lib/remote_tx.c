@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 enum { STEPS = 3, ENDS = STEPS + 1, REAP = 16 };
 
@@ -23,11 +24,11 @@ struct walk {
 
 /* ---- Submit ---- */
 
-static void fill_steps(const struct walk *walk, uint32_t move, quring_param params[STEPS][2],
+static void fill_steps(const struct walk *walk, uint32_t move, const char *token, quring_param params[STEPS][STEPS],
                        quring_query queries[STEPS]) {
     static const char *const texts[STEPS] = {"update accounts set balance = balance - $1 where id = $2",
                                              "update accounts set balance = balance + $1 where id = $2",
-                                             "insert into moves (mover, number) values ($1, $2)"};
+                                             "insert into moves (mover, number, token) values ($1, $2, $3)"};
     /* The lower account comes first, so that no two moves wait for each other; the amount may be negative. */
     int32_t from = (int32_t)((move * 7 + walk->mover->number) % (REMOTE_ACCOUNTS - 1)), to = REMOTE_ACCOUNTS - 1;
     params[0][0] = params[1][0] = quring_int32(move % 2 ? 3 : -3);
@@ -35,11 +36,12 @@ static void fill_steps(const struct walk *walk, uint32_t move, quring_param para
     params[1][1] = quring_int32(to);
     params[2][0] = quring_int32((int32_t)walk->mover->number);
     params[2][1] = quring_int32((int32_t)move);
+    params[2][2] = quring_text(token);
     for (uint32_t i = 0; i < STEPS; i++)
         queries[i] = (quring_query){.db = walk->mover->host->db,
                                     .sql = texts[i],
                                     .params = params[i],
-                                    .param_count = 2,
+                                    .param_count = i < 2 ? 2 : 3,
                                     .user_data = (uint64_t)move * ENDS + i};
 }
 
@@ -73,15 +75,18 @@ static int submit_atomic(struct walk *walk, const quring_query queries[STEPS]) {
 
 static int submit_move(struct walk *walk) {
     struct remote_mover *mover = walk->mover;
-    quring_param params[STEPS][2];
+    quring_param params[STEPS][STEPS];
     quring_query queries[STEPS];
     quring_tx *tx = NULL;
+    const char *token = NULL;
     uint32_t number = mover->begun_count;
     enum move_kind kind = number % MOVE_KINDS;
-    fill_steps(walk, number, params, queries);
-    int error = kind == MOVE_ATOMIC ? 0 : quring_inbox_tx_open(walk->inbox, mover->host->db, NULL, &tx);
+    int error = kind == MOVE_ATOMIC ? 0 : quring_inbox_tx_open(walk->inbox, mover->host->db, mover->options, &tx);
     if (error)
         return error;
+    if (tx && mover->options && mover->options->token_table)
+        token = quring_tx_token(tx);
+    fill_steps(walk, number, token, params, queries);
     for (uint32_t i = 0; i < STEPS; i++)
         queries[i].tx = tx;
     walk->moves[number].ends_wanted = kind == MOVE_ATOMIC || kind == MOVE_RELEASED ? STEPS : ENDS;
@@ -111,6 +116,7 @@ static void note_fate(struct remote_mover *mover, uint32_t number, const struct 
     else if (told)
         mover->fates[number] = move->in_doubt ? FATE_UNKNOWN : move->failed ? FATE_NOT : FATE_COMMITTED;
     mover->committed_count += mover->fates[number] == FATE_COMMITTED;
+    mover->doubt_count += kind != MOVE_ATOMIC && move->has_end && move->in_doubt;
 }
 
 static void note_end(struct walk *walk, const quring_done *done) {
@@ -207,32 +213,17 @@ void remote_movers_join(struct remote_mover movers[REMOTE_CLIENTS]) {
 
 /* ---- The tables ---- */
 
-/* The rows of a query, which has to be OK; the caller closes the inbox. */
-static quring_done ask(struct remote_host *host, const char *sql, quring_inbox **inbox) {
-    quring_done done;
-    cr_assert_eq(quring_inbox_open(host->engine, NULL, inbox), 0);
-    cr_assert_eq(quring_inbox_submit(*inbox, &(quring_query){.db = host->db, .sql = sql}, NULL), 0);
-    cr_assert_eq(quring_inbox_wait(*inbox, 1, QURING_FOREVER), 1);
-    cr_assert_eq(quring_inbox_reap(*inbox, &done, 1), 1);
-    cr_assert_eq(done.status, QURING_OK, "%s: %s", sql, done.error ? done.error->message : "");
-    return done;
-}
-
-static void tell(struct remote_host *host, const char *sql) {
-    quring_inbox *inbox;
-    (void)ask(host, sql, &inbox);
-    quring_inbox_close(inbox);
-}
-
 void remote_make_accounts(struct remote_host *host) {
     char sql[200];
-    tell(host, "drop table if exists accounts");
-    tell(host, "drop table if exists moves");
-    tell(host, "create table accounts (id int primary key, balance int not null)");
-    tell(host, "create table moves (mover int not null, number int not null)");
+    remote_tell(host, "drop table if exists accounts");
+    remote_tell(host, "drop table if exists moves");
+    remote_tell(host, "create table accounts (id int primary key, balance int not null)");
+    remote_tell(host, "create table moves (mover int not null, number int not null, token text)");
+    remote_tell(host, "drop table if exists " REMOTE_TOKENS);
+    remote_tell(host, "create table " REMOTE_TOKENS " (token text primary key, committed boolean not null)");
     for (int i = 0; i < REMOTE_ACCOUNTS; i++) {
         snprintf(sql, sizeof sql, "insert into accounts values (%d, %d)", i, REMOTE_BALANCE);
-        tell(host, sql);
+        remote_tell(host, sql);
     }
 }
 
@@ -248,21 +239,77 @@ static void check_row(struct remote_mover movers[REMOTE_CLIENTS], const quring_r
     *fate = FATE_UNKNOWN; /* what is left afterwards is not there */
 }
 
+static void forget_fates(struct remote_mover movers[REMOTE_CLIENTS]) {
+    for (uint32_t i = 0; i < REMOTE_CLIENTS; i++)
+        free(movers[i].fates);
+}
+
+/* A move and its token took effect together, or neither did. */
+static void check_tokens(struct remote_host *host, bool all_have) {
+    cr_assert_eq(remote_int(host, "select count(*) from moves where token is not null and not exists (select 1 from "
+                                  "" REMOTE_TOKENS " t where t.token = moves.token and committed)"),
+                 0);
+    cr_assert_eq(remote_int(host, "select count(*) from " REMOTE_TOKENS " t where committed and not exists (select 1 "
+                                  "from moves where moves.token = t.token)"),
+                 0);
+    if (all_have)
+        cr_assert_gt(remote_int(host, "select count(*) from moves where token is not null"), 0);
+}
+
 void remote_check_moves(struct remote_host *host, struct remote_mover movers[REMOTE_CLIENTS]) {
     quring_inbox *inbox;
-    int64_t sum;
-    quring_done done = ask(host, "select sum(balance) from accounts", &inbox);
-    cr_assert_eq(quring_get_int64(done.result, 0, 0, &sum), 0);
-    cr_assert_eq(sum, REMOTE_ACCOUNTS * REMOTE_BALANCE);
-    quring_inbox_close(inbox);
-    done = ask(host, "select mover, number, count(*) from moves group by mover, number", &inbox);
+    const quring_tx_options *options = movers[0].options;
+    cr_assert_eq(remote_int(host, "select sum(balance) from accounts"), REMOTE_ACCOUNTS * REMOTE_BALANCE);
+    check_tokens(host, options && options->token_table);
+    quring_done done = remote_ask(host, "select mover, number, count(*) from moves group by mover, number", &inbox);
     for (uint64_t row = 0; row < quring_row_count(done.result); row++)
         check_row(movers, done.result, row);
     quring_inbox_close(inbox);
-    for (uint32_t i = 0; i < REMOTE_CLIENTS; i++) {
+    for (uint32_t i = 0; i < REMOTE_CLIENTS; i++)
         for (uint32_t k = 0; k < movers[i].begun_count; k++)
             cr_assert_neq(movers[i].fates[k], FATE_COMMITTED, "move %u of thread %u was committed, and is not there", k,
                           i);
-        free(movers[i].fates);
+    forget_fates(movers);
+}
+
+uint32_t remote_move_money(struct remote_host *host, const struct remote_mover *like) {
+    struct remote_mover movers[REMOTE_CLIENTS];
+    uint32_t committed = 0;
+    remote_make_accounts(host);
+    remote_movers_start(host, movers, like);
+    remote_movers_join(movers);
+    for (int i = 0; i < REMOTE_CLIENTS; i++)
+        committed += movers[i].committed_count;
+    remote_check_moves(host, movers);
+    return committed;
+}
+
+static void move_and_close(struct remote_host *host, struct remote_mover movers[REMOTE_CLIENTS], unsigned pause_us) {
+    sem_t opened;
+    remote_host_start(host);
+    remote_make_accounts(host);
+    sem_init(&opened, 0, 0);
+    remote_movers_start(
+        host, movers, &(struct remote_mover){.move_count = 100000, .window = 4, .until_shut = true, .opened = &opened});
+    for (int i = 0; i < REMOTE_CLIENTS; i++)
+        sem_wait(&opened);
+    usleep(pause_us);
+    remote_host_stop(host);
+    remote_movers_join(movers);
+    sem_destroy(&opened);
+}
+
+void remote_move_until_closed(struct remote_host *host, unsigned rounds, unsigned pause_us, bool stays) {
+    for (unsigned round = 0; round < rounds; round++) {
+        struct remote_mover movers[REMOTE_CLIENTS];
+        host->grace_ns = round % 2 ? UINT64_C(1000000000) : 0;
+        move_and_close(host, movers, round * pause_us);
+        if (!stays) {
+            forget_fates(movers);
+            continue;
+        }
+        remote_host_start(host);
+        remote_check_moves(host, movers);
+        remote_host_stop(host);
     }
 }

@@ -10,17 +10,21 @@ enum { THREADS = REMOTE_CLIENTS, QUERIES = 1500 };
 
 static struct remote_host host;
 
-static void start(const quring_db_options *options, uint64_t grace_ns) {
-    host = (struct remote_host){.url = live_url_with("application_name=test_remote"), .grace_ns = grace_ns};
+static void prepare(const quring_db_options *options) {
+    host = (struct remote_host){.url = live_url_with("application_name=test_remote")};
     if (options)
         host.options = *options;
+}
+
+static void start(const quring_db_options *options) {
+    prepare(options);
     remote_host_start(&host);
 }
 
 static void expect_all_ok(const quring_db_options *options) {
     struct remote_client clients[THREADS];
     uint32_t by_status[QURING_SHUTDOWN + 1] = {0};
-    start(options, 0);
+    start(options);
     remote_clients_start(&host, clients, &(struct remote_client){.query_count = QUERIES});
     remote_clients_join(clients, by_status);
     cr_assert_eq(by_status[QURING_OK], THREADS * QUERIES);
@@ -36,7 +40,7 @@ Test(pg_remote, eight_threads_get_the_rows_of_their_own_queries) {
 Test(pg_remote, eight_threads_cancel_some) {
     struct remote_client clients[THREADS];
     uint32_t by_status[QURING_SHUTDOWN + 1] = {0};
-    start(NULL, 0);
+    start(NULL);
     remote_clients_start(&host, clients, &(struct remote_client){.query_count = QUERIES, .cancel_each = 3});
     remote_clients_join(clients, by_status);
     cr_assert_eq(by_status[QURING_OK] + by_status[QURING_CANCELLED], THREADS * QUERIES);
@@ -49,7 +53,7 @@ Test(pg_remote, eight_threads_meet_lost_connections) {
     struct remote_client clients[THREADS];
     uint32_t by_status[QURING_SHUTDOWN + 1] = {0}, total = 0;
     struct live killer;
-    start(NULL, 0);
+    start(NULL);
     live_open(&killer, NULL);
     remote_clients_start(&host, clients, &(struct remote_client){.query_count = 4 * QUERIES});
     for (int i = 0; i < 10; i++) {
@@ -67,35 +71,18 @@ Test(pg_remote, eight_threads_meet_lost_connections) {
 }
 
 Test(pg_remote, eight_threads_outlive_the_engine) {
-    for (int round = 0; round < 4; round++) {
-        struct remote_client clients[THREADS];
-        uint32_t by_status[QURING_SHUTDOWN + 1] = {0};
-        sem_t opened;
-        start(NULL, round % 2 ? LIVE_SECOND : 0);
-        sem_init(&opened, 0, 0);
-        remote_clients_start(&host, clients, &(struct remote_client){.query_count = UINT32_MAX, .opened = &opened});
-        for (int i = 0; i < THREADS; i++)
-            sem_wait(&opened);
-        usleep((unsigned)round * 20000);
-        remote_host_stop(&host);
-        remote_clients_join(clients, by_status);
-        sem_destroy(&opened);
-    }
+    prepare(NULL);
+    remote_clients_outlive(&host, 4, 20000);
 }
 
 /* ---- Transactions and batches ---- */
 
+enum { MOVES = 120 };
+
 static void expect_moves(const quring_db_options *options) {
-    struct remote_mover movers[THREADS];
-    uint32_t committed = 0;
-    start(options, 0);
-    remote_make_accounts(&host);
-    remote_movers_start(&host, movers, &(struct remote_mover){.move_count = 120, .window = 4});
-    remote_movers_join(movers);
-    for (int i = 0; i < THREADS; i++)
-        committed += movers[i].committed_count;
-    cr_assert_geq(committed, THREADS * 120 / 2, "transactions, whole ones, and ATOMIC batches");
-    remote_check_moves(&host, movers);
+    const struct remote_mover like = {.move_count = MOVES, .window = 4};
+    start(options);
+    cr_assert_geq(remote_move_money(&host, &like), THREADS * MOVES / 2, "transactions, whole ones, and ATOMIC batches");
     remote_host_stop(&host);
 }
 
@@ -108,7 +95,7 @@ Test(pg_remote, eight_threads_move_money) {
 Test(pg_remote, eight_threads_move_money_over_lost_connections) {
     struct remote_mover movers[THREADS];
     struct live killer;
-    start(NULL, 0);
+    start(NULL);
     live_open(&killer, NULL);
     remote_make_accounts(&host);
     remote_movers_start(&host, movers, &(struct remote_mover){.move_count = 300, .window = 4});
@@ -124,25 +111,8 @@ Test(pg_remote, eight_threads_move_money_over_lost_connections) {
 }
 
 Test(pg_remote, eight_threads_move_money_until_the_engine_is_closed) {
-    for (int round = 0; round < 4; round++) {
-        struct remote_mover movers[THREADS];
-        sem_t opened;
-        start(NULL, round % 2 ? LIVE_SECOND : 0);
-        remote_make_accounts(&host);
-        sem_init(&opened, 0, 0);
-        remote_movers_start(
-            &host, movers,
-            &(struct remote_mover){.move_count = 100000, .window = 4, .until_shut = true, .opened = &opened});
-        for (int i = 0; i < THREADS; i++)
-            sem_wait(&opened);
-        usleep((unsigned)round * 20000);
-        remote_host_stop(&host);
-        remote_movers_join(movers);
-        sem_destroy(&opened);
-        start(NULL, 0);
-        remote_check_moves(&host, movers);
-        remote_host_stop(&host);
-    }
+    prepare(NULL);
+    remote_move_until_closed(&host, 4, 20000, true);
 }
 
 static quring_done end_of(quring_inbox *inbox) {
@@ -157,7 +127,7 @@ Test(pg_remote, a_transaction_that_was_idle_for_too_long_says_so_where_it_was_op
     quring_inbox *inbox;
     quring_tx *tx;
     quring_done done;
-    start(NULL, 0);
+    start(NULL);
     cr_assert_eq(quring_inbox_open(host.engine, NULL, &inbox), 0);
     cr_assert_eq(quring_inbox_tx_open(inbox, host.db, &(quring_tx_options){.idle_timeout_ns = 20 * LIVE_MS}, &tx), 0);
     for (unsigned pause_us = 0;; pause_us = 2 * pause_us + 1000) {
@@ -193,7 +163,7 @@ Test(pg_remote, rows_errors_and_notices_are_read_on_the_thread_that_asked) {
     quring_inbox *inbox;
     int64_t value;
     const char *text;
-    start(NULL, 0);
+    start(NULL);
     cr_assert_eq(quring_inbox_open(host.engine, NULL, &inbox), 0);
     quring_done done = ask(inbox, "select nothing from nowhere", 0);
     live_check_error(&done, QURING_SERVER_ERROR, "42P01", "nowhere");

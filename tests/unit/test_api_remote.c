@@ -11,15 +11,15 @@ enum { THREADS = REMOTE_CLIENTS, QUERIES = 1500 };
 
 static struct remote_host host;
 
-static void start(const quring_db_options *options, uint64_t grace_ns) {
-    host = (struct remote_host){.url = "sqlite://", .grace_ns = grace_ns};
+static void start(const quring_db_options *options) {
+    host = (struct remote_host){.url = "sqlite://"};
     if (options)
         host.options = *options;
     remote_host_start(&host);
 }
 
 static void start_default(void) {
-    start(NULL, 0);
+    start(NULL);
 }
 
 TestSuite(api_remote, .init = start_default);
@@ -55,22 +55,9 @@ Test(api_remote, eight_threads_cancel_some) {
     remote_host_stop(&host);
 }
 
-/* The engine is closed while all submit: each query has an end, and each thread is told. */
 Test(api_remote, eight_threads_outlive_the_engine) {
-    for (int round = 0; round < 6; round++) {
-        struct remote_client clients[THREADS];
-        sem_t opened;
-        if (round)
-            start(NULL, round % 2 ? UINT64_C(1000000000) : 0);
-        sem_init(&opened, 0, 0);
-        remote_clients_start(&host, clients, &(struct remote_client){.query_count = UINT32_MAX, .opened = &opened});
-        for (int i = 0; i < THREADS; i++)
-            sem_wait(&opened);
-        usleep((unsigned)round * 1000);
-        remote_host_stop(&host);
-        remote_clients_join(clients, NULL);
-        sem_destroy(&opened);
-    }
+    remote_host_stop(&host);
+    remote_clients_outlive(&host, 6, 1000);
 }
 
 Test(api_remote, eight_threads_leave_while_their_queries_are_out) {
@@ -121,39 +108,25 @@ Test(api_remote, inboxes_come_and_go) {
 
 /* ---- Transactions and batches ---- */
 
-Test(api_remote, eight_threads_move_money) {
-    struct remote_mover movers[THREADS];
-    uint32_t committed = 0;
-    remote_make_accounts(&host);
-    remote_movers_start(&host, movers, &(struct remote_mover){.move_count = 150, .window = 4});
-    remote_movers_join(movers);
-    for (int i = 0; i < THREADS; i++)
-        committed += movers[i].committed_count;
-    cr_assert_geq(committed, THREADS * 150 / 2, "transactions, whole ones, and ATOMIC batches");
-    remote_check_moves(&host, movers);
+enum { MOVES = 150 };
+
+static void expect_moves(const quring_tx_options *options) {
+    const struct remote_mover like = {.move_count = MOVES, .window = 4, .options = options};
+    cr_assert_geq(remote_move_money(&host, &like), THREADS * MOVES / 2, "transactions, whole ones, and ATOMIC batches");
     remote_host_stop(&host);
 }
 
+Test(api_remote, eight_threads_move_money) {
+    expect_moves(NULL);
+}
+
+Test(api_remote, eight_threads_move_money_and_leave_tokens) {
+    expect_moves(&(quring_tx_options){.resolve = QURING_RESOLVE_TOKEN, .token_table = REMOTE_TOKENS});
+}
+
 Test(api_remote, eight_threads_move_money_until_the_engine_is_closed) {
-    for (int round = 0; round < 6; round++) {
-        struct remote_mover movers[THREADS];
-        sem_t opened;
-        if (round)
-            start(NULL, round % 2 ? UINT64_C(1000000000) : 0);
-        sem_init(&opened, 0, 0);
-        remote_make_accounts(&host);
-        remote_movers_start(
-            &host, movers,
-            &(struct remote_mover){.move_count = 100000, .window = 4, .until_shut = true, .opened = &opened});
-        for (int i = 0; i < THREADS; i++)
-            sem_wait(&opened);
-        usleep((unsigned)round * 1000);
-        remote_host_stop(&host);
-        remote_movers_join(movers);
-        for (int i = 0; i < THREADS; i++)
-            free(movers[i].fates);
-        sem_destroy(&opened);
-    }
+    remote_host_stop(&host);
+    remote_move_until_closed(&host, 6, 1000, false);
 }
 
 Test(api_remote, eight_threads_leave_while_they_move_money) {
@@ -199,35 +172,20 @@ static void *write_numbers(void *argument) {
     return NULL;
 }
 
-static int64_t ask_number(const char *sql) {
-    quring_inbox *inbox;
-    quring_done done;
-    int64_t number = 0;
-    cr_assert_eq(quring_inbox_open(host.engine, NULL, &inbox), 0);
-    cr_assert_eq(quring_inbox_submit(inbox, &(quring_query){.db = host.db, .sql = sql}, NULL), 0);
-    cr_assert_eq(quring_inbox_wait(inbox, 1, QURING_FOREVER), 1);
-    cr_assert_eq(quring_inbox_reap(inbox, &done, 1), 1);
-    cr_assert_eq(done.status, QURING_OK, "%s", done.error ? done.error->message : "");
-    if (quring_row_count(done.result))
-        cr_assert_eq(quring_get_int64(done.result, 0, 0, &number), 0);
-    quring_inbox_close(inbox);
-    return number;
-}
-
 Test(api_remote, an_exclusive_handle_has_the_order_of_each_thread) {
     struct writer writers[THREADS];
     remote_host_stop(&host);
-    start(&(quring_db_options){.exclusive = true}, 0);
-    ask_number("create table t (row integer primary key autoincrement, writer int, number int)");
+    start(&(quring_db_options){.exclusive = true});
+    remote_tell(&host, "create table t (row integer primary key autoincrement, writer int, number int)");
     for (int i = 0; i < THREADS; i++) {
         writers[i].number = i;
         cr_assert_eq(pthread_create(&writers[i].thread, NULL, write_numbers, &writers[i]), 0);
     }
     for (int i = 0; i < THREADS; i++)
         pthread_join(writers[i].thread, NULL);
-    cr_assert_eq(ask_number("select count(*) from t"), THREADS * 200);
-    cr_assert_eq(ask_number("select count(*) from t a join t b on a.writer = b.writer and a.row < b.row"
-                            " where a.number >= b.number"),
+    cr_assert_eq(remote_int(&host, "select count(*) from t"), THREADS * 200);
+    cr_assert_eq(remote_int(&host, "select count(*) from t a join t b on a.writer = b.writer and a.row < b.row"
+                                   " where a.number >= b.number"),
                  0);
     remote_host_stop(&host);
 }
