@@ -5,8 +5,9 @@
  * A visit keeps to its time by itself unless its thread is inside a call that does not return: a name look-up, or the key
  * derivation that a server asked for. Then the reactor, which never waits for a thread, detaches it a little later and goes
  * on with the next address; the thread frees all that it has made when it ends. An address at which PG_DETACHED_MAX threads
- * are left like this is passed over, so that a dead name server can't collect threads. What has cost an attempt its share of
- * time is visited after all others for a while, so that not every connection of a pool pays for it.
+ * are left like this is passed over, so that a dead name server can't collect threads; where one is left, those that visit it
+ * meanwhile count as well. What has cost an attempt its share of time is visited after all others for a while, so that not every
+ * connection of a pool pays for it.
  */
 #include "pg/attempt.h"
 
@@ -49,7 +50,15 @@ struct pg_attempt {
 
 /* ---- Detached visits ---- */
 
+/* It is not stuck, or not any more. */
+static void visit_leave(struct pg_connect *connect) {
+    if (connect->trouble)
+        atomic_fetch_sub(&connect->trouble->stuck_count, 1);
+    connect->trouble = NULL;
+}
+
 static void visit_free(struct pg_connect *connect) {
+    visit_leave(connect);
     if (connect->cancel_key)
         connect->cancel_key->drop(connect->cancel_key);
     pg_hosts_drop(connect->hosts);
@@ -77,18 +86,14 @@ static void visit_discard(struct pg_connect *connect, struct port *port) {
 static void visit_detached(struct task *task) {
     struct pg_connect *connect = base_container_of(task, struct pg_connect, task);
     visit_discard(connect, NULL);
-    atomic_fetch_sub(&connect->trouble->stuck_count, 1);
     visit_free(connect);
 }
 
 static bool visit_detach(struct pg_connect *connect) {
-    struct pg_trouble *trouble = pg_hosts_stuck(connect->hosts, connect->key);
-    connect->trouble = trouble;
+    if (!connect->trouble)
+        connect->trouble = pg_hosts_stuck(connect->hosts, connect->key);
     atomic_store(&connect->abort, true);
-    if (task_detach(&connect->task))
-        return true;
-    atomic_fetch_sub(&trouble->stuck_count, 1);
-    return false;
+    return task_detach(&connect->task);
 }
 
 /* ---- What became of the hosts ---- */
@@ -309,6 +314,7 @@ static bool visit_begin(struct pg_conn *conn, uint64_t now_ns, uint64_t until_ns
             visit_free(connect);
         return false;
     }
+    connect->trouble = pg_hosts_enter(connect->hosts, connect->key);
     conn->connect = connect;
     (void)timer_set(ring, &conn->timer, until_ns + (late < LATE_NS ? late : LATE_NS));
     return true;
@@ -429,6 +435,7 @@ static void attempt_visited(struct pg_conn *conn, struct pg_connect *connect) {
 static void attempt_visit_done(struct task *task) {
     struct pg_connect *connect = base_container_of(task, struct pg_connect, task);
     struct pg_conn *conn = connect->conn;
+    visit_leave(connect);
     conn->connect = NULL;
     timer_clear(pg_conn_ring(conn), &conn->timer);
     if (conn->config->db->closing) {

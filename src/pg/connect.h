@@ -31,7 +31,7 @@ struct pg_connect {
     const struct pg_host *host;
     const char *session;        /* target_session_attrs; NULL: the connection string's */
     uint64_t key;               /* of what is visited: pg_hosts_key() */
-    struct pg_trouble *trouble; /* of a detached one */
+    struct pg_trouble *trouble; /* where it counts: a detached one, and pg_hosts_enter() */
     void (*run)(struct pg_connect *connect);
     uint64_t until_ns;                /* monotonic: the visit's end, first exchange included */
     atomic_bool abort;                /* set by the reactor: give up soon */

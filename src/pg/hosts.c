@@ -244,3 +244,11 @@ struct pg_trouble *pg_hosts_stuck(struct pg_hosts *hosts, uint64_t key) {
     atomic_fetch_add(&trouble->stuck_count, 1);
     return trouble;
 }
+
+struct pg_trouble *pg_hosts_enter(struct pg_hosts *hosts, uint64_t key) {
+    struct pg_trouble *trouble = trouble_find(hosts, key);
+    if (!trouble || !trouble->last_until_ns || !atomic_load(&trouble->stuck_count))
+        return NULL;
+    atomic_fetch_add(&trouble->stuck_count, 1);
+    return trouble;
+}

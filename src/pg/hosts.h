@@ -33,7 +33,7 @@ struct pg_addresses {
 /* A name, or an address, at which attempts lost time. */
 struct pg_trouble {
     uint64_t key;
-    atomic_uint stuck_count; /* detached threads that are inside a call for it still */
+    atomic_uint stuck_count; /* detached threads that are inside a call for it still, and those that may come to be */
     uint64_t last_until_ns;  /* up to when it is tried after all others; 0: it is not */
 };
 
@@ -69,5 +69,10 @@ void pg_hosts_put_last(struct pg_hosts *hosts, uint64_t key, uint64_t now_ns);
 void pg_hosts_clear(struct pg_hosts *hosts, uint64_t key);
 /* Counts a thread that is about to be detached; it counts down the result by itself, on its own thread. */
 struct pg_trouble *pg_hosts_stuck(struct pg_hosts *hosts, uint64_t key);
+/*
+ * Counts a thread that begins, if another is stuck there, and none has come through since: it may end up as that did. Whoever
+ * sees its end counts the result down. NULL: it is not counted.
+ */
+struct pg_trouble *pg_hosts_enter(struct pg_hosts *hosts, uint64_t key);
 
 #endif

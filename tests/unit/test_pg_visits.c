@@ -318,6 +318,43 @@ Test(pg_visits, a_host_with_stuck_threads_is_passed_over) {
     atomic_store(&trouble->stuck_count, 0);
 }
 
+static int times_in_journey(const char *what) {
+    int times = 0;
+    for (const char *at = journey; (at = strstr(at, what)); at++)
+        times++;
+    return times;
+}
+
+static void bring_up_all(uint32_t count) {
+    while (pool->ready_count < count) {
+        pg_bed_pass(&bed, 10 * PG_BED_MS);
+        answer();
+    }
+}
+
+/* Where all hosts have lost time, attempts that begin together do not all get stuck at the first of them. */
+Test(pg_visits, attempts_at_once_do_not_all_join_a_stuck_thread) {
+    enum { CONNS = 8 };
+    open_hosts("host=lost,10.0.0.1", 10000, CONNS, look_up);
+    (void)travel();
+    bring_up_all(CONNS);
+    struct pg_hosts *hosts = pool->attempts.hosts;
+    struct pg_trouble *trouble = pg_hosts_stuck(hosts, pg_hosts_key(&hosts->hosts[0], NULL));
+    cr_assert_eq(times_in_journey("lost"), 1, "%s", journey);
+    for (uint32_t i = 0; i < hosts->count; i++)
+        pg_hosts_put_last(hosts, pg_hosts_key(&hosts->hosts[i], ""), sim_now_ns(bed.sim));
+    journey[0] = 0;
+    for (uint32_t i = 1; i < CONNS; i++)
+        sim_peer_reset(pg_bed_server_of(&bed, pool->conns[i])->peer);
+    pg_bed_settle(&bed);
+    cr_assert_lt(pool->ready_count, CONNS);
+    bring_up_all(CONNS);
+    cr_assert_eq(times_in_journey("lost"), PG_DETACHED_MAX - 1, "%s", journey);
+    cr_assert_eq(atomic_load(&trouble->stuck_count), PG_DETACHED_MAX - 1,
+                 "it does not count any more once it has ended");
+    atomic_store(&trouble->stuck_count, 0);
+}
+
 Test(pg_visits, closing_ends_the_journey) {
     static const char *const lists[] = {"host=hang,up", "host=mute,up", "host=down,hang,up", "host=hang"};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
