@@ -93,6 +93,13 @@ void tx_give_up(struct quring_tx *tx, quring_status status, const char *sqlstate
     tx->given_up = true;
 }
 
+void tx_fail_at(struct quring_tx *tx, uint32_t position, quring_id id, const char *sqlstate, const char *message) {
+    PRE(position && position <= tx->query_count);
+    quring_error error = {.message = message, .detail = "", .hint = ""};
+    memcpy(error.sqlstate, sqlstate, strnlen(sqlstate, sizeof error.sqlstate - 1));
+    tx_fail(tx, position, id, QURING_SERVER_ERROR, &error);
+}
+
 void tx_fail_token(struct quring_tx *tx, const char *sqlstate, const char *message) {
     PRE(tx->writes_token && tx->end_submitted);
     quring_error error = {.message = message, .detail = "the row of token_table could not be written", .hint = ""};

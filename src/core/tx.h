@@ -168,6 +168,12 @@ void tx_revive(struct quring_tx *tx, uint32_t position);
 /* Fails it for good without one of its queries; an earlier failure stays the reason. `sqlstate` as in error_set(). */
 void tx_give_up(struct quring_tx *tx, quring_status status, const char *sqlstate, const char *message);
 
+/*
+ * The same at a position of its order, which ROLLBACK TO behind that revives it from: `id` is the query to be named, and 0 names
+ * none.
+ */
+void tx_fail_at(struct quring_tx *tx, uint32_t position, quring_id id, const char *sqlstate, const char *message);
+
 /* Fails it behind all its queries, before its COMMIT, which was sent: its token could not be written. */
 void tx_fail_token(struct quring_tx *tx, const char *sqlstate, const char *message);
 

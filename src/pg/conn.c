@@ -549,7 +549,8 @@ void pg_conn_let_go(struct pg_conn *conn, struct query *query) {
     PRE(request->query == query);
     conn_charge_unsent(conn, query);
     request->query = NULL;
-    request->order_key = query->key ? query->key->number : 0;
+    if (query->key)
+        request->order_key = query->key->number;
     result_clear_rows(&query->result);
 }
 

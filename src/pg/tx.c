@@ -216,7 +216,7 @@ static void tx_error(struct pg_conn *conn, const struct wire_event *event) {
         tx_give_up(tx, QURING_SERVER_ERROR, error->sqlstate, error->message);
     else if (!request->statement)
         pg_conn_break(conn, QURING_IN_DOUBT, error->sqlstate, error->message);
-    else if (!tx->first.set) /* the queries before it end first: see tx_settle() */
+    else /* the queries before it end first: see tx_settle_given_up() */
         memcpy(pg_tx_of(tx)->sqlstate, error->sqlstate, strnlen(error->sqlstate, 5));
 }
 
@@ -264,12 +264,16 @@ static bool tx_is_consequence(const struct query *query, const struct pg_request
            (pg_request_failed(request) && strcmp(query->error.view.sqlstate, "25P02") == 0);
 }
 
-/* A cancel that was meant for another query of its transaction, which is lost with it, whatever could have revived it. */
+/*
+ * A cancel that was meant for another query of its transaction. The server fails the transaction here, and a ROLLBACK TO that
+ * was sent behind it may have revived it since.
+ */
 static void tx_finish_struck(struct quring_tx *tx, struct query *query) {
     static const char why[] = "stopped together with another query of its transaction, which was given up";
-    tx_give_up(tx, QURING_SERVER_ERROR, "57014", why);
+    quring_id id = tx->first.set ? tx->first.id : 0;
+    tx_fail_at(tx, query->tx_position, id, "57014", why);
     query_fail(query, QURING_SKIPPED, "57014", "%s", why);
-    query->failed_id = tx->first.id;
+    query->failed_id = id;
 }
 
 static void tx_finish_member(struct quring_tx *tx, struct query *query, const struct pg_request *request) {
@@ -294,6 +298,21 @@ static void tx_finish_member(struct quring_tx *tx, struct query *query, const st
         tx_revive(tx, position);
 }
 
+/*
+ * A request without a query. What became of one that was given up decides on what was sent behind it. A ROLLBACK TO that was
+ * given up before the end was sent counts as failed, whatever the server says.
+ */
+static void tx_settle_given_up(struct quring_tx *tx, const struct pg_request *request) {
+    struct pg_tx *pg = pg_tx_of(tx);
+    bool goes_back = request->statement && request->statement->traits.verb == VERB_GOES_BACK;
+    if (pg_request_failed(request) && pg->sqlstate[0]) {
+        tx_fail_at(tx, request->tx_position, 0, pg->sqlstate, "a query of it that was given up had failed");
+        pg->sqlstate[0] = 0;
+    } else if (goes_back && request->outcome == PG_COMPLETED && tx->state == TX_ENDING) {
+        tx_revive(tx, request->tx_position);
+    }
+}
+
 static void tx_settle(struct quring_tx *tx, struct pg_conn *conn, struct pg_request *request) {
     struct query *query = request->query;
     request->query = NULL;
@@ -307,8 +326,8 @@ static void tx_settle(struct quring_tx *tx, struct pg_conn *conn, struct pg_requ
         tx_finish_end(tx, query, request);
     else if (query)
         tx_finish_member(tx, query, request);
-    else if (pg_request_failed(request) && pg_tx_of(tx)->sqlstate[0] && !tx->first.set)
-        tx_give_up(tx, QURING_SERVER_ERROR, pg_tx_of(tx)->sqlstate, "a query of it that was given up had failed");
+    else
+        tx_settle_given_up(tx, request);
     pg_request_drop(request);
 }
 

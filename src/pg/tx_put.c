@@ -31,6 +31,7 @@ static struct pg_request *tx_new_request(struct quring_tx *tx, struct query *que
     struct pg_request *request = pg_conn_request(conn, conn->session.next);
     *request = (struct pg_request){
         .query = query, .ops = &pg->ops, .kind = PG_REQUEST_UNNAMED, .first_byte = socket_position(&conn->socket)};
+    request->tx_position = query ? query->tx_position : 0;
     return request;
 }
 
@@ -185,6 +186,7 @@ void pg_tx_put_member(struct quring_tx *tx, struct query *query) {
     if (conn->session.next == ordinal)
         return;
     pg_conn_request(conn, ordinal)->ops = &pg->ops;
+    pg_conn_request(conn, ordinal)->tx_position = query->tx_position;
     pg->last = ordinal;
     pg->by_use |= traits->effect != EFFECT_NONE;
 }

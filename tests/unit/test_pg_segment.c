@@ -111,7 +111,8 @@ static void say(uint32_t conn, const char *script) {
 
 /*
  * The queries of a row, a letter each: i inserts, s sets savepoint a, b goes back to it, l releases it, c commits, r rolls
- * back, both in words of their own, for which the plain ones are sent; / is the end of a turn, ! behind a letter gives that query up once all of them were sent.
+ * back, both in words of their own, for which the plain ones are sent; / is the end of a turn, ! behind a letter gives that query up once all of them were sent,
+ * and ? says that a cancel may hit any of them.
  */
 static const char *text_of(char letter) {
     switch (letter) {
@@ -156,7 +157,7 @@ static uint32_t ask_row(struct quring_tx *tx, const char *letters, struct query 
     for (const char *at = letters; *at; at++)
         if (*at == '/')
             advance();
-        else if (*at != '!') {
+        else if (*at != '!' && *at != '?') {
             queries[count] = pg_bed_ask_tx(&bed, tx, text_of(*at));
             queries[count]->id -= first;
             count++;
@@ -166,6 +167,8 @@ static uint32_t ask_row(struct quring_tx *tx, const char *letters, struct query 
     for (const char *at = letters; *at; at++)
         if (*at == '!')
             pg_backend.abandon(queries[index - 1], QURING_CANCELLED);
+        else if (*at == '?')
+            pool->conns[0]->cancel.state = PG_CANCEL_OVER;
         else
             index += *at != '/';
     pg_bed_settle(&bed);
@@ -255,6 +258,33 @@ static const struct row wholes[] = {
 
 Test(pg_segment, pg_tx_goes_whole_in_one_flight) {
     PLAY(wholes);
+}
+
+static const char in_savepoint[] = "begin savepoint a bound | rollback to a bound | commit |";
+
+/* Once COMMIT was sent nobody can keep the server from what stands behind ROLLBACK TO. */
+static const struct row revived[] = {
+    {"one that was given up fails", "si!bic", in_savepoint, B S " 2 E:57014 Z:E 12 C:ROLLBACK" I " Z:T 12 C:COMMIT Z",
+     "", "OK; CANCELLED 57014; OK; OK; OK"},
+    {"a cancel hits one", "si?bic", in_savepoint, B S " 2 E:57014 Z:E 12 C:ROLLBACK" I " Z:T 12 C:COMMIT Z", "",
+     "OK; SKIPPED 57014 0; OK; OK; OK"},
+    {"ROLLBACK TO is given up, and carried out", "sib!ic", in_savepoint,
+     B S " 2 E:23505 Z:E 12 C:ROLLBACK" I " Z:T 12 C:COMMIT Z", "", "OK; SERVER_ERROR 23505; CANCELLED 57014; OK; OK"},
+    {"ROLLBACK TO is given up, and fails", "sib!ic", in_savepoint, B S " 2 E:23505 Z:E E:57014 Z:E 12 C:ROLLBACK Z", "",
+     "OK; SERVER_ERROR 23505; CANCELLED 57014; SKIPPED 23505 2; SERVER_ERROR 23505"},
+    {"a cancel hits ROLLBACK TO", "sib?ic", in_savepoint, B S " 2 E:23505 Z:E E:57014 Z:E 12 C:ROLLBACK Z", "",
+     "OK; SERVER_ERROR 23505; SKIPPED 57014 2; SKIPPED 23505 2; SERVER_ERROR 23505"},
+    {"one behind it was given up, and fails", "sibi!ic",
+     "begin savepoint a bound | rollback to a bound bound | commit |",
+     B S " 2 E:23505 Z:E 12 C:ROLLBACK 2 E:57014 Z:E 12 C:ROLLBACK Z", "",
+     "OK; SERVER_ERROR 23505; OK; CANCELLED 57014; SKIPPED 57014 0; SERVER_ERROR 57014"},
+    {"a cancel hits one behind it", "sibi?ic", "begin savepoint a bound | rollback to a bound bound | commit |",
+     B S " 2 E:23505 Z:E 12 C:ROLLBACK 2 E:57014 Z:E 12 C:ROLLBACK Z", "",
+     "OK; SERVER_ERROR 23505; OK; SKIPPED 57014 0; SKIPPED 57014 0; SERVER_ERROR 57014"},
+};
+
+Test(pg_segment, pg_tx_says_what_rollback_to_revived) {
+    PLAY(revived);
 }
 
 static const struct row parts[] = {
