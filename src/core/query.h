@@ -61,13 +61,10 @@ struct query {
     bool stands_in;    /* it is what the caller of a detached query has: see detach.h */
     uint16_t inbox;    /* the number of the inbox that its slot belongs to; 0: the engine's own */
     uint16_t param_count;
-    uint32_t traced;      /* its number in the trace, from 1, constant while the engine lives; 0: there is no trace */
-    uint32_t tx_position; /* in its transaction, from 1; meaningless outside of one */
+    uint32_t traced; /* its number in the trace, from 1, constant while the engine lives; 0: there is no trace */
     const quring_param *params; /* in `store` */
     struct queue *queue;
-    struct batch *batch;                /* of an ATOMIC batch, until DONE; NULL: of none */
     struct quring_statement *statement; /* held, until DONE */
-    struct order_key *key;              /* held, until REAPED; NULL: it has no order */
     quring_id id;
     uint64_t user_data;
     struct heap_node deadline; /* in the engine's heap while it has one */
@@ -79,8 +76,12 @@ struct query {
     };
     struct buf store;
     struct quring_result result;
-    struct query_error error; /* behind what every query touches */
-    struct query *stand_in;   /* DETACHED, RETURNED: what its caller has of it, until that is released */
+    struct order_key *key; /* held, until REAPED; NULL: it has no order */
+    /* What follows is behind what every query touches. */
+    struct query_error error;
+    struct batch *batch;    /* of an ATOMIC batch, until DONE; NULL: of none */
+    uint32_t tx_position;   /* in its transaction, from 1; meaningless outside of one */
+    struct query *stand_in; /* DETACHED, RETURNED: what its caller has of it, until that is released */
 };
 
 /* The arrows of the diagram. Callers name `to`, so that the compiler leaves one comparison of it. */
