@@ -60,7 +60,7 @@ struct quring_engine {
     struct quring_inbox *inboxes[ENGINE_INBOXES_MAX + 1]; /* by their numbers, from 1 */
 };
 
-/* The functions from here on run on the engine's own thread alone; api.c refuses all others. */
+/* The functions from here on run on the engine's own thread alone; src/api refuses all others. */
 
 int engine_open(const quring_options *options, quring_engine **engine, char *message, size_t message_bytes);
 void engine_close(quring_engine *engine);

@@ -280,7 +280,7 @@ static inline int inbox_copy_input(struct quring_inbox *inbox, struct query *que
     return inbox_charge(inbox, q, command->id, buf_size(&query->store) - ahead_bytes);
 }
 
-/* A command has to carry a member that is new, or api.c to refuse it: a query must not run without what it asks for. */
+/* A command has to carry a member that is new, or src/api to refuse it: a query must not run without what it asks for. */
 _Static_assert(sizeof(quring_query) == offsetof(quring_query, tx) + 8, "a member that commands lack");
 
 static inline __attribute__((always_inline)) int inbox_put_any(struct quring_inbox *inbox, const struct buf *ahead,

@@ -246,7 +246,7 @@ int inbox_open(const struct inbox_setup *setup, struct quring_inbox **inbox);
 /* Has the reactor look at the commands. */
 void inbox_call(struct quring_inbox *inbox);
 
-/* The calls of quring.h; api.c has checked who calls and what `q` points to. */
+/* The calls of quring.h; src/api has checked who calls and what `q` points to. */
 int inbox_submit(struct quring_inbox *inbox, const quring_query *q, quring_id *id);
 
 /*

@@ -94,7 +94,7 @@ static int remote_name_statement(const struct quring_db *db, const struct inbox_
 }
 
 /*
- * What api.c asks of the engine's own queries, and can't of these: handle and statement are of this thread. `batch`: the one
+ * What src/api asks of the engine's own queries, and can't of these: handle and statement are of this thread. `batch`: the one
  * that it is of; or NULL.
  */
 static int remote_try(quring_engine *engine, struct quring_inbox *inbox, struct engine_batch *batch,
