@@ -12,7 +12,7 @@ TestSuite(sim_resolve_remote, .init = begin);
 static const quring_tx_options with_token = {.resolve = QURING_RESOLVE_TOKEN, .token_table = "sim_tokens"};
 static const quring_tx_options with_xid = {.resolve = QURING_RESOLVE_XID};
 
-enum { CONNECTION_BYTES_MAX = 6000, STEP = 5 };
+enum { CONNECTION_BYTES_MAX = 6000, STEP = 17 };
 
 static void lose_anywhere(const struct shape *shape) {
     uint32_t asked_count = 0;
