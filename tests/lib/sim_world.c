@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { IDLE_TURNS_MAX = 200000 };
+enum { IDLE_TURNS_MAX = 200000, INBOX_QUERIES = 400 };
 
 /* ---- Open and close ---- */
 
@@ -56,7 +56,7 @@ void world_open(struct world *world, const struct sim_options *sim, const quring
 }
 
 void world_open_inbox(struct world *world) {
-    const quring_inbox_options options = {.query_count = world->query_count};
+    const quring_inbox_options options = {.query_count = INBOX_QUERIES};
     int error;
     CALL(error, quring_inbox_open(world->engine, &options, &world->inbox));
     LAW(error == 0, "quring_inbox_open: %s", quring_errmsg(NULL));
