@@ -31,6 +31,12 @@ void files_end(void) {
     rmdir(directory);
 }
 
+void files_close(struct live *live) {
+    if (live->engine)
+        live_close(live);
+    files_end();
+}
+
 const char *files_path(const char *name) {
     static char path[256];
     snprintf(path, sizeof path, "%s/%s", directory, name);

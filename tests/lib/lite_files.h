@@ -9,6 +9,9 @@
 void files_begin(void);
 void files_end(void);
 
+/* files_end(), behind live_close() where the test has not closed it. */
+void files_close(struct live *live);
+
 /* "<directory>/<name>", and "sqlite:///<directory>/<name>" with ?mode=rwc or others. Static, overwritten by the next call. */
 const char *files_path(const char *name);
 const char *files_url(const char *name);

@@ -13,17 +13,11 @@
 
 static struct live live;
 
-static void setup(void) {
-    files_begin();
-}
-
 static void teardown(void) {
-    if (live.engine)
-        live_close(&live);
-    files_end();
+    files_close(&live);
 }
 
-TestSuite(lite, .init = setup, .fini = teardown);
+TestSuite(lite, .init = files_begin, .fini = teardown);
 
 /* ---- Values ---- */
 

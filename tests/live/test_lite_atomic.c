@@ -17,17 +17,11 @@
 
 #define COUNT_OF(array) (uint32_t)(sizeof(array) / sizeof *(array))
 
-static void setup(void) {
-    files_begin();
-}
-
 static void teardown(void) {
-    if (live.engine)
-        live_close(&live);
-    files_end();
+    files_close(&live);
 }
 
-TestSuite(lite_atomic, .init = setup, .fini = teardown);
+TestSuite(lite_atomic, .init = files_begin, .fini = teardown);
 
 static void open_table(const quring_db_options *options) {
     files_open(&live, "a.db", options);

@@ -18,9 +18,7 @@ static void setup(void) {
 
 static void teardown(void) {
     lite_gate_open();
-    if (live.engine)
-        live_close(&live);
-    files_end();
+    files_close(&live);
 }
 
 TestSuite(lite_detach, .init = setup, .fini = teardown);

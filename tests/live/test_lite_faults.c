@@ -14,17 +14,11 @@
 
 static struct live live;
 
-static void setup(void) {
-    files_begin();
-}
-
 static void teardown(void) {
-    if (live.engine)
-        live_close(&live);
-    files_end();
+    files_close(&live);
 }
 
-TestSuite(lite_faults, .init = setup, .fini = teardown);
+TestSuite(lite_faults, .init = files_begin, .fini = teardown);
 
 /* What is not interrupted never ends, so that no test has to say how soon it must. */
 static const char *const ENDLESS =

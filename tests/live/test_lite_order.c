@@ -7,17 +7,11 @@ enum { COUNT = LIVE_SANITIZED ? 4000 : 20000, KEYS = 16 };
 
 static struct live live;
 
-static void setup(void) {
-    files_begin();
-}
-
 static void teardown(void) {
-    if (live.engine)
-        live_close(&live);
-    files_end();
+    files_close(&live);
 }
 
-TestSuite(lite_order, .init = setup, .fini = teardown);
+TestSuite(lite_order, .init = files_begin, .fini = teardown);
 
 static void count(struct counters counters) {
     counters.count = COUNT;

@@ -16,17 +16,11 @@
 static struct live live;
 static quring_db *other; /* another handle on the file */
 
-static void setup(void) {
-    files_begin();
-}
-
 static void teardown(void) {
-    if (live.engine)
-        live_close(&live);
-    files_end();
+    files_close(&live);
 }
 
-TestSuite(lite_replaced, .init = setup, .fini = teardown);
+TestSuite(lite_replaced, .init = files_begin, .fini = teardown);
 
 /* A row a page; every other version is in WAL mode, with nothing in the log. */
 static void make_file(const char *name, int version, int rows) {

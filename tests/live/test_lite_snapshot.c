@@ -15,17 +15,11 @@
 
 enum { PAGES = 16000, PAGE_BYTES = 4096 + 24, ROWS = 1000, ROUNDS_MAX = 200 };
 
-static void setup(void) {
-    files_begin();
-}
-
 static void teardown(void) {
-    if (live.engine)
-        live_close(&live);
-    files_end();
+    files_close(&live);
 }
 
-TestSuite(lite_snapshot, .init = setup, .fini = teardown);
+TestSuite(lite_snapshot, .init = files_begin, .fini = teardown);
 
 static void open_table(uint64_t snapshot_ns) {
     live_open_url(&live, files_url("a.db"), &(quring_options){.trace_count = 10000},

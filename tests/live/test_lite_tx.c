@@ -13,17 +13,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void setup(void) {
-    files_begin();
-}
-
 static void teardown(void) {
-    if (live.engine)
-        live_close(&live);
-    files_end();
+    files_close(&live);
 }
 
-TestSuite(lite_tx, .init = setup, .fini = teardown);
+TestSuite(lite_tx, .init = files_begin, .fini = teardown);
 
 static void open_table(const quring_db_options *options) {
     files_open(&live, "a.db", options);
