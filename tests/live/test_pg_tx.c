@@ -137,6 +137,9 @@ Test(pg_tx, options_are_the_servers) {
     live_release(&live, &done);
     ends(ask(tx, "insert into live_tx values (1, 0)"), "SERVER_ERROR 25006");
     end_with_commit(tx, "SERVER_ERROR 25006");
+    tx = begin_with(&(quring_tx_options){.deferrable = true}); /* the server takes it, and it changes nothing */
+    ends_as(tx, "insert into live_tx values (1, 0)", "");
+    end_with_commit(tx, "");
     live_close(&live);
 }
 
