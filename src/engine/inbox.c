@@ -182,8 +182,9 @@ static int inbox_refuse_stale(struct quring_inbox *inbox) {
     return inbox_error(inbox, QURING_ESTALE, "no query of this inbox has this id: it was released, or never given out");
 }
 
-/* The text ends with a NUL here, so that an empty one has an address, too. */
-static int inbox_copy_text(struct quring_inbox *inbox, struct query *query, const quring_query *q) {
+/* The text ends with a NUL here, so that an empty one has an address, too. Its rare second caller must not cost the other. */
+static inline __attribute__((always_inline)) int inbox_copy_text(struct quring_inbox *inbox, struct query *query,
+                                                                 const quring_query *q) {
     size_t length = q->sql_bytes ? q->sql_bytes : strlen(q->sql);
     if (length > inbox->bytes_limit || length > inbox->text_limit_bytes)
         return inbox_error(inbox, QURING_ETOOBIG, "the SQL has %zu bytes, over options.bytes or %zu", length,
@@ -195,8 +196,8 @@ static int inbox_copy_text(struct quring_inbox *inbox, struct query *query, cons
     return buf_failed(&query->store) ? inbox_error(inbox, QURING_ENOMEM, "no memory for the SQL") : 0;
 }
 
-static int inbox_copy_params(struct quring_inbox *inbox, struct query *query, const quring_query *q,
-                             const quring_param **params) {
+static inline __attribute__((always_inline)) int inbox_copy_params(struct quring_inbox *inbox, struct query *query,
+                                                                   const quring_query *q, const quring_param **params) {
     for (uint32_t i = 0; i < q->param_count; i++)
         if (!value_param_valid(&q->params[i]))
             return inbox_error(inbox, QURING_EINVAL, "parameter $%u is not well formed", i + 1);
