@@ -4,6 +4,8 @@
 #include "pg/health.h"
 #include "pg/tx.h"
 
+static const uint64_t OUTRUN_NS = 10000000; /* until the first in line for room is not passed by any more */
+
 void pg_lease_init(struct pg_pool *pool) {
     list_init(&pool->leases.waiting);
     list_init(&pool->leases.whole);
@@ -105,6 +107,23 @@ void pg_lease_changed(struct quring_tx *tx) {
         (void)lease_has_nothing(tx);
 }
 
+/*
+ * Queries of others take each place as it becomes free, so that there is never room for all of a long one. It gets a connection
+ * for itself then, which takes no others meanwhile.
+ */
+static bool lease_is_outrun(const struct pg_pool *pool, const struct quring_tx *tx) {
+    const struct queue *others = &pool->db->queue;
+    uint64_t now_ns = ring_now_ns(pg_pool_ring(pool));
+    return (others->waiting_count || others->parked_count) && now_ns - queue_first(&tx->queue)->left_ns > OUTRUN_NS;
+}
+
+static bool lease_place_first(struct pg_pool *pool, struct quring_tx *tx) {
+    bool shares = lease_is_whole(pool, tx);
+    if (shares && lease_share(pool, tx))
+        return true;
+    return (!shares || lease_is_outrun(pool, tx)) && lease_take(pool, tx);
+}
+
 /* The first in line may have become whole since, or may have nothing left that is to be sent: then it leaves the line. */
 static bool lease_admit_first(struct pg_pool *pool, struct list *line) {
     struct list *node = list_first(line);
@@ -114,7 +133,7 @@ static bool lease_admit_first(struct pg_pool *pool, struct list *line) {
     queue_bring_back(&tx->queue);
     if (lease_has_nothing(tx))
         return true;
-    bool placed = lease_is_whole(pool, tx) ? lease_share(pool, tx) : lease_take(pool, tx);
+    bool placed = lease_place_first(pool, tx);
     if (!placed)
         lease_park(pool, tx, line, true);
     return placed;

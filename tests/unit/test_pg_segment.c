@@ -3,6 +3,7 @@
 #include "lib/pg_fixture.h"
 #include "pg/backend.h"
 #include "pg/conn.h"
+#include "pg/tx.h"
 
 enum { TXS = 18, ASKED = 16 };
 
@@ -425,6 +426,35 @@ Test(pg_segment, pg_lease_waits_in_line_for_room) {
     say(0, "12 C:BEGIN 1 t:0 n2 C:INSERT_0_1 Z:T 12 C:COMMIT Z");
     advance();
     cr_assert(first->state == TX_ENDED && second->state == TX_ENDING);
+}
+
+Test(pg_segment, pg_lease_is_taken_by_what_others_outrun) {
+    bring_up(1, 8);
+    pg_bed_ask(&bed, "select 1");
+    advance();
+    say(0, "1 t:0 T2DCZ");
+    for (uint32_t i = 0; i < 8; i++)
+        pg_bed_ask(&bed, "select 1");
+    advance();
+    struct quring_tx *tx = begin(0);
+    pg_bed_ask_tx(&bed, tx, "insert into t values (1)");
+    struct query *commit = pg_bed_ask_tx(&bed, tx, "commit"), *late = NULL;
+    for (uint32_t answered = 0; tx->state == TX_WAITING; answered++) {
+        cr_assert_lt(answered, 20, "others take each place that becomes free");
+        late = pg_bed_ask(&bed, "select 1");
+        advance();
+        pg_bed_pass(&bed, PG_BED_MS);
+        say(0, "2DCZ");
+        advance();
+    }
+    cr_assert_eq(pool->conns[0]->tx, tx, "it has the connection for itself");
+    pg_bed_assert_text(pg_bed_fate(late), "waiting", "whoever came later");
+    while (pool->conns[0]->settled < pg_tx_of(tx)->begin)
+        say(0, "2DCZ");
+    say(0, "12 C:BEGIN 1 t:0 n2 C:INSERT_0_1 Z:T 12 C:COMMIT Z");
+    advance();
+    pg_bed_assert_text(pg_bed_fate(commit), "OK", "COMMIT");
+    pg_bed_assert_text(pg_bed_fate(late), "running", "its turn");
 }
 
 Test(pg_segment, pg_lease_is_for_transactions_that_are_longer_than_the_depth) {
