@@ -49,6 +49,7 @@ struct backend {
      * Called when a transaction was given up, or one of its queries ended while it was WAITING, though nothing of it may
      * wait any more; core/tx.h says what advance() does with the queues of transactions. The backend ends what is not run
      * (tx_next), and rolls back, or ends, what is doomed. `timed_out`: its RUNNING queries end with TIMEOUT, as by abandon().
+     * What it gives up so and does not end at once it tells hub->watch(), which calls detach() later.
      */
     void (*tx_changed)(struct quring_tx *tx, bool timed_out);
 

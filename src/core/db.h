@@ -61,11 +61,12 @@ struct hub {
     struct trace *trace;    /* NULL: the program did not ask for one; constant from open on */
     struct order_keys keys; /* of all handles */
     struct batch *batches;  /* ATOMIC batches that nobody uses, for the next ones: see batch.h */
-    struct db_counters closed; /* sums over databases that were closed */
-    struct heap tx_deadlines;  /* of transactions: quring_tx.deadline */
-    struct list tx_orphans;    /* transactions whose database is closed, and whose handle was not released */
-    struct list tx_over;       /* transactions that ended and were released: the next ones get their memory */
-    char message[512];         /* quring_errmsg() */
+    struct db_counters closed;          /* sums over databases that were closed */
+    struct heap tx_deadlines;           /* of transactions: quring_tx.deadline */
+    struct list tx_orphans;             /* transactions whose database is closed, and whose handle was not released */
+    struct list tx_over;                /* transactions that ended and were released: the next ones get their memory */
+    void (*watch)(struct query *query); /* the engine's: see tx_changed() in backend.h */
+    char message[512];                  /* quring_errmsg() */
 };
 
 struct db_status {

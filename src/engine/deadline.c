@@ -2,8 +2,6 @@
 /* Queries and transactions whose deadline has passed, and queries that the program cancels. */
 #include "engine/engine.h"
 
-#include "engine/inbox.h"
-
 #include "core/batch.h"
 
 /* So long a query may be RUNNING that was given up. Most end meanwhile, and then it is certain what became of them. */
@@ -92,35 +90,13 @@ int engine_cancel(quring_engine *engine, quring_id id) {
 
 /* ---- Transactions ---- */
 
-static void deadline_watch_slots(const struct quring_tx *tx, uint8_t *slots, size_t slot_bytes, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++) {
-        struct query *query = (struct query *)(void *)(slots + i * slot_bytes);
-        if (query->state == QUERY_RUNNING && query->queue == &tx->queue && !tx_is_end(tx_verb(query)))
-            engine_watch(query);
-    }
-}
-
-/* Few transactions have a place with a backend that is slow. */
-void engine_tx_watch(quring_engine *engine, const struct quring_tx *tx) {
-    if (!tx_has_place(tx) || !tx->queue.db->backend->detach)
-        return;
-    deadline_watch_slots(tx, engine->queries.objects, engine->queries.object_bytes, engine->queries.count);
-    for (uint32_t number = 1; number <= ENGINE_INBOXES_MAX; number++) {
-        const struct quring_inbox *inbox = engine->inboxes[number];
-        if (inbox)
-            deadline_watch_slots(tx, inbox->slots, inbox->slot_bytes, inbox->query_count);
-    }
-}
-
 void engine_tx_expire(quring_engine *engine, uint64_t now_ns) {
     struct heap_node *first;
     while ((first = heap_first(&engine->hub.tx_deadlines)) && first->key <= now_ns) {
         struct quring_tx *tx = base_container_of(first, struct quring_tx, deadline);
         heap_remove(&engine->hub.tx_deadlines, first);
-        if (!tx_expire(tx, now_ns))
-            continue;
-        engine_tx_changed(tx, true);
-        engine_tx_watch(engine, tx);
+        if (tx_expire(tx, now_ns))
+            engine_tx_changed(tx, true);
     }
 }
 

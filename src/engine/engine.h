@@ -197,9 +197,6 @@ void engine_tx_expire(quring_engine *engine, uint64_t now_ns);
 /* deadline.c: tells the backend, unless it has nothing of the transaction: see tx_changed() in core/backend.h. */
 void engine_tx_changed(struct quring_tx *tx, bool timed_out);
 
-/* Its backend has given up what ran of it, but for the end: callers do not wait for what is slow to end. */
-void engine_tx_watch(quring_engine *engine, const struct quring_tx *tx);
-
 /* submit.c: gives back what a transaction keeps for its end, if it still does. */
 void engine_tx_drop_reserve(quring_tx *tx);
 

@@ -147,13 +147,14 @@ int engine_open(const quring_options *options, quring_engine **out, char *messag
     list_init(&engine->hub.tx_orphans);
     engine->deadline_timer.fire = engine_deadline_fire;
     engine->tx_timer.fire = engine_tx_fire;
+    engine->hub.watch = engine_watch;
     int error = engine->owner && engine->hub.numbers ? open_fill_options(&engine->options, message, message_bytes)
                                                      : QURING_ENOMEM;
     if (!error && (!open_queries(engine) || !open_trace(engine)))
         error = QURING_ENOMEM;
     if (!error) {
         struct ring_options ring = {.socket_count = engine->options.connection_count,
-                                    .timer_count = 1, /* of deadlines */
+                                    .timer_count = 2, /* of deadlines: of queries, and of transactions */
                                     .spin_ns = engine->options.spin_ns,
                                     .no_defer_taskrun = engine->options.no_defer_taskrun,
                                     .choice = engine->options.port,

@@ -165,11 +165,8 @@ void engine_tx_release(struct quring_tx *tx) {
     engine_tx_drop_reserve(tx);
     bool goes_on = tx->end_submitted;
     tx_release(tx);
-    if (goes_on)
-        return;
-    quring_engine *engine = tx->engine;
-    engine_tx_changed(tx, false);
-    engine_tx_watch(engine, tx);
+    if (!goes_on)
+        engine_tx_changed(tx, false);
 }
 
 /* ---- The end of a database ---- */

@@ -529,8 +529,10 @@ void lite_tx_detach(struct query *query, struct query *stand_in) {
 static void tx_interrupt(struct quring_tx *tx, quring_status status) {
     list_for_each(node, &lite_tx(tx)->out) {
         struct query *query = list_entry(node, struct query, link);
-        if (!tx_is_end(tx_verb(query)))
-            tx_interrupt_one(tx, query, status);
+        if (tx_is_end(tx_verb(query)))
+            continue;
+        tx_interrupt_one(tx, query, status);
+        tx->hub->watch(query);
     }
 }
 

@@ -117,9 +117,10 @@ static void tx_changed(struct quring_tx *tx, bool timed_out) {
     struct fake_db *db = fake_of(tx->queue.db);
     list_for_each_safe(node, &db->running) {
         struct query *query = list_entry(node, struct query, link);
-        if (timed_out && query->queue == &tx->queue && db->tx_waits)
+        if (timed_out && query->queue == &tx->queue && db->tx_waits) {
             abandon(query, QURING_TIMEOUT);
-        else if (timed_out && query->queue == &tx->queue)
+            tx->hub->watch(query);
+        } else if (timed_out && query->queue == &tx->queue)
             query_fail(query, QURING_TIMEOUT, "57014", "its transaction's timeout passed");
     }
     serve(tx);
