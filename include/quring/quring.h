@@ -306,8 +306,10 @@ typedef struct quring_db_options {
     /* SQLite. */
     quring_durability durability;
     /* SQLite: how long to wait for a lock of another process or handle, from when it is met (5 s). Queries that a lane
-       works off together wait together. The first write to a file that is not in WAL mode also waits, as long as it takes,
-       for the reads of its own handle that are at work, and others begin behind it. */
+       works off together wait together. Handles of one program that opened the file under one name write it in turns, in the
+       order in which they met the lock; none is passed over for long. Between processes SQLite keeps no order: one that
+       writes without a pause may keep another from it for all of this time. The first write to a file that is not in WAL
+       mode also waits, as long as it takes, for the reads of its own handle that are at work, and others begin behind it. */
     uint64_t busy_timeout_ns;
     /* PostgreSQL: how long a connection may be silent once its oldest query was given up (timeout, cancel) before it is
        closed and replaced (5 s; exclusive handles, whose state would be lost: QURING_FOREVER). Queries behind that one

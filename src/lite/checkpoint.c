@@ -52,6 +52,7 @@ static int checkpoint_restart(struct lite_lane *lane, uint32_t before, struct ch
     lite_lane_bar_reads(lane, true);
     int code = checkpoint_run(&lane->conn, SQLITE_CHECKPOINT_RESTART, checkpoint_restart_wait_ns(before), log);
     lite_lane_bar_reads(lane, false);
+    lite_conn_leave_line(&lane->conn); /* it had the write lock */
     if (code != SQLITE_OK)
         lane->own.next_restart = before + before / 4;
     return code;

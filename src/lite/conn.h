@@ -98,6 +98,13 @@ struct query *lite_conn_at_work(struct lite_conn *conn);
 /* The reactor's thread: the same for whatever query is at work, if it was abandoned. */
 bool lite_conn_interrupt_abandoned(struct lite_conn *conn);
 
+/*
+ * Around what may take the file's write lock: the first lets those pass that have stood in line for it for a while (line.h), and
+ * a wait for the lock stands in line until the second, which is also called after a transaction that was begun between them.
+ */
+void lite_conn_line_up(struct lite_conn *conn);
+void lite_conn_leave_line(struct lite_conn *conn);
+
 /* ---- Rules (harden.c, rules.c) ---- */
 
 /* Sets a new connection's switches and limits; SQLite's result code. */
@@ -170,6 +177,8 @@ enum lite_wal { LITE_WAL_NOT_WANTED, LITE_WAL_WANTED, LITE_WAL_LATER };
 struct lite_conn {
     const struct lite_config *config;
     struct lite_member member; /* of the file that is open */
+    struct lite_place place;   /* in the line of that file */
+    bool lines_up;             /* what it waits for is the file's write lock */
     enum lite_role role;
     enum lite_tx_mode tx;
     struct trace *trace; /* the hub's; NULL: there is none */

@@ -67,6 +67,7 @@ static struct lite_file *file_new(const char *name, dev_t device, ino_t inode) {
     file->inode = inode;
     memcpy(file->name, name, size);
     list_init(&file->members);
+    lite_line_init(&file->line);
     list_push_back(&lite_files.list, &file->link);
     return file;
 }
@@ -157,6 +158,8 @@ void lite_file_part(struct lite_member *member) {
         list_remove(&file->link);
     files_unlock();
     member->file = NULL;
-    if (last)
-        free(file);
+    if (!last)
+        return;
+    lite_line_free(&file->line);
+    free(file);
 }

@@ -21,6 +21,7 @@
 
 #include "base/assert.h"
 #include "base/list.h"
+#include "lite/line.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -34,6 +35,7 @@ struct lite_file {
     struct list link;
     struct list members;
     _Atomic(enum lite_file_state) state; /* moved by file_move() alone; read without the lock, too */
+    struct lite_line line;               /* of those that want to write it */
     dev_t device;
     ino_t inode;
     char name[];

@@ -19,6 +19,7 @@
  *   report.c      what a lane tells the reactor
  *   lane_queue.c  queries that wait for a lane; the only thing that both sides touch, under a lock
  *   file.c        which files the process has open, so that no two are under one name
+ *   line.c        those that want to write one file, of all handles of the process
  *   conn.h        one connection: open.c, exec.c, rules.c, stmt.c, bind.c, wal.c, watch.c, harden.c, conn.c
  *   url.c  text.c  lite_error.c    pure parts: URLs, first words of a statement, SQLSTATEs
  *

@@ -30,6 +30,7 @@ static void run_end(struct lite_lane *lane) {
 void lite_lane_roll_back(struct lite_lane *lane) {
     if (lane->own.tx.begun && lane->conn.handle && lite_conn_in_transaction(&lane->conn))
         (void)lite_conn_control(&lane->conn, LITE_ROLLBACK);
+    lite_conn_leave_line(&lane->conn);
     run_end(lane);
 }
 
@@ -71,7 +72,10 @@ static int run_begin_for(struct lite_lane *lane, struct query *query) {
     bool reads_only = query->queue->tx->options.read_only;
     if (!reads_only && conn->wal == LITE_WAL_WANTED)
         lite_wal_enter(conn);
+    if (!reads_only)
+        lite_conn_line_up(conn);
     int code = lite_conn_control(conn, run_begin_how(lane, reads_only));
+    lite_conn_leave_line(conn);
     if (code != SQLITE_OK)
         return code;
     conn->watch.locked_since_ns = 0;

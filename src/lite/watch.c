@@ -4,6 +4,8 @@
 #include <time.h>
 
 static const uint64_t LONG_STATEMENT_NS = 1000000;
+static const uint64_t NAP_MAX_NS =
+    10000000; /* from one look at what was given up to the next, for who stands in line */
 
 uint64_t lite_now_ns(void) {
     struct timespec now;
@@ -43,6 +45,49 @@ static uint64_t watch_deadline(const struct lite_watch *watch) {
     return until < from ? UINT64_MAX : until;
 }
 
+/* Naps, and stays in line until it is the first, or need not wait any more. */
+static void watch_stand(struct lite_conn *conn, uint64_t nap_ns, uint64_t deadline) {
+    struct lite_watch *watch = &conn->watch;
+    struct lite_line *line = &conn->member.file->line;
+    lite_line_join(line, &conn->place, lite_now_ns());
+    while (!lite_line_wait(line, &conn->place, nap_ns) && !lite_watch_interrupted(watch) && lite_now_ns() < deadline)
+        if (watch->pause)
+            watch->pause(watch);
+}
+
+static void watch_let_pass(struct lite_conn *conn) {
+    uint64_t now = lite_now_ns();
+    if (!lite_line_is_due(&conn->member.file->line, now))
+        return;
+    if (!conn->watch.locked_since_ns)
+        conn->watch.locked_since_ns = now;
+    watch_stand(conn, NAP_MAX_NS, watch_deadline(&conn->watch));
+}
+
+static bool watch_is_alone(const struct lite_conn *conn) {
+    return !conn->member.file || lite_line_is_empty(&conn->member.file->line);
+}
+
+void lite_conn_line_up(struct lite_conn *conn) {
+    conn->lines_up = true;
+    if (base_unlikely(!watch_is_alone(conn)) && !lite_conn_in_transaction(conn))
+        watch_let_pass(conn);
+}
+
+void lite_conn_leave_line(struct lite_conn *conn) {
+    conn->lines_up = false;
+    if (base_unlikely(!watch_is_alone(conn)))
+        lite_line_leave(&conn->member.file->line, &conn->place);
+}
+
+static void watch_nap(struct lite_watch *watch, uint64_t nap_ns, uint64_t deadline) {
+    struct lite_conn *conn = base_container_of(watch, struct lite_conn, watch);
+    if (conn->lines_up && conn->member.file)
+        watch_stand(conn, nap_ns, deadline);
+    else
+        nanosleep(&(struct timespec){.tv_nsec = (long)nap_ns}, NULL);
+}
+
 /*
  * SQLite's busy handler, for the n-th time in one wait: 0 gives up. SQLite's own would sleep through a close and an
  * abandoned query. Naps are short at first, because most locks are held for one small commit.
@@ -64,7 +109,7 @@ static int watch_busy(void *argument, int n) {
     uint64_t nap_ns = naps_us[(size_t)n < last ? (size_t)n : last] * (uint64_t)1000;
     if (nap_ns > deadline - now)
         nap_ns = deadline - now;
-    nanosleep(&(struct timespec){.tv_nsec = (long)nap_ns}, NULL);
+    watch_nap(watch, nap_ns, deadline);
     return 1;
 }
 

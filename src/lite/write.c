@@ -184,6 +184,23 @@ static inline bool write_batch_is_next(const struct lite_lane *lane) {
     return query && query->batch;
 }
 
+/* False: by its first words it reads, and never waits for those that write. */
+static bool write_may_lock(const struct lite_lane *lane) {
+    const struct query *query = lane->own.taken[lane->own.next];
+    return query && !(query->statement->route & LITE_TO_READER);
+}
+
+static void write_next(struct lite_lane *lane) {
+    if (lane->conn.role == LITE_EXCLUSIVE)
+        exclusive_run(lane);
+    else if (write_batch_is_next(lane))
+        lite_lane_run_batch(lane);
+    else if (group_may_take(lane, lane->own.next) && group_may_take(lane, lane->own.next + 1))
+        group_run(lane);
+    else
+        lite_lane_run_next(lane);
+}
+
 void lite_lane_write(struct lite_lane *lane) {
     PRE(lane->conn.handle && lane->conn.role != LITE_READER);
     while (lane->own.next < lane->own.taken_count) {
@@ -191,14 +208,10 @@ void lite_lane_write(struct lite_lane *lane) {
             lite_lane_give_back(lane, LANE_WORKING);
             break;
         }
-        if (lane->conn.role == LITE_EXCLUSIVE)
-            exclusive_run(lane);
-        else if (write_batch_is_next(lane))
-            lite_lane_run_batch(lane);
-        else if (group_may_take(lane, lane->own.next) && group_may_take(lane, lane->own.next + 1))
-            group_run(lane);
-        else
-            lite_lane_run_next(lane);
+        if (write_may_lock(lane))
+            lite_conn_line_up(&lane->conn);
+        write_next(lane);
+        lite_conn_leave_line(&lane->conn);
         lite_lane_tend(lane);
     }
 }

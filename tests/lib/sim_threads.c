@@ -25,6 +25,7 @@ int __real_pthread_mutex_lock(pthread_mutex_t *);
 int __real_pthread_mutex_trylock(pthread_mutex_t *);
 int __real_pthread_mutex_unlock(pthread_mutex_t *);
 int __real_pthread_cond_wait(pthread_cond_t *, pthread_mutex_t *);
+int __real_pthread_cond_timedwait(pthread_cond_t *, pthread_mutex_t *, const struct timespec *);
 int __real_pthread_cond_signal(pthread_cond_t *);
 int __real_pthread_cond_broadcast(pthread_cond_t *);
 int __real_clock_gettime(clockid_t, struct timespec *);
@@ -336,6 +337,20 @@ int __wrap_pthread_cond_wait(pthread_cond_t *condition, pthread_mutex_t *mutex) 
     self->condition = NULL;
     lock(mutex);
     return 0;
+}
+
+/* The same, up to a time of CLOCK_MONOTONIC. */
+int __wrap_pthread_cond_timedwait(pthread_cond_t *condition, pthread_mutex_t *mutex, const struct timespec *until) {
+    if (!self)
+        return __real_pthread_cond_timedwait(condition, mutex, until);
+    uint64_t until_ns = (uint64_t)until->tv_sec * 1000000000u + (uint64_t)until->tv_nsec;
+    self->condition = condition;
+    self->signalled = threads_draw(20) == 0;
+    unlock(mutex);
+    bool signalled = threads_wait("wait for a condition", is_signalled, self, until_ns);
+    self->condition = NULL;
+    lock(mutex);
+    return signalled ? 0 : ETIMEDOUT;
 }
 
 static void signal_one(const pthread_cond_t *condition) {

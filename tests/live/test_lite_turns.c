@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Several handles of one program write one file. SQLite's lock has no line, so one that writes without a pause would keep the
+ * others from it: they take turns all the same. Counted is what the one does while the others do their writes.
+ */
+#include "lib/lite_files.h"
+#include "lib/live_tx.h"
+
+enum { OUT = 128, DEPTH = 16, WRITES = 20, OTHERS = 3 };
+
+/*
+ * Each group of the busy handle holds the lock for some milliseconds, and leaves it alone for microseconds between two of them. Who
+ * tries now and then meets that moment after hundreds of groups. In turns there is one between two writes of the others, and
+ * more of them only where a thread waits for a processor.
+ */
+static const char busy_sql[] = "insert into t select $1, count(*) from (with recursive i(i) as (select 1 union all "
+                               "select i + 1 from i where i < 10000) select i from i)";
+
+enum { GROUPS_MAX = 20 * WRITES };
+
+static quring_db *others[OTHERS];
+
+static void setup(void) {
+    const quring_db_options options = {
+        .durability = QURING_DURABILITY_OFF, .depth = DEPTH, .busy_timeout_ns = QURING_FOREVER};
+    files_begin();
+    files_open(&live, "a.db", &options);
+    live_exec(&live, "create table t(who integer, n integer)");
+    for (int i = 0; i < OTHERS; i++)
+        others[i] = live_open_db(&live, files_url("a.db"), &options);
+}
+
+static void teardown(void) {
+    live_close(&live);
+    files_end();
+}
+
+TestSuite(lite_turns, .init = setup, .fini = teardown);
+
+/* Of the busy handle, 0, in groups; of the others, from 1, one by one. */
+static void write_one(uint64_t who) {
+    (void)live_submit(&live, &(quring_query){.db = who ? others[who - 1] : live.db,
+                                             .sql = who ? "insert into t values($1, 1)" : busy_sql,
+                                             .params = QURING_PARAMS(quring_int64((int64_t)who)),
+                                             .commit = who ? QURING_COMMIT_EACH : QURING_COMMIT_GROUP,
+                                             .user_data = who});
+}
+
+static uint64_t wait_for_one(void) {
+    quring_done done = live_wait(&live);
+    uint64_t who = done.user_data;
+    live_check_ok(&done, who ? "a write beside the busy handle" : "a write of the busy handle");
+    live_release(&live, &done);
+    return who;
+}
+
+/* The busy handle has always OUT writes out, and each of `count` others one, until they have done WRITES each. */
+static void write_beside(uint64_t count) {
+    uint64_t done_count[OTHERS + 1] = {0}, left = count * WRITES, out = OUT + count;
+    for (uint64_t i = 0; i < OUT + count; i++)
+        write_one(i < OUT ? 0 : i - OUT + 1);
+    while (left) {
+        uint64_t who = wait_for_one();
+        out--;
+        left -= who != 0;
+        done_count[who]++;
+        cr_assert_leq(done_count[0], GROUPS_MAX * DEPTH, "%lu writes of the others are left", left);
+        if (who && done_count[who] == WRITES)
+            continue;
+        write_one(who);
+        out++;
+    }
+    while (out--)
+        (void)wait_for_one();
+    cr_assert_eq(live_int(&live, "select count(*) from t where who > 0"), count * WRITES);
+}
+
+Test(lite_turns, one_that_never_stops_lets_another_pass) {
+    write_beside(1);
+}
+
+Test(lite_turns, and_more_of_them) {
+    write_beside(OTHERS);
+}
+
+Test(lite_turns, those_that_wait_for_a_transaction_go_on_behind_it) {
+    quring_tx *tx = begin();
+    ends_as(tx, "insert into t values(0, 1)", "");
+    for (uint64_t i = 1; i <= OTHERS; i++)
+        write_one(i);
+    quring_run(live.engine, 1, 20 * LIVE_MS);
+    quring_done done;
+    cr_assert_eq(quring_reap(live.engine, &done, 1), 0, "the transaction has the lock");
+    quring_id end = commit(tx);
+    bool seen = false;
+    for (int i = 0; i < OTHERS + 1; i++) {
+        done = live_wait(&live);
+        live_check_ok(&done, "a write behind the transaction");
+        seen |= done.id == end;
+        live_release(&live, &done);
+    }
+    cr_assert(seen);
+    quring_tx_release(tx);
+    cr_assert_eq(live_int(&live, "select count(*) from t"), OTHERS + 1);
+}
