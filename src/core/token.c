@@ -73,6 +73,15 @@ size_t token_read_sql(const struct quring_statement *write, char sql[TOKEN_SQL_B
     return (size_t)snprintf(sql, TOKEN_SQL_BYTES, "select committed from %.*s where token = $1", length, table);
 }
 
+size_t token_table_sql(const struct quring_statement *write, char sql[TOKEN_SQL_BYTES]) {
+    const char *table;
+    int length = token_table(write, &table);
+    return (size_t)snprintf(
+        sql, TOKEN_SQL_BYTES,
+        "create table %.*s (token text primary key, committed boolean not null, at text default current_timestamp)",
+        length, table);
+}
+
 /* ---- Tokens ---- */
 
 bool token_draw(uint8_t token[TOKEN_BYTES]) {

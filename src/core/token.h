@@ -30,6 +30,9 @@ size_t token_write_sql(const char *table, char sql[TOKEN_SQL_BYTES]);
 size_t token_claim_sql(const struct quring_statement *write, char sql[TOKEN_SQL_BYTES]);
 size_t token_read_sql(const struct quring_statement *write, char sql[TOKEN_SQL_BYTES]);
 
+/* How the table is made on SQLite. */
+size_t token_table_sql(const struct quring_statement *write, char sql[TOKEN_SQL_BYTES]);
+
 /* A random UUID. False: the system has no randomness to give. */
 bool token_draw(uint8_t token[TOKEN_BYTES]);
 

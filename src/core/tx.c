@@ -102,7 +102,7 @@ void tx_fail_at(struct quring_tx *tx, uint32_t position, quring_id id, const cha
 
 void tx_fail_token(struct quring_tx *tx, const char *sqlstate, const char *message) {
     PRE(tx->writes_token && tx->end_submitted);
-    quring_error error = {.message = message, .detail = "the row of token_table could not be written", .hint = ""};
+    quring_error error = {.message = message, .detail = TX_TOKEN_FAILED, .hint = ""};
     memcpy(error.sqlstate, sqlstate, strnlen(sqlstate, sizeof error.sqlstate - 1));
     tx_fail(tx, tx->query_count, 0, QURING_SERVER_ERROR, &error);
 }

@@ -174,6 +174,9 @@ void tx_give_up(struct quring_tx *tx, quring_status status, const char *sqlstate
  */
 void tx_fail_at(struct quring_tx *tx, uint32_t position, quring_id id, const char *sqlstate, const char *message);
 
+/* The detail of that error. */
+#define TX_TOKEN_FAILED "the row of token_table could not be written"
+
 /* Fails it behind all its queries, before its COMMIT, which was sent: its token could not be written. */
 void tx_fail_token(struct quring_tx *tx, const char *sqlstate, const char *message);
 

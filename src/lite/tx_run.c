@@ -15,10 +15,14 @@
  * caller is told. Some errors end SQLite's transaction by themselves (a full disk, an interrupted write, ON CONFLICT
  * ROLLBACK); then there is no savepoint to go back to, and ROLLBACK TO fails.
  */
+#include "core/token.h"
 #include "core/trace.h"
 #include "core/tx.h"
 #include "lite/lane.h"
 #include "lite/lite_error.h"
+
+#include <stdio.h>
+#include <string.h>
 
 static void run_end(struct lite_lane *lane) {
     lane->own.tx.begun = lane->own.tx.failed = lane->own.tx.saved = lane->own.tx.lost = false;
@@ -120,18 +124,37 @@ static int run_write_token(struct lite_lane *lane, const struct quring_tx *tx) {
     return ended != SQLITE_OK || code == SQLITE_DONE ? ended : code;
 }
 
-/* One that was given up before this moment is not begun. */
+/* As core/tx.h says it of PostgreSQL; and how the table is made, where it is missing or another one. */
+static void run_say_token(struct lite_lane *lane, struct query *query, int code) {
+    const char *message = sqlite3_errmsg(lane->conn.handle), *sqlstate = lite_sqlstate(code, message);
+    char sql[TOKEN_SQL_BYTES], hint[TOKEN_SQL_BYTES + 64];
+    token_table_sql(query->queue->tx->writes_token, sql);
+    snprintf(hint, sizeof hint, "token_table is to be as this makes it: %s", sql);
+    bool is_other = strncmp(sqlstate, "42", 2) == 0 || strncmp(sqlstate, "23", 2) == 0;
+    error_clear(&query->error);
+    error_set(&query->error, sqlstate, message, TX_TOKEN_FAILED, is_other ? hint : lite_hint(code), 0);
+    query->error.view.backend_code = code;
+}
+
+/* One that was given up before this moment is not begun. The error is set. */
 static int run_commit_for(struct lite_lane *lane, struct query *query) {
     struct quring_tx *tx = query->queue->tx;
-    if (run_is_given_up(query) || !lite_tx_takes(tx, LITE_TX_COMMITS))
+    if (run_is_given_up(query) || !lite_tx_takes(tx, LITE_TX_COMMITS)) {
+        run_say_why(lane, query, SQLITE_INTERRUPT);
         return SQLITE_INTERRUPT;
+    }
     int code = tx->writes_token ? run_write_token(lane, tx) : SQLITE_OK;
-    if (code != SQLITE_OK)
+    if (code != SQLITE_OK) {
+        run_say_token(lane, query, code);
         return code;
+    }
     query->sent = true;
     if (base_unlikely(query->traced))
         trace_note_sent(lane->conn.trace, query, lane->conn.number);
-    return lite_conn_control(&lane->conn, LITE_COMMIT);
+    code = lite_conn_control(&lane->conn, LITE_COMMIT);
+    if (code != SQLITE_OK)
+        run_say_why(lane, query, code);
+    return code;
 }
 
 /* One that fails has left the transaction open (a lock, a deferred foreign key) or ended it: nothing of it takes effect. */
@@ -151,8 +174,6 @@ static void run_commit(struct lite_lane *lane, struct query *query) {
     int code = run_commit_for(lane, query);
     if (code == SQLITE_OK)
         run_ok(query, "COMMIT", 6);
-    else
-        run_say_why(lane, query, code);
     lite_watch_end(&conn->watch, query, conn->handle);
     if (code != SQLITE_OK) {
         query->status = QURING_SERVER_ERROR;

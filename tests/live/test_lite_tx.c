@@ -562,10 +562,34 @@ Test(lite_tx, a_token_that_can_not_be_written_fails_the_transaction) {
             ends(id, "");
         quring_done done = live_wait(&live);
         cr_assert_eq(done.id, end);
-        live_check_error(&done, QURING_SERVER_ERROR, done.error->sqlstate, "no such table");
+        live_check_error(&done, QURING_SERVER_ERROR, "42P01", "no such table");
+        cr_assert_str_eq(done.error->detail, "the row of token_table could not be written");
+        const char *made = strstr(done.error->hint, "create table main.\"no where\" (");
+        cr_assert(made, "%s", done.error->hint);
         live_release(&live, &done);
         cr_assert_eq(row_count(), 0);
     }
+}
+
+/* What the hint says makes the table that is missing. */
+Test(lite_tx, a_token_that_can_not_be_written_tells_what_is_missing) {
+    open_table(NULL);
+    quring_tx_options options = {.resolve = QURING_RESOLVE_TOKEN, .token_table = "commits"};
+    char sql[300];
+    quring_tx *tx = begin_with(&options);
+    ends_as(tx, "insert into t(n) values(0)", "");
+    quring_id end = commit(tx);
+    quring_tx_release(tx);
+    quring_done done = live_wait(&live);
+    cr_assert_eq(done.id, end);
+    snprintf(sql, sizeof sql, "%s", strstr(done.error->hint, "create table"));
+    live_release(&live, &done);
+    live_exec(&live, sql);
+    tx = begin_with(&options);
+    ends_as(tx, "insert into t(n) values(0)", "");
+    end_with_commit(tx, "");
+    cr_assert_eq(live_int(&live, "select count(*) from commits where committed"), 1);
+    cr_assert_eq(row_count(), 1);
 }
 
 /* The query that is at work ends by the shutdown, and leaves a transaction that ROLLBACK TO could revive. */
