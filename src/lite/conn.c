@@ -41,6 +41,17 @@ static uint32_t conn_error_position(struct lite_conn *conn, const struct quring_
     return lite_position(text->sql, text->length, (int64_t)lite_text_blank(text->sql, text->length) + offset);
 }
 
+/* Reads keep who writes such a file waiting, and SQLite's own words say nothing of that. */
+static void conn_say_not_wal(int code, struct query_error *error) {
+    error_set(error, lite_sqlstate(code, ""),
+              "database is locked: it is not in WAL mode, where a read keeps writes waiting", NULL,
+              "end what reads the file, transactions with read_only of this handle among them: the next write then "
+              "changes the "
+              "file to WAL mode, which lets reads and writes go on beside each other",
+              0);
+    error->view.backend_code = code;
+}
+
 void lite_conn_error(struct lite_conn *conn, int code, const struct quring_statement *text, struct query_error *error) {
     PRE(code != SQLITE_OK);
     if (!conn->handle) { /* SQLite had no memory for one, so only the code tells anything */
@@ -51,6 +62,10 @@ void lite_conn_error(struct lite_conn *conn, int code, const struct quring_state
         error_set(error, "0A000", conn->verdict.refusal, NULL, NULL, 0);
         error->view.backend_code = code;
         conn->verdict.refusal = NULL;
+        return;
+    }
+    if ((code & 0xff) == SQLITE_BUSY && conn->wal != LITE_WAL_NOT_WANTED) {
+        conn_say_not_wal(code, error);
         return;
     }
     int primary = code & 0xff, cause = sqlite3_system_errno(conn->handle);

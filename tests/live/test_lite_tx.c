@@ -592,6 +592,46 @@ Test(lite_tx, a_token_that_can_not_be_written_tells_what_is_missing) {
     cr_assert_eq(row_count(), 1);
 }
 
+/* ---- A file that is not in WAL mode ---- */
+
+/* As another program leaves it. */
+static void make_file_with_journal(void) {
+    sqlite3 *other;
+    cr_assert_eq(sqlite3_open(files_path("a.db"), &other), SQLITE_OK);
+    cr_assert_eq(sqlite3_exec(other, "pragma journal_mode=delete; create table t(n)", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(other);
+}
+
+Test(lite_tx, a_snapshot_keeps_writes_waiting_and_they_say_why) {
+    make_file_with_journal();
+    files_open(&live, "a.db", &(quring_db_options){.busy_timeout_ns = 20 * LIVE_MS});
+    quring_tx *tx = begin_with(&(quring_tx_options){.read_only = true});
+    cr_assert_eq(ask_int(tx, "select count(*) from t"), 0);
+    for (int i = 0; i < 2; i++) {
+        ask(NULL, "insert into t values(1)");
+        quring_done done = live_wait(&live);
+        live_check_error(&done, QURING_SERVER_ERROR, "55P03", "not in WAL mode");
+        cr_assert(strstr(done.error->hint, "read_only"), "%s", done.error->hint);
+        live_release(&live, &done);
+    }
+    quring_tx *writer = begin();
+    ends_as(writer, "insert into t values(1)", "");
+    quring_id end = commit(writer);
+    quring_done done = live_wait(&live);
+    cr_assert_eq(done.id, end);
+    live_check_error(&done, QURING_SERVER_ERROR, "55P03", "not in WAL mode");
+    live_release(&live, &done);
+    quring_tx_release(writer);
+    end_with_commit(tx, "");
+    live_exec(&live, "insert into t values(2)");
+    cr_assert_eq(live_int(&live, "select count(*) from t"), 1);
+    done = live_query(&live, "pragma journal_mode");
+    const char *mode = NULL;
+    cr_assert_eq(quring_get_text(done.result, 0, 0, &mode, NULL), 0);
+    cr_assert_str_eq(mode, "wal");
+    live_release(&live, &done);
+}
+
 /* The query that is at work ends by the shutdown, and leaves a transaction that ROLLBACK TO could revive. */
 Test(lite_tx, shutdown_lets_go_of_the_lock_behind_a_savepoint) {
     open_table(NULL);
