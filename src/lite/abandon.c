@@ -68,6 +68,7 @@ void lite_abandon(struct query *query, quring_status status) {
 void lite_detach(struct query *query) {
     struct lite_db *lite = lite_of(query->queue->db);
     quring_status status = (quring_status)atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed);
+    lite_take_back_behind(lite, query);
     if (!status || (query->batch && abandon_batch(lite, query, status)))
         return;
     struct query *stand_in = stand_in_new(query);

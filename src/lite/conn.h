@@ -92,6 +92,13 @@ struct lite_conn;
  */
 bool lite_conn_interrupt(struct lite_conn *conn, struct query *query);
 
+/*
+ * Holds the connection in that query, which can't end before it is let go. False: it is not at work on it. The reactor's
+ * thread, for a moment.
+ */
+bool lite_conn_hold(struct lite_conn *conn, struct query *query);
+void lite_conn_let_go(struct lite_conn *conn);
+
 /* The query at work; NULL: none. The reactor's thread, which alone ends queries, so that it is there still. */
 struct query *lite_conn_at_work(struct lite_conn *conn);
 

@@ -116,6 +116,9 @@ enum lite_chore {
  *   reactor   the reactor's thread alone. The thread works on the job that was posted to it.
  *   handed    the reactor's thread while the lane is IDLE, and the lane's own from the next job on.
  *
+ * While the reactor holds the lane in its query (lite_conn_hold()), and has the lock of the queue, it may put back what else is
+ * at hand there (lite_lane_take_back()). So within a query the lane touches that under the lock, too.
+ *
  * A lane that finds its queue empty is IDLE in the same moment, so whoever puts a query there afterwards knows that it
  * has to be posted. The reactor touches `conn` only to interrupt it, see watch.c.
  *
@@ -131,6 +134,8 @@ struct lite_lane {
     struct {
         enum lane_phase phase;          /* moved by lite_lane_move() alone */
         atomic_bool may_hold_abandoned; /* set without the lock, too: one of the queries at hand may be abandoned */
+        uint32_t
+            held_count; /* of those taken, that were not put back: the queue counts them until the next are taken */
         atomic_bool reserved; /* a transaction waits for the lane: nothing is taken; read without the lock, too */
     } shared;
 
@@ -162,8 +167,6 @@ struct lite_lane {
         /* While a group is open: taken[group_first … next) are its members, whose outcomes wait for its end. */
         uint32_t group_first;
         bool in_group;
-        uint32_t
-            held_count; /* of them, those that were not given back: the queue counts them until the next are taken */
         uint64_t reported_ns;
         uint64_t checked_ns; /* when a reader last looked whether its file still has the name */
         uint32_t next_checkpoint, next_restart, checkpointed_frames; /* in frames of the WAL */
@@ -221,6 +224,12 @@ void lite_lane_free(struct lite_lane *lane);
  */
 struct lite_post *lite_lane_call(struct lite_lane *lane);
 void lite_lane_post(struct lite_post *post);
+
+/*
+ * Reactor's thread: puts back what a lane of shared reads has taken, and not begun, while it is at work on that query, for others
+ * to take. False: it is not at work on it any more, or there was nothing. (lanes.c)
+ */
+bool lite_lane_take_back(struct lite_lane *lane, struct query *at_work);
 
 /* ---- What a lane tells the reactor (report.c) ---- */
 

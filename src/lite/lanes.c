@@ -129,6 +129,41 @@ void lite_relieve_later(struct lite_db *lite) {
     lanes_look_later(lite);
 }
 
+/* What was given up stays in the lane's hands, which hands it back. */
+static uint32_t lanes_put_back(struct lite_lane *lane) {
+    uint32_t before = lane->queue->held_count;
+    for (uint32_t i = lane->own.taken_count; i-- > lane->own.next;) {
+        struct query *query = lane->own.taken[i];
+        if (!query || atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed))
+            continue;
+        lane_queue_give_back(lane->queue, &query, 1);
+        lane->own.taken[i] = NULL;
+    }
+    lane->shared.held_count -= before - lane->queue->held_count;
+    return before - lane->queue->held_count;
+}
+
+bool lite_lane_take_back(struct lite_lane *lane, struct query *at_work) {
+    PRE(lane->queue == &lane->db->reads);
+    uint32_t count = 0;
+    if (!lite_conn_hold(&lane->conn, at_work))
+        return false;
+    lane_queue_lock(lane->queue);
+    if (lite_lane_holds(lane) && !lane->own.tx.runs)
+        count = lanes_put_back(lane);
+    lane_queue_unlock(lane->queue);
+    lite_conn_let_go(&lane->conn);
+    return count > 0;
+}
+
+void lite_take_back_behind(struct lite_db *lite, struct query *query) {
+    bool any = false;
+    for (uint32_t i = 1; i < lite->lane_count && lite->lane_count > 2; i++)
+        any |= lite_lane_take_back(&lite->lanes[i], query);
+    if (any)
+        lite_relieve_later(lite);
+}
+
 /* ---- Ending queries ---- */
 
 const char *lite_why_closed(const struct quring_db *db) {

@@ -30,6 +30,12 @@ bool lite_wake(struct lane_queue *queue, struct lite_lane *lanes, uint32_t count
  */
 void lite_relieve_later(struct lite_db *lite);
 
+/*
+ * That query is not let go of by its lane: what a lane of shared reads has taken with it, and not begun, goes back to the queue, for
+ * the other lanes.
+ */
+void lite_take_back_behind(struct lite_db *lite, struct query *query);
+
 /* What SHUTDOWN is said to come from. */
 const char *lite_why_closed(const struct quring_db *db);
 

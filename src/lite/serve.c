@@ -19,7 +19,7 @@ static bool serve_take(struct lite_lane *lane) {
     struct lane_queue *queue = lane->queue;
     uint32_t lanes = queue == &lane->db->reads ? lane->db->lane_count - 1 : 1;
     lane_queue_lock(queue);
-    lane_queue_let_go(queue, lane->own.held_count);
+    lane_queue_let_go(queue, lane->shared.held_count);
     uint32_t share = (lane_queue_count(queue) + lanes - 1) / lanes;
     if (share < MIN_SHARE)
         share = MIN_SHARE;
@@ -29,8 +29,8 @@ static bool serve_take(struct lite_lane *lane) {
     lane->own.taken_count = base_likely(!reserved) ? lane_queue_take(queue, lane->own.taken, share) : 0;
     lane->own.tx.runs = lane->own.taken_count > 0 && lite_in_tx(lane->own.taken[0]);
     lite_lane_move(lane, lane->own.taken_count > 0 ? LANE_WORKING : LANE_IDLE);
+    lane->shared.held_count = lane->own.taken_count;
     lane_queue_unlock(queue);
-    lane->own.held_count = lane->own.taken_count;
     lane->own.next = 0;
     return lane->own.taken_count > 0;
 }

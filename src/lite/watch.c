@@ -146,19 +146,31 @@ void lite_watch_end(struct lite_watch *watch, struct query *query, sqlite3 *hand
         watch_end_interrupted(watch, handle);
 }
 
-bool lite_conn_interrupt(struct lite_conn *conn, struct query *query) {
+/* Who ends a query that was marked waits for the mutex first. */
+bool lite_conn_hold(struct lite_conn *conn, struct query *query) {
     PRE(query);
     struct lite_watch *watch = &conn->watch;
     uintptr_t at_work = (uintptr_t)query;
     if ((atomic_load(&watch->at_work) & ~INTERRUPTED) != at_work)
         return false;
     pthread_mutex_lock(&watch->interrupting);
-    bool is = atomic_compare_exchange_strong(&watch->at_work, &at_work, (uintptr_t)query | INTERRUPTED) ||
-              at_work == ((uintptr_t)query | INTERRUPTED);
-    if (is)
-        sqlite3_interrupt(conn->handle); /* open, since a query is at work, which can't end meanwhile */
+    if (atomic_compare_exchange_strong(&watch->at_work, &at_work, (uintptr_t)query | INTERRUPTED) ||
+        at_work == ((uintptr_t)query | INTERRUPTED))
+        return true;
     pthread_mutex_unlock(&watch->interrupting);
-    return is;
+    return false;
+}
+
+void lite_conn_let_go(struct lite_conn *conn) {
+    pthread_mutex_unlock(&conn->watch.interrupting);
+}
+
+bool lite_conn_interrupt(struct lite_conn *conn, struct query *query) {
+    if (!lite_conn_hold(conn, query))
+        return false;
+    sqlite3_interrupt(conn->handle); /* open, since a query is at work, which can't end meanwhile */
+    lite_conn_let_go(conn);
+    return true;
 }
 
 struct query *lite_conn_at_work(struct lite_conn *conn) {

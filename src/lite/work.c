@@ -92,7 +92,7 @@ void lite_lane_give_back(struct lite_lane *lane, enum lane_phase to) {
     if (!lane->own.tx.runs) {
         uint32_t before = lane->queue->held_count;
         lane_queue_give_back(lane->queue, lane->own.taken + lane->own.next, lane->own.taken_count - lane->own.next);
-        lane->own.held_count -= before - lane->queue->held_count;
+        lane->shared.held_count -= before - lane->queue->held_count;
         lane->own.taken_count = lane->own.next;
     }
     lane->own.news.call_count++;
@@ -109,7 +109,11 @@ static void work_pause(struct lite_watch *watch) {
     bool others = lane->queue == &lane->db->reads && lane->db->lane_count > 2;
     if (others && lite_lane_attends(lane))
         lite_lane_give_back(lane, lane->shared.phase == LANE_CALLED ? LANE_LATE : LANE_STUCK);
-    lite_lane_drop_abandoned(lane);
+    if (atomic_load_explicit(&lane->shared.may_hold_abandoned, memory_order_relaxed)) {
+        lane_queue_lock(lane->queue);
+        lite_lane_drop_abandoned(lane);
+        lane_queue_unlock(lane->queue);
+    }
     lite_lane_report(lane);
 }
 

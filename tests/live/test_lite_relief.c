@@ -98,3 +98,23 @@ Test(lite_relief, lanes_are_woken_one_after_the_other) {
     for (int i = 0; i < 3; i++)
         open_gate();
 }
+
+/* The lane has taken others with the one at the gate. It keeps them until it is found not to let go of that. */
+Test(lite_relief, so_do_those_that_were_taken_with_one_that_is_given_up) {
+    files_open(&live, "a.db", &(quring_db_options){.connection_count = 2});
+    live_exec(&live, "create table t(a)");
+    quring_id id = live_submit(&live, &(quring_query){.sql = "select gate(1)", .user_data = READS});
+    submit_reads(READS);
+    while (sem_trywait(&reached) != 0)
+        quring_run(live.engine, UINT32_MAX, LIVE_MS);
+    cr_assert_eq(quring_cancel(live.engine, id), 0);
+    bool given_up = false;
+    for (int i = 0; i < READS + 1; i++) {
+        quring_done done = live_wait(&live);
+        given_up |= done.id == id;
+        cr_assert_eq(done.status, done.id == id ? QURING_CANCELLED : QURING_OK, "%s", quring_status_name(done.status));
+        live_release(&live, &done);
+    }
+    cr_assert(given_up);
+    sem_post(&opened);
+}
