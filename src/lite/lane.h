@@ -284,7 +284,7 @@ void lite_lane_tend(struct lite_lane *lane);
 /* Gives back what was not begun, if it may go elsewhere. */
 void lite_lane_give_back(struct lite_lane *lane, enum lane_phase to);
 
-/* After a query that others did not wait for. */
+/* STUCK: after the query that others did not wait for. */
 void lite_lane_unstick(struct lite_lane *lane);
 
 /* Works off the queries at hand: a reader's. */

@@ -193,7 +193,8 @@ static void run_statement(struct lite_lane *lane, struct query *query, enum stat
         query->status = QURING_SERVER_ERROR;
         query->sent = false;
     }
-    lite_lane_unstick(lane);
+    if (lane->shared.phase == LANE_STUCK)
+        lite_lane_unstick(lane);
     if (query->status == QURING_OK && !lite_conn_in_transaction(&lane->conn)) {
         error_set(&query->error, "25P01", "SQLite has ended the transaction", NULL, NULL, 0);
         query->status = QURING_SERVER_ERROR;

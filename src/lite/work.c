@@ -215,8 +215,7 @@ void lite_lane_tend(struct lite_lane *lane) {
 }
 
 void lite_lane_unstick(struct lite_lane *lane) {
-    if (base_likely(lane->shared.phase != LANE_STUCK))
-        return;
+    PRE(lane->shared.phase == LANE_STUCK);
     lane_queue_lock(lane->queue);
     lite_lane_move(lane, LANE_WORKING);
     lane_queue_unlock(lane->queue);
@@ -237,7 +236,8 @@ void lite_lane_read(struct lite_lane *lane) {
         if (shared && !lite_conn_in_transaction(conn))
             (void)lite_conn_control(conn, LITE_BEGIN); /* where that fails, each read has a transaction of its own */
         lite_lane_run_next(lane);
-        lite_lane_unstick(lane);
+        if (base_unlikely(lane->shared.phase == LANE_STUCK))
+            lite_lane_unstick(lane);
         lite_lane_tend(lane);
     }
     if (lite_conn_in_transaction(conn))
