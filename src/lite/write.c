@@ -184,10 +184,10 @@ static inline bool write_batch_is_next(const struct lite_lane *lane) {
     return query && query->batch;
 }
 
-/* False: by its first words it reads, and never waits for those that write. */
-static bool write_may_lock(const struct lite_lane *lane) {
+/* False: there is no file, or by its first words the query reads, and never waits for those that write. */
+static inline bool write_may_lock(const struct lite_lane *lane) {
     const struct query *query = lane->own.taken[lane->own.next];
-    return query && !(query->statement->route & LITE_TO_READER);
+    return lane->conn.member.file && query && !(query->statement->route & LITE_TO_READER);
 }
 
 static void write_next(struct lite_lane *lane) {
@@ -208,10 +208,12 @@ void lite_lane_write(struct lite_lane *lane) {
             lite_lane_give_back(lane, LANE_WORKING);
             break;
         }
-        if (write_may_lock(lane))
+        bool may_lock = write_may_lock(lane);
+        if (may_lock)
             lite_conn_line_up(&lane->conn);
         write_next(lane);
-        lite_conn_leave_line(&lane->conn);
+        if (may_lock)
+            lite_conn_leave_line(&lane->conn);
         lite_lane_tend(lane);
     }
 }
