@@ -97,7 +97,12 @@ Test(pg_order, back_ends_that_are_ended_leave_no_step_out_of_order) {
                 cr_assert_geq(quring_run(live.engine, 100, LIVE_STALL_NS), 0);
             (void)live_reap(&live, note_kill, &killing);
         }
+        cr_assert_geq(quring_run(live.engine, 1, LIVE_STALL_NS), 0);
         end_some(&killer);
+        if (kill % 2)
+            continue; /* keys that are lost go on being asked for */
+        live_drain(&live, note_kill, &killing);
+        live_connect(&live, 8);
     }
     live_drain(&live, note_kill, &killing);
     cr_assert_eq(killing.ended_count, submitted);
