@@ -85,10 +85,24 @@ static bool tx_may_send(struct quring_tx *tx, const struct query *query, bool op
 
 static void tx_after_loss(struct quring_tx *tx);
 
+/*
+ * The server was kept from its COMMIT or ROLLBACK, and is at what others have sent behind that: within a transaction that has
+ * failed, up to the next COMMIT.
+ */
+static void tx_break_before_others(struct quring_tx *tx) {
+    pg_conn_break(pg_tx_of(tx)->conn, QURING_IN_DOUBT, "57014",
+                  "the server was stopped before it ended a transaction, and others stood behind it");
+    tx_after_loss(tx);
+}
+
 /* Our ROLLBACK, or a reset that was in vain: nobody else awaits the answer. */
 static void tx_clean_up(struct quring_tx *tx) {
     struct pg_tx *pg = pg_tx_of(tx);
     struct pg_conn *conn = pg->conn;
+    if (tx->state == TX_ENDING && !pg_conn_is_settled(conn)) {
+        tx_break_before_others(tx);
+        return;
+    }
     bool resets = tx->state == TX_ENDING && pg->is_outside;
     if (resets ? pg_tx_put_reset(tx) : pg_tx_put_end(tx, NULL))
         pg_silence_given_up(conn, pg->last);

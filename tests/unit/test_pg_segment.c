@@ -707,6 +707,24 @@ Test(pg_segment, pg_tx_closes_a_connection_that_is_in_another_state) {
     }
 }
 
+/* statement_timeout may stop the server before it has begun with COMMIT. It takes what stands behind all the same. */
+Test(pg_segment, pg_tx_closes_a_connection_whose_commit_was_stopped_before_others) {
+    bring_up(1, 16);
+    struct quring_tx *tx = begin(0), *second = begin(1);
+    (void)pg_bed_ask_tx(&bed, tx, "insert into t values (1)");
+    struct query *commit = pg_bed_ask_tx(&bed, tx, "commit");
+    struct query *behind = pg_bed_ask_tx(&bed, second, "insert into t values (2)");
+    struct query *its_commit = pg_bed_ask_tx(&bed, second, "commit");
+    struct query *other = pg_bed_ask(&bed, "select 1");
+    advance();
+    say(0, "12 C:BEGIN 1 t:0 n2 C:INSERT_0_1 Z:T 12 E:57014 Z:E E:25P02 Z:E 12 C:ROLLBACK Z");
+    pg_bed_assert_text(pg_bed_fate(commit), "SERVER_ERROR 57014", "the one that was stopped");
+    pg_bed_assert_text(pg_bed_fate(behind), "IN_DOUBT 57014", "what stood behind");
+    pg_bed_assert_text(pg_bed_fate(its_commit), "IN_DOUBT 57014", "its COMMIT");
+    pg_bed_assert_text(pg_bed_fate(other), "IN_DOUBT 57014", "what stood behind that");
+    cr_assert(tx->state == TX_ENDED && second->state == TX_ENDED);
+}
+
 Test(pg_segment, pg_tx_stays_on_a_connection_that_retires) {
     bring_up(1, 8);
     struct quring_tx *tx = begin(0);
