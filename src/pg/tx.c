@@ -396,14 +396,27 @@ static void tx_ready(struct pg_conn *conn, const struct wire_event *ready) {
 
 /* ---- Loss ---- */
 
+/* A ROLLBACK TO is out behind the failure, given up or not, and the server may have carried it out. */
+static bool tx_may_have_gone_back(struct quring_tx *tx) {
+    const struct pg_tx *pg = pg_tx_of(tx);
+    uint64_t first = pg->begin < pg->conn->settled ? pg->conn->settled : pg->begin;
+    for (uint64_t r = first; r <= pg->last && !tx->given_up; r++) {
+        const struct pg_request *request = pg_conn_request(pg->conn, r);
+        bool goes_back = request->statement && request->statement->traits.verb == VERB_GOES_BACK;
+        if (goes_back && request->tx_position > tx->first.position)
+            return true;
+    }
+    return false;
+}
+
 /*
  * Once COMMIT left, nobody knows. Before that it is certain that nothing took effect, as it is behind a failure that the
- * server told of, unless it breaks the protocol.
+ * server told of and that nothing has revived, unless it breaks the protocol.
  */
 static enum tx_loss tx_loss_of(struct quring_tx *tx) {
     struct pg_tx *pg = pg_tx_of(tx);
     struct pg_conn *conn = pg->conn;
-    if (tx->first.set && conn->reason.status != QURING_PROTOCOL)
+    if (tx->first.set && conn->reason.status != QURING_PROTOCOL && !tx_may_have_gone_back(tx))
         return LOSS_AFTER_FAILURE;
     if (tx->state != TX_ENDING || pg->end < conn->settled)
         return LOSS_CERTAIN;
