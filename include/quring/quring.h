@@ -961,7 +961,8 @@ typedef struct quring_tx_options {
  * from its first query to its end, while other queries go on beside it on the others. BEGIN goes with the first query, and
  * COMMIT with the last if it is submitted by then: what is submitted together takes one round trip, and a transaction that
  * is submitted whole, up to its COMMIT, holds no connection, but goes between other queries, unless it has to be cleaned up
- * after (lease_reset) or has more queries than options.depth. Those that have to wait for a connection are served in order.
+ * after (lease_reset), has more queries than options.depth, or waits while others take each place that becomes free. Those that
+ * have to wait for a connection are served in order.
  *
  *      quring_tx_open(db, NULL, &tx);
  *      quring_submit(engine, &(quring_query){.tx = tx, .sql = "update …", …}, NULL);
