@@ -63,6 +63,21 @@ int64_t ask_int(quring_tx *tx, const char *sql) {
     return value;
 }
 
+void take_steps(const struct tx_step *steps, uint32_t count, bool at_once) {
+    enum { MOST = 32 };
+    quring_id ids[MOST];
+    quring_tx *tx = begin();
+    cr_assert_leq(count, MOST);
+    for (uint32_t i = 0; i < count; i++) {
+        ids[i] = ask(tx, steps[i].sql);
+        if (!at_once)
+            ends(ids[i], steps[i].ends);
+    }
+    for (uint32_t i = 0; at_once && i < count; i++)
+        ends(ids[i], steps[i].ends);
+    quring_tx_release(tx);
+}
+
 void end_with_commit(quring_tx *tx, const char *expected) {
     ends(commit(tx), expected);
     quring_tx_release(tx);

@@ -28,6 +28,13 @@ void ends_behind(quring_id id, quring_id failed);
 void ends_as(quring_tx *tx, const char *sql, const char *expected);
 int64_t ask_int(quring_tx *tx, const char *sql);
 
+/* Makes a transaction of these, the last of which ends it: each when the one before it has ended, or all at once. */
+struct tx_step {
+    const char *sql, *ends;
+};
+
+void take_steps(const struct tx_step *steps, uint32_t count, bool at_once);
+
 /* Commits, and releases the handle. */
 void end_with_commit(quring_tx *tx, const char *expected);
 

@@ -77,6 +77,13 @@ struct shape {
     bool received; /* the cut is in what the server says */
 };
 
+enum { SHAPES = 4 };
+
+static const struct shape shapes[SHAPES] = {{"whole, sent", false, false},
+                                            {"whole, received", false, true},
+                                            {"apart, sent", true, false},
+                                            {"apart, received", true, true}};
+
 /* True: COMMIT was in doubt, and was asked for. */
 static inline bool lose_at(const struct shape *shape, uint64_t bytes, bool *whole) {
     open_lossy(1);

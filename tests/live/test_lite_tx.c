@@ -87,9 +87,7 @@ Test(lite_tx, a_failure_and_what_stands_behind_it) {
 }
 
 Test(lite_tx, savepoints) {
-    static const struct {
-        const char *sql, *ends;
-    } steps[] = {
+    static const struct tx_step steps[] = {
         {"insert into t values(1, 0)", ""},
         {"savepoint a", ""},
         {"insert into t values(2, 0)", ""},
@@ -107,16 +105,7 @@ Test(lite_tx, savepoints) {
     enum { COUNT = sizeof steps / sizeof *steps };
     open_table(NULL);
     for (int whole = 0; whole < 2; whole++) {
-        quring_id ids[COUNT];
-        quring_tx *tx = begin();
-        for (size_t i = 0; i < COUNT; i++) {
-            ids[i] = ask(tx, steps[i].sql);
-            if (!whole)
-                ends(ids[i], steps[i].ends);
-        }
-        for (size_t i = 0; whole && i < COUNT; i++)
-            ends(ids[i], steps[i].ends);
-        quring_tx_release(tx);
+        take_steps(steps, COUNT, whole);
         cr_assert_eq(live_int(&live, "select group_concat(id, '') from t"), 15);
         live_exec(&live, "delete from t");
     }

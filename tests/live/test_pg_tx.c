@@ -88,9 +88,7 @@ Test(pg_tx, savepoints) {
     open_many(1);
     make_table();
     for (int whole = 0; whole < 2; whole++) {
-        static const struct {
-            const char *sql, *ends;
-        } steps[] = {
+        static const struct tx_step steps[] = {
             {"insert into live_tx values (1, 0)", ""},
             {"savepoint a", ""},
             {"insert into live_tx values (2, 0)", ""},
@@ -106,16 +104,7 @@ Test(pg_tx, savepoints) {
             {"COMMIT", ""},
         };
         enum { COUNT = sizeof steps / sizeof *steps };
-        quring_id ids[COUNT];
-        quring_tx *tx = begin();
-        for (size_t i = 0; i < COUNT; i++) {
-            ids[i] = ask(tx, steps[i].sql);
-            if (!whole)
-                ends(ids[i], steps[i].ends);
-        }
-        for (size_t i = 0; whole && i < COUNT; i++)
-            ends(ids[i], steps[i].ends);
-        quring_tx_release(tx);
+        take_steps(steps, COUNT, whole);
         cr_assert_eq(live_int(&live, "select sum(id * id) from live_tx"), 1 + 25);
         live_exec(&live, "delete from live_tx");
     }

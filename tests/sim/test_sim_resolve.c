@@ -12,11 +12,7 @@ TestSuite(sim_resolve, .init = begin);
 enum { CONNECTION_BYTES_MAX = 4000 };
 
 Test(sim_resolve, a_loss_at_each_byte) {
-    static const struct shape shapes[] = {{"whole, sent", false, false},
-                                          {"whole, received", false, true},
-                                          {"apart, sent", true, false},
-                                          {"apart, received", true, true}};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+    for (size_t i = 0; i < SHAPES; i++) {
         uint32_t asked_count = 0;
         bool whole = false;
         for (uint64_t bytes = 1; !whole && bytes < CONNECTION_BYTES_MAX; bytes++)

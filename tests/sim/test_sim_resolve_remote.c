@@ -24,11 +24,7 @@ static void lose_anywhere(const struct shape *shape) {
 }
 
 Test(sim_resolve_remote, a_loss_anywhere) {
-    static const struct shape shapes[] = {{"whole, sent", false, false},
-                                          {"whole, received", false, true},
-                                          {"apart, sent", true, false},
-                                          {"apart, received", true, true}};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+    for (size_t i = 0; i < SHAPES; i++) {
         resolved = with_token;
         lose_anywhere(&shapes[i]);
         resolved = with_xid;

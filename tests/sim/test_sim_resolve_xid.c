@@ -15,11 +15,7 @@ enum { CONNECTION_BYTES_MAX = 6000, STEP = 17, TAIL_BYTES = 300 };
 
 /* Each byte from COMMIT's request on, and some before it. */
 Test(sim_resolve_xid, a_loss_at_each_byte) {
-    static const struct shape shapes[] = {{"whole, sent", false, false},
-                                          {"whole, received", false, true},
-                                          {"apart, sent", true, false},
-                                          {"apart, received", true, true}};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+    for (size_t i = 0; i < SHAPES; i++) {
         uint32_t asked_count = 0;
         bool whole = false;
         uint64_t bytes = 1;
