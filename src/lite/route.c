@@ -24,6 +24,7 @@ static uint8_t route_of(const struct lite_db *lite, struct quring_statement *sta
 
 /* All members of a unit go to one lane, and most units write. */
 static uint8_t route_unit(struct query *query, uint8_t route) {
+    PRE(!query->batch || query->commit == QURING_COMMIT_GROUP); /* by that its lane knows it */
     lite_query(query)->reads = route & LITE_TO_READER;
     return LITE_TO_WRITER;
 }

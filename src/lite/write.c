@@ -179,26 +179,39 @@ static void exclusive_run(struct lite_lane *lane) {
         lane->conn.rolled_back = !lite_conn_in_transaction(&lane->conn) && !exclusive_ends_transaction(query);
 }
 
-static inline bool write_batch_is_next(const struct lite_lane *lane) {
-    const struct query *query = lane->own.taken[lane->own.next];
-    return query && query->batch;
-}
-
-/* False: there is no file, or by its first words the query reads, and never waits for those that write. */
-static inline bool write_may_lock(const struct lite_lane *lane) {
-    const struct query *query = lane->own.taken[lane->own.next];
-    return lane->conn.member.file && query && !(query->statement->route & LITE_TO_READER);
-}
-
-static void write_next(struct lite_lane *lane) {
-    if (lane->conn.role == LITE_EXCLUSIVE)
-        exclusive_run(lane);
-    else if (write_batch_is_next(lane))
+/* The members of a batch are members of groups on PostgreSQL, and have the same mode. */
+static void write_shared(struct lite_lane *lane) {
+    if (lane->own.taken[lane->own.next]->batch)
         lite_lane_run_batch(lane);
     else if (group_may_take(lane, lane->own.next) && group_may_take(lane, lane->own.next + 1))
         group_run(lane);
     else
         lite_lane_run_next(lane);
+}
+
+static inline __attribute__((always_inline)) void write_next(struct lite_lane *lane) {
+    const struct query *query = lane->own.taken[lane->own.next];
+    if (base_unlikely(lane->conn.role == LITE_EXCLUSIVE))
+        exclusive_run(lane);
+    else if (query && query->commit == QURING_COMMIT_GROUP)
+        write_shared(lane);
+    else
+        lite_lane_run_next(lane);
+}
+
+/* False: by its first words it reads, and never waits for those that write. */
+static bool write_may_lock(const struct lite_lane *lane) {
+    const struct query *query = lane->own.taken[lane->own.next];
+    return query && !(query->statement->route & LITE_TO_READER);
+}
+
+static void write_in_line(struct lite_lane *lane) {
+    bool may_lock = write_may_lock(lane);
+    if (may_lock)
+        lite_conn_line_up(&lane->conn);
+    write_next(lane);
+    if (may_lock)
+        lite_conn_leave_line(&lane->conn);
 }
 
 void lite_lane_write(struct lite_lane *lane) {
@@ -208,12 +221,10 @@ void lite_lane_write(struct lite_lane *lane) {
             lite_lane_give_back(lane, LANE_WORKING);
             break;
         }
-        bool may_lock = write_may_lock(lane);
-        if (may_lock)
-            lite_conn_line_up(&lane->conn);
-        write_next(lane);
-        if (may_lock)
-            lite_conn_leave_line(&lane->conn);
+        if (lane->conn.member.file)
+            write_in_line(lane);
+        else
+            write_next(lane);
         lite_lane_tend(lane);
     }
 }

@@ -55,6 +55,7 @@ static void submit(struct query *queries[], const char *const texts[], uint32_t 
     for (uint32_t i = 0; i < count; i++) {
         queries[i] = bed_query(&bed, texts[i], NULL, 0);
         queries[i]->id = ++last_id;
+        queries[i]->commit = QURING_COMMIT_GROUP; /* as the engine does */
         batch_join(batch, queries[i]);
         list_push_back(&members, &queries[i]->link);
     }
