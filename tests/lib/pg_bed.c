@@ -491,6 +491,35 @@ void pg_bed_open_conn(struct pg_bed *bed, bool bound) {
     (void)pg_bed_notes(bed);
 }
 
+const char *pg_bed_got_short(struct pg_bed *bed, const struct pg_conn *conn) {
+    static char texts[4][1000];
+    static int next;
+    char all[PG_BED_TEXT_BYTES], *rest = all, *text = texts[next++ % 4];
+    bool parsed = false;
+    snprintf(all, sizeof all, "%s", pg_bed_got(bed, conn));
+    *text = 0;
+    for (char *word; (word = strtok_r(rest, ",", &rest));) {
+        char *at = text + strlen(text);
+        size_t room = sizeof texts[0] - strlen(text);
+        word += *word == ' ';
+        if (strncmp(word, "Parse", 5) == 0) {
+            const char *sql = strchr(word, '\'') + 1;
+            bool named = word[6] != '-';
+            snprintf(at, room, "%s%.*s%s", *text ? " " : "", (int)strcspn(sql, "'"), sql, named ? "*" : "");
+            parsed = true;
+        } else if (strncmp(word, "Bind", 4) == 0) {
+            snprintf(at, room, "%s", parsed ? "" : *text ? " bound" : "bound");
+        } else if (strncmp(word, "Execute", 7) == 0) {
+            parsed = false;
+        } else if (strncmp(word, "Sync", 4) == 0) {
+            snprintf(at, room, " |");
+        } else if (strncmp(word, "Terminate", 9) == 0) {
+            snprintf(at, room, " end");
+        }
+    }
+    return text;
+}
+
 /* ---- Looking ---- */
 
 const char *pg_bed_fate(const struct query *query) {

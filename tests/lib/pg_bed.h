@@ -93,6 +93,9 @@ void pg_bed_answer(struct pg_bed *bed, const struct pg_conn *conn, bool pooled);
 /* What it received since the last call; static. */
 const char *pg_bed_got(struct pg_bed *bed, const struct pg_conn *conn);
 
+/* The same in short: the texts that are parsed, with * if under a name, "bound" for what is not, and | for Sync. */
+const char *pg_bed_got_short(struct pg_bed *bed, const struct pg_conn *conn);
+
 /* ---- Looking ---- */
 
 /* What was encoded and not handed to the socket; static. */

@@ -69,35 +69,10 @@ static void release(struct quring_tx *tx) {
     pg_bed_settle(&bed);
 }
 
-/* ---- What is sent, in short: the texts that are parsed, "bound" for what is not, and "|" for Sync ---- */
+/* ---- What is sent ---- */
 
 static const char *got(uint32_t conn) {
-    static char texts[4][1000];
-    static int next;
-    char all[PG_BED_TEXT_BYTES], *rest = all, *text = texts[next++ % 4];
-    bool parsed = false;
-    snprintf(all, sizeof all, "%s", pg_bed_got(&bed, pool->conns[conn]));
-    *text = 0;
-    for (char *word; (word = strtok_r(rest, ",", &rest));) {
-        char *at = text + strlen(text);
-        size_t room = 1000 - strlen(text);
-        word += *word == ' ';
-        if (strncmp(word, "Parse", 5) == 0) {
-            const char *sql = strchr(word, '\'') + 1;
-            bool named = word[6] != '-';
-            snprintf(at, room, "%s%.*s%s", *text ? " " : "", (int)strcspn(sql, "'"), sql, named ? "*" : "");
-            parsed = true;
-        } else if (strncmp(word, "Bind", 4) == 0) {
-            snprintf(at, room, "%s", parsed ? "" : *text ? " bound" : "bound");
-        } else if (strncmp(word, "Execute", 7) == 0) {
-            parsed = false;
-        } else if (strncmp(word, "Sync", 4) == 0) {
-            snprintf(at, room, " |");
-        } else if (strncmp(word, "Terminate", 9) == 0) {
-            snprintf(at, room, " end");
-        }
-    }
-    return text;
+    return pg_bed_got_short(&bed, pool->conns[conn]);
 }
 
 static void got_is(uint32_t conn, const char *expected, const char *what) {
