@@ -13,6 +13,7 @@ bool lane_queue_init(struct lane_queue *queue) {
 void lane_queue_free(struct lane_queue *queue) {
     PRE(queue->head == queue->tail);
     free(queue->ring);
+    free(queue->room);
     pthread_mutex_destroy(&queue->lock);
 }
 
@@ -44,6 +45,22 @@ bool lane_queue_reserve(struct lane_queue *queue, uint32_t count) {
     while (queue->capacity < lane_queue_count(queue) + queue->held_count + count)
         if (!lane_queue_grow(queue))
             return false;
+    return true;
+}
+
+bool lane_queue_reserve_unit(struct lane_queue *queue, uint32_t count) {
+    PRE(count <= UINT32_MAX / 4);
+    uint32_t most = queue->unit_most ? queue->unit_most : 1;
+    while (most < count)
+        most *= 2;
+    if (most <= queue->unit_most)
+        return true;
+    struct query **room = malloc(most * sizeof(struct query *));
+    if (!room)
+        return false;
+    free(queue->room);
+    queue->room = room;
+    queue->unit_most = most;
     return true;
 }
 

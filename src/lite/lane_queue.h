@@ -27,6 +27,8 @@ struct lane_queue {
     uint32_t tail;
     uint32_t held_count; /* in the hands of lanes */
     uint32_t unit_count; /* queries in it that are in units (core/queue.h): of the others a lane need not look at any */
+    uint32_t unit_most;  /* there is none of more queries: the lane that takes them has room for so many … */
+    struct query **room; /* … once it has taken this in place of what it had; NULL: it has */
     atomic_bool barred;  /* read without the lock, too */
 };
 
@@ -61,9 +63,12 @@ bool lane_queue_put(struct lane_queue *queue, struct query *query);
 /* Makes room for so many more, so that as many calls of lane_queue_put() can't fail. False: out of memory. */
 bool lane_queue_reserve(struct lane_queue *queue, uint32_t count);
 
+/* Makes room for a unit of so many, in a queue that one lane alone takes from. False: out of memory. */
+bool lane_queue_reserve_unit(struct lane_queue *queue, uint32_t count);
+
 /*
  * Moves up to `count` queries from the front into a lane's hands, and stops between two units (core/queue.h): if the first one
- * has more, all of it, for which `taken` has room, since none has more than options.depth. Returns how many: none while the
+ * has more, all of it, for which `taken` has room, since none has more than unit_most. Returns how many: none while the
  * queue is barred.
  */
 uint32_t lane_queue_take(struct lane_queue *queue, struct query **taken, uint32_t count);

@@ -115,6 +115,7 @@ static int lite_set_up(struct lite_db *lite, const char *url) {
                                         .statement_count = lite->base.options.statement_count,
                                         .closing = &lite->closing,
                                         .open_from_ns = &lite->open_from_ns};
+    lite->writes.unit_most = lite->base.options.depth;
     lite->base.statements = statement_table_new(lite->config.statement_count, STATEMENT_TEXT_MAX, NULL);
     return lite->base.statements ? lite_open_lanes(lite) : QURING_ENOMEM;
 }

@@ -29,10 +29,22 @@ static uint8_t route_unit(struct query *query, uint8_t route) {
     return LITE_TO_WRITER;
 }
 
+static uint32_t route_longest_unit(const struct lite_chain *chain) {
+    uint32_t most = 1, count = 0;
+    for (struct query *query = chain->first; query; query = lite_query(query)->next) {
+        count = query->in_unit ? count + 1 : 0;
+        most = count > most ? count : most;
+        if (!query->unit_goes_on)
+            count = 0;
+    }
+    return most;
+}
+
 /* False: there is no memory for all members of the units of a chain, so that a part of one could be all that goes to a lane. */
 static __attribute__((noinline)) bool route_reserve_units(struct lane_queue *queue, const struct lite_chain *chain) {
+    uint32_t most = route_longest_unit(chain);
     lane_queue_lock(queue);
-    bool ok = lane_queue_reserve(queue, chain->count);
+    bool ok = !chain->count || (lane_queue_reserve(queue, chain->count) && lane_queue_reserve_unit(queue, most));
     lane_queue_unlock(queue);
     return ok;
 }

@@ -7,9 +7,18 @@
 #include "lite/db.h"
 #include "lite/lane.h"
 
+#include <stdlib.h>
+
 enum { MIN_SHARE = 8 };
 
 static const uint64_t CHECK_FILE_NS = 100000000; /* of readers; the writer looks before each run */
+
+/* A longer unit waits than any before. Nothing of the run before is at hand any more. */
+static __attribute__((cold, noinline)) void serve_take_room(struct lite_lane *lane) {
+    free(lane->own.taken);
+    lane->own.taken = lane->queue->room;
+    lane->queue->room = NULL;
+}
 
 /*
  * Takes a fair share of the queue, up to the depth: small enough to leave work to other lanes, large enough that the lock
@@ -20,6 +29,8 @@ static bool serve_take(struct lite_lane *lane) {
     uint32_t lanes = queue == &lane->db->reads ? lane->db->lane_count - 1 : 1;
     lane_queue_lock(queue);
     lane_queue_let_go(queue, lane->shared.held_count);
+    if (base_unlikely(queue->room != NULL))
+        serve_take_room(lane);
     uint32_t share = (lane_queue_count(queue) + lanes - 1) / lanes;
     if (share < MIN_SHARE)
         share = MIN_SHARE;

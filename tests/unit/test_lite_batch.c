@@ -371,6 +371,56 @@ Test(lite_batch, batches_among_groups_and_others) {
     cr_assert_eq(number("select n from t"), 2 * ROUNDS + 2 * (ROUNDS / 2));
 }
 
+/* ---- Long ones ---- */
+
+enum { LONG_COUNT = 100 };
+
+/* `bad`: the number of the member that fails, from 1; 0: none does. */
+static void submit_long(struct query *queries[], uint32_t bad) {
+    const char *texts[LONG_COUNT];
+    for (uint32_t i = 0; i < LONG_COUNT; i++)
+        texts[i] = i + 1 == bad ? "insert into t values(1, 0)" : "update t set n = n + 1 where id = 1 and n < 99";
+    submit(queries, texts, LONG_COUNT);
+}
+
+static void assert_long(struct query *const queries[], uint32_t bad) {
+    for (uint32_t i = 0; i < LONG_COUNT; i++) {
+        const struct query *query = queries[i];
+        quring_status expected = !bad ? QURING_OK : i + 1 == bad ? QURING_SERVER_ERROR : QURING_SKIPPED;
+        cr_assert_eq(query->state, QUERY_DONE);
+        cr_assert_eq(query->status, expected, "query %u: %s", i, quring_status_name((quring_status)query->status));
+        cr_assert(expected != QURING_SKIPPED || query->failed_id == queries[bad - 1]->id);
+    }
+}
+
+/* They are one run of the lane, whose room grows with the longest that came. */
+Test(lite_batch, one_of_more_than_the_depth_is_one_run) {
+    static struct query *good[LONG_COUNT], *bad[LONG_COUNT], *mean[3];
+    open_table(&(quring_db_options){.connection_count = 1, .depth = 3});
+    submit_long(bad, 60);
+    submit(mean, inserts, 3);
+    submit_long(good, 0);
+    struct query *other = bed_submit(&bed, bed_query(&bed, "select 1", NULL, 0));
+    bed_drain(&bed);
+    assert_long(bad, 60);
+    assert_fates(mean, 3, "OK; OK; OK", "a short one between them");
+    assert_long(good, 0);
+    bed_check(other, QURING_OK, "", "");
+    cr_assert_eq(number("select n from t where id = 1"), 99, "of the one that committed alone");
+}
+
+Test(lite_batch, one_of_more_than_the_depth_is_given_up_as_any_other) {
+    static struct query *queries[LONG_COUNT];
+    open_table(&(quring_db_options){.connection_count = 1, .depth = 3});
+    submit_long(queries, 0);
+    lite_backend.advance(bed.db);
+    lite_backend.abandon(queries[77], QURING_CANCELLED);
+    bed_drain(&bed);
+    for (uint32_t i = 0; i < LONG_COUNT; i++)
+        cr_assert_eq(queries[i]->status, i == 77 ? QURING_CANCELLED : QURING_SKIPPED, "query %u", i);
+    cr_assert_eq(number("select n from t where id = 1"), 0);
+}
+
 Test(lite_batch, closing_ends_each_of_them) {
     struct query *queries[3];
     open_table(NULL);

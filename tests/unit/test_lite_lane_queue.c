@@ -136,6 +136,22 @@ Test(lane_queue, units_are_given_back_and_withdrawn_whole) {
     lane_queue_let_go(&queue, 2);
 }
 
+Test(lane_queue, lane_queue_reserve_unit_makes_room_for_the_longest) {
+    queue.unit_most = 3;
+    cr_assert(lane_queue_reserve_unit(&queue, 3));
+    cr_assert_null(queue.room, "there is as much");
+    cr_assert(lane_queue_reserve_unit(&queue, 20));
+    cr_assert_geq(queue.unit_most, 20);
+    struct query **room = queue.room;
+    cr_assert(lane_queue_reserve_unit(&queue, 4));
+    cr_assert_eq(queue.room, room);
+    cr_assert(lane_queue_reserve_unit(&queue, 200)); /* in place of what no lane has taken */
+    cr_assert_geq(queue.unit_most, 200);
+    put_unit(0, 150);
+    cr_assert_eq(lane_queue_take(&queue, queue.room, 3), 150);
+    lane_queue_let_go(&queue, 150);
+}
+
 /* Against a list of who must come next; positions start where they soon wrap. */
 Test(lane_queue, random_moves_match_a_model) {
     static uint32_t model[4 * QUERIES];
