@@ -707,14 +707,23 @@ typedef enum quring_batch_mode {
  * One that is given up (timeout_ns, quring_cancel()) before the batch was sent ends it: all others are SKIPPED. Once it was
  * sent, the others go on, with the effects of that one, whose reply is dropped. SQLite may stop at that one, and take all of
  * the batch back.
+ *
+ * Of more queries than options.depth it is a long one. SQLite runs it as any other. On PostgreSQL it is BEGIN … COMMIT on a
+ * connection that it has for itself meanwhile, which counts in options.lease_count and which it waits for in order, as a
+ * quring_tx does, and the rest of it is sent as answers come. What is different then:
+ *   - the connection was lost before a byte of COMMIT was sent: nothing took effect, and it is run again, once. Lost a second
+ *     time, or with a member given up, all end SERVER_ERROR with the reason (08006, 57P01)
+ *   - BEGIN failed: all end with that SERVER_ERROR, too
+ *   - a member that is given up while it waits to be sent ends the batch, though others are out: the server is told to stop
+ *
  * Members are statements that may join a GROUP, for one database that is not exclusive; `commit` does not matter. No server
  * decides on the order of two batches, but members run in theirs, and each sees what those before it did.
  * ids        NULL is allowed; ids[i] names queries[i] until its release
  * Returns    how many were queued. INDEPENDENT: the first ones, fewer than `count` where the next one was refused, of
  *            which quring_errmsg() tells; if that is the first, its error. ATOMIC: all or none
  *            As quring_submit(); of an ATOMIC batch also EUNSUPPORTED: a statement that may not join a GROUP, or an exclusive
- *            handle; ETOOBIG: more queries than options.depth or query_count, or more bytes than inflight_bytes; EINVAL:
- *            several databases, an order_key, a query of a transaction
+ *            handle; ETOOBIG: more queries than query_count, or more bytes than inflight_bytes; EINVAL: several databases, an
+ *            order_key, a query of a transaction
  */
 int quring_submit_batch_sized(quring_engine *engine, const quring_query *queries, size_t query_bytes, uint32_t count,
                               quring_batch_mode mode, quring_id *ids);
@@ -1112,7 +1121,7 @@ static inline int quring_inbox_submit(quring_inbox *inbox, const quring_query *q
  * them at the same time.
  *
  * What only the engine's thread can refuse of an ATOMIC batch is an outcome, too: the query at fault ends as it says above,
- * with QURING_LIMIT and 54000 where the batch has more queries than options.depth, and all others end SKIPPED and name it.
+ * and all others end SKIPPED and name it.
  * ids        NULL is allowed; ids[i] names queries[i] until its release
  * Returns    how many were queued. INDEPENDENT: the first ones, fewer than `count` where the next one was refused, of which
  *            quring_inbox_errmsg() tells; if that is the first, its error. ATOMIC: all or none

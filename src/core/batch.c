@@ -59,8 +59,11 @@ void batch_leave(struct query *query) {
         query->failed_id = batch->ids[batch->failed - 1];
     }
     query->batch = NULL;
-    if (--batch->open_count == 0)
-        batch_give(query->queue->db->hub, batch);
+    if (--batch->open_count > 0)
+        return;
+    if (batch->holder)
+        *batch->holder = NULL;
+    batch_give(query->queue->db->hub, batch);
 }
 
 uint32_t batch_number_of(const struct query *query) {

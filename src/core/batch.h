@@ -7,22 +7,29 @@
  *   a member fails     it ends with its own error, and the others SKIPPED, with its id
  *   the commit fails   all of them end with that error, because it is no member's
  *
- * A member that is given up before anything of the batch was sent counts as one that failed. Once it was sent, the others
- * go on without it. The batch is in use until its last member has ended, and then on the hub's list for the next one.
+ * A member that is given up before it was sent counts as one that failed. Once it was sent, the others go on without it. The
+ * batch is in use until its last member has ended, and then on the hub's list for the next one.
+ *
+ * One with more members than its backend takes at once is the queue of a transaction instead of a unit: tx_put_batch() in
+ * tx.h. Its members are sent in parts, and held in their order until the end of that is known.
  */
 #ifndef QURING_CORE_BATCH_H
 #define QURING_CORE_BATCH_H
 
 #include "core/db.h"
 
+enum { BATCH_RERUNS_MAX = 20 }; /* for conflicts */
+
 struct batch {
     struct batch *next;     /* on the hub's list */
+    struct batch **holder;  /* of its transaction: NULL once the last member has ended; NULL: it has none */
     struct heap_node again; /* of the backend: when it is to be run again */
-    struct list members;    /* of the backend: those that wait for that, in their order */
+    struct list members;    /* of the backend: those that wait for that, or for the end, in their order */
     uint32_t capacity;      /* of `ids` */
     uint32_t count;         /* members */
     uint32_t open_count;    /* those of them that have not ended */
     uint32_t rerun_count;
+    bool lost;       /* of the backend: a connection was lost under it, and it runs again */
     uint32_t failed; /* the number of the member whose failure skips the others, from 1; 0: none has */
     quring_id ids[]; /* by number, from 0 */
 };

@@ -24,7 +24,8 @@
  * one unit of several, whose members say so (query->in_unit) and all but the last of them that another follows
  * (query->unit_goes_on). Such a unit asks of
  *
- *   submit     to refuse one that is longer than options.depth, since no connection and no lane would ever have room for it
+ *   submit     to make none of more than options.depth where the backend parts such batches (backend.h), since none of its
+ *              connections would ever have room for it
  *   admission  to look for room for all of it before its first member is taken, and to route all members to the same place:
  *              without room it waits at the head of the queue, and what is behind it waits too, until answers make room
  *   a lane     to take and give back all of it

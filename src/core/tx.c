@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "core/tx.h"
 
+#include "core/batch.h"
+
 #include <string.h>
 
 /* ---- State ---- */
@@ -163,6 +165,12 @@ void tx_say_skipped(const struct quring_tx *tx, struct query *query) {
 }
 
 void tx_skip(struct quring_tx *tx, struct query *query) {
+    const struct tx_failure *failure = &tx->first;
+    if (query->batch) {
+        struct batch_failure why = {failure->position, failure->error.view.sqlstate, failure->error.view.message};
+        batch_skip(query, &why);
+        return;
+    }
     tx_say_skipped(tx, query);
     query_finish(query, QURING_SKIPPED);
 }
@@ -212,6 +220,8 @@ static bool tx_ends_unsent(struct quring_tx *tx, struct query *query) {
 
 struct query *tx_next(struct quring_tx *tx) {
     struct list *node;
+    if (base_unlikely(tx->batch != NULL) && tx->given_up && tx_has_place(tx))
+        return NULL;
     while ((node = list_first(&tx->queue.waiting))) {
         struct query *query = list_entry(node, struct query, link);
         if (!tx_ends_unsent(tx, query))
@@ -279,6 +289,46 @@ void tx_put(struct quring_tx *tx, struct query *query) {
     if (tx->state == TX_WAITING && list_empty(&tx->queue.joined))
         list_push_back(&tx->queue.db->joined, &tx->queue.joined);
     queue_put(query);
+}
+
+/* ---- ATOMIC batches ---- */
+
+void tx_fail_batch(struct quring_tx *tx, uint32_t position, quring_status status, const quring_error *error) {
+    PRE(tx->atomic && position <= tx->query_count);
+    bool certain = status != QURING_IN_DOUBT && status != QURING_PROTOCOL;
+    if (!tx->first.set || !certain)
+        tx_failure_set(&tx->first, position, 0, status, error);
+    tx->given_up = true;
+}
+
+/* A member that ended was sent, and the others go on without it; or its backend has ended it, and knows why. */
+static void tx_member_failed(struct query *query) {
+    if (query->status != QURING_SKIPPED && !query->sent)
+        tx_fail_batch(query->queue->tx, query->tx_position, (quring_status)query->status, &query->error.view);
+}
+
+void tx_put_batch(struct quring_tx *tx, struct batch *batch, struct list *members) {
+    PRE(tx->state == TX_NEW && !list_empty(members));
+    tx->atomic = tx->released = true;
+    tx->batch = batch;
+    batch->holder = &tx->batch;
+    tx->queue.failed = tx_member_failed;
+    list_for_each(node, members) {
+        struct query *query = list_entry(node, struct query, link);
+        query->queue = &tx->queue;
+        query->commit = QUERY_COMMIT_TX;
+        query->tx_position = ++tx->query_count;
+    }
+    tx_move(tx, TX_WAITING);
+    list_push_back(&tx->queue.db->joined, &tx->queue.joined);
+    queue_put_unit(members);
+}
+
+void tx_run_batch_again(struct quring_tx *tx) {
+    PRE(tx->batch && batch_is_whole(tx->batch));
+    tx_failure_clear(&tx->first);
+    tx->given_up = false;
+    tx_move(tx, TX_WAITING);
 }
 
 /* ---- Time ---- */

@@ -30,6 +30,11 @@
  * that failed meanwhile by tx_refuse_commit(); says tx_revive() when ROLLBACK TO was carried out, tx_idle() when nothing is
  * out and nothing waits, and tx_end() when it has let go of the place. What fails without one of its queries (the connection
  * is lost, BEGIN failed) is told by tx_give_up().
+ *
+ * An ATOMIC batch may be such a queue, too (tx_put_batch()), without a handle of the program's. All of it waits there from the
+ * beginning, its COMMIT is its backend's, and the backend ends its members all at once: after the end, or when one failed,
+ * which is a failure of all, before it and behind it. While it has a place it may be run again from WAITING. tx_next() leaves
+ * the members of one that failed to the backend, as long as that has a place for it.
  */
 #ifndef QURING_CORE_TX_H
 #define QURING_CORE_TX_H
@@ -72,8 +77,10 @@ struct quring_tx {
     bool end_submitted;        /* COMMIT or ROLLBACK was submitted, and nothing is after it */
     bool given_up;             /* nothing of it is run any more, whatever its position */
     bool leaves_nothing;       /* on its connection: see statement_traits */
+    bool atomic;               /* its queries are the members of a batch */
     bool idle;                 /* it has a place, and neither waits for a reply nor has anything to send */
     uint32_t query_count;      /* submitted: the last one's position */
+    struct batch *batch;       /* of one that is atomic, until its last member has ended; NULL: none */
     uint32_t save_position;    /* of its first SAVEPOINT; 0: there is none */
     uint32_t
         back_position; /* of the last ROLLBACK TO that is to be sent, or was, and has not ended; 0: there is none */
@@ -173,6 +180,21 @@ void tx_give_up(struct quring_tx *tx, quring_status status, const char *sqlstate
  * none.
  */
 void tx_fail_at(struct quring_tx *tx, uint32_t position, quring_id id, const char *sqlstate, const char *message);
+
+/*
+ * NEW: the members of the batch, which is not given back yet, become its queries, which the list loses. Nobody has a handle of
+ * it, so that it is over with its end.
+ */
+void tx_put_batch(struct quring_tx *tx, struct batch *batch, struct list *members);
+
+/*
+ * Fails one that is atomic: by the member at that position, or all of it alike (0). An earlier failure stays the reason, unless
+ * this one is that nobody knows: IN_DOUBT, PROTOCOL. `error` is copied.
+ */
+void tx_fail_batch(struct quring_tx *tx, uint32_t position, quring_status status, const quring_error *error);
+
+/* Nothing of it took effect, and it has let go of its place: WAITING, as if it had never failed. */
+void tx_run_batch_again(struct quring_tx *tx);
 
 /* The detail of that error. */
 #define TX_TOKEN_FAILED "the row of token_table could not be written"

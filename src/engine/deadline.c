@@ -35,7 +35,7 @@ void engine_watch(struct query *query) {
 
 /* 57014 is PostgreSQL's query_canceled, which its statement_timeout gives as well. */
 void engine_give_up(struct query *query, quring_status status, const char *what) {
-    if (query->state == QUERY_WAITING && query->batch) {
+    if (query->state == QUERY_WAITING && query->batch && !query->queue->tx) {
         error_format(&query->error, "57014", "%s before it was sent", what);
         batch_end_unsent(query, &query->queue->waiting, status);
     } else if (query->state == QUERY_WAITING) {

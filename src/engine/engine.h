@@ -3,6 +3,7 @@
  * Admission, turns, deadlines and shutdown over any number of databases. Knows backends only by core/backend.h.
  *
  *   open.c        options and their defaults; opening an engine and its databases
+ *   batch.c       the end of a call that submits many: all of an ATOMIC batch, or none
  *   submit.c      a query's slot: taken and filled within the limits, alone or in a batch, and given back
  *   inbox.c       queries of other threads: the inbox that such a thread and the engine share, and the thread's calls
  *   inbox_tx.c    its transactions
@@ -109,6 +110,9 @@ int engine_batch_put(quring_engine *engine, struct engine_batch *batch, const qu
 int engine_batch_put_slot(quring_engine *engine, struct engine_batch *batch, const quring_query *q, struct query *query,
                           quring_id id); /* of an ATOMIC one, as engine_submit_slot() */
 int engine_batch_end(quring_engine *engine, struct engine_batch *batch, int error, quring_id *ids);
+
+/* submit.c: gives the slot of a member back that was filled and is not accepted. */
+void engine_batch_take_back(quring_engine *engine, struct query *query);
 
 int engine_prepare(struct quring_db *db, const char *sql, struct quring_statement **statement);
 int engine_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns);

@@ -332,11 +332,6 @@ int engine_submit_tx_slot(quring_engine *engine, const quring_query *q, struct q
 
 /* ---- Batches ---- */
 
-void engine_batch_begin(struct engine_batch *batch, uint32_t count, bool atomic) {
-    *batch = (struct engine_batch){.count_wanted = count, .atomic = atomic};
-    list_init(&batch->members);
-}
-
 /*
  * The statement of the query before, where this one has the same text at the same place: all queries of a call are read at
  * once, so it is the same text. NULL: it has to be found.
@@ -355,11 +350,6 @@ static int batch_check_member(quring_engine *engine, const struct engine_batch *
             &engine->hub, QURING_EUNSUPPORTED,
             "an exclusive handle runs no ATOMIC batch, because its caller may be in a transaction: use BEGIN "
             "and COMMIT");
-    if (batch->count_wanted > db->options.depth)
-        return hub_error(&engine->hub, QURING_ETOOBIG,
-                         "%u queries in an ATOMIC batch: it is sent as a whole, and options.depth is %u. Use a "
-                         "transaction, quring_tx_open()",
-                         batch->count_wanted, db->options.depth);
     if (!query->statement->traits.groupable)
         return hub_error(&engine->hub, QURING_EUNSUPPORTED,
                          "query %u of an ATOMIC batch: SELECT, VALUES, TABLE, WITH, INSERT, UPDATE, DELETE and MERGE "
@@ -368,8 +358,7 @@ static int batch_check_member(quring_engine *engine, const struct engine_batch *
     return 0;
 }
 
-/* Gives a slot back that was filled and never accepted. */
-static void batch_take_back(quring_engine *engine, struct query *query) {
+void engine_batch_take_back(quring_engine *engine, struct query *query) {
     list_remove(&query->link);
     heap_remove(&engine->deadlines, &query->deadline);
     engine->charged_bytes -= query->charged_bytes;
@@ -384,7 +373,7 @@ static int batch_keep(quring_engine *engine, struct engine_batch *batch, const q
     query->commit = (uint8_t)submit_commit_mode(q->db, q);
     int error = batch->atomic ? batch_check_member(engine, batch, query) : 0;
     if (base_unlikely(error)) {
-        batch_take_back(engine, query);
+        engine_batch_take_back(engine, query);
         return error;
     }
     list_push_back(&batch->members, &query->link);
@@ -420,56 +409,6 @@ int engine_batch_put_slot(quring_engine *engine, struct engine_batch *batch, con
         return engine_refuse_closed(engine);
     int error = submit_begin_slot(&q->db->queue, q, query, id);
     return error ? error : batch_keep(engine, batch, q, query);
-}
-
-/* What never fits is another mistake than what does not fit now. */
-static int batch_refusal(quring_engine *engine, const struct engine_batch *batch, int error) {
-    uint32_t slots = engine->options.query_count;
-    if (error != QURING_EFULL)
-        return error;
-    if (batch->count_wanted > slots)
-        return hub_error(&engine->hub, QURING_ETOOBIG, "%u queries in an ATOMIC batch: query_count is %u",
-                         batch->count_wanted, slots);
-    if (engine->charged_bytes > batch->bytes || engine->hub.unsent_bytes || slots_taken(&engine->queries) == slots)
-        return error;
-    return hub_error(&engine->hub, QURING_ETOOBIG,
-                     "the queries of the batch have more bytes than inflight_bytes (%llu)",
-                     (unsigned long long)engine->options.inflight_bytes);
-}
-
-static int batch_drop(quring_engine *engine, struct engine_batch *batch, int error) {
-    struct list *node;
-    error = batch_refusal(engine, batch, error);
-    while ((node = list_first(&batch->members)))
-        batch_take_back(engine, list_entry(node, struct query, link));
-    return error;
-}
-
-static int batch_accept(quring_engine *engine, struct engine_batch *batch, quring_id *ids) {
-    struct batch *atomic = batch_take(&engine->hub, batch->count);
-    if (!atomic)
-        return batch_drop(engine, batch, hub_error(&engine->hub, QURING_ENOMEM, "no memory for a batch"));
-    uint32_t i = 0;
-    list_for_each(node, &batch->members) {
-        struct query *query = list_entry(node, struct query, link);
-        query->commit = QURING_COMMIT_GROUP; /* on PostgreSQL it is sent as the member of a group of its own */
-        batch_join(atomic, query);
-        if (ids)
-            ids[i++] = query->id;
-        engine->pending_count += !query->inbox;
-        submit_accept(query, 0); /* a deadline it has already */
-    }
-    queue_put_unit(&batch->members);
-    return (int)batch->count;
-}
-
-int engine_batch_end(quring_engine *engine, struct engine_batch *batch, int error, quring_id *ids) {
-    if (batch->atomic && error)
-        return batch_drop(engine, batch, error);
-    if (batch->atomic && batch->count)
-        return batch_accept(engine, batch, ids);
-    queue_put_all(&batch->members);
-    return batch->count || !error ? (int)batch->count : error;
 }
 
 /* One that is detached is released by its stand-in, and keeps its slot until it is RETURNED. */

@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-enum { RERUNS_MAX = 20 };
-
 /* ---- Running again ---- */
 
 static void atomic_run_again(struct pg_conn *conn, const struct wire_event *ready, struct batch *batch, bool wait) {
@@ -81,7 +79,7 @@ void pg_atomic_settle(struct pg_conn *conn, const struct wire_event *ready) {
     struct batch *batch = atomic_whole(conn, ready);
     bool stale = batch && culprit->outcome == PG_FAILED_STALE && !culprit->query->retried;
     bool struck = batch && culprit->outcome == PG_FAILED_BY_CANCEL;
-    bool conflict = batch && atomic_is_conflict(culprit) && batch->rerun_count < RERUNS_MAX;
+    bool conflict = batch && atomic_is_conflict(culprit) && batch->rerun_count < BATCH_RERUNS_MAX;
     if (stale)
         culprit->query->retried = true; /* its plan is not used any more: see pg_prepared_is_usable() */
     if (struck)

@@ -14,6 +14,7 @@
  *   lease.c       which transaction holds which connection, and who waits for one
  *   tx.c          when which part of a transaction is sent, what its replies mean, and the loss of its connection
  *   tx_put.c      its parts as protocol messages: BEGIN, queries, token or note, the end and the reset
+ *   bulk.c        ATOMIC batches of more members than depth, as transactions: who is told what, or that all runs again
  *   health.c      asks connections that were idle for long whether they are there
  *   placement.c   the choice of the connection that takes the next queries
  *   attempt.c     attempts to connect: which hosts they visit, how long that may take, which visits are detached
@@ -39,6 +40,7 @@
 #include "pg/pg.h"
 
 #include "pg/backend.h"
+#include "pg/bulk.h"
 #include "pg/lease.h"
 #include "pg/look.h"
 #include "pg/plan.h"
@@ -85,9 +87,41 @@ static void pg_advance(struct quring_db *base) {
         pg_sizes_grow(pool);
 }
 
+/* Nobody waits for the batch any more. Its COMMIT, if that was sent, takes its course. */
+static void pg_abandon_bulk(struct quring_tx *tx, quring_status status) {
+    static const quring_error why = {"57014", 0, 0, "all queries of the batch were given up", "", "", ""};
+    const struct pg_tx *pg = pg_tx_of(tx);
+    if (tx->state == TX_ENDING)
+        return;
+    tx_fail_batch(tx, 0, status, &why);
+    if (pg->conn && status != QURING_SHUTDOWN && pg->last >= pg->conn->settled)
+        pg_cancel_given_up(pg->conn, pg->last);
+    pg_lease_changed(tx);
+}
+
+/* Of an ATOMIC batch that is a transaction. The others go on, if it was sent, and was not undone to be run again. */
+static void pg_abandon_member(struct query *query, quring_status status) {
+    struct pg_query at = *pg_query(query);
+    struct quring_tx *tx = query->queue->tx;
+    if (at.conn) {
+        pg_conn_abandon(at.conn, query, status);
+        pg_silence_given_up(at.conn, at.request);
+    } else if (query->sent) {
+        pg_query_give_up(query, status);
+    } else {
+        pg_rerun_abandon(&pg_db_of(query->queue->db)->pool, query, status);
+    }
+    if (!tx->batch)
+        pg_abandon_bulk(tx, status);
+}
+
 static void pg_abandon(struct query *query, quring_status status) {
     struct pg_query at = *pg_query(query);
     struct quring_tx *tx = query->queue->tx;
+    if (tx && tx->atomic) {
+        pg_abandon_member(query, status);
+        return;
+    }
     if (tx && !at.conn) {
         pg_resolve_abandon(query, status);
         return;
@@ -112,7 +146,7 @@ static void pg_tx_changed(struct quring_tx *tx, bool timed_out) {
             pg_resolve_time_out(tx);
         return;
     }
-    if (stops && pg_tx_stop(tx, timed_out, &last))
+    if (stops && (tx->atomic ? pg_bulk_stop(tx, &last) : pg_tx_stop(tx, timed_out, &last)))
         pg_cancel_given_up(pg_tx_of(tx)->conn, last);
     pg_lease_changed(tx);
 }
@@ -228,6 +262,7 @@ const struct backend pg_backend = {
     .db_bytes = sizeof(struct pg_db),
     .timer_count = PG_POOL_TIMERS,
     .knows_xids = true,
+    .parts_batches = true,
     .accepts = pg_url_accepts,
     .open = pg_open,
     .advance = pg_advance,

@@ -237,19 +237,25 @@ static void reply_finish_in_doubt(struct query *query, const struct pg_request *
 }
 
 /* The texts are those of SQLite's queries. Too many notices do not come here: they end the connection. */
-void pg_reply_over_limit(struct query *query, enum pg_limit limit) {
+void pg_reply_say_limit(struct query *query, enum pg_limit limit) {
     const quring_db_options *options = &query->queue->db->options;
+    struct query_error *error = &query->error;
     if (limit == PG_LIMIT_MEMORY)
-        query_fail(query, QURING_LIMIT, "53200", "out of memory for the result's rows");
+        error_format(error, "53200", "out of memory for the result's rows");
     else if (limit == PG_LIMIT_MESSAGE_BYTES)
-        query_fail(query, QURING_LIMIT, "54000", "a row of the result has more than message_bytes (%llu)",
-                   (unsigned long long)options->message_bytes);
+        error_format(error, "54000", "a row of the result has more than message_bytes (%llu)",
+                     (unsigned long long)options->message_bytes);
     else if (limit == PG_LIMIT_ROW_COUNT)
-        query_fail(query, QURING_LIMIT, "54000", "the result has more than %llu rows: options.result_row_count",
-                   (unsigned long long)options->result_row_count);
+        error_format(error, "54000", "the result has more than %llu rows: options.result_row_count",
+                     (unsigned long long)options->result_row_count);
     else
-        query_fail(query, QURING_LIMIT, "54000", "the result has more than %llu bytes: options.result_bytes",
-                   (unsigned long long)options->result_bytes);
+        error_format(error, "54000", "the result has more than %llu bytes: options.result_bytes",
+                     (unsigned long long)options->result_bytes);
+}
+
+void pg_reply_over_limit(struct query *query, enum pg_limit limit) {
+    pg_reply_say_limit(query, limit);
+    query_finish(query, QURING_LIMIT);
 }
 
 static void reply_finish(struct pg_request *request, enum group_outcome outcome) {

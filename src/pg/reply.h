@@ -13,8 +13,9 @@ void pg_reply_error(struct pg_conn *conn, struct pg_request *request, const stru
 /* A notice came while a cancel may hit the request: its commit may be one that was cut short. */
 void pg_reply_struck_at_commit(struct pg_request *request, const struct wire_error *notice);
 
-/* Ends a query whose rows went over a limit. */
+/* Ends a query whose rows went over a limit; the other one sets its error alone. */
 void pg_reply_over_limit(struct query *query, enum pg_limit limit);
+void pg_reply_say_limit(struct query *query, enum pg_limit limit);
 void pg_reply_ready(struct pg_conn *conn, const struct wire_event *event);
 
 /* A row, the command's end and, after Sync, the sync point: of wire_session_take_answer(). */

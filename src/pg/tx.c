@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "pg/tx.h"
 
+#include "pg/bulk.h"
 #include "pg/conn.h"
 #include "pg/placement.h"
 #include "pg/reply.h"
@@ -117,10 +118,18 @@ static void tx_go_on(struct quring_tx *tx) {
     bool is_answered = pg->last < conn->settled;
     if (!pg_conn_is_up(conn) || tx_is_held(tx))
         return;
-    if (tx->state == TX_OPEN ? tx_is_doomed(tx) : tx->state == TX_ENDING && is_answered)
+    if (tx->state == TX_OPEN && tx->atomic && !tx_is_doomed(tx))
+        (void)pg_tx_put_commit(tx);
+    else if (tx->state == TX_OPEN ? tx_is_doomed(tx) : tx->state == TX_ENDING && is_answered)
         tx_clean_up(tx);
     else if (tx->state == TX_OPEN && is_answered)
         tx_idle(tx, ring_now_ns(pg_conn_ring(conn)));
+}
+
+/* A batch has two segments out: while the server is at one, the answers of the other make room for the next. */
+static bool tx_ends_segment(struct quring_tx *tx, uint64_t first) {
+    const struct pg_tx *pg = pg_tx_of(tx);
+    return tx->atomic && pg->begun && 2 * (pg->conn->session.next - first) >= pg->conn->depth;
 }
 
 void pg_tx_serve(struct quring_tx *tx) {
@@ -128,10 +137,16 @@ void pg_tx_serve(struct quring_tx *tx) {
     struct pg_conn *conn = pg->conn;
     struct query *query;
     PRE(conn);
+    uint64_t first = conn->session.next;
     bool open = false;
     while ((query = tx_next(tx)) && tx_may_send(tx, query, open)) {
         if (!tx_send(tx, query))
             return;
+        if (tx_ends_segment(tx, first)) {
+            if (!pg_conn_sync(conn))
+                return;
+            first = conn->session.next;
+        }
         open = conn->group_open;
     }
     if (!query)
@@ -170,7 +185,7 @@ bool pg_tx_is_awaited(const struct pg_request *request) {
     const struct quring_tx *tx = pg_request_tx(request);
     PRE(tx);
     if (tx->state != TX_OPEN)
-        return request->query != NULL;
+        return request->query || tx->batch;
     return !tx_is_doomed(tx) || (request->query && !tx_stands_behind(tx, request->query));
 }
 
@@ -214,13 +229,15 @@ static void tx_error(struct pg_conn *conn, const struct wire_event *event) {
     struct quring_tx *tx = pg_request_tx(request);
     const struct wire_error *error = &event->error;
     pg_reply_error(conn, request, event);
+    if (tx->atomic && tx->state == TX_ENDING && request->own)
+        pg_bulk_commit_failed(tx, request, error);
     if (tx_end_is_hit(tx, event)) {
         pg_tx_of(tx)->resets &= event->request == pg_tx_of(tx)->end;
         return;
     }
     if (request->query && tx_is_cancel(conn, event))
         request->outcome = PG_FAILED_BY_CANCEL;
-    if (request->query)
+    if (request->query || (tx->atomic && request->own))
         return;
     if (request->own && tx_reads_note(tx))
         tx_fail_note(tx, error->sqlstate, error->message);
@@ -357,7 +374,9 @@ static bool tx_is_where_it_belongs(struct quring_tx *tx, const struct wire_event
 
 /* It has let go of its connection, and nothing of it is out. */
 static void tx_end_or_ask(struct quring_tx *tx, struct pg_conn *conn) {
-    if (list_empty(&pg_tx_of(tx)->doubt.held))
+    if (tx->atomic)
+        pg_bulk_end(tx, conn);
+    else if (list_empty(&pg_tx_of(tx)->doubt.held))
         tx_end(tx);
     else
         conn->events->doubtful(conn, tx);
@@ -382,7 +401,9 @@ static void tx_ready(struct pg_conn *conn, const struct wire_event *ready) {
         pg_conn_break(conn, QURING_PROTOCOL, "08P01", "ReadyForQuery tells of another transaction's state");
         return;
     }
-    for (uint64_t r = ready->first; r <= ready->request; r++)
+    if (tx->atomic)
+        pg_bulk_settle(tx, ready);
+    for (uint64_t r = ready->first; r <= ready->request && !tx->atomic; r++)
         tx_settle(tx, conn, pg_conn_request(conn, r));
     conn->settled = ready->request + 1;
     conn->async_bytes = 0;
@@ -470,7 +491,9 @@ static void tx_finish_lost(struct quring_tx *tx, struct pg_request *request, boo
 static void tx_after_loss(struct quring_tx *tx) {
     struct pg_conn *conn = pg_tx_of(tx)->conn;
     const struct pg_reason *reason = &conn->reason;
-    if (list_empty(&pg_tx_of(tx)->doubt.held))
+    if (tx->atomic)
+        pg_bulk_note_loss(tx, pg_tx_of(tx)->loss == LOSS_IN_DOUBT);
+    else if (list_empty(&pg_tx_of(tx)->doubt.held))
         tx_give_up(tx, reason->status == QURING_IN_DOUBT ? QURING_SERVER_ERROR : reason->status, reason->sqlstate,
                    reason->message);
     tx_leave(tx);
@@ -510,9 +533,11 @@ static void tx_lost(struct pg_conn *conn, uint64_t ordinal, bool sent) {
         return;
     if (pg->loss == LOSS_NONE)
         pg->loss = (uint8_t)tx_loss_of(tx);
-    if (!sent && pg->loss == LOSS_CERTAIN)
+    if (tx->atomic)
+        pg_bulk_lost(tx, ordinal, sent);
+    else if (!sent && pg->loss == LOSS_CERTAIN)
         tx_give_up(tx, QURING_SERVER_ERROR, conn->reason.sqlstate, conn->reason.message);
-    if (request->query)
+    if (request->query) /* and it is none of a batch */
         tx_finish_lost(tx, request, sent);
     if (ordinal == pg->last)
         tx_after_loss(tx);

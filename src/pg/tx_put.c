@@ -156,6 +156,20 @@ bool pg_tx_put_end(struct quring_tx *tx, struct query *query) {
     return pg_conn_sync(pg->conn) && (!pg_tx_must_reset(tx) || pg_tx_put_reset(tx));
 }
 
+bool pg_tx_put_commit(struct quring_tx *tx) {
+    struct pg_tx *pg = pg_tx_of(tx);
+    struct quring_statement *commit = tx->queue.db->tx_ends[0];
+    PRE(tx->state == TX_OPEN && tx->atomic);
+    if (!pg_conn_sync(pg->conn) || !pg_tx_put_control(tx, NULL, commit->sql, commit->length))
+        return false;
+    struct pg_request *request = pg_conn_request(pg->conn, pg->last);
+    request->own = true;
+    request->statement = statement_hold(commit);
+    pg->end = pg->last;
+    tx_move(tx, TX_ENDING);
+    return pg_conn_sync(pg->conn);
+}
+
 /* Parsed for this use alone, because settings or temporary tables decide what it means. */
 static void tx_put_unnamed(struct quring_tx *tx, struct query *query) {
     struct pg_conn *conn = pg_tx_of(tx)->conn;

@@ -47,6 +47,9 @@ bool pg_tx_put_note(struct quring_tx *tx);
  */
 bool pg_tx_put_end(struct quring_tx *tx, struct query *query);
 
+/* COMMIT of an ATOMIC batch, which nobody has submitted, in a segment of its own. OPEN -> ENDING */
+bool pg_tx_put_commit(struct quring_tx *tx);
+
 /* DISCARD ALL takes back what quring has set there as well. */
 bool pg_tx_put_reset(struct quring_tx *tx);
 

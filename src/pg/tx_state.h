@@ -36,6 +36,7 @@ struct pg_tx {
     bool waited;               /* it had a place, and lost it before a byte left: it is the first to get another */
     uint8_t loss;              /* enum in tx.c */
     uint8_t note;              /* enum pg_tx_note */
+    uint8_t again;             /* enum in bulk.c */
     char sqlstate[6];          /* that a query failed with which was given up, before its sync point; "" */
     struct pg_doubt doubt;
 };

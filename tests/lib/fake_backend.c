@@ -260,6 +260,7 @@ static void destroy(struct quring_db *base) {
 static const struct backend fake_backend = {.name = "fake",
                                             .timer_count = 1,
                                             .db_bytes = sizeof(struct fake_db),
+                                            .parts_batches = true,
                                             .accepts = fake_accepts,
                                             .open = open_db,
                                             .advance = advance,

@@ -392,13 +392,17 @@ static bool begin_rows(struct sim_conn *conn, struct sim_portal *portal, uint32_
     }
 }
 
+static bool may_conflict(enum sim_verb verb) {
+    return verb != SIM_BARRIER && verb != SIM_BEGIN && verb != SIM_ROLLBACK;
+}
+
 /* True: it failed at once; one at the commit is as a deferred error. */
 static bool conflict(struct sim_conn *conn, const struct sim_statement *statement) {
     struct sim_server *server = conn->server;
-    if (!server->conflict || statement->verb == SIM_BARRIER || !sim_chance(server->sim, server->conflict))
+    if (!server->conflict || !may_conflict(statement->verb) || !sim_chance(server->sim, server->conflict))
         return false;
     const char *sqlstate = sim_chance(server->sim, 500) ? "40001" : "40P01";
-    if (sim_chance(server->sim, 500)) {
+    if (statement->verb == SIM_COMMIT || sim_chance(server->sim, 500)) {
         memcpy(conn->tx.deferred, sqlstate, sizeof conn->tx.deferred);
         return false;
     }

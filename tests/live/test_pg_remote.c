@@ -89,6 +89,7 @@ static void expect_moves(const quring_db_options *options) {
 Test(pg_remote, eight_threads_move_money) {
     expect_moves(NULL);
     expect_moves(&(quring_db_options){.connection_count = 1});
+    expect_moves(&(quring_db_options){.connection_count = 3, .depth = 1}); /* where two are a long batch */
 }
 
 /* What a COMMIT or a batch said before or after a connection was lost holds. */

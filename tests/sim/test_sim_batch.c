@@ -7,7 +7,7 @@
 
 #include <criterion/criterion.h>
 
-enum { MS = 1000000, QUERIES = 200, MEMBERS = 10 };
+enum { MS = 1000000, QUERIES = 200, MEMBERS = 10, LONG_MEMBERS = 40 };
 
 /* What a storm has in it besides splits, delays and reordering. */
 enum {
@@ -15,8 +15,13 @@ enum {
     CONFLICTS = 2, /* which pass when all of it runs again */
     STALE = 4,
     LOSSES = 8,
-    GIVING_UP = 16
+    GIVING_UP = 16,
+    LONG = 32 /* batches of more members than depth, among others */
 };
+
+static uint32_t any_depth(struct rng *rng, uint32_t in_it) {
+    return in_it & LONG ? 1 + (uint32_t)rng_below(rng, 2 * MEMBERS) : MEMBERS + (uint32_t)rng_below(rng, 20);
+}
 
 static struct sim_options weather(uint64_t seed, uint32_t in_it) {
     struct rng rng = {seed * 1001};
@@ -41,7 +46,7 @@ static void storm_open(struct world *world, uint64_t seed, uint32_t in_it) {
                              .connection_count = 16,
                              .trace_count = seed % 2 ? 100000 : 0};
     quring_db_options db = {.connection_count = 1 + (uint32_t)rng_below(&rng, 4),
-                            .depth = MEMBERS + (uint32_t)rng_below(&rng, 20),
+                            .depth = any_depth(&rng, in_it),
                             .statement_count = 1 + (uint32_t)rng_below(&rng, 20)};
     world_open(world, &sim, &engine, &db, QUERIES);
     world->late_release = seed % 3 == 0;
@@ -84,8 +89,9 @@ static struct ask any_member(struct world *world, uint32_t in_it) {
 
 /* Single queries go beside the batches only where the server has no conflicts, which would be theirs, too. */
 static void storm_ask(struct world *world, uint32_t in_it) {
-    struct ask asks[MEMBERS];
-    uint32_t count = 1 + (uint32_t)world_below(world, MEMBERS);
+    struct ask asks[LONG_MEMBERS];
+    bool is_long = in_it & LONG && world_below(world, 2);
+    uint32_t count = 1 + (uint32_t)world_below(world, is_long ? LONG_MEMBERS : MEMBERS);
     if (world->asked_count + count > QUERIES)
         count = QUERIES - world->asked_count;
     bool single = !(in_it & CONFLICTS) && world_below(world, 3) == 0;
@@ -145,8 +151,21 @@ static void giving_up_seed(uint64_t seed) {
     storm_run(seed, GIVING_UP | FAILURES);
 }
 
+static void long_seed(uint64_t seed) {
+    static const uint32_t in_it[] = {LONG,
+                                     LONG | FAILURES,
+                                     LONG | CONFLICTS,
+                                     LONG | STALE,
+                                     LONG | LOSSES,
+                                     LONG | GIVING_UP,
+                                     LONG | GIVING_UP | FAILURES,
+                                     LONG | GIVING_UP | LOSSES,
+                                     LONG | CONFLICTS | LOSSES};
+    storm_run(seed, in_it[seed % (sizeof in_it / sizeof *in_it)]);
+}
+
 static void any_seed(uint64_t seed) {
-    storm_run(seed, (uint32_t)seed % 32);
+    storm_run(seed, (uint32_t)seed % 64);
 }
 
 TestSuite(sim_batch, .init = seeds_begin);
@@ -175,15 +194,19 @@ Test(sim_batch, one_that_is_given_up_parts_no_batch) {
     seeds_run(300, giving_up_seed);
 }
 
+Test(sim_batch, long_ones_are_transactions) {
+    seeds_run(900, long_seed);
+}
+
 Test(sim_batch, all_at_once) {
-    seeds_run(500, any_seed);
+    seeds_run(600, any_seed);
 }
 
 /* ---- The end, in the middle of it ---- */
 
 static void ending_seed(uint64_t seed) {
     struct world world;
-    uint32_t in_it = (uint32_t)(seed / 3) % 32;
+    uint32_t in_it = (uint32_t)(seed / 3) % 64;
     storm_open(&world, seed, in_it);
     for (int i = 0; i < 10 && world.asked_count < QUERIES; i++) {
         storm_ask(&world, in_it);

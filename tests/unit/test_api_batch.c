@@ -221,7 +221,7 @@ Test(api_batch, an_atomic_batch_that_is_refused_leaves_nothing) {
         int error;
         const char *words;
     } rows[] = {
-        {"more than the depth", {.db = &db->base, .sql = ONE}, DEPTH + 1, QURING_ETOOBIG, "quring_tx_open"},
+        {"more than query_count", {.db = &db->base, .sql = ONE}, 7, QURING_ETOOBIG, "query_count is 6"},
         {"not groupable", {.db = &db->base, .sql = "create table t (a int)"}, 3, QURING_EUNSUPPORTED, "quring_tx_open"},
         {"locks", {.db = &db->base, .sql = "select 1 for update"}, 3, QURING_EUNSUPPORTED, "query 3 of"},
         {"two databases", {.db = &other->base, .sql = ONE}, 2, QURING_EINVAL, "several databases"},
@@ -319,6 +319,65 @@ Test(api_batch, a_batch_is_used_again) {
         cr_assert_eq(engine->hub.batches, batch);
         fake_assert_text(reaped(ids, 3), "0 OK, 1 OK, 2 OK", "round");
     }
+}
+
+/* ---- Long ones ---- */
+
+/* Its members wait in the queue of a transaction that nobody has a handle of. */
+static void submit_long(quring_id ids[6]) {
+    db->place_count = 0; /* nothing is sent */
+    cr_assert_eq(submit_ones(6, QURING_BATCH_ATOMIC, ids), 6);
+    const struct quring_tx *tx = ((struct query *)slots_get(&engine->queries, ids[0]))->queue->tx;
+    cr_assert(tx && tx->atomic && tx->released && tx->state == TX_WAITING);
+    cr_assert_eq(tx->queue.waiting_count, 6);
+    cr_assert_eq(slots_taken(&engine->queries), 6, "its end needs no slot");
+    for (uint32_t i = 0; i < 6; i++) {
+        const struct query *query = slots_get(&engine->queries, ids[i]);
+        cr_assert(query->queue == &tx->queue && query->batch == tx->batch);
+        cr_assert_eq(query->tx_position, i + 1);
+    }
+    turn();
+}
+
+static void assert_gone(void) {
+    cr_assert(list_empty(&db->base.txs));
+    cr_assert(!list_empty(&engine->hub.tx_over));
+    cr_assert_not_null(engine->hub.batches);
+    cr_assert_eq(db->base.waiting_count, 0);
+}
+
+Test(api_batch, a_long_one_is_a_transaction_where_its_backend_parts_it) {
+    quring_id ids[6];
+    quring_done done[6];
+    submit_long(ids);
+    cr_assert_eq(quring_cancel(engine, ids[2]), 0);
+    cr_assert_eq(quring_reap(engine, done, 6), 6);
+    cr_assert_eq(done[0].status, QURING_CANCELLED);
+    for (int i = 1; i < 6; i++) {
+        cr_assert_eq(done[i].status, QURING_SKIPPED);
+        cr_assert_eq(done[i].failed_id, ids[2]);
+        cr_assert_str_eq(done[i].error->message,
+                         "skipped, because query 3 of its batch failed with 57014: cancelled before it was sent");
+    }
+    cr_assert_eq(quring_release_batch(engine, done, 6), 6);
+    assert_gone();
+    submit_long(ids);
+    engine_shutdown(engine, 0);
+    fake_assert_text(reaped(ids, 6), "0 SHUTDOWN, 1 SHUTDOWN, 2 SHUTDOWN, 3 SHUTDOWN, 4 SHUTDOWN, 5 SHUTDOWN", "all");
+}
+
+Test(api_batch, a_timeout_while_a_long_one_waits_for_its_place_ends_it) {
+    quring_query queries[6];
+    quring_id ids[6];
+    db->place_count = 0;
+    fill(queries, 6);
+    queries[5].timeout_ns = FAKE_MS;
+    cr_assert_eq(quring_submit_batch(engine, queries, 6, QURING_BATCH_ATOMIC, ids), 6);
+    cr_assert_geq(engine_run(engine, 6, 10 * FAKE_MS), 0);
+    fake_assert_text(reaped(ids, 6),
+                     "5 TIMEOUT, 0 SKIPPED by 5, 1 SKIPPED by 5, 2 SKIPPED by 5, 3 SKIPPED by 5, 4 SKIPPED by 5",
+                     "a timeout");
+    assert_gone();
 }
 
 /* ---- AUTO ---- */

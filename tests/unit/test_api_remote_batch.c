@@ -132,16 +132,23 @@ Test(api_remote_batch, the_member_that_the_engine_refuses_skips_the_others) {
     }
 }
 
-Test(api_remote_batch, one_that_is_longer_than_the_depth_ends_with_a_limit) {
+Test(api_remote_batch, one_that_is_longer_than_the_depth_is_a_transaction) {
     quring_query queries[4];
     fill(queries, shallow, 4);
     queries[3].timeout_ns = FAKE_MS;
+    shallow->place_count = 0;
     cr_assert_eq(submit_atomic(queries, 4), 4);
     engine_turn();
-    cr_assert(strstr(inbox_query_of(inbox, inbox_ids[0])->error.view.message, "options.depth is 3"));
-    fake_assert_text(reaped(), "0 LIMIT unsent, 1 SKIPPED unsent by 0, 2 SKIPPED unsent by 0, 3 SKIPPED unsent by 0",
-                     "the first says why");
+    const struct quring_tx *tx = inbox_query_of(inbox, inbox_ids[0])->queue->tx;
+    cr_assert(tx && tx->atomic && tx->queue.waiting_count == 4);
+    cr_assert_eq(slots_taken(&engine->queries), 0, "its end needs none of the engine's slots");
+    cr_assert_eq(quring_inbox_cancel(inbox, inbox_ids[1]), 0);
+    engine_turn();
+    fake_assert_text(reaped(),
+                     "1 CANCELLED unsent, 0 SKIPPED unsent by 1, 2 SKIPPED unsent by 1, 3 SKIPPED unsent by 1",
+                     "before it was sent");
     cr_assert_eq(engine->deadlines.count, 0);
+    cr_assert(list_empty(&shallow->base.txs));
 }
 
 Test(api_remote_batch, a_handle_that_is_closed_is_no_members_fault) {
@@ -235,6 +242,37 @@ Test(api_remote_batch, no_allocation_that_fails_parts_a_batch) {
             fake_assert_text(reaped(), "0 OK, 1 OK, 2 OK", "all ran");
         else
             cr_assert(strstr(reaped(), "SERVER_ERROR unsent"), "one tells why");
+        cr_assert_eq(inbox->pending_count, 0);
+    }
+}
+
+/* All wait in one transaction, or none is left of it. */
+Test(api_remote_batch, no_allocation_that_fails_parts_a_long_batch) {
+    bool failed = true;
+    for (uint32_t n = 1; failed; n++) {
+        inbox_teardown();
+        setup();
+        engine_turn(); /* the inbox has its room */
+        shallow->place_count = 0;
+        alloc_watch(true);
+        alloc_fail_at(n, 1);
+        int count = submit_ones(shallow, 4, QURING_BATCH_ATOMIC);
+        cr_assert(count == 4 || count == QURING_ENOMEM);
+        engine_turn();
+        alloc_watch(false);
+        failed = alloc_has_failed();
+        alloc_fail_no_more();
+        uint32_t waiting = shallow->base.waiting_count;
+        cr_assert(waiting == 0 || waiting == 4, "allocation %u: %u of 4 wait", n, waiting);
+        cr_assert_eq(list_empty(&shallow->base.txs), waiting == 0);
+        if (waiting)
+            cr_assert_eq(quring_inbox_cancel(inbox, inbox_ids[0]), 0);
+        engine_turn();
+        const char *ends = reaped();
+        if (waiting)
+            cr_assert(strstr(ends, "0 CANCELLED unsent"), "%s", ends);
+        else
+            cr_assert_eq(count == 4, strstr(ends, "SERVER_ERROR unsent") != NULL, "%s", ends);
         cr_assert_eq(inbox->pending_count, 0);
     }
 }

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+#include "pg/bulk.h"
+
+#include "core/batch.h"
+#include "pg/conn.h"
+#include "pg/reply.h"
+#include "pg/silence.h"
+#include "pg/tx_state.h"
+
+#include <string.h>
+
+/* Whether all of it is to run again for another reason than a conflict. */
+enum again { AGAIN_NO, AGAIN_AT_ONCE };
+
+/* The next one is held, behind those before it. */
+static void bulk_hold(struct quring_tx *tx, struct query *query) {
+    pg_query(query)->conn = NULL;
+    list_push_back(&tx->batch->members, &query->link);
+}
+
+/* Members have the ordinals behind BEGIN's, in their order. */
+static uint32_t bulk_position(struct quring_tx *tx, uint64_t ordinal) {
+    PRE(ordinal > pg_tx_of(tx)->begin && ordinal - pg_tx_of(tx)->begin <= tx->query_count);
+    return (uint32_t)(ordinal - pg_tx_of(tx)->begin);
+}
+
+static void bulk_fail(struct quring_tx *tx, uint32_t position, quring_status status, const char *sqlstate,
+                      const char *message) {
+    quring_error error = {.message = message, .detail = "", .hint = ""};
+    memcpy(error.sqlstate, sqlstate, strnlen(sqlstate, sizeof error.sqlstate - 1));
+    tx_fail_batch(tx, position, status, &error);
+}
+
+/* ---- Replies ---- */
+
+static void bulk_member_failed(struct quring_tx *tx, uint32_t position, struct query *query, bool stale) {
+    if (!query) {
+        bulk_fail(tx, position, QURING_SERVER_ERROR, "40000",
+                  "a query of it failed that was given up: nothing of it took effect");
+        return;
+    }
+    tx_fail_batch(tx, position, QURING_SERVER_ERROR, &query->error.view);
+    if (!stale || query->retried)
+        return;
+    query->retried = true; /* its plan is not used any more: see pg_prepared_is_usable() */
+    pg_tx_of(tx)->again = AGAIN_AT_ONCE;
+}
+
+static void bulk_settle_member(struct quring_tx *tx, uint64_t ordinal, struct pg_request *request) {
+    struct query *query = request->query;
+    bool failed = pg_request_failed(request);
+    request->query = NULL;
+    if (query && !failed && request->limit)
+        pg_reply_say_limit(query, (enum pg_limit)request->limit);
+    if (query)
+        bulk_hold(tx, query);
+    if (failed && !tx->first.set)
+        bulk_member_failed(tx, bulk_position(tx, ordinal), query, request->outcome == PG_FAILED_STALE);
+}
+
+/*
+ * Where the failure of a member, or of BEGIN, is known, COMMIT is answered with the tag ROLLBACK, which counts as a failure. Where
+ * there was no BEGIN it has done nothing, whatever its tag.
+ */
+static void bulk_settle_commit(struct quring_tx *tx, const struct pg_request *request) {
+    bool completed = request->outcome == PG_COMPLETED, begun = pg_tx_of(tx)->begun;
+    if (request->unreplicated)
+        bulk_fail(tx, 0, QURING_IN_DOUBT, "40003", "committed on one server alone: its wait for a standby was ended");
+    else if (completed && begun && (tx->first.set || !request->may_have_ended))
+        bulk_fail(tx, 0, QURING_IN_DOUBT, "08P01", "COMMIT was answered with a command tag that does not belong there");
+    else if (!completed)
+        bulk_fail(tx, 0, QURING_SERVER_ERROR, "40000",
+                  "COMMIT was answered with ROLLBACK, for no reason that is known");
+}
+
+void pg_bulk_settle(struct quring_tx *tx, const struct wire_event *ready) {
+    struct pg_tx *pg = pg_tx_of(tx);
+    for (uint64_t r = ready->first; r <= ready->request; r++) {
+        struct pg_request *request = pg_conn_request(pg->conn, r);
+        bool ends = tx->state == TX_ENDING && r >= pg->end;
+        if (request->kind == PG_REQUEST_NAMED || request->plan_refused)
+            pg_request_settle(pg->conn, request);
+        if (request->opens)
+            pg->begun = request->outcome == PG_COMPLETED;
+        else if (ends && request->own)
+            bulk_settle_commit(tx, request);
+        else if (!ends)
+            bulk_settle_member(tx, r, request);
+        pg_request_drop(request);
+    }
+}
+
+void pg_bulk_commit_failed(struct quring_tx *tx, const struct pg_request *request, const struct wire_error *error) {
+    bool unknown = request->outcome == PG_FAILED_IN_DOUBT || request->outcome == PG_FAILED_AT_COMMIT;
+    quring_error why = {.message = error->message, .detail = error->detail, .hint = error->hint};
+    memcpy(why.sqlstate, error->sqlstate, strnlen(error->sqlstate, sizeof why.sqlstate - 1));
+    tx_fail_batch(tx, 0, unknown ? QURING_IN_DOUBT : QURING_SERVER_ERROR, &why);
+}
+
+/* ---- Outcomes ---- */
+
+static void bulk_finish(struct quring_tx *tx, struct query *query) {
+    const struct tx_failure *failure = &tx->first;
+    const quring_error *why = &failure->error.view;
+    if (!failure->set) {
+        query_finish(query, query->error.set ? QURING_LIMIT : QURING_OK);
+        return;
+    }
+    bool culprit = query->tx_position == failure->position;
+    if (failure->position && !culprit) {
+        tx_skip(tx, query);
+        return;
+    }
+    if (!culprit || !query->error.set)
+        error_set(&query->error, why->sqlstate, why->message, why->detail, why->hint, 0);
+    query_finish(query, (quring_status)failure->status);
+}
+
+/* Nothing of it is out. */
+static void bulk_tell(struct quring_tx *tx) {
+    struct query *query;
+    while (tx->batch && !list_empty(&tx->batch->members))
+        bulk_finish(tx, list_entry(tx->batch->members.next, struct query, link));
+    while ((query = queue_first(&tx->queue)))
+        bulk_finish(tx, query);
+}
+
+static bool bulk_is_conflict(const struct quring_tx *tx) {
+    const char *sqlstate = tx->first.error.view.sqlstate;
+    bool refused = tx->first.set && tx->first.status == QURING_SERVER_ERROR;
+    return refused && (strcmp(sqlstate, "40001") == 0 || strcmp(sqlstate, "40P01") == 0);
+}
+
+static bool bulk_has_all(const struct quring_tx *tx) {
+    return tx->batch && batch_is_whole(tx->batch) && !tx->queue.db->closing;
+}
+
+/* Those that still wait are behind those that were sent. */
+static void bulk_run_again(struct quring_tx *tx, struct pg_conn *conn, bool wait) {
+    struct batch *batch = tx->batch;
+    struct query *query;
+    while ((query = queue_take(&tx->queue)))
+        bulk_hold(tx, query);
+    list_for_each(node, &batch->members)
+        list_entry(node, struct query, link)->sent = false;
+    batch->rerun_count += wait;
+    tx_run_batch_again(tx);
+    conn->events->undone(conn, batch, wait);
+}
+
+void pg_bulk_end(struct quring_tx *tx, struct pg_conn *conn) {
+    bool all = bulk_has_all(tx), at_once = all && pg_tx_of(tx)->again == AGAIN_AT_ONCE;
+    bool conflict = all && bulk_is_conflict(tx) && tx->batch->rerun_count < BATCH_RERUNS_MAX;
+    if (at_once || conflict) {
+        bulk_run_again(tx, conn, !at_once);
+        return;
+    }
+    bulk_tell(tx);
+    tx_end(tx);
+}
+
+bool pg_bulk_stop(struct quring_tx *tx, uint64_t *last) {
+    struct pg_conn *conn = pg_tx_of(tx)->conn;
+    bool any = false;
+    if (tx->state != TX_OPEN)
+        return false;
+    for (uint64_t r = conn->settled; r < conn->session.next; r++) {
+        struct pg_request *request = pg_conn_request(conn, r);
+        if (pg_request_tx(request) != tx || !request->query)
+            continue;
+        struct query *query = request->query;
+        pg_conn_let_go(conn, query);
+        bulk_hold(tx, query);
+        pg_silence_given_up(conn, r);
+        *last = r;
+        any = true;
+    }
+    bulk_tell(tx);
+    return any;
+}
+
+/* ---- Loss ---- */
+
+void pg_bulk_lost(struct quring_tx *tx, uint64_t ordinal, bool sent) {
+    struct pg_conn *conn = pg_tx_of(tx)->conn;
+    struct pg_request *request = pg_conn_request(conn, ordinal);
+    struct query *query = request->query;
+    const struct pg_reason *reason = &conn->reason;
+    if (request->opens && !sent)
+        bulk_fail(tx, 0, QURING_NOT_SENT, reason->sqlstate, reason->message);
+    if (!query)
+        return;
+    request->query = NULL;
+    result_clear_rows(&query->result);
+    if (ordinal == conn->session.head && strcmp(reason->sqlstate, "54000") == 0) /* its messages were past a limit */
+        bulk_fail(tx, bulk_position(tx, ordinal), QURING_SERVER_ERROR, reason->sqlstate, reason->message);
+    bulk_hold(tx, query);
+}
+
+/* A query that is the server's end each time must not be sent for ever, so that one loss is made good, and no more. */
+void pg_bulk_note_loss(struct quring_tx *tx, bool in_doubt) {
+    const struct pg_reason *reason = &pg_tx_of(tx)->conn->reason;
+    bool lost = reason->status == QURING_IN_DOUBT;
+    if (in_doubt)
+        bulk_fail(tx, 0, reason->status, reason->sqlstate, reason->message);
+    if (in_doubt || tx->first.set)
+        return;
+    bulk_fail(tx, 0, lost ? QURING_SERVER_ERROR : reason->status, reason->sqlstate, reason->message);
+    if (!lost || !tx->batch || tx->batch->lost)
+        return;
+    tx->batch->lost = true;
+    pg_tx_of(tx)->again = AGAIN_AT_ONCE;
+}
