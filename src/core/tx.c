@@ -157,6 +157,11 @@ bool tx_stands_behind(const struct quring_tx *tx, const struct query *query) {
 void tx_say_skipped(const struct quring_tx *tx, struct query *query) {
     const struct tx_failure *failure = &tx->first;
     PRE(failure->set);
+    if (query->batch) {
+        struct batch_failure why = {failure->position, failure->error.view.sqlstate, failure->error.view.message};
+        batch_say_skipped(query, &why);
+        return;
+    }
     error_format(&query->error, failure->error.view.sqlstate, "%s%s",
                  failure->id ? "not run, because a query before it in its transaction failed: "
                              : "not run, because its transaction failed: ",
@@ -165,12 +170,6 @@ void tx_say_skipped(const struct quring_tx *tx, struct query *query) {
 }
 
 void tx_skip(struct quring_tx *tx, struct query *query) {
-    const struct tx_failure *failure = &tx->first;
-    if (query->batch) {
-        struct batch_failure why = {failure->position, failure->error.view.sqlstate, failure->error.view.message};
-        batch_skip(query, &why);
-        return;
-    }
     tx_say_skipped(tx, query);
     query_finish(query, QURING_SKIPPED);
 }

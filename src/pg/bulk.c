@@ -99,30 +99,30 @@ void pg_bulk_commit_failed(struct quring_tx *tx, const struct pg_request *reques
 
 /* ---- Outcomes ---- */
 
-static void bulk_finish(struct quring_tx *tx, struct query *query) {
+/* Sets the error of a member that has one, and returns its status. */
+static quring_status bulk_judge(struct quring_tx *tx, struct query *query) {
     const struct tx_failure *failure = &tx->first;
     const quring_error *why = &failure->error.view;
-    if (!failure->set) {
-        query_finish(query, query->error.set ? QURING_LIMIT : QURING_OK);
-        return;
-    }
     bool culprit = query->tx_position == failure->position;
+    if (!failure->set)
+        return query->error.set ? QURING_LIMIT : QURING_OK;
     if (failure->position && !culprit) {
-        tx_skip(tx, query);
-        return;
+        tx_say_skipped(tx, query);
+        return QURING_SKIPPED;
     }
     if (!culprit || !query->error.set)
         error_set(&query->error, why->sqlstate, why->message, why->detail, why->hint, 0);
-    query_finish(query, (quring_status)failure->status);
+    return (quring_status)failure->status;
 }
 
 /* Nothing of it is out. */
 static void bulk_tell(struct quring_tx *tx) {
-    struct query *query;
-    while (tx->batch && !list_empty(&tx->batch->members))
-        bulk_finish(tx, list_entry(tx->batch->members.next, struct query, link));
-    while ((query = queue_first(&tx->queue)))
-        bulk_finish(tx, query);
+    while (tx->batch) {
+        struct list *held = list_first(&tx->batch->members);
+        struct query *query = held ? list_entry(held, struct query, link) : queue_first(&tx->queue);
+        PRE(query != NULL);
+        query_finish(query, bulk_judge(tx, query));
+    }
 }
 
 static bool bulk_is_conflict(const struct quring_tx *tx) {
