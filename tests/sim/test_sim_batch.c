@@ -195,7 +195,7 @@ Test(sim_batch, one_that_is_given_up_parts_no_batch) {
 }
 
 Test(sim_batch, long_ones_are_transactions) {
-    seeds_run(900, long_seed);
+    seeds_run(450, long_seed);
 }
 
 Test(sim_batch, all_at_once) {

@@ -133,6 +133,34 @@ Test(sim_memory, a_warm_query_allocates_nothing) {
     expect_none(&calm, &one_by_one, 100);
 }
 
+static void batches(uint32_t count, uint32_t members) {
+    struct ask asks[40];
+    for (uint32_t i = 0; i < members; i++)
+        asks[i] = (struct ask){.verb = i % 3 ? "select" : "null"};
+    while (count--) {
+        LAW(world_ask_batch(&world, asks, members) >= 0, "quring_submit_batch: %s", quring_errmsg(world.engine));
+        if (count % 3 == 0)
+            world_finish(&world);
+    }
+}
+
+/* Batches that go at once, and such as are longer than the depth. */
+Test(sim_memory, a_warm_batch_allocates_nothing) {
+    struct sim_options calm = {.seed = 1, .latency_ns = 1000};
+    quring_options engine = {.query_count = 256};
+    quring_db_options db = {.connection_count = 4, .depth = 16};
+    begin(&calm);
+    LAW(world_open_engine(&world, &engine, &outer) == 0 && world_open_db(&world, &db) == 0, "open");
+    world_connect(&world, db.connection_count);
+    batches(40, 10);
+    batches(40, 40);
+    uint64_t before = alloc_count();
+    batches(20, 10);
+    batches(20, 40);
+    cr_expect_eq(alloc_count(), before, "%llu allocations", (unsigned long long)(alloc_count() - before));
+    world_close(&world);
+}
+
 Test(sim_memory, nor_does_it_in_bad_weather) {
     struct sim_options bad = {.seed = 1, .latency_ns = 5000, .split = 500, .short_send = 300, .again = 50, .busy = 30};
     quring_db_options db = {.connection_count = 8, .depth = 16};
@@ -192,6 +220,17 @@ static void ask_for(const char *verb, uint64_t timeout_ns) {
     cr_assert_geq(world_ask(&world, &(struct ask){.verb = verb, .timeout_ns = timeout_ns}), 0);
 }
 
+/* Longer than the depth: a transaction. */
+static void ask_long(void) {
+    struct ask asks[10];
+    for (size_t i = 0; i < sizeof asks / sizeof *asks; i++)
+        asks[i] = (struct ask){.verb = i % 2 ? "insert" : "select", .timeout_ns = UINT64_C(60000000000)};
+    int error = world_ask_batch(&world, asks, sizeof asks / sizeof *asks);
+    LAW(error >= 0 || (error == QURING_ENOMEM && alloc_has_failed()), "quring_submit_batch: %s",
+        quring_strerror(error));
+    world_finish(&world);
+}
+
 static void ask_all(void) {
     ask("select", 0, NULL, QURING_COMMIT_EACH), ask("rows", 40, NULL, QURING_COMMIT_EACH);
     ask("error", 0, "22012", QURING_COMMIT_EACH), ask("big", 20000, NULL, QURING_COMMIT_EACH);
@@ -199,6 +238,7 @@ static void ask_all(void) {
         ask("insert", 0, NULL, QURING_COMMIT_GROUP);
     ask("refuse", 0, "23505", QURING_COMMIT_GROUP), ask("select", 0, NULL, QURING_COMMIT_GROUP);
     world_finish(&world);
+    ask_long();
 }
 
 static void use(void) {

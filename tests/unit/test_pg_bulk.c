@@ -13,7 +13,15 @@ enum { DEPTH = 4, MOST = 8 };
 static struct pg_pool *pool;
 static struct quring_tx tx, other_tx;
 
+/* The COMMIT that an engine finds for its handles. */
+static void drop_commit(void) {
+    if (bed.db.base.tx_ends[0])
+        statement_drop(bed.db.base.tx_ends[0]);
+    bed.db.base.tx_ends[0] = NULL;
+}
+
 static void bulk_teardown(void) {
+    drop_commit();
     pg_teardown();
     tx_free(&tx);
     tx_free(&other_tx);
@@ -50,6 +58,7 @@ static void come_up(uint32_t conn) {
 /* ONE is prepared on the first connection. */
 static void bring_up(uint32_t conns) {
     struct quring_db *db = &bed.db.base;
+    drop_commit();
     pg_again(&(quring_db_options){
         .connection_count = conns, .depth = DEPTH, .reconnect_wait_ns = 1000000 * PG_BED_MS, .lease_count = 1});
     pool = &bed.db.pool;
