@@ -237,6 +237,8 @@ static void tx_error(struct pg_conn *conn, const struct wire_event *event) {
     }
     if (request->query && tx_is_cancel(conn, event))
         request->outcome = PG_FAILED_BY_CANCEL;
+    if (request->statement && !request->own) /* it may be given up before its sync point */
+        memcpy(pg_tx_of(tx)->sqlstate, error->sqlstate, strnlen(error->sqlstate, 5));
     if (request->query || (tx->atomic && request->own))
         return;
     if (request->own && tx_reads_note(tx))
@@ -247,8 +249,6 @@ static void tx_error(struct pg_conn *conn, const struct wire_event *event) {
         tx_give_up(tx, QURING_SERVER_ERROR, error->sqlstate, error->message);
     else if (!request->statement)
         pg_conn_break(conn, QURING_IN_DOUBT, error->sqlstate, error->message);
-    else /* the queries before it end first: see tx_settle_given_up() */
-        memcpy(pg_tx_of(tx)->sqlstate, error->sqlstate, strnlen(error->sqlstate, 5));
 }
 
 /* It ends when it is known whether the transaction committed: see resolve.h. */
@@ -336,12 +336,10 @@ static void tx_finish_member(struct quring_tx *tx, struct query *query, const st
 static void tx_settle_given_up(struct quring_tx *tx, const struct pg_request *request) {
     struct pg_tx *pg = pg_tx_of(tx);
     bool goes_back = request->statement && request->statement->traits.verb == VERB_GOES_BACK;
-    if (pg_request_failed(request) && pg->sqlstate[0]) {
+    if (pg_request_failed(request) && pg->sqlstate[0])
         tx_fail_at(tx, request->tx_position, 0, pg->sqlstate, "a query of it that was given up had failed");
-        pg->sqlstate[0] = 0;
-    } else if (goes_back && request->outcome == PG_COMPLETED && tx->state == TX_ENDING) {
+    else if (goes_back && request->outcome == PG_COMPLETED && tx->state == TX_ENDING)
         tx_revive(tx, request->tx_position);
-    }
 }
 
 static void tx_settle(struct quring_tx *tx, struct pg_conn *conn, struct pg_request *request) {
@@ -405,6 +403,7 @@ static void tx_ready(struct pg_conn *conn, const struct wire_event *ready) {
         pg_bulk_settle(tx, ready);
     for (uint64_t r = ready->first; r <= ready->request && !tx->atomic; r++)
         tx_settle(tx, conn, pg_conn_request(conn, r));
+    pg->sqlstate[0] = 0;
     conn->settled = ready->request + 1;
     conn->async_bytes = 0;
     pg->is_outside = ready->transaction == 'I';

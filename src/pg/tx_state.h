@@ -37,7 +37,7 @@ struct pg_tx {
     uint8_t loss;              /* enum in tx.c */
     uint8_t note;              /* enum pg_tx_note */
     uint8_t again;             /* enum in bulk.c */
-    char sqlstate[6];          /* that a query failed with which was given up, before its sync point; "" */
+    char sqlstate[6];          /* that a query of the segment failed with, which may be given up by then; "" */
     struct pg_doubt doubt;
 };
 _Static_assert(sizeof(struct pg_tx) <= TX_BACKEND_BYTES, "it has its place in struct quring_tx");

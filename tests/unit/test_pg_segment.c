@@ -263,6 +263,19 @@ Test(pg_segment, pg_tx_says_what_rollback_to_revived) {
     PLAY(revived);
 }
 
+Test(pg_segment, pg_tx_knows_of_a_failure_that_is_given_up_before_its_sync_point) {
+    struct query *queries[ASKED];
+    bring_up(1, 16);
+    warm();
+    struct quring_tx *tx = begin(0);
+    uint32_t count = ask_row(tx, "siibic", queries);
+    say(0, B S " 2 E:23505");
+    pg_backend.abandon(queries[1], QURING_CANCELLED);
+    say(0, "Z:E 12 C:ROLLBACK" I " Z:T 12 C:COMMIT Z");
+    pg_bed_assert_text(fates_of(queries, count), "OK; CANCELLED 57014; SKIPPED 23505 0; OK; OK; OK", "it is revived");
+    cr_assert_eq(tx->state, TX_ENDED);
+}
+
 static const struct row parts[] = {
     {"it goes on", "i/", "begin bound |", B I " Z:T", "", "OK"},
     {"nothing crosses the Sync before BEGIN is known", "i/i", "begin bound |", B I " Z:T", "bound |", "OK; running"},
