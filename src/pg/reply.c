@@ -237,7 +237,7 @@ static void reply_finish_in_doubt(struct query *query, const struct pg_request *
 }
 
 /* The texts are those of SQLite's queries. Too many notices do not come here: they end the connection. */
-void pg_reply_say_limit(struct query *query, enum pg_limit limit) {
+__attribute__((cold, noinline)) void pg_reply_say_limit(struct query *query, enum pg_limit limit) {
     const quring_db_options *options = &query->queue->db->options;
     struct query_error *error = &query->error;
     if (limit == PG_LIMIT_MEMORY)
@@ -253,7 +253,7 @@ void pg_reply_say_limit(struct query *query, enum pg_limit limit) {
                      (unsigned long long)options->result_bytes);
 }
 
-void pg_reply_over_limit(struct query *query, enum pg_limit limit) {
+__attribute__((cold, noinline)) void pg_reply_over_limit(struct query *query, enum pg_limit limit) {
     pg_reply_say_limit(query, limit);
     query_finish(query, QURING_LIMIT);
 }
