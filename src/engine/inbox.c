@@ -3,6 +3,7 @@
 
 #include "core/detach.h"
 #include "ring/ring.h"
+#include "value/param.h"
 #include "value/value.h"
 
 #include <errno.h>

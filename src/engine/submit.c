@@ -5,6 +5,7 @@
 #include "core/batch.h"
 #include "core/detach.h"
 #include "core/trace.h"
+#include "value/param.h"
 
 #include <string.h>
 

@@ -4,11 +4,9 @@
  *
  * A copy of a text array is flat: its elements in PostgreSQL's own binary layout, i32 length (-1: NULL) and the bytes.
  */
+#include "value/param.h"
+
 #include "value/value.h"
-
-enum { PARAM_ALIGN = 8 }; /* copies of parameters, and integers of copied arrays, are read where they lie */
-
-_Static_assert(_Alignof(quring_param) <= PARAM_ALIGN && _Alignof(int64_t) <= PARAM_ALIGN, "copies are aligned to 8");
 
 /* ---- Constructors ------------------------------------------------------------------------------------------------ */
 
@@ -98,34 +96,6 @@ quring_param quring_uuid_array(const uint8_t (*values)[16], uint32_t count) {
     return param_of_bytes(QURING_UUID_ARRAY, values, count * sizeof *values, count);
 }
 
-/* Types whose values are right whatever their bits are, and types whose values point to what has to be copied. */
-static const uint32_t param_plain = 1u << QURING_NULL | 1u << QURING_BOOL | 1u << QURING_INT2 | 1u << QURING_INT4 |
-                                    1u << QURING_INT8 | 1u << QURING_FLOAT4 | 1u << QURING_FLOAT8 | 1u << QURING_UUID |
-                                    1u << QURING_TIMESTAMP | 1u << QURING_TIMESTAMPTZ,
-                      param_pointing = 1u << QURING_NUMERIC | 1u << QURING_TEXT | 1u << QURING_BYTES |
-                                       1u << QURING_JSON | 1u << QURING_JSONB | 1u << QURING_INT4_ARRAY |
-                                       1u << QURING_INT8_ARRAY | 1u << QURING_TEXT_ARRAY | 1u << QURING_UUID_ARRAY;
-
-/* One shift answers what is asked for every parameter of every query. */
-static inline bool param_is_of(quring_type type, uint32_t types) {
-    return types >> type & 1;
-}
-
-/*
- * Constructors cannot fail, and a caller may fill a quring_param by hand, so a query checks its parameters. The check
- * of DATE keeps PostgreSQL's i32 from wrapping, and value_print_date() within its calendar.
- */
-bool value_param_valid(const quring_param *param) {
-    if (base_unlikely(param->type >= QURING_OTHER))
-        return false;
-    if (base_likely(param_is_of(param->type, param_plain)))
-        return true;
-    if (param->type == QURING_DATE)
-        return param->value.integer >= INT32_MIN && param->value.integer <= INT32_MAX;
-    bool is_array = param->type >= QURING_INT4_ARRAY;
-    return param->value.bytes.data || (is_array ? param->count : param->value.bytes.size_bytes) == 0;
-}
-
 /* ---- Copies ------------------------------------------------------------------------------------------------------ */
 
 /* The size of the flat copy. The sum stops where it passes the limit, since what is longer is refused anyway. */
@@ -174,13 +144,6 @@ static bool param_text_array_flatten(uint8_t *at, const quring_param *param) {
     return true;
 }
 
-static inline bool params_point(const quring_param *params, uint32_t count) {
-    for (uint32_t i = 0; i < count; i++)
-        if (param_is_of(params[i].type, param_pointing))
-            return true;
-    return false;
-}
-
 /*
  * Adds the room for what parameters point to. The sum is checked against the limit at each step, which keeps it from
  * overflowing: the sizes are the caller's, and may be anything.
@@ -196,10 +159,10 @@ static bool params_add_size(const quring_param *params, uint32_t count, uint64_t
 }
 
 /* Copies what parameters point to, which the copies point to from here on. Returns the end; NULL: a text is too long. */
-static __attribute__((noinline)) uint8_t *params_copy_pointed(quring_param *copies, const quring_param *params,
-                                                              uint32_t count, uint64_t limit, uint8_t *at) {
+static uint8_t *params_copy_pointed(quring_param *copies, const quring_param *params, uint32_t count, uint64_t limit,
+                                    uint8_t *at) {
     for (uint32_t i = 0; i < count; i++) {
-        if (!param_is_of(params[i].type, param_pointing))
+        if (!param_is_of(params[i].type, PARAM_POINTING))
             continue;
         copies[i].count = params[i].count;
         size_t size = (size_t)param_bytes(&params[i], limit);
@@ -215,40 +178,19 @@ static __attribute__((noinline)) uint8_t *params_copy_pointed(quring_param *copi
 }
 
 /*
- * The copy of a value that points nowhere, member by member, as callers store it: a wider load of what was just stored in
- * parts waits until the stores have left the CPU's store buffer.
- */
-static inline void param_copy_plain(quring_param *to, const quring_param *from) {
-    if (from->type == QURING_UUID)
-        memcpy(to->value.uuid, from->value.uuid, sizeof to->value.uuid);
-    else
-        to->value.integer = from->value.integer; /* or the bits of `real` */
-}
-
-/*
  * One reservation holds the copies and, behind them, all that they point to: a buffer that grew in between would move
- * what the first pointers point to. A limit of SIZE_MAX / 4 keeps all sums of sizes from overflowing.
+ * what the first pointers point to.
  */
-const quring_param *value_copy_params(struct buf *store, const quring_param *params, uint32_t count) {
-    uint64_t limit = store->limit < SIZE_MAX / 4 ? store->limit : SIZE_MAX / 4;
-    uint64_t total = (uint64_t)count * sizeof *params;
-    bool point = params_point(params, count);
-    if ((point && !params_add_size(params, count, limit, &total)) || total > limit)
+const quring_param *param_copy_pointing(struct buf *store, const quring_param *params, uint32_t count) {
+    uint64_t limit = param_copies_limit(store), total = (uint64_t)count * sizeof *params;
+    if (!params_add_size(params, count, limit, &total) || total > limit)
         return NULL;
-    uint8_t *room = buf_reserve(store, (size_t)total + PARAM_ALIGN);
-    if (!room)
+    quring_param *copies = param_begin_copies(store, params, count, total);
+    const uint8_t *end =
+        copies ? params_copy_pointed(copies, params, count, limit, (uint8_t *)(void *)(copies + count)) : NULL;
+    if (!end)
         return NULL;
-    size_t pad = -(uintptr_t)room & (PARAM_ALIGN - 1);
-    quring_param *copies = (quring_param *)(void *)(room + pad);
-    uint8_t *at = room + pad + (size_t)count * sizeof *params;
-    for (uint32_t i = 0; i < count; i++) {
-        copies[i].type = params[i].type;
-        copies[i].count = 0;
-        param_copy_plain(&copies[i], &params[i]);
-    }
-    if (point && !(at = params_copy_pointed(copies, params, count, limit, at)))
-        return NULL;
-    buf_commit(store, (size_t)(at - room));
+    param_end_copies(store, end);
     return copies;
 }
 

@@ -7,7 +7,7 @@
  *   type.c      a type by its OID
  *   encode.c    a parameter for the type the server inferred: binary where it fits exactly, else text
  *   text.c      a parameter's text, arrays as {…} and as JSON
- *   param.c     parameters: constructors and copies
+ *   param.c     parameters: constructors, checks and copies; what every query pays for is in param.h
  *   cell.c      a value as a database gave it, and what it converts to
  *   convert.h   conversions they all use: time.c, number_parse.c, number_print.c, bytes.c
  *   oids.h      PostgreSQL's types
@@ -49,17 +49,7 @@ void value_put_text(struct buf *out, const quring_param *param);
 /* Appends an array parameter as a JSON array: SQLite has no arrays, but json_each() makes one into a table. */
 void value_put_json_array(struct buf *out, const quring_param *param);
 
-/*
- * Copies parameters with all that they point to into `store`, and gives the array of copies, aligned, whose pointers
- * point into `store`; arrays of texts are flattened (see value_text_array_next()). NULL: out of memory, or past the
- * store's limit. The copies are valid until `store` changes.
- */
-const quring_param *value_copy_params(struct buf *store, const quring_param *params, uint32_t count);
-
 /* Walks a copied QURING_TEXT_ARRAY, for `count` steps. `*at` starts at value.bytes.data. *text is NULL for SQL NULL. */
 void value_text_array_next(const void **at, const char **text, size_t *size);
-
-/* False when a parameter is not well formed: an unknown type, a NULL pointer with a size. */
-bool value_param_valid(const quring_param *param);
 
 #endif

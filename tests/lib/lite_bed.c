@@ -3,6 +3,7 @@
 
 #include "ring/port.h"
 #include "ring/ring.h"
+#include "value/param.h"
 #include "value/value.h"
 
 #include <dirent.h>

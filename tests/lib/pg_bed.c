@@ -6,6 +6,7 @@
 #include "lib/replies.h"
 #include "ring/port.h"
 #include "ring/ring.h"
+#include "value/param.h"
 #include "value/value.h"
 
 #include <stdio.h>

@@ -5,6 +5,7 @@
 #include "pg/batch.h"
 #include "pg/rerun.h"
 #include "ring/ring.h"
+#include "value/param.h"
 #include "value/value.h"
 
 enum { DEPTH = 6, MOST = 4 };

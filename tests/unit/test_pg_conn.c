@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One connection: its states and what its owner hears of them, what is sent, and what is left of it when it is lost. */
 #include "lib/pg_fixture.h"
+#include "value/param.h"
 #include "value/value.h"
 
 #include <signal.h>

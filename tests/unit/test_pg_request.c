@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A query as protocol messages: what is encoded for it by what is prepared, and what is left when it does not fit. */
 #include "lib/pg_fixture.h"
+#include "value/param.h"
 #include "value/value.h"
 #include "wire/encode.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/rng.h"
 #include "value/oids.h"
+#include "value/param.h"
 #include "value/value.h"
 
 #include <criterion/criterion.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/rng.h"
 #include "lib/value_texts.h"
+#include "value/param.h"
 #include "value/value.h"
 
 #include <criterion/criterion.h>
