@@ -114,7 +114,7 @@ void pg_lease_changed(struct quring_tx *tx) {
 static bool lease_is_outrun(const struct pg_pool *pool, const struct quring_tx *tx) {
     const struct queue *others = &pool->db->queue;
     uint64_t now_ns = ring_now_ns(pg_pool_ring(pool));
-    return (others->waiting_count || others->parked_count) && now_ns - queue_first(&tx->queue)->left_ns > OUTRUN_NS;
+    return (others->waiting_count || others->parked_count) && now_ns > queue_first(&tx->queue)->left_ns + OUTRUN_NS;
 }
 
 static bool lease_place_first(struct pg_pool *pool, struct quring_tx *tx) {

@@ -445,6 +445,31 @@ Test(pg_segment, pg_lease_is_taken_by_what_others_outrun) {
     pg_bed_assert_text(pg_bed_fate(late), "running", "its turn");
 }
 
+/* The time that it came at may be noted a nanosecond late, as it is where the clock is even. */
+Test(pg_segment, pg_lease_is_not_taken_in_the_turn_that_looked_for_room) {
+    struct list unit;
+    bring_up(1, 8);
+    for (uint32_t i = 0; i < 5; i++)
+        pg_bed_ask(&bed, "select 1");
+    advance();
+    list_init(&unit);
+    for (uint32_t i = 0; i < 5; i++)
+        list_push_back(&unit, &pg_bed_query(&bed, "select 1")->link);
+    queue_put_unit(&unit);
+    struct quring_tx *tx = begin(0);
+    for (uint32_t i = 0; i < 3; i++)
+        pg_bed_ask_tx(&bed, tx, "insert into t values (1)");
+    pg_bed_ask_tx(&bed, tx, "commit");
+    while (ring_now_ns(bed.hub.ring) & 1)
+        pg_bed_pass(&bed, 1);
+    pool->leases.first = true; /* so that those in line come last in the next turn */
+    advance();
+    cr_assert_eq(tx->state, TX_WAITING, "there is room for three, which neither the unit nor the transaction takes");
+    pg_bed_pass(&bed, 11 * PG_BED_MS);
+    advance();
+    cr_assert_eq(pool->conns[0]->tx, tx, "it has waited for long enough");
+}
+
 Test(pg_segment, pg_lease_is_for_transactions_that_are_longer_than_the_depth) {
     bring_up(1, 4);
     struct quring_tx *tx = begin(0);
