@@ -842,8 +842,8 @@ typedef struct quring_done {
     const quring_error *error;
     /* True: it may have reached the database. A byte of it was handed to the kernel, or was certain to go out; on
        SQLite, its execution was begun. False: it took no effect and will take none, whatever the status says, so it is
-       safe to submit again. One that was rolled back to be run again (GROUP, quring_cancel()) counts as not sent until
-       then. */
+       safe to submit again. One that was rolled back to be run again (GROUP, ATOMIC, quring_cancel()) counts as not sent
+       until then. */
     bool sent;
     /* SKIPPED: the query whose failure is the reason; 0: none is, but BEGIN, the connection or a timeout of the transaction,
        as `error` says. It may be released by now. */
@@ -1098,7 +1098,8 @@ void quring_inbox_close(quring_inbox *inbox);
  *
  * db and statement are those of the engine's thread. A handle may be closed there while queries that name it are out: they
  * end SHUTDOWN, as do all of a transaction of it, whenever they are submitted. A handle that is opened later may have its
- * address, so by then no thread may name the closed one in a call any more. A statement must be kept by its owner until the queries that name it have been reaped.
+ * address, so by then no thread may name the closed one in a call any more. A statement must be kept by its owner until the
+ * queries that name it have been reaped.
  *
  * What only the engine's thread can tell is an outcome, with done.sent false, instead of an error: SERVER_ERROR with 0A000
  * for what quring_submit() refuses with EUNSUPPORTED, with 26000 for a statement of another handle, with 53200 where memory
@@ -1302,8 +1303,8 @@ typedef enum quring_event_kind {
     QURING_EVENT_FIRST_ROW,     /* its first row arrived */
     /* The server's notice or warning for it, or without an id for no query. One over message_bytes makes no event. */
     QURING_EVENT_NOTICE,
-    /* It waits to be sent again, because its connection was lost before a byte of it left, its plan was stale, its GROUP
-       was rolled back, or a cancel hit it that was meant for another. */
+    /* It waits to be sent again, because its connection was lost before a byte of it left, its plan was stale, its GROUP or
+       its ATOMIC batch was rolled back, or a cancel hit it that was meant for another. */
     QURING_EVENT_RETRIED,
     QURING_EVENT_DONE,      /* it ended, with `status`; a failure's SQLSTATE and message */
     QURING_EVENT_CONNECTED, /* a connection can be given queries */
@@ -1408,7 +1409,7 @@ typedef struct quring_db_stats {
     uint64_t done_count[QURING_SHUTDOWN + 1]; /* by quring_status */
     uint64_t row_count;
     /* Queries that went back to be sent again: their connection was lost before a byte of them left, their plan was stale,
-       their GROUP was rolled back, or a cancel hit them that was meant for another. */
+       their GROUP or their ATOMIC batch was rolled back, or a cancel hit them that was meant for another. */
     uint64_t retry_count;
     uint64_t connect_count, connect_failure_count, connection_lost_count;
     uint64_t prepare_count;
