@@ -1002,7 +1002,7 @@ typedef struct quring_tx_options {
  *
  * SAVEPOINT x, ROLLBACK TO x and RELEASE x are queries, as COMMIT and ROLLBACK may be. BEGIN, AND CHAIN and PREPARE
  * TRANSACTION are EUNSUPPORTED, and so is another statement behind COMMIT or ROLLBACK in one text. quring_query.commit is for
- * other queries: GROUP and AUTO are EINVAL here.
+ * other queries: GROUP is EINVAL here, and the other modes mean nothing.
  * options    NULL: all defaults
  * Returns    0; EFULL: each open transaction keeps one of query_count and 16 of inflight_bytes in reserve for its end; EINVAL;
  *            ENOMEM; ESHUTDOWN; EFORKED; EUNSUPPORTED: an exclusive handle; QURING_RESOLVE_XID on SQLite; ESYSTEM: no
