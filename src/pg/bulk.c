@@ -179,6 +179,15 @@ bool pg_bulk_stop(struct quring_tx *tx, uint64_t *last) {
     return any;
 }
 
+void pg_bulk_give_up_end(struct quring_tx *tx) {
+    struct pg_tx *pg = pg_tx_of(tx);
+    PRE(tx->state == TX_ENDING && !tx->batch);
+    if (pg->end < pg->conn->settled)
+        return;
+    pg_conn_request(pg->conn, pg->end)->own = false;
+    pg_silence_given_up(pg->conn, pg->end);
+}
+
 /* ---- Loss ---- */
 
 void pg_bulk_lost(struct quring_tx *tx, uint64_t ordinal, bool sent) {

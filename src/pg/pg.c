@@ -87,12 +87,14 @@ static void pg_advance(struct quring_db *base) {
         pg_sizes_grow(pool);
 }
 
-/* Nobody waits for the batch any more. Its COMMIT, if that was sent, takes its course. */
+/* Nobody waits for the batch any more. */
 static void pg_abandon_bulk(struct quring_tx *tx, quring_status status) {
     static const quring_error why = {"57014", 0, 0, "all queries of the batch were given up", "", "", ""};
     const struct pg_tx *pg = pg_tx_of(tx);
-    if (tx->state == TX_ENDING)
+    if (tx->state == TX_ENDING) {
+        pg_bulk_give_up_end(tx);
         return;
+    }
     tx_fail_batch(tx, 0, status, &why);
     if (pg->conn && status != QURING_SHUTDOWN && pg->last >= pg->conn->settled)
         pg_cancel_given_up(pg->conn, pg->last);

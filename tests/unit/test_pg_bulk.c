@@ -55,12 +55,15 @@ static void come_up(uint32_t conn) {
     (void)pg_bed_got(&bed, pool->conns[conn]);
 }
 
-/* ONE is prepared on the first connection. */
-static void bring_up(uint32_t conns) {
+/* ONE is prepared on the first connection. `silence_ns` 0: none is too long. */
+static void bring_up_watched(uint32_t conns, uint64_t silence_ns) {
     struct quring_db *db = &bed.db.base;
     drop_commit();
-    pg_again(&(quring_db_options){
-        .connection_count = conns, .depth = DEPTH, .reconnect_wait_ns = 1000000 * PG_BED_MS, .lease_count = 1});
+    pg_again(&(quring_db_options){.connection_count = conns,
+                                  .depth = DEPTH,
+                                  .reconnect_wait_ns = 1000000 * PG_BED_MS,
+                                  .silence_ns = silence_ns,
+                                  .lease_count = 1});
     pool = &bed.db.pool;
     db->backend = &pg_backend;
     cr_assert_eq(pg_pool_open(pool, db, "host=bed", &bed.db.kept_bytes), 0);
@@ -75,6 +78,10 @@ static void bring_up(uint32_t conns) {
     say("1 t:0 n2 C:INSERT_0_1 Z");
     pg_bed_assert_text(pg_bed_fate(query), "OK", "the first insert");
     (void)pg_bed_got(&bed, pool->conns[0]);
+}
+
+static void bring_up(uint32_t conns) {
+    bring_up_watched(conns, 0);
 }
 
 static void submit_as(struct quring_tx *as, struct query *queries[], uint32_t count) {
@@ -476,6 +483,23 @@ Test(pg_bulk, a_loss_with_one_given_up_ends_the_others) {
         "CANCELLED 57014; SERVER_ERROR 57P01; SERVER_ERROR 57P01; SERVER_ERROR 57P01; SERVER_ERROR 57P01",
         "nothing took effect, and it can't run again");
     is_over("one given up");
+}
+
+/* Its members have their answers, so that none of them is out there when it is given up. */
+Test(pg_bulk, a_server_that_falls_silent_at_commit_keeps_no_connection_of_what_was_given_up) {
+    struct query *queries[5];
+    bring_up_watched(1, 1000 * PG_BED_MS);
+    submit(queries, 5);
+    advance();
+    say(B I I I " Z:T");
+    say(I I " Z:T");
+    give_up(queries, "12345");
+    all_are(queries, 5, "CANCELLED 57014", "at once");
+    pg_bed_pass(&bed, 900 * PG_BED_MS);
+    cr_assert_eq(tx.state, TX_ENDING, "COMMIT takes its course");
+    pg_bed_pass(&bed, 200 * PG_BED_MS);
+    is_over("silent for silence_ns");
+    come_up(0);
 }
 
 /* What is behind a large request has not left when the connection goes. */
