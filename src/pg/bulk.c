@@ -127,12 +127,13 @@ static void bulk_tell(struct quring_tx *tx) {
 
 static bool bulk_is_conflict(const struct quring_tx *tx) {
     const char *sqlstate = tx->first.error.view.sqlstate;
-    bool refused = tx->first.set && tx->first.status == QURING_SERVER_ERROR;
-    return refused && (strcmp(sqlstate, "40001") == 0 || strcmp(sqlstate, "40P01") == 0);
+    return strcmp(sqlstate, "40001") == 0 || strcmp(sqlstate, "40P01") == 0;
 }
 
-static bool bulk_has_all(const struct quring_tx *tx) {
-    return tx->batch && batch_is_whole(tx->batch) && !tx->queue.db->closing;
+/* It is certain that nothing of it took effect, and all of it is there. */
+static bool bulk_may_run_again(const struct quring_tx *tx) {
+    bool undone = tx->first.set && tx->first.status == QURING_SERVER_ERROR;
+    return undone && tx->batch && batch_is_whole(tx->batch) && !tx->queue.db->closing;
 }
 
 /* Those that still wait are behind those that were sent. */
@@ -149,8 +150,8 @@ static void bulk_run_again(struct quring_tx *tx, struct pg_conn *conn, bool wait
 }
 
 void pg_bulk_end(struct quring_tx *tx, struct pg_conn *conn) {
-    bool all = bulk_has_all(tx), at_once = all && pg_tx_of(tx)->again == AGAIN_AT_ONCE;
-    bool conflict = all && bulk_is_conflict(tx) && tx->batch->rerun_count < BATCH_RERUNS_MAX;
+    bool may = bulk_may_run_again(tx), at_once = may && pg_tx_of(tx)->again == AGAIN_AT_ONCE;
+    bool conflict = may && bulk_is_conflict(tx) && tx->batch->rerun_count < BATCH_RERUNS_MAX;
     if (at_once || conflict) {
         bulk_run_again(tx, conn, !at_once);
         return;

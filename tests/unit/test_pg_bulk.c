@@ -399,6 +399,18 @@ Test(pg_bulk, a_stale_plan_runs_all_of_it_again_at_once) {
     is_over("stale");
 }
 
+/* What may have committed is not run again, whatever else there is to be mended. */
+Test(pg_bulk, a_stale_plan_does_not_run_again_what_the_server_says_it_committed) {
+    struct query *queries[5];
+    bring_up(1);
+    submit(queries, 5);
+    advance();
+    say(B I I I " Z:T");
+    say(I " E:0A000 Z:E 12 C:COMMIT Z");
+    all_are(queries, 5, "IN_DOUBT 08P01", "the server contradicts itself");
+    is_over("in doubt");
+}
+
 Test(pg_bulk, one_that_is_given_up_while_it_waits_to_run_again_ends_it) {
     for (int how = 0; how < 2; how++) {
         struct query *queries[5];
