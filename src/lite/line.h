@@ -7,7 +7,7 @@
  * for each small transaction would cost more than the transaction.
  *
  * It helps nobody to hold the lock: whoever does not get to the front in time, or meets the lock of another process there, naps and
- * tries as before.
+ * tries as before. So does who holds it and waits for something else, and must not wait for those that wait for it.
  */
 #ifndef QURING_LITE_LINE_H
 #define QURING_LITE_LINE_H

@@ -4,8 +4,7 @@
 #include <time.h>
 
 static const uint64_t LONG_STATEMENT_NS = 1000000;
-static const uint64_t NAP_MAX_NS =
-    10000000; /* from one look at what was given up to the next, for who stands in line */
+static const uint64_t NAP_MAX_NS = 10000000; /* for who stands in line */
 
 uint64_t lite_now_ns(void) {
     struct timespec now;
@@ -45,12 +44,16 @@ static uint64_t watch_deadline(const struct lite_watch *watch) {
     return until < from ? UINT64_MAX : until;
 }
 
-/* Naps, and stays in line until it is the first, or need not wait any more. */
+/*
+ * Naps, and stays in line until it is the first, or need not wait any more. Who is not tries now and then all the same: it may wait
+ * for reads, or for another file, and hold what the first in line waits for.
+ */
 static void watch_stand(struct lite_conn *conn, uint64_t nap_ns, uint64_t deadline) {
     struct lite_watch *watch = &conn->watch;
     struct lite_line *line = &conn->member.file->line;
-    lite_line_join(line, &conn->place, lite_now_ns());
-    while (!lite_line_wait(line, &conn->place, nap_ns) && !lite_watch_interrupted(watch) && lite_now_ns() < deadline)
+    uint64_t now = lite_now_ns(), until = now + NAP_MAX_NS < deadline ? now + NAP_MAX_NS : deadline;
+    lite_line_join(line, &conn->place, now);
+    while (!lite_line_wait(line, &conn->place, nap_ns) && !lite_watch_interrupted(watch) && lite_now_ns() < until)
         if (watch->pause)
             watch->pause(watch);
 }

@@ -6,6 +6,8 @@
 #include "lib/lite_files.h"
 #include "lib/live_tx.h"
 
+#include <stdio.h>
+
 enum { OUT = 128, DEPTH = 16, WRITES = 20, OTHERS = 3 };
 
 /*
@@ -102,4 +104,36 @@ Test(lite_turns, those_that_wait_for_a_transaction_go_on_behind_it) {
     cr_assert(seen);
     quring_tx_release(tx);
     cr_assert_eq(live_int(&live, "select count(*) from t"), OTHERS + 1);
+}
+
+static quring_db *open_session(void) {
+    const quring_db_options options = {
+        .exclusive = true, .durability = QURING_DURABILITY_OFF, .busy_timeout_ns = QURING_FOREVER};
+    return live_open_db(&live, files_url("a.db"), &options);
+}
+
+static void exec_on(quring_db *db, const char *sql) {
+    quring_done done = live_run(&live, &(quring_query){.db = db, .sql = sql});
+    live_check_ok(&done, sql);
+    live_release(&live, &done);
+}
+
+/* Its write waits for a file that is attached, and holds the one that another handle waits for. */
+Test(lite_turns, who_has_the_lock_does_not_stand_behind_those_that_wait_for_it) {
+    char attach[300];
+    quring_db *session = open_session();
+    snprintf(attach, sizeof attach, "attach '%s' as b", files_path("b.db"));
+    exec_on(session, attach);
+    exec_on(session, "create table b.u(a)");
+    files_lock("b.db");
+    exec_on(session, "begin");
+    exec_on(session, "insert into main.t values(0, 1)");
+    write_one(1);
+    quring_run(live.engine, 1, 20 * LIVE_MS);
+    (void)live_submit(&live, &(quring_query){.db = session, .sql = "insert into b.u values(1)", .user_data = 2});
+    quring_run(live.engine, 1, 20 * LIVE_MS);
+    files_unlock();
+    cr_assert_eq(wait_for_one(), 2, "the write to the file that was attached");
+    (void)live_submit(&live, &(quring_query){.db = session, .sql = "commit", .user_data = 1});
+    cr_assert_eq(wait_for_one() + wait_for_one(), 2, "the commit, and the write behind it");
 }
