@@ -48,8 +48,9 @@ static struct token text_verb(struct scan *scan) {
 
 uint8_t lite_text_route(const char *sql, size_t length) {
     static const char *const alone[] = {"pragma", "vacuum", "attach", "detach", NULL};
-    static const char *const writes[] = {"insert", "update", "delete",  "replace", "create",
-                                         "drop",   "alter",  "reindex", "analyze", NULL};
+    static const char *const writes[] = {"insert",   "update",    "delete",  "replace", "create", "drop",
+                                         "alter",    "reindex",   "analyze", "begin",   "commit", "end",
+                                         "rollback", "savepoint", "release", NULL};
     struct scan scan = text_scan(sql, length);
     struct token verb = text_verb(&scan); /* of a PRAGMA that works while it is prepared, EXPLAIN works too */
     if (token_is_any(&verb, alone))

@@ -16,7 +16,8 @@ enum {
 
 /*
  * The first guess: what begins like a write, or like WITH for one, goes to the writer, all else to a reader, which sends it
- * on when SQLite says that it writes. So CREATE and INSERT that were submitted in this order run in this order.
+ * on when SQLite says that it writes. So CREATE and INSERT that were submitted in this order run in this order. What begins or
+ * ends a transaction, which an exclusive handle alone takes, may take the lock of the file, or leave it to others.
  */
 uint8_t lite_text_route(const char *sql, size_t length);
 

@@ -199,10 +199,10 @@ static inline __attribute__((always_inline)) void write_next(struct lite_lane *l
         lite_lane_run_next(lane);
 }
 
-/* False: by its first words it reads, and never waits for those that write. */
+/* False: it is on its own, and by its first words it reads, and never waits for those that write. */
 static bool write_may_lock(const struct lite_lane *lane) {
     const struct query *query = lane->own.taken[lane->own.next];
-    return query && !(query->statement->route & LITE_TO_READER);
+    return query && (query->commit == QURING_COMMIT_GROUP || !(query->statement->route & LITE_TO_READER));
 }
 
 static void write_in_line(struct lite_lane *lane) {

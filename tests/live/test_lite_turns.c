@@ -137,3 +137,68 @@ Test(lite_turns, who_has_the_lock_does_not_stand_behind_those_that_wait_for_it) 
     (void)live_submit(&live, &(quring_query){.db = session, .sql = "commit", .user_data = 1});
     cr_assert_eq(wait_for_one() + wait_for_one(), 2, "the commit, and the write behind it");
 }
+
+static void submit_batch_that_begins_with_a_read(void) {
+    const quring_query members[] = {{.db = others[0], .sql = "select count(*) from t", .user_data = 2},
+                                    {.db = others[0], .sql = "insert into t values(1, 1)", .user_data = 1}};
+    cr_assert_eq(quring_submit_batch(live.engine, members, 2, QURING_BATCH_ATOMIC, NULL), 2);
+}
+
+Test(lite_turns, a_batch_that_begins_with_a_read_has_its_turn) {
+    enum { BATCHES = 3 * WRITES };
+    uint32_t busy = 0, batches = 0, out = OUT + 2;
+    for (int i = 0; i < OUT; i++)
+        write_one(0);
+    submit_batch_that_begins_with_a_read();
+    while (out) {
+        uint64_t who = wait_for_one();
+        out--;
+        busy += who == 0;
+        batches += who == 1;
+        cr_assert_leq(busy, 2 * BATCHES * DEPTH, "%u batches are done", batches);
+        if (who == 2 || batches == BATCHES)
+            continue;
+        out += who ? 2 : 1;
+        if (who)
+            submit_batch_that_begins_with_a_read();
+        else
+            write_one(0);
+    }
+    cr_assert_eq(live_int(&live, "select count(*) from t where who > 0"), BATCHES);
+}
+
+/* A session's statements, as three in a row: each transaction holds the lock for some milliseconds. */
+static void submit_transaction(quring_db *session, uint64_t who) {
+    const char *const statements[] = {"begin immediate", busy_sql, "commit"};
+    const quring_param param = quring_int64((int64_t)who);
+    for (int i = 0; i < 3; i++)
+        (void)live_submit(&live, &(quring_query){.db = session,
+                                                 .sql = statements[i],
+                                                 .params = &param,
+                                                 .param_count = i == 1,
+                                                 .user_data = i == 2 ? who : 0});
+}
+
+Test(lite_turns, transactions_of_a_session_let_others_pass) {
+    enum { SESSION = OTHERS + 1, SESSION_OUT = 8 };
+    quring_db *session = open_session();
+    uint32_t transactions = 0, writes = 0, out = 1;
+    for (; out < 1 + SESSION_OUT; out++)
+        submit_transaction(session, SESSION);
+    write_one(1);
+    while (out) {
+        uint64_t who = wait_for_one();
+        transactions += who == SESSION;
+        writes += who == 1;
+        cr_assert_leq(transactions, GROUPS_MAX, "%u writes of the other handle are done", writes);
+        out -= who != 0;
+        if (!who || writes == WRITES)
+            continue;
+        out++;
+        if (who == SESSION)
+            submit_transaction(session, SESSION);
+        else
+            write_one(1);
+    }
+    cr_assert_eq(live_int(&live, "select count(*) from t where who = 1"), WRITES);
+}
