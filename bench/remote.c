@@ -104,7 +104,8 @@ static uint64_t run_thread(quring_inbox *inbox, struct bench_rng *rng) {
 static void *thread_main(void *argument) {
     struct bench_rng rng = {.state = 88172645463325252u + (uintptr_t)argument};
     quring_inbox *inbox;
-    check(quring_inbox_open(engine, NULL, &inbox), quring_errmsg(NULL), "quring_inbox_open");
+    const quring_inbox_options options = {.query_count = inflight};
+    check(quring_inbox_open(engine, &options, &inbox), quring_errmsg(NULL), "quring_inbox_open");
     while (pthread_barrier_wait(&round_begins), !atomic_load(&stop)) {
         atomic_fetch_add(&remote_count, run_thread(inbox, &rng));
         if (atomic_fetch_sub(&busy_count, 1) == 1)
@@ -190,7 +191,8 @@ int main(int argc, char **argv) {
     round_seconds = args.seconds;
 
     quring_db_options options = {.connection_count = (uint32_t)args.connections, .depth = (uint32_t)args.depth};
-    check(quring_engine_open(NULL, &engine), quring_errmsg(NULL), "quring_engine_open");
+    const quring_options engine_options = {.query_count = inflight};
+    check(quring_engine_open(&engine_options, &engine), quring_errmsg(NULL), "quring_engine_open");
     check(quring_db_open(engine, args.target, &options, &db), quring_errmsg(engine), "quring_db_open");
     check(quring_prepare(db, select_one, &statement), quring_errmsg(engine), "quring_prepare");
     if (quring_db_warm_up(db, 5000000000u) != 0)
