@@ -104,8 +104,9 @@ int main(int argc, char **argv) {
     };
     bench.args.depth = 40;
     bench_args_parse(argc, argv, "ATOMIC batches of inserts", &bench.args, flags);
-    if (bench.batch < 1 || bench.batch > bench.args.depth || bench.batch > BATCH_MAX)
-        bench_die("--batch must lie between 1 and the depth, and %d", BATCH_MAX);
+    int room = bench.args.connections * bench.args.depth;
+    if (bench.batch < 1 || bench.batch > room || bench.batch > BATCH_MAX)
+        bench_die("--batch must lie between 1 and connections x depth, and %d", BATCH_MAX);
 
     uint32_t wait = bench.wait > 0 ? (uint32_t)bench.wait : 1;
     open_all(&bench);
