@@ -546,6 +546,19 @@ const char *pg_bed_fate(const struct query *query) {
     return text;
 }
 
+const char *pg_bed_fates(struct query *const queries[], uint32_t count) {
+    static char text[600];
+    char *at = text;
+    for (uint32_t i = 0; i < count; i++) {
+        bool skipped = queries[i]->state == QUERY_DONE && queries[i]->status == QURING_SKIPPED;
+        cr_assert_lt((size_t)(at - text), sizeof text - 80);
+        at += snprintf(at, 60, "%s%s", i ? "; " : "", pg_bed_fate(queries[i]));
+        if (skipped)
+            at += snprintf(at, 20, " by %u", (unsigned)queries[i]->failed_id);
+    }
+    return text;
+}
+
 void pg_bed_same(const char *actual, const char *expected, const char *what, int line) {
     cr_assert_str_eq(actual, expected, "line %d: %s:\n%s\ninstead of\n%s", line, what, actual, expected);
 }

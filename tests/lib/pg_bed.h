@@ -103,6 +103,9 @@ const char *pg_bed_encoded(struct pg_conn *conn);
 /* "waiting", "running", "OK", "SERVER_ERROR 22012", …; static, for a few calls. */
 const char *pg_bed_fate(const struct query *query);
 
+/* "OK; SKIPPED 22012 by 101": of several, each with the id that is named as the reason. It is valid until the next call. */
+const char *pg_bed_fates(struct query *const queries[], uint32_t count);
+
 #define pg_bed_assert_text(actual, expected, what) pg_bed_same(actual, expected, what, __LINE__)
 void pg_bed_same(const char *actual, const char *expected, const char *what, int line);
 

@@ -72,19 +72,6 @@ static void submit_ones(struct query *queries[], uint32_t count) {
     submit(queries, count, texts);
 }
 
-/* "OK; SKIPPED 22012 by 101": with the id that is named as the reason. */
-static const char *fates(struct query *const queries[], uint32_t count) {
-    static char text[400];
-    char *at = text;
-    for (uint32_t i = 0; i < count; i++) {
-        bool skipped = queries[i]->state == QUERY_DONE && queries[i]->status == QURING_SKIPPED;
-        at += snprintf(at, 80, "%s%s", i ? "; " : "", pg_bed_fate(queries[i]));
-        if (skipped)
-            at += snprintf(at, 80, " by %u", (unsigned)queries[i]->failed_id);
-    }
-    return text;
-}
-
 /* ---- Sending ---- */
 
 Test(pg_atomic, a_batch_is_a_segment_with_one_sync) {
@@ -107,9 +94,9 @@ Test(pg_atomic, a_batch_is_a_segment_with_one_sync) {
     answer("2DCZ");
     cr_assert_eq(before->state, QUERY_DONE);
     answer("2DC1 t:0 T2DC2DC");
-    pg_bed_assert_text(fates(queries, 3), "running; running; running", "nothing is told before the commit");
+    pg_bed_assert_text(pg_bed_fates(queries, 3), "running; running; running", "nothing is told before the commit");
     answer("Z");
-    pg_bed_assert_text(fates(queries, 3), "OK; OK; OK", "all");
+    pg_bed_assert_text(pg_bed_fates(queries, 3), "OK; OK; OK", "all");
     cr_assert_eq(behind->state, QUERY_RUNNING);
     answer("2DCZ");
     cr_assert_eq(behind->state, QUERY_DONE);
@@ -123,10 +110,10 @@ Test(pg_atomic, a_batch_waits_for_room_for_all_of_it) {
     advance();
     submit_ones(queries, MOST);
     advance();
-    pg_bed_assert_text(fates(queries, MOST), "waiting; waiting; waiting; waiting", "three of six are taken");
+    pg_bed_assert_text(pg_bed_fates(queries, MOST), "waiting; waiting; waiting; waiting", "three of six are taken");
     answer("2DCZ");
     advance();
-    pg_bed_assert_text(fates(queries, MOST), "running; running; running; running", "there is room for four");
+    pg_bed_assert_text(pg_bed_fates(queries, MOST), "running; running; running; running", "there is room for four");
 }
 
 /* Its parameter has more bytes than a connection's buffer has at first. */
@@ -152,7 +139,7 @@ Test(pg_atomic, one_that_cannot_be_encoded_ends_all) {
     enlarge(queries[2]);
     advance();
     out->limit = limit;
-    pg_bed_assert_text(fates(queries, 4),
+    pg_bed_assert_text(pg_bed_fates(queries, 4),
                        "SKIPPED 54000 by 102; SKIPPED 54000 by 102; NOT_SENT 54000; SKIPPED 54000 by 102",
                        "none is sent");
     for (int i = 0; i < 4; i++)
@@ -167,7 +154,7 @@ Test(pg_atomic, one_that_cannot_be_encoded_ends_all) {
     advance();
     pg_bed_assert_text(got(), "Bind 1 () -> 1, Execute, Bind 3 () -> 1, Execute, Sync", "the session is in order");
     answer("2DC2DCZ");
-    pg_bed_assert_text(fates(queries, 2), "OK; OK", "both");
+    pg_bed_assert_text(pg_bed_fates(queries, 2), "OK; OK", "both");
 }
 
 /* ---- Ends ---- */
@@ -210,7 +197,7 @@ Test(pg_atomic, what_replies_mean_for_a_batch) {
         for (const char *at = row->given_up; *at; at++)
             pg_conn_abandon(pool->conns[0], queries[*at - '1'], QURING_CANCELLED);
         answer(row->replies);
-        pg_bed_assert_text(fates(queries, row->count), row->fates, row->what);
+        pg_bed_assert_text(pg_bed_fates(queries, row->count), row->fates, row->what);
         answer("2DCZ");
         pg_bed_assert_text(pg_bed_fate(behind), "OK", row->what);
         cr_assert_not_null(bed.hub.batches, "%s", row->what);
@@ -233,7 +220,7 @@ Test(pg_atomic, a_transaction_that_is_left_open_is_in_doubt) {
     submit_ones(queries, 2);
     advance();
     answer("2DC2DC Z:T");
-    pg_bed_assert_text(fates(queries, 2), "IN_DOUBT 25001; IN_DOUBT 25001", "and the connection is closed");
+    pg_bed_assert_text(pg_bed_fates(queries, 2), "IN_DOUBT 25001; IN_DOUBT 25001", "and the connection is closed");
     cr_assert_neq(pool->conns[0]->state, PG_CONN_READY);
 }
 
@@ -256,7 +243,7 @@ static void assert_run_again(const char *replies) {
     advance();
     (void)got();
     answer(replies);
-    pg_bed_assert_text(fates(queries, 3), "running; running; running", replies);
+    pg_bed_assert_text(pg_bed_fates(queries, 3), "running; running; running", replies);
     for (int i = 0; i < 3; i++)
         cr_assert(!queries[i]->sent && pg_rerun_has(queries[i]), "it was undone");
     advance();
@@ -266,7 +253,7 @@ static void assert_run_again(const char *replies) {
     pg_bed_assert_text(got(), "Bind 1 () -> 1, Execute, Bind 1 () -> 1, Execute, Bind 1 () -> 1, Execute, Sync",
                        replies);
     answer("2DC2DC2DCZ");
-    pg_bed_assert_text(fates(queries, 3), "OK; OK; OK", replies);
+    pg_bed_assert_text(pg_bed_fates(queries, 3), "OK; OK; OK", replies);
     for (int i = 0; i < 3; i++)
         cr_assert_eq(quring_row_count(&queries[i]->result), 1, "of its last run alone");
 }
@@ -288,7 +275,7 @@ Test(pg_atomic, conflicts_run_it_again_a_bounded_number_of_times) {
         answer("2DC2 E:40001 Z");
     }
     cr_assert_eq(runs, 21);
-    pg_bed_assert_text(fates(queries, 2), "SKIPPED 40001 by 101; SERVER_ERROR 40001", "the error stands");
+    pg_bed_assert_text(pg_bed_fates(queries, 2), "SKIPPED 40001 by 101; SERVER_ERROR 40001", "the error stands");
 }
 
 Test(pg_atomic, others_go_on_while_a_batch_waits_to_be_run_again) {
@@ -303,7 +290,7 @@ Test(pg_atomic, others_go_on_while_a_batch_waits_to_be_run_again) {
     answer("2DCZ");
     cr_assert_eq(other->state, QUERY_DONE);
     pg_rerun_abandon(pool, queries[1], QURING_TIMEOUT);
-    pg_bed_assert_text(fates(queries, 2), "SKIPPED 57014 by 101; TIMEOUT 57014", "nothing of it took effect");
+    pg_bed_assert_text(pg_bed_fates(queries, 2), "SKIPPED 57014 by 101; TIMEOUT 57014", "nothing of it took effect");
     cr_assert(!queries[0]->sent && !queries[1]->sent);
     pg_bed_pass(&bed, 100 * PG_BED_MS);
     cr_assert_eq(bed.db.base.queue.waiting_count, 0);
@@ -313,7 +300,7 @@ Test(pg_atomic, others_go_on_while_a_batch_waits_to_be_run_again) {
     answer("2DC2 E:40001 Z");
     pg_rerun_abandon(pool, queries[0], QURING_SHUTDOWN);
     pg_rerun_abandon(pool, queries[1], QURING_SHUTDOWN);
-    pg_bed_assert_text(fates(queries, 2), "SHUTDOWN 57P01; SHUTDOWN 57P01", "each is told so");
+    pg_bed_assert_text(pg_bed_fates(queries, 2), "SHUTDOWN 57P01; SHUTDOWN 57P01", "each is told so");
 }
 
 /* A plan that is out of date harms nobody: all of it runs again at once, and the one whose plan it was is parsed anew. */
@@ -325,14 +312,15 @@ Test(pg_atomic, a_stale_plan_runs_all_of_it_again_at_once) {
     advance();
     (void)got();
     answer("1 t:0 T2DC E:0A000 Z");
-    pg_bed_assert_text(fates(queries, 2), "waiting; waiting, retried", "both");
+    pg_bed_assert_text(pg_bed_fates(queries, 2), "waiting; waiting, retried", "both");
     advance();
     pg_bed_assert_text(got(),
                        "Bind 2 () -> 1, Execute, "
                        "Close 1, Parse 3 'select 1', Describe 3, Bind 3 () -> , Execute, Sync",
                        "one of them is parsed");
     answer("2DC31 t:0 E:0A000 Z");
-    pg_bed_assert_text(fates(queries, 2), "SKIPPED 0A000 by 101; SERVER_ERROR 0A000", "a second time is too many");
+    pg_bed_assert_text(pg_bed_fates(queries, 2), "SKIPPED 0A000 by 101; SERVER_ERROR 0A000",
+                       "a second time is too many");
 }
 
 /* ---- Losses ---- */
@@ -344,7 +332,7 @@ Test(pg_atomic, a_loss_leaves_all_that_was_sent_in_doubt) {
     advance();
     answer("2DC2DC F:57P01");
     pg_bed_settle(&bed);
-    pg_bed_assert_text(fates(queries, 3), "IN_DOUBT 57P01; IN_DOUBT 57P01; IN_DOUBT 57P01", "all");
+    pg_bed_assert_text(pg_bed_fates(queries, 3), "IN_DOUBT 57P01; IN_DOUBT 57P01; IN_DOUBT 57P01", "all");
 }
 
 /* What is behind a large request has not left when the connection goes: none of the batch, or a part. */
@@ -363,7 +351,7 @@ Test(pg_atomic, a_loss_puts_back_whole_what_was_not_sent) {
     struct query *queries[3];
     bring_up(1);
     lose_unsent(queries, 3, false);
-    pg_bed_assert_text(fates(queries, 3), "waiting; waiting; waiting", "another connection can take it");
+    pg_bed_assert_text(pg_bed_fates(queries, 3), "waiting; waiting; waiting", "another connection can take it");
     cr_assert_eq(queue_unit_count(&bed.db.base.queue), 3);
     cr_assert_eq(queue_take(&bed.db.base.queue), queries[0], "in order");
 }
@@ -372,5 +360,5 @@ Test(pg_atomic, a_part_of_a_batch_is_never_put_back) {
     struct query *queries[3];
     bring_up(1);
     lose_unsent(queries, 3, true);
-    pg_bed_assert_text(fates(queries, 3), "CANCELLED 57014; NOT_SENT 08006; NOT_SENT 08006", "one was given up");
+    pg_bed_assert_text(pg_bed_fates(queries, 3), "CANCELLED 57014; NOT_SENT 08006; NOT_SENT 08006", "one was given up");
 }

@@ -104,19 +104,6 @@ static void submit(struct query *queries[], uint32_t count) {
     submit_as(&tx, queries, count);
 }
 
-/* "OK; SKIPPED 22012 by 101": with the id that is named as the reason. */
-static const char *fates(struct query *const queries[], uint32_t count) {
-    static char text[600];
-    char *at = text;
-    for (uint32_t i = 0; i < count; i++) {
-        bool skipped = queries[i]->state == QUERY_DONE && queries[i]->status == QURING_SKIPPED;
-        at += snprintf(at, 80, "%s%s", i ? "; " : "", pg_bed_fate(queries[i]));
-        if (skipped)
-            at += snprintf(at, 80, " by %u", (unsigned)queries[i]->failed_id);
-    }
-    return text;
-}
-
 static void all_are(struct query *const queries[], uint32_t count, const char *fate, const char *what) {
     for (uint32_t i = 0; i < count; i++)
         pg_bed_assert_text(pg_bed_fate(queries[i]), fate, what);
@@ -215,7 +202,7 @@ Test(pg_bulk, two_have_their_turns_on_the_connections_that_may_be_held) {
     give_up(second, "5");
     say(B " E:57014 Z:E" R);
     pg_bed_assert_text(
-        fates(second, 5),
+        pg_bed_fates(second, 5),
         "SKIPPED 57014 by 104; SKIPPED 57014 by 104; SKIPPED 57014 by 104; SKIPPED 57014 by 104; CANCELLED 57014",
         "given up");
     is_over("the second");
@@ -276,7 +263,7 @@ Test(pg_bulk, what_replies_mean_for_it) {
         give_up(queries, row->given_up_later);
         say(row->rest);
         advance();
-        pg_bed_assert_text(fates(queries, 5), row->fates, row->what);
+        pg_bed_assert_text(pg_bed_fates(queries, 5), row->fates, row->what);
         cr_assert_eq(pool->conns[0]->state, PG_CONN_READY, "%s: %s", row->what, pool->conns[0]->reason.message);
         is_over(row->what);
         behind = pg_bed_ask(&bed, ONE);
@@ -292,7 +279,7 @@ Test(pg_bulk, one_that_is_given_up_before_it_has_a_place_ends_it) {
     submit(queries, 5);
     give_up(queries, "3");
     pg_bed_assert_text(
-        fates(queries, 5),
+        pg_bed_fates(queries, 5),
         "SKIPPED 57014 by 102; SKIPPED 57014 by 102; CANCELLED 57014; SKIPPED 57014 by 102; SKIPPED 57014 by 102",
         "nothing was sent");
     is_over("before it has a place");
@@ -376,7 +363,7 @@ Test(pg_bulk, conflicts_run_it_again_a_bounded_number_of_times) {
     }
     cr_assert_eq(runs, 21);
     pg_bed_assert_text(
-        fates(queries, 5),
+        pg_bed_fates(queries, 5),
         "SKIPPED 40001 by 101; SERVER_ERROR 40001; SKIPPED 40001 by 101; SKIPPED 40001 by 101; SKIPPED 40001 by 101",
         "the error stands");
     is_over("bounded");
@@ -422,7 +409,7 @@ Test(pg_bulk, one_that_is_given_up_while_it_waits_to_run_again_ends_it) {
         say(R);
         if (how == 0) {
             pg_backend.abandon(queries[4], QURING_TIMEOUT);
-            pg_bed_assert_text(fates(queries, 5),
+            pg_bed_assert_text(pg_bed_fates(queries, 5),
                                "SKIPPED 57014 by 104; SKIPPED 57014 by 104; SKIPPED 57014 by 104; SKIPPED 57014 by "
                                "104; TIMEOUT 57014",
                                "nothing of it took effect");
@@ -475,7 +462,7 @@ Test(pg_bulk, a_loss_behind_a_failure_is_that_failure) {
     bring_up(1);
     lose_after(queries, B I I I " Z:T" I " 2 E:23505 Z:E");
     pg_bed_assert_text(
-        fates(queries, 5),
+        pg_bed_fates(queries, 5),
         "SKIPPED 23505 by 104; SKIPPED 23505 by 104; SKIPPED 23505 by 104; SKIPPED 23505 by 104; SERVER_ERROR 23505",
         "the server told of it");
     is_over("behind a failure");
@@ -491,7 +478,7 @@ Test(pg_bulk, a_loss_with_one_given_up_ends_the_others) {
     pg_bed_say(&bed, pool->conns[0], "F:57P01");
     pg_bed_settle(&bed);
     pg_bed_assert_text(
-        fates(queries, 5),
+        pg_bed_fates(queries, 5),
         "CANCELLED 57014; SERVER_ERROR 57P01; SERVER_ERROR 57P01; SERVER_ERROR 57P01; SERVER_ERROR 57P01",
         "nothing took effect, and it can't run again");
     is_over("one given up");
