@@ -7,6 +7,7 @@
 #include "quring/quring.h"
 
 #include <stdarg.h>
+#include <string.h>
 
 /* A server may quote a whole value in its message. Up to ERROR_KEEP_BYTES stay allocated in a slot between errors. */
 enum { ERROR_TEXT_BYTES_MAX = 30000, ERROR_KEEP_BYTES = 1024 };
@@ -22,6 +23,13 @@ size_t error_text_length(const char *text);
 
 /* Copies that much of it and a NUL, as UTF-8. Returns where the next one may begin. */
 char *error_text_copy(char *to, const char *text, size_t length);
+
+/* An error of these texts, which it points to, without a hint. `sqlstate`: as in error_set(). */
+static inline quring_error error_view(const char *sqlstate, const char *message, const char *detail) {
+    quring_error view = {.message = message, .detail = detail, .hint = ""};
+    memcpy(view.sqlstate, sqlstate, strnlen(sqlstate, sizeof view.sqlstate - 1));
+    return view;
+}
 
 void error_init(struct query_error *error);
 void error_free(struct query_error *error);

@@ -88,8 +88,7 @@ void tx_note_refused(struct quring_tx *tx, struct query *query) {
 
 void tx_give_up(struct quring_tx *tx, quring_status status, const char *sqlstate, const char *message) {
     PRE(status != QURING_OK);
-    quring_error error = {.message = message, .detail = "", .hint = ""};
-    memcpy(error.sqlstate, sqlstate, strnlen(sqlstate, sizeof error.sqlstate - 1));
+    quring_error error = error_view(sqlstate, message, "");
     if (!tx->first.set)
         tx_fail(tx, 0, 0, status, &error);
     tx->given_up = true;
@@ -97,22 +96,19 @@ void tx_give_up(struct quring_tx *tx, quring_status status, const char *sqlstate
 
 void tx_fail_at(struct quring_tx *tx, uint32_t position, quring_id id, const char *sqlstate, const char *message) {
     PRE(position && position <= tx->query_count);
-    quring_error error = {.message = message, .detail = "", .hint = ""};
-    memcpy(error.sqlstate, sqlstate, strnlen(sqlstate, sizeof error.sqlstate - 1));
+    quring_error error = error_view(sqlstate, message, "");
     tx_fail(tx, position, id, QURING_SERVER_ERROR, &error);
 }
 
 void tx_fail_token(struct quring_tx *tx, const char *sqlstate, const char *message) {
     PRE(tx->writes_token && tx->end_submitted);
-    quring_error error = {.message = message, .detail = TX_TOKEN_FAILED, .hint = ""};
-    memcpy(error.sqlstate, sqlstate, strnlen(sqlstate, sizeof error.sqlstate - 1));
+    quring_error error = error_view(sqlstate, message, TX_TOKEN_FAILED);
     tx_fail(tx, tx->query_count, 0, QURING_SERVER_ERROR, &error);
 }
 
 void tx_fail_note(struct quring_tx *tx, const char *sqlstate, const char *message) {
     PRE(tx_reads_note(tx) && tx->end_submitted);
-    quring_error error = {.message = message, .detail = "the transaction's ID could not be read", .hint = ""};
-    memcpy(error.sqlstate, sqlstate, strnlen(sqlstate, sizeof error.sqlstate - 1));
+    quring_error error = error_view(sqlstate, message, "the transaction's ID could not be read");
     tx_fail(tx, tx->query_count - 1, 0, QURING_SERVER_ERROR, &error);
 }
 

@@ -64,11 +64,6 @@ static struct batch *atomic_whole(const struct pg_conn *conn, const struct wire_
     return conn->config->db->closing ? NULL : pg_conn_request(conn, ready->first)->query->batch;
 }
 
-static bool atomic_is_conflict(const struct pg_request *request) {
-    const char *sqlstate = request->query->error.view.sqlstate;
-    return strcmp(sqlstate, "40001") == 0 || strcmp(sqlstate, "40P01") == 0;
-}
-
 void pg_atomic_settle(struct pg_conn *conn, const struct wire_event *ready) {
     uint64_t failed = ready->first;
     while (failed <= ready->request && !pg_request_failed(pg_conn_request(conn, failed)))
@@ -79,7 +74,8 @@ void pg_atomic_settle(struct pg_conn *conn, const struct wire_event *ready) {
     struct batch *batch = atomic_whole(conn, ready);
     bool stale = batch && culprit->outcome == PG_FAILED_STALE && !culprit->query->retried;
     bool struck = batch && culprit->outcome == PG_FAILED_BY_CANCEL;
-    bool conflict = batch && atomic_is_conflict(culprit) && batch->rerun_count < BATCH_RERUNS_MAX;
+    bool conflict =
+        batch && pg_is_conflict(culprit->query->error.view.sqlstate) && batch->rerun_count < BATCH_RERUNS_MAX;
     if (stale)
         culprit->query->retried = true; /* its plan is not used any more: see pg_prepared_is_usable() */
     if (struck)

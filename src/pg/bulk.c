@@ -9,9 +9,6 @@
 
 #include <string.h>
 
-/* Whether all of it is to run again for another reason than a conflict. */
-enum again { AGAIN_NO, AGAIN_AT_ONCE };
-
 /* The next one is held, behind those before it. */
 static void bulk_hold(struct quring_tx *tx, struct query *query) {
     pg_query(query)->conn = NULL;
@@ -26,8 +23,7 @@ static uint32_t bulk_position(struct quring_tx *tx, uint64_t ordinal) {
 
 static void bulk_fail(struct quring_tx *tx, uint32_t position, quring_status status, const char *sqlstate,
                       const char *message) {
-    quring_error error = {.message = message, .detail = "", .hint = ""};
-    memcpy(error.sqlstate, sqlstate, strnlen(sqlstate, sizeof error.sqlstate - 1));
+    quring_error error = error_view(sqlstate, message, "");
     tx_fail_batch(tx, position, status, &error);
 }
 
@@ -43,7 +39,7 @@ static void bulk_member_failed(struct quring_tx *tx, uint32_t position, struct q
     if (!stale || query->retried)
         return;
     query->retried = true; /* its plan is not used any more: see pg_prepared_is_usable() */
-    pg_tx_of(tx)->again = AGAIN_AT_ONCE;
+    pg_tx_of(tx)->runs_again = true;
 }
 
 static void bulk_settle_member(struct quring_tx *tx, uint64_t ordinal, struct pg_request *request) {
@@ -92,8 +88,8 @@ void pg_bulk_settle(struct quring_tx *tx, const struct wire_event *ready) {
 
 void pg_bulk_commit_failed(struct quring_tx *tx, const struct pg_request *request, const struct wire_error *error) {
     bool unknown = request->outcome == PG_FAILED_IN_DOUBT || request->outcome == PG_FAILED_AT_COMMIT;
-    quring_error why = {.message = error->message, .detail = error->detail, .hint = error->hint};
-    memcpy(why.sqlstate, error->sqlstate, strnlen(error->sqlstate, sizeof why.sqlstate - 1));
+    quring_error why = error_view(error->sqlstate, error->message, error->detail);
+    why.hint = error->hint;
     tx_fail_batch(tx, 0, unknown ? QURING_IN_DOUBT : QURING_SERVER_ERROR, &why);
 }
 
@@ -125,11 +121,6 @@ static void bulk_tell(struct quring_tx *tx) {
     }
 }
 
-static bool bulk_is_conflict(const struct quring_tx *tx) {
-    const char *sqlstate = tx->first.error.view.sqlstate;
-    return strcmp(sqlstate, "40001") == 0 || strcmp(sqlstate, "40P01") == 0;
-}
-
 /* It is certain that nothing of it took effect, and all of it is there. */
 static bool bulk_may_run_again(const struct quring_tx *tx) {
     bool undone = tx->first.set && tx->first.status == QURING_SERVER_ERROR;
@@ -150,8 +141,8 @@ static void bulk_run_again(struct quring_tx *tx, struct pg_conn *conn, bool wait
 }
 
 void pg_bulk_end(struct quring_tx *tx, struct pg_conn *conn) {
-    bool may = bulk_may_run_again(tx), at_once = may && pg_tx_of(tx)->again == AGAIN_AT_ONCE;
-    bool conflict = may && bulk_is_conflict(tx) && tx->batch->rerun_count < BATCH_RERUNS_MAX;
+    bool may = bulk_may_run_again(tx), at_once = may && pg_tx_of(tx)->runs_again;
+    bool conflict = may && pg_is_conflict(tx->first.error.view.sqlstate) && tx->batch->rerun_count < BATCH_RERUNS_MAX;
     if (at_once || conflict) {
         bulk_run_again(tx, conn, !at_once);
         return;
@@ -219,5 +210,5 @@ void pg_bulk_note_loss(struct quring_tx *tx, bool in_doubt) {
     if (!lost || !tx->batch || tx->batch->lost)
         return;
     tx->batch->lost = true;
-    pg_tx_of(tx)->again = AGAIN_AT_ONCE;
+    pg_tx_of(tx)->runs_again = true;
 }

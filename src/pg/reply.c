@@ -125,7 +125,7 @@ static enum pg_outcome reply_failure(const struct pg_request *request, const str
         return PG_FAILED_IN_DOUBT;
     if (request->outcome == PG_COMPLETED)
         return PG_FAILED_AT_COMMIT;
-    if (reply_is_sqlstate(error, "40001") || reply_is_sqlstate(error, "40P01"))
+    if (pg_is_conflict(error->sqlstate))
         return PG_FAILED_IN_CONFLICT;
     return request->plan_refused && !event->bound ? PG_FAILED_STALE : PG_FAILED;
 }

@@ -10,6 +10,8 @@
 #include "core/batch.h"
 #include "pg/conn_state.h"
 
+#include <string.h>
+
 struct pg_request_ops {
     void (*row)(struct pg_conn *conn, const struct wire_event *event);
     void (*error)(struct pg_conn *conn, const struct wire_event *event);
@@ -152,6 +154,11 @@ static inline bool pg_request_may_be_struck(const struct pg_conn *conn, const st
         return false;
     return !pg_conn_is_bound(conn) && query->statement->traits.groupable && !query->struck &&
            pg_request_is_last_of_key(query);
+}
+
+/* A serialisation failure or a deadlock: the same may do well another time. */
+static inline bool pg_is_conflict(const char *sqlstate) {
+    return strcmp(sqlstate, "40001") == 0 || strcmp(sqlstate, "40P01") == 0;
 }
 
 static inline bool pg_request_failed(const struct pg_request *request) {

@@ -36,7 +36,7 @@ struct pg_tx {
     bool waited;               /* it had a place, and lost it before a byte left: it is the first to get another */
     uint8_t loss;              /* enum in tx.c */
     uint8_t note;              /* enum pg_tx_note */
-    uint8_t again;             /* enum in bulk.c */
+    bool runs_again;           /* a long batch: all of it is to run again at once, for another reason than a conflict */
     char sqlstate[6];          /* that a query of the segment failed with, which may be given up by then; "" */
     struct pg_doubt doubt;
 };
