@@ -102,9 +102,18 @@ void queue_leave_behind(struct queue *queue, uint64_t now_ns) {
         list_entry(node, struct query, link)->left_ns = now_ns;
 }
 
+/* A turn that gives queries away that were left behind has to know its time. */
+static void queue_note_turn(struct queue *queue, uint64_t now_ns) {
+    struct hub *hub = queue->db->hub;
+    if (!hub->turn_ns)
+        hub->turn_ns = now_ns;
+}
+
+/* It may be brought back, and served, in the same turn. */
 void queue_set_aside(struct queue *queue, struct list *parked, bool first, uint64_t now_ns) {
     PRE(queue->waiting_count);
     queue_leave_behind(queue, now_ns);
+    queue_note_turn(queue, now_ns);
     list_remove(&queue->ready);
     if (first)
         list_push_front(parked, &queue->ready);
@@ -147,16 +156,13 @@ void queue_put_back(struct query *query) {
 
 /* ---- Parked on an order key ---- */
 
-/* A turn that gives queries away that were left behind has to know its time. */
 void queue_note_left(struct query *query, uint64_t now_ns) {
-    struct hub *hub = query->queue->db->hub;
     PRE(now_ns);
     if (query->left_ns)
         return;
     query->left_ns = now_ns;
-    hub->left_behind = true;
-    if (!hub->turn_ns)
-        hub->turn_ns = now_ns;
+    query->queue->db->hub->left_behind = true;
+    queue_note_turn(query->queue, now_ns);
 }
 
 void queue_park(struct query *query, uint64_t now_ns) {

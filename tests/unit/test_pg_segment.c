@@ -470,6 +470,28 @@ Test(pg_segment, pg_lease_is_not_taken_in_the_turn_that_looked_for_room) {
     cr_assert_eq(pool->conns[0]->tx, tx, "it has waited for long enough");
 }
 
+/* Those behind it fill the connection that comes before the slow one, and then this is the first, which has room for it. */
+Test(pg_segment, pg_lease_may_be_found_in_the_turn_that_has_parked_it) {
+    bring_up(2, 8);
+    struct query *slow = pg_bed_ask(&bed, "select 1");
+    advance();
+    pg_bed_pass(&bed, 500 * PG_BED_MS);
+    for (uint32_t i = 0; i < 6; i++)
+        pg_bed_ask(&bed, "select 1");
+    advance();
+    struct quring_tx *tx = begin(0);
+    for (uint32_t i = 0; i < 3; i++)
+        pg_bed_ask_tx(&bed, tx, "insert into t values (1)");
+    struct query *commit = pg_bed_ask_tx(&bed, tx, "commit");
+    pg_bed_ask(&bed, "select 1");
+    pg_bed_ask(&bed, "select 1");
+    bed.hub.turn_ns = 0;       /* no query waited before */
+    pool->leases.first = true; /* so that those in line come last in the next turn */
+    advance();
+    cr_assert_eq(pg_tx_of(tx)->conn, pg_query(slow)->conn, "there was room on it all the time");
+    pg_bed_assert_text(pg_bed_fate(commit), "running", "COMMIT");
+}
+
 Test(pg_segment, pg_lease_is_for_transactions_that_are_longer_than_the_depth) {
     bring_up(1, 4);
     struct quring_tx *tx = begin(0);
