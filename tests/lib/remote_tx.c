@@ -65,7 +65,11 @@ static int submit_whole(struct walk *walk, const quring_query queries[STEPS], qu
         whole[i] = queries[i];
     whole[STEPS] = (quring_query){.tx = tx, .sql = "commit", .user_data = queries[0].user_data + STEPS};
     int count = quring_inbox_submit_batch(walk->inbox, whole, ENDS, QURING_BATCH_INDEPENDENT, NULL);
-    return count == ENDS ? 0 : count < 0 ? count : QURING_EFULL;
+    if (count < 0 || count == ENDS)
+        return count < 0 ? count : 0;
+    int error =
+        quring_inbox_submit(walk->inbox, &whole[count], NULL); /* which refused it: the engine may have shut down */
+    return error ? error : QURING_EFULL;
 }
 
 static int submit_atomic(struct walk *walk, const quring_query queries[STEPS]) {
