@@ -158,6 +158,8 @@ test_usage() {
     printf 'begin;\nselect 1;\n' >"$WORK/own.sql" # without END: no transaction of the library
     wrong "leave out -d, or say -d 1" bench -f "$WORK/own.sql" -d 2
     wrong "leave out --commit" bench -f "$WORK/own.sql" --commit group
+    wrong "leave out --gather" bench -f "$WORK/own.sql" --gather 100
+    wrong "--gather" bench --gather 100001
     wrong "--commit is for statements outside of transactions" bench -b simple-update --commit group
     wrong "would have a database in memory of its own" bench sqlite:// -i -b select -f "$WORK/own.sql"
     wrong "would have a database in memory of its own" bench sqlite:///:memory: -b select -f "$WORK/own.sql"
@@ -766,7 +768,7 @@ import json, sys
 text = open(sys.argv[1]).read()
 assert text.count("\n") == 1, text
 j = json.loads(text)
-assert list(j) == ["backend", "workload", "connections", "connections_up", "why_missing", "depth", "commit", "seconds", "queries", "errors", "qps",
+assert list(j) == ["backend", "workload", "connections", "connections_up", "why_missing", "depth", "commit", "gather_us", "seconds", "queries", "errors", "qps",
                    "latency_us", "waits_us", "cpu_us_per_query", "enters_per_query", "bytes_per_query", "failures", "unfinished",
                    "rate", "warmup_seconds", "histogram_us", "scripts", "environment"], list(j)
 l = j["latency_us"]
@@ -913,6 +915,8 @@ print(j['a'] == j['h'], j['t'] == j['b'] == j['h'] - $simple)" <"$WORK/out")" "T
     run "$QURING" bench "$url" -b tpcb-like -T 0.3 -c 3
     check "$name: summary" is "$status" 0
     check "$name: summary" has "$out" $'\nscript       tpcb-like: '
+    run "$QURING" bench "$url" -b tpcb-like -n 500 -c 3 --gather 500 --json
+    check "$name: gathering" is "$status $(json "j['gather_us'], j['queries'] >= 500")" "0 (500, True)"
     run "$QURING" bench "$url" -b select@3 -b simple-update --commit group -c 2 -d 3 -n 500 --json
     check "$name: among others" is "$status $(json "j['depth'], j['queries'] >= 500, \
 [s['runs'] * n == s['queries'] for s, n in zip(j['scripts'], (1, 4))]")" "0 (3, True, [True, True])"

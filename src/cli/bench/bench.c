@@ -50,6 +50,8 @@ static const char HELP_OPTIONS[] =
     "                                share a transaction, and are answered once it committed  (each)\n"
     "                                On PostgreSQL groups of writers that want the same rows deadlock,\n"
     "                                as tpcb's do at scales over 1\n"
+    "      --gather US               sleep until half of what is in flight has ended, and up to US\n"
+    "                                microseconds longer: less CPU, more latency\n"
     "      --rounds N                with several URLs: each is measured N times, in turns, for its part\n"
     "                                of -T or -n (5); ratios are those of its rounds to the first URL's\n"
     "      --slow MS                 show each query that took longer, from its submission, with its text\n"
@@ -79,7 +81,7 @@ static const char HELP_NOTES[] =
     "2 for wrong usage; 130 after Ctrl-C with no figures.\n";
 
 /* Limits of the library, so that a message names the option of the tool that goes over one. */
-enum { CONNECTIONS_MAX = 10000, DEPTH_MAX = 65535 };
+enum { CONNECTIONS_MAX = 10000, DEPTH_MAX = 65535, GATHER_US_MAX = 100000 };
 
 static const char *const COMMIT_NAMES[] = {"each", "group", NULL};
 
@@ -99,7 +101,7 @@ struct bench {
 
 /* ---- Options ----------------------------------------------------------------------------------------------------- */
 
-enum { OPTION_COMMIT = 256, OPTION_SYNC, OPTION_JSON, OPTION_WARMUP, OPTION_ROUNDS, OPTION_SLOW };
+enum { OPTION_COMMIT = 256, OPTION_SYNC, OPTION_JSON, OPTION_WARMUP, OPTION_ROUNDS, OPTION_SLOW, OPTION_GATHER };
 
 enum { ROUNDS_MAX = 1000 };
 
@@ -128,6 +130,9 @@ static int bench_take_number(struct bench *b, int option) {
         break;
     case OPTION_WARMUP:
         ok = cli_option_real("bench", "--warmup", optarg, 0.001, YEAR_SECONDS, &b->warmup);
+        break;
+    case OPTION_GATHER:
+        ok = cli_option_count("bench", "--gather", optarg, 1, GATHER_US_MAX, &b->target_options.gather_us);
         break;
     case OPTION_SLOW:
         ok = cli_option_real("bench", "--slow", optarg, 0.001, 1e9, &b->target_options.slow_ms);
@@ -181,6 +186,7 @@ static int bench_parse(struct bench *b, int argc, char **argv) {
         {"rounds", required_argument, NULL, OPTION_ROUNDS},
         {"warmup", required_argument, NULL, OPTION_WARMUP},
         {"slow", required_argument, NULL, OPTION_SLOW},
+        {"gather", required_argument, NULL, OPTION_GATHER},
         {"rate", required_argument, NULL, 'R'},
         {"commit", required_argument, NULL, OPTION_COMMIT},
         {"sync", optional_argument, NULL, OPTION_SYNC},
@@ -234,6 +240,7 @@ static struct cli_report bench_make_report(const struct bench *b, const struct c
         .why_missing = target->why_missing,
         .exclusive = target->clients != NULL,
         .commit = COMMIT_NAMES[b->commit],
+        .gather_us = b->target_options.gather_us,
         .port = ring.port,
         .rate = b->target_options.rate,
         .warmup_seconds = b->warmup,

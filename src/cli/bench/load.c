@@ -369,6 +369,11 @@ static uint64_t load_wait_ns(const struct loop *loop, uint64_t now) {
     return until == UINT64_MAX ? QURING_FOREVER : until > now ? until - now : 0;
 }
 
+/* Half of what is in flight: the other half keeps the server at work meanwhile. */
+static uint32_t load_wait_count(const struct loop *loop) {
+    return loop->load->options.gathers && loop->inflight > 1 ? loop->inflight / 2 : 1;
+}
+
 /*
  * Shows a query that took long. The trace is drained after each batch of completions, so it has room for their events
  * whatever the number in flight is; should some have been dropped all the same, they are of queries that came earlier.
@@ -404,7 +409,7 @@ static void loop_run(struct loop *loop) {
             loop->figures->over = true;
         }
         /* Also with nothing in flight, in an open loop: a wake by a signal that comes just before is not lost in here. */
-        int error = quring_run(loop->engine, 1, load_wait_ns(loop, now));
+        int error = quring_run(loop->engine, load_wait_count(loop), load_wait_ns(loop, now));
         if (error < 0) {
             cli_refusal_show(NULL, loop->engine, error, NULL);
             loop->failed = true;

@@ -56,6 +56,7 @@ struct cli_load_options {
     uint64_t query_limit;    /* 0: by time */
     double rate;             /* queries a second in an open loop; 0: closed */
     double progress_seconds; /* between calls of on_progress; 0: never */
+    bool gathers;            /* sleeps until half of what is in flight has ended; not with exclusive handles */
     double slow_ms;          /* queries that took as long are shown, by the engine's trace; 0: none */
 };
 

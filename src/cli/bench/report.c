@@ -278,7 +278,12 @@ void cli_report_summary(struct cli_out *out, const struct cli_report *report, co
                    strcmp(report->backend, "sqlite") == 0 && !report->exclusive ? "readers" : "connections");
     if (report->up_count < report->connections)
         cli_out_format(out, " (%" PRIu32 " up)", report->up_count);
-    cli_out_format(out, " x %" PRIu32 " deep, commit %s\n\n", report->depth, report->commit);
+    cli_out_format(out, " x %" PRIu32 " deep, commit %s", report->depth, report->commit);
+    if (report->gather_us) {
+        cli_out_text(out, ", gathering ");
+        put_time(out, 1e3 * (double)report->gather_us, utf8);
+    }
+    cli_out_text(out, "\n\n");
     cli_out_text(out, "throughput   ");
     put_count(out, report_per(count, figures->seconds));
     cli_out_text(out, " queries/s (");

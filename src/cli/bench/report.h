@@ -15,6 +15,7 @@ struct cli_report {
     const char *why_missing; /* "" when all of them were, or the reason is not known */
     bool exclusive;          /* each client has a connection of its own */
     const char *commit;
+    uint64_t gather_us; /* 0: not asked for */
     quring_port port;
     double rate;
     double warmup_seconds;  /* before the figures */

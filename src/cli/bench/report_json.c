@@ -132,7 +132,8 @@ static void json_object(struct cli_out *out, const struct cli_report *report, co
         json_string(out, report->why_missing);
     else
         cli_out_text(out, "null");
-    cli_out_format(out, ", \"depth\": %" PRIu32 ", \"commit\": \"%s\"", report->depth, report->commit);
+    cli_out_format(out, ", \"depth\": %" PRIu32 ", \"commit\": \"%s\", \"gather_us\": %" PRIu64, report->depth,
+                   report->commit, report->gather_us);
     cli_out_format(out, ", \"seconds\": %.6f, \"queries\": %" PRIu64 ", \"errors\": %" PRIu64 ", \"qps\": %.1f",
                    figures->seconds, figures->latency.count, figures->error_count, json_per(count, figures->seconds));
     cli_out_text(out, ", \"latency_us\": ");

@@ -40,11 +40,13 @@ static bool target_is_in_memory(const char *url) {
 static int target_check_scripts(const struct cli_target *target) {
     const struct cli_target_options *options = target->options;
     bool exclusive = cli_workload_is_exclusive(&target->workload);
-    if (exclusive && (options->depth > 1 || options->group))
+    if (exclusive && (options->depth > 1 || options->group || options->gather_us))
         return cli_wrong("bench",
                          "a script with settings, or transactions such as these, has connections of its own: "
                          "leave out %s",
-                         options->depth > 1 ? "-d, or say -d 1" : "--commit");
+                         options->depth > 1 ? "-d, or say -d 1"
+                         : options->group   ? "--commit"
+                                            : "--gather");
     if (options->group && cli_workload_is_all_tx(&target->workload))
         return cli_wrong("bench",
                          "--commit is for statements outside of transactions, and there are none: leave it out");
@@ -107,6 +109,7 @@ static int target_open_url(struct cli_target *target) {
                        16, /* -i fills with several in flight at any depth */
         .inflight_bytes = (uint64_t)1 << 30,
         .connection_count = connections + exclusive, /* one more fills and looks */
+        .gather_ns = target->options->gather_us * 1000,
     };
     quring_db_options db_options = {
         .connection_count = exclusive ? 1 : connections,
@@ -245,6 +248,7 @@ int cli_target_prepare(struct cli_target *target) {
     target->load.options.slot_count = (uint32_t)(target->connections * target->depth);
     target->load.options.rate = target->options->rate;
     target->load.options.slow_ms = target->options->slow_ms;
+    target->load.options.gathers = target->options->gather_us > 0;
     return status;
 }
 

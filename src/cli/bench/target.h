@@ -13,7 +13,8 @@ struct cli_target_options {
     uint64_t scale;
     bool group; /* commit */
     double rate;
-    double slow_ms; /* 0: none */
+    double slow_ms;     /* 0: none */
+    uint64_t gather_us; /* 0: the load wakes for each reply */
 };
 
 struct cli_target {
