@@ -1,94 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* Transactions on PostgreSQL's connections: what is sent of them in which segment, and what the replies come to. */
-#include "lib/pg_fixture.h"
-#include "pg/backend.h"
-#include "pg/conn.h"
-#include "pg/tx.h"
+#include "lib/pg_tx_bed.h"
 
-enum { TXS = 18, ASKED = 16 };
+enum { ASKED = 16 };
 
-static struct pg_pool *pool;
-static struct quring_tx txs[TXS];
-
-static void tx_teardown(void) {
-    pg_teardown();
-    for (uint32_t i = 0; i < TXS; i++)
-        tx_free(&txs[i]);
-    memset(txs, 0, sizeof txs);
-}
-
-TestSuite(pg_segment, .init = pg_setup, .fini = tx_teardown);
-
-static void advance(void) {
-    pg_backend.advance(&bed.db.base);
-    pg_bed_settle(&bed);
-}
-
-static void bring_up_with(const quring_db_options *options) {
-    pg_again(options);
-    pool = &bed.db.pool;
-    bed.db.base.backend = &pg_backend;
-    cr_assert_eq(pg_pool_open(pool, &bed.db.base, "host=bed", &bed.db.kept_bytes), 0);
-    bed.pool_open = true;
-    while (pool->ready_count < options->connection_count) {
-        pg_bed_settle(&bed);
-        for (uint32_t i = 0; i < pool->conn_count; i++)
-            if (pool->conns[i]->state == PG_CONN_BARRIER)
-                pg_bed_answer(&bed, pool->conns[i], false);
-    }
-    bed.hub.turn_ns = UINT64_MAX; /* no engine notes the time of turns */
-    advance();
-    for (uint32_t i = 0; i < pool->conn_count; i++)
-        (void)pg_bed_got(&bed, pool->conns[i]);
-}
-
-static void bring_up(uint32_t connections, uint32_t depth) {
-    bring_up_with(&(quring_db_options){.connection_count = connections, .depth = depth, .statement_count = 16});
-}
-
-static struct quring_tx *begin_with(uint32_t i, const quring_tx_options *options) {
-    quring_tx_options filled = *options;
-    if (!filled.timeout_ns)
-        filled.timeout_ns = QURING_FOREVER;
-    if (!filled.idle_timeout_ns)
-        filled.idle_timeout_ns = QURING_FOREVER;
-    tx_free(&txs[i]);
-    memset(&txs[i], 0, sizeof txs[i]);
-    tx_init(&txs[i], &bed.db.base, &filled);
-    return &txs[i];
-}
-
-static struct quring_tx *begin(uint32_t i) {
-    return begin_with(i, &(quring_tx_options){0});
-}
-
-static void release(struct quring_tx *tx) {
-    tx_release(tx);
-    if (tx->state != TX_ENDED)
-        pg_backend.tx_changed(tx, false);
-    pg_bed_settle(&bed);
-}
-
-/* ---- What is sent ---- */
-
-static const char *got(uint32_t conn) {
-    return pg_bed_got_short(&bed, pool->conns[conn]);
-}
-
-static void got_is(uint32_t conn, const char *expected, const char *what) {
-    pg_bed_assert_text(got(conn), expected, what);
-}
-
-static void say(uint32_t conn, const char *script) {
-    pg_bed_say(&bed, pool->conns[conn], script);
-}
+TestSuite(pg_segment, .init = pg_setup, .fini = pg_tx_teardown);
 
 /* ---- Tables: queries, replies and fates ---- */
 
 /*
  * The queries of a row, a letter each: i inserts, s sets savepoint a, b goes back to it, l releases it, c commits, r rolls
- * back, both in words of their own, for which the plain ones are sent; / is the end of a turn, ! behind a letter gives that query up once all of them were sent,
- * and ? says that a cancel may hit any of them.
+ * back, both in words of their own, for which the plain ones are sent; / is the end of a turn, ! behind a letter gives that
+ * query up once all of them were sent, and ? says that a cancel may hit any of them.
  */
 static const char *text_of(char letter) {
     switch (letter) {
@@ -103,7 +26,7 @@ static const char *text_of(char letter) {
     case 'r':
         return "abort transaction";
     default:
-        return "insert into t values (1)";
+        return PG_TX_INSERT;
     }
 }
 
@@ -149,15 +72,6 @@ static uint32_t ask_row(struct quring_tx *tx, const char *letters, struct query 
             index += *at != '/';
     pg_bed_settle(&bed);
     return count;
-}
-
-/* Prepares the insert, so that the rows' queries bind to it. */
-static void warm(void) {
-    struct query *query = pg_bed_ask(&bed, text_of('i'));
-    advance();
-    say(0, "1 t:0 n2 C:INSERT_0_1 Z");
-    pg_bed_assert_text(pg_bed_fate(query), "OK", "the first insert");
-    (void)got(0);
 }
 
 static void play(const struct row *row) {
@@ -343,170 +257,6 @@ Test(pg_segment, pg_tx_begin_ends_an_open_group) {
     got_is(0, "bound |", "now it may");
     pg_bed_assert_text(pg_bed_fate(commit), "OK", "COMMIT");
     release(tx);
-}
-
-/* ---- Leases ---- */
-
-Test(pg_segment, pg_lease_keeps_to_its_limit_and_its_order) {
-    bring_up(2, 8);
-    for (uint32_t i = 0; i < 3; i++)
-        pg_bed_ask_tx(&bed, begin(i), "insert into t values (1)");
-    advance();
-    cr_assert_eq(pool->leases.count, 2, "three quarters of two, rounded up");
-    cr_assert_eq(txs[2].state, TX_WAITING);
-    cr_assert(list_empty(&bed.db.base.ready), "no turn visits what waits");
-    struct query *late = pg_bed_ask_tx(&bed, begin(3), "insert into t values (1)");
-    advance();
-    uint32_t of_first = pool->conns[0]->tx == &txs[0] ? 0 : 1;
-    pg_bed_ask_tx(&bed, &txs[0], "commit");
-    advance();
-    say(of_first, "12 C:BEGIN 1 t:0 n2 C:INSERT_0_1 Z:T 12 C:COMMIT Z");
-    advance();
-    cr_assert_eq(pool->conns[of_first]->tx, &txs[2], "it came first");
-    pg_bed_assert_text(pg_bed_fate(late), "waiting", "the fourth");
-    cr_assert_eq(pool->leases.count, 2);
-    for (uint32_t i = 0; i < 4; i++)
-        release(&txs[i]);
-}
-
-/* A connection that was put aside for a query, and not asked since others answered, is asked when it is to be leased. */
-Test(pg_segment, pg_lease_asks_what_was_silent_for_too_long) {
-    bring_up_with(&(quring_db_options){
-        .connection_count = TXS, .lease_count = TXS, .depth = 4, .health_check_ns = 30 * 1000 * PG_BED_MS});
-    pg_bed_pass(&bed, 60 * 1000 * PG_BED_MS);
-    struct query *query = pg_bed_ask(&bed, "select 1");
-    advance();
-    uint32_t silent = TXS;
-    for (uint32_t i = 0; i < TXS; i++)
-        if (pg_conn_is_asked(pool->conns[i]))
-            say(i, "Z");
-        else
-            silent = i;
-    cr_assert_neq(silent, TXS);
-    advance();
-    pg_bed_say(&bed, pg_query(query)->conn, "1 t:0 T2DCZ");
-    pg_bed_assert_text(pg_bed_fate(query), "OK", "another connection will do");
-    struct query *first[TXS];
-    for (uint32_t i = 0; i < TXS; i++) {
-        first[i] = pg_bed_ask_tx(&bed, begin(i), "select 1");
-        advance();
-    }
-    pg_bed_assert_text(pg_bed_fate(first[TXS - 1]), "waiting", "for an answer");
-    cr_assert(pg_conn_is_asked(pool->conns[silent]));
-    say(silent, "Z");
-    advance();
-    for (uint32_t i = 0; i < TXS; i++) {
-        pg_bed_assert_text(pg_bed_fate(first[i]), "running", "each on a connection of its own");
-        release(&txs[i]);
-    }
-}
-
-Test(pg_segment, pg_lease_waits_in_line_for_room) {
-    bring_up(1, 4);
-    struct quring_tx *first = begin(0), *second = begin(1);
-    for (uint32_t i = 0; i < 2; i++) {
-        pg_bed_ask_tx(&bed, &txs[i], "insert into t values (1)");
-        pg_bed_ask_tx(&bed, &txs[i], "commit");
-    }
-    advance();
-    cr_assert(first->state == TX_ENDING && second->state == TX_WAITING, "there is room for four");
-    cr_assert(list_empty(&bed.db.base.ready));
-    say(0, "12 C:BEGIN 1 t:0 n2 C:INSERT_0_1 Z:T 12 C:COMMIT Z");
-    advance();
-    cr_assert(first->state == TX_ENDED && second->state == TX_ENDING);
-}
-
-Test(pg_segment, pg_lease_is_taken_by_what_others_outrun) {
-    bring_up(1, 8);
-    pg_bed_ask(&bed, "select 1");
-    advance();
-    say(0, "1 t:0 T2DCZ");
-    for (uint32_t i = 0; i < 8; i++)
-        pg_bed_ask(&bed, "select 1");
-    advance();
-    struct quring_tx *tx = begin(0);
-    pg_bed_ask_tx(&bed, tx, "insert into t values (1)");
-    struct query *commit = pg_bed_ask_tx(&bed, tx, "commit"), *late = NULL;
-    for (uint32_t answered = 0; tx->state == TX_WAITING; answered++) {
-        cr_assert_lt(answered, 20, "others take each place that becomes free");
-        late = pg_bed_ask(&bed, "select 1");
-        advance();
-        pg_bed_pass(&bed, PG_BED_MS);
-        say(0, "2DCZ");
-        advance();
-    }
-    cr_assert_eq(pool->conns[0]->tx, tx, "it has the connection for itself");
-    pg_bed_assert_text(pg_bed_fate(late), "waiting", "whoever came later");
-    while (pool->conns[0]->settled < pg_tx_of(tx)->begin)
-        say(0, "2DCZ");
-    say(0, "12 C:BEGIN 1 t:0 n2 C:INSERT_0_1 Z:T 12 C:COMMIT Z");
-    advance();
-    pg_bed_assert_text(pg_bed_fate(commit), "OK", "COMMIT");
-    pg_bed_assert_text(pg_bed_fate(late), "running", "its turn");
-}
-
-/* The time that it came at may be noted a nanosecond late, as it is where the clock is even. */
-Test(pg_segment, pg_lease_is_not_taken_in_the_turn_that_looked_for_room) {
-    struct list unit;
-    bring_up(1, 8);
-    for (uint32_t i = 0; i < 5; i++)
-        pg_bed_ask(&bed, "select 1");
-    advance();
-    list_init(&unit);
-    for (uint32_t i = 0; i < 5; i++)
-        list_push_back(&unit, &pg_bed_query(&bed, "select 1")->link);
-    queue_put_unit(&unit);
-    struct quring_tx *tx = begin(0);
-    for (uint32_t i = 0; i < 3; i++)
-        pg_bed_ask_tx(&bed, tx, "insert into t values (1)");
-    pg_bed_ask_tx(&bed, tx, "commit");
-    while (ring_now_ns(bed.hub.ring) & 1)
-        pg_bed_pass(&bed, 1);
-    pool->leases.first = true; /* so that those in line come last in the next turn */
-    advance();
-    cr_assert_eq(tx->state, TX_WAITING, "there is room for three, which neither the unit nor the transaction takes");
-    pg_bed_pass(&bed, 11 * PG_BED_MS);
-    advance();
-    cr_assert_eq(pool->conns[0]->tx, tx, "it has waited for long enough");
-}
-
-/* Those behind it fill the connection that comes before the slow one, and then this is the first, which has room for it. */
-Test(pg_segment, pg_lease_may_be_found_in_the_turn_that_has_parked_it) {
-    bring_up(2, 8);
-    struct query *slow = pg_bed_ask(&bed, "select 1");
-    advance();
-    pg_bed_pass(&bed, 500 * PG_BED_MS);
-    for (uint32_t i = 0; i < 6; i++)
-        pg_bed_ask(&bed, "select 1");
-    advance();
-    struct quring_tx *tx = begin(0);
-    for (uint32_t i = 0; i < 3; i++)
-        pg_bed_ask_tx(&bed, tx, "insert into t values (1)");
-    struct query *commit = pg_bed_ask_tx(&bed, tx, "commit");
-    pg_bed_ask(&bed, "select 1");
-    pg_bed_ask(&bed, "select 1");
-    bed.hub.turn_ns = 0;       /* no query waited before */
-    pool->leases.first = true; /* so that those in line come last in the next turn */
-    advance();
-    cr_assert_eq(pg_tx_of(tx)->conn, pg_query(slow)->conn, "there was room on it all the time");
-    pg_bed_assert_text(pg_bed_fate(commit), "running", "COMMIT");
-}
-
-Test(pg_segment, pg_lease_is_for_transactions_that_are_longer_than_the_depth) {
-    bring_up(1, 4);
-    struct quring_tx *tx = begin(0);
-    struct query *queries[7];
-    for (uint32_t i = 0; i < 6; i++)
-        queries[i] = pg_bed_ask_tx(&bed, tx, "select 1");
-    queries[6] = pg_bed_ask_tx(&bed, tx, "commit");
-    advance();
-    cr_assert_eq(pool->conns[0]->tx, tx);
-    got_is(0, "begin select 1* select 1 select 1 |", "as many as fit");
-    say(0, "12 C:BEGIN 1 t:0 T2DC 1 t:0 T2DC 1 t:0 T2DC Z:T");
-    got_is(0, "bound bound bound | commit |", "the rest, and the end has its own room");
-    say(0, "2DC2DC2DC Z:T 12 C:COMMIT Z");
-    pg_bed_assert_text(pg_bed_fate(queries[6]), "OK", "COMMIT");
-    cr_assert_eq(tx->state, TX_ENDED);
 }
 
 /* ---- What it leaves ---- */

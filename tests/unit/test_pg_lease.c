@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/* Which transaction holds which of PostgreSQL's connections, and who waits for one, and for room. */
+#include "lib/pg_tx_bed.h"
+
+TestSuite(pg_lease, .init = pg_setup, .fini = pg_tx_teardown);
+
+Test(pg_lease, keeps_to_its_limit_and_its_order) {
+    bring_up(2, 8);
+    for (uint32_t i = 0; i < 3; i++)
+        pg_bed_ask_tx(&bed, begin(i), "insert into t values (1)");
+    advance();
+    cr_assert_eq(pool->leases.count, 2, "three quarters of two, rounded up");
+    cr_assert_eq(txs[2].state, TX_WAITING);
+    cr_assert(list_empty(&bed.db.base.ready), "no turn visits what waits");
+    struct query *late = pg_bed_ask_tx(&bed, begin(3), "insert into t values (1)");
+    advance();
+    uint32_t of_first = pool->conns[0]->tx == &txs[0] ? 0 : 1;
+    pg_bed_ask_tx(&bed, &txs[0], "commit");
+    advance();
+    say(of_first, "12 C:BEGIN 1 t:0 n2 C:INSERT_0_1 Z:T 12 C:COMMIT Z");
+    advance();
+    cr_assert_eq(pool->conns[of_first]->tx, &txs[2], "it came first");
+    pg_bed_assert_text(pg_bed_fate(late), "waiting", "the fourth");
+    cr_assert_eq(pool->leases.count, 2);
+    for (uint32_t i = 0; i < 4; i++)
+        release(&txs[i]);
+}
+
+/* A connection that was put aside for a query, and not asked since others answered, is asked when it is to be leased. */
+Test(pg_lease, asks_what_was_silent_for_too_long) {
+    bring_up_with(&(quring_db_options){
+        .connection_count = PG_TXS, .lease_count = PG_TXS, .depth = 4, .health_check_ns = 30 * 1000 * PG_BED_MS});
+    pg_bed_pass(&bed, 60 * 1000 * PG_BED_MS);
+    struct query *query = pg_bed_ask(&bed, "select 1");
+    advance();
+    uint32_t silent = PG_TXS;
+    for (uint32_t i = 0; i < PG_TXS; i++)
+        if (pg_conn_is_asked(pool->conns[i]))
+            say(i, "Z");
+        else
+            silent = i;
+    cr_assert_neq(silent, PG_TXS);
+    advance();
+    pg_bed_say(&bed, pg_query(query)->conn, "1 t:0 T2DCZ");
+    pg_bed_assert_text(pg_bed_fate(query), "OK", "another connection will do");
+    struct query *first[PG_TXS];
+    for (uint32_t i = 0; i < PG_TXS; i++) {
+        first[i] = pg_bed_ask_tx(&bed, begin(i), "select 1");
+        advance();
+    }
+    pg_bed_assert_text(pg_bed_fate(first[PG_TXS - 1]), "waiting", "for an answer");
+    cr_assert(pg_conn_is_asked(pool->conns[silent]));
+    say(silent, "Z");
+    advance();
+    for (uint32_t i = 0; i < PG_TXS; i++) {
+        pg_bed_assert_text(pg_bed_fate(first[i]), "running", "each on a connection of its own");
+        release(&txs[i]);
+    }
+}
+
+Test(pg_lease, waits_in_line_for_room) {
+    bring_up(1, 4);
+    struct quring_tx *first = begin(0), *second = begin(1);
+    for (uint32_t i = 0; i < 2; i++) {
+        pg_bed_ask_tx(&bed, &txs[i], "insert into t values (1)");
+        pg_bed_ask_tx(&bed, &txs[i], "commit");
+    }
+    advance();
+    cr_assert(first->state == TX_ENDING && second->state == TX_WAITING, "there is room for four");
+    cr_assert(list_empty(&bed.db.base.ready));
+    say(0, "12 C:BEGIN 1 t:0 n2 C:INSERT_0_1 Z:T 12 C:COMMIT Z");
+    advance();
+    cr_assert(first->state == TX_ENDED && second->state == TX_ENDING);
+}
+
+Test(pg_lease, is_taken_by_what_others_outrun) {
+    bring_up(1, 8);
+    pg_bed_ask(&bed, "select 1");
+    advance();
+    say(0, "1 t:0 T2DCZ");
+    for (uint32_t i = 0; i < 8; i++)
+        pg_bed_ask(&bed, "select 1");
+    advance();
+    struct quring_tx *tx = begin(0);
+    pg_bed_ask_tx(&bed, tx, "insert into t values (1)");
+    struct query *commit = pg_bed_ask_tx(&bed, tx, "commit"), *late = NULL;
+    for (uint32_t answered = 0; tx->state == TX_WAITING; answered++) {
+        cr_assert_lt(answered, 20, "others take each place that becomes free");
+        late = pg_bed_ask(&bed, "select 1");
+        advance();
+        pg_bed_pass(&bed, PG_BED_MS);
+        say(0, "2DCZ");
+        advance();
+    }
+    cr_assert_eq(pool->conns[0]->tx, tx, "it has the connection for itself");
+    pg_bed_assert_text(pg_bed_fate(late), "waiting", "whoever came later");
+    while (pool->conns[0]->settled < pg_tx_of(tx)->begin)
+        say(0, "2DCZ");
+    say(0, "12 C:BEGIN 1 t:0 n2 C:INSERT_0_1 Z:T 12 C:COMMIT Z");
+    advance();
+    pg_bed_assert_text(pg_bed_fate(commit), "OK", "COMMIT");
+    pg_bed_assert_text(pg_bed_fate(late), "running", "its turn");
+}
+
+/* The time that it came at may be noted a nanosecond late, as it is where the clock is even. */
+Test(pg_lease, is_not_taken_in_the_turn_that_looked_for_room) {
+    struct list unit;
+    bring_up(1, 8);
+    for (uint32_t i = 0; i < 5; i++)
+        pg_bed_ask(&bed, "select 1");
+    advance();
+    list_init(&unit);
+    for (uint32_t i = 0; i < 5; i++)
+        list_push_back(&unit, &pg_bed_query(&bed, "select 1")->link);
+    queue_put_unit(&unit);
+    struct quring_tx *tx = begin(0);
+    for (uint32_t i = 0; i < 3; i++)
+        pg_bed_ask_tx(&bed, tx, "insert into t values (1)");
+    pg_bed_ask_tx(&bed, tx, "commit");
+    while (ring_now_ns(bed.hub.ring) & 1)
+        pg_bed_pass(&bed, 1);
+    pool->leases.first = true; /* so that those in line come last in the next turn */
+    advance();
+    cr_assert_eq(tx->state, TX_WAITING, "there is room for three, which neither the unit nor the transaction takes");
+    pg_bed_pass(&bed, 11 * PG_BED_MS);
+    advance();
+    cr_assert_eq(pool->conns[0]->tx, tx, "it has waited for long enough");
+}
+
+/* Those behind it fill the connection that comes before the slow one, and then this is the first, which has room for it. */
+Test(pg_lease, may_be_found_in_the_turn_that_has_parked_it) {
+    bring_up(2, 8);
+    struct query *slow = pg_bed_ask(&bed, "select 1");
+    advance();
+    pg_bed_pass(&bed, 500 * PG_BED_MS);
+    for (uint32_t i = 0; i < 6; i++)
+        pg_bed_ask(&bed, "select 1");
+    advance();
+    struct quring_tx *tx = begin(0);
+    for (uint32_t i = 0; i < 3; i++)
+        pg_bed_ask_tx(&bed, tx, "insert into t values (1)");
+    struct query *commit = pg_bed_ask_tx(&bed, tx, "commit");
+    pg_bed_ask(&bed, "select 1");
+    pg_bed_ask(&bed, "select 1");
+    bed.hub.turn_ns = 0;       /* no query waited before */
+    pool->leases.first = true; /* so that those in line come last in the next turn */
+    advance();
+    cr_assert_eq(pg_tx_of(tx)->conn, pg_query(slow)->conn, "there was room on it all the time");
+    pg_bed_assert_text(pg_bed_fate(commit), "running", "COMMIT");
+}
+
+Test(pg_lease, is_for_transactions_that_are_longer_than_the_depth) {
+    bring_up(1, 4);
+    struct quring_tx *tx = begin(0);
+    struct query *queries[7];
+    for (uint32_t i = 0; i < 6; i++)
+        queries[i] = pg_bed_ask_tx(&bed, tx, "select 1");
+    queries[6] = pg_bed_ask_tx(&bed, tx, "commit");
+    advance();
+    cr_assert_eq(pool->conns[0]->tx, tx);
+    got_is(0, "begin select 1* select 1 select 1 |", "as many as fit");
+    say(0, "12 C:BEGIN 1 t:0 T2DC 1 t:0 T2DC 1 t:0 T2DC Z:T");
+    got_is(0, "bound bound bound | commit |", "the rest, and the end has its own room");
+    say(0, "2DC2DC2DC Z:T 12 C:COMMIT Z");
+    pg_bed_assert_text(pg_bed_fate(queries[6]), "OK", "COMMIT");
+    cr_assert_eq(tx->state, TX_ENDED);
+}
