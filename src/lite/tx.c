@@ -135,12 +135,8 @@ static void tx_hand_over(struct quring_tx *tx) {
     tx_settle_placed(tx);
 }
 
-/* The same turn may have a lane for it, and has to know its time then. */
 static void tx_set_aside(struct quring_tx *tx, struct list *line) {
-    struct hub *hub = tx->queue.db->hub;
-    uint64_t now_ns = hub->turn_ns ? hub->turn_ns : ring_now_ns(hub->ring) | 1;
-    queue_note_left(queue_first(&tx->queue), now_ns);
-    queue_set_aside(&tx->queue, line, false, now_ns);
+    queue_set_aside(&tx->queue, line, false, ring_now_ns(tx->queue.db->hub->ring) | 1);
 }
 
 static void tx_wait_apart(struct quring_tx *tx) {
