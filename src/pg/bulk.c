@@ -193,8 +193,9 @@ void pg_bulk_lost(struct quring_tx *tx, uint64_t ordinal, bool sent) {
         return;
     request->query = NULL;
     result_clear_rows(&query->result);
-    if (ordinal == conn->session.head && strcmp(reason->sqlstate, "54000") == 0) /* its messages were past a limit */
-        bulk_fail(tx, bulk_position(tx, ordinal), QURING_SERVER_ERROR, reason->sqlstate, reason->message);
+    /* The connection was closed for its messages, which were past a limit. */
+    if (ordinal == conn->session.head && request->limit && strcmp(reason->sqlstate, "54000") == 0)
+        bulk_fail(tx, bulk_position(tx, ordinal), QURING_LIMIT, reason->sqlstate, reason->message);
     bulk_hold(tx, query);
 }
 

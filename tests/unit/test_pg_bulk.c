@@ -468,6 +468,22 @@ Test(pg_bulk, a_loss_behind_a_failure_is_that_failure) {
     is_over("behind a failure");
 }
 
+/* It would go over the limit again. */
+Test(pg_bulk, a_loss_for_too_many_notices_is_the_limit_of_the_one_that_got_them) {
+    struct query *queries[5];
+    bring_up(1);
+    submit(queries, 5);
+    advance();
+    say(B I);
+    for (int i = 0; i < 17 * 16 && pool->conns[0]->state == PG_CONN_READY; i++)
+        say("N:65000");
+    pg_bed_assert_text(
+        pg_bed_fates(queries, 5),
+        "SKIPPED 54000 by 101; LIMIT 54000; SKIPPED 54000 by 101; SKIPPED 54000 by 101; SKIPPED 54000 by 101",
+        "more than 16 MiB");
+    is_over("over the limit");
+}
+
 Test(pg_bulk, a_loss_with_one_given_up_ends_the_others) {
     struct query *queries[5];
     bring_up(1);
