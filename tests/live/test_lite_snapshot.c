@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Snapshots that keep SQLite's log from starting over: what is reported of them, and when they are ended. The number in the
- * log's own header that counts how often it started over is the oracle.
+ * log's own header that counts how often it started over is the oracle. And what they do to a file without a log.
  */
 #include "lib/lite_files.h"
 #include "lib/live_tx.h"
 
 #include <fcntl.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -243,4 +244,44 @@ Test(lite_snapshot, those_that_overlap_wait_for_a_long_log) {
     }
     cr_assert_geq(stats_of().wal_wait_count, 3);
     end_with_commit(older, "");
+}
+
+/* ---- A file that is not in WAL mode ---- */
+
+/* As another program leaves it. */
+static void make_file_with_journal(void) {
+    sqlite3 *other;
+    cr_assert_eq(sqlite3_open(files_path("a.db"), &other), SQLITE_OK);
+    cr_assert_eq(sqlite3_exec(other, "pragma journal_mode=delete; create table t(n)", NULL, NULL, NULL), SQLITE_OK);
+    sqlite3_close(other);
+}
+
+Test(lite_snapshot, one_keeps_writes_waiting_and_they_say_why) {
+    make_file_with_journal();
+    files_open(&live, "a.db", &(quring_db_options){.busy_timeout_ns = 20 * LIVE_MS});
+    quring_tx *tx = begin_with(&(quring_tx_options){.read_only = true});
+    cr_assert_eq(ask_int(tx, "select count(*) from t"), 0);
+    for (int i = 0; i < 2; i++) {
+        ask(NULL, "insert into t values(1)");
+        quring_done done = live_wait(&live);
+        live_check_error(&done, QURING_SERVER_ERROR, "55P03", "not in WAL mode");
+        cr_assert(strstr(done.error->hint, "read_only"), "%s", done.error->hint);
+        live_release(&live, &done);
+    }
+    quring_tx *writer = begin();
+    ends_as(writer, "insert into t values(1)", "");
+    quring_id end = commit(writer);
+    quring_done done = live_wait(&live);
+    cr_assert_eq(done.id, end);
+    live_check_error(&done, QURING_SERVER_ERROR, "55P03", "not in WAL mode");
+    live_release(&live, &done);
+    quring_tx_release(writer);
+    end_with_commit(tx, "");
+    live_exec(&live, "insert into t values(2)");
+    cr_assert_eq(live_int(&live, "select count(*) from t"), 1);
+    done = live_query(&live, "pragma journal_mode");
+    const char *mode = NULL;
+    cr_assert_eq(quring_get_text(done.result, 0, 0, &mode, NULL), 0);
+    cr_assert_str_eq(mode, "wal");
+    live_release(&live, &done);
 }
