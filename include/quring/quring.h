@@ -345,8 +345,8 @@ typedef struct quring_db_options {
     bool warm_up;
     /* PostgreSQL: how many of the connections transactions may hold at once (three quarters of connection_count, and at
        least 1; up to connection_count, which leaves none to other queries while all are held). SQLite: how many transactions
-       that only read may be open at once (8): each has a connection and a thread of its own, which are made when they are first
-       needed, and stay. */
+       that only read may be open at once (8; up to 64): each has a connection and a thread of its own, which are made when they
+       are first needed, and stay. */
     uint32_t lease_count;
     /* SQLite: how long a transaction that only reads may keep its snapshot from the log (60 s; QURING_FOREVER: no limit).
        Once the log has 16000 pages and can't start over because of a read, those that are older are ended: what runs in

@@ -13,7 +13,8 @@
 struct lite_lane;
 struct lite_lane_events;
 
-enum { LITE_LANES_MAX = 64 };
+/* Lanes of all queries, and beside them those of transactions that only read. */
+enum { LITE_LANES_MAX = 64, LITE_APART_MAX = 64 };
 
 /*
  * The states of a handle, moved by lite_move() alone:

@@ -40,8 +40,7 @@ static int lanes_add(struct lite_db *lite, enum lite_role role, bool apart) {
 
 uint32_t lite_apart_limit(const struct lite_db *lite) {
     uint32_t limit = lite->base.options.lease_count ? lite->base.options.lease_count : APART_COUNT;
-    uint32_t room = LITE_LANES_MAX - lite->lane_count;
-    return lite->only_writer ? 0 : limit < room ? limit : room;
+    return lite->only_writer ? 0 : limit < LITE_APART_MAX ? limit : LITE_APART_MAX;
 }
 
 struct lite_lane *lite_add_lane_apart(struct lite_db *lite) {

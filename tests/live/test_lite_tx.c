@@ -267,6 +267,13 @@ Test(lite_tx, as_many_that_only_read_as_the_limit_says) {
     end_with_commit(txs[3], "");
 }
 
+Test(lite_tx, those_that_only_read_have_lanes_beside_as_many_readers_as_may_be) {
+    open_table(&(quring_db_options){.connection_count = 63});
+    quring_tx *tx = begin_with(&(quring_tx_options){.read_only = true});
+    cr_assert_eq(ask_int(tx, "select count(*) from t"), 0);
+    end_with_commit(tx, "");
+}
+
 Test(lite_tx, one_lane_suffices) {
     live_open_url(&live, "sqlite://", NULL, NULL);
     live_exec(&live, "create table t(id integer primary key, n integer not null default 0)");
