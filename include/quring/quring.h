@@ -154,7 +154,8 @@ static inline int quring_engine_open(const quring_options *options, quring_engin
  * QURING_SHUTDOWN at once. The rest get up to `grace_ns` to end as they would have; after that they, too, end with
  * QURING_SHUTDOWN, and whether they took effect is unknown. All completions can be reaped afterwards.
  * A transaction whose COMMIT is not out is rolled back once what is out of it has ended: on SQLite before this returns; a
- * server is waited for only as long as `grace_ns`.
+ * server is waited for only as long as `grace_ns`. So is an ATOMIC batch of more queries than options.depth while some of
+ * them wait to be sent: these end with QURING_SHUTDOWN, the others with QURING_SKIPPED.
  * Returns    how many completions wait to be reaped; EFORKED
  */
 int quring_shutdown(quring_engine *engine, uint64_t grace_ns);
@@ -802,7 +803,8 @@ int quring_cancel(quring_engine *engine, quring_id id);
  */
 typedef enum quring_status {
     QURING_OK = 0,
-    /* The database refused it: see error->sqlstate. COMMIT of a failed transaction rolls it back: 40000. */
+    /* The database refused it: see error->sqlstate. COMMIT of a failed transaction rolls it back, and ends so: with the error
+       of the query that failed, or, on an exclusive handle, with 40000. */
     QURING_SERVER_ERROR,
     QURING_SKIPPED,  /* not run, or undone, because of another query: quring_done.failed_id */
     QURING_NOT_SENT, /* no byte left this process, so it is safe to send again */
@@ -971,8 +973,8 @@ typedef struct quring_tx_options {
  * from its first query to its end, while other queries go on beside it on the others. BEGIN goes with the first query, and
  * COMMIT with the last if it is submitted by then: what is submitted together takes one round trip, and a transaction that
  * is submitted whole, up to its COMMIT, holds no connection, but goes between other queries, unless it has to be cleaned up
- * after (lease_reset), has more queries than options.depth, or waits while others take each place that becomes free. Those that
- * have to wait for a connection are served in order.
+ * after (lease_reset), has more queries than options.depth with BEGIN and COMMIT, or waits while others take each place that
+ * becomes free. Those that have to wait for a connection are served in order.
  *
  *      quring_tx_open(db, NULL, &tx);
  *      quring_submit(engine, &(quring_query){.tx = tx, .sql = "update …", …}, NULL);

@@ -4,34 +4,16 @@
  * what the batch's own completions say.
  */
 #include "lib/batches.h"
+#include "lib/pg_batches.h"
 
 #include "base/rng.h"
 
-#include <stdio.h>
 #include <string.h>
-
-static struct live live, other; /* `other`: an exclusive handle, for what a second session does meanwhile */
 
 #define COUNT_OF(array) (uint32_t)(sizeof(array) / sizeof *(array))
 
-static void open_both(uint32_t connections, const char *settings) {
-    char url[400];
-    snprintf(url, sizeof url, "%s", settings ? live_url_with(settings) : live_url());
-    live_open(&other, &(quring_db_options){.exclusive = true});
-    live_open_url(&live, url, NULL, &(quring_db_options){.connection_count = connections});
-    live_script(&other, "drop table if exists live_child, live_batch cascade;\n"
-                        "create table live_batch (id int8 primary key, n int8 not null default 0);\n"
-                        "insert into live_batch values (1, 0), (2, 0)");
-}
-
-static void close_both(void) {
-    live_exec(&other, "drop table if exists live_child, live_batch cascade");
-    live_close(&live);
-    live_close(&other);
-}
-
-static int64_t rows(void) {
-    return live_int(&other, "select count(*) from live_batch");
+static void open_some(uint32_t connections, const char *settings) {
+    open_both(settings ? live_url_with(settings) : live_url(), &(quring_db_options){.connection_count = connections});
 }
 
 /* ---- Ends ---- */
@@ -42,13 +24,13 @@ Test(pg_batch, all_or_none) {
                                        "select count(*) from live_batch"};
     static const char *const bad[] = {"insert into live_batch values (20)", "insert into live_batch values (1)",
                                       "insert into live_batch values (21)"};
-    open_both(2, NULL);
+    open_some(2, NULL);
     for (int round = 0; round < 3; round++) { /* parsed, then prepared */
         batch_assert(batch_texts(&live, good, COUNT_OF(good)), "OK; OK; OK; OK");
-        cr_assert_eq(rows(), 4);
+        cr_assert_eq(rows(), 2);
         batch_assert(batch_texts(&live, bad, COUNT_OF(bad)),
                      "SKIPPED 23505 by 2; SERVER_ERROR 23505; SKIPPED 23505 by 2");
-        cr_assert_eq(rows(), 4);
+        cr_assert_eq(rows(), 2);
         live_exec(&other, "delete from live_batch where id >= 10");
     }
     close_both();
@@ -60,7 +42,7 @@ Test(pg_batch, members_run_in_their_order) {
     quring_query queries[COUNT] = {{0}};
     quring_param params[COUNT];
     struct batch_run run;
-    open_both(4, NULL);
+    open_some(4, NULL);
     for (int i = 0; i < COUNT; i++) {
         params[i] = quring_int64(i);
         queries[i] = (quring_query){.sql = "update live_batch set n = n * 3 + $1 where id = 1 returning n",
@@ -87,17 +69,17 @@ Test(pg_batch, a_deferred_constraint_fails_all_of_them) {
     static const char *const texts[] = {"insert into live_child values (77)", "insert into live_batch values (50)",
                                         "select 1"};
     static const char *const mended[] = {"insert into live_child values (50)", "insert into live_batch values (50)"};
-    open_both(1, NULL);
+    open_some(1, NULL);
     live_exec(&other, "create table live_child (parent int8 references live_batch deferrable initially deferred)");
     batch_assert(batch_texts(&live, texts, 3), "SERVER_ERROR 23503; SERVER_ERROR 23503; SERVER_ERROR 23503");
-    cr_assert_eq(rows(), 2);
+    cr_assert_eq(rows(), 0);
     cr_assert_eq(live_int(&other, "select count(*) from live_child"), 0);
     batch_assert(batch_texts(&live, mended, 2), "OK; OK");
     close_both();
 }
 
 Test(pg_batch, what_may_not_be_in_one_is_refused) {
-    open_both(1, NULL);
+    open_some(1, NULL);
     quring_query queries[2] = {{.db = live.db, .sql = "insert into live_batch values (60)"},
                                {.db = live.db, .sql = "create table live_never (a int)"}};
     cr_assert_eq(quring_submit_batch(live.engine, queries, 2, QURING_BATCH_ATOMIC, NULL), QURING_EUNSUPPORTED);
@@ -105,7 +87,7 @@ Test(pg_batch, what_may_not_be_in_one_is_refused) {
     queries[0].db = queries[1].db = other.db;
     cr_assert_eq(quring_submit_batch(other.engine, queries, 1, QURING_BATCH_ATOMIC, NULL), QURING_EUNSUPPORTED);
     cr_assert_eq(quring_pending(live.engine), 0);
-    cr_assert_eq(rows(), 2);
+    cr_assert_eq(rows(), 0);
     close_both();
 }
 
@@ -113,28 +95,16 @@ Test(pg_batch, what_may_not_be_in_one_is_refused) {
 Test(pg_batch, a_stale_plan_harms_nobody) {
     static const char *const texts[] = {"insert into live_batch values (70)", "select * from live_batch",
                                         "delete from live_batch where id = 70"};
-    open_both(1, NULL);
+    open_some(1, NULL);
     batch_assert(batch_texts(&live, texts, 3), "OK; OK; OK");
     batch_assert(batch_texts(&live, texts, 3), "OK; OK; OK");
     live_exec(&other, "alter table live_batch add column more text");
     batch_assert(batch_texts(&live, texts, 3), "OK; OK; OK");
-    cr_assert_eq(rows(), 2);
+    cr_assert_eq(rows(), 0);
     close_both();
 }
 
 /* ---- Conflicts ---- */
-
-static uint64_t retry_count(void) {
-    quring_db_stats stats;
-    quring_db_stats_get(live.db, &stats);
-    return stats.retry_count;
-}
-
-/* Until the server says that the batch's connection waits for a lock. */
-static void run_until_blocked(void) {
-    while (!live_int(&other, "select count(*) from pg_locks where not granted"))
-        cr_assert_geq(quring_run(live.engine, 0, LIVE_MS), 0);
-}
 
 static const char *const both_rows[] = {"update live_batch set n = n + 1 where id = 1",
                                         "insert into live_batch values (80)",
@@ -143,10 +113,10 @@ static const char *const both_rows[] = {"update live_batch set n = n + 1 where i
 /* Another session changes the row under a snapshot that is older: 40001, and all of it runs again. */
 Test(pg_batch, a_serialisation_failure_runs_it_again) {
     struct batch_run run;
-    open_both(2, "options=-c%20default_transaction_isolation%3Drepeatable%5C%20read");
+    open_some(2, "options=-c%20default_transaction_isolation%3Drepeatable%5C%20read");
     live_script(&other, "begin;\nupdate live_batch set n = 10 where id = 2");
     batch_begin_texts(&live, &run, both_rows, COUNT_OF(both_rows));
-    run_until_blocked();
+    run_until_blocked(1);
     live_exec(&other, "commit");
     batch_assert(batch_end(&live, &run), "OK; OK; OK");
     cr_assert_eq(retry_count(), 3, "%u", (unsigned)retry_count());
@@ -158,10 +128,10 @@ Test(pg_batch, a_serialisation_failure_runs_it_again) {
 /* The batch's own session finds the deadlock first, because the other one would look for it only later. */
 Test(pg_batch, a_deadlock_runs_it_again) {
     struct batch_run run;
-    open_both(2, "options=-c%20deadlock_timeout%3D100ms");
+    open_some(2, "options=-c%20deadlock_timeout%3D100ms");
     live_script(&other, "set deadlock_timeout = '100s';\nbegin;\nupdate live_batch set n = 10 where id = 2");
     batch_begin_texts(&live, &run, both_rows, COUNT_OF(both_rows));
-    run_until_blocked();
+    run_until_blocked(1);
     const quring_query waits = {.db = other.db, .sql = "update live_batch set n = 20 where id = 1"};
     live_submit(&other, &waits);
     cr_assert_geq(quring_run(other.engine, 0, 0), 0);
@@ -190,7 +160,7 @@ Test(pg_batch, transfers_that_conflict_all_commit) {
     enum { TRANSFERS = 300, ACCOUNTS = 20 };
     struct rng rng = {11};
     uint32_t ok = 0;
-    open_both(6, "options=-c%20default_transaction_isolation%3Dserializable");
+    open_some(6, "options=-c%20default_transaction_isolation%3Dserializable");
     live_exec(&other, "insert into live_batch select i, 1000 from generate_series(101, 120) i");
     for (int i = 0; i < TRANSFERS; i++) {
         const quring_param from = quring_int64(101 + (int64_t)rng_below(&rng, ACCOUNTS)),
@@ -218,37 +188,20 @@ Test(pg_batch, one_that_is_given_up_after_it_was_sent_takes_effect) {
                                         "insert into live_batch values (91)", "insert into live_batch values (92)"};
     struct live_gate gate;
     struct batch_run run;
-    open_both(1, NULL);
+    open_some(1, NULL);
     live_gate_close(&gate);
     batch_begin_texts(&live, &run, texts, 3);
-    while (!live_int(&other, "select count(*) from pg_locks where not granted"))
-        cr_assert_geq(quring_run(live.engine, 0, LIVE_MS), 0);
+    run_until_blocked(1);
     cr_assert_eq(quring_cancel(live.engine, run.ids[1]), 0);
     live_gate_open(&gate);
     batch_assert(batch_end(&live, &run), "OK; CANCELLED 57014; OK");
-    cr_assert_eq(rows(), 5);
+    cr_assert_eq(rows(), 3);
     close_both();
 }
 
 /* ---- Losses ---- */
 
 enum { MEMBERS = 10, BATCHES = 400 };
-
-/* How each batch ended; all members alike, but for the one that failed. */
-struct fates {
-    uint32_t ended[BATCHES], ok[BATCHES], doubtful[BATCHES];
-    uint32_t by_status[QURING_SHUTDOWN + 1];
-};
-
-static void note_fate(struct live *l, const quring_done *done, void *context) {
-    struct fates *fates = context;
-    uint64_t batch = done->user_data / MEMBERS;
-    (void)l;
-    fates->ended[batch]++;
-    fates->ok[batch] += done->status == QURING_OK;
-    fates->doubtful[batch] += done->status == QURING_IN_DOUBT;
-    fates->by_status[done->status]++;
-}
 
 static void submit_inserts(uint32_t batch) {
     quring_query queries[MEMBERS];
@@ -259,39 +212,16 @@ static void submit_inserts(uint32_t batch) {
                                     .sql = "insert into live_batch values ($1)",
                                     .params = &params[i],
                                     .param_count = 1,
-                                    .user_data = batch * MEMBERS + i};
+                                    .user_data = 1000 + batch * MEMBERS + i};
     }
     int taken = quring_submit_batch(live.engine, queries, MEMBERS, QURING_BATCH_ATOMIC, NULL);
     cr_assert_eq(taken, MEMBERS, "%s", quring_errmsg(live.engine));
 }
 
-static int64_t rows_of(uint32_t batch) {
-    quring_done done = live_query(&other, "select count(*) from live_batch where id >= $1 and id < $1 + 10",
-                                  quring_int64(1000 + (int64_t)batch * MEMBERS));
-    int64_t count = -1;
-    live_check_ok(&done, "count");
-    cr_assert_eq(quring_get_int64(done.result, 0, 0, &count), 0);
-    live_release(&other, &done);
-    return count;
-}
-
-static void check_fates(const struct fates *fates) {
-    for (uint32_t batch = 0; batch < BATCHES; batch++) {
-        int64_t count = rows_of(batch);
-        cr_assert_eq(fates->ended[batch], MEMBERS, "batch %u", batch);
-        cr_assert(count == 0 || count == MEMBERS, "batch %u has %lld rows", batch, (long long)count);
-        cr_assert(fates->ok[batch] == 0 || fates->ok[batch] == MEMBERS, "batch %u", batch);
-        if (fates->ok[batch])
-            cr_assert_eq(count, MEMBERS, "batch %u was acknowledged", batch);
-        else if (!fates->doubtful[batch])
-            cr_assert_eq(count, 0, "batch %u took no effect, it was said", batch);
-    }
-}
-
 /* The connections are lost again and again: each batch is there as a whole or not at all. */
 Test(pg_batch, connections_that_are_terminated_leave_all_or_none) {
-    static struct fates fates;
-    open_both(3, NULL);
+    static struct fates fates = {.batch_count = BATCHES, .member_count = MEMBERS};
+    open_some(3, NULL);
     for (uint32_t batch = 0; batch < BATCHES; batch++) {
         submit_inserts(batch);
         cr_assert_geq(quring_run(live.engine, batch % 4 ? 0 : 1, LIVE_STALL_NS), 0);
@@ -311,13 +241,18 @@ Test(pg_batch, connections_that_are_terminated_leave_all_or_none) {
 
 /* ---- Many ---- */
 
+static void note_status(struct live *l, const quring_done *done, void *by_status) {
+    (void)l;
+    ((uint32_t *)by_status)[done->status]++;
+}
+
 /* Batches of every size among single queries of both modes: each ends well, and nothing joins a batch that fails. */
 Test(pg_batch, batches_among_others) {
     enum { ROUNDS = 500 };
-    static struct fates fates;
+    uint32_t by_status[QURING_SHUTDOWN + 1] = {0};
     struct rng rng = {5};
     uint32_t failing = 0, singles = 0;
-    open_both(3, NULL);
+    open_some(3, NULL);
     for (uint32_t round = 0; round < ROUNDS; round++) {
         quring_query queries[MEMBERS];
         uint32_t count = 1 + (uint32_t)rng_below(&rng, MEMBERS), bad = (uint32_t)rng_below(&rng, 4 * MEMBERS);
@@ -328,18 +263,18 @@ Test(pg_batch, batches_among_others) {
         failing += bad < count;
         while (quring_pending(live.engine) > 1000) {
             cr_assert_gt(quring_run(live.engine, 1, LIVE_STALL_NS), 0);
-            live_reap(&live, note_fate, &fates);
+            live_reap(&live, note_status, by_status);
         }
         cr_assert_eq(quring_submit_batch(live.engine, queries, count, QURING_BATCH_ATOMIC, NULL), (int)count);
         for (uint32_t i = 0; i < 3; i++, singles++)
             live_submit(&live, &(quring_query){.sql = "insert into live_batch values (1000 + $1)",
                                                .params = QURING_PARAMS(quring_int64(singles)),
                                                .commit = i ? QURING_COMMIT_GROUP : QURING_COMMIT_EACH});
-        live_reap(&live, note_fate, &fates);
+        live_reap(&live, note_status, by_status);
     }
-    live_drain(&live, note_fate, &fates);
-    cr_assert_eq(fates.by_status[QURING_SERVER_ERROR], failing);
+    live_drain(&live, note_status, by_status);
+    cr_assert_eq(by_status[QURING_SERVER_ERROR], failing);
     cr_assert_eq(live_int(&other, "select count(*) from live_batch"), 2 + singles);
-    cr_assert_eq(live_int(&other, "select n from live_batch where id = 2"), fates.by_status[QURING_OK] - singles);
+    cr_assert_eq(live_int(&other, "select n from live_batch where id = 2"), by_status[QURING_OK] - singles);
     close_both();
 }

@@ -3,7 +3,7 @@
  * ATOMIC batches of more queries than options.depth on a real server: they are told as one, and take effect as one, whatever
  * becomes of their connection. What is in the tables afterwards is the oracle, read over another connection.
  */
-#include "lib/live.h"
+#include "lib/pg_batches.h"
 
 #include "base/rng.h"
 
@@ -12,35 +12,9 @@
 
 enum { MOST = 1000 };
 
-static struct live live, other; /* `other`: an exclusive handle, for what a second session sees and does meanwhile */
-
-static void open_both_with(const char *url, const quring_db_options *options) {
-    char own[400];
-    snprintf(own, sizeof own, "%s", url); /* live_url_with() has one text for all calls */
-    live_open(&other, &(quring_db_options){.exclusive = true});
-    live_open_url(&live, own, &(quring_options){.query_count = 20000}, options);
-    live_script(&other, "drop table if exists live_child, live_bulk cascade;\n"
-                        "create table live_bulk (id int8 primary key, n int8 not null default 0);\n"
-                        "insert into live_bulk values (1, 0), (2, 0)");
-}
-
-static void open_both(const quring_db_options *options) {
-    open_both_with(live_url(), options);
-}
-
-static void close_both(void) {
-    live_exec(&other, "drop table if exists live_child, live_bulk cascade");
-    live_close(&live);
-    live_close(&other);
-}
-
-static int64_t rows(void) {
-    return live_int(&other, "select count(*) from live_bulk where id > 2");
-}
-
 /* ---- Batches ---- */
 
-static const char insert[] = "insert into live_bulk values ($1)";
+static const char insert[] = "insert into live_batch values ($1)";
 
 /* Inserts of the IDs from `first` on, whose user_data these are, too; member `odd`, from 0, has `text` instead. */
 static void submit_inserts(int64_t first, uint32_t count, uint32_t odd, const char *text, quring_id *ids) {
@@ -91,13 +65,13 @@ static struct told drain(void) {
 }
 
 Test(pg_batch_long, a_thousand_inserts_commit_together) {
-    open_both(&(quring_db_options){.connection_count = 2, .depth = 64});
+    open_both(live_url(), &(quring_db_options){.connection_count = 2, .depth = 64});
     for (int round = 0; round < 3; round++) { /* parsed, then prepared */
         submit_inserts(10, MOST, 0, NULL, NULL);
         struct told told = drain();
         cr_assert_eq(told.by_status[QURING_OK], MOST);
         cr_assert_eq(rows(), MOST);
-        live_exec(&other, "delete from live_bulk where id > 2");
+        live_exec(&other, "delete from live_batch where id > 2");
     }
     close_both();
 }
@@ -107,11 +81,11 @@ Test(pg_batch_long, members_run_in_their_order) {
     enum { COUNT = 300 };
     static quring_query queries[COUNT];
     static quring_param params[COUNT];
-    open_both(&(quring_db_options){.connection_count = 4, .depth = 7});
+    open_both(live_url(), &(quring_db_options){.connection_count = 4, .depth = 7});
     for (int i = 0; i < COUNT; i++) {
         params[i] = quring_int64(i);
         queries[i] = (quring_query){.db = live.db,
-                                    .sql = "update live_bulk set n = n + $1 where id = 1 returning n",
+                                    .sql = "update live_batch set n = n + $1 where id = 1 returning n",
                                     .params = &params[i],
                                     .param_count = 1,
                                     .user_data = (uint64_t)i};
@@ -127,14 +101,14 @@ Test(pg_batch_long, members_run_in_their_order) {
         cr_assert_eq(n, expected);
         live_release(&live, &done);
     }
-    cr_assert_eq(live_int(&other, "select n from live_bulk where id = 1"), expected);
+    cr_assert_eq(live_int(&other, "select n from live_batch where id = 1"), expected);
     close_both();
 }
 
 Test(pg_batch_long, a_culprit_in_the_middle_undoes_all) {
     static quring_id ids[MOST];
-    open_both(&(quring_db_options){.connection_count = 2, .depth = 64});
-    submit_inserts(10, MOST, 500, "insert into live_bulk values (1)", ids);
+    open_both(live_url(), &(quring_db_options){.connection_count = 2, .depth = 64});
+    submit_inserts(10, MOST, 500, "insert into live_batch values (1)", ids);
     struct told told = drain();
     cr_assert_eq(told.by_status[QURING_SERVER_ERROR], 1);
     cr_assert_eq(told.by_status[QURING_SKIPPED], MOST - 1);
@@ -149,8 +123,8 @@ Test(pg_batch_long, a_culprit_in_the_middle_undoes_all) {
 /* The constraint is judged at the commit: it is no member's error, and every member's end. */
 Test(pg_batch_long, a_deferred_constraint_fails_all_of_them) {
     enum { COUNT = 100 };
-    open_both(&(quring_db_options){.connection_count = 1, .depth = 8});
-    live_exec(&other, "create table live_child (parent int8 references live_bulk deferrable initially deferred)");
+    open_both(live_url(), &(quring_db_options){.connection_count = 1, .depth = 8});
+    live_exec(&other, "create table live_child (parent int8 references live_batch deferrable initially deferred)");
     submit_inserts(10, COUNT, 50, "insert into live_child values (7777)", NULL);
     struct told told = drain();
     cr_assert_eq(told.by_status[QURING_SERVER_ERROR], COUNT);
@@ -163,77 +137,65 @@ Test(pg_batch_long, a_deferred_constraint_fails_all_of_them) {
 /* A plan that an ALTER made stale costs a run, and nobody is told. */
 Test(pg_batch_long, a_stale_plan_harms_nobody) {
     enum { COUNT = 50 };
-    open_both(&(quring_db_options){.connection_count = 1, .depth = 8});
+    open_both(live_url(), &(quring_db_options){.connection_count = 1, .depth = 8});
     for (int round = 0; round < 3; round++) {
-        submit_inserts(10, COUNT, 40, "select * from live_bulk where id = 1", NULL);
+        submit_inserts(10, COUNT, 40, "select * from live_batch where id = 1", NULL);
         cr_assert_eq(drain().by_status[QURING_OK], COUNT, "round %d", round);
         cr_assert_eq(rows(), COUNT - 1);
-        live_exec(&other, "delete from live_bulk where id > 2");
+        live_exec(&other, "delete from live_batch where id > 2");
         if (round == 1)
-            live_exec(&other, "alter table live_bulk add column more text");
+            live_exec(&other, "alter table live_batch add column more text");
     }
     close_both();
 }
 
 /* ---- Conflicts ---- */
 
-static uint64_t retry_count(void) {
-    quring_db_stats stats;
-    quring_db_stats_get(live.db, &stats);
-    return stats.retry_count;
-}
-
-/* Until the server says that so many sessions wait for a lock. */
-static void run_until_blocked(int64_t count) {
-    while (live_int(&other, "select count(*) from pg_locks where not granted") < count)
-        cr_assert_geq(quring_run(live.engine, 0, LIVE_MS), 0);
-}
-
 /* Another session changes the row under a snapshot that is older: 40001, and all of it runs again. */
 Test(pg_batch_long, a_serialisation_failure_runs_it_again) {
     enum { COUNT = 200 };
-    open_both_with(live_url_with("options=-c%20default_transaction_isolation%3Drepeatable%5C%20read"),
-                   &(quring_db_options){.connection_count = 2, .depth = 16});
-    live_script(&other, "begin;\nupdate live_bulk set n = 10 where id = 2");
-    submit_inserts(10, COUNT, 100, "update live_bulk set n = n + 1 where id = 2", NULL);
+    open_both(live_url_with("options=-c%20default_transaction_isolation%3Drepeatable%5C%20read"),
+              &(quring_db_options){.connection_count = 2, .depth = 16});
+    live_script(&other, "begin;\nupdate live_batch set n = 10 where id = 2");
+    submit_inserts(10, COUNT, 100, "update live_batch set n = n + 1 where id = 2", NULL);
     run_until_blocked(1);
     live_exec(&other, "commit");
     cr_assert_eq(drain().by_status[QURING_OK], COUNT);
     cr_assert_eq(retry_count(), COUNT, "%u", (unsigned)retry_count());
     cr_assert_eq(rows(), COUNT - 1);
-    cr_assert_eq(live_int(&other, "select n from live_bulk where id = 2"), 11);
+    cr_assert_eq(live_int(&other, "select n from live_batch where id = 2"), 11);
     close_both();
 }
 
 /* Two that meet on two rows, in turns: one of them is the deadlock's victim, and runs again. */
 Test(pg_batch_long, large_ones_that_conflict_all_commit) {
     enum { BATCHES = 6, COUNT = 60 };
-    open_both_with(live_url_with("options=-c%20deadlock_timeout%3D10ms"),
-                   &(quring_db_options){.connection_count = 2, .depth = 4, .lease_count = 2});
+    open_both(live_url_with("options=-c%20deadlock_timeout%3D10ms"),
+              &(quring_db_options){.connection_count = 2, .depth = 4, .lease_count = 2});
     for (uint32_t batch = 0; batch < BATCHES; batch++) {
         static quring_query queries[COUNT];
         for (uint32_t i = 0; i < COUNT; i++) {
             bool first = (i < COUNT / 2) == (batch % 2 == 0);
             queries[i] = (quring_query){.db = live.db,
-                                        .sql = first ? "update live_bulk set n = n + 1 where id = 1"
-                                                     : "update live_bulk set n = n + 1 where id = 2"};
+                                        .sql = first ? "update live_batch set n = n + 1 where id = 1"
+                                                     : "update live_batch set n = n + 1 where id = 2"};
         }
         cr_assert_eq(quring_submit_batch(live.engine, queries, COUNT, QURING_BATCH_ATOMIC, NULL), COUNT);
     }
     cr_assert_eq(drain().by_status[QURING_OK], BATCHES * COUNT);
-    cr_assert_eq(live_int(&other, "select sum(n)::int8 from live_bulk"), BATCHES * COUNT);
+    cr_assert_eq(live_int(&other, "select sum(n)::int8 from live_batch"), BATCHES * COUNT);
     close_both();
 }
 
 /* ---- Given up ---- */
 
-static const char at_gate[] = "insert into live_bulk select 5 where " LIVE_AT_GATE " = 0";
+static const char at_gate[] = "insert into live_batch select 5 where " LIVE_AT_GATE " = 0";
 
 /* Nothing is told and nothing is seen while a member waits; others go by on the connection that is left to them. */
 Test(pg_batch_long, others_go_on_beside_one_that_waits) {
     enum { COUNT = 300, OTHERS = 200 };
     struct live_gate gate;
-    open_both(&(quring_db_options){.connection_count = 2, .depth = 16, .lease_count = 1});
+    open_both(live_url(), &(quring_db_options){.connection_count = 2, .depth = 16, .lease_count = 1});
     live_connect(&live, 2);
     live_gate_close(&gate);
     for (int batch = 0; batch < 12; batch++) /* one of them holds a connection, and the others wait for it */
@@ -263,7 +225,7 @@ Test(pg_batch_long, one_that_was_sent_is_given_up_alone) {
     enum { COUNT = 100 };
     quring_id ids[COUNT];
     struct live_gate gate;
-    open_both(&(quring_db_options){.connection_count = 1, .depth = 16});
+    open_both(live_url(), &(quring_db_options){.connection_count = 1, .depth = 16});
     live_gate_close(&gate);
     submit_inserts(10, COUNT, 8, at_gate, ids);
     run_until_blocked(1);
@@ -281,7 +243,7 @@ Test(pg_batch_long, one_that_waits_to_be_sent_ends_all_when_it_is_given_up) {
     enum { COUNT = 100 };
     quring_id ids[COUNT];
     struct live_gate gate;
-    open_both(&(quring_db_options){.connection_count = 1, .depth = 16});
+    open_both(live_url(), &(quring_db_options){.connection_count = 1, .depth = 16});
     live_gate_close(&gate);
     submit_inserts(10, COUNT, 8, at_gate, ids);
     run_until_blocked(1);
@@ -301,45 +263,11 @@ Test(pg_batch_long, one_that_waits_to_be_sent_ends_all_when_it_is_given_up) {
 
 enum { BATCHES = 60, MEMBERS = 200 };
 
-/* How each batch ended; all members alike, but for the one that failed. */
-struct fates {
-    uint32_t ended[BATCHES], ok[BATCHES], doubtful[BATCHES];
-    uint32_t by_status[QURING_SHUTDOWN + 1];
-};
-
-static void note_fate(struct live *l, const quring_done *done, void *context) {
-    struct fates *fates = context;
-    uint64_t batch = (done->user_data - 1000) / MEMBERS;
-    (void)l;
-    fates->ended[batch]++;
-    fates->ok[batch] += done->status == QURING_OK;
-    fates->doubtful[batch] += done->status == QURING_IN_DOUBT;
-    fates->by_status[done->status]++;
-}
-
-static void check_fates(const struct fates *fates) {
-    for (uint32_t batch = 0; batch < BATCHES; batch++) {
-        int64_t count = -1, first = 1000 + (int64_t)batch * MEMBERS;
-        quring_done done = live_query(&other, "select count(*) from live_bulk where id >= $1 and id < $2",
-                                      quring_int64(first), quring_int64(first + MEMBERS));
-        live_check_ok(&done, "count");
-        cr_assert_eq(quring_get_int64(done.result, 0, 0, &count), 0);
-        live_release(&other, &done);
-        cr_assert_eq(fates->ended[batch], MEMBERS, "batch %u", batch);
-        cr_assert(count == 0 || count == MEMBERS, "batch %u has %lld rows", batch, (long long)count);
-        cr_assert(fates->ok[batch] == 0 || fates->ok[batch] == MEMBERS, "batch %u", batch);
-        if (fates->ok[batch])
-            cr_assert_eq(count, MEMBERS, "batch %u was acknowledged", batch);
-        else if (!fates->doubtful[batch])
-            cr_assert_eq(count, 0, "batch %u took no effect, it was said", batch);
-    }
-}
-
 /* The connections are lost again and again: each batch is there as a whole or not at all. */
 Test(pg_batch_long, connections_that_are_terminated_leave_all_or_none) {
-    static struct fates fates;
+    static struct fates fates = {.batch_count = BATCHES, .member_count = MEMBERS};
     quring_stats stats;
-    open_both(&(quring_db_options){.connection_count = 3, .depth = 16});
+    open_both(live_url(), &(quring_db_options){.connection_count = 3, .depth = 16});
     for (uint32_t batch = 0; batch < BATCHES; batch++) {
         submit_inserts(1000 + (int64_t)batch * MEMBERS, MEMBERS, 0, NULL, NULL);
         cr_assert_geq(quring_run(live.engine, batch % 4 ? 0 : 1, LIVE_STALL_NS), 0);
@@ -377,7 +305,7 @@ static int64_t terminate(int64_t pid) {
 Test(pg_batch_long, a_loss_before_commit_is_made_good_once) {
     enum { COUNT = 100 };
     struct live_gate gate;
-    open_both(&(quring_db_options){.connection_count = 1, .depth = 16});
+    open_both(live_url(), &(quring_db_options){.connection_count = 1, .depth = 16});
     live_gate_close(&gate);
     submit_inserts(10, COUNT, 50, at_gate, NULL);
     int64_t pid = terminate(run_until_blocked_anew(0));
@@ -400,9 +328,9 @@ Test(pg_batch_long, a_loss_before_commit_is_made_good_once) {
 /* ---- Through PgBouncer ---- */
 
 Test(pg_batch_long, through_a_pooler) {
-    open_both_with(live_env("QURING_TEST_PGBOUNCER_URL"), &(quring_db_options){.connection_count = 8, .depth = 16});
+    open_both(live_env("QURING_TEST_PGBOUNCER_URL"), &(quring_db_options){.connection_count = 8, .depth = 16});
     for (int batch = 0; batch < 10; batch++)
-        submit_inserts(10 + batch * MEMBERS, MEMBERS, 150, batch % 5 == 4 ? "insert into live_bulk values (1)" : NULL,
+        submit_inserts(10 + batch * MEMBERS, MEMBERS, 150, batch % 5 == 4 ? "insert into live_batch values (1)" : NULL,
                        NULL);
     struct told told = drain();
     cr_assert_eq(told.by_status[QURING_OK], 8 * MEMBERS);
@@ -420,15 +348,15 @@ Test(pg_batch_long, batches_of_every_size_among_others) {
     struct rng rng = {5};
     struct told told = {0};
     uint32_t failing = 0, members = 0;
-    open_both(&(quring_db_options){.connection_count = 3, .depth = 16});
+    open_both(live_url(), &(quring_db_options){.connection_count = 3, .depth = 16});
     for (uint32_t round = 0; round < ROUNDS; round++) {
         uint32_t count = 1 + (uint32_t)rng_below(&rng, 64), bad = (uint32_t)rng_below(&rng, 200);
-        submit_inserts(10 + 100 * (int64_t)round, count, bad, bad < count ? "insert into live_bulk values (1)" : NULL,
+        submit_inserts(10 + 100 * (int64_t)round, count, bad, bad < count ? "insert into live_batch values (1)" : NULL,
                        NULL);
         failing += bad < count;
         members += bad < count ? 0 : count;
         for (uint32_t i = 0; i < 3; i++)
-            live_submit(&live, &(quring_query){.sql = "update live_bulk set n = n + 1 where id = 2",
+            live_submit(&live, &(quring_query){.sql = "update live_batch set n = n + 1 where id = 2",
                                                .commit = i ? QURING_COMMIT_GROUP : QURING_COMMIT_EACH});
         while (quring_pending(live.engine) > 1000) {
             cr_assert_gt(quring_run(live.engine, 1, LIVE_STALL_NS), 0);
@@ -439,6 +367,6 @@ Test(pg_batch_long, batches_of_every_size_among_others) {
     cr_assert_eq(told.by_status[QURING_SERVER_ERROR], failing);
     cr_assert_eq(told.by_status[QURING_OK], members + 3 * ROUNDS);
     cr_assert_eq(rows(), members);
-    cr_assert_eq(live_int(&other, "select n from live_bulk where id = 2"), 3 * ROUNDS);
+    cr_assert_eq(live_int(&other, "select n from live_batch where id = 2"), 3 * ROUNDS);
     close_both();
 }
