@@ -154,8 +154,8 @@ static inline int quring_engine_open(const quring_options *options, quring_engin
  * QURING_SHUTDOWN at once. The rest get up to `grace_ns` to end as they would have; after that they, too, end with
  * QURING_SHUTDOWN, and whether they took effect is unknown. All completions can be reaped afterwards.
  * A transaction whose COMMIT is not out is rolled back once what is out of it has ended: on SQLite before this returns; a
- * server is waited for only as long as `grace_ns`. So is an ATOMIC batch of more queries than options.depth while some of
- * them wait to be sent: these end with QURING_SHUTDOWN, the others with QURING_SKIPPED.
+ * server is waited for only as long as `grace_ns`. On PostgreSQL so is an ATOMIC batch of more queries than
+ * options.depth while some of them wait to be sent: these end with QURING_SHUTDOWN, the others with QURING_SKIPPED.
  * Returns    how many completions wait to be reaped; EFORKED
  */
 int quring_shutdown(quring_engine *engine, uint64_t grace_ns);

@@ -325,6 +325,25 @@ Test(pg_batch_long, a_loss_before_commit_is_made_good_once) {
     close_both();
 }
 
+/* ---- Shutdown ---- */
+
+/* What waits can't be sent any more, so that all of it is rolled back, however long the rest may take. */
+Test(pg_batch_long, a_shutdown_while_some_wait_rolls_back) {
+    enum { COUNT = 300 };
+    struct told told = {0};
+    open_both(live_url(), &(quring_db_options){.connection_count = 1, .depth = 16});
+    live_connect(&live, 1);
+    submit_inserts(10, COUNT, 0, NULL, NULL);
+    cr_assert_geq(quring_run(live.engine, 0, 0), 0);
+    cr_assert_eq(quring_shutdown(live.engine, LIVE_STALL_NS), COUNT);
+    cr_assert_eq(live_reap(&live, note_told, &told), COUNT);
+    cr_assert_gt(told.by_status[QURING_SHUTDOWN], 0);
+    cr_assert_gt(told.by_status[QURING_SKIPPED], 0);
+    cr_assert_eq(told.by_status[QURING_SHUTDOWN] + told.by_status[QURING_SKIPPED], COUNT);
+    cr_assert_eq(rows(), 0);
+    close_both();
+}
+
 /* ---- Through PgBouncer ---- */
 
 Test(pg_batch_long, through_a_pooler) {
