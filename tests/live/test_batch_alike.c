@@ -4,14 +4,12 @@
  * PostgreSQL makes of each query of a short ATOMIC batch is what all others have to make of it, as status, SQLSTATE, the query
  * that is named as the reason, and what is found afterwards.
  */
-#include "lib/live.h"
+#include "lib/alike.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-enum { MEMBERS = 8, LINE = 120, SHORT_DEPTH = 3 };
+enum { MEMBERS = 8, SHORT_DEPTH = 3 };
 
 static struct live live;
 
@@ -21,7 +19,7 @@ struct scenario {
     const char *members[MEMBERS];
 };
 
-#define INSERT(id) "insert into alike values (" #id ", 0)"
+#define INSERT(id) ALIKE_INSERT(id)
 
 static const struct scenario scenarios[] = {
     {"all is well",
@@ -48,25 +46,13 @@ static const struct scenario scenarios[] = {
 
 enum { SCENARIOS = sizeof scenarios / sizeof *scenarios };
 
-typedef char lines[MEMBERS + 1][LINE];
+typedef char lines[MEMBERS + 1][ALIKE_LINE];
 
 static int number_of(const quring_id *ids, uint32_t count, quring_id id) {
     for (uint32_t i = 0; i < count; i++)
         if (ids[i] == id)
             return (int)i + 1;
     return 0;
-}
-
-static void describe(char *line, const quring_done *done, const quring_id *ids, uint32_t count) {
-    int64_t value = -1;
-    if (done->status != QURING_OK)
-        snprintf(line, LINE, "%s %s, reason %d, %s", quring_status_name(done->status), done->error->sqlstate,
-                 number_of(ids, count, done->failed_id), done->sent ? "sent" : "not sent");
-    else if (quring_row_count(done->result) && quring_get_int64(done->result, 0, 0, &value) == 0)
-        snprintf(line, LINE, "OK %s, %d", quring_command(done->result), (int)value);
-    else
-        snprintf(line, LINE, "OK %s, %d rows changed", quring_command(done->result),
-                 (int)quring_affected_count(done->result));
 }
 
 static uint32_t submit(const struct scenario *scenario, quring_id *ids) {
@@ -90,28 +76,17 @@ static void play_one(const struct scenario *scenario, lines to) {
     uint32_t count = submit(scenario, ids);
     for (uint32_t i = 0; i < count; i++) {
         quring_done done = live_wait(&live);
-        describe(to[done.user_data], &done, ids, count);
+        alike_describe(to[done.user_data], &done, number_of(ids, count, done.failed_id));
         live_release(&live, &done);
     }
-    snprintf(to[MEMBERS], LINE, "%d rows, %d of its sums, %d children",
-             (int)live_int(&live, "select count(*) from alike"),
-             (int)live_int(&live, "select coalesce(sum(id * 100 + n), 0) from alike"),
-             (int)live_int(&live, "select count(*) from alike_child"));
-    live_exec(&live, "delete from alike_child");
-    live_exec(&live, "delete from alike");
+    alike_describe_tables(to[MEMBERS], &live);
 }
 
 static void play_all(lines to[SCENARIOS]) {
-    live_script(&live, "drop table if exists alike_child;\n"
-                       "drop table if exists alike_many;\n"
-                       "drop table if exists alike;\n"
-                       "create table alike (id integer primary key, n integer not null check (n < 100));\n"
-                       "create table alike_child (id integer references alike (id) deferrable initially deferred);\n"
-                       "create table alike_many (id integer);\n"
-                       "insert into alike_many values (1), (2), (3), (4), (5), (6)");
+    alike_make_tables(&live);
     for (int i = 0; i < SCENARIOS; i++)
         play_one(&scenarios[i], to[i]);
-    live_script(&live, "drop table alike_child;\ndrop table alike_many;\ndrop table alike");
+    alike_drop_tables(&live);
 }
 
 static void play_on_pg(uint32_t depth, lines to[SCENARIOS]) {
@@ -121,16 +96,9 @@ static void play_on_pg(uint32_t depth, lines to[SCENARIOS]) {
 }
 
 static void play_on_lite(uint32_t depth, lines to[SCENARIOS]) {
-    char directory[] = "/tmp/quring-alike-XXXXXX", url[100];
-    cr_assert(mkdtemp(directory));
-    snprintf(url, sizeof url, "sqlite:///%s/a.db?mode=rwc", directory);
-    live_open_url(&live, url, NULL, &(quring_db_options){.depth = depth, .result_row_count = 5});
-    live_exec(&live, "pragma foreign_keys=on");
+    alike_open_lite(&live, &(quring_db_options){.depth = depth, .result_row_count = 5});
     play_all(to);
-    live_close(&live);
-    snprintf(url, sizeof url, "%s/a.db", directory);
-    unlink(url);
-    rmdir(directory);
+    alike_close_lite(&live);
 }
 
 static uint32_t compare(const char *what, lines expected[SCENARIOS], lines actual[SCENARIOS]) {

@@ -3,14 +3,13 @@
  * One program on both databases: what PostgreSQL makes of each step of a transaction is what SQLite has to make of it, as
  * status, SQLSTATE, the query that is named as the reason, and what is found afterwards.
  */
+#include "lib/alike.h"
 #include "lib/live_tx.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-enum { STEPS = 14, LINE = 120 };
+enum { STEPS = 14 };
 
 /*
  * How the steps are submitted: each when the one before it has ended, all at once, in two halves, or all at once in as few
@@ -27,7 +26,7 @@ struct scenario {
     const char *steps[STEPS];
 };
 
-#define INSERT(id) "insert into alike values (" #id ", 0)"
+#define INSERT(id) ALIKE_INSERT(id)
 
 static const struct scenario scenarios[] = {
     {"commit", {INSERT(1), "update alike set n = n + 1", "select n from alike where id = 1", "!commit"}},
@@ -111,13 +110,13 @@ static const struct scenario scenarios[] = {
 
 enum { SCENARIOS = sizeof scenarios / sizeof *scenarios };
 
-typedef char lines[STEPS + 1][LINE];
+typedef char lines[STEPS + 1][ALIKE_LINE];
 
 struct play {
     const struct scenario *scenario;
     quring_tx *tx; /* NULL: it was released */
     quring_id ids[STEPS];
-    char (*lines)[LINE];
+    char (*lines)[ALIKE_LINE];
     uint32_t out;
 };
 
@@ -131,16 +130,7 @@ static int step_of(const struct play *play, quring_id id) {
 static void describe(struct play *play, const quring_done *done) {
     int step = step_of(play, done->id);
     cr_assert_gt(step, 0);
-    char *line = play->lines[step - 1];
-    int64_t value = -1;
-    if (done->status != QURING_OK)
-        snprintf(line, LINE, "%s %s, reason %d, %s", quring_status_name(done->status), done->error->sqlstate,
-                 step_of(play, done->failed_id), done->sent ? "sent" : "not sent");
-    else if (quring_row_count(done->result) && quring_get_int64(done->result, 0, 0, &value) == 0)
-        snprintf(line, LINE, "OK %s, %d", quring_command(done->result), (int)value);
-    else
-        snprintf(line, LINE, "OK %s, %d rows changed", quring_command(done->result),
-                 (int)quring_affected_count(done->result));
+    alike_describe(play->lines[step - 1], done, step_of(play, done->failed_id));
 }
 
 static void play_wait(struct play *play) {
@@ -173,7 +163,7 @@ static void play_step(struct play *play, int i) {
     int error = play_call(play, step, &play->ids[i]);
     play->out += error == 0;
     if (error)
-        snprintf(play->lines[i], LINE, "refused %d", error);
+        snprintf(play->lines[i], ALIKE_LINE, "refused %d", error);
 }
 
 /* The texts from there on that stand together. Returns how many. */
@@ -192,7 +182,7 @@ static int play_batch(struct play *play, int first) {
         if (taken > 0)
             play->out += (uint32_t)taken;
         else
-            snprintf(play->lines[first + i], LINE, "refused %d", taken);
+            snprintf(play->lines[first + i], ALIKE_LINE, "refused %d", taken);
     }
     return count;
 }
@@ -213,26 +203,11 @@ static void play_one(const struct scenario *scenario, int way, lines to) {
     }
     play_wait(&play);
     quring_tx_release(play.tx);
-    snprintf(to[STEPS], LINE, "%d rows, %d of its sums, %d children",
-             (int)live_int(&live, "select count(*) from alike"),
-             (int)live_int(&live, "select coalesce(sum(id * 100 + n), 0) from alike"),
-             (int)live_int(&live, "select count(*) from alike_child"));
-    live_exec(&live, "delete from alike_child");
-    live_exec(&live, "delete from alike");
-}
-
-static void make_tables(void) {
-    live_script(&live, "drop table if exists alike_child;\n"
-                       "drop table if exists alike_many;\n"
-                       "drop table if exists alike;\n"
-                       "create table alike (id integer primary key, n integer not null check (n < 100));\n"
-                       "create table alike_child (id integer references alike (id) deferrable initially deferred);\n"
-                       "create table alike_many (id integer);\n"
-                       "insert into alike_many values (1), (2), (3), (4), (5), (6)");
+    alike_describe_tables(to[STEPS], &live);
 }
 
 static void play_all(lines to[SCENARIOS][WAYS]) {
-    make_tables();
+    alike_make_tables(&live);
     for (int i = 0; i < SCENARIOS; i++) {
         for (int way = 0; way < WAYS; way++)
             play_one(&scenarios[i], way, to[i][way]);
@@ -261,21 +236,14 @@ static uint32_t compare(const struct scenario *scenario, int way, lines pg, line
 
 Test(tx_alike, the_same_program_on_both) {
     static lines on_pg[SCENARIOS][WAYS], on_lite[SCENARIOS][WAYS];
-    char directory[] = "/tmp/quring-alike-XXXXXX", url[100];
     quring_db_options options = {.connection_count = 2, .result_row_count = 5};
     live_open(&live, &options);
     play_all(on_pg);
-    live_script(&live, "drop table alike_child;\ndrop table alike_many;\ndrop table alike");
+    alike_drop_tables(&live);
     live_close(&live);
-    cr_assert(mkdtemp(directory));
-    snprintf(url, sizeof url, "sqlite:///%s/a.db?mode=rwc", directory);
-    live_open_url(&live, url, NULL, &options);
-    live_exec(&live, "pragma foreign_keys=on");
+    alike_open_lite(&live, &options);
     play_all(on_lite);
-    live_close(&live);
-    snprintf(url, sizeof url, "%s/a.db", directory);
-    unlink(url);
-    rmdir(directory);
+    alike_close_lite(&live);
     uint32_t differences = 0;
     for (int i = 0; i < SCENARIOS; i++)
         for (int way = 0; way < WAYS; way++)
