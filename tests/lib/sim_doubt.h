@@ -12,8 +12,7 @@
 #ifndef QURING_TESTS_LIB_SIM_DOUBT_H
 #define QURING_TESTS_LIB_SIM_DOUBT_H
 
-#include "lib/sim_situation.h"
-#include "pg/pg.h"
+#include "lib/sim_leases.h"
 
 #include <criterion/criterion.h>
 
@@ -22,21 +21,6 @@ enum { STORM_TXS = 40, INSERTS_MAX = 4, STORM_QUERIES = 400 };
 static quring_tx_options resolved;
 static bool by_inbox;
 
-static inline quring_tx *open_tx(const quring_tx_options *options) {
-    quring_tx *tx;
-    int error = world.inbox ? quring_inbox_tx_open(world.inbox, world.db, options, &tx)
-                            : quring_tx_open(world.db, options, &tx);
-    LAW(error == 0, "quring_tx_open: %s", quring_errmsg(world.engine));
-    return tx;
-}
-
-static inline int ask_tx(quring_tx *tx, const char *verb, const char *sqlstate) {
-    struct ask what = {.verb = verb, .sqlstate = sqlstate, .tx = tx, .in_block = true};
-    int index = world_ask(&world, &what);
-    LAW(index >= 0, "quring_submit: %s", quring_errmsg(world.engine));
-    return index;
-}
-
 static inline quring_status status_of(int index) {
     LAW(world.asked[index].ended, "query %d has not ended", index);
     return (quring_status)world.asked[index].status;
@@ -44,12 +28,6 @@ static inline quring_status status_of(int index) {
 
 static inline bool took_effect(int index) {
     return world.server.ledger[index].committed != 0;
-}
-
-static inline void check_leases(void) {
-    const struct pg_db *db = base_container_of(world.db, struct pg_db, base);
-    LAW(db->pool.leases.count == 0 && db->pool.resolves.asking_count == 0, "a connection is held by nobody");
-    LAW(list_empty(&db->pool.resolves.waiting) && db->pool.resolves.due.count == 0, "somebody is asked for");
 }
 
 static inline void close_world(void) {
@@ -89,10 +67,10 @@ static inline bool lose_at(const struct shape *shape, uint64_t bytes, bool *whol
     open_lossy(1);
     *(shape->received ? &world.server.cut_received : &world.server.cut_sent) = bytes;
     quring_tx *tx = open_tx(&resolved);
-    int inserts[2] = {ask_tx(tx, "insert", NULL), ask_tx(tx, "insert", NULL)};
+    int inserts[2] = {ask_tx(tx, "insert", 0, NULL), ask_tx(tx, "insert", 0, NULL)};
     if (shape->apart)
         world_finish(&world);
-    int commit = ask_tx(tx, "commit", NULL);
+    int commit = ask_tx(tx, "commit", 0, NULL);
     quring_tx_release(tx);
     world_finish(&world);
     quring_status status = status_of(commit);
@@ -112,8 +90,8 @@ static inline bool lose_at(const struct shape *shape, uint64_t bytes, bool *whol
 static inline int lose_commit(quring_tx *tx, int *insert) {
     world_connect(&world, 1);
     world.server.hangs_at_commit = true;
-    *insert = ask_tx(tx, "insert", NULL);
-    int commit = ask_tx(tx, "commit", NULL);
+    *insert = ask_tx(tx, "insert", 0, NULL);
+    int commit = ask_tx(tx, "commit", 0, NULL);
     world_pass(&world, MS);
     world.server.hangs_at_commit = false;
     cr_assert_not(world.asked[commit].ended);
@@ -131,13 +109,13 @@ static inline void storm_ask(struct storm_tx *made) {
     quring_tx *tx = open_tx(&resolved);
     made->count = 1 + (int)world_below(&world, INSERTS_MAX);
     for (int i = 0; i < made->count; i++) {
-        made->inserts[i] = ask_tx(tx, "insert", NULL);
+        made->inserts[i] = ask_tx(tx, "insert", 0, NULL);
         if (world_below(&world, 4) == 0)
             (void)world_run(&world, 0, 0);
     }
     if (world_below(&world, 3) == 0)
         (void)world_run(&world, 1, MS);
-    made->commit = ask_tx(tx, "commit", NULL);
+    made->commit = ask_tx(tx, "commit", 0, NULL);
     quring_tx_release(tx);
 }
 

@@ -36,8 +36,8 @@ Test(sim_resolve, a_commit_that_is_still_being_carried_out) {
         int inserts[20], commits[20];
         for (int i = 0; i < 20; i++) {
             quring_tx *tx = open_tx(&resolved);
-            inserts[i] = ask_tx(tx, "insert", NULL);
-            commits[i] = ask_tx(tx, "commit", NULL);
+            inserts[i] = ask_tx(tx, "insert", 0, NULL);
+            commits[i] = ask_tx(tx, "commit", 0, NULL);
             quring_tx_release(tx);
         }
         world_finish(&world);
@@ -90,7 +90,7 @@ Test(sim_resolve, a_question_that_is_given_up_leaves_alone_what_is_ahead_of_it) 
     struct sim_token taken = {.writer = &taken};
     snprintf(taken.text, sizeof taken.text, "%s", quring_tx_token(tx));
     list_push_back(&world.server.tokens, &taken.link);
-    int member = ask_tx(tx, "insert", NULL), end = ask_tx(tx, "commit", NULL);
+    int member = ask_tx(tx, "insert", 0, NULL), end = ask_tx(tx, "commit", 0, NULL);
     quring_tx_release(tx);
     world_pass(&world, 100 * MS);
     const struct pg_db *pg = base_container_of(world.db, struct pg_db, base);
@@ -150,9 +150,9 @@ Test(sim_resolve, an_answer_within_a_transaction_does_not_count) {
 Test(sim_resolve, a_commit_that_the_server_can_not_tell_of) {
     open_lossy(2);
     quring_tx *tx = open_tx(&resolved);
-    int insert = ask_tx(tx, "insert", NULL);
+    int insert = ask_tx(tx, "insert", 0, NULL);
     struct ask what = {.verb = "defer", .sqlstate = "40003", .fails_with = "", .tx = tx, .in_block = true};
-    int defer = world_ask(&world, &what), commit = ask_tx(tx, "commit", NULL);
+    int defer = world_ask(&world, &what), commit = ask_tx(tx, "commit", 0, NULL);
     quring_tx_release(tx);
     world_finish(&world);
     expect(insert, QURING_OK, NULL);
@@ -194,7 +194,7 @@ Test(sim_resolve, a_begin_that_failed_leaves_no_token) {
         world.allowed = MAY(SKIPPED) | MAY(SERVER_ERROR);
         world.server.begin_error = "57014";
         quring_tx *tx = open_tx(&resolved);
-        int insert = ask_tx(tx, "insert", NULL);
+        int insert = ask_tx(tx, "insert", 0, NULL);
         if (!whole)
             (void)world_run(&world, 0, 0); /* BEGIN is out when COMMIT comes */
         struct ask end = {.verb = "commit", .tx = tx, .in_block = true, .warns_with = "25P01"};
@@ -214,7 +214,7 @@ Test(sim_resolve, a_server_that_describes_columns_of_a_token) {
     world.server.describes_token = true;
     for (int i = 0; i < 3; i++) {
         quring_tx *tx = open_tx(&resolved);
-        int insert = ask_tx(tx, "insert", NULL), commit = ask_tx(tx, "commit", NULL);
+        int insert = ask_tx(tx, "insert", 0, NULL), commit = ask_tx(tx, "commit", 0, NULL);
         quring_tx_release(tx);
         world_finish(&world);
         expect(insert, QURING_OK, NULL);

@@ -39,7 +39,7 @@ Test(sim_resolve_remote, the_token_is_the_one_that_is_written) {
     open_lossy(1);
     quring_tx *tx = open_tx(&resolved);
     snprintf(text, sizeof text, "%s", quring_tx_token(tx));
-    int insert = ask_tx(tx, "insert", NULL), commit = ask_tx(tx, "commit", NULL);
+    int insert = ask_tx(tx, "insert", 0, NULL), commit = ask_tx(tx, "commit", 0, NULL);
     world_finish(&world);
     expect(insert, QURING_OK, NULL);
     expect(commit, QURING_OK, NULL);

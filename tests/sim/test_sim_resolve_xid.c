@@ -32,8 +32,8 @@ Test(sim_resolve_xid, a_loss_at_each_byte) {
 
 static int ask_one(int *insert) {
     quring_tx *tx = open_tx(&resolved);
-    *insert = ask_tx(tx, "insert", NULL);
-    int commit = ask_tx(tx, "commit", NULL);
+    *insert = ask_tx(tx, "insert", 0, NULL);
+    int commit = ask_tx(tx, "commit", 0, NULL);
     quring_tx_release(tx);
     world_finish(&world);
     return commit;
@@ -181,10 +181,10 @@ Test(sim_resolve_xid, an_id_that_can_not_be_read_fails_the_transaction) {
         open_lossy(1);
         world.server.xid_error = "42883";
         quring_tx *tx = open_tx(&resolved);
-        int insert = ask_tx(tx, "insert", NULL);
+        int insert = ask_tx(tx, "insert", 0, NULL);
         if (!whole)
             world_finish(&world);
-        int commit = ask_tx(tx, "commit", NULL);
+        int commit = ask_tx(tx, "commit", 0, NULL);
         quring_tx_release(tx);
         world_finish(&world);
         expect(insert, QURING_OK, NULL);
@@ -204,7 +204,7 @@ Test(sim_resolve_xid, those_that_are_given_up_before_their_commit) {
         quring_tx_options options = resolved;
         options.timeout_ns = how ? 0 : 50 * MS;
         quring_tx *tx = open_tx(&options);
-        int insert = ask_tx(tx, "insert", NULL), commit = ask_tx(tx, "commit", NULL);
+        int insert = ask_tx(tx, "insert", 0, NULL), commit = ask_tx(tx, "commit", 0, NULL);
         quring_tx_release(tx);
         world_pass(&world, MS);
         if (how)
