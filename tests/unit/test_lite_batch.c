@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* ATOMIC batches on the writer's lane, whose jobs run here and now. What SELECT says afterwards is the oracle. */
 #include "core/batch.h"
-#include "lib/lite_bed.h"
+#include "lib/lite_fixture.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -10,37 +10,14 @@ enum { MOST = 8 };
 
 #define COUNT_OF(array) (uint32_t)(sizeof(array) / sizeof *(array))
 
-static struct lite_bed bed;
 static quring_id last_id;
 
-static void setup(void) {
-    bed_begin(&bed);
-}
-
 static void teardown(void) {
-    bed_end(&bed);
+    lite_teardown();
     batch_free_all(&bed.hub);
 }
 
-TestSuite(lite_batch, .init = setup, .fini = teardown);
-
-static struct lite_lane *writer(void) {
-    return &base_container_of(bed.db, struct lite_db, base)->lanes[0];
-}
-
-static struct query *exec(const char *sql) {
-    struct query *query = bed_submit(&bed, bed_query(&bed, sql, NULL, 0));
-    bed_drain(&bed);
-    return query;
-}
-
-static void must(const char *sql) {
-    bed_check(exec(sql), QURING_OK, "", "");
-}
-
-static int64_t number(const char *sql) {
-    return bed_int(exec(sql), 0, 0);
-}
+TestSuite(lite_batch, .init = lite_setup, .fini = teardown);
 
 static void open_table(const quring_db_options *options) {
     bed_open(&bed, bed_url(&bed, "a.db"), options ? options : &(quring_db_options){.connection_count = 1, .depth = 16});
@@ -48,7 +25,7 @@ static void open_table(const quring_db_options *options) {
     must("insert into t values(1, 0)");
 }
 
-static void submit(struct query *queries[], const char *const texts[], uint32_t count) {
+static void submit_batch(struct query *queries[], const char *const texts[], uint32_t count) {
     struct batch *batch = batch_take(&bed.hub, count);
     struct list members;
     list_init(&members);
@@ -136,7 +113,7 @@ Test(lite_batch, all_or_none) {
         uint32_t count = 0;
         while (count < 4 && rows[i].texts[count])
             count++;
-        submit(queries, rows[i].texts, count);
+        submit_batch(queries, rows[i].texts, count);
         behind = bed_submit(&bed, bed_query(&bed, "insert into t values(99, 0)", NULL, 0));
         bed_drain(&bed);
         assert_fates(queries, count, rows[i].fates, rows[i].what);
@@ -144,7 +121,7 @@ Test(lite_batch, all_or_none) {
         must("delete from t where id = 99");
         cr_assert_eq(number("select count(*) from t"), rows[i].rows, "%s", rows[i].what);
         must("delete from t where id > 1");
-        cr_assert_not(lite_conn_in_transaction(&writer()->conn), "%s", rows[i].what);
+        cr_assert_not(lite_conn_in_transaction(&lane(0)->conn), "%s", rows[i].what);
         bed_reuse(&bed, 0);
     }
 }
@@ -154,12 +131,12 @@ Test(lite_batch, results_and_errors_are_each_member_s_own) {
     static const char *const bad[] = {"select 1", "insert into t values(1, 0)"};
     struct query *queries[2];
     open_table(NULL);
-    submit(queries, good, 2);
+    submit_batch(queries, good, 2);
     bed_drain(&bed);
     cr_assert_eq(bed_int(queries[0], 0, 0), 7);
     cr_assert_eq(bed_int(queries[1], 0, 0), 14);
     cr_assert_eq(queries[0]->result.affected_count, 1);
-    submit(queries, bad, 2);
+    submit_batch(queries, bad, 2);
     bed_drain(&bed);
     bed_check(queries[0], QURING_SKIPPED, "23505", "query 2 of its batch failed with 23505: UNIQUE");
     bed_check(queries[1], QURING_SERVER_ERROR, "23505", "UNIQUE");
@@ -176,12 +153,12 @@ Test(lite_batch, a_deferred_constraint_fails_all_of_them) {
     open_table(NULL);
     must("pragma foreign_keys = on");
     must("create table child(parent integer references t(id) deferrable initially deferred)");
-    submit(queries, bad, 2);
+    submit_batch(queries, bad, 2);
     bed_drain(&bed);
     assert_fates(queries, 2, "SERVER_ERROR 23503; SERVER_ERROR 23503", "at the commit");
     cr_assert_eq(number("select count(*) from t"), 1);
     cr_assert_eq(number("select count(*) from child"), 0);
-    submit(queries, good, 2);
+    submit_batch(queries, good, 2);
     bed_drain(&bed);
     assert_fates(queries, 2, "OK; OK", "whichever comes first");
 }
@@ -193,11 +170,11 @@ Test(lite_batch, a_foreign_lock_ends_all_of_them) {
     open_table(NULL);
     sqlite3_open(bed_path(&bed, "a.db"), &other);
     sqlite3_exec(other, "begin immediate", NULL, NULL, NULL);
-    submit(queries, texts, 2);
+    submit_batch(queries, texts, 2);
     bed_drain(&bed);
     assert_fates(queries, 2, "SERVER_ERROR 55P03; SERVER_ERROR 55P03", "BEGIN failed");
     sqlite3_close(other);
-    submit(queries, texts, 2);
+    submit_batch(queries, texts, 2);
     bed_drain(&bed);
     assert_fates(queries, 2, "OK; OK", "the lock is gone");
 }
@@ -218,11 +195,11 @@ Test(lite_batch, a_batch_changes_the_file_to_wal_mode) {
     sqlite3_exec(other, "create table t(a)", NULL, NULL, NULL);
     sqlite3_close(other);
     bed_open(&bed, bed_url(&bed, "a.db"), &(quring_db_options){.connection_count = 1, .depth = 16});
-    submit(queries, reads, 2);
+    submit_batch(queries, reads, 2);
     bed_drain(&bed);
     assert_fates(queries, 2, "OK; OK", "reads");
     cr_assert_not(is_wal(), "who only reads leaves a file as it is");
-    submit(queries, first, 2);
+    submit_batch(queries, first, 2);
     bed_drain(&bed);
     assert_fates(queries, 2, "OK; OK", "writes");
     cr_assert(is_wal());
@@ -237,10 +214,10 @@ Test(lite_batch, reads_are_taken_where_nothing_can_be_written) {
     sqlite3_exec(other, "create table t(a)", NULL, NULL, NULL);
     sqlite3_close(other);
     bed_open(&bed, bed_url_with(&bed, "a.db", "?mode=ro"), &(quring_db_options){.connection_count = 1, .depth = 16});
-    submit(queries, reads, 2);
+    submit_batch(queries, reads, 2);
     bed_drain(&bed);
     assert_fates(queries, 2, "OK; OK", "reads");
-    submit(queries, writes, 2);
+    submit_batch(queries, writes, 2);
     bed_drain(&bed);
     assert_fates(queries, 2, "SKIPPED 25006 by 2; SERVER_ERROR 25006", "the write is refused");
 }
@@ -249,7 +226,7 @@ Test(lite_batch, a_file_that_cannot_be_opened_ends_all_not_sent) {
     static const char *const texts[] = {"select 1", "select 2"};
     struct query *queries[2];
     bed_open(&bed, bed_url_with(&bed, "none/a.db", ""), &(quring_db_options){.connection_count = 1, .depth = 16});
-    submit(queries, texts, 2);
+    submit_batch(queries, texts, 2);
     bed_drain(&bed);
     cr_assert_eq(queries[0]->status, QURING_NOT_SENT);
     cr_assert_eq(queries[1]->status, QURING_NOT_SENT);
@@ -268,7 +245,7 @@ Test(lite_batch, what_no_lane_has_taken_ends_whole) {
                                                "SKIPPED 57014 by 2; TIMEOUT 57014; SKIPPED 57014 by 2",
                                                "SKIPPED 57014 by 3; SKIPPED 57014 by 3; TIMEOUT 57014"};
         before = bed_submit(&bed, bed_query(&bed, "insert into t values(10, 0)", NULL, 0));
-        submit(queries, inserts, 3);
+        submit_batch(queries, inserts, 3);
         behind = bed_submit(&bed, bed_query(&bed, "delete from t where id = 10", NULL, 0));
         lite_backend.advance(bed.db);
         lite_backend.abandon(queries[given_up], QURING_TIMEOUT);
@@ -295,15 +272,15 @@ static const char *ends_when_given_up(uint32_t slow, uint32_t given_up) {
     static struct query *queries[3];
     const char *texts[3];
     open_table(NULL);
-    lane_pause = writer()->conn.watch.pause;
-    writer()->conn.watch.pause = give_up_and_pause;
+    lane_pause = lane(0)->conn.watch.pause;
+    lane(0)->conn.watch.pause = give_up_and_pause;
     memcpy(texts, inserts, sizeof texts);
     texts[slow] = LONG;
-    submit(queries, texts, 3);
+    submit_batch(queries, texts, 3);
     victim = queries[given_up];
     bed_drain(&bed);
     cr_assert_gt(pause_count, 0);
-    cr_assert_not(lite_conn_in_transaction(&writer()->conn));
+    cr_assert_not(lite_conn_in_transaction(&lane(0)->conn));
     return fates(queries, 3);
 }
 
@@ -328,14 +305,14 @@ Test(lite_batch, one_that_has_been_run_keeps_its_effect) {
 Test(lite_batch, a_batch_at_hand_that_has_not_begun_ends_whole) {
     struct query *queries[3], *slow;
     open_table(NULL);
-    lane_pause = writer()->conn.watch.pause;
-    writer()->conn.watch.pause = give_up_and_pause;
+    lane_pause = lane(0)->conn.watch.pause;
+    lane(0)->conn.watch.pause = give_up_and_pause;
     slow = bed_query(&bed,
                      "create table big as with recursive n(i) as (select 1 union all select i + 1 from n where "
                      "i < 1000000) select count(*) from n",
                      NULL, 0);
     bed_submit(&bed, slow);
-    submit(queries, inserts, 3);
+    submit_batch(queries, inserts, 3);
     victim = queries[1];
     bed_drain(&bed);
     bed_check(slow, QURING_OK, "", "");
@@ -358,7 +335,7 @@ Test(lite_batch, batches_among_groups_and_others) {
             others[round][i]->commit = QURING_COMMIT_GROUP;
             bed_submit(&bed, others[round][i]);
         }
-        submit(queries[round], round % 2 ? bad : good, 3);
+        submit_batch(queries[round], round % 2 ? bad : good, 3);
     }
     bed_drain(&bed);
     for (int round = 0; round < ROUNDS; round++) {
@@ -380,7 +357,7 @@ static void submit_long(struct query *queries[], uint32_t bad) {
     const char *texts[LONG_COUNT];
     for (uint32_t i = 0; i < LONG_COUNT; i++)
         texts[i] = i + 1 == bad ? "insert into t values(1, 0)" : "update t set n = n + 1 where id = 1 and n < 99";
-    submit(queries, texts, LONG_COUNT);
+    submit_batch(queries, texts, LONG_COUNT);
 }
 
 static void assert_long(struct query *const queries[], uint32_t bad) {
@@ -398,7 +375,7 @@ Test(lite_batch, one_of_more_than_the_depth_is_one_run) {
     static struct query *good[LONG_COUNT], *bad[LONG_COUNT], *mean[3];
     open_table(&(quring_db_options){.connection_count = 1, .depth = 3});
     submit_long(bad, 60);
-    submit(mean, inserts, 3);
+    submit_batch(mean, inserts, 3);
     submit_long(good, 0);
     struct query *other = bed_submit(&bed, bed_query(&bed, "select 1", NULL, 0));
     bed_drain(&bed);
@@ -424,7 +401,7 @@ Test(lite_batch, one_of_more_than_the_depth_is_given_up_as_any_other) {
 Test(lite_batch, closing_ends_each_of_them) {
     struct query *queries[3];
     open_table(NULL);
-    submit(queries, inserts, 3);
+    submit_batch(queries, inserts, 3);
     lite_backend.advance(bed.db);
     lite_backend.abandon(queries[1], QURING_SHUTDOWN);
     assert_fates(queries, 3, "SHUTDOWN 57P01; SHUTDOWN 57P01; SHUTDOWN 57P01", "it is said to all of them");

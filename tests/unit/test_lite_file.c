@@ -1,23 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* What happens to the file: reading leaves it as it is, the first write changes it to WAL where that can work. */
-#include "lib/lite_bed.h"
+#include "lib/lite_fixture.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static struct lite_bed bed;
-
-static void setup(void) {
-    bed_begin(&bed);
-}
-
-static void teardown(void) {
-    bed_end(&bed);
-}
-
-TestSuite(file, .init = setup, .fini = teardown);
+TestSuite(file, .init = lite_setup, .fini = lite_teardown);
 
 /* As another program leaves it. */
 static void make_file(const char *mode) {
@@ -49,16 +39,6 @@ static int mode_in_header(void) {
     cr_assert_geq(read_file(bytes), 100);
     cr_assert_eq(bytes[18], bytes[19]);
     return bytes[18];
-}
-
-static struct query *exec(const char *sql) {
-    struct query *query = bed_submit(&bed, bed_query(&bed, sql, NULL, 0));
-    bed_drain(&bed);
-    return query;
-}
-
-static void must(const char *sql) {
-    bed_check(exec(sql), QURING_OK, "", "");
 }
 
 /* ---- Reading ---- */
