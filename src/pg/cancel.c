@@ -31,7 +31,7 @@ struct pg_cancel_job {
     struct pg_cancel_key *key;
     struct pg_hosts *hosts;     /* held */
     struct pg_trouble *trouble; /* of a detached one */
-    bool taken;
+    enum pg_cancel_fate fate;
 };
 
 /* ---- State ---- */
@@ -52,7 +52,10 @@ static void cancel_move(struct pg_conn *conn, enum pg_cancel_state to) {
 static void cancel_none(struct pg_conn *conn) {
     cancel_move(conn, PG_CANCEL_NONE);
     list_remove(&conn->cancel.waiting);
-    conn->events->let_go(conn);
+    if (conn->cancel.cut)
+        pg_conn_break(conn, QURING_IN_DOUBT, "08006", "a request to cancel a query was cut off, and may come late");
+    else
+        conn->events->let_go(conn);
 }
 
 static uint64_t cancel_now_ns(const struct pg_conn *conn) {
@@ -142,7 +145,7 @@ static void job_free(struct pg_cancel_job *job) {
 
 static void job_run(struct task *task) {
     struct pg_cancel_job *job = job_of(task);
-    job->taken = job->key->ask(job->key, task);
+    job->fate = job->key->ask(job->key, task);
 }
 
 static void job_done(struct task *task) {
@@ -155,7 +158,8 @@ static void job_done(struct task *task) {
         conn->cancel.job = NULL;
         conn->cancel.key = job->key;
         job->key = NULL;
-        cancel_ended(conn, job->taken);
+        conn->cancel.cut |= job->fate == PG_CANCEL_CUT;
+        cancel_ended(conn, job->fate == PG_CANCEL_TAKEN);
     }
     job_free(job);
     cancel_wake_waiting(cancels);
@@ -442,6 +446,7 @@ void pg_cancel_end(struct pg_conn *conn) {
         cancel->carrier->cancel.target = NULL;
     cancel->target = cancel->carrier = NULL;
     cancel->job = NULL;
+    cancel->cut = false;
     cancel->until = 0;
     list_remove(&cancel->waiting);
     if (cancel->state != PG_CANCEL_NONE)

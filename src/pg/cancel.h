@@ -20,14 +20,16 @@
  *
  * How a server is asked depends on the link:
  *
- *   plain       by libpq, which blocks: on a thread of its own, PG_CANCELS_MAX at once for a pool
+ *   plain       by a cancel request over a connection of its own (connect.c), which blocks: on a thread, PG_CANCELS_MAX at once
+ *               for a pool
  *   TLS         by pg_cancel_backend() over an idle connection to the same address, for libpq would ask in clear text. The
  *               server must know the process by the port of our socket, so no other process with its number is hit
  *   otherwise   the connection is closed once nothing but the given-up is out on it. A pooler's process number means nothing
  *               to the server, and its cancel may hit another client's query. A bound connection is left alone, because its
  *               state is the caller's, and so is that of a transaction that a savepoint can revive
  *
- * Where the asking takes longer than BOUND_NS, nobody can tell when its hit comes, and the connection is broken.
+ * Where the asking is cut off, or takes longer than BOUND_NS, nobody can tell when its hit comes, and the connection is broken: at
+ * once, or, if it was cut off, when what is out has its answers, since the hit may be among these.
  */
 #ifndef QURING_PG_CANCEL_H
 #define QURING_PG_CANCEL_H

@@ -93,6 +93,7 @@ struct pg_cancel {
     uint32_t asked_count;      /* of cancels for `asked`, after the first */
     uint16_t client_port;      /* by which the server knows the session, on TLS */
     bool taken;                /* the server took the last one that was asked over another connection */
+    bool cut;                  /* one was cut off, so that the connection ends when the state is NONE again */
     uint64_t server;           /* on TLS: names its address; 0: unknown */
     struct pg_cancel_key *key; /* of a plain connection, while no thread has it */
     struct pg_cancel_job *job; /* OUT, on a thread */

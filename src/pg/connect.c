@@ -6,6 +6,8 @@
  * takes the place of libpq's own, and PQfinish() frees its 37 KB while the connection lives on.
  */
 #include "pg/connect.h"
+#include "base/bytes.h"
+#include "base/cursor.h"
 #include "base/hash.h"
 #include "base/utf8.h"
 #include "pg/tls.h"
@@ -28,6 +30,14 @@
 
 /* Nothing wakes poll(2) here when the handle is closed, so `abort` is looked at this often. */
 enum { ABORT_CHECK_MS = 50 };
+
+enum { LOOK_BYTES = 8192 };
+
+enum {
+    CANCEL_REQUEST_BYTES = 16,
+    CANCEL_REQUEST_CODE = 80877102,
+    CANCEL_S = 30 /* until its thread ends, of which nobody expects anything by then: see cancel.c */
+};
 
 static _Thread_local pg_connector connector_in_use, look_up_in_use;
 
@@ -123,11 +133,32 @@ static PGconn *connect_start(const struct pg_connect *connect) {
     return PQconnectStartParams(keywords, values, 1);
 }
 
+/*
+ * libpq does not tell the key of the session. So it is looked for among what libpq is about to read, which begins with a
+ * message, because libpq takes all that has come each time. Where it comes in parts it is not found.
+ */
+static void connect_look_for_key(struct pg_connect *connect, PGconn *conn) {
+    uint8_t bytes[LOOK_BYTES];
+    ssize_t size = recv(PQsocket(conn), bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT);
+    struct cursor left = cursor_over(bytes, size > 0 ? (size_t)size : 0);
+    while (cursor_left(&left) && !left.failed) {
+        uint8_t type = cursor_u8(&left);
+        uint32_t length = cursor_u32(&left);
+        const uint8_t *body = length < 4 ? NULL : cursor_take(&left, length - 4);
+        if (!body)
+            return;
+        if (type == 'K' && length == 12)
+            connect->backend = (struct pg_backend_key){bytes_load_u32(body), bytes_load_u32(body + 4)};
+    }
+}
+
 static bool connect_until(struct pg_connect *connect, PGconn *conn, uint64_t until) {
     PostgresPollingStatusType wants = PGRES_POLLING_WRITING;
     while (PQstatus(conn) != CONNECTION_BAD && wants != PGRES_POLLING_OK && wants != PGRES_POLLING_FAILED) {
         if (!connect_wait(connect, conn, wants, until))
             return false;
+        if (wants == PGRES_POLLING_READING && !PQsslInUse(conn))
+            connect_look_for_key(connect, conn);
         wants = PQconnectPoll(conn);
     }
     if (wants == PGRES_POLLING_OK)
@@ -229,26 +260,67 @@ static bool connect_take_tls(struct pg_connect *connect, PGconn *conn) {
 
 struct connect_cancel_key {
     struct pg_cancel_key base;
-    PGcancel *cancel;
+    struct sockaddr_storage server;
+    socklen_t server_bytes;
+    struct pg_backend_key backend;
+    PGcancel *cancel; /* libpq's; NULL: the request is ours */
 };
 
-static bool connect_cancel_ask(struct pg_cancel_key *key, struct task *task) {
+/* The server ends the connection once it has sent its signal. libpq says the same of a connection that was reset. */
+static enum pg_cancel_fate connect_request_cancel(const struct connect_cancel_key *key, int fd) {
+    const struct timeval bound = {.tv_sec = CANCEL_S};
+    uint8_t request[CANCEL_REQUEST_BYTES], byte;
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &bound, sizeof bound);
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &bound, sizeof bound);
+    bytes_store_u32(request, sizeof request);
+    bytes_store_u32(request + 4, CANCEL_REQUEST_CODE);
+    bytes_store_u32(request + 8, key->backend.pid);
+    bytes_store_u32(request + 12, key->backend.secret);
+    if (connect(fd, (const struct sockaddr *)&key->server, key->server_bytes))
+        return PG_CANCEL_UNHEARD;
+    ssize_t sent = send(fd, request, sizeof request, MSG_NOSIGNAL);
+    if (sent <= 0)
+        return PG_CANCEL_UNHEARD;
+    return sent == (ssize_t)sizeof request && recv(fd, &byte, 1, 0) == 0 ? PG_CANCEL_TAKEN : PG_CANCEL_CUT;
+}
+
+static enum pg_cancel_fate connect_cancel_ask(struct pg_cancel_key *base, struct task *task) {
+    struct connect_cancel_key *key = base_container_of(base, struct connect_cancel_key, base);
     char message[PG_MESSAGE_BYTES];
     (void)task;
-    return PQcancel(base_container_of(key, struct connect_cancel_key, base)->cancel, message, sizeof message) == 1;
+    if (key->cancel)
+        return PQcancel(key->cancel, message, sizeof message) == 1 ? PG_CANCEL_TAKEN : PG_CANCEL_UNHEARD;
+    int fd = socket(key->server.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return PG_CANCEL_UNHEARD;
+    enum pg_cancel_fate fate = connect_request_cancel(key, fd);
+    close(fd);
+    return fate;
 }
 
-static void connect_cancel_drop(struct pg_cancel_key *key) {
-    struct connect_cancel_key *own = base_container_of(key, struct connect_cancel_key, base);
-    PQfreeCancel(own->cancel);
-    free(own);
+static void connect_cancel_drop(struct pg_cancel_key *base) {
+    struct connect_cancel_key *key = base_container_of(base, struct connect_cancel_key, base);
+    PQfreeCancel(key->cancel);
+    free(key);
 }
 
-static struct pg_cancel_key *connect_cancel_key(PGconn *conn) {
-    struct connect_cancel_key *key = malloc(sizeof *key);
+/* A server names its unix socket by a path of its own, which need not be ours. */
+static bool connect_may_ask_itself(const struct connect_cancel_key *key, int server_pid) {
+    bool inet = key->server.ss_family == AF_INET || key->server.ss_family == AF_INET6;
+    return inet && server_pid > 0 && key->backend.pid == (uint32_t)server_pid;
+}
+
+static struct pg_cancel_key *connect_cancel_key(const struct pg_connect *connect, PGconn *conn) {
+    struct connect_cancel_key *key = calloc(1, sizeof *key);
     if (!key)
         return NULL;
-    *key = (struct connect_cancel_key){{connect_cancel_ask, connect_cancel_drop}, PQgetCancel(conn)};
+    key->base = (struct pg_cancel_key){connect_cancel_ask, connect_cancel_drop};
+    key->backend = connect->backend;
+    key->server_bytes = sizeof key->server;
+    bool known = getpeername(connect->fd, (struct sockaddr *)&key->server, &key->server_bytes) == 0;
+    if (known && connect_may_ask_itself(key, connect->server_pid))
+        return &key->base;
+    key->cancel = PQgetCancel(conn);
     if (key->cancel)
         return &key->base;
     free(key);
@@ -311,6 +383,7 @@ void pg_connect_run(struct pg_connect *connect) {
     uint64_t until = connect->until_ns;
     connect->fd = -1;
     connect->tls = NULL;
+    connect->backend = (struct pg_backend_key){0};
     connect->message[0] = 0;
     PGconn *conn = connect_start(connect);
     if (!conn) {
@@ -325,7 +398,7 @@ void pg_connect_run(struct pg_connect *connect) {
     if (taken && connect->tls)
         connect_note_addresses(connect);
     else if (taken)
-        connect->cancel_key = connect_cancel_key(conn);
+        connect->cancel_key = connect_cancel_key(connect, conn);
     if (!taken || !connect->tls)
         PQfinish(conn);
 }

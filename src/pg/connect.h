@@ -16,11 +16,22 @@ struct pg_tls;
 
 enum { PG_MESSAGE_BYTES = 512 };
 
+/* How a request to cancel ended. */
+enum pg_cancel_fate {
+    PG_CANCEL_UNHEARD, /* the server has not heard of it, and never will */
+    PG_CANCEL_TAKEN,   /* the server has ended it: it hits no query that is sent from now on */
+    PG_CANCEL_CUT      /* it was cut off, and may come to the server at any time */
+};
+
 /* What has the query cancelled that a session is at. It outlives libpq's part of the session, and the session itself. */
 struct pg_cancel_key {
-    bool (*ask)(struct pg_cancel_key *key,
-                struct task *task); /* blocks, in `task`. True: the server took the request */
+    enum pg_cancel_fate (*ask)(struct pg_cancel_key *key, struct task *task); /* blocks, in `task` */
     void (*drop)(struct pg_cancel_key *key);
+};
+
+/* BackendKeyData: what the server wants to see in a request to cancel. */
+struct pg_backend_key {
+    uint32_t pid, secret;
 };
 
 /* A visit and its outcome. Detached, it belongs to its own thread. */
@@ -38,6 +49,7 @@ struct pg_connect {
     bool missed;                      /* its time was over */
     int fd;                           /* -1: failed, or a look-up */
     int server_pid;                   /* as the server named it; 0 when it did not */
+    struct pg_backend_key backend;    /* zero: it was not seen */
     struct pg_tls *tls;               /* NULL on a plain connection */
     struct pg_cancel_key *cancel_key; /* NULL on TLS, where libpq would send it in clear text, and without memory */
     uint64_t server;                  /* on TLS: names the address that was connected to; 0: unknown */

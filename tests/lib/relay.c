@@ -138,7 +138,15 @@ static void garble(uint8_t *bytes, size_t size, const char *text) {
             bytes[i + length - 1] = '?';
 }
 
+static bool is_cancel(const uint8_t *bytes, size_t size) {
+    return size == 16 && bytes_load_u32(bytes) == 16 && bytes_load_u32(bytes + 4) == 80877102;
+}
+
 static bool pass_request(struct link *link, uint8_t *bytes, size_t size) {
+    if (!link->ready && link->plan.cut_cancels && is_cancel(bytes, size)) {
+        link->plan.reset = true;
+        return false;
+    }
     if (!link->ready)
         return write_all(link->server, bytes, size);
     if (!link->asking)

@@ -31,7 +31,7 @@ static void cancel_hit(struct sim_timer *timer) {
         sim_timer_set(server->sim, &key->end, some_time(server));
 }
 
-static bool cancel_ask(struct pg_cancel_key *base, struct task *task) {
+static enum pg_cancel_fate cancel_ask(struct pg_cancel_key *base, struct task *task) {
     struct sim_cancel_key *key = base_container_of(base, struct sim_cancel_key, base);
     struct sim_server *server = key->server;
     sim_library_hook(false);
@@ -42,7 +42,7 @@ static bool cancel_ask(struct pg_cancel_key *base, struct task *task) {
         sim_timer_set(server->sim, &key->hit, some_time(server));
     }
     sim_library_hook(true);
-    return !server->cancel_refused;
+    return server->cancel_refused ? PG_CANCEL_UNHEARD : PG_CANCEL_TAKEN;
 }
 
 static void cancel_drop(struct pg_cancel_key *base) {

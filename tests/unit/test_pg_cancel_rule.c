@@ -59,11 +59,12 @@ static void give_up(struct query *query) {
 /* ---- A server that is asked as libpq does it ---- */
 
 static uint32_t asked_count;
+static enum pg_cancel_fate asked_fate;
 
-static bool key_ask(struct pg_cancel_key *key, struct task *task) {
+static enum pg_cancel_fate key_ask(struct pg_cancel_key *key, struct task *task) {
     (void)key, (void)task;
     asked_count++;
-    return true;
+    return asked_fate;
 }
 
 static void key_drop(struct pg_cancel_key *key) {
@@ -77,6 +78,7 @@ static void open_keyed(void) {
     target = pool->conns[0];
     target->cancel.key = &key;
     asked_count = 0;
+    asked_fate = PG_CANCEL_TAKEN;
 }
 
 /* ---- The rule ---- */
@@ -123,6 +125,27 @@ Test(pg_cancel_rule, a_health_check_is_not_given_up) {
     pg_bed_pass(&bed, SECOND);
     cr_assert_eq(asked_count, 0);
     cr_assert_eq(target->cancel.state, PG_CANCEL_NONE);
+}
+
+/* Nobody knows when it comes to the server. What was sent before can run again if it is hit; nothing is sent behind that. */
+Test(pg_cancel_rule, a_request_that_is_cut_off_ends_the_connection) {
+    open_keyed();
+    asked_fate = PG_CANCEL_CUT;
+    struct query *late = ask(READ, QURING_COMMIT_EACH), *next = ask(READ, QURING_COMMIT_EACH);
+    advance();
+    give_up(late);
+    pg_bed_pass(&bed, 10 * PG_BED_MS);
+    cr_assert_eq(asked_count, 1);
+    pg_bed_say(&bed, target, "1 t:0 T2DCZ");
+    struct query *last = ask(READ, QURING_COMMIT_EACH);
+    advance();
+    pg_bed_assert_text(pg_bed_fate(last), "waiting", "it could be hit");
+    cr_assert_eq(target->state, PG_CONN_READY, "the one before is awaited");
+    pg_bed_say(&bed, target, "1 t:0 T2DCZ");
+    pg_bed_assert_text(pg_bed_fate(next), "OK", "it was not hit");
+    pg_bed_assert_text(pg_bed_fate(last), "waiting", "for another connection");
+    cr_assert_neq(target->state, PG_CONN_READY);
+    cr_assert_eq(bed.db.base.counters.cancel_count, 0);
 }
 
 /* The engine is closed around it: the connection goes, and with it what the server has to say. */
