@@ -42,6 +42,7 @@ const char *live_url_with(const char *query);
 const char *live_url_by_port(unsigned port);
 unsigned live_port(void);
 
+/* Where options name no wait (for a connection, for a lock, for a silent server), that is LIVE_STALL_NS. */
 void live_open(struct live *live, const quring_db_options *options);
 void live_open_url(struct live *live, const char *url, const quring_options *engine, const quring_db_options *options);
 /* Another handle on the same engine. */

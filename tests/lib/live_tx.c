@@ -6,8 +6,13 @@
 struct live live;
 
 quring_tx *begin_with(const quring_tx_options *options) {
+    quring_tx_options own = options ? *options : (quring_tx_options){0};
     quring_tx *tx = NULL;
-    int error = quring_tx_open(live.db, options, &tx);
+    if (!own.idle_timeout_ns)
+        own.idle_timeout_ns = QURING_FOREVER;
+    if (!own.resolve_timeout_ns)
+        own.resolve_timeout_ns = LIVE_STALL_NS;
+    int error = quring_tx_open(live.db, &own, &tx);
     cr_assert_eq(error, 0, "%s", quring_errmsg(live.engine));
     return tx;
 }

@@ -11,6 +11,7 @@
 /* The engine and handle of the test. */
 extern struct live live;
 
+/* One that names no idle_timeout_ns has none, and is asked for as long as a test may take. */
 quring_tx *begin_with(const quring_tx_options *options);
 quring_tx *begin(void);
 

@@ -213,8 +213,8 @@ static void *relay_main(void *argument) {
         link->plan = relay->plan;
         pthread_mutex_unlock(&relay->mutex);
         relay->links[n] = link;
+        atomic_fetch_add(&relay->accepted_count, 1); /* before its client can hear anything */
         PRE(link->client >= 0 && pthread_create(&link->thread, NULL, link_main, link) == 0);
-        atomic_fetch_add(&relay->accepted_count, 1);
     }
     return NULL;
 }
