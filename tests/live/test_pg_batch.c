@@ -125,16 +125,26 @@ Test(pg_batch, a_serialisation_failure_runs_it_again) {
     close_both();
 }
 
-/* The batch's own session finds the deadlock first, because the other one would look for it only later. */
+/*
+ * The batch's own session finds the deadlock, because the other one would look for it only in an hour. A session looks once,
+ * some time after it began to wait, so the batch comes to its lock last: the gate keeps it until the other one waits.
+ */
 Test(pg_batch, a_deadlock_runs_it_again) {
+    static const char *const texts[] = {"update live_batch set n = n + 1 where id = 1",
+                                        "insert into live_batch select 80 where " LIVE_AT_GATE " = 0",
+                                        "update live_batch set n = n + 1 where id = 2"};
     struct batch_run run;
-    open_some(2, "options=-c%20deadlock_timeout%3D100ms");
-    live_script(&other, "set deadlock_timeout = '100s';\nbegin;\nupdate live_batch set n = 10 where id = 2");
-    batch_begin_texts(&live, &run, both_rows, COUNT_OF(both_rows));
+    struct live_gate gate;
+    open_some(2, "options=-c%20deadlock_timeout%3D10ms");
+    live_script(&other, "set deadlock_timeout = '1h';\nbegin;\nupdate live_batch set n = 10 where id = 2");
+    live_gate_close(&gate);
+    batch_begin_texts(&live, &run, texts, COUNT_OF(texts));
     run_until_blocked(1);
     const quring_query waits = {.db = other.db, .sql = "update live_batch set n = 20 where id = 1"};
     live_submit(&other, &waits);
-    cr_assert_geq(quring_run(other.engine, 0, 0), 0);
+    while (live_int(&gate.keeper, "select count(*) from pg_locks where not granted") < 2)
+        cr_assert_geq(quring_run(other.engine, 0, LIVE_MS), 0);
+    live_gate_open(&gate);
     while (!retry_count()) {
         cr_assert_geq(quring_run(live.engine, 0, LIVE_MS), 0);
         cr_assert_geq(quring_run(other.engine, 0, 0), 0);
