@@ -34,20 +34,24 @@ static void check_works_again(void) {
 
 /* ---- Backends ---- */
 
+/* So often, and on until one was in the middle of something: a back end may have answered all that it was sent. */
 static void terminate_at_random(struct load load, const quring_db_options *options, int at_once, uint32_t kills) {
     struct live killer;
+    uint32_t step = load.count / (kills + 1);
+    load.count = 1000000;
     open_killer(&killer);
     live_open(&live, options);
     load_open(&load, &live);
-    for (uint32_t k = 1; k <= kills; k++) {
-        load_until(&load, &live, load.count / (kills + 1) * k + (uint32_t)(live_identity(k) % 50));
+    for (uint32_t k = 1; k <= kills || !load.ledger.by_status[QURING_IN_DOUBT]; k++) {
+        load_until(&load, &live, step * k + (uint32_t)(live_identity(k) % 50));
         for (uint32_t i = 0; i < live_identity(k) % 4; i++) /* at another point of the flight each time */
             load_step(&load, &live, 0);
         kill_some(&killer, at_once, 0);
     }
+    load_until(&load, &live, load.ledger.ended_count + step);
+    load.closed = true;
     load_finish(&load, &live);
-    cr_assert_eq(load.ledger.by_status[QURING_OK] + load.ledger.by_status[QURING_IN_DOUBT], load.count);
-    cr_assert_gt(load.ledger.by_status[QURING_IN_DOUBT], 0);
+    cr_assert_eq(load.ledger.by_status[QURING_OK] + load.ledger.by_status[QURING_IN_DOUBT], load.submitted);
     quring_stats stats;
     quring_stats_get(live.engine, &stats);
     cr_assert_geq(stats.connection_lost_count, kills / 2, "%llu", (unsigned long long)stats.connection_lost_count);

@@ -77,19 +77,21 @@ static void transfer_note(struct live *l, const quring_done *done, void *context
 
 struct harm {
     uint32_t count; /* of times */
-    void (*make)(struct live *other);
+    /* Returns whether it met a transaction for certain: one between two queries. Others may have ended before they are hit. */
+    bool (*make)(struct live *other);
 };
 
 static void transfers_make(struct transfers *all, const struct harm *harm, struct live *other) {
     uint64_t next = TRANSFERS / (harm->count + 1);
+    bool met = false;
     for (uint64_t slot = 0; slot < AT_ONCE; slot++)
         transfer_begin(all, slot);
     while (all->out) {
         cr_assert_geq(quring_run(live.engine, 1, LIVE_SECOND), 0);
         live_reap(&live, transfer_note, all);
-        if (all->begun >= next && all->begun < TRANSFERS) {
+        if (all->begun < TRANSFERS && (all->begun >= next || (!met && all->begun > TRANSFERS / 2))) {
             next += TRANSFERS / (harm->count + 1);
-            harm->make(other);
+            met |= harm->make(other);
         }
     }
 }
@@ -131,10 +133,12 @@ static void transfers_under(const struct harm *harm) {
     live_close(&live);
 }
 
-static void kill_a_connection(struct live *other) {
-    live_exec(other,
-              "select pg_terminate_backend(pid) from pg_stat_activity where query like '%live_account%' and pid <> "
-              "pg_backend_pid() order by random() limit 1");
+static bool kill_a_connection(struct live *other) {
+    return live_int(other,
+                    "select count(*) filter (where state = 'idle in transaction' and killed) from (select state, "
+                    "pg_terminate_backend(pid) as killed from (select pid, state from pg_stat_activity where "
+                    "(query like '%live_account%' or state = 'idle in transaction') and pid <> pg_backend_pid() "
+                    "order by random() limit 1) one) those") > 0;
 }
 
 Test(pg_transfers, while_connections_are_killed) {
@@ -142,13 +146,15 @@ Test(pg_transfers, while_connections_are_killed) {
 }
 
 /* SIGKILL of one backend: the server ends all others, and recovers from its log. */
-static void crash_the_server(struct live *other) {
+static bool crash_the_server(struct live *other) {
     char command[64];
+    bool met = live_int(other, "select count(*) from pg_stat_activity where state = 'idle in transaction'") > 0;
     snprintf(command, sizeof command, "kill KILL %d",
              (int)live_int(other,
                            "select pid::int8 from pg_stat_activity where backend_type = 'client backend' and pid <> "
                            "pg_backend_pid() order by random() limit 1"));
     live_ctl(command);
+    return met;
 }
 
 Test(pg_transfers, while_the_server_crashes) {
