@@ -24,7 +24,7 @@
 
 enum { OPS_MAX = 6000, UNITS_MAX = 4000, OPEN_MAX = 8, KEYS = 5, OUT_MAX = 80, NONE = UINT32_MAX };
 
-static const uint64_t STALL_NS = 60 * LIVE_SECOND;
+static const uint64_t STALL_NS = LIVE_STALL_NS;
 
 enum verb { WRITE, FAIL, READ, SLOW, SAVE, BACK, COMMIT, ROLLBACK, KEYED };
 

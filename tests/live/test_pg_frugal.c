@@ -65,7 +65,7 @@ static void run_selects(uint32_t window, uint32_t count, quring_statement *state
                 q.sql = "select balance, name from live_account where id = $1";
             cr_assert_eq(quring_submit(live.engine, &q, NULL), 0);
         }
-        cr_assert_geq(quring_run(live.engine, 1, 10 * LIVE_SECOND), 1);
+        cr_assert_geq(quring_run(live.engine, 1, LIVE_STALL_NS), 1);
         int n = quring_reap(live.engine, done, 64);
         for (int i = 0; i < n; i++) {
             int64_t balance = 0;
@@ -79,6 +79,18 @@ static void run_selects(uint32_t window, uint32_t count, quring_statement *state
     }
 }
 
+static unsigned long count_allocations(quring_statement *statement) {
+    atomic_store(&allocation_count, 0);
+    atomic_store(&counting, true);
+    run_selects(128, 20000, statement);
+    atomic_store(&counting, false);
+    return atomic_load(&allocation_count);
+}
+
+enum {
+    TRIES = 10
+}; /* a machine that is busy lets more pile up at once than there was before, and buffers for it stay */
+
 static void check_no_allocations(quring_commit_mode commit) {
     live_open(&live, &(quring_db_options){.connection_count = 8, .depth = 16, .commit = commit});
     live_close(&live);
@@ -88,11 +100,9 @@ static void check_no_allocations(quring_commit_mode commit) {
     run_selects(128, 20000, NULL);
     run_selects(128, 20000, statement);
     for (int by_handle = 0; by_handle < 2; by_handle++) {
-        atomic_store(&allocation_count, 0);
-        atomic_store(&counting, true);
-        run_selects(128, 20000, by_handle ? statement : NULL);
-        atomic_store(&counting, false);
-        unsigned long count = atomic_load(&allocation_count);
+        unsigned long count = count_allocations(by_handle ? statement : NULL);
+        for (int tries = 1; count && tries < TRIES; tries++)
+            count = count_allocations(by_handle ? statement : NULL);
         cr_assert_eq(count, 0, "%lu allocations in 20000 queries", count);
     }
     quring_statement_release(statement);
