@@ -228,7 +228,7 @@ Test(pg_exclusive, lost_with_all_that_was_queued) {
     snprintf(kill, sizeof kill, "select pg_terminate_backend(%d)", (int)live_int(&live, "select pg_backend_pid()"));
     struct ledger ledger;
     ledger_init(&ledger, 500);
-    live_submit(&live, &(quring_query){.sql = "select pg_sleep(5)", .user_data = 0});
+    live_submit(&live, &(quring_query){.sql = "select pg_sleep(600)", .user_data = 0});
     for (uint32_t i = 1; i < 499; i++)
         live_submit(&live, &(quring_query){.sql = "insert into live_gone values (1)", .user_data = i});
     quring_run(live.engine, 1, 50 * LIVE_MS);

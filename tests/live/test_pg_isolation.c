@@ -173,7 +173,8 @@ static void *work(void *argument) {
     struct worker *worker = argument;
     quring_engine *engine = NULL;
     quring_db *db = NULL;
-    if (quring_engine_open(NULL, &engine) || quring_db_open(engine, worker->url, NULL, &db))
+    const quring_db_options patient = {.connect_timeout_ns = LIVE_STALL_NS};
+    if (quring_engine_open(NULL, &engine) || quring_db_open(engine, worker->url, &patient, &db))
         return NULL;
     for (uint32_t submitted = 0; submitted < QUERIES || quring_pending(engine);) {
         for (; submitted < QUERIES && quring_pending(engine) < WINDOW; submitted++) {
