@@ -42,7 +42,8 @@ static void begin(void) {
     snprintf(path, sizeof path, "%s/a.db", directory);
     snprintf(url, sizeof url, "sqlite:///%s?mode=rwc", path);
     cr_assert_eq(quring_engine_open(NULL, &engine), 0);
-    cr_assert_eq(quring_db_open(engine, url, NULL, &db), 0);
+    const quring_db_options options = {.busy_timeout_ns = QURING_FOREVER};
+    cr_assert_eq(quring_db_open(engine, url, &options, &db), 0);
     expect(submit("create table t(a)", 0), QURING_OK, true);
 }
 

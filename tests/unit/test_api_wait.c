@@ -114,7 +114,7 @@ Test(api_wait, a_wake_outlives_shutdown) {
     submit(1);
     (void)quring_run(engine, 0, 0);
     quring_wake(engine);
-    cr_assert_eq(quring_shutdown(engine, UINT64_C(60000000000)), 1);
+    cr_assert_eq(quring_shutdown(engine, QURING_FOREVER), 1);
     reap_all();
     cr_assert_eq(quring_run(engine, 1, QURING_FOREVER), 0);
 }

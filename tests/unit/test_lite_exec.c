@@ -393,9 +393,12 @@ Test(exec, a_wait_for_a_lock_does_not_count_for_the_next) {
     bed_exec(&bed, "create table t(a unique)");
     bed_exec(&bed, "insert into t values(1)");
     holder = lock_file("a.db");
+    uint64_t limit_ns = bed.conn.watch.busy_timeout_ns;
     bed.conn.watch.taken_ns = 0;
+    bed.conn.watch.busy_timeout_ns = UINT64_MAX; /* however long it takes until it is let go */
     bed.conn.watch.pause = let_go_in_the_end;
     bed_check(run_text("insert into t values(1)"), QURING_SERVER_ERROR, "23505", "UNIQUE");
+    bed.conn.watch.busy_timeout_ns = limit_ns;
     cr_assert_gt(naps, 0);
     sqlite3_close(holder);
     holder = NULL;

@@ -316,27 +316,29 @@ PORT_TEST(a_descriptor_may_be_used_again) {
 /* ---- Waits ---- */
 
 PORT_TEST(a_wait_ends_with_its_time) {
-    uint64_t start = port->methods->now_ns(port);
-    cr_assert_eq(port->methods->enter(port, 1, 20000000), -ETIME);
-    uint64_t took = port->methods->now_ns(port) - start;
-    cr_assert_geq(took, 20000000u);
-    cr_assert_leq(took, 2000000000u);
-    start = port->methods->now_ns(port);
+    uint64_t took;
+    do { /* a hundred times as long it may be now and then, on a machine that is busy */
+        uint64_t start = port->methods->now_ns(port);
+        cr_assert_eq(port->methods->enter(port, 1, 20000000), -ETIME);
+        took = port->methods->now_ns(port) - start;
+        cr_assert_geq(took, 20000000u);
+    } while (took > 2000000000u);
     int error = port->methods->enter(port, 0, UINT64_MAX); /* does not wait at all */
     cr_assert(error == 0);
-    cr_assert_leq(port->methods->now_ns(port) - start, 1000000000u);
 }
 
 static void nothing(int number) {
     (void)number;
 }
 
+/* Again and again: the first may come before the wait has begun. */
 PORT_TEST(a_signal_ends_a_wait) {
     struct sigaction action = {.sa_handler = nothing};
     sigaction(SIGALRM, &action, NULL);
-    struct itimerval soon = {.it_value.tv_usec = 20000};
-    setitimer(ITIMER_REAL, &soon, NULL);
-    cr_assert_eq(port->methods->enter(port, 1, 10000000000u), -EINTR);
+    struct itimerval often = {.it_value.tv_usec = 20000, .it_interval.tv_usec = 20000}, never = {0};
+    setitimer(ITIMER_REAL, &often, NULL);
+    cr_assert_eq(port->methods->enter(port, 1, UINT64_MAX), -EINTR);
+    setitimer(ITIMER_REAL, &never, NULL);
 }
 
 /* poll_fd is for loops of others: it shows what came, until that was collected. */
@@ -351,7 +353,7 @@ PORT_TEST(a_watched_port_shows_its_events) {
     struct pollfd watched = {.fd = port->poll_fd, .events = POLLIN};
     cr_assert_eq(poll(&watched, 1, 0), 0);
     cr_assert_eq(write(fds[1], "x", 1), 1);
-    cr_assert_eq(poll(&watched, 1, 10000), 1);
+    cr_assert_eq(poll(&watched, 1, -1), 1);
     expect(1, 1);
     enter();
     cr_assert_eq(poll(&watched, 1, 0), 0);
