@@ -15,6 +15,7 @@
 #include "core/batch.h"
 #include "core/trace.h"
 #include "lite/lane.h"
+#include "lite/text.h"
 
 /* The members at hand: taken[first … first + count). */
 struct lite_batch {
@@ -33,7 +34,7 @@ static void batch_look(const struct lite_lane *lane, struct lite_batch *run) {
     do {
         PRE(lane->own.next + run->count < lane->own.taken_count); /* units are taken whole */
         query = lane->own.taken[run->first + run->count++];
-        run->writes |= !lite_query(query)->reads;
+        run->writes |= !(lite_query(query)->route & LITE_READS);
     } while (query->unit_goes_on);
 }
 

@@ -6,7 +6,7 @@
 
 bool lite_order_may_run(const struct order_key *key, uint8_t *route) {
     if (*route & LITE_TO_READER && key->write_count)
-        *route = LITE_TO_WRITER;
+        *route = LITE_TO_WRITER | LITE_READS;
     return *route & LITE_TO_READER || !key->read_count;
 }
 

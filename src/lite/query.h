@@ -17,7 +17,6 @@ struct lite_query {
     };
     uint32_t position;         /* in a lane queue, while it waits there */
     uint8_t route;             /* where it goes, of lite/text.h */
-    bool reads;                /* in a unit, all of which is the writer's: it changes nothing, by its first words */
     uint8_t fate;              /* enum lite_fate, of a query of a transaction that a lane has handed back */
     atomic_uchar abandoned_as; /* the quring_status that it ends with when its lane gives it back; 0: its own */
 };

@@ -18,15 +18,14 @@ static uint8_t route_of(const struct lite_db *lite, struct quring_statement *sta
         statement->route = lite_text_route(statement->sql, statement->length);
     uint8_t route = statement->route;
     if (lite->only_writer && route & LITE_TO_READER)
-        route = LITE_TO_WRITER;
+        route = LITE_TO_WRITER | LITE_READS;
     return route;
 }
 
 /* All members of a unit go to one lane, and most units write. */
 static uint8_t route_unit(struct query *query, uint8_t route) {
     PRE(!query->batch || query->commit == QURING_COMMIT_GROUP); /* by that its lane knows it */
-    lite_query(query)->reads = route & LITE_TO_READER;
-    return LITE_TO_WRITER;
+    return route & (LITE_TO_READER | LITE_READS) ? LITE_TO_WRITER | LITE_READS : LITE_TO_WRITER;
 }
 
 static uint32_t route_longest_unit(const struct lite_chain *chain) {

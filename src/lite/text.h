@@ -11,7 +11,8 @@
 enum {
     LITE_TO_READER = 1,
     LITE_TO_WRITER = 2,
-    LITE_ALONE = 4 /* not inside a transaction: PRAGMA, VACUUM, ATTACH, DETACH */
+    LITE_ALONE = 4, /* not inside a transaction: PRAGMA, VACUUM, ATTACH, DETACH */
+    LITE_READS = 8  /* a query's: work for a reader, but for its unit or its key, or since there is none */
 };
 
 /*

@@ -199,10 +199,13 @@ static inline __attribute__((always_inline)) void write_next(struct lite_lane *l
         lite_lane_run_next(lane);
 }
 
-/* False: it is on its own, and by its first words it reads, and never waits for those that write. */
+/*
+ * False: it is on its own, and by its first words it reads, and never waits for those that write. That is its own route: the one of
+ * its statement is the reactor's, which changes it while other queries of the text are at work.
+ */
 static bool write_may_lock(const struct lite_lane *lane) {
-    const struct query *query = lane->own.taken[lane->own.next];
-    return query && (query->commit == QURING_COMMIT_GROUP || !(query->statement->route & LITE_TO_READER));
+    struct query *query = lane->own.taken[lane->own.next];
+    return query && (query->commit == QURING_COMMIT_GROUP || !(lite_query(query)->route & LITE_READS));
 }
 
 static void write_in_line(struct lite_lane *lane) {
