@@ -258,6 +258,19 @@ void lite_lane_checkpoint(struct lite_lane *lane);
 /* No lane takes shared reads while they are barred. */
 void lite_lane_bar_reads(struct lite_lane *lane, bool barred);
 
+/* ---- Members of ATOMIC batches at hand: taken[first … first + count) (batch_end.c) ---- */
+
+uint32_t lite_batch_count(const struct lite_lane *lane, uint32_t first);
+
+/* The number of the first that was given up, from 0; or how many there are. */
+uint32_t lite_batch_find_given_up(const struct lite_lane *lane, uint32_t first, uint32_t count);
+
+/* Nothing of a batch that was undone is handed out, but the error of the member that failed. */
+void lite_batch_forget(struct lite_lane *lane, struct query *query);
+
+/* Ends all of them: one as it failed, or as it was given up, and the others with SKIPPED. They leave their places. */
+void lite_batch_end_failed(struct lite_lane *lane, uint32_t first, uint32_t count, uint32_t failed);
+
 /* ---- work.c for serve.c, write.c and others ---- */
 
 /* All of lite_lane_init() but the posts: their jobs are serve.c's. */
@@ -272,7 +285,10 @@ void lite_lane_run_next(struct lite_lane *lane);
 /* Runs a query unless it was abandoned: its outcome is in query->status then. False: it has to move to the writer. */
 bool lite_lane_run(struct lite_lane *lane, struct query *query);
 
-/* Between two queries at hand: takes out those that nobody waits for any more, but for members of units. */
+/*
+ * Takes out those at hand that nobody waits for any more. A batch that was not begun goes whole, and a transaction sees to its own
+ * queries.
+ */
 void lite_lane_drop_abandoned(struct lite_lane *lane);
 
 /*

@@ -15,6 +15,7 @@
  *   batch.c       ATOMIC batches
  *   tx_run.c      runs of queries of one transaction
  *   work.c        runs of readers, and for all lanes: running a query, giving back what was not begun
+ *   batch_end.c   ends of ATOMIC batches that failed
  *   checkpoint.c  copies the log into the file, and has it start over
  *   report.c      what a lane tells the reactor
  *   lane_queue.c  queries that wait for a lane; the only thing that both sides touch, under a lock

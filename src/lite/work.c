@@ -58,6 +58,14 @@ static bool work_is_at(const struct lite_lane *lane, struct query *query) {
     return lane->conn.watch.abandoned == &lite_query(query)->abandoned_as;
 }
 
+/* Of a batch that was not begun, of which a member was given up: nothing of it will be begun. */
+static void work_drop_batch(struct lite_lane *lane, uint32_t at) {
+    while (at > lane->own.next && lane->own.taken[at - 1] && lane->own.taken[at - 1]->unit_goes_on)
+        at--;
+    uint32_t count = lite_batch_count(lane, at);
+    lite_batch_end_failed(lane, at, count, lite_batch_find_given_up(lane, at, count));
+}
+
 /*
  * Hands back those whose callers gave up and that are not yet begun, or wait for the end of their group, which may be long.
  * What becomes of such a member its caller will not hear. One with an order key stays: what comes behind it has to see it if
@@ -69,8 +77,13 @@ void lite_lane_drop_abandoned(struct lite_lane *lane) {
     atomic_exchange_explicit(&lane->shared.may_hold_abandoned, false, memory_order_acquire);
     for (uint32_t i = lane->own.in_group ? lane->own.group_first : lane->own.next; i < lane->own.taken_count; i++) {
         struct query *query = lane->own.taken[i];
-        if (!query || query->batch || !atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed))
-            continue; /* the end of one in a batch is the others' end, too, which the run of the batch sees to */
+        if (!query || !atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed))
+            continue;
+        if (query->batch) { /* its end is the others' end, too, which its run sees to once it was begun */
+            if (i >= lane->own.next)
+                work_drop_batch(lane, i);
+            continue;
+        }
         if (i < lane->own.next && query->key)
             continue;
         if (work_is_at(lane, query)) { /* it is interrupted, and looked at again then */

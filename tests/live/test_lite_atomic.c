@@ -195,6 +195,56 @@ Test(lite_atomic, a_member_is_cancelled_behind_a_transaction_and_in_the_lanes_ha
     cr_assert_eq(rows(), ok ? 7 : 4);
 }
 
+/* The lane has it in its hands, and waits for the lock that another process does not let go of: for the batch, or for a group before it. */
+static void begin_behind_the_lock(struct batch_run *run, bool behind_a_group) {
+    open_table(&(quring_db_options){.busy_timeout_ns = QURING_FOREVER});
+    files_lock("a.db");
+    for (int i = 0; i < 2 && behind_a_group; i++)
+        live_submit(&live, &(quring_query){.sql = later[i], .commit = QURING_COMMIT_GROUP});
+    batch_begin_texts(&live, run, inserts, 3);
+    cr_assert_eq(quring_run(live.engine, 1, 20 * LIVE_MS), 0);
+}
+
+Test(lite_atomic, a_member_is_cancelled_while_another_process_has_the_lock) {
+    struct batch_run run;
+    for (int group = 0; group < 2; group++) {
+        begin_behind_the_lock(&run, group);
+        cr_assert_eq(quring_cancel(live.engine, run.ids[1]), 0);
+        batch_assert(batch_end(&live, &run), "SKIPPED 57014 by 2; CANCELLED 57014; SKIPPED 57014 by 2");
+        files_unlock();
+        for (int i = 0; i < 2 && group; i++) {
+            quring_done done = live_wait(&live);
+            live_check_ok(&done, "of the group before it");
+            live_release(&live, &done);
+        }
+        live_exec(&live, "insert into t values(3, 0)");
+        cr_assert_eq(rows(), group ? 5 : 3);
+        live_exec(&live, "drop table t");
+        live_close(&live);
+    }
+}
+
+Test(lite_atomic, the_engine_is_shut_down_while_another_process_has_the_lock) {
+    struct batch_run run;
+    for (int group = 0; group < 2; group++) {
+        begin_behind_the_lock(&run, group);
+        cr_assert_eq(quring_shutdown(live.engine, LIVE_MS), group ? 5 : 3);
+        quring_done done;
+        while (quring_reap(live.engine, &done, 1) == 1) {
+            cr_assert(done.status == QURING_SHUTDOWN || done.status == QURING_SKIPPED, "%s",
+                      quring_status_name(done.status));
+            cr_assert_not(done.sent);
+            live_release(&live, &done);
+        }
+        live_close(&live);
+        files_unlock();
+        cr_assert_eq(rows(), 2);
+        files_open(&live, "a.db", NULL);
+        live_exec(&live, "drop table t");
+        live_close(&live);
+    }
+}
+
 Test(lite_atomic, ends_with_the_handle) {
     struct batch_run run;
     open_table(&(quring_db_options){.busy_timeout_ns = 300 * LIVE_SECOND});
