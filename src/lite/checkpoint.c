@@ -86,3 +86,10 @@ void lite_lane_checkpoint(struct lite_lane *lane) {
     if (restart)
         lite_lane_report(lane);
 }
+
+void lite_lane_ask_log(struct lite_lane *lane) {
+    struct checkpoint_log log = {0};
+    int code = checkpoint_run(&lane->conn, SQLITE_CHECKPOINT_PASSIVE, 0, &log);
+    if (code == SQLITE_OK && log.frames >= LITE_LOG_IS_LONG && log.copied < log.frames)
+        checkpoint_tell_held(lane, &log);
+}

@@ -68,6 +68,7 @@ struct lite_db {
         uint32_t page_count;
         struct log_gate gate;
         struct timer timer;         /* set while the gate is not OPEN */
+        struct timer look;          /* set while there is a snapshot: for when it is, or may be, too old */
         atomic_uint snapshot_count; /* `tx.apart_count`, for the writer's lane */
         atomic_bool drained;        /* the gate is, and the writer's lane has not tried yet */
     } wal;

@@ -103,8 +103,9 @@ enum lite_hold { LITE_FREE, LITE_RESERVED, LITE_HELD, LITE_DOOMED, LITE_LEAVING 
 
 /* What a job does before it looks at the queue. */
 enum lite_chore {
-    LITE_ROLLS_BACK = 1,  /* what the lease has left */
-    LITE_RESTARTS_LOG = 2 /* since nothing of this handle needs it (log_gate.h) */
+    LITE_ROLLS_BACK = 1,   /* what the lease has left */
+    LITE_RESTARTS_LOG = 2, /* since nothing of this handle needs it (log_gate.h) */
+    LITE_ASKS_LOG = 4      /* whether it is long, and held by reads, where others write */
 };
 
 /*
@@ -254,6 +255,9 @@ void lite_lane_report(struct lite_lane *lane);
 
 /* The writer's lane, outside of a transaction. */
 void lite_lane_checkpoint(struct lite_lane *lane);
+
+/* The same; tells if the log is long, whoever wrote it, and can't start over. */
+void lite_lane_ask_log(struct lite_lane *lane);
 
 /* No lane takes shared reads while they are barred. */
 void lite_lane_bar_reads(struct lite_lane *lane, bool barred);

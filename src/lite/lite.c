@@ -7,6 +7,7 @@
  *   abandon.c     queries that are given up
  *   route.c       which queue a query goes to
  *   tx.c          transactions on the reactor's thread: who has which lane, and what became of them
+ *   snapshots.c   how long transactions that only read may keep their snapshots
  *   log_gate.c    when transactions that only read wait for the log to start over
  *   lanes.c       makes lanes, wakes and interrupts them
  *   order.c       queries with an order key: which lane they go to, and when
@@ -58,6 +59,7 @@
 #include "lite/news.h"
 #include "lite/order.h"
 #include "lite/route.h"
+#include "lite/snapshots.h"
 #include "lite/tx.h"
 
 #include <stdlib.h>
@@ -265,6 +267,7 @@ static void lite_shut_arrived(struct job *job) {
         timer_clear(lite->base.hub->ring, &lite->interrupt);
         timer_clear(lite->base.hub->ring, &lite->relief.timer);
         timer_clear(lite->base.hub->ring, &lite->wal.timer);
+        timer_clear(lite->base.hub->ring, &lite->wal.look);
         lite->base.closed = true;
         db_due(&lite->base);
     }
@@ -275,7 +278,7 @@ static void lite_fill_stats(const struct quring_db *db, quring_db_stats *stats) 
     stats->wal_held_count = lite->wal.held_count;
     stats->wal_page_count = lite->wal.page_count;
     stats->wal_wait_count = lite->wal.wait_count;
-    stats->snapshot_ns = lite_tx_oldest_ns(lite);
+    stats->snapshot_ns = lite_snapshots_oldest_ns(lite);
     for (uint32_t i = 0; i < lite->made_count; i++)
         for (size_t bucket = 0; bucket < QURING_WAIT_BUCKETS; bucket++)
             stats->wait_count[bucket] += atomic_load_explicit(&lite->lanes[i].wait_count[bucket], memory_order_relaxed);
@@ -314,7 +317,7 @@ static void lite_destroy(struct quring_db *db) {
 const struct backend lite_backend = {
     .name = "sqlite",
     .db_bytes = sizeof(struct lite_db),
-    .timer_count = 3,
+    .timer_count = 4,
     .accepts = lite_url_accepts,
     .open = lite_open,
     .advance = lite_advance,

@@ -3,6 +3,7 @@
 
 #include "core/status.h"
 #include "lite/route.h"
+#include "lite/snapshots.h"
 #include "lite/tx.h"
 
 #include <string.h>
@@ -47,7 +48,7 @@ static void news_count(struct lite_db *lite, struct lite_lane *lane, const struc
         lite_tx_look_at_log(lite, news->wal_tried);
     if (base_unlikely(news->wal_held_count)) {
         lite->wal.held_count += news->wal_held_count;
-        lite_tx_limit_snapshots(lite);
+        lite_snapshots_limit(lite);
     }
 }
 

@@ -190,6 +190,8 @@ static void serve_do_chores(struct lite_lane *lane) {
     lane->handed.chores = 0;
     if (chores & LITE_ROLLS_BACK)
         lite_lane_roll_back(lane);
+    if (chores & LITE_ASKS_LOG && lane->conn.handle && !lite_conn_in_transaction(&lane->conn))
+        lite_lane_ask_log(lane);
     if (!(chores & LITE_RESTARTS_LOG))
         return;
     if (lane->conn.handle && !lite_conn_in_transaction(&lane->conn) && atomic_load(&lane->db->wal.drained))

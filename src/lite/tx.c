@@ -3,6 +3,7 @@
 
 #include "core/detach.h"
 #include "lite/lanes.h"
+#include "lite/snapshots.h"
 
 static struct list *tx_last_out(struct lite_tx *lt) {
     return list_empty(&lt->out) ? NULL : lt->out.prev;
@@ -181,6 +182,8 @@ static void tx_grant(struct lite_lane *lane, struct list *line) {
         }
         lane->reactor.tx = tx;
         tx_place(tx, &lane->leased, lane, &lane->db->tx.count);
+        if (line == &lane->db->tx.readers)
+            lite_snapshots_watch(lane->db);
         tx_hand_over(tx);
     }
     if (!lane->reactor.tx && lane->reactor.hold == LITE_HELD)
@@ -285,7 +288,7 @@ static void tx_gate_is_late(struct timer *timer) {
 
 static void tx_close_gate(struct lite_db *lite) {
     struct ring *ring = lite->base.hub->ring;
-    if (!log_gate_close(&lite->wal.gate, lite->wal.page_count, lite_tx_oldest_ns(lite), ring_now_ns(ring)))
+    if (!log_gate_close(&lite->wal.gate, lite->wal.page_count, lite_snapshots_oldest_ns(lite), ring_now_ns(ring)))
         return;
     lite->wal.timer.fire = tx_gate_is_late;
     (void)timer_set(ring, &lite->wal.timer, lite->wal.gate.until_ns);
@@ -544,37 +547,4 @@ void lite_tx_changed(struct quring_tx *tx, bool timed_out) {
         tx_interrupt(tx, timed_out ? QURING_TIMEOUT : QURING_SKIPPED);
     (void)tx_next(tx);
     tx_settle(tx);
-}
-
-/* ---- Snapshots ---- */
-
-/* The transaction that holds a lane apart; NULL: none does. */
-static struct quring_tx *tx_apart(const struct lite_db *lite, uint32_t lane) {
-    PRE(lane >= lite->lane_count && lane < lite->made_count);
-    return lite->lanes[lane].reactor.tx;
-}
-
-static uint64_t tx_age_ns(struct quring_tx *tx) {
-    return ring_now_ns(tx->queue.db->hub->ring) - lite_tx(tx)->since_ns;
-}
-
-void lite_tx_limit_snapshots(struct lite_db *lite) {
-    for (uint32_t i = lite->lane_count; i < lite->made_count; i++) {
-        struct quring_tx *tx = tx_apart(lite, i);
-        if (!tx || tx->given_up || tx_age_ns(tx) < lite->base.options.snapshot_ns)
-            continue;
-        tx_time_out(tx, ring_now_ns(lite->base.hub->ring), "72000",
-                    "its snapshot kept the log from starting over for too long (snapshot_ns)");
-    }
-}
-
-uint64_t lite_tx_oldest_ns(const struct lite_db *lite) {
-    uint64_t oldest_ns = 0;
-    for (uint32_t i = lite->lane_count; i < lite->made_count; i++) {
-        struct quring_tx *tx = tx_apart(lite, i);
-        uint64_t age_ns = tx ? tx_age_ns(tx) : 0;
-        if (age_ns > oldest_ns)
-            oldest_ns = age_ns;
-    }
-    return oldest_ns;
 }

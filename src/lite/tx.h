@@ -38,12 +38,6 @@ void lite_tx_detach(struct query *query, struct query *stand_in);
 /* The log is long, or the writer's lane has tried to have it start over because the gate was drained. */
 void lite_tx_look_at_log(struct lite_db *lite, bool tried);
 
-/* The log can't start over: ends those that only read and have had their snapshots for too long. */
-void lite_tx_limit_snapshots(struct lite_db *lite);
-
-/* How long the oldest of those has had its snapshot; 0: there is none. */
-uint64_t lite_tx_oldest_ns(const struct lite_db *lite);
-
 /* For struct backend. */
 void lite_tx_changed(struct quring_tx *tx, bool timed_out);
 

@@ -125,6 +125,27 @@ Test(lite_snapshot, one_that_is_too_old_is_ended) {
     cr_assert_eq(live_int(&live, "select count(*) from t"), 1 + ROWS);
 }
 
+/* The handle that has the snapshot writes nothing itself. */
+Test(lite_snapshot, one_that_is_too_old_is_ended_where_another_handle_writes) {
+    open_table(0);
+    quring_db *other = live_open_db(&live, files_url("a.db"), &(quring_db_options){.snapshot_ns = LIVE_MS});
+    quring_tx *tx;
+    cr_assert_eq(quring_tx_open(other, &(quring_tx_options){.read_only = true, .idle_timeout_ns = QURING_FOREVER}, &tx),
+                 0);
+    cr_assert_eq(ask_int(tx, "select count(*) from t"), 1);
+    uint32_t sequence = log_sequence();
+    write_until_held();
+    quring_db_stats stats;
+    do {
+        quring_run(live.engine, 1, LIVE_MS);
+        quring_db_stats_get(other, &stats);
+    } while (stats.snapshot_ns);
+    cr_assert_geq(stats.wal_held_count, 1);
+    ends_as(tx, "select 1", "SKIPPED 72000");
+    end_with_commit(tx, "SERVER_ERROR 72000");
+    write_until_over(sequence);
+}
+
 /* Another process takes the lock that who checkpoints has: sqlite.org/walformat.html, "WAL_CKPT_LOCK". It ends with the pipe. */
 static pid_t lock_checkpoints(int *told) {
     char path[300], byte = 0;
