@@ -154,8 +154,9 @@ static inline int quring_engine_open(const quring_options *options, quring_engin
  * QURING_SHUTDOWN at once. The rest get up to `grace_ns` to end as they would have; after that they, too, end with
  * QURING_SHUTDOWN, and whether they took effect is unknown. All completions can be reaped afterwards.
  * A transaction whose COMMIT is not out is rolled back once what is out of it has ended: on SQLite before this returns; a
- * server is waited for only as long as `grace_ns`. On PostgreSQL so is an ATOMIC batch of more queries than
- * options.depth while some of them wait to be sent: these end with QURING_SHUTDOWN, the others with QURING_SKIPPED.
+ * server is waited for only as long as `grace_ns`. On PostgreSQL an ATOMIC batch of more queries than
+ * options.depth of which some wait to be sent is rolled back at once: these end with QURING_SHUTDOWN, the others with
+ * QURING_SKIPPED.
  * Returns    how many completions wait to be reaped; EFORKED
  */
 int quring_shutdown(quring_engine *engine, uint64_t grace_ns);
@@ -307,8 +308,8 @@ typedef struct quring_db_options {
     /* SQLite. */
     quring_durability durability;
     /* SQLite: how long to wait for a lock of another process or handle, from when it is met (5 s). Queries that a lane
-       works off together wait together. Handles of one program that opened the file under one name write it in turns, in the
-       order in which they met the lock; none is passed over for long. Between processes SQLite keeps no order: one that
+       works off together wait together. Handles of one program that opened the file under one name write it in turns, mostly
+       in the order in which they met the lock; none is passed over for long. Between processes SQLite keeps no order: one that
        writes without a pause may keep another from it for all of this time. The first write to a file that is not in WAL
        mode also waits, as long as it takes, for the reads of its own handle that are at work, and others begin behind it. */
     uint64_t busy_timeout_ns;

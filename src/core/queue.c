@@ -102,7 +102,7 @@ void queue_leave_behind(struct queue *queue, uint64_t now_ns) {
         list_entry(node, struct query, link)->left_ns = now_ns;
 }
 
-/* A turn that gives queries away that were left behind has to know its time, which is not before that. */
+/* A turn that gives queries away that were left behind has to know its time, which is not before theirs. */
 static void queue_note_turn(struct queue *queue, uint64_t now_ns) {
     struct hub *hub = queue->db->hub;
     if (hub->turn_ns < now_ns)
