@@ -1,17 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* ATOMIC batches of more members than depth on PostgreSQL's connections: their segments, what is held, and their ends. */
 #include "core/batch.h"
-#include "lib/pg_fixture.h"
-#include "pg/backend.h"
-#include "pg/conn.h"
+#include "lib/pg_tx_bed.h"
 #include "pg/rerun.h"
 
 enum { DEPTH = 4, MOST = 8 };
-
-#define ONE "insert into t values (1)"
-
-static struct pg_pool *pool;
-static struct quring_tx tx, other_tx;
 
 /* The COMMIT that an engine finds for its handles. */
 static void drop_commit(void) {
@@ -22,27 +15,10 @@ static void drop_commit(void) {
 
 static void bulk_teardown(void) {
     drop_commit();
-    pg_teardown();
-    tx_free(&tx);
-    tx_free(&other_tx);
-    memset(&tx, 0, sizeof tx);
-    memset(&other_tx, 0, sizeof other_tx);
+    pg_tx_teardown();
 }
 
 TestSuite(pg_bulk, .init = pg_setup, .fini = bulk_teardown);
-
-static void advance(void) {
-    pg_backend.advance(&bed.db.base);
-    pg_bed_settle(&bed);
-}
-
-static void got_is(const char *expected, const char *what) {
-    pg_bed_assert_text(pg_bed_got_short(&bed, pool->conns[0]), expected, what);
-}
-
-static void say(const char *script) {
-    pg_bed_say(&bed, pool->conns[0], script);
-}
 
 static void come_up(uint32_t conn) {
     while (pool->conns[conn]->state != PG_CONN_READY) {
@@ -55,53 +31,38 @@ static void come_up(uint32_t conn) {
     (void)pg_bed_got(&bed, pool->conns[conn]);
 }
 
-/* ONE is prepared on the first connection. `silence_ns` 0: none is too long. */
-static void bring_up_watched(uint32_t conns, uint64_t silence_ns) {
-    struct quring_db *db = &bed.db.base;
+/* PG_TX_INSERT is prepared on the first connection. `silence_ns` 0: none is too long. */
+static void begin_watched(uint32_t conns, uint64_t silence_ns) {
     drop_commit();
-    pg_again(&(quring_db_options){.connection_count = conns,
-                                  .depth = DEPTH,
-                                  .reconnect_wait_ns = 1000000 * PG_BED_MS,
-                                  .silence_ns = silence_ns,
-                                  .lease_count = 1});
-    pool = &bed.db.pool;
-    db->backend = &pg_backend;
-    cr_assert_eq(pg_pool_open(pool, db, "host=bed", &bed.db.kept_bytes), 0);
-    bed.pool_open = true;
-    for (uint32_t i = 0; i < conns; i++)
-        come_up(i);
-    db->tx_ends[0] = statement_find(db->statements, "commit", 6);
-    bed.hub.turn_ns = UINT64_MAX; /* no engine notes the time of turns */
-    advance();
-    struct query *query = pg_bed_ask(&bed, ONE);
-    advance();
-    say("1 t:0 n2 C:INSERT_0_1 Z");
-    pg_bed_assert_text(pg_bed_fate(query), "OK", "the first insert");
-    (void)pg_bed_got(&bed, pool->conns[0]);
+    bring_up_with(&(quring_db_options){.connection_count = conns,
+                                       .depth = DEPTH,
+                                       .reconnect_wait_ns = 1000000 * PG_BED_MS,
+                                       .silence_ns = silence_ns,
+                                       .lease_count = 1});
+    bed.db.base.tx_ends[0] = statement_find(bed.db.base.statements, "commit", 6);
+    warm();
 }
 
-static void bring_up(uint32_t conns) {
-    bring_up_watched(conns, 0);
+static void begin_warm(uint32_t conns) {
+    begin_watched(conns, 0);
 }
 
-static void submit_as(struct quring_tx *as, struct query *queries[], uint32_t count) {
+static void submit_as(uint32_t place, struct query *queries[], uint32_t count) {
+    struct quring_tx *tx = begin(place);
     struct batch *batch = batch_take(&bed.hub, count);
     struct list members;
     list_init(&members);
-    tx_free(as);
-    memset(as, 0, sizeof *as);
-    tx_init(as, &bed.db.base, &(quring_tx_options){.timeout_ns = QURING_FOREVER, .idle_timeout_ns = QURING_FOREVER});
     for (uint32_t i = 0; i < count; i++) {
-        queries[i] = pg_bed_query(&bed, ONE);
+        queries[i] = pg_bed_query(&bed, PG_TX_INSERT);
         queries[i]->id = 100 + i;
         batch_join(batch, queries[i]);
         list_push_back(&members, &queries[i]->link);
     }
-    tx_put_batch(as, batch, &members);
+    tx_put_batch(tx, batch, &members);
 }
 
 static void submit(struct query *queries[], uint32_t count) {
-    submit_as(&tx, queries, count);
+    submit_as(0, queries, count);
 }
 
 static void all_are(struct query *const queries[], uint32_t count, const char *fate, const char *what) {
@@ -110,11 +71,11 @@ static void all_are(struct query *const queries[], uint32_t count, const char *f
 }
 
 static void is_over(const char *what) {
-    cr_assert_eq(tx.state, TX_ENDED, "%s", what);
+    cr_assert_eq(txs[0].state, TX_ENDED, "%s", what);
     cr_assert_eq(pool->leases.count, 0, "%s: the connection is given back", what);
     cr_assert_not_null(bed.hub.batches, "%s", what);
-    list_remove(&tx.link); /* it is not the hub's to free */
-    list_init(&tx.link);
+    list_remove(&txs[0].link); /* it is not the hub's to free */
+    list_init(&txs[0].link);
 }
 
 static void give_up(struct query *const queries[], const char *numbers) {
@@ -141,41 +102,41 @@ static void give_up(struct query *const queries[], const char *numbers) {
 /* Nothing crosses BEGIN's Sync before it is known; then two segments are out, and COMMIT goes with the last. */
 Test(pg_bulk, it_is_sent_in_parts_and_told_at_the_end) {
     struct query *queries[MOST];
-    bring_up(1);
+    begin_warm(1);
     submit(queries, MOST);
     advance();
-    got_is("begin bound bound bound |", "as many as the depth has room for");
-    say(B I I I " Z:T");
-    got_is("bound bound | bound bound |", "two segments");
-    say(I I " Z:T");
-    got_is("bound | commit |", "the answers of one make room for the rest");
-    say(I I " Z:T");
-    say(I " Z:T");
+    got_is(0, "begin bound bound bound |", "as many as the depth has room for");
+    say(0, B I I I " Z:T");
+    got_is(0, "bound bound | bound bound |", "two segments");
+    say(0, I I " Z:T");
+    got_is(0, "bound | commit |", "the answers of one make room for the rest");
+    say(0, I I " Z:T");
+    say(0, I " Z:T");
     all_are(queries, MOST, "running", "nothing is told before COMMIT is answered");
-    struct query *other = pg_bed_ask(&bed, ONE);
+    struct query *other = pg_bed_ask(&bed, PG_TX_INSERT);
     advance();
-    got_is("", "others wait while it has the only connection");
-    say(C);
+    got_is(0, "", "others wait while it has the only connection");
+    say(0, C);
     all_are(queries, MOST, "OK", "all");
     is_over("at the end");
     advance();
-    got_is("bound |", "and go on then");
-    say(I " Z");
+    got_is(0, "bound |", "and go on then");
+    say(0, I " Z");
     pg_bed_assert_text(pg_bed_fate(other), "OK", "the other");
 }
 
 Test(pg_bulk, a_depth_of_one_suffices) {
     struct query *queries[3];
-    bring_up(1);
+    begin_warm(1);
     pool->conns[0]->depth = 1;
     submit(queries, 3);
     advance();
-    got_is("begin bound |", "BEGIN goes with the first");
-    say(B I " Z:T");
-    got_is("bound |", "the second");
-    say(I " Z:T");
-    got_is("bound | commit |", "the last");
-    say(I " Z:T" C);
+    got_is(0, "begin bound |", "BEGIN goes with the first");
+    say(0, B I " Z:T");
+    got_is(0, "bound |", "the second");
+    say(0, I " Z:T");
+    got_is(0, "bound | commit |", "the last");
+    say(0, I " Z:T" C);
     all_are(queries, 3, "OK", "all");
     is_over("a depth of one");
 }
@@ -183,24 +144,24 @@ Test(pg_bulk, a_depth_of_one_suffices) {
 /* The second gets the first one's connection, and a loss of the first leaves the second its turn. */
 Test(pg_bulk, two_have_their_turns_on_the_connections_that_may_be_held) {
     struct query *first[MOST], *second[MOST];
-    bring_up(1);
-    submit_as(&other_tx, first, MOST);
+    begin_warm(1);
+    submit_as(1, first, MOST);
     submit(second, 5);
     advance();
-    got_is("begin bound bound bound |", "the first");
+    got_is(0, "begin bound bound bound |", "the first");
     all_are(second, 5, "waiting", "the second");
     pg_conn_break(pool->conns[0], QURING_PROTOCOL, "08P01", "enough");
     pg_bed_settle(&bed);
     all_are(first, MOST, "PROTOCOL 08P01", "a server that breaks the protocol is not asked again");
-    cr_assert_eq(other_tx.state, TX_ENDED);
-    list_remove(&other_tx.link);
+    cr_assert_eq(txs[1].state, TX_ENDED);
+    list_remove(&txs[1].link);
     come_up(0);
     advance();
     pg_bed_assert_text(pg_bed_got_short(&bed, pool->conns[0]),
                        "begin insert into t values (1)* insert into t values (1) insert into t values (1) |",
                        "the second");
     give_up(second, "5");
-    say(B " E:57014 Z:E" R);
+    say(0, B " E:57014 Z:E" R);
     pg_bed_assert_text(
         pg_bed_fates(second, 5),
         "SKIPPED 57014 by 104; SKIPPED 57014 by 104; SKIPPED 57014 by 104; SKIPPED 57014 by 104; CANCELLED 57014",
@@ -255,27 +216,27 @@ Test(pg_bulk, what_replies_mean_for_it) {
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         const struct row *row = &rows[i];
         struct query *queries[5], *behind;
-        bring_up(1);
+        begin_warm(1);
         submit(queries, 5);
         advance();
         give_up(queries, row->given_up);
-        say(row->first);
+        say(0, row->first);
         give_up(queries, row->given_up_later);
-        say(row->rest);
+        say(0, row->rest);
         advance();
         pg_bed_assert_text(pg_bed_fates(queries, 5), row->fates, row->what);
         cr_assert_eq(pool->conns[0]->state, PG_CONN_READY, "%s: %s", row->what, pool->conns[0]->reason.message);
         is_over(row->what);
-        behind = pg_bed_ask(&bed, ONE);
+        behind = pg_bed_ask(&bed, PG_TX_INSERT);
         advance();
-        say(I " Z");
+        say(0, I " Z");
         pg_bed_assert_text(pg_bed_fate(behind), "OK", row->what);
     }
 }
 
 Test(pg_bulk, one_that_is_given_up_before_it_has_a_place_ends_it) {
     struct query *queries[5];
-    bring_up(1);
+    begin_warm(1);
     submit(queries, 5);
     give_up(queries, "3");
     pg_bed_assert_text(
@@ -284,7 +245,7 @@ Test(pg_bulk, one_that_is_given_up_before_it_has_a_place_ends_it) {
         "nothing was sent");
     is_over("before it has a place");
     advance();
-    got_is("", "nor is it now");
+    got_is(0, "", "nor is it now");
 }
 
 /* ---- Again ---- */
@@ -299,10 +260,10 @@ static void make_wait_long(void) {
 }
 
 static void run_to_the_end(struct query *const queries[], const char *what) {
-    got_is("begin bound bound bound |", what);
-    say(B I I I " Z:T");
-    got_is("bound bound | commit |", what);
-    say(I I " Z:T" C);
+    got_is(0, "begin bound bound bound |", what);
+    say(0, B I I I " Z:T");
+    got_is(0, "bound bound | commit |", what);
+    say(0, I I " Z:T" C);
     all_are(queries, 5, "OK", what);
     for (int i = 0; i < 5; i++)
         cr_assert_eq(queries[i]->result.affected_count, 1, "of its last run alone");
@@ -311,20 +272,20 @@ static void run_to_the_end(struct query *const queries[], const char *what) {
 
 static void assert_run_again(const char *first, const char *rest) {
     struct query *queries[5];
-    bring_up(1);
+    begin_warm(1);
     make_wait_long();
     submit(queries, 5);
     advance();
     (void)pg_bed_got(&bed, pool->conns[0]);
-    say(first);
+    say(0, first);
     (void)pg_bed_got(&bed, pool->conns[0]);
     all_are(queries, 5, "running", rest);
-    say(rest);
+    say(0, rest);
     cr_assert_eq(pool->leases.count, 0, "the connection is given back");
     for (int i = 0; i < 5; i++)
         cr_assert(!queries[i]->sent && pg_rerun_has(queries[i]), "it was undone");
     advance();
-    got_is("", "not at once");
+    got_is(0, "", "not at once");
     pg_bed_pass(&bed, 100 * PG_BED_MS);
     advance();
     run_to_the_end(queries, rest);
@@ -338,13 +299,13 @@ Test(pg_bulk, a_conflict_runs_all_of_it_again) {
 /* What was not sent yet waits behind what was. */
 Test(pg_bulk, a_conflict_in_the_first_segment_runs_it_again) {
     struct query *queries[5];
-    bring_up(1);
+    begin_warm(1);
     submit(queries, 5);
     advance();
     (void)pg_bed_got(&bed, pool->conns[0]);
-    say(B I " 2 E:40001 Z:E");
-    got_is("rollback |", "it is rolled back first");
-    say(R);
+    say(0, B I " 2 E:40001 Z:E");
+    got_is(0, "rollback |", "it is rolled back first");
+    say(0, R);
     pg_bed_pass(&bed, 100 * PG_BED_MS);
     advance();
     run_to_the_end(queries, "in its order");
@@ -353,13 +314,13 @@ Test(pg_bulk, a_conflict_in_the_first_segment_runs_it_again) {
 Test(pg_bulk, conflicts_run_it_again_a_bounded_number_of_times) {
     struct query *queries[5];
     uint32_t runs = 0;
-    bring_up(1);
+    begin_warm(1);
     submit(queries, 5);
     for (; queries[0]->state != QUERY_DONE && runs < 100; runs++) {
         pg_bed_pass(&bed, 100 * PG_BED_MS);
         advance();
-        say(B I " 2 E:40001 Z:E");
-        say(R);
+        say(0, B I " 2 E:40001 Z:E");
+        say(0, R);
     }
     cr_assert_eq(runs, 21);
     pg_bed_assert_text(
@@ -371,17 +332,17 @@ Test(pg_bulk, conflicts_run_it_again_a_bounded_number_of_times) {
 
 Test(pg_bulk, a_stale_plan_runs_all_of_it_again_at_once) {
     struct query *queries[5];
-    bring_up(1);
+    begin_warm(1);
     submit(queries, 5);
     advance();
     (void)pg_bed_got(&bed, pool->conns[0]);
-    say(B I " E:0A000 Z:E");
-    got_is("rollback |", "first");
-    say(R);
+    say(0, B I " E:0A000 Z:E");
+    got_is(0, "rollback |", "first");
+    say(0, R);
     advance();
-    got_is("begin insert into t values (1)* insert into t values (1) insert into t values (1) |", "parsed anew");
-    say(B " 31 t:0 n2 C:INSERT_0_1 1 t:0 n2 C:INSERT_0_1 1 t:0 n2 C:INSERT_0_1 Z:T");
-    say(I I " Z:T" C);
+    got_is(0, "begin insert into t values (1)* insert into t values (1) insert into t values (1) |", "parsed anew");
+    say(0, B " 31 t:0 n2 C:INSERT_0_1 1 t:0 n2 C:INSERT_0_1 1 t:0 n2 C:INSERT_0_1 Z:T");
+    say(0, I I " Z:T" C);
     all_are(queries, 5, "OK", "stale");
     is_over("stale");
 }
@@ -389,11 +350,11 @@ Test(pg_bulk, a_stale_plan_runs_all_of_it_again_at_once) {
 /* What may have committed is not run again, whatever else there is to be mended. */
 Test(pg_bulk, a_stale_plan_does_not_run_again_what_the_server_says_it_committed) {
     struct query *queries[5];
-    bring_up(1);
+    begin_warm(1);
     submit(queries, 5);
     advance();
-    say(B I I I " Z:T");
-    say(I " E:0A000 Z:E 12 C:COMMIT Z");
+    say(0, B I I I " Z:T");
+    say(0, I " E:0A000 Z:E 12 C:COMMIT Z");
     all_are(queries, 5, "IN_DOUBT 08P01", "the server contradicts itself");
     is_over("in doubt");
 }
@@ -401,12 +362,12 @@ Test(pg_bulk, a_stale_plan_does_not_run_again_what_the_server_says_it_committed)
 Test(pg_bulk, one_that_is_given_up_while_it_waits_to_run_again_ends_it) {
     for (int how = 0; how < 2; how++) {
         struct query *queries[5];
-        bring_up(1);
+        begin_warm(1);
         make_wait_long();
         submit(queries, 5);
         advance();
-        say(B I " 2 E:40001 Z:E");
-        say(R);
+        say(0, B I " 2 E:40001 Z:E");
+        say(0, R);
         if (how == 0) {
             pg_backend.abandon(queries[4], QURING_TIMEOUT);
             pg_bed_assert_text(pg_bed_fates(queries, 5),
@@ -421,7 +382,7 @@ Test(pg_bulk, one_that_is_given_up_while_it_waits_to_run_again_ends_it) {
         is_over("while it waits");
         pg_bed_pass(&bed, 100 * PG_BED_MS);
         advance();
-        got_is("begin bound bound bound | rollback |", "nothing more is sent");
+        got_is(0, "begin bound bound bound | rollback |", "nothing more is sent");
     }
 }
 
@@ -430,19 +391,19 @@ Test(pg_bulk, one_that_is_given_up_while_it_waits_to_run_again_ends_it) {
 static void lose_after(struct query *queries[], const char *first) {
     submit(queries, 5);
     advance();
-    say(first);
+    say(0, first);
     pg_bed_say(&bed, pool->conns[0], "F:57P01");
     pg_bed_settle(&bed);
 }
 
 Test(pg_bulk, a_loss_before_commit_runs_it_again_once) {
     struct query *queries[5];
-    bring_up(1);
+    begin_warm(1);
     lose_after(queries, B I);
     all_are(queries, 5, "waiting", "it waits for a connection");
     come_up(0);
     advance();
-    say(B);
+    say(0, B);
     pg_bed_say(&bed, pool->conns[0], "F:57P01");
     pg_bed_settle(&bed);
     all_are(queries, 5, "SERVER_ERROR 57P01", "a second time is too many");
@@ -451,7 +412,7 @@ Test(pg_bulk, a_loss_before_commit_runs_it_again_once) {
 
 Test(pg_bulk, a_loss_with_commit_out_is_in_doubt) {
     struct query *queries[5];
-    bring_up(1);
+    begin_warm(1);
     lose_after(queries, B I I I " Z:T" I I " Z:T");
     all_are(queries, 5, "IN_DOUBT 57P01", "COMMIT was sent");
     is_over("in doubt");
@@ -459,7 +420,7 @@ Test(pg_bulk, a_loss_with_commit_out_is_in_doubt) {
 
 Test(pg_bulk, a_loss_behind_a_failure_is_that_failure) {
     struct query *queries[5];
-    bring_up(1);
+    begin_warm(1);
     lose_after(queries, B I I I " Z:T" I " 2 E:23505 Z:E");
     pg_bed_assert_text(
         pg_bed_fates(queries, 5),
@@ -471,12 +432,12 @@ Test(pg_bulk, a_loss_behind_a_failure_is_that_failure) {
 /* It would go over the limit again. */
 Test(pg_bulk, a_loss_for_too_many_notices_is_the_limit_of_the_one_that_got_them) {
     struct query *queries[5];
-    bring_up(1);
+    begin_warm(1);
     submit(queries, 5);
     advance();
-    say(B I);
+    say(0, B I);
     for (int i = 0; i < 17 * 16 && pool->conns[0]->state == PG_CONN_READY; i++)
-        say("N:65000");
+        say(0, "N:65000");
     pg_bed_assert_text(
         pg_bed_fates(queries, 5),
         "SKIPPED 54000 by 101; LIMIT 54000; SKIPPED 54000 by 101; SKIPPED 54000 by 101; SKIPPED 54000 by 101",
@@ -486,11 +447,11 @@ Test(pg_bulk, a_loss_for_too_many_notices_is_the_limit_of_the_one_that_got_them)
 
 Test(pg_bulk, a_loss_with_one_given_up_ends_the_others) {
     struct query *queries[5];
-    bring_up(1);
+    begin_warm(1);
     submit(queries, 5);
     advance();
     give_up(queries, "1");
-    say(B I);
+    say(0, B I);
     pg_bed_say(&bed, pool->conns[0], "F:57P01");
     pg_bed_settle(&bed);
     pg_bed_assert_text(
@@ -503,15 +464,15 @@ Test(pg_bulk, a_loss_with_one_given_up_ends_the_others) {
 /* Its members have their answers, so that none of them is out there when it is given up. */
 Test(pg_bulk, a_server_that_falls_silent_at_commit_keeps_no_connection_of_what_was_given_up) {
     struct query *queries[5];
-    bring_up_watched(1, 1000 * PG_BED_MS);
+    begin_watched(1, 1000 * PG_BED_MS);
     submit(queries, 5);
     advance();
-    say(B I I I " Z:T");
-    say(I I " Z:T");
+    say(0, B I I I " Z:T");
+    say(0, I I " Z:T");
     give_up(queries, "12345");
     all_are(queries, 5, "CANCELLED 57014", "at once");
     pg_bed_pass(&bed, 900 * PG_BED_MS);
-    cr_assert_eq(tx.state, TX_ENDING, "COMMIT takes its course");
+    cr_assert_eq(txs[0].state, TX_ENDING, "COMMIT takes its course");
     pg_bed_pass(&bed, 200 * PG_BED_MS);
     is_over("silent for silence_ns");
     come_up(0);
@@ -521,7 +482,7 @@ Test(pg_bulk, a_server_that_falls_silent_at_commit_keeps_no_connection_of_what_w
 Test(pg_bulk, a_loss_before_a_byte_left_costs_nothing) {
     for (int given_up = 0; given_up < 2; given_up++) {
         struct query *queries[5];
-        bring_up(1);
+        begin_warm(1);
         submit(queries, 5);
         pg_backend.advance(&bed.db.base);
         if (given_up)
@@ -533,6 +494,6 @@ Test(pg_bulk, a_loss_before_a_byte_left_costs_nothing) {
         if (given_up)
             continue; /* whether a byte left is the bed's to say */
         all_are(queries, 5, "waiting", "another connection can take it");
-        cr_assert_eq(tx.state, TX_WAITING);
+        cr_assert_eq(txs[0].state, TX_WAITING);
     }
 }
