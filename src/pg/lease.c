@@ -107,14 +107,26 @@ void pg_lease_changed(struct quring_tx *tx) {
         (void)lease_has_nothing(tx);
 }
 
+/* The one that stands first in a line; NULL: none does. */
+static struct quring_tx *lease_head(const struct list *line) {
+    const struct list *node = list_first(line);
+    return node ? list_entry(node, struct queue, ready)->tx : NULL;
+}
+
+static uint64_t lease_waits_since_ns(const struct quring_tx *tx) {
+    return queue_first(&tx->queue)->left_ns;
+}
+
 /*
  * Queries of others take each place as it becomes free, so that there is never room for all of a long one. It gets a connection
- * for itself then, which takes no others meanwhile.
+ * for itself then, which takes no others meanwhile, unless one that came before it waits for that.
  */
 static bool lease_is_outrun(const struct pg_pool *pool, const struct quring_tx *tx) {
     const struct queue *others = &pool->db->queue;
-    uint64_t now_ns = ring_now_ns(pg_pool_ring(pool));
-    return (others->waiting_count || others->parked_count) && now_ns > queue_first(&tx->queue)->left_ns + OUTRUN_NS;
+    const struct quring_tx *rival = lease_head(&pool->leases.waiting);
+    uint64_t now_ns = ring_now_ns(pg_pool_ring(pool)), since_ns = lease_waits_since_ns(tx);
+    bool has_turn = !rival || lease_waits_since_ns(rival) > since_ns;
+    return has_turn && (others->waiting_count || others->parked_count) && now_ns > since_ns + OUTRUN_NS;
 }
 
 static bool lease_place_first(struct pg_pool *pool, struct quring_tx *tx) {
@@ -126,10 +138,9 @@ static bool lease_place_first(struct pg_pool *pool, struct quring_tx *tx) {
 
 /* The first in line may have become whole since, or may have nothing left that is to be sent: then it leaves the line. */
 static bool lease_admit_first(struct pg_pool *pool, struct list *line) {
-    struct list *node = list_first(line);
-    if (!node)
+    struct quring_tx *tx = lease_head(line);
+    if (!tx)
         return false;
-    struct quring_tx *tx = list_entry(node, struct queue, ready)->tx;
     queue_bring_back(&tx->queue);
     if (lease_has_nothing(tx))
         return true;
@@ -139,14 +150,20 @@ static bool lease_admit_first(struct pg_pool *pool, struct list *line) {
     return placed;
 }
 
+/* Of the first ones of both lines the one that has waited for longer, or else the other. False: neither found a place. */
+static bool lease_admit_one(struct pg_pool *pool) {
+    struct list *whole = &pool->leases.whole, *waiting = &pool->leases.waiting;
+    const struct quring_tx *a = lease_head(whole), *b = lease_head(waiting);
+    bool whole_first = !b || (a && lease_waits_since_ns(a) < lease_waits_since_ns(b));
+    return lease_admit_first(pool, whole_first ? whole : waiting) ||
+           lease_admit_first(pool, whole_first ? waiting : whole);
+}
+
 void pg_lease_admit_parked(struct pg_pool *pool) {
-    struct pg_leases *leases = &pool->leases;
     if (base_likely(!pg_lease_has_parked(pool)))
         return;
     pg_placement_begin(&pool->placement);
-    while (lease_admit_first(pool, &leases->whole))
-        ;
-    while (lease_admit_first(pool, &leases->waiting))
+    while (lease_admit_one(pool))
         ;
 }
 

@@ -5,7 +5,8 @@
  * them. A transaction that is whole goes to any connection that has room for all of it, among others.
  *
  * Those that find no place wait in two lines, each in order: for a connection to hold, of which there is a limit, and for
- * room. A turn looks at the first of each alone, however many wait. In every other turn they come before shared queries.
+ * room. A turn looks at the first of each alone, however many wait, and begins with the one that has waited for longer. In every
+ * other turn they come before shared queries.
  */
 #ifndef QURING_PG_LEASE_H
 #define QURING_PG_LEASE_H

@@ -102,6 +102,36 @@ Test(pg_lease, is_taken_by_what_others_outrun) {
     pg_bed_assert_text(pg_bed_fate(late), "running", "its turn");
 }
 
+/* One that waits for a connection for itself has it before one that takes it because others outrun it, if that came later. */
+Test(pg_lease, is_not_taken_before_who_waits_for_it) {
+    bring_up(1, 8);
+    struct quring_tx *holder = begin(0), *first = begin(1), *outrun = begin(2);
+    pg_bed_ask_tx(&bed, holder, "insert into t values (1)");
+    advance();
+    pg_bed_ask_tx(&bed, first, "insert into t values (1)");
+    advance();
+    pg_bed_pass(&bed, PG_BED_MS);
+    for (uint32_t i = 0; i < 6; i++)
+        pg_bed_ask_tx(&bed, outrun, "insert into t values (1)");
+    pg_bed_ask_tx(&bed, outrun, "commit");
+    for (uint32_t i = 0; i < 10; i++)
+        pg_bed_ask(&bed, "select 1");
+    advance();
+    pg_bed_pass(&bed, 20 * PG_BED_MS);
+    pg_bed_ask_tx(&bed, holder, "commit");
+    advance();
+    say(0, "12 C:BEGIN 1 t:0 n2 C:INSERT_0_1 Z:T 12 C:COMMIT Z");
+    pool->leases.first = true; /* so that those in line come last, and eight queries before them */
+    advance();
+    cr_assert(first->state == TX_WAITING && outrun->state == TX_WAITING, "there is no room for more");
+    say(0, "1 t:0 T2DCZ");
+    advance();
+    cr_assert_eq(pool->conns[0]->tx, first, "it came first");
+    cr_assert_eq(outrun->state, TX_WAITING);
+    for (uint32_t i = 0; i < 3; i++)
+        release(&txs[i]);
+}
+
 /* The time that it came at may be noted a nanosecond late, as it is where the clock is even. */
 Test(pg_lease, is_not_taken_in_the_turn_that_looked_for_room) {
     struct list unit;
