@@ -8,6 +8,9 @@
 #include "lite/lite_error.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -114,6 +117,54 @@ static int open_admit(struct lite_conn *conn, bool *replaced) {
     return !*replaced && admission == LITE_NO_MEMORY ? SQLITE_NOMEM : SQLITE_OK;
 }
 
+/* The file, and those beside it that are there. SQLite gives the latter the name of the file with these ends. */
+static bool open_may_be_written(struct lite_conn *conn) {
+    static const char *const ends[] = {"", "-wal", "-shm"};
+    const char *name = sqlite3_db_filename(conn->handle, "main");
+    char path[PATH_MAX];
+    bool may = true;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends && may; i++) {
+        snprintf(path, sizeof path, "%s%s", name, ends[i]);
+        may = faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0 || (errno == ENOENT && i > 0);
+    }
+    return may;
+}
+
+/*
+ * BEGIN IMMEDIATE tells of the files beside it, before it looks whether the lock is free: so it need not wait for that. A new
+ * file is left alone, because the program may still say how it is to be made.
+ */
+static bool open_only_reads(struct lite_conn *conn, int *code) {
+    struct stat status;
+    if (sqlite3_db_readonly(conn->handle, "main") == 1)
+        return true;
+    if (stat(conn->config->path, &status) != 0 || status.st_size == 0)
+        return false;
+    sqlite3_busy_handler(conn->handle, NULL, NULL);
+    int tried = lite_execute(conn->handle, "begin immediate; rollback");
+    lite_watch_install(&conn->watch, conn->handle);
+    *code = lite_conn_in_transaction(conn) ? tried : SQLITE_OK;
+    return tried == SQLITE_READONLY;
+}
+
+/*
+ * Where SQLite can't open a file for writing, or one of those beside it, it opens that for reading, and no write works as long
+ * as the connection is open. Where it may be written, as when there was no descriptor for a moment, it is to be opened anew. If
+ * that does not help, it is the shared memory, which all connections of the process have in common: so all are.
+ */
+static int open_check_writes(struct lite_conn *conn) {
+    int code = SQLITE_OK;
+    if (conn->role == LITE_READER || conn->config->mode == LITE_READ_ONLY || !conn->config->path)
+        return SQLITE_OK;
+    bool before = conn->only_read;
+    conn->only_read = open_only_reads(conn, &code) && open_may_be_written(conn);
+    if (!conn->only_read)
+        return code;
+    if (before && sqlite3_db_readonly(conn->handle, "main") != 1)
+        lite_file_condemn(&conn->member);
+    return SQLITE_READONLY;
+}
+
 /* SQLite opens a file without reading it, so until it is admitted it disturbs no other. */
 static int open_file(struct lite_conn *conn, int flags) {
     bool replaced = true;
@@ -154,6 +205,8 @@ static int open_handle(struct lite_conn *conn) {
     lite_watch_install(&conn->watch, conn->handle);
     code = open_configure(conn);
     if (code == SQLITE_OK)
+        code = open_check_writes(conn);
+    if (code == SQLITE_OK)
         code = open_prepare_controls(conn);
     if (code == SQLITE_OK)
         code = lite_rules_install(conn);
@@ -171,6 +224,8 @@ static const char *open_hint(const struct lite_conn *conn, int code) {
         "add ?immutable=1 to the URL";
     if (code == SQLITE_READONLY_DIRECTORY || code == SQLITE_READONLY_CANTINIT)
         return beside;
+    if (code == SQLITE_READONLY)
+        return "it could not be opened for writing, as where the process has too many files open; submit it again";
     if ((code & 0xff) != SQLITE_CANTOPEN)
         return NULL;
     struct stat status;
@@ -189,7 +244,8 @@ static void open_note_error(struct lite_conn *conn, int code) {
         lite_conn_error(conn, code, NULL, &conn->open_error);
         return;
     }
-    const char *message = conn->handle ? sqlite3_errmsg(conn->handle) : sqlite3_errstr(code);
+    bool has_words = conn->handle && sqlite3_extended_errcode(conn->handle) == code;
+    const char *message = has_words ? sqlite3_errmsg(conn->handle) : sqlite3_errstr(code);
     error_set(&conn->open_error, lite_sqlstate(code, message), message, NULL, hint, 0);
     conn->open_error.view.backend_code = code;
 }

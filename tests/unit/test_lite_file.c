@@ -2,9 +2,15 @@
 /* What happens to the file: reading leaves it as it is, the first write changes it to WAL where that can work. */
 #include "lib/lite_fixture.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 TestSuite(file, .init = lite_setup, .fini = lite_teardown);
@@ -229,6 +235,75 @@ Test(file, without_shared_memory_it_stays_as_it_is) {
     cr_assert_str_eq(bed_text(exec("pragma journal_mode"), 0, 0), "delete");
     bed_close(&bed);
     cr_assert_not(exists("a.db-wal"));
+}
+
+/* ---- No descriptor for a moment ---- */
+
+static _Atomic(const char *) refused_end; /* of the name that is not opened for writing, once */
+static int (*real_open)(const char *, int, int);
+
+static int open_once_refused(const char *name, int flags, int mode) {
+    const char *end = atomic_load(&refused_end);
+    size_t length = strlen(name), size = end ? strlen(end) : 0;
+    if (size && (flags & O_RDWR) && length >= size && strcmp(name + length - size, end) == 0) {
+        atomic_store(&refused_end, NULL);
+        errno = EMFILE;
+        return -1;
+    }
+    return real_open(name, flags, mode);
+}
+
+/* Another program reads the file, and so keeps those beside it there. */
+static pid_t begin_reader(void) {
+    int told[2];
+    char byte;
+    cr_assert_eq(pipe(told), 0);
+    pid_t reader = fork();
+    if (reader == 0) {
+        sqlite3 *other;
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (sqlite3_open(bed_path(&bed, "a.db"), &other) == SQLITE_OK &&
+            sqlite3_exec(other, "begin; select * from t", NULL, NULL, NULL) == SQLITE_OK && write(told[1], "", 1) == 1)
+            pause();
+        _exit(1);
+    }
+    cr_assert_eq(read(told[0], &byte, 1), 1);
+    close(told[0]);
+    close(told[1]);
+    return reader;
+}
+
+static void check_refused_once(const char *end, const char *read, int refusals) {
+    bed_open(&bed, bed_url_with(&bed, "a.db", ""), NULL);
+    atomic_store(&refused_end, end);
+    if (read)
+        must(read);
+    struct query *query = exec("insert into t values(8)");
+    cr_assert_null(atomic_load(&refused_end));
+    cr_assert(read || query->status == QURING_NOT_SENT, "%s",
+              end); /* a lane may meet it before there is a write for it */
+    for (; query->status != QURING_OK && refusals > 0; refusals--) {
+        bed_check(query, QURING_NOT_SENT, "25006", "readonly");
+        query = exec("insert into t values(8)");
+    }
+    bed_check(query, QURING_OK, "", "");
+    bed_close(&bed);
+}
+
+/* SQLite opens a file that it can't open for writing for reading, and no write would ever work again. */
+Test(file, no_descriptor_for_a_moment_is_no_file_that_can_be_read_alone) {
+    make_file("wal");
+    pid_t reader = begin_reader();
+    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    real_open = (int (*)(const char *, int, int))vfs->xGetSystemCall(vfs, "open");
+    cr_assert_eq(vfs->xSetSystemCall(vfs, "open", (sqlite3_syscall_ptr)open_once_refused), SQLITE_OK);
+    check_refused_once("a.db", NULL, 1);
+    check_refused_once("-wal", NULL, 1);
+    check_refused_once("-shm", NULL, 1);
+    check_refused_once("-shm", "select a from t", 2); /* the memory is a reader's, too, which stays open */
+    cr_assert_eq(vfs->xSetSystemCall(vfs, "open", NULL), SQLITE_OK);
+    kill(reader, SIGKILL);
+    cr_assert_eq(waitpid(reader, NULL, 0), reader);
 }
 
 /* ---- Read-only media ---- */
