@@ -392,6 +392,10 @@ Test(pg_silence, a_link_that_goes_down_ends_what_waits) {
     live_release(&live, &done);
     set_link("up");
     check_capacity(1);
+    /* The server knows nothing of it, and who makes an index concurrently would wait for what goes on there. */
+    cr_assert_eq(live_int(&live, "select count(pg_terminate_backend(pid, 600000)) from pg_stat_activity where query = "
+                                 "'select pg_sleep(600)' and state = 'active'"),
+                 1);
     close_beyond_link(relay);
 }
 
