@@ -1124,6 +1124,7 @@ test_bench_missing_pg() {
     check "missing" is "$(json "j['connections'], 1 <= j['connections_up'] <= 3, '53300' in j['why_missing']")" "(5, True, True)"
     check "no password" lacks "$err$out" hidden
     printf 'begin read write;\nselect 1;\nend;\n' >"$WORK/s.sql" # it has connections of its own
+    check "missing: the server has room again" until_it none_of cli_few
     run "$QURING" bench "$few" -f "$WORK/s.sql" -c 5 -n 100
     check "missing clients" is "$status" 1
     check "missing clients" is "$(sed -nE '1s/^quring: [12] of 5 connections are up; .*too many connections for role .*/ok/p' <<<"$err")" ok
@@ -1135,6 +1136,18 @@ test_bench_missing_pg() {
     check "more than the soft limit of files" is "$status" 0
     check "more than the soft limit of files" lacks "$err$out" "open files"
     "$QURING" run "$PG" -c "drop role cli_few"
+}
+
+# none_of ROLE: no process of the server is left that it had.
+# shellcheck disable=SC2317 # called by until_it
+none_of() { [[ $("$QURING" run "$PG" -c "select count(*) from pg_stat_activity where usename = '$1'" | tail -n 1) == 0 ]]; }
+
+# shellcheck disable=SC2317
+terminate_until() {
+    grep -q "$1" "$WORK/err" && return
+    terminate_all
+    sleep 1
+    return 1
 }
 
 terminate_all() {
@@ -1164,7 +1177,7 @@ test_bench_lost_tx_pg() {
     background "$QURING" bench "$PG" -b tpcb-like -c 2 -T 600 -P 0.1
     check "lost transactions: runs" until_it grep -q "queries/s" "$WORK/err"
     terminate_all
-    check "lost transactions: goes on" until_it grep -q "queries/s.* failed" "$WORK/err"
+    check "lost transactions: goes on" until_it terminate_until "queries/s.* failed"
     kill -INT "$pid"
     ended "$pid"
     check "lost transactions" is "$status" 1
