@@ -384,15 +384,20 @@ static bool tx_runs_in_vain(struct quring_tx *tx, const struct query *query) {
     return doomed && tx_verb(query) != VERB_ROLLS_BACK && query->tx_position > tx->first.position;
 }
 
+/* Its handle was released without an end: whatever it has done is rolled back. */
+static bool tx_is_released(const struct quring_tx *tx) {
+    return tx->released && tx->given_up && !tx->end_submitted;
+}
+
 static void tx_finish_query(struct quring_tx *tx, struct query *query, enum lite_fate fate) {
     const quring_error *error = &query->error.view;
     quring_status given_up =
         (quring_status)atomic_load_explicit(&lite_query(query)->abandoned_as, memory_order_relaxed);
     if (fate == LITE_BEGIN_FAILED)
         tx_give_up(tx, QURING_SERVER_ERROR, error->sqlstate, error->message);
-    bool vain = tx_runs_in_vain(tx, query);
+    bool vain = tx_runs_in_vain(tx, query) || (given_up && tx_is_released(tx));
     if (given_up == QURING_SKIPPED)
-        tx_skip(tx, query); /* the handle was released, and whatever it has done is rolled back */
+        tx_skip(tx, query);
     else if (fate == LITE_RAN && query->status == QURING_OK && query->state == QUERY_RUNNING && !vain)
         query_finish(query, QURING_OK); /* it was carried out before it was given up */
     else if (given_up)
@@ -543,7 +548,7 @@ void lite_tx_changed(struct quring_tx *tx, bool timed_out) {
         lane_queue_lock(lt->queue);
         tx_take_back(tx);
     }
-    if (lt->queue && (timed_out || (tx->released && tx->given_up && !tx->end_submitted)))
+    if (lt->queue && (timed_out || tx_is_released(tx)))
         tx_interrupt(tx, timed_out ? QURING_TIMEOUT : QURING_SKIPPED);
     (void)tx_next(tx);
     tx_settle(tx);
