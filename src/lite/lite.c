@@ -179,17 +179,25 @@ static uint32_t lite_missing(const struct quring_db *db, bool *hopeless) {
     return missing;
 }
 
+/* Those that wait for others of their key (order.h) have been looked at before. */
+static bool lite_has_new(const struct lite_db *lite) {
+    list_for_each(node, &lite->base.ready)
+        if (list_entry(node, struct queue, ready)->waiting_count)
+            return true;
+    return false;
+}
+
 static void lite_advance(struct quring_db *db) {
     struct lite_db *lite = lite_of(db);
     if (lite->state == LITE_CLOSING)
         return;
-    bool is_new = !list_empty(&db->ready);
-    if (is_new)
+    bool is_new = !lite->writer_is_open && lite_has_new(lite);
+    if (!list_empty(&db->ready))
         lite_admit(lite);
     lite_tx_advance(lite);
     if (!lite->reads_count && !lite->writes_count && !lite_is_warming(lite) && !lite_tx_waits(lite))
         return;
-    if (is_new && lite->state == LITE_OPEN && !lite->writer_is_open)
+    if (is_new && lite->state == LITE_OPEN)
         lite_move(lite, LITE_COLD); /* not before there is work, for which the writer's lane is called */
     if (lite->state == LITE_COLD) {
         lite_move(lite, LITE_OPENING);

@@ -102,3 +102,18 @@ Test(lite_order, a_read_is_behind_a_write_that_was_given_up_in_its_group) {
     cr_assert_eq(seen, count_of(&done));
     live_release(&live, &done);
 }
+
+/* The write waits for the read before it, and that for a lane that tries to open the file. */
+Test(lite_order, of_a_file_that_can_not_be_opened_none_is_sent) {
+    static const char *const texts[] = {"select 1", "insert into t values(1)", "select 2"};
+    live_open_url(&live, files_url_with("none.db", "?mode=rw"), NULL, NULL);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 3; i++)
+            live_submit(&live, &(quring_query){.sql = texts[i], .order_key = 1});
+        for (int i = 0; i < 3; i++) {
+            quring_done done = live_wait(&live);
+            cr_assert_eq(done.status, QURING_NOT_SENT, "%s", quring_status_name(done.status));
+            live_release(&live, &done);
+        }
+    }
+}
