@@ -171,13 +171,14 @@ bool pg_bulk_stop(struct quring_tx *tx, uint64_t *last) {
     return any;
 }
 
-void pg_bulk_give_up_end(struct quring_tx *tx) {
+bool pg_bulk_give_up_end(struct quring_tx *tx) {
     struct pg_tx *pg = pg_tx_of(tx);
     PRE(tx->state == TX_ENDING && !tx->batch);
     if (pg->end < pg->conn->settled)
-        return;
+        return false;
     pg_conn_request(pg->conn, pg->end)->own = false;
     pg_silence_given_up(pg->conn, pg->end);
+    return true;
 }
 
 /* ---- Loss ---- */

@@ -43,7 +43,7 @@ void pg_bulk_end(struct quring_tx *tx, struct pg_conn *conn);
  */
 bool pg_bulk_stop(struct quring_tx *tx, uint64_t *last);
 
-/* ENDING, and its members were given up: its COMMIT takes its course, but is waited for no longer than they would be. */
-void pg_bulk_give_up_end(struct quring_tx *tx);
+/* ENDING, and its members were given up: its COMMIT is, too. False: that was answered. */
+bool pg_bulk_give_up_end(struct quring_tx *tx);
 
 #endif

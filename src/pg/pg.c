@@ -92,7 +92,8 @@ static void pg_abandon_bulk(struct quring_tx *tx, quring_status status) {
     static const quring_error why = {"57014", 0, 0, "all queries of the batch were given up", "", "", ""};
     const struct pg_tx *pg = pg_tx_of(tx);
     if (tx->state == TX_ENDING) {
-        pg_bulk_give_up_end(tx);
+        if (pg_bulk_give_up_end(tx) && status != QURING_SHUTDOWN)
+            pg_cancel_given_up(pg->conn, pg->end);
         return;
     }
     tx_fail_batch(tx, 0, status, &why);

@@ -259,6 +259,24 @@ Test(pg_batch_long, one_that_waits_to_be_sent_ends_all_when_it_is_given_up) {
     close_both();
 }
 
+/* The server is told to stop the COMMIT of one that nobody waits for, though nothing ends that and no silence is too long. */
+Test(pg_batch_long, one_that_is_given_up_at_its_commit_is_stopped) {
+    enum { COUNT = 100 };
+    quring_id ids[COUNT];
+    open_both(live_url(), &(quring_db_options){.connection_count = 1, .depth = 16, .silence_ns = QURING_FOREVER});
+    live_script(&other, "create table live_child (parent int8 references live_batch deferrable initially deferred);\n"
+                        "begin;\ndelete from live_batch where id = 1");
+    submit_inserts(10, COUNT, 8, "insert into live_child values (1)", ids);
+    run_until_blocked(1);
+    for (int i = 0; i < COUNT; i++)
+        cr_assert_eq(quring_cancel(live.engine, ids[i]), 0);
+    cr_assert_eq(drain().by_status[QURING_CANCELLED], COUNT);
+    cr_assert_eq(live_int(&live, "select 1"), 1, "the only connection is given back");
+    live_exec(&other, "rollback");
+    cr_assert_eq(rows(), 0);
+    close_both();
+}
+
 /* ---- Losses ---- */
 
 enum { BATCHES = 60, MEMBERS = 200 };

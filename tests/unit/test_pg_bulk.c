@@ -478,6 +478,47 @@ Test(pg_bulk, a_server_that_falls_silent_at_commit_keeps_no_connection_of_what_w
     come_up(0);
 }
 
+static uint32_t asked_count;
+
+static enum pg_cancel_fate key_ask(struct pg_cancel_key *key, struct task *task) {
+    (void)key, (void)task;
+    asked_count++;
+    return PG_CANCEL_TAKEN;
+}
+
+static void key_drop(struct pg_cancel_key *key) {
+    (void)key;
+}
+
+/* The server is told to stop, and is by then at COMMIT, or about to begin with it. */
+Test(pg_bulk, commit_of_what_was_given_up_is_stopped) {
+    static struct pg_cancel_key key = {key_ask, key_drop};
+    static const char *const hits[][2] = {{"12 E:57014 Z", ""}, {"E:57014 Z:E", R}, {C, ""}};
+    for (size_t i = 0; i < sizeof hits / sizeof *hits; i++) {
+        struct query *queries[5];
+        begin_warm(1);
+        pool->conns[0]->cancel.key = &key;
+        asked_count = 0;
+        submit(queries, 5);
+        advance();
+        say(0, B I I I " Z:T");
+        say(0, I I " Z:T");
+        (void)got(0);
+        give_up(queries, "12345");
+        all_are(queries, 5, "CANCELLED 57014", "at once");
+        pg_bed_pass(&bed, 50 * PG_BED_MS);
+        cr_assert_eq(asked_count, 1);
+        say(0, hits[i][0]);
+        got_is(0, *hits[i][1] ? "rollback |" : "", "a transaction that has failed is ended");
+        say(0, hits[i][1]);
+        is_over(hits[i][0]);
+        struct query *behind = pg_bed_ask(&bed, PG_TX_INSERT);
+        advance();
+        say(0, I " Z");
+        pg_bed_assert_text(pg_bed_fate(behind), "OK", "behind it");
+    }
+}
+
 /* What is behind a large request has not left when the connection goes. */
 Test(pg_bulk, a_loss_before_a_byte_left_costs_nothing) {
     for (int given_up = 0; given_up < 2; given_up++) {
