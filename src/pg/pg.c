@@ -14,6 +14,7 @@
  *   lease.c       which transaction holds which connection, and who waits for one
  *   tx.c          when which part of a transaction is sent, what its replies mean, and the loss of its connection
  *   tx_put.c      its parts as protocol messages: BEGIN, queries, token or note, the end and the reset
+ *   savepoint.c   which savepoint of a transaction ROLLBACK TO goes back to
  *   bulk.c        ATOMIC batches of more members than depth, as transactions: who is told what, or that all runs again
  *   health.c      asks connections that were idle for long whether they are there
  *   placement.c   the choice of the connection that takes the next queries

@@ -5,6 +5,7 @@
 #include "pg/conn.h"
 #include "pg/placement.h"
 #include "pg/reply.h"
+#include "pg/savepoint.h"
 #include "pg/silence.h"
 #include "pg/tx_put.h"
 
@@ -132,6 +133,10 @@ static bool tx_ends_segment(struct quring_tx *tx, uint64_t first) {
     return tx->atomic && pg->begun && 2 * (pg->conn->session.next - first) >= pg->conn->depth;
 }
 
+static void tx_mislead(struct quring_tx *tx) {
+    tx_give_up(tx, QURING_SERVER_ERROR, "3B001", "ROLLBACK TO might not go back to what stands before its failure");
+}
+
 void pg_tx_serve(struct quring_tx *tx) {
     struct pg_tx *pg = pg_tx_of(tx);
     struct pg_conn *conn = pg->conn;
@@ -139,7 +144,13 @@ void pg_tx_serve(struct quring_tx *tx) {
     PRE(conn);
     uint64_t first = conn->session.next;
     bool open = false;
+    if (tx->first.set && tx->state == TX_OPEN && pg_savepoint_has_misled(tx))
+        tx_mislead(tx);
     while ((query = tx_next(tx)) && tx_may_send(tx, query, open)) {
+        if (tx->first.set && tx_verb(query) == VERB_GOES_BACK && pg_savepoint_misleads(tx, query)) {
+            tx_mislead(tx);
+            continue;
+        }
         if (!tx_send(tx, query))
             return;
         if (tx_ends_segment(tx, first)) {
@@ -325,8 +336,10 @@ static void tx_finish_member(struct quring_tx *tx, struct query *query, const st
         pg_reply_over_limit(query, (enum pg_limit)request->limit);
     else
         query_finish(query, QURING_OK);
-    if (goes_back && request->outcome == PG_COMPLETED)
+    if (goes_back && request->outcome == PG_COMPLETED) {
         tx_revive(tx, position);
+        pg_savepoint_revived(tx);
+    }
 }
 
 /*
@@ -357,6 +370,7 @@ static void tx_settle(struct quring_tx *tx, struct pg_conn *conn, struct pg_requ
         tx_finish_member(tx, query, request);
     else
         tx_settle_given_up(tx, request);
+    pg_savepoint_settle(tx, request);
     pg_request_drop(request);
 }
 

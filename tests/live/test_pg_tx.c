@@ -111,6 +111,63 @@ Test(pg_tx, savepoints) {
     live_close(&live);
 }
 
+/* The server carries out what stands behind a query that is over a limit, and goes back to the savepoint that it finds there. */
+Test(pg_tx, a_savepoint_of_that_name_behind_the_failure_revives_nothing) {
+    static const struct {
+        const char *behind, *back;
+        bool revives;
+    } rows[] = {
+        {"savepoint a", "rollback to a", false},
+        {"savepoint \"a\"", "rollback work to savepoint A;", false},
+        {"savepoint U&\"\\0061\"", "rollback to a", false},
+        {"release a", "rollback to a", false},
+        {"savepoint b", "rollback to a", true},
+        {"savepoint \"A\"", "rollback to a", true},
+    };
+    live_open(&live, &(quring_db_options){.connection_count = 1, .result_row_count = 10});
+    make_table();
+    for (size_t i = 0; i < 2 * sizeof rows / sizeof *rows; i++) {
+        const char *behind = rows[i / 2].behind, *back = rows[i / 2].back;
+        bool late = i % 2, revives = rows[i / 2].revives;
+        quring_tx *tx = begin();
+        ends_as(tx, "savepoint a", "");
+        quring_id large = ask(tx, "select generate_series(1, 100)"), id = 0;
+        quring_id skipped[] = {ask(tx, "insert into live_tx values (1, 0)"), ask(tx, behind)};
+        if (!late)
+            id = ask(tx, back);
+        ends(large, "LIMIT 54000");
+        ends(skipped[0], "SKIPPED 54000");
+        ends(skipped[1], "SKIPPED 54000");
+        if (late)
+            id = ask(tx, back);
+        ends(id, revives ? "" : "SKIPPED 54000");
+        end_with_commit(tx, revives ? "" : "SERVER_ERROR 54000");
+        cr_assert_eq(row_count(), 0, "%s, %s", behind, back);
+    }
+    live_close(&live);
+}
+
+/* The server has only the older savepoint of that name then, and would take back what was told as OK. */
+Test(pg_tx, a_release_behind_the_failure_lets_nothing_be_revived) {
+    live_open(&live, &(quring_db_options){.connection_count = 1, .result_row_count = 10});
+    make_table();
+    for (int late = 0; late < 2; late++) {
+        quring_tx *tx = begin();
+        ends_as(tx, "savepoint b", "");
+        ends_as(tx, "insert into live_tx values (1, 0)", "");
+        ends_as(tx, "savepoint a", "");
+        ends_as(tx, "savepoint b", "");
+        quring_id large = ask(tx, "select generate_series(1, 100)"), released = ask(tx, "release a");
+        quring_id id = late ? 0 : ask(tx, "rollback to b");
+        ends(large, "LIMIT 54000");
+        ends(released, "SKIPPED 54000");
+        ends(late ? ask(tx, "rollback to b") : id, "SKIPPED 54000");
+        end_with_commit(tx, "SERVER_ERROR 54000");
+        cr_assert_eq(row_count(), 0);
+    }
+    live_close(&live);
+}
+
 Test(pg_tx, options_are_the_servers) {
     open_many(1);
     make_table();
