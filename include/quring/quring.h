@@ -756,13 +756,14 @@ void quring_statement_release(quring_statement *statement);
  * milliseconds, and no other can come to harm: each that was sent behind it must be of the kind that joins a GROUP, and
  * have no other of its order_key behind it; on an exclusive handle nothing may be behind it. Such a one, if it is hit by
  * mistake, was rolled back, and runs again unseen, once at most; but if it was hit while its commit waited for a
- * synchronous standby, it is committed on one server alone, and ends IN_DOUBT with 40003. Until then and until the server
- * has answered, the connection takes no more queries. It is closed behind those that are out where the request to cancel was
- * cut off, and at once where that does not end within 5 s. A statement that is stopped within a transaction of an exclusive
- * handle fails the transaction, as any error does. Of a query of a quring_tx the server is told once nothing but that
- * transaction is out on the connection, and nothing more of it is sent before the server has answered. Whatever of it is hit,
- * the transaction is rolled back, unless a savepoint can revive it: another query that is hit ends SKIPPED, and a COMMIT that
- * was sent behind it tells what became of it: 57014, or 40003 as above. The way depends on the link:
+ * synchronous standby, it is committed on one server alone, and ends IN_DOUBT with 40003: the server says so by a warning, so
+ * that with client_min_messages set to error it ends OK. Until then and until the server has answered, the connection takes
+ * no more queries. It is closed behind those that are out where the request to cancel was cut off, and at once where that
+ * does not end within 5 s. A statement that is stopped within a transaction of an exclusive handle fails the transaction, as
+ * any error does. Of a query of a quring_tx the server is told once nothing but that transaction is out on the connection,
+ * and nothing more of it is sent before the server has answered. Whatever of it is hit, the transaction is rolled back,
+ * unless a savepoint can revive it: another query that is hit ends SKIPPED, and a COMMIT that was sent behind it tells what
+ * became of it: 57014, or 40003 as above. The way depends on the link:
  *   - plain: PostgreSQL's cancel request, over a connection of its own, on a thread
  *   - TLS: pg_cancel_backend(), over another connection of the handle that is idle and leads to the same address, because
  *     libpq would send the other in clear text. If there is none, or the server will not: as behind a pooler
