@@ -55,8 +55,8 @@ struct hub {
     struct list databases;
     struct db_numbers *numbers; /* of all that were ever opened */
     struct list due;            /* databases whose backend advances in the next turn: see db_due() */
-    uint64_t turn_ns;       /* the time of this turn, where it may give queries away that were left behind; else 0 */
-    bool left_behind;       /* the turn left queries waiting */
+    uint64_t noted_ns;      /* a time of this turn, if one before it left queries behind; never before their left_ns */
+    bool left_behind;       /* queries were, since the last turn noted its time */
     size_t unsent_bytes;    /* of requests that were given up and still lie in send buffers: count in inflight_bytes */
     struct trace *trace;    /* NULL: the program did not ask for one; constant from open on */
     struct order_keys keys; /* of all handles */

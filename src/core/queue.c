@@ -87,13 +87,22 @@ uint32_t queue_unit_count(const struct queue *queue) {
 
 __attribute__((cold, noinline)) void queue_count_wait(const struct query *query) {
     struct quring_db *db = query->queue->db;
-    PRE(query->left_ns && db->hub->turn_ns >= query->left_ns);
-    db->wait_count[wait_bucket(db->hub->turn_ns - query->left_ns)]++;
+    PRE(query->left_ns && db->hub->noted_ns >= query->left_ns);
+    db->wait_count[wait_bucket(db->hub->noted_ns - query->left_ns)]++;
+}
+
+/* No query is left behind after the time that the hub knows: it may be given away in the same turn, or between two. */
+static void queue_note_time(struct queue *queue, uint64_t now_ns) {
+    struct hub *hub = queue->db->hub;
+    hub->left_behind = true;
+    if (hub->noted_ns < now_ns)
+        hub->noted_ns = now_ns;
 }
 
 /* Queries that came since the last turn are behind all others, and those that were put back before them. */
 void queue_leave_behind(struct queue *queue, uint64_t now_ns) {
     PRE(now_ns);
+    queue_note_time(queue, now_ns);
     struct list *node = queue->waiting.prev;
     for (; node != &queue->waiting && !list_entry(node, struct query, link)->left_ns; node = node->prev)
         list_entry(node, struct query, link)->left_ns = now_ns;
@@ -102,18 +111,9 @@ void queue_leave_behind(struct queue *queue, uint64_t now_ns) {
         list_entry(node, struct query, link)->left_ns = now_ns;
 }
 
-/* A turn that gives queries away that were left behind has to know its time, which is not before theirs. */
-static void queue_note_turn(struct queue *queue, uint64_t now_ns) {
-    struct hub *hub = queue->db->hub;
-    if (hub->turn_ns < now_ns)
-        hub->turn_ns = now_ns;
-}
-
-/* It may be brought back, and served, in the same turn. */
 void queue_set_aside(struct queue *queue, struct list *parked, bool first, uint64_t now_ns) {
     PRE(queue->waiting_count);
     queue_leave_behind(queue, now_ns);
-    queue_note_turn(queue, now_ns);
     list_remove(&queue->ready);
     if (first)
         list_push_front(parked, &queue->ready);
@@ -161,8 +161,7 @@ void queue_note_left(struct query *query, uint64_t now_ns) {
     if (query->left_ns)
         return;
     query->left_ns = now_ns;
-    query->queue->db->hub->left_behind = true;
-    queue_note_turn(query->queue, now_ns);
+    queue_note_time(query->queue, now_ns);
 }
 
 void queue_park(struct query *query, uint64_t now_ns) {

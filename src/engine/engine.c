@@ -112,40 +112,38 @@ static void engine_free_closed(struct quring_db *db) {
     free(db);
 }
 
-/* A simulated clock may begin with 0, which stands for no time. */
-static void engine_note_time(quring_engine *engine) {
-    engine->hub.turn_ns = engine_now_ns(engine) | 1;
+/*
+ * Notes the time, which is read in turns that leave queries waiting, and in those that may give such queries away. A
+ * simulated clock may begin with 0, which stands for no time.
+ */
+static __attribute__((cold, noinline)) void engine_note_time(quring_engine *engine) {
+    engine->hub.noted_ns = engine_now_ns(engine) | 1;
 }
 
-/* The clock is read in turns that leave queries waiting, and in those that may give such queries away. */
 static __attribute__((cold, noinline)) void engine_leave_behind(quring_engine *engine, struct quring_db *db) {
-    if (!engine->hub.turn_ns)
-        engine_note_time(engine);
     engine->hub.left_behind = true;
-    db_leave_behind(db, engine->hub.turn_ns);
+    db_leave_behind(db, engine->hub.noted_ns);
     db_due(db);
-}
-
-static __attribute__((cold, noinline)) void engine_time_waits(quring_engine *engine) {
-    if (engine->hub.left_behind)
-        engine_note_time(engine);
-    else
-        engine->hub.turn_ns = 0;
-    engine->hub.left_behind = false;
 }
 
 /* A database that becomes due while another advances is due in the next turn, so that this one ends. */
 void engine_advance(quring_engine *engine) {
     struct list due, *node;
     list_init(&due);
-    if (base_unlikely(engine->hub.turn_ns != 0))
-        engine_time_waits(engine);
+    bool timed = engine->hub.left_behind;
+    if (base_unlikely(timed))
+        engine_note_time(engine);
+    engine->hub.left_behind = false;
     list_append_all(&due, &engine->hub.due);
     while ((node = list_pop_front(&due))) {
         struct quring_db *db = list_entry(node, struct quring_db, due);
         db->backend->advance(db);
-        if (db_waiting_count(db))
+        if (db_waiting_count(db)) {
+            if (!timed)
+                engine_note_time(engine);
+            timed = true;
             engine_leave_behind(engine, db);
+        }
         if (base_unlikely(db->closed))
             engine_free_closed(db);
     }

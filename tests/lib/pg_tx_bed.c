@@ -30,7 +30,7 @@ void bring_up_with(const quring_db_options *options) {
             if (pool->conns[i]->state == PG_CONN_BARRIER)
                 pg_bed_answer(&bed, pool->conns[i], false);
     }
-    bed.hub.turn_ns = UINT64_MAX; /* no engine notes the time of turns */
+    bed.hub.noted_ns = UINT64_MAX; /* no engine notes the time of turns */
     advance();
     for (uint32_t i = 0; i < pool->conn_count; i++)
         (void)pg_bed_got(&bed, pool->conns[i]);

@@ -223,7 +223,7 @@ static void park_three(void) {
 Test(order_parked, they_leave_the_line_and_are_taken_in_order) {
     park_three();
     cr_assert_eq(queue_first(&db.queue), &queries[4]);
-    hub.turn_ns = 20;
+    hub.noted_ns = 20;
     cr_assert_eq(queue_take_parked(queries[0].key), &queries[1]);
     cr_assert_eq(queue_take_parked(queries[0].key), &queries[2]);
     check_counts(2, 1, 3, 0);
@@ -247,7 +247,7 @@ Test(order_parked, they_go_back_before_all_others) {
     queue_unpark(queries[0].key, 30);
     order_key_leave(queries[0].key);
     check_counts(6, 0, 0, 0);
-    hub.turn_ns = 30;
+    hub.noted_ns = 30;
     for (int i = 0; i < QUERIES; i++)
         cr_assert_eq(queue_take(&db.queue), &queries[i]);
 }
@@ -256,7 +256,7 @@ Test(order_parked, one_can_end_where_it_is) {
     park_three();
     query_fail(&queries[2], QURING_CANCELLED, "57014", "cancelled");
     check_counts(2, 2, 1, 1);
-    hub.turn_ns = 20;
+    hub.noted_ns = 20;
     cr_assert_eq(queue_take_parked(queries[0].key), &queries[1]);
     cr_assert_eq(queue_take_parked(queries[0].key), &queries[3]);
 }
