@@ -1075,7 +1075,8 @@ void quring_tx_release(quring_tx *tx);
 typedef struct quring_inbox quring_inbox;
 
 typedef struct quring_inbox_options {
-    /* Queries submitted and not yet released, at most (1024; up to 65536). It takes some 900 bytes each from open on. */
+    /* Queries submitted and not yet released, at most (1024; up to 65536). It takes 1,100 to 1,600 bytes each from open
+       on. */
     uint32_t query_count;
     /* SQL and parameters of queries not yet released, at most (16 MiB). A statement's own text does not count. */
     uint64_t bytes;
