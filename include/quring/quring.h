@@ -20,9 +20,12 @@
  *           run, and belongs to that thread, as does what is made from it. More cores take more engines, which share
  *           nothing. On another thread, and in a child process after fork(), every other call on an engine or a handle
  *           that can fail returns EFORKED, those that return nothing do nothing, and counts are 0: neither an engine
- *           nor its sockets can be harmed from there. A child opens its own engine. Calls on a result do not check the
- *           thread: read a result on the thread that reaped it, and give other threads copies of its values. End every
- *           thread that calls quring_wake() or quring_inbox_open() before quring_engine_close().
+ *           nor its sockets can be harmed from there. A child opens its own engine; but SQLite is not for a child whose
+ *           parent had a SQLite database open, unless it runs another program: a lock within SQLite that another thread
+ *           held at fork() stays locked, and SQLite takes the parent's locks on a file for the child's own
+ *           (sqlite.org/howtocorrupt.html, section 2.6). Calls on a result do not check the thread: read a result on
+ *           the thread that reaped it, and give other threads copies of its values. End every thread that calls
+ *           quring_wake() or quring_inbox_open() before quring_engine_close().
  * Errors    Functions that return int return >= 0, or a negative QURING_E* that quring_strerror() explains;
  *           quring_errmsg() adds what was wrong in this very call. EINVAL is also for an engine or a handle that is NULL.
  *           A call that failed has changed nothing else, and may be made again, unless its text says otherwise. What
