@@ -28,8 +28,8 @@
  *               to the server, and its cancel may hit another client's query. A bound connection is left alone, because its
  *               state is the caller's, and so is that of a transaction that a savepoint can revive
  *
- * Where the asking is cut off, or takes longer than BOUND_NS, nobody can tell when its hit comes, and the connection is broken: at
- * once, or, if it was cut off, when what is out has its answers, since the hit may be among these.
+ * Where the asking is cut off, or takes longer than BOUND_NS, nobody can tell when its hit comes, and the connection is
+ * broken: at once, or, if it was cut off, when what is out has its answers, since the hit may be among these.
  */
 #ifndef QURING_PG_CANCEL_H
 #define QURING_PG_CANCEL_H

@@ -40,9 +40,8 @@ struct pg_tx {
     uint8_t note;              /* enum pg_tx_note */
     bool runs_again;           /* a long batch: all of it is to run again at once, for another reason than a conflict */
     uint8_t hidden_count;
-    uint32_t hidden
-        [PG_TX_HIDDEN]; /* names of savepoints that the server set or released behind a failure: see savepoint.h */
-    char sqlstate[6];   /* that a query of the segment failed with, which may be given up by then; "" */
+    uint32_t hidden[PG_TX_HIDDEN]; /* names of savepoints that were set or released behind a failure: savepoint.h */
+    char sqlstate[6];              /* that a query of the segment failed with, which may be given up by then; "" */
     struct pg_doubt doubt;
 };
 _Static_assert(sizeof(struct pg_tx) <= TX_BACKEND_BYTES, "it has its place in struct quring_tx");
