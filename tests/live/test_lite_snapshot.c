@@ -146,7 +146,10 @@ Test(lite_snapshot, one_that_is_too_old_is_ended_where_another_handle_writes) {
     write_until_over(sequence);
 }
 
-/* Another process takes the lock that who checkpoints has: sqlite.org/walformat.html, "WAL_CKPT_LOCK". It ends with the pipe. */
+/*
+ * Another process takes the lock that who checkpoints has: sqlite.org/walformat.html, "WAL_CKPT_LOCK". It waits for it, because
+ * the writer's lane may be about it. It ends with the pipe.
+ */
 static pid_t lock_checkpoints(int *told) {
     char path[300], byte = 0;
     int ready[2], ends[2];
@@ -156,7 +159,7 @@ static pid_t lock_checkpoints(int *told) {
     if (other == 0) {
         struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 121, .l_len = 1};
         close(ends[1]);
-        bool locked = fcntl(open(path, O_RDWR | O_CLOEXEC), F_SETLK, &lock) == 0 && write(ready[1], &byte, 1) == 1;
+        bool locked = fcntl(open(path, O_RDWR | O_CLOEXEC), F_SETLKW, &lock) == 0 && write(ready[1], &byte, 1) == 1;
         _exit(locked && read(ends[0], &byte, 1) == 0 ? 0 : 1);
     }
     close(ready[1]);
