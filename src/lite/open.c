@@ -130,6 +130,12 @@ static bool open_may_be_written(struct lite_conn *conn) {
     return may;
 }
 
+/* faccessat() knows nothing of Landlock, AppArmor and FUSE servers. */
+static bool open_is_forbidden(const struct lite_conn *conn) {
+    bool forbids = conn->open_errno == EACCES || conn->open_errno == EPERM || conn->open_errno == EROFS;
+    return forbids && sqlite3_db_readonly(conn->handle, "main") == 1;
+}
+
 /*
  * BEGIN IMMEDIATE tells of the files beside it, before it looks whether the lock is free: so it need not wait for that. A new
  * file is left alone, because the program may still say how it is to be made.
@@ -157,7 +163,7 @@ static int open_check_writes(struct lite_conn *conn) {
     if (conn->role == LITE_READER || conn->config->mode == LITE_READ_ONLY || !conn->config->path)
         return SQLITE_OK;
     bool before = conn->only_read;
-    conn->only_read = open_only_reads(conn, &code) && open_may_be_written(conn);
+    conn->only_read = open_only_reads(conn, &code) && !open_is_forbidden(conn) && open_may_be_written(conn);
     if (!conn->only_read)
         return code;
     if (before && sqlite3_db_readonly(conn->handle, "main") != 1)
@@ -165,14 +171,19 @@ static int open_check_writes(struct lite_conn *conn) {
     return SQLITE_READONLY;
 }
 
-/* SQLite opens a file without reading it, so until it is admitted it disturbs no other. */
+/*
+ * SQLite opens a file without reading it, so until it is admitted it disturbs no other. Where it was opened for reading because that
+ * for writing failed, nothing has failed after it, so that errno still tells why.
+ */
 static int open_file(struct lite_conn *conn, int flags) {
     bool replaced = true;
     int code = SQLITE_OK;
     for (int i = 0; replaced && i < OPEN_TRIES; i++) {
         sqlite3_close(conn->handle);
         conn->handle = NULL;
+        errno = 0;
         code = open_name(conn, flags);
+        conn->open_errno = errno;
         if (code != SQLITE_OK || !conn->config->path)
             return code;
         code = open_admit(conn, &replaced);

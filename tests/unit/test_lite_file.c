@@ -308,6 +308,41 @@ Test(file, no_descriptor_for_a_moment_is_no_file_that_can_be_read_alone) {
 
 /* ---- Read-only media ---- */
 
+/* As Landlock, AppArmor and FUSE servers do it. */
+static int open_never_for_writing(const char *name, int flags, int mode) {
+    if ((flags & O_ACCMODE) == O_RDONLY || !strstr(name, "a.db"))
+        return real_open(name, flags, mode);
+    errno = EACCES;
+    return -1;
+}
+
+static void check_it_is_read(const quring_db_options *options) {
+    bed_open(&bed, bed_url_with(&bed, "a.db", ""), options);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(number("select a from t"), 7);
+        bed_check(exec("insert into t values(8)"), QURING_SERVER_ERROR, "25006", "readonly");
+    }
+    cr_assert_eq(bed.db->counters.connect_failure_count, 0);
+    bed_close(&bed);
+}
+
+/* faccessat() says that it may be written. */
+Test(file, one_that_is_kept_from_writes_by_other_rules_than_its_mode_is_read) {
+    pid_t reader;
+    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    for (int wal = 0; wal < 2; wal++) {
+        make_file(wal ? "wal" : "delete");
+        reader = wal ? begin_reader() : 0;
+        real_open = (int (*)(const char *, int, int))vfs->xGetSystemCall(vfs, "open");
+        cr_assert_eq(vfs->xSetSystemCall(vfs, "open", (sqlite3_syscall_ptr)open_never_for_writing), SQLITE_OK);
+        check_it_is_read(NULL);
+        check_it_is_read(&(quring_db_options){.exclusive = true});
+        cr_assert_eq(vfs->xSetSystemCall(vfs, "open", NULL), SQLITE_OK);
+        cr_assert(!wal || (kill(reader, SIGKILL) == 0 && waitpid(reader, NULL, 0) == reader));
+        unlink(bed_path(&bed, "a.db"));
+    }
+}
+
 Test(file, immutable) {
     make_file("delete");
     bed_open(&bed, bed_url_with(&bed, "a.db", "?immutable=1"), NULL);
