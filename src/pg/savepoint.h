@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Where ROLLBACK TO goes back to. A query that was given up, or went over a limit, has failed its transaction for the program
- * alone: the server carries out what was sent behind it, which the program is told was SKIPPED. A savepoint that was set there
- * under the same name is the one that the server goes back to, and what stands before that would stay. And where a RELEASE
- * stands there, it may go back to an older one, and take back what was told as OK. Such a transaction is not revived, but
- * rolled back.
+ * alone: the server carries out what was sent behind it, which the program is told was SKIPPED. A savepoint that was set
+ * there under the same name is the one that the server goes back to, and what stands before that would stay. And where a
+ * RELEASE stands there, it may go back to an older one, and take back what was told as OK. So it is where such a statement,
+ * or a ROLLBACK TO, was given up itself. Such a transaction is not revived, but rolled back.
  */
 #ifndef QURING_PG_SAVEPOINT_H
 #define QURING_PG_SAVEPOINT_H

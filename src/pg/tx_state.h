@@ -40,7 +40,9 @@ struct pg_tx {
     uint8_t note;              /* enum pg_tx_note */
     bool runs_again;           /* a long batch: all of it is to run again at once, for another reason than a conflict */
     uint8_t hidden_count;
-    uint32_t hidden[PG_TX_HIDDEN]; /* names of savepoints that were set or released behind a failure: savepoint.h */
+    bool hides_others;
+    uint32_t hidden[PG_TX_HIDDEN]; /* names that other savepoints have got from a failure on: see savepoint.h */
+    uint32_t hidden_but;           /* hides_others: the only name that these have not got */
     char sqlstate[6];              /* that a query of the segment failed with, which may be given up by then; "" */
     struct pg_doubt doubt;
 };

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* Which savepoint ROLLBACK TO goes back to, where the server carries out what was given up. */
+#include "lib/pg_tx_bed.h"
+
+TestSuite(pg_savepoint, .init = pg_setup, .fini = pg_tx_teardown);
+
+static struct quring_tx *tx;
+
+static struct query *asked(const char *sql) {
+    struct query *query = pg_bed_ask_tx(&bed, tx, sql);
+    advance();
+    return query;
+}
+
+static void give_up(struct query *query) {
+    pg_backend.abandon(query, QURING_CANCELLED);
+    pg_bed_settle(&bed);
+}
+
+/* There are two of the name b, one on either side of a. */
+static void begin_with_savepoints(void) {
+    bring_up(1, 16);
+    warm();
+    tx = begin(0);
+    pg_bed_ask_tx(&bed, tx, "savepoint b");
+    pg_bed_ask_tx(&bed, tx, PG_TX_INSERT);
+    pg_bed_ask_tx(&bed, tx, "savepoint a");
+    (void)asked("savepoint b");
+    say(0, "12 C:BEGIN 12 C:SAVEPOINT 2 C:INSERT_0_1 12 C:SAVEPOINT 12 C:SAVEPOINT Z:T");
+}
+
+struct row {
+    const char *given_up, *back;
+    bool revives;
+};
+
+/* `late`: ROLLBACK TO is asked for when the server has carried out what was given up. */
+static void play(const struct row *row, bool late) {
+    begin_with_savepoints();
+    struct query *given_up = asked(row->given_up), *back = late ? NULL : asked(row->back);
+    give_up(given_up);
+    say(0, "12 C:SAVEPOINT Z:T");
+    back = late ? asked(row->back) : back;
+    if (row->revives || !late)
+        say(0, "12 C:ROLLBACK Z:T");
+    pg_bed_assert_text(pg_bed_fate(back), row->revives ? "OK" : "SKIPPED 57014", row->given_up);
+    if (!row->revives)
+        say(0, "12 C:ROLLBACK Z");
+    struct query *commit = asked("commit");
+    if (row->revives)
+        say(0, "12 C:COMMIT Z");
+    pg_bed_assert_text(pg_bed_fate(commit), row->revives ? "OK" : "SERVER_ERROR 57014", row->given_up);
+    cr_assert_eq(tx->state, TX_ENDED);
+    release(tx);
+}
+
+Test(pg_savepoint, is_not_gone_back_to_by_way_of_what_was_given_up) {
+    static const struct row rows[] = {
+        {"savepoint a", "rollback to a", false},  {"savepoint c", "rollback to a", true},
+        {"release a", "rollback to b", false},    {"rollback to a", "rollback to b", false},
+        {"rollback to a", "rollback to a", true}, {"rollback work to savepoint \"a\"", "rollback to A", true},
+    };
+    for (size_t i = 0; i < 2 * sizeof rows / sizeof *rows; i++)
+        play(&rows[i / 2], i % 2);
+}
+
+/* What stands behind the first ROLLBACK TO stands behind no failure any more. */
+Test(pg_savepoint, may_have_its_name_anew_behind_rollback_to) {
+    static const char *const texts[] = {"rollback to a", "savepoint a", PG_TX_INSERT, "rollback to a", "commit"};
+    enum { COUNT = sizeof texts / sizeof *texts };
+    struct query *queries[COUNT];
+    begin_with_savepoints();
+    give_up(asked(PG_TX_INSERT));
+    say(0, "2 C:INSERT_0_1 Z:T");
+    (void)got(0);
+    for (int i = 0; i < COUNT; i++)
+        queries[i] = pg_bed_ask_tx(&bed, tx, texts[i]);
+    advance();
+    got_is(0, "rollback to a savepoint a bound | rollback to a | commit |", "at once");
+    say(0, "12 C:ROLLBACK 12 C:SAVEPOINT 2 C:INSERT_0_1 Z:T 12 C:ROLLBACK Z:T 12 C:COMMIT Z");
+    for (int i = 0; i < COUNT; i++)
+        pg_bed_assert_text(pg_bed_fate(queries[i]), "OK", texts[i]);
+    release(tx);
+}
