@@ -49,11 +49,20 @@ static void cancel_move(struct pg_conn *conn, enum pg_cancel_state to) {
     timer_clear(pg_conn_ring(conn), &conn->cancel.timer);
 }
 
+/* Nothing is out. It is no failure of the server's, for which others would have to wait, unless somebody loses by it. */
+static void cancel_end_session(struct pg_conn *conn) {
+    static const char why[] = "a request to cancel a query was cut off, and may come late";
+    if (conn->tx || pg_conn_is_bound(conn))
+        pg_conn_break(conn, QURING_IN_DOUBT, "08006", why);
+    else
+        pg_conn_end(conn, why);
+}
+
 static void cancel_none(struct pg_conn *conn) {
     cancel_move(conn, PG_CANCEL_NONE);
     list_remove(&conn->cancel.waiting);
     if (conn->cancel.cut)
-        pg_conn_break(conn, QURING_IN_DOUBT, "08006", "a request to cancel a query was cut off, and may come late");
+        cancel_end_session(conn);
     else
         conn->events->let_go(conn);
 }

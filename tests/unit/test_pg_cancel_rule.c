@@ -141,10 +141,13 @@ Test(pg_cancel_rule, a_request_that_is_cut_off_ends_the_connection) {
     advance();
     pg_bed_assert_text(pg_bed_fate(last), "waiting", "it could be hit");
     cr_assert_eq(target->state, PG_CONN_READY, "the one before is awaited");
+    uint32_t tried = bed.tried_count;
     pg_bed_say(&bed, target, "1 t:0 T2DCZ");
     pg_bed_assert_text(pg_bed_fate(next), "OK", "it was not hit");
     pg_bed_assert_text(pg_bed_fate(last), "waiting", "for another connection");
+    pg_bed_settle(&bed);
     cr_assert_neq(target->state, PG_CONN_READY);
+    cr_assert_eq(bed.tried_count, tried + 1, "which is made at once");
     cr_assert_eq(bed.db.base.counters.cancel_count, 0);
 }
 
