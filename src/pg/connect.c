@@ -266,10 +266,22 @@ struct connect_cancel_key {
     PGcancel *cancel; /* libpq's; NULL: the request is ours */
 };
 
-/* The server ends the connection once it has sent its signal. libpq says the same of a connection that was reset. */
+/*
+ * The server ends the connection once it has sent its signal. libpq says the same of a connection that was reset. A server that
+ * could start no process for the request says so, and has forgotten it.
+ */
+static enum pg_cancel_fate connect_await_end(int fd) {
+    uint8_t byte;
+    ssize_t size;
+    do
+        size = recv(fd, &byte, sizeof byte, 0);
+    while (size < 0 && errno == EINTR); /* no handler runs here, but the process was stopped, and goes on */
+    return size < 0 ? PG_CANCEL_CUT : size == 0 ? PG_CANCEL_TAKEN : PG_CANCEL_UNHEARD;
+}
+
 static enum pg_cancel_fate connect_request_cancel(const struct connect_cancel_key *key, int fd) {
     const struct timeval bound = {.tv_sec = CANCEL_S};
-    uint8_t request[CANCEL_REQUEST_BYTES], byte;
+    uint8_t request[CANCEL_REQUEST_BYTES];
     (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &bound, sizeof bound);
     (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &bound, sizeof bound);
     bytes_store_u32(request, sizeof request);
@@ -281,7 +293,7 @@ static enum pg_cancel_fate connect_request_cancel(const struct connect_cancel_ke
     ssize_t sent = send(fd, request, sizeof request, MSG_NOSIGNAL);
     if (sent <= 0)
         return PG_CANCEL_UNHEARD;
-    return sent == (ssize_t)sizeof request && recv(fd, &byte, 1, 0) == 0 ? PG_CANCEL_TAKEN : PG_CANCEL_CUT;
+    return sent == (ssize_t)sizeof request ? connect_await_end(fd) : PG_CANCEL_CUT;
 }
 
 static enum pg_cancel_fate connect_cancel_ask(struct pg_cancel_key *base, struct task *task) {

@@ -143,6 +143,11 @@ static bool is_cancel(const uint8_t *bytes, size_t size) {
 }
 
 static bool pass_request(struct link *link, uint8_t *bytes, size_t size) {
+    static const char no_process[] = "Ecould not fork new process for connection: Resource temporarily unavailable\n";
+    if (!link->ready && link->plan.refuse_cancels && is_cancel(bytes, size)) {
+        (void)write_all(link->client, (const uint8_t *)no_process, sizeof no_process);
+        return false;
+    }
     if (!link->ready && link->plan.cut_cancels && is_cancel(bytes, size)) {
         link->plan.reset = true;
         return false;

@@ -24,6 +24,7 @@ struct relay_plan {
     bool reset;                  /* close with RST instead of FIN */
     bool mute;                   /* accepts, and never says a word */
     bool freeze;                 /* nothing comes back behind ReadyForQuery */
+    bool refuse_cancels;         /* says what a server says that can start no process, and closes */
     bool cut_cancels;            /* a connection that comes with a request to cancel is reset once that was read */
     const char *garbled; /* the last character of this text becomes a question mark, wherever the client says it */
 };

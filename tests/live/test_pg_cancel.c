@@ -208,6 +208,30 @@ Test(pg_cancel, a_request_that_is_cut_off_ends_the_connection) {
     relay_close(relay);
 }
 
+/* It is asked again, and the connection is kept: another could not be made now. */
+Test(pg_cancel, a_request_that_is_refused_is_asked_again) {
+    struct relay *relay = relay_open(live_port());
+    struct relay_plan plan = {.cut_after_received = RELAY_NEVER, .cut_after_sent = RELAY_NEVER, .refuse_cancels = true};
+    relay_set(relay, &plan);
+    open_with(live_url_by_port(relay_port(relay)), &(quring_db_options){.connection_count = 1});
+    live_connect(&live, 1);
+    uint32_t before = relay_accepted_count(relay);
+    live_gate_close(&gate);
+    submit_at_gate("refused", 50 * LIVE_MS);
+    end_with(QURING_TIMEOUT);
+    while (relay_accepted_count(relay) == before)
+        cr_assert_geq(quring_run(live.engine, 0, LIVE_MS), 0);
+    plan.refuse_cancels = false;
+    relay_set(relay, &plan);
+    cr_assert_eq(live_int(&live, "select 7"), 7);
+    quring_db_stats now = stats();
+    cr_assert(now.connect_count == 1 && now.connection_lost_count == 0);
+    cr_assert(now.cancel_count == 1 && now.cancel_stopped_count == 1, "of two that were asked");
+    live_gate_open(&gate);
+    close_all();
+    relay_close(relay);
+}
+
 /* ---- How often a server is told ---- */
 
 enum { DEEP = 4, SLOW = 16, QUICK = 15 }; /* all are sent at once */
