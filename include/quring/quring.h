@@ -356,12 +356,12 @@ typedef struct quring_db_options {
     /* SQLite: how long a transaction that only reads may keep its snapshot from the log (60 s; QURING_FOREVER: no limit).
        Once the log has 16000 pages and can't start over because of a read, those that are older are ended: what runs in
        them ends with QURING_TIMEOUT, and what comes after it with QURING_SKIPPED and 72000. Of what others write the
-       handle hears up to a second later, and with mode=ro not at all. While the log is shorter, or nothing is written,
-       they go on. Where those of this handle overlap for ever, each of them younger, new ones wait now and then until
-       those that are open have ended and the log has started over: a second, at most, for each 16000 pages that it has,
-       and not for one that is older than that. Writes and reads outside of transactions do not wait for them. So the log
-       stays in proportion to the time that the longest of them takes. Snapshots of another handle, or program, can't be
-       made to wait: while they overlap the log grows, and a write waits for them for some seconds now and then. For reads
+       handle hears up to a second later, and with mode=ro perhaps never. While the log is shorter they go on. Where
+       those of this handle overlap for ever, each of them younger, new ones wait now and then until those that are open
+       have ended and the log has started over: a second, at most, for each 16000 pages that it has, and not for one
+       that is older than that. Writes and reads outside of transactions do not wait for them. So the log stays in
+       proportion to the time that the longest of them takes. Snapshots of another handle, or program, can't be made to
+       wait: while they overlap the log grows, and a write waits for them for some seconds now and then. For reads
        outside of transactions there is timeout_ns; see also quring_db_stats.wal_held_count and wal_wait_count. */
     uint64_t snapshot_ns;
 } quring_db_options;
