@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* How an ATOMIC batch ends of which a member failed, or was given up: batch.c calls it for one that was begun, work.c for others. */
+/*
+ * How an ATOMIC batch ends of which a member failed, or was given up: batch.c calls it for one that was begun, work.c for
+ * others.
+ */
 #include "core/batch.h"
 #include "core/trace.h"
 #include "lite/lane.h"

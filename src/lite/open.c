@@ -172,8 +172,8 @@ static int open_check_writes(struct lite_conn *conn) {
 }
 
 /*
- * SQLite opens a file without reading it, so until it is admitted it disturbs no other. Where it was opened for reading because that
- * for writing failed, nothing has failed after it, so that errno still tells why.
+ * SQLite opens a file without reading it, so until it is admitted it disturbs no other. Where it was opened for reading
+ * because open() for writing failed, no call has failed since, so that errno still tells why.
  */
 static int open_file(struct lite_conn *conn, int flags) {
     bool replaced = true;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How long transactions that only read may keep their snapshots, which keep the log from starting over. The writer's lane finds out
- * that they do, with a checkpoint between two writes of this handle. Of the writes of others it hears nothing: so once a snapshot is
- * too old for a long log, the lane is called now and then to ask how long it is.
+ * How long transactions that only read may keep their snapshots, which keep the log from starting over. The writer's lane
+ * finds out that they do, with a checkpoint between two writes of this handle. Of the writes of others it hears nothing: so
+ * once a snapshot is too old for a long log, the lane is called each second to ask how long the log is.
  */
 #ifndef QURING_LITE_SNAPSHOTS_H
 #define QURING_LITE_SNAPSHOTS_H
