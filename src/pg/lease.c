@@ -159,6 +159,15 @@ static bool lease_admit_one(struct pg_pool *pool) {
            lease_admit_first(pool, whole_first ? waiting : whole);
 }
 
+bool pg_lease_comes_first(struct pg_pool *pool) {
+    if (base_likely(!pg_lease_has_parked(pool)))
+        return pool->leases.first;
+    pg_placement_begin(&pool->placement);
+    if (pg_placement_first(&pool->placement))
+        pool->leases.first = !pool->leases.first;
+    return pool->leases.first;
+}
+
 void pg_lease_admit_parked(struct pg_pool *pool) {
     if (base_likely(!pg_lease_has_parked(pool)))
         return;

@@ -102,6 +102,59 @@ Test(pg_lease, is_taken_by_what_others_outrun) {
     pg_bed_assert_text(pg_bed_fate(late), "running", "its turn");
 }
 
+/* Whose turn it is must not be the same in all that have room. */
+static void pass_a_turn_without_room_and_one_with_it(const char *answers) {
+    advance();
+    pg_bed_pass(&bed, 20 * PG_BED_MS);
+    say(0, answers);
+    advance();
+}
+
+static void check_that_a_transaction_has_its_turn(bool first) {
+    bring_up(1, 2);
+    warm();
+    for (uint32_t i = 0; i < 6; i++)
+        pg_bed_ask(&bed, PG_TX_INSERT);
+    advance();
+    struct quring_tx *tx = begin(0);
+    pg_bed_ask_tx(&bed, tx, PG_TX_INSERT);
+    pool->leases.first = first;
+    for (uint32_t turns = 0; tx->state == TX_WAITING; turns++) {
+        cr_assert_lt(turns, 10, "others take each place that becomes free");
+        pg_bed_ask(&bed, PG_TX_INSERT);
+        pass_a_turn_without_room_and_one_with_it("2 C:INSERT_0_1 Z");
+    }
+    release(tx);
+}
+
+static void check_that_a_query_has_its_turn(bool first) {
+    bring_up(1, 3);
+    warm();
+    for (uint32_t i = 0; i < 10; i++) {
+        pg_bed_ask_tx(&bed, begin(i), PG_TX_INSERT);
+        pg_bed_ask_tx(&bed, &txs[i], "commit");
+    }
+    advance();
+    struct query *query = pg_bed_ask(&bed, "select 1");
+    pool->leases.first = first;
+    for (uint32_t turns = 0; query->state == QUERY_WAITING; turns++) {
+        cr_assert_lt(turns, 8, "transactions take all room each time");
+        pass_a_turn_without_room_and_one_with_it("12 C:BEGIN 2 C:INSERT_0_1 Z:T 12 C:COMMIT Z");
+    }
+    for (uint32_t i = 0; i < 10; i++)
+        release(&txs[i]);
+}
+
+Test(pg_lease, comes_before_shared_queries_in_every_second_turn_that_has_room) {
+    check_that_a_transaction_has_its_turn(false);
+    check_that_a_transaction_has_its_turn(true);
+}
+
+Test(pg_lease, comes_behind_shared_queries_in_every_second_turn_that_has_room) {
+    check_that_a_query_has_its_turn(false);
+    check_that_a_query_has_its_turn(true);
+}
+
 /* One that waits for a connection for itself has it before one that takes it because others outrun it, if that came later. */
 Test(pg_lease, is_not_taken_before_who_waits_for_it) {
     bring_up(1, 8);
@@ -149,7 +202,7 @@ Test(pg_lease, is_not_taken_in_the_turn_that_looked_for_room) {
     pg_bed_ask_tx(&bed, tx, "commit");
     while (ring_now_ns(bed.hub.ring) & 1)
         pg_bed_pass(&bed, 1);
-    pool->leases.first = true; /* so that those in line come last in the next turn */
+    pool->leases.first = false; /* so that those in line come last, as nobody stands there yet */
     advance();
     cr_assert_eq(tx->state, TX_WAITING, "there is room for three, which neither the unit nor the transaction takes");
     pg_bed_pass(&bed, 11 * PG_BED_MS);
@@ -172,7 +225,7 @@ Test(pg_lease, may_be_found_in_the_turn_that_has_parked_it) {
     struct query *commit = pg_bed_ask_tx(&bed, tx, "commit");
     pg_bed_ask(&bed, "select 1");
     pg_bed_ask(&bed, "select 1");
-    pool->leases.first = true; /* so that those in line come last in the next turn */
+    pool->leases.first = false; /* so that those in line come last, as nobody stands there yet */
     advance();
     cr_assert_eq(pg_tx_of(tx)->conn, pg_query(slow)->conn, "there was room on it all the time");
     pg_bed_assert_text(pg_bed_fate(commit), "running", "COMMIT");
