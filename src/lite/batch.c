@@ -80,12 +80,16 @@ static bool batch_is_gone(const struct lite_lane *lane, const struct lite_batch 
 }
 
 static int batch_begin(struct lite_lane *lane, const struct lite_batch *run) {
+    int code = SQLITE_OK;
     lite_lane_drop_abandoned(lane);
+    lite_lane_watch_next(lane);
     if (!batch_is_gone(lane, run))
         batch_enter_wal(lane, run);
+    if (!batch_is_gone(lane, run))
+        code = lite_conn_control(&lane->conn, run->writes ? LITE_BEGIN_IMMEDIATE : LITE_BEGIN);
+    lite_lane_unwatch_next(lane);
     if (batch_is_gone(lane, run))
-        return SQLITE_OK;
-    int code = lite_conn_control(&lane->conn, run->writes ? LITE_BEGIN_IMMEDIATE : LITE_BEGIN);
+        return SQLITE_INTERRUPT;
     if (code == SQLITE_OK)
         lane->conn.watch.locked_since_ns = 0;
     return code;
@@ -115,10 +119,11 @@ void lite_lane_run_batch(struct lite_lane *lane) {
     batch_look(lane, &run);
     int code = batch_begin(lane, &run);
     lane->own.next += run.count;
-    if (batch_is_gone(lane, &run))
-        batch_roll_back(lane);
-    else if (code != SQLITE_OK)
-        batch_end_all(lane, &run, code);
-    else
+    if (code == SQLITE_OK) {
         batch_run(lane, &run);
+        return;
+    }
+    if (!batch_is_gone(lane, &run))
+        batch_end_all(lane, &run, code);
+    batch_roll_back(lane);
 }

@@ -168,6 +168,7 @@ struct lite_lane {
         /* While a group is open: taken[group_first … next) are its members, whose outcomes wait for its end. */
         uint32_t group_first;
         bool in_group;
+        atomic_uchar next_is_gone; /* what is next at hand was handed back since lite_lane_watch_next() */
         uint64_t reported_ns;
         uint64_t checked_ns; /* when a reader last looked whether its file still has the name */
         uint32_t next_checkpoint, next_restart, checkpointed_frames; /* in frames of the WAL */
@@ -300,6 +301,13 @@ void lite_lane_drop_abandoned(struct lite_lane *lane);
  * checkpoints.
  */
 void lite_lane_tend(struct lite_lane *lane);
+
+/*
+ * Around waits for locks of what is next at hand, which is no one query's work: they end once it was handed back. BEGIN may have
+ * been carried out all the same, whatever it returns.
+ */
+void lite_lane_watch_next(struct lite_lane *lane);
+void lite_lane_unwatch_next(struct lite_lane *lane);
 
 /* Gives back what was not begun, if it may go elsewhere. */
 void lite_lane_give_back(struct lite_lane *lane, enum lane_phase to);

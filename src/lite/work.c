@@ -66,6 +66,20 @@ static void work_drop_batch(struct lite_lane *lane, uint32_t at) {
     lite_batch_end_failed(lane, at, count, lite_batch_find_given_up(lane, at, count));
 }
 
+static void work_note_next(struct lite_lane *lane) {
+    bool gone = lane->own.next < lane->own.taken_count && !lane->own.taken[lane->own.next];
+    atomic_store_explicit(&lane->own.next_is_gone, gone, memory_order_relaxed);
+}
+
+void lite_lane_watch_next(struct lite_lane *lane) {
+    work_note_next(lane);
+    lane->conn.watch.abandoned = &lane->own.next_is_gone;
+}
+
+void lite_lane_unwatch_next(struct lite_lane *lane) {
+    lane->conn.watch.abandoned = NULL;
+}
+
 /*
  * Hands back those whose callers gave up and that are not yet begun, or wait for the end of their group, which may be long.
  * What becomes of such a member its caller will not hear. One with an order key stays: what comes behind it has to see it if
@@ -94,6 +108,7 @@ void lite_lane_drop_abandoned(struct lite_lane *lane) {
         lite_chain_add(&lane->own.finished, query);
         lane->own.taken[i] = NULL;
     }
+    work_note_next(lane);
 }
 
 /* Under the lock nothing can be abandoned, so what goes back to the queue is alive. */

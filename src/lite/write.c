@@ -114,7 +114,9 @@ static void group_run_alone(struct lite_lane *lane, const struct lite_group *gro
 
 static void group_run(struct lite_lane *lane) {
     struct lite_group group = {.first = lane->own.next};
+    lite_lane_watch_next(lane);
     bool began = lite_conn_control(&lane->conn, LITE_BEGIN_IMMEDIATE) == SQLITE_OK;
+    lite_lane_unwatch_next(lane);
     bool committed = began && group_run_members(lane, &group);
     lane->own.in_group = false;
     if (committed) {

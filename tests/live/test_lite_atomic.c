@@ -224,6 +224,51 @@ Test(lite_atomic, a_member_is_cancelled_while_another_process_has_the_lock) {
     }
 }
 
+/* What comes behind it and needs no lock need not wait for one. The batch behind that does. */
+static void give_up_before_others(const struct batch_run *run) {
+    struct batch_run stays;
+    quring_id pragma = ask(NULL, "pragma user_version");
+    batch_begin_texts(&live, &stays, later, 2);
+    cr_assert_eq(quring_run(live.engine, 1, 20 * LIVE_MS), 0);
+    cr_assert_eq(quring_cancel(live.engine, run->ids[2]), 0);
+    batch_assert(batch_end(&live, run), "SKIPPED 57014 by 3; SKIPPED 57014 by 3; CANCELLED 57014");
+    ends(pragma, "");
+    cr_assert_eq(quring_run(live.engine, 1, 20 * LIVE_MS), 0, "the other batch waits for the lock");
+    files_unlock();
+    batch_assert(batch_end(&live, &stays), "OK; OK");
+    cr_assert_eq(rows(), 4);
+}
+
+Test(lite_atomic, a_batch_that_is_given_up_waits_for_no_lock) {
+    struct batch_run run;
+    begin_behind_the_lock(&run, false);
+    give_up_before_others(&run);
+}
+
+/* The batch waits for a read to end, so that the file's mode can be changed before it begins. */
+Test(lite_atomic, a_batch_that_is_given_up_does_not_wait_to_change_the_mode_of_the_file) {
+    struct batch_run run;
+    sqlite3 *handle;
+    cr_assert_eq(sqlite3_open(files_path("a.db"), &handle), SQLITE_OK);
+    cr_assert_eq(sqlite3_exec(handle, "create table t(id integer primary key, n integer)", NULL, NULL, NULL),
+                 SQLITE_OK);
+    sqlite3_close(handle);
+    files_open(&live, "a.db", &(quring_db_options){.busy_timeout_ns = QURING_FOREVER});
+    quring_id read =
+        ask(NULL, "with recursive c(n) as (select 1 union all select n + 1 from c) select count(*) from c");
+    cr_assert_eq(quring_run(live.engine, 1, 50 * LIVE_MS), 0);
+    batch_begin_texts(&live, &run, inserts, 3);
+    quring_id pragma = ask(NULL, "pragma user_version");
+    cr_assert_eq(quring_run(live.engine, 1, 20 * LIVE_MS), 0);
+    cr_assert_eq(quring_cancel(live.engine, run.ids[0]), 0);
+    batch_assert(batch_end(&live, &run), "CANCELLED 57014; SKIPPED 57014 by 1; SKIPPED 57014 by 1");
+    ends(pragma, "");
+    cr_assert_eq(quring_cancel(live.engine, read), 0);
+    ends(read, "CANCELLED 57014");
+    batch_assert(batch_texts(&live, inserts, 3), "OK; OK; OK");
+    cr_assert_eq(rows(), 3);
+}
+
 Test(lite_atomic, the_engine_is_shut_down_while_another_process_has_the_lock) {
     struct batch_run run;
     for (int group = 0; group < 2; group++) {

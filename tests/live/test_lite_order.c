@@ -74,6 +74,33 @@ static int64_t count_of(const quring_done *done) {
     return rows;
 }
 
+static void cancel(quring_id id) {
+    cr_assert_eq(quring_cancel(live.engine, id), 0);
+    quring_done done = live_wait(&live);
+    cr_assert_eq(done.id, id);
+    live_check_error(&done, QURING_CANCELLED, "57014", "cancelled");
+    live_release(&live, &done);
+}
+
+/* The group waits for a lock. The read behind it needs none. */
+Test(lite_order, a_read_is_behind_a_group_that_was_given_up) {
+    quring_query write = {.sql = "insert into t values(1)", .order_key = 1, .commit = QURING_COMMIT_GROUP};
+    files_open(&live, "a.db", &(quring_db_options){.busy_timeout_ns = QURING_FOREVER});
+    live_exec(&live, "create table t(id integer)");
+    files_lock("a.db");
+    quring_id first = live_submit(&live, &write), second = live_submit(&live, &write);
+    quring_id read = live_submit(&live, &(quring_query){.sql = "select count(*) from t", .order_key = 1});
+    cr_assert_eq(quring_run(live.engine, 1, 20 * LIVE_MS), 0);
+    cancel(first);
+    cr_assert_eq(quring_run(live.engine, 1, 20 * LIVE_MS), 0, "the other of the group waits for the lock");
+    cancel(second);
+    quring_done done = live_wait(&live);
+    cr_assert_eq(done.id, read);
+    cr_assert_eq(count_of(&done), 0);
+    live_release(&live, &done);
+    files_unlock();
+}
+
 /* A write that was given up takes effect with its group, and what is submitted then sees it. */
 Test(lite_order, a_read_is_behind_a_write_that_was_given_up_in_its_group) {
     static const char slow[] = "with recursive c(n) as (select 1 union all select n + 1 from c where n < 2000000) "
