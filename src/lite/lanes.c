@@ -163,6 +163,19 @@ void lite_take_back_behind(struct lite_db *lite, struct query *query) {
         lite_relieve_later(lite);
 }
 
+void lite_call_writer(struct lite_db *lite, enum lite_chore chore) {
+    struct lite_lane *lane = &lite->lanes[0];
+    struct lite_post *post = NULL;
+    lane_queue_lock(&lite->writes);
+    if (lane->queue == &lite->writes && (chore != LITE_RESTARTS_LOG || atomic_load(&lite->wal.drained)))
+        post = lite_lane_call(lane);
+    lane_queue_unlock(&lite->writes);
+    if (!post)
+        return;
+    lane->handed.chores |= (uint8_t)chore;
+    lite_lane_post(post);
+}
+
 /* ---- Ending queries ---- */
 
 const char *lite_why_closed(const struct quring_db *db) {

@@ -36,6 +36,12 @@ void lite_relieve_later(struct lite_db *lite);
  */
 void lite_take_back_behind(struct lite_db *lite, struct query *query);
 
+/*
+ * Has the writer's lane look after the log, if it is idle and no transaction holds it; one that is to have the log start over, only
+ * as long as it has not tried.
+ */
+void lite_call_writer(struct lite_db *lite, enum lite_chore chore);
+
 /* What SHUTDOWN is said to come from. */
 const char *lite_why_closed(const struct quring_db *db);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lite/snapshots.h"
 
-#include "lite/lane.h"
+#include "lite/lanes.h"
 
 static const uint64_t LOOK_NS = 1000000000;
 
@@ -36,20 +36,7 @@ uint64_t lite_snapshots_oldest_ns(const struct lite_db *lite) {
     return oldest_ns;
 }
 
-/* One that is at work will checkpoint if it writes, and is called again if it does not. */
-static void snapshot_ask_log(struct lite_db *lite) {
-    struct lite_lane *lane = &lite->lanes[0];
-    struct lite_post *post = NULL;
-    lane_queue_lock(&lite->writes);
-    if (lane->queue == &lite->writes)
-        post = lite_lane_call(lane);
-    lane_queue_unlock(&lite->writes);
-    if (!post)
-        return;
-    lane->handed.chores |= LITE_ASKS_LOG;
-    lite_lane_post(post);
-}
-
+/* A lane at work will checkpoint if it writes, and is called again if it does not. */
 static void snapshot_look(struct timer *timer) {
     struct lite_db *lite = base_container_of(timer, struct lite_db, wal.look);
     struct ring *ring = lite->base.hub->ring;
@@ -59,7 +46,7 @@ static void snapshot_look(struct timer *timer) {
     if (oldest_ns < limit_ns)
         in_ns = limit_ns - oldest_ns;
     else if (lite->state == LITE_OPEN)
-        snapshot_ask_log(lite);
+        lite_call_writer(lite, LITE_ASKS_LOG);
     (void)timer_set(ring, timer, ring_now_ns(ring) + in_ns);
 }
 

@@ -296,20 +296,6 @@ static void tx_close_gate(struct lite_db *lite) {
         lite->wal.wait_count++;
 }
 
-/* A lane at work finds out by itself, between two transactions; or it is looked at again when it has ended its work. */
-static void tx_restart_log(struct lite_db *lite) {
-    struct lite_lane *lane = &lite->lanes[0];
-    struct lite_post *post = NULL;
-    lane_queue_lock(&lite->writes);
-    if (lane->queue == &lite->writes && atomic_load(&lite->wal.drained))
-        post = lite_lane_call(lane);
-    lane_queue_unlock(&lite->writes);
-    if (!post)
-        return;
-    lane->handed.chores |= LITE_RESTARTS_LOG;
-    lite_lane_post(post);
-}
-
 void lite_tx_look_at_log(struct lite_db *lite, bool tried) {
     struct log_gate *gate = &lite->wal.gate;
     if (lite->state == LITE_CLOSING)
@@ -323,7 +309,7 @@ void lite_tx_look_at_log(struct lite_db *lite, bool tried) {
         atomic_store(&lite->wal.drained, true);
     }
     if (gate->state == LOG_GATE_DRAINED)
-        tx_restart_log(lite);
+        lite_call_writer(lite, LITE_RESTARTS_LOG); /* at work, it finds out by itself, or is looked at again later */
 }
 
 /* ---- Lanes that are held ---- */
