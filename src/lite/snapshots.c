@@ -36,7 +36,10 @@ uint64_t lite_snapshots_oldest_ns(const struct lite_db *lite) {
     return oldest_ns;
 }
 
-/* A lane at work will checkpoint if it writes, and is called again if it does not. */
+/*
+ * A lane at work will checkpoint if it writes, and is called again if it does not. One that has no connection is not called, since
+ * that would open one, and with it the file that has the name by now.
+ */
 static void snapshot_look(struct timer *timer) {
     struct lite_db *lite = base_container_of(timer, struct lite_db, wal.look);
     struct ring *ring = lite->base.hub->ring;
@@ -45,7 +48,7 @@ static void snapshot_look(struct timer *timer) {
         return;
     if (oldest_ns < limit_ns)
         in_ns = limit_ns - oldest_ns;
-    else if (lite->state == LITE_OPEN)
+    else if (lite->state == LITE_OPEN && lite->writer_is_open)
         lite_call_writer(lite, LITE_ASKS_LOG);
     (void)timer_set(ring, timer, ring_now_ns(ring) + in_ns);
 }

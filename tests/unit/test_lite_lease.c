@@ -4,6 +4,7 @@
 #include "lite/tx.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 static struct lite_bed bed;
 static struct quring_tx *txs[8];
@@ -210,6 +211,32 @@ Test(lite_lease, lite_tx_that_only_reads_has_a_lane_apart) {
     bed_drain(&bed);
     cr_assert_eq(bed_int(third, 0, 0), 1);
     cr_assert_eq(lite()->made_count, lite()->lane_count + 2, "a lane serves one after the other");
+}
+
+static void look_at_log(void) {
+    lite()->wal.look.fire(&lite()->wal.look);
+    bed_turn(&bed);
+    bed_turn(&bed);
+}
+
+/* The connection of a writer that was closed is opened for a query, and not to ask how long the log is. */
+Test(lite_lease, lite_snapshot_that_is_old_opens_no_connection) {
+    list_init(&bed.hub.tx_orphans);
+    bed_open(&bed, bed_url(&bed, "a.db"), &(quring_db_options){.connection_count = 1, .depth = 8, .snapshot_ns = 1});
+    exec("create table t(id integer primary key)");
+    struct quring_tx *tx = open_tx(true);
+    struct query *first = ask(tx, "select count(*) from t");
+    bed_drain(&bed);
+    cr_assert_eq(bed_int(first, 0, 0), 0);
+    look_at_log();
+    unlink(bed_path(&bed, "a.db"));
+    struct query *write = submit("insert into t values(1)");
+    bed_drain(&bed);
+    bed_check(write, QURING_NOT_SENT, "58P01", "deleted or replaced");
+    look_at_log();
+    cr_assert_neq(access(bed_path(&bed, "a.db"), F_OK), 0, "another file was made");
+    ask(tx, "commit");
+    bed_drain(&bed);
 }
 
 /* More than a run can have: it holds the lane for as long as it takes. */
