@@ -100,6 +100,8 @@ static bool run_begin(struct lite_lane *lane, struct query *query) {
     if (code == SQLITE_OK)
         return true;
     run_say_why(lane, query, code);
+    if (lite_conn_in_transaction(&lane->conn)) /* it was interrupted behind its last step */
+        (void)lite_conn_control(&lane->conn, LITE_ROLLBACK);
     run_not(lane, query, run_is_given_up(query) ? LITE_GIVEN_UP : LITE_BEGIN_FAILED);
     return false;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Transactions on lanes whose jobs run here and now: in which run they go, who waits for whom, what is taken back. */
 #include "lib/lite_bed.h"
+#include "lite/lanes.h"
 #include "lite/tx.h"
 
 #include <stdlib.h>
@@ -211,6 +212,27 @@ Test(lite_lease, lite_tx_that_only_reads_has_a_lane_apart) {
     bed_drain(&bed);
     cr_assert_eq(bed_int(third, 0, 0), 1);
     cr_assert_eq(lite()->made_count, lite()->lane_count + 2, "a lane serves one after the other");
+}
+
+static int give_up_as_it_begins(void *query) {
+    bool begun = lite_conn_in_transaction(&writer()->conn);
+    if (!begun || atomic_load(&lite_query(query)->abandoned_as))
+        return 0;
+    lite_mark_abandoned(query, QURING_CANCELLED);
+    return 1;
+}
+
+/* SQLite can interrupt BEGIN behind its last step. */
+Test(lite_lease, lite_tx_that_is_given_up_as_it_begins_leaves_nothing) {
+    open_file();
+    struct quring_tx *tx = open_tx(false);
+    struct query *write = ask(tx, "insert into t values(1)"), *end = ask(tx, "commit");
+    sqlite3_progress_handler(writer()->conn.handle, 1, give_up_as_it_begins, write);
+    bed_drain(&bed);
+    sqlite3_progress_handler(writer()->conn.handle, 0, NULL, NULL);
+    bed_check(write, QURING_CANCELLED, "57014", "cancelled");
+    bed_check(end, QURING_SERVER_ERROR, "57014", "");
+    cr_assert_not(lite_conn_in_transaction(&writer()->conn), "it has the lock still");
 }
 
 static void look_at_log(void) {
