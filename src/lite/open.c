@@ -132,18 +132,18 @@ static bool open_may_be_written(struct lite_conn *conn) {
 
 /* faccessat() knows nothing of Landlock, AppArmor and FUSE servers. */
 static bool open_is_forbidden(const struct lite_conn *conn) {
-    bool forbids = conn->open_errno == EACCES || conn->open_errno == EPERM || conn->open_errno == EROFS;
-    return forbids && sqlite3_db_readonly(conn->handle, "main") == 1;
+    return conn->open_errno == EACCES || conn->open_errno == EPERM || conn->open_errno == EROFS;
 }
 
 /*
+ * A file that was opened for writing, and is only read, is of a version of the format that this SQLite can't write.
  * BEGIN IMMEDIATE tells of the files beside it, before it looks whether the lock is free: so it need not wait for that. A new
  * file is left alone, because the program may still say how it is to be made.
  */
 static bool open_only_reads(struct lite_conn *conn, int *code) {
     struct stat status;
     if (sqlite3_db_readonly(conn->handle, "main") == 1)
-        return true;
+        return conn->open_errno != 0;
     if (stat(conn->config->path, &status) != 0 || status.st_size == 0)
         return false;
     sqlite3_busy_handler(conn->handle, NULL, NULL);
@@ -183,9 +183,10 @@ static int open_file(struct lite_conn *conn, int flags) {
         conn->handle = NULL;
         errno = 0;
         code = open_name(conn, flags);
-        conn->open_errno = errno;
+        int why = errno;
         if (code != SQLITE_OK || !conn->config->path)
             return code;
+        conn->open_errno = sqlite3_db_readonly(conn->handle, "main") == 1 ? why : 0;
         code = open_admit(conn, &replaced);
     }
     return replaced ? SQLITE_CANTOPEN : code;

@@ -343,6 +343,15 @@ Test(file, one_that_is_kept_from_writes_by_other_rules_than_its_mode_is_read) {
     }
 }
 
+/* Byte 18 is the version that a program must know for writing it, byte 19 that for reading it. */
+Test(file, one_of_a_version_that_sqlite_can_only_read_is_read) {
+    make_file("delete");
+    FILE *file = fopen(bed_path(&bed, "a.db"), "r+");
+    cr_assert(file && fseek(file, 18, SEEK_SET) == 0 && fputc(3, file) == 3 && fclose(file) == 0);
+    check_it_is_read(NULL);
+    check_it_is_read(&(quring_db_options){.exclusive = true});
+}
+
 Test(file, immutable) {
     make_file("delete");
     bed_open(&bed, bed_url_with(&bed, "a.db", "?immutable=1"), NULL);
