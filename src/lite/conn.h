@@ -193,7 +193,6 @@ struct lite_conn {
     sqlite3 *handle;     /* NULL: not open; then open_error says why */
     struct query_error open_error;
     int open_errno; /* why the file could not be opened for writing; 0: it was, or was not to be */
-    bool only_read; /* the last attempt to open it failed because SQLite had opened a file for reading alone */
     struct lite_watch watch;
     struct lite_verdict verdict;
     sqlite3_stmt *control[LITE_CONTROL_COUNT];

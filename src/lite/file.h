@@ -70,7 +70,10 @@ enum lite_admission { LITE_ADMITTED, LITE_NOT_YET, LITE_NO_MEMORY };
  */
 enum lite_admission lite_file_admit(struct lite_member *member, const char *name, dev_t device, ino_t inode);
 
-/* The member's file lost its name: so its lanes open what has the name then, each before its next run. */
+/*
+ * The member's file lost its name, or the memory that all connections to it share can't be written: so its lanes open what has
+ * the name then, each before its next run.
+ */
 void lite_file_condemn(struct lite_member *member);
 
 /* The member's connection is closed. Nothing happens to one that was not admitted. */

@@ -154,19 +154,31 @@ static bool open_only_reads(struct lite_conn *conn, int *code) {
 }
 
 /*
+ * Whether the shared memory was opened for reading. The connection is in WAL mode and has it mapped; SQLite puts the question in
+ * the same way, and since no memory is asked for beyond what is there, nothing is changed.
+ */
+static bool open_only_reads_memory(const struct lite_conn *conn) {
+    enum { BLOCK_BYTES = 32768 }; /* by the format of the memory */
+    sqlite3_file *file = NULL;
+    void volatile *block;
+    if (sqlite3_file_control(conn->handle, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK)
+        return false;
+    const sqlite3_io_methods *io = file->pMethods;
+    return io->iVersion >= 2 && io->xShmMap && (io->xShmMap(file, 0, BLOCK_BYTES, 0, &block) & 0xff) == SQLITE_READONLY;
+}
+
+/*
  * Where SQLite can't open a file for writing, or one of those beside it, it opens that for reading, and no write works as long
- * as the connection is open. Where it may be written, as when there was no descriptor for a moment, it is to be opened anew. If
- * that does not help, it is the shared memory, which all connections of the process have in common: so all are.
+ * as the connection is open. Where it may be written, as when there was no descriptor for a moment, it is to be opened anew: by
+ * this connection, or by all of the process if it is the shared memory, which SQLite opens once for all of them.
  */
 static int open_check_writes(struct lite_conn *conn) {
     int code = SQLITE_OK;
     if (conn->role == LITE_READER || conn->config->mode == LITE_READ_ONLY || !conn->config->path)
         return SQLITE_OK;
-    bool before = conn->only_read;
-    conn->only_read = open_only_reads(conn, &code) && !open_is_forbidden(conn) && open_may_be_written(conn);
-    if (!conn->only_read)
+    if (!open_only_reads(conn, &code) || open_is_forbidden(conn) || !open_may_be_written(conn))
         return code;
-    if (before && sqlite3_db_readonly(conn->handle, "main") != 1)
+    if (!conn->open_errno && open_only_reads_memory(conn))
         lite_file_condemn(&conn->member);
     return SQLITE_READONLY;
 }

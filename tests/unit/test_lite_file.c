@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -239,18 +238,35 @@ Test(file, without_shared_memory_it_stays_as_it_is) {
 
 /* ---- No descriptor for a moment ---- */
 
-static _Atomic(const char *) refused_end; /* of the name that is not opened for writing, once */
+static const char *refused_end; /* of the name that is not opened for writing, that many times */
+static int refusals_left;
 static int (*real_open)(const char *, int, int);
 
-static int open_once_refused(const char *name, int flags, int mode) {
-    const char *end = atomic_load(&refused_end);
-    size_t length = strlen(name), size = end ? strlen(end) : 0;
-    if (size && (flags & O_RDWR) && length >= size && strcmp(name + length - size, end) == 0) {
-        atomic_store(&refused_end, NULL);
+static int open_at_times_refused(const char *name, int flags, int mode) {
+    size_t length = strlen(name), size = strlen(refused_end);
+    if (refusals_left > 0 && (flags & O_RDWR) && length >= size && strcmp(name + length - size, refused_end) == 0) {
+        refusals_left--;
         errno = EMFILE;
         return -1;
     }
     return real_open(name, flags, mode);
+}
+
+static void refuse(const char *end, int count) {
+    refused_end = end;
+    refusals_left = count;
+}
+
+static void begin_refusing(void) {
+    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    refuse("", 0);
+    real_open = (int (*)(const char *, int, int))vfs->xGetSystemCall(vfs, "open");
+    cr_assert_eq(vfs->xSetSystemCall(vfs, "open", (sqlite3_syscall_ptr)open_at_times_refused), SQLITE_OK);
+}
+
+static void end_refusing(void) {
+    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    cr_assert_eq(vfs->xSetSystemCall(vfs, "open", NULL), SQLITE_OK);
 }
 
 /* Another program reads the file, and so keeps those beside it there. */
@@ -273,20 +289,12 @@ static pid_t begin_reader(void) {
     return reader;
 }
 
-static void check_refused_once(const char *end, const char *read, int refusals) {
+static void check_refused_once(const char *end) {
     bed_open(&bed, bed_url_with(&bed, "a.db", ""), NULL);
-    atomic_store(&refused_end, end);
-    if (read)
-        must(read);
-    struct query *query = exec("insert into t values(8)");
-    cr_assert_null(atomic_load(&refused_end));
-    cr_assert(read || query->status == QURING_NOT_SENT, "%s",
-              end); /* a lane may meet it before there is a write for it */
-    for (; query->status != QURING_OK && refusals > 0; refusals--) {
-        bed_check(query, QURING_NOT_SENT, "25006", "readonly");
-        query = exec("insert into t values(8)");
-    }
-    bed_check(query, QURING_OK, "", "");
+    refuse(end, 1);
+    bed_check(exec("insert into t values(8)"), QURING_NOT_SENT, "25006", "readonly");
+    cr_assert_eq(refusals_left, 0, "%s", end);
+    must("insert into t values(8)");
     bed_close(&bed);
 }
 
@@ -294,14 +302,67 @@ static void check_refused_once(const char *end, const char *read, int refusals) 
 Test(file, no_descriptor_for_a_moment_is_no_file_that_can_be_read_alone) {
     make_file("wal");
     pid_t reader = begin_reader();
-    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
-    real_open = (int (*)(const char *, int, int))vfs->xGetSystemCall(vfs, "open");
-    cr_assert_eq(vfs->xSetSystemCall(vfs, "open", (sqlite3_syscall_ptr)open_once_refused), SQLITE_OK);
-    check_refused_once("a.db", NULL, 1);
-    check_refused_once("-wal", NULL, 1);
-    check_refused_once("-shm", NULL, 1);
-    check_refused_once("-shm", "select a from t", 2); /* the memory is a reader's, too, which stays open */
-    cr_assert_eq(vfs->xSetSystemCall(vfs, "open", NULL), SQLITE_OK);
+    begin_refusing();
+    check_refused_once("a.db");
+    check_refused_once("-wal");
+    check_refused_once("-shm");
+    end_refusing();
+    kill(reader, SIGKILL);
+    cr_assert_eq(waitpid(reader, NULL, 0), reader);
+}
+
+static struct lite_bed neighbour; /* its handle is another one on the same file */
+
+static void neighbour_must(const char *sql) {
+    struct query *query = bed_submit(&neighbour, bed_query(&neighbour, sql, NULL, 0));
+    bed_drain(&neighbour);
+    bed_check(query, QURING_OK, "", "");
+}
+
+/* The file and its log are opened by each connection for itself. */
+static void check_refused_beside_a_neighbour(const char *end) {
+    refuse(end, 3);
+    bed_open(&bed, bed_url_with(&bed, "a.db", ""), NULL);
+    for (int i = 0; i < 3; i++)
+        bed_check(exec("insert into t values(8)"), QURING_NOT_SENT, "25006", "readonly");
+    cr_assert_eq(refusals_left, 0);
+    cr_assert_eq(number("select count(*) from t"), 1);
+    neighbour_must("insert into t values(8)");
+    bed_check(exec("insert into t values(8)"), QURING_SERVER_ERROR, "55P03", "locked");
+    bed_close(&bed);
+}
+
+Test(file, no_descriptor_for_one_connection_leaves_the_others_open) {
+    make_file("wal");
+    bed_begin(&neighbour);
+    bed_open(&neighbour, bed_url_with(&bed, "a.db", ""), &(quring_db_options){.exclusive = true});
+    neighbour_must("begin immediate");
+    begin_refusing();
+    check_refused_beside_a_neighbour("a.db");
+    check_refused_beside_a_neighbour("-wal");
+    end_refusing();
+    neighbour_must("commit");
+    cr_assert_eq(neighbour.db->counters.connect_count, 1);
+    bed_end(&neighbour);
+}
+
+/* SQLite opens the shared memory once for all connections of the process, and that by whichever is the first. */
+Test(file, no_descriptor_for_the_shared_memory_concerns_all_connections) {
+    make_file("wal");
+    pid_t reader = begin_reader();
+    begin_refusing();
+    bed_begin(&neighbour);
+    bed_open(&neighbour, bed_url_with(&bed, "a.db", "?mode=ro"), NULL);
+    refuse("-shm", 1);
+    neighbour_must("select a from t");
+    cr_assert_eq(refusals_left, 0);
+    bed_open(&bed, bed_url_with(&bed, "a.db", ""), NULL);
+    bed_check(exec("insert into t values(8)"), QURING_NOT_SENT, "25006", "readonly");
+    must("insert into t values(8)");
+    neighbour_must("select a from t");
+    end_refusing();
+    bed_close(&bed);
+    bed_end(&neighbour);
     kill(reader, SIGKILL);
     cr_assert_eq(waitpid(reader, NULL, 0), reader);
 }
