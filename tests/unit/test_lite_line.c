@@ -3,6 +3,7 @@
 #include "lite/line.h"
 
 #include <criterion/criterion.h>
+#include <time.h>
 
 static const uint64_t FOREVER_NS = UINT64_C(300000000000), MS = 1000000;
 
@@ -34,7 +35,7 @@ Test(line, who_came_first_is_first) {
     cr_assert(lite_line_wait(&line, &a, 1));
     lite_line_leave(&line, &a);
     cr_assert(lite_line_wait(&line, &b, FOREVER_NS), "the leaving wakes it");
-    cr_assert_not(lite_line_wait(&line, &c, FOREVER_NS));
+    cr_assert_not(lite_line_wait(&line, &c, 1));
     lite_line_leave(&line, &c);
     lite_line_leave(&line, &b);
     cr_assert(lite_line_is_empty(&line));
@@ -57,6 +58,35 @@ Test(line, a_transaction_that_ends_before_the_wait_is_not_missed) {
     cr_assert_not(b.stands, "it only tells that its transaction has ended");
     cr_assert(lite_line_wait(&line, &a, FOREVER_NS));
     cr_assert(lite_line_wait(&line, &a, 1), "it was woken for that once");
+}
+
+/* ---- Threads that are told ---- */
+
+enum { IN_LINE = 8 };
+
+/* Nobody is told before its turn, and everybody is then: else one of them would wait for FOREVER_NS. */
+static void *wait_for_turn(void *argument) {
+    struct lite_place place = {0};
+    (void)argument;
+    lite_line_join(&line, &place, 1);
+    bool first = lite_line_wait(&line, &place, FOREVER_NS);
+    lite_line_leave(&line, &place);
+    return first ? &line : NULL;
+}
+
+Test(line, who_leaves_wakes_the_next_alone) {
+    pthread_t threads[IN_LINE];
+    for (int i = 0; i < IN_LINE; i++)
+        cr_assert_eq(pthread_create(&threads[i], NULL, wait_for_turn, NULL), 0);
+    while (atomic_load(&line.count) < IN_LINE)
+        nanosleep(&(struct timespec){.tv_nsec = (long)MS}, NULL);
+    lite_line_leave(&line, &a);
+    for (int i = 0; i < IN_LINE; i++) {
+        void *first;
+        pthread_join(threads[i], &first);
+        cr_assert(first);
+    }
+    cr_assert(lite_line_is_empty(&line));
 }
 
 /* ---- Threads that never leave the lock alone ---- */
