@@ -993,8 +993,8 @@ typedef struct quring_tx_options {
  *   - what stands behind that query, and what is submitted later, ends SKIPPED, naming it (quring_done.failed_id)
  *   - COMMIT rolls back, and ends with that query's error, never with OK
  *   - ROLLBACK TO a savepoint from before it lets the transaction go on from there. Not on PostgreSQL, where a limit, a timeout
- *     or a cancel ended that query, and SAVEPOINT of the same name, RELEASE, or a ROLLBACK TO another that was given up, is that
- *     query, or had been sent behind it: the server may have carried these out, and would go back to another one
+ *     or a cancel ended that query, and it or one that had been sent behind it is SAVEPOINT, RELEASE or ROLLBACK TO: the server
+ *     may have carried that out, and would go back to another one
  *
  * Once COMMIT was sent it reports what the server says, whatever ends on this side: a query that goes over a limit, or that
  * is given up and can't be stopped any more, does not keep a COMMIT that was submitted with it from taking effect; SQLite has

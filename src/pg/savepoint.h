@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Where ROLLBACK TO goes back to. A query that was given up, or went over a limit, has failed its transaction for the program
- * alone: the server carries out what was sent behind it, which the program is told was SKIPPED. A savepoint that was set
- * there under the same name is the one that the server goes back to, and what stands before that would stay. And where a
- * RELEASE stands there, it may go back to an older one, and take back what was told as OK. So it is where such a statement,
- * or a ROLLBACK TO, was given up itself. Such a transaction is not revived, but rolled back.
+ * alone: the server carries out what was sent behind it, which the program is told was SKIPPED. Where that is SAVEPOINT,
+ * RELEASE or ROLLBACK TO, or such a statement was given up itself, the server's savepoints are others than the program's: by
+ * the name that it gives, it would go back to one that keeps what was SKIPPED, or takes back what was OK. Such a transaction
+ * is not revived, but rolled back.
  */
 #ifndef QURING_PG_SAVEPOINT_H
 #define QURING_PG_SAVEPOINT_H
@@ -17,10 +17,10 @@ void pg_savepoint_settle(struct quring_tx *tx, const struct pg_request *request)
 /* A ROLLBACK TO was carried out, and the transaction goes on from there. */
 void pg_savepoint_revived(struct quring_tx *tx);
 
-/* True: the ROLLBACK TO, which was not sent, might go back to what stands behind a failure. */
+/*
+ * True where the transaction's ROLLBACK TO might not go back to what stands before its failure. `goes_back` was not sent yet;
+ * NULL: of those that were.
+ */
 bool pg_savepoint_misleads(struct quring_tx *tx, const struct query *goes_back);
-
-/* The same of those that were sent. */
-bool pg_savepoint_has_misled(struct quring_tx *tx);
 
 #endif

@@ -144,7 +144,7 @@ void pg_tx_serve(struct quring_tx *tx) {
     PRE(conn);
     uint64_t first = conn->session.next;
     bool open = false;
-    if (tx->first.set && tx->state == TX_OPEN && pg_savepoint_has_misled(tx))
+    if (tx->first.set && tx->state == TX_OPEN && pg_savepoint_misleads(tx, NULL))
         tx_mislead(tx);
     while ((query = tx_next(tx)) && tx_may_send(tx, query, open)) {
         if (tx->first.set && tx_verb(query) == VERB_GOES_BACK && pg_savepoint_misleads(tx, query)) {

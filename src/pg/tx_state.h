@@ -20,8 +20,6 @@ struct pg_doubt {
     uint8_t answer; /* enum in resolve.c */
 };
 
-enum { PG_TX_HIDDEN = 2 };
-
 /* Whether the note was asked for. */
 enum pg_tx_note { NOTE_NONE, NOTE_OUT, NOTE_READ };
 
@@ -39,11 +37,8 @@ struct pg_tx {
     uint8_t loss;              /* enum in tx.c */
     uint8_t note;              /* enum pg_tx_note */
     bool runs_again;           /* a long batch: all of it is to run again at once, for another reason than a conflict */
-    uint8_t hidden_count;
-    bool hides_others;
-    uint32_t hidden[PG_TX_HIDDEN]; /* names that other savepoints have got from a failure on: see savepoint.h */
-    uint32_t hidden_but;           /* hides_others: the only name that these have not got */
-    char sqlstate[6];              /* that a query of the segment failed with, which may be given up by then; "" */
+    bool savepoints_moved;     /* from its failure on, by what the server carried out: see savepoint.h */
+    char sqlstate[6];          /* that a query of the segment failed with, which may be given up by then; "" */
     struct pg_doubt doubt;
 };
 _Static_assert(sizeof(struct pg_tx) <= TX_BACKEND_BYTES, "it has its place in struct quring_tx");
