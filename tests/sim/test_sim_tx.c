@@ -5,6 +5,7 @@
  *
  *   in order       the queries of one transaction were executed on one connection, in the order of their submission
  *   acknowledged   COMMIT is OK: each query that is OK and was not undone took effect, once
+ *   as told        the same by what each query ended with, where something is given up and there are savepoints
  *   undone         COMMIT is not OK, nor IN_DOUBT: none took effect
  *   in doubt       all took effect, or none
  *   the culprit    SKIPPED names the query whose failure is the reason
@@ -52,6 +53,8 @@ static bool
 static int ends[QUERIES + 1]; /* of each transaction: its COMMIT or ROLLBACK; -1: none */
 static bool commits[QUERIES + 1]; /* it is COMMIT */
 static uint32_t tx_count;
+static bool limited;  /* results have a row at most */
+static bool pointing; /* few errors, and many savepoints, of few names */
 
 static const char *const sqlstates[] = {"22012", "23505", "40001", "XX000", "57014"};
 
@@ -173,6 +176,18 @@ static const char *any_of(const char *const *words, uint32_t count) {
     return words[world_below(&world, count)];
 }
 
+/* One that goes over the limit, or is given up, is all that fails. */
+static struct ask any_pointing_ask(const struct model *model) {
+    static const char *const verbs[] = {"savepoint", "savepoint", "rollback to", "rollback to", "release",
+                                        "insert",    "insert",    "insert",      "rows",        "sleep"};
+    if (model->point_count + 1 == POINTS_MAX || world_below(&world, 12) == 0)
+        return (struct ask){.verb = "commit"};
+    struct ask ask = {.verb = any_of(verbs, 10), .number = (uint32_t)world_below(&world, 2)};
+    if (is_verb(&ask, "rows"))
+        ask.number = 2;
+    return ask;
+}
+
 static struct ask any_ask(const struct model *model, bool giving_up) {
     static const char *const sick[] = {"error", "late", "refuse", "bad"};
     static const char *const points[] = {"savepoint", "savepoint", "rollback to", "rollback to", "release"};
@@ -219,7 +234,8 @@ static void model_open(struct model *model, bool giving_up) {
 
 /* A query of a transaction that is out, or all of a transaction. */
 static void give_up_any(void) {
-    uint32_t index = (uint32_t)world_below(&world, world.asked_count ? world.asked_count : 1);
+    uint32_t among = pointing || !world.asked_count ? 8 : world.asked_count; /* the latest */
+    uint32_t index = world.asked_count - 1 - (uint32_t)world_below(&world, among);
     struct model *model = &models[world_below(&world, SLOTS)];
     if (world_below(&world, 4) == 0 && model->handle) {
         given_up[model->number] = true;
@@ -232,7 +248,7 @@ static void give_up_any(void) {
 }
 
 static void ask_in(struct model *model, bool giving_up) {
-    struct ask what = any_ask(model, giving_up);
+    struct ask what = pointing ? any_pointing_ask(model) : any_ask(model, giving_up);
     struct model before = *model;
     uint32_t index = world.asked_count;
     struct member was[QUERIES];
@@ -252,7 +268,7 @@ static void ask_in(struct model *model, bool giving_up) {
         memcpy(members, was, sizeof was);
         return;
     }
-    given_up[model->number] |= what.timeout_ns != 0;
+    given_up[model->number] |= what.timeout_ns != 0 || (limited && is_verb(&what, "rows"));
     if (!last)
         return;
     quring_tx_release(model->handle);
@@ -262,7 +278,7 @@ static void ask_in(struct model *model, bool giving_up) {
 static void ask_outside(void) {
     static const char *const verbs[] = {"insert", "rows", "select"};
     struct ask what = {.verb = any_of(verbs, 3),
-                       .number = 2,
+                       .number = limited ? 1 : 2,
                        .order_key = world_below(&world, 4),
                        .commit = world_below(&world, 2) ? QURING_COMMIT_GROUP : QURING_COMMIT_EACH};
     members[world.asked_count] = (struct member){.culprit = -1};
@@ -343,6 +359,71 @@ static void check_tx(uint32_t number) {
     }
 }
 
+/* ---- What the program was told ---- */
+
+enum word { DONE, UNDONE, UNKNOWN };
+
+/* What a program makes of the ends of a transaction's queries, in their order. */
+struct told {
+    enum word words[QUERIES];
+    struct {
+        uint32_t name, from;
+    } points[QUERIES];
+    uint32_t point_count;
+    bool is_lost; /* it does not know its savepoints any more: one of their statements was given up */
+};
+
+static void told_point(struct told *told, uint32_t number, uint32_t index) {
+    const struct asked *asked = &world.asked[index];
+    uint32_t at = told->point_count;
+    if (strcmp(asked->verb, "savepoint") == 0) {
+        told->points[told->point_count].name = asked->number;
+        told->points[told->point_count++].from = index;
+        return;
+    }
+    while (at && told->points[at - 1].name != asked->number)
+        at--;
+    LAW(at || told->is_lost, "query %u is OK, and there is no such savepoint", index);
+    if (!at)
+        return;
+    bool goes_back = strcmp(asked->verb, "rollback to") == 0;
+    for (uint32_t i = told->points[at - 1].from; goes_back && i < index; i++)
+        if (members[i].tx == number)
+            told->words[i] = UNDONE;
+    told->point_count = goes_back ? at : at - 1;
+}
+
+static uint64_t undone_as_told;
+
+/* A COMMIT that is OK: what is left of OK took effect, and nothing that was skipped, or undone. */
+static void check_told(uint32_t number) {
+    static const uint32_t unknown = MAY(CANCELLED) | MAY(TIMEOUT) | MAY(LIMIT) | MAY(IN_DOUBT);
+    static struct told told;
+    told.point_count = 0;
+    told.is_lost = false;
+    for (uint32_t i = 0; i < world.asked_count; i++) {
+        const struct asked *asked = &world.asked[i];
+        bool points = strcmp(asked->verb, "savepoint") == 0 || strcmp(asked->verb, "rollback to") == 0 ||
+                      strcmp(asked->verb, "release") == 0;
+        if (members[i].tx != number)
+            continue;
+        told.words[i] = asked->status == QURING_OK ? DONE : unknown >> asked->status & 1 ? UNKNOWN : UNDONE;
+        told.is_lost |= points && told.words[i] == UNKNOWN;
+        if (points && told.words[i] == DONE)
+            told_point(&told, number, i);
+        if (points)
+            told.words[i] = UNKNOWN; /* the ledger has none of them */
+    }
+    for (uint32_t i = 0; i < world.asked_count; i++) {
+        if (members[i].tx != number || (int)i == ends[number] || told.words[i] == UNKNOWN)
+            continue;
+        bool sure = !told.is_lost || world.asked[i].status == QURING_SKIPPED;
+        LAW(!sure || took_effect(i) == (told.words[i] == DONE), "query %u ended with %s, and %s", i,
+            quring_status_name((quring_status)world.asked[i].status), took_effect(i) ? "took effect" : "has no effect");
+        undone_as_told += world.server.ledger[i].executed && !took_effect(i);
+    }
+}
+
 static void check_all(bool calm) {
     for (uint32_t i = 0; i < world.asked_count; i++)
         if (members[i].tx)
@@ -351,6 +432,9 @@ static void check_all(bool calm) {
             LAW(world.asked[i].status == QURING_OK || !world.asked[i].accepted, "query %u is outside of any", i);
     for (uint32_t number = 1; number <= tx_count; number++)
         check_tx(number);
+    for (uint32_t number = 1; number <= tx_count; number++)
+        if (commits[number] && ends[number] >= 0 && world.asked[ends[number]].status == QURING_OK)
+            check_told(number);
 }
 
 /* ---- Seeds ---- */
@@ -396,11 +480,13 @@ static void txs_run(uint64_t seed, bool losses, bool giving_up) {
     quring_db_options db = {.connection_count = connections,
                             .depth = 1 + (uint32_t)world_below(&world, 24),
                             .lease_count = (uint32_t)world_below(&world, connections + 1)};
-    world.allowed = (losses ? MAY_BE_LOST | MAY(SERVER_ERROR) | MAY(SKIPPED) : 0) |
+    limited = giving_up && seed % 4 < 2;
+    db.result_row_count = limited ? 1 : 0;
+    world.allowed = (losses ? MAY_BE_LOST | MAY(SERVER_ERROR) | MAY(SKIPPED) : 0) | (limited ? MAY(LIMIT) : 0) |
                     (giving_up ? MAY(TIMEOUT) | MAY(CANCELLED) | MAY(SKIPPED) | MAY(SERVER_ERROR) | MAY(IN_DOUBT) : 0);
     world.server.eager = (uint16_t)world_below(&world, 300);
     world.server.kill = losses ? (uint16_t)world_below(&world, 20) : 0;
-    world.server.cancels = giving_up && seed % 7;
+    world.server.cancels = giving_up && seed % (pointing ? 2 : 7);
     world.server.cancel_ns = world_below(&world, 4 * MS);
     world.server.end_ns = giving_up && seed % 3 ? world_below(&world, 4 * MS) : 0;
     world.server.standby = seed % 5 == 0;
@@ -441,6 +527,12 @@ static void any_seed(uint64_t seed) {
     txs_run(seed, seed % 2, true);
 }
 
+static void pointing_seed(uint64_t seed) {
+    pointing = true;
+    txs_run(seed, seed % 8 == 0, true);
+    pointing = false;
+}
+
 Test(sim_tx, each_query_ends_as_its_transaction_says) {
     seeds_run(200, calm_seed);
 }
@@ -454,4 +546,10 @@ Test(sim_tx, transactions_with_queries_that_are_given_up) {
     seeds_run(400, any_seed);
     cr_assert_gt(stopped_count, 0u);
     cr_assert(struck_ends > 0 || stopped_count < 100, "some thirty hit a query for one that hits an end");
+}
+
+Test(sim_tx, savepoints_around_queries_that_are_given_up) {
+    undone_as_told = 0;
+    seeds_run(300, pointing_seed);
+    cr_assert_gt(undone_as_told, 0u);
 }
