@@ -21,6 +21,16 @@ void tx_move(struct quring_tx *tx, enum tx_state to) {
 
 /* ---- Failure ---- */
 
+/*
+ * One between the first failure and the last would take back the one, and not the other: what stands between them is to be run
+ * or not by what becomes of it, which nobody knows yet. Once COMMIT was sent, what fails does so in its order.
+ */
+static bool tx_may_go_back_amid_failures(const struct quring_tx *tx) {
+    uint32_t first = tx->failure.position, last = tx->failure.last_position;
+    return first < last && tx->state != TX_ENDING && tx->first_back_position && tx->first_back_position < last &&
+           tx->last_back_position > first;
+}
+
 static void tx_failure_set(struct tx_failure *failure, uint32_t position, quring_id id, quring_status status,
                            const quring_error *error) {
     failure->set = true;
@@ -30,42 +40,29 @@ static void tx_failure_set(struct tx_failure *failure, uint32_t position, quring
     error_set(&failure->error, error->sqlstate, error->message, error->detail, error->hint, 0);
 }
 
+static void tx_fail(struct quring_tx *tx, uint32_t position, quring_id id, quring_status status,
+                    const quring_error *error) {
+    struct tx_failure *failure = &tx->failure;
+    if (!failure->set || position > failure->last_position) {
+        failure->last_position = position;
+        failure->last_status = (uint8_t)status;
+    }
+    if (!failure->set || position < failure->position)
+        tx_failure_set(failure, position, id, status, error);
+    tx->given_up |= tx_may_go_back_amid_failures(tx);
+}
+
 static void tx_failure_clear(struct tx_failure *failure) {
     failure->set = false;
     error_clear(&failure->error);
 }
 
-/*
- * Of three failures the middle one is not kept, which matters where a ROLLBACK TO between it and the earliest is still to be
- * carried out, as may be if it was given up: all others come in their order.
- */
-static bool tx_is_past_telling(const struct quring_tx *tx, uint32_t position) {
-    uint32_t least = tx->first.position, most = tx->last.position, middle = position;
-    if (!tx->first.set || least == most || position == least || position == most || tx->state == TX_ENDING)
-        return false;
-    if (position < least)
-        middle = least;
-    else if (position > most)
-        middle = most;
-    return tx->next_back_position && tx->next_back_position < middle;
-}
-
-/* A ROLLBACK TO was carried out, or never will be. They end in their order. */
-static void tx_back_ended(struct quring_tx *tx, uint32_t position) {
+/* They end in their order, but for those that are given up, which leave `first_back_position` where it is: not behind any. */
+static void tx_back_ended(struct quring_tx *tx, uint32_t position, bool in_order) {
     if (tx->back_position == position)
         tx->back_position = 0;
-    if (tx->next_back_position && tx->next_back_position <= position)
-        tx->next_back_position = tx->last_back_position > position ? position + 1 : 0;
-}
-
-static void tx_fail(struct quring_tx *tx, uint32_t position, quring_id id, quring_status status,
-                    const quring_error *error) {
-    if (tx_is_past_telling(tx, position))
-        tx->given_up = true;
-    if (!tx->first.set || position < tx->first.position)
-        tx_failure_set(&tx->first, position, id, status, error);
-    if (!tx->last.set || position > tx->last.position)
-        tx_failure_set(&tx->last, position, id, status, error);
+    if (in_order && tx->first_back_position && tx->first_back_position <= position)
+        tx->first_back_position = tx->last_back_position > position ? position + 1 : 0;
 }
 
 /* A query of the transaction ended, and not with OK. COMMIT and ROLLBACK have none behind them that could be skipped. */
@@ -74,7 +71,7 @@ static void tx_query_failed(struct query *query) {
     quring_status status = (quring_status)query->status;
     bool own_will = status == QURING_CANCELLED || status == QURING_TIMEOUT || status == QURING_LIMIT;
     if (tx_verb(query) == VERB_GOES_BACK)
-        tx_back_ended(tx, query->tx_position);
+        tx_back_ended(tx, query->tx_position, !own_will);
     if (status == QURING_SKIPPED || tx_is_end(tx_verb(query)) || (own_will && tx->state == TX_ENDING))
         return;
     tx_fail(tx, query->tx_position, query->id, status, &query->error.view);
@@ -89,7 +86,7 @@ void tx_note_refused(struct quring_tx *tx, struct query *query) {
 void tx_give_up(struct quring_tx *tx, quring_status status, const char *sqlstate, const char *message) {
     PRE(status != QURING_OK);
     quring_error error = error_view(sqlstate, message, "");
-    if (!tx->first.set)
+    if (!tx->failure.set)
         tx_fail(tx, 0, 0, status, &error);
     tx->given_up = true;
 }
@@ -114,7 +111,7 @@ void tx_fail_note(struct quring_tx *tx, const char *sqlstate, const char *messag
 
 /* Only a savepoint from before the failure lets a transaction go on behind it. */
 static bool tx_may_revive(const struct quring_tx *tx) {
-    return !tx->given_up && tx->save_position && tx->save_position < tx->first.position;
+    return !tx->given_up && tx->save_position && tx->save_position < tx->failure.position;
 }
 
 /* An end that was submitted, neither waits nor was sent, ended here: it was refused, or the program gave it up. */
@@ -123,35 +120,26 @@ static bool tx_has_lost_its_end(const struct quring_tx *tx) {
 }
 
 bool tx_is_doomed(const struct quring_tx *tx) {
-    return tx->given_up || tx_has_lost_its_end(tx) || (tx->first.set && !tx_may_revive(tx));
+    return tx->given_up || tx_has_lost_its_end(tx) || (tx->failure.set && !tx_may_revive(tx));
 }
 
 void tx_revive(struct quring_tx *tx, uint32_t position) {
-    tx_back_ended(tx, position);
-    if (!tx->first.set || tx->first.position > position || tx->given_up)
-        return;
-    if (tx->last.position > position)
-        tx_failure_set(&tx->first, tx->last.position, tx->last.id, (quring_status)tx->last.status,
-                       &tx->last.error.view);
-    else {
-        tx_failure_clear(&tx->first);
-        tx_failure_clear(&tx->last);
-    }
+    tx_back_ended(tx, position, true);
+    if (tx->failure.set && !tx->given_up && tx->failure.last_position <= position)
+        tx_failure_clear(&tx->failure);
 }
 
 bool tx_stands_behind(const struct quring_tx *tx, const struct query *query) {
-    if (tx->given_up || !tx->first.set || query->tx_position <= tx->first.position)
-        return tx->given_up;
+    const struct tx_failure *failure = &tx->failure;
     bool goes_on =
-        tx_may_revive(tx) && tx->back_position > tx->first.position && tx->back_position < query->tx_position;
-    bool fails_again = tx->last.position > tx->back_position && tx->last.position < query->tx_position;
-    return !goes_on || fails_again;
+        tx_may_revive(tx) && tx->back_position > failure->last_position && tx->back_position < query->tx_position;
+    return tx->given_up || (failure->set && query->tx_position > failure->position && !goes_on);
 }
 
 /* ---- Ends ---- */
 
 void tx_say_skipped(const struct quring_tx *tx, struct query *query) {
-    const struct tx_failure *failure = &tx->first;
+    const struct tx_failure *failure = &tx->failure;
     PRE(failure->set);
     if (query->batch) {
         struct batch_failure why = {failure->position, failure->error.view.sqlstate, failure->error.view.message};
@@ -172,7 +160,7 @@ void tx_skip(struct quring_tx *tx, struct query *query) {
 
 /* Where the failure says that no byte left, that is true of COMMIT as well. */
 quring_status tx_say_refused(const struct quring_tx *tx, struct query *query) {
-    const struct tx_failure *failure = &tx->first;
+    const struct tx_failure *failure = &tx->failure;
     const quring_error *error = &failure->error.view;
     PRE(failure->set);
     bool unsent = failure->status == QURING_NOT_SENT || failure->status == QURING_SHUTDOWN;
@@ -272,8 +260,8 @@ void tx_put(struct quring_tx *tx, struct query *query) {
     tx->end_submitted = tx_is_end(verb);
     if (verb == VERB_GOES_BACK) {
         tx->last_back_position = query->tx_position;
-        if (!tx->next_back_position)
-            tx->next_back_position = query->tx_position;
+        if (!tx->first_back_position)
+            tx->first_back_position = query->tx_position;
     }
     if (verb == VERB_SAVES && !tx->save_position)
         tx->save_position = query->tx_position;
@@ -291,8 +279,8 @@ void tx_put(struct quring_tx *tx, struct query *query) {
 void tx_fail_batch(struct quring_tx *tx, uint32_t position, quring_status status, const quring_error *error) {
     PRE(tx->atomic && position <= tx->query_count);
     bool certain = status != QURING_IN_DOUBT && status != QURING_PROTOCOL;
-    if (!tx->first.set || !certain)
-        tx_failure_set(&tx->first, position, 0, status, error);
+    if (!tx->failure.set || !certain)
+        tx_failure_set(&tx->failure, position, 0, status, error);
     tx->given_up = true;
 }
 
@@ -321,7 +309,7 @@ void tx_put_batch(struct quring_tx *tx, struct batch *batch, struct list *member
 
 void tx_run_batch_again(struct quring_tx *tx) {
     PRE(tx->batch && batch_is_whole(tx->batch));
-    tx_failure_clear(&tx->first);
+    tx_failure_clear(&tx->failure);
     tx->given_up = false;
     tx_move(tx, TX_WAITING);
 }
@@ -401,17 +389,14 @@ size_t tx_begin_sql(const struct quring_tx *tx, char sql[TX_BEGIN_BYTES]) {
 /* ---- Memory ---- */
 
 void tx_init(struct quring_tx *tx, struct quring_db *db, const quring_tx_options *options) {
-    struct query_error first = tx->first.error, last = tx->last.error;
+    struct query_error error = tx->failure.error;
     bool used = tx->engine != NULL;
     *tx = (struct quring_tx){.engine = db->engine, .hub = db->hub, .options = *options, .leaves_nothing = true};
     if (used) {
-        tx->first.error = first;
-        tx->last.error = last;
-        error_clear(&tx->first.error);
-        error_clear(&tx->last.error);
+        tx->failure.error = error;
+        error_clear(&tx->failure.error);
     } else {
-        error_init(&tx->first.error);
-        error_init(&tx->last.error);
+        error_init(&tx->failure.error);
     }
     queue_init(&tx->queue, db);
     tx->queue.tx = tx;
@@ -428,8 +413,7 @@ void tx_use_token(struct quring_tx *tx, struct quring_statement *writes_token, c
 }
 
 void tx_free(struct quring_tx *tx) {
-    error_free(&tx->first.error);
-    error_free(&tx->last.error);
+    error_free(&tx->failure.error);
 }
 
 void tx_forget(struct quring_db *db) {

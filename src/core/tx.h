@@ -47,12 +47,15 @@ enum tx_state { TX_NEW, TX_WAITING, TX_OPEN, TX_ENDING, TX_ENDED };
 
 enum { TX_BACKEND_BYTES = 224, TX_RESERVE_BYTES = 16, TX_BEGIN_BYTES = 64 };
 
-/* A query that ended, and not with OK. */
+/*
+ * What ended, and not with OK, since the transaction began or was revived: a stretch of its order, which one ROLLBACK TO takes
+ * back, or none does. The first is the reason of all that follows.
+ */
 struct tx_failure {
     bool set;
-    uint8_t status; /* quring_status */
-    uint32_t position;
-    quring_id id; /* 0: it is no query's */
+    uint8_t status, last_status;      /* quring_status */
+    uint32_t position, last_position; /* 0: of what is no query's */
+    quring_id id;                     /* 0: it is no query's */
     struct query_error error;
 };
 
@@ -84,10 +87,9 @@ struct quring_tx {
     uint32_t save_position;    /* of its first SAVEPOINT; 0: there is none */
     uint32_t
         back_position; /* of the last ROLLBACK TO that is to be sent, or was, and has not ended; 0: there is none */
-    uint32_t next_back_position;           /* none of those that have not ended is before this; 0: there is none */
-    uint32_t last_back_position;           /* of the last that was submitted */
-    struct tx_failure first;               /* the earliest since it began or was revived */
-    struct tx_failure last;                /* the latest: holds when what it was revived behind is earlier */
+    uint32_t first_back_position; /* none of those that have not ended is before this; 0: there is none */
+    uint32_t last_back_position;  /* of the last that was submitted */
+    struct tx_failure failure;
     struct quring_statement *writes_token; /* held: carried out before its COMMIT; NULL: none is */
     uint8_t token[TOKEN_BYTES];
     char token_text[TOKEN_TEXT_BYTES]; /* "": it has none */

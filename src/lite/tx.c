@@ -48,7 +48,7 @@ static bool tx_goes_apart(const struct quring_tx *tx) {
 
 static bool tx_is_whole(const struct quring_tx *tx) {
     bool here = tx->end_submitted && tx->queue.waiting_count == tx->query_count;
-    return here && !tx->first.set && tx->query_count <= tx->queue.db->options.depth;
+    return here && !tx->failure.set && tx->query_count <= tx->queue.db->options.depth;
 }
 
 static void tx_place(struct quring_tx *tx, struct lane_queue *queue, struct lite_lane *lane, uint32_t *count) {
@@ -367,7 +367,7 @@ static void tx_finish_behind(struct quring_tx *tx, struct query *query) {
 /* Its lane had begun it when one before it was detached: it is rolled back with that. */
 static bool tx_runs_in_vain(struct quring_tx *tx, const struct query *query) {
     bool doomed = atomic_load_explicit(&lite_tx(tx)->course, memory_order_relaxed) == LITE_TX_DOOMED;
-    return doomed && tx_verb(query) != VERB_ROLLS_BACK && query->tx_position > tx->first.position;
+    return doomed && tx_verb(query) != VERB_ROLLS_BACK && query->tx_position > tx->failure.position;
 }
 
 /* Its handle was released without an end: whatever it has done is rolled back. */
@@ -403,8 +403,8 @@ void lite_tx_finish(struct query *query) {
     --*lt->count;
     query->in_unit = query->unit_goes_on = false;
     tx_finish_query(tx, query, fate);
-    if (fate == LITE_TX_LOST && tx->first.set)
-        tx_give_up(tx, QURING_SERVER_ERROR, tx->first.error.view.sqlstate, tx->first.error.view.message);
+    if (fate == LITE_TX_LOST && tx->failure.set)
+        tx_give_up(tx, QURING_SERVER_ERROR, tx->failure.error.view.sqlstate, tx->failure.error.view.message);
     if (verb == VERB_GOES_BACK && fate == LITE_RAN && query->status == QURING_OK)
         tx_revive(tx, position);
     lt->over |= tx_is_end(verb) && fate != LITE_GIVEN_UP;

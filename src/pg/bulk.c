@@ -50,7 +50,7 @@ static void bulk_settle_member(struct quring_tx *tx, uint64_t ordinal, struct pg
         pg_reply_say_limit(query, (enum pg_limit)request->limit);
     if (query)
         bulk_hold(tx, query);
-    if (failed && !tx->first.set)
+    if (failed && !tx->failure.set)
         bulk_member_failed(tx, bulk_position(tx, ordinal), query, request->outcome == PG_FAILED_STALE);
 }
 
@@ -62,7 +62,7 @@ static void bulk_settle_commit(struct quring_tx *tx, const struct pg_request *re
     bool completed = request->outcome == PG_COMPLETED, begun = pg_tx_of(tx)->begun;
     if (request->unreplicated)
         bulk_fail(tx, 0, QURING_IN_DOUBT, "40003", "committed on one server alone: its wait for a standby was ended");
-    else if (completed && begun && (tx->first.set || !request->may_have_ended))
+    else if (completed && begun && (tx->failure.set || !request->may_have_ended))
         bulk_fail(tx, 0, QURING_IN_DOUBT, "08P01", "COMMIT was answered with a command tag that does not belong there");
     else if (!completed)
         bulk_fail(tx, 0, QURING_SERVER_ERROR, "40000",
@@ -97,7 +97,7 @@ void pg_bulk_commit_failed(struct quring_tx *tx, const struct pg_request *reques
 
 /* Sets the error of a member that has one, and returns its status. */
 static quring_status bulk_judge(struct quring_tx *tx, struct query *query) {
-    const struct tx_failure *failure = &tx->first;
+    const struct tx_failure *failure = &tx->failure;
     const quring_error *why = &failure->error.view;
     bool culprit = query->tx_position == failure->position;
     if (!failure->set)
@@ -123,7 +123,7 @@ static void bulk_tell(struct quring_tx *tx) {
 
 /* It is certain that nothing of it took effect, and all of it is there. */
 static bool bulk_may_run_again(const struct quring_tx *tx) {
-    bool undone = tx->first.set && tx->first.status == QURING_SERVER_ERROR;
+    bool undone = tx->failure.set && tx->failure.status == QURING_SERVER_ERROR;
     return undone && tx->batch && batch_is_whole(tx->batch) && !tx->queue.db->closing;
 }
 
@@ -142,7 +142,7 @@ static void bulk_run_again(struct quring_tx *tx, struct pg_conn *conn, bool wait
 
 void pg_bulk_end(struct quring_tx *tx, struct pg_conn *conn) {
     bool may = bulk_may_run_again(tx), at_once = may && pg_tx_of(tx)->runs_again;
-    bool conflict = may && pg_is_conflict(tx->first.error.view.sqlstate) && tx->batch->rerun_count < BATCH_RERUNS_MAX;
+    bool conflict = may && pg_is_conflict(tx->failure.error.view.sqlstate) && tx->batch->rerun_count < BATCH_RERUNS_MAX;
     if (at_once || conflict) {
         bulk_run_again(tx, conn, !at_once);
         return;
@@ -206,7 +206,7 @@ void pg_bulk_note_loss(struct quring_tx *tx, bool in_doubt) {
     bool lost = reason->status == QURING_IN_DOUBT;
     if (in_doubt)
         bulk_fail(tx, 0, reason->status, reason->sqlstate, reason->message);
-    if (in_doubt || tx->first.set)
+    if (in_doubt || tx->failure.set)
         return;
     bulk_fail(tx, 0, lost ? QURING_SERVER_ERROR : reason->status, reason->sqlstate, reason->message);
     if (!lost || !tx->batch || tx->batch->lost)

@@ -14,7 +14,7 @@ static bool request_moves_savepoints(const struct pg_request *request) {
 
 /* The request that failed is among them: where it was given up, the server may have carried it out. */
 void pg_savepoint_settle(struct quring_tx *tx, const struct pg_request *request) {
-    bool behind = tx->first.set && request->tx_position >= tx->first.position;
+    bool behind = tx->failure.set && request->tx_position >= tx->failure.position;
     if (behind && request->outcome == PG_COMPLETED && request_moves_savepoints(request))
         pg_tx_of(tx)->savepoints_moved = true;
 }
@@ -30,11 +30,12 @@ static bool failure_is_of_our_own(const struct tx_failure *failure) {
 }
 
 /*
- * Savepoints count as moved from a failure on, up to the first ROLLBACK TO that was sent behind it, which decides. One that was
+ * Savepoints count as moved from the failure on, up to the first ROLLBACK TO that was sent behind it, which decides. One that was
  * given up counts as failed, and decides nothing. What stands behind the one that does stands behind no failure, if that is
  * carried out.
  */
-static bool failure_misleads(struct quring_tx *tx, const struct tx_failure *failure, const struct query *goes_back) {
+bool pg_savepoint_misleads(struct quring_tx *tx, const struct query *goes_back) {
+    const struct tx_failure *failure = &tx->failure;
     const struct pg_conn *conn = pg_tx_of(tx)->conn;
     bool moved = pg_tx_of(tx)->savepoints_moved, decided = false;
     if (!failure_is_of_our_own(failure) || (goes_back && goes_back->tx_position < failure->position))
@@ -47,8 +48,4 @@ static bool failure_misleads(struct quring_tx *tx, const struct tx_failure *fail
         moved |= !decided && request_moves_savepoints(request);
     }
     return moved && (decided || goes_back);
-}
-
-bool pg_savepoint_misleads(struct quring_tx *tx, const struct query *goes_back) {
-    return failure_misleads(tx, &tx->first, goes_back) || failure_misleads(tx, &tx->last, goes_back);
 }

@@ -17,7 +17,7 @@ enum tx_loss { LOSS_NONE, LOSS_IN_DOUBT, LOSS_ASKED, LOSS_CERTAIN, LOSS_AFTER_FA
 bool pg_tx_is_whole(const struct quring_tx *tx, uint32_t depth) {
     bool here = tx->end_submitted && tx->queue.waiting_count == tx->query_count;
     bool clean = tx->leaves_nothing && tx->options.lease_reset != QURING_LEASE_RESET_ALWAYS;
-    return here && clean && !tx->first.set && !tx_reads_note(tx) && pg_tx_request_count(tx) <= depth;
+    return here && clean && !tx->failure.set && !tx_reads_note(tx) && pg_tx_request_count(tx) <= depth;
 }
 
 /* ---- Sending ---- */
@@ -144,10 +144,10 @@ void pg_tx_serve(struct quring_tx *tx) {
     PRE(conn);
     uint64_t first = conn->session.next;
     bool open = false;
-    if (tx->first.set && tx->state == TX_OPEN && pg_savepoint_misleads(tx, NULL))
+    if (tx->failure.set && tx->state == TX_OPEN && pg_savepoint_misleads(tx, NULL))
         tx_mislead(tx);
     while ((query = tx_next(tx)) && tx_may_send(tx, query, open)) {
-        if (tx->first.set && tx_verb(query) == VERB_GOES_BACK && pg_savepoint_misleads(tx, query)) {
+        if (tx->failure.set && tx_verb(query) == VERB_GOES_BACK && pg_savepoint_misleads(tx, query)) {
             tx_mislead(tx);
             continue;
         }
@@ -275,11 +275,11 @@ static void tx_hold(struct quring_tx *tx, struct query *query) {
  */
 static bool tx_commit_is_doubtful(struct quring_tx *tx, struct query *query, const struct pg_request *request) {
     bool committed = strcmp(query->result.command, "COMMIT") == 0;
-    if (!tx->first.set && (request->outcome == PG_FAILED_IN_DOUBT || request->outcome == PG_FAILED_AT_COMMIT))
+    if (!tx->failure.set && (request->outcome == PG_FAILED_IN_DOUBT || request->outcome == PG_FAILED_AT_COMMIT))
         return true;
-    if (tx->first.set && tx->last.status != QURING_SERVER_ERROR)
+    if (tx->failure.set && tx->failure.last_status != QURING_SERVER_ERROR)
         return false;
-    if (tx->first.set ? !committed || !pg_tx_of(tx)->begun : committed || request->outcome != PG_COMPLETED)
+    if (tx->failure.set ? !committed || !pg_tx_of(tx)->begun : committed || request->outcome != PG_COMPLETED)
         return false;
     error_set(&query->error, "08P01", "COMMIT was answered with a command tag that does not belong there", NULL, NULL,
               0);
@@ -294,7 +294,7 @@ static void tx_finish_end(struct quring_tx *tx, struct query *query, const struc
         tx_hold(tx, query);
     else if (doubtful || request->unreplicated)
         query_finish(query, QURING_IN_DOUBT);
-    else if (commits && tx->first.set && !committed)
+    else if (commits && tx->failure.set && !committed)
         tx_refuse_commit(tx, query);
     else
         query_finish(query, pg_request_failed(request) ? QURING_SERVER_ERROR : QURING_OK);
@@ -312,7 +312,7 @@ static bool tx_is_consequence(const struct query *query, const struct pg_request
  */
 static void tx_finish_struck(struct quring_tx *tx, struct query *query) {
     static const char why[] = "stopped together with another query of its transaction, which was given up";
-    quring_id id = tx->first.set ? tx->first.id : 0;
+    quring_id id = tx->failure.set ? tx->failure.id : 0;
     tx_fail_at(tx, query->tx_position, id, "57014", why);
     query_fail(query, QURING_SKIPPED, "57014", "%s", why);
     query->failed_id = id;
@@ -322,7 +322,7 @@ static void tx_finish_member(struct quring_tx *tx, struct query *query, const st
     bool goes_back = tx_verb(query) == VERB_GOES_BACK && !tx_is_doomed(tx);
     uint32_t position = query->tx_position;
     bool follows = !goes_back && tx_stands_behind(tx, query);
-    if (tx_is_consequence(query, request) && !(tx->first.set && (follows || goes_back)))
+    if (tx_is_consequence(query, request) && !(tx->failure.set && (follows || goes_back)))
         tx_give_up(tx, QURING_SERVER_ERROR, "25P02", "the server had failed the transaction");
     if (!goes_back && tx_stands_behind(tx, query))
         tx_skip(tx, query);
@@ -437,7 +437,7 @@ static bool tx_may_have_gone_back(struct quring_tx *tx) {
     for (uint64_t r = first; r <= pg->last && !tx->given_up; r++) {
         const struct pg_request *request = pg_conn_request(pg->conn, r);
         bool goes_back = request->statement && request->statement->traits.verb == VERB_GOES_BACK;
-        if (goes_back && request->tx_position > tx->first.position)
+        if (goes_back && request->tx_position > tx->failure.position)
             return true;
     }
     return false;
@@ -450,7 +450,7 @@ static bool tx_may_have_gone_back(struct quring_tx *tx) {
 static enum tx_loss tx_loss_of(struct quring_tx *tx) {
     struct pg_tx *pg = pg_tx_of(tx);
     struct pg_conn *conn = pg->conn;
-    if (tx->first.set && conn->reason.status != QURING_PROTOCOL && !tx_may_have_gone_back(tx))
+    if (tx->failure.set && conn->reason.status != QURING_PROTOCOL && !tx_may_have_gone_back(tx))
         return LOSS_AFTER_FAILURE;
     if (tx->state != TX_ENDING || pg->end < conn->settled)
         return LOSS_CERTAIN;
@@ -487,7 +487,7 @@ static void tx_finish_lost(struct quring_tx *tx, struct pg_request *request, boo
         return;
     }
     bool behind = pg_tx_of(tx)->loss == LOSS_AFTER_FAILURE && tx_stands_behind(tx, query);
-    if (certain && tx->first.set && (behind || !sent)) {
+    if (certain && tx->failure.set && (behind || !sent)) {
         if (tx_verb(query) == VERB_COMMITS)
             tx_refuse_commit(tx, query);
         else

@@ -137,7 +137,7 @@ static void finish(struct query *query, quring_status status) {
     uint32_t position = query->tx_position;
     if (status == QURING_OK && tx && tx_stands_behind(tx, query) && verb != VERB_GOES_BACK && !tx_is_end(verb))
         tx_skip(tx, query);
-    else if (status == QURING_OK && verb == VERB_COMMITS && tx->first.set)
+    else if (status == QURING_OK && verb == VERB_COMMITS && tx->failure.set)
         tx_refuse_commit(tx, query);
     else if (status == QURING_OK)
         query_finish(query, status);
