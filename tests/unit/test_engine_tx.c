@@ -286,6 +286,36 @@ Test(engine_tx, engine_tx_fails_for_good_around_a_rollback_to_that_waits) {
     }
 }
 
+/* 5 has failed already when 2 does, before a ROLLBACK TO that takes back 2 alone. */
+Test(engine_tx, engine_tx_sends_no_commit_between_a_failure_and_a_rollback_to_before_it) {
+    static const char *const texts[] = {"savepoint a", "select 1", "rollback to a",
+                                        "select 1",    "select 1", "rollback to a"};
+    for (int fails = 0; fails < 2; fails++) {
+        quring_tx *other = open_tx(NULL);
+        for (uint32_t i = 0; i < 6; i++)
+            fake_ask_tx(other, i + 1, texts[i]);
+        run();
+        log_is("begin, send 1, send 2, send 3, send 4, send 5, send 6", "all of it");
+        engine_cancel(engine, fake_id(5));
+        fake_commit(other, 7);
+        run();
+        log_is("abandon 5 CANCELLED", "COMMIT waits");
+        fake_end(db, 1, QURING_OK);
+        fake_end(db, 2, fails ? QURING_SERVER_ERROR : QURING_OK);
+        for (uint32_t i = 3; i < 7; i++)
+            if (i != 5)
+                fake_end(db, i, QURING_OK);
+        run();
+        log_is(fails ? "roll back" : "send 7", "once it is known");
+        if (!fails)
+            fake_end(db, 7, QURING_OK);
+        reaped_are(fails ? "5 CANCELLED, 1 OK, 2 SERVER_ERROR, 3 OK, 4 SKIPPED, 6 OK, 7 SERVER_ERROR"
+                         : "5 CANCELLED, 1 OK, 2 OK, 3 OK, 4 OK, 6 OK, 7 OK",
+                   "each");
+        engine_tx_release(other);
+    }
+}
+
 Test(engine_tx, engine_tx_is_rolled_back_when_its_commit_is_given_up) {
     fake_ask_tx(tx, 1, "select 1");
     run();
