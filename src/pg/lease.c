@@ -137,9 +137,9 @@ static bool lease_place_first(struct pg_pool *pool, struct quring_tx *tx) {
 }
 
 /* The first in line may have become whole since, or may have nothing left that is to be sent: then it leaves the line. */
-static bool lease_admit_first(struct pg_pool *pool, struct list *line) {
+static bool lease_admit_first(struct pg_pool *pool, struct list *line, uint64_t before_ns) {
     struct quring_tx *tx = lease_head(line);
-    if (!tx)
+    if (!tx || lease_waits_since_ns(tx) >= before_ns)
         return false;
     queue_bring_back(&tx->queue);
     if (lease_has_nothing(tx))
@@ -151,28 +151,19 @@ static bool lease_admit_first(struct pg_pool *pool, struct list *line) {
 }
 
 /* Of the first ones of both lines the one that has waited for longer, or else the other. False: neither found a place. */
-static bool lease_admit_one(struct pg_pool *pool) {
+static bool lease_admit_one(struct pg_pool *pool, uint64_t before_ns) {
     struct list *whole = &pool->leases.whole, *waiting = &pool->leases.waiting;
     const struct quring_tx *a = lease_head(whole), *b = lease_head(waiting);
     bool whole_first = !b || (a && lease_waits_since_ns(a) < lease_waits_since_ns(b));
-    return lease_admit_first(pool, whole_first ? whole : waiting) ||
-           lease_admit_first(pool, whole_first ? waiting : whole);
+    return lease_admit_first(pool, whole_first ? whole : waiting, before_ns) ||
+           lease_admit_first(pool, whole_first ? waiting : whole, before_ns);
 }
 
-bool pg_lease_comes_first(struct pg_pool *pool) {
-    if (base_likely(!pg_lease_has_parked(pool)))
-        return pool->leases.first;
-    pg_placement_begin(&pool->placement);
-    if (pg_placement_first(&pool->placement))
-        pool->leases.first = !pool->leases.first;
-    return pool->leases.first;
-}
-
-void pg_lease_admit_parked(struct pg_pool *pool) {
+void pg_lease_admit_parked(struct pg_pool *pool, uint64_t before_ns) {
     if (base_likely(!pg_lease_has_parked(pool)))
         return;
     pg_placement_begin(&pool->placement);
-    while (lease_admit_one(pool))
+    while (lease_admit_one(pool, before_ns))
         ;
 }
 

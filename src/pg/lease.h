@@ -5,9 +5,8 @@
  * them. A transaction that is whole goes to any connection that has room for all of it, among others.
  *
  * Those that find no place wait in two lines, each in order: for a connection to hold, of which there is a limit, and for
- * room. A turn looks at the first of each alone, however many wait, and begins with the one that has waited for longer. They
- * come before shared queries in every other turn of those in which a connection has room: were the rest counted, every turn that
- * has room could be that of the same ones.
+ * room. A turn looks at the first of each alone, however many wait, and begins with the one that has waited for longer. Those
+ * that have waited for longer than the first shared query come before these, and the others behind them.
  */
 #ifndef QURING_PG_LEASE_H
 #define QURING_PG_LEASE_H
@@ -25,11 +24,8 @@ void pg_lease_changed(struct quring_tx *tx);
 /* Gives the transaction a connection for itself, however many are held. NULL: none has room. */
 struct pg_conn *pg_lease_hold(struct pg_pool *pool, struct quring_tx *tx);
 
-/* Begins a turn. True: those that wait in line come before shared queries. */
-bool pg_lease_comes_first(struct pg_pool *pool);
-
-/* Gives those that wait in line a place, as far as there are any. */
-void pg_lease_admit_parked(struct pg_pool *pool);
+/* Gives those a place that wait in line since before this time, as far as there are any. */
+void pg_lease_admit_parked(struct pg_pool *pool, uint64_t before_ns);
 
 /* True while a transaction waits for a connection or for room. */
 static inline bool pg_lease_has_parked(const struct pg_pool *pool) {

@@ -77,13 +77,11 @@ static void pg_advance(struct quring_db *base) {
         return;
     if (base_unlikely(pg_resolve_waits(pool)))
         pg_resolve_admit(pool);
-    bool leases_first = pg_lease_comes_first(pool);
-    if (leases_first)
-        pg_lease_admit_parked(pool);
+    if (base_unlikely(pg_lease_has_parked(pool)))
+        pg_pool_admit_older(pool);
     list_for_each_safe(node, &base->ready)
         pg_pool_admit(pool, list_entry(node, struct queue, ready));
-    if (!leases_first)
-        pg_lease_admit_parked(pool);
+    pg_lease_admit_parked(pool, UINT64_MAX);
     if (base_unlikely(pool->wanted_count < pool->most_count && (pg_lease_has_parked(pool) || pg_resolve_waits(pool))))
         pg_sizes_grow(pool);
 }

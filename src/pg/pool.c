@@ -324,6 +324,12 @@ static void pool_admit_bound(struct queue *queue, struct pg_conn *conn) {
     pool_conn_sync_and_flush(conn);
 }
 
+static void pool_flush_given(struct pg_pool *pool) {
+    struct pg_conn *conn;
+    while ((conn = pg_placement_next_given(&pool->placement)))
+        pool_conn_sync_and_flush(conn);
+}
+
 static void pool_admit_shared(struct pg_pool *pool) {
     bool checks = pool->db->options.health_check_ns != 0;
     pg_placement_begin(&pool->placement);
@@ -333,11 +339,22 @@ static void pool_admit_shared(struct pg_pool *pool) {
         if (base_unlikely(checks) && pool->db->queue.waiting_count)
             pg_health_check(&pool->placement, pool->db->queue.waiting_count);
     } while (pool->db->queue.waiting_count && pool_admit_run(pool));
-    struct pg_conn *conn;
-    while ((conn = pg_placement_next_given(&pool->placement)))
-        pool_conn_sync_and_flush(conn);
+    pool_flush_given(pool);
     if (base_unlikely(pool->wanted_count < pool->most_count))
         pg_sizes_grow(pool);
+}
+
+/*
+ * Queries that are parked on their keys come first of all: they stood in the queue once, and none follows them there while
+ * there is no room for whoever waits in line.
+ */
+void pg_pool_admit_older(struct pg_pool *pool) {
+    const struct queue *queue = &pool->db->queue;
+    pg_placement_begin(&pool->placement);
+    pg_order_admit_parked(pool);
+    pool_flush_given(pool);
+    uint64_t since_ns = queue->waiting_count ? queue_first(queue)->left_ns : 0;
+    pg_lease_admit_parked(pool, since_ns ? since_ns : UINT64_MAX);
 }
 
 void pg_pool_admit(struct pg_pool *pool, struct queue *queue) {

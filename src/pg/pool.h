@@ -34,4 +34,7 @@ bool pg_pool_holds(struct pg_pool *pool);
 /* Gives waiting queries to connections, and hands what was encoded to the ring. */
 void pg_pool_admit(struct pg_pool *pool, struct queue *queue);
 
+/* The same for what has waited for longer than the first shared query, while transactions wait in line (lease.h). */
+void pg_pool_admit_older(struct pg_pool *pool);
+
 #endif

@@ -37,7 +37,6 @@ struct pg_leases {
     struct list waiting; /* queues of those that wait for a connection to hold; the first comes first */
     struct list whole;   /* queues of those that wait for room among others */
     uint32_t count;      /* connections that are held */
-    bool first;          /* they came before shared queries in the last turn that had room */
 };
 
 /* Transactions of which nobody knows whether they committed: see resolve.h. */

@@ -15,6 +15,7 @@ void pg_tx_teardown(void) {
 
 void advance(void) {
     pg_backend.advance(&bed.db.base);
+    db_leave_behind(&bed.db.base, ring_now_ns(bed.hub.ring) | 1);
     pg_bed_settle(&bed);
 }
 
@@ -30,7 +31,7 @@ void bring_up_with(const quring_db_options *options) {
             if (pool->conns[i]->state == PG_CONN_BARRIER)
                 pg_bed_answer(&bed, pool->conns[i], false);
     }
-    bed.hub.noted_ns = UINT64_MAX; /* no engine notes the time of turns */
+    bed.hub.noted_ns = UINT64_MAX; /* no engine notes the time that a turn begins at */
     advance();
     for (uint32_t i = 0; i < pool->conn_count; i++)
         (void)pg_bed_got(&bed, pool->conns[i]);

@@ -102,82 +102,146 @@ Test(pg_lease, is_taken_by_what_others_outrun) {
     pg_bed_assert_text(pg_bed_fate(late), "running", "its turn");
 }
 
-/* Whose turn it is must not be the same in all that have room. */
-static void pass_a_turn_without_room_and_one_with_it(const char *answers) {
-    advance();
-    pg_bed_pass(&bed, 20 * PG_BED_MS);
-    say(0, answers);
+static void ask_whole(uint32_t i, uint32_t inserts) {
+    for (uint32_t k = 0; k < inserts; k++)
+        pg_bed_ask_tx(&bed, &txs[i], PG_TX_INSERT);
+    pg_bed_ask_tx(&bed, &txs[i], "commit");
+}
+
+static void ask_some(uint32_t count) {
+    while (count--)
+        pg_bed_ask(&bed, PG_TX_INSERT);
+}
+
+/* The server answers so many shared queries, and as many others come. */
+static void go_on(uint32_t conn, uint32_t count) {
+    ask_some(count);
+    pg_bed_pass(&bed, PG_BED_MS);
+    while (count--)
+        say(conn, "2 C:INSERT_0_1 Z");
     advance();
 }
 
-static void check_that_a_transaction_has_its_turn(bool first) {
-    bring_up(1, 2);
-    warm();
-    for (uint32_t i = 0; i < 6; i++)
-        pg_bed_ask(&bed, PG_TX_INSERT);
-    advance();
-    struct quring_tx *tx = begin(0);
-    pg_bed_ask_tx(&bed, tx, PG_TX_INSERT);
-    pool->leases.first = first;
-    for (uint32_t turns = 0; tx->state == TX_WAITING; turns++) {
-        cr_assert_lt(turns, 10, "others take each place that becomes free");
-        pg_bed_ask(&bed, PG_TX_INSERT);
-        pass_a_turn_without_room_and_one_with_it("2 C:INSERT_0_1 Z");
+/* Turns that have room for one query alternate with turns that have room for more, whichever of them is the first. */
+Test(pg_lease, comes_before_shared_queries_that_came_later) {
+    for (uint32_t offset = 0; offset < 2; offset++) {
+        bring_up_with(&(quring_db_options){.connection_count = 2, .lease_count = 1, .depth = 6, .statement_count = 16});
+        pg_bed_ask_tx(&bed, begin(0), PG_TX_INSERT);
+        advance();
+        uint32_t shared = pool->conns[0]->tx != NULL;
+        ask_some(1);
+        advance();
+        say(shared, "1 t:0 n2 C:INSERT_0_1 Z");
+        ask_some(12);
+        advance();
+        pg_bed_pass(&bed, 20 * PG_BED_MS);
+        begin(1);
+        ask_whole(1, 1);
+        advance();
+        for (uint32_t turns = offset; txs[1].state == TX_WAITING; turns++) {
+            cr_assert_lt(turns, 10, "others take all room, turn by turn");
+            go_on(shared, turns % 2 ? 4 : 1);
+        }
+        release(&txs[0]);
+        release(&txs[1]);
     }
-    release(tx);
 }
 
-static void check_that_a_query_has_its_turn(bool first) {
+Test(pg_lease, comes_behind_shared_queries_that_came_before_it) {
     bring_up(1, 3);
     warm();
-    for (uint32_t i = 0; i < 10; i++) {
-        pg_bed_ask_tx(&bed, begin(i), PG_TX_INSERT);
-        pg_bed_ask_tx(&bed, &txs[i], "commit");
+    for (uint32_t i = 0; i < 3; i++) {
+        begin(i);
+        ask_whole(i, 1);
     }
     advance();
-    struct query *query = pg_bed_ask(&bed, "select 1");
-    pool->leases.first = first;
-    for (uint32_t turns = 0; query->state == QUERY_WAITING; turns++) {
-        cr_assert_lt(turns, 8, "transactions take all room each time");
-        pass_a_turn_without_room_and_one_with_it("12 C:BEGIN 2 C:INSERT_0_1 Z:T 12 C:COMMIT Z");
+    pg_bed_pass(&bed, PG_BED_MS);
+    struct query *query = pg_bed_ask(&bed, PG_TX_INSERT);
+    advance();
+    pg_bed_pass(&bed, PG_BED_MS);
+    for (uint32_t i = 3; i < 8; i++) {
+        begin(i);
+        ask_whole(i, 1);
     }
-    for (uint32_t i = 0; i < 10; i++)
-        release(&txs[i]);
+    for (uint32_t i = 0; i < 3; i++) {
+        advance();
+        cr_assert_eq(txs[i].state, TX_ENDING, "it came before the query");
+        say(0, "12 C:BEGIN 2 C:INSERT_0_1 Z:T 12 C:COMMIT Z");
+    }
+    advance();
+    pg_bed_assert_text(pg_bed_fate(query), "running", "it came before the rest");
+    cr_assert_eq(txs[3].state, TX_WAITING);
 }
 
-Test(pg_lease, comes_before_shared_queries_in_every_second_turn_that_has_room) {
-    check_that_a_transaction_has_its_turn(false);
-    check_that_a_transaction_has_its_turn(true);
+static struct query *ask_with_key(void) {
+    struct query *query = pg_bed_query(&bed, PG_TX_INSERT);
+    query->key = order_key_hold(&bed.hub.keys, &bed.db.base, 7);
+    queue_put(query);
+    return query;
 }
 
-Test(pg_lease, comes_behind_shared_queries_in_every_second_turn_that_has_room) {
-    check_that_a_query_has_its_turn(false);
-    check_that_a_query_has_its_turn(true);
+/* The other connection has room for one query, which the transaction can't use, and the one that is parked may not. */
+static void check_that_a_parked_query_comes_first(uint32_t turns) {
+    enum { KEYED = 5 };
+    struct query *keyed[KEYED] = {0};
+    bring_up_with(&(quring_db_options){.connection_count = 2, .depth = 3, .statement_count = 16});
+    keyed[0] = ask_with_key();
+    advance();
+    const struct pg_conn *conn = pg_query(keyed[0])->conn;
+    pg_bed_say(&bed, conn, "1 t:0 n2 C:INSERT_0_1 Z");
+    for (uint32_t i = 1; i < KEYED - 1; i++)
+        keyed[i] = ask_with_key();
+    ask_some(2);
+    advance();
+    keyed[KEYED - 1] = ask_with_key();
+    begin(0);
+    ask_whole(0, 1);
+    while (turns--)
+        advance();
+    cr_assert(keyed[KEYED - 1]->parked && txs[0].state == TX_WAITING, "there is no room for either");
+    for (uint32_t i = 1; i < KEYED - 1; i++)
+        pg_bed_say(&bed, conn, "2 C:INSERT_0_1 Z");
+    advance();
+    pg_bed_assert_text(pg_bed_fate(keyed[KEYED - 1]), "running", "it stood in the queue before");
+    pg_bed_say(&bed, conn, "2 C:INSERT_0_1 Z");
+    advance();
+    cr_assert_eq(pg_tx_of(&txs[0])->conn, conn, "nobody is parked any more");
+    for (uint32_t i = 0; i < KEYED; i++)
+        order_key_drop(keyed[i]->key);
+    order_keys_free(&bed.hub.keys);
+}
+
+Test(pg_lease, comes_behind_queries_that_are_parked_on_their_keys) {
+    check_that_a_parked_query_comes_first(2);
+    check_that_a_parked_query_comes_first(3);
 }
 
 /* One that waits for a connection for itself has it before one that takes it because others outrun it, if that came later. */
 Test(pg_lease, is_not_taken_before_who_waits_for_it) {
     bring_up(1, 8);
+    warm();
     struct quring_tx *holder = begin(0), *first = begin(1), *outrun = begin(2);
-    pg_bed_ask_tx(&bed, holder, "insert into t values (1)");
+    pg_bed_ask_tx(&bed, holder, PG_TX_INSERT);
     advance();
-    pg_bed_ask_tx(&bed, first, "insert into t values (1)");
+    ask_some(9);
     advance();
     pg_bed_pass(&bed, PG_BED_MS);
-    for (uint32_t i = 0; i < 6; i++)
-        pg_bed_ask_tx(&bed, outrun, "insert into t values (1)");
-    pg_bed_ask_tx(&bed, outrun, "commit");
-    for (uint32_t i = 0; i < 10; i++)
-        pg_bed_ask(&bed, "select 1");
+    pg_bed_ask_tx(&bed, first, PG_TX_INSERT);
+    advance();
+    pg_bed_pass(&bed, PG_BED_MS);
+    ask_whole(2, 6);
+    ask_some(1);
     advance();
     pg_bed_pass(&bed, 20 * PG_BED_MS);
     pg_bed_ask_tx(&bed, holder, "commit");
     advance();
-    say(0, "12 C:BEGIN 1 t:0 n2 C:INSERT_0_1 Z:T 12 C:COMMIT Z");
-    pool->leases.first = true; /* so that those in line come last, and eight queries before them */
+    say(0, "12 C:BEGIN 2 C:INSERT_0_1 Z:T 12 C:COMMIT Z");
     advance();
     cr_assert(first->state == TX_WAITING && outrun->state == TX_WAITING, "there is no room for more");
-    say(0, "1 t:0 T2DCZ");
+    say(0, "2 C:INSERT_0_1 Z");
+    advance();
+    cr_assert(first->state == TX_WAITING && outrun->state == TX_WAITING, "a query was there before");
+    say(0, "2 C:INSERT_0_1 Z");
     advance();
     cr_assert_eq(pool->conns[0]->tx, first, "it came first");
     cr_assert_eq(outrun->state, TX_WAITING);
@@ -202,7 +266,6 @@ Test(pg_lease, is_not_taken_in_the_turn_that_looked_for_room) {
     pg_bed_ask_tx(&bed, tx, "commit");
     while (ring_now_ns(bed.hub.ring) & 1)
         pg_bed_pass(&bed, 1);
-    pool->leases.first = false; /* so that those in line come last, as nobody stands there yet */
     advance();
     cr_assert_eq(tx->state, TX_WAITING, "there is room for three, which neither the unit nor the transaction takes");
     pg_bed_pass(&bed, 11 * PG_BED_MS);
@@ -225,7 +288,6 @@ Test(pg_lease, may_be_found_in_the_turn_that_has_parked_it) {
     struct query *commit = pg_bed_ask_tx(&bed, tx, "commit");
     pg_bed_ask(&bed, "select 1");
     pg_bed_ask(&bed, "select 1");
-    pool->leases.first = false; /* so that those in line come last, as nobody stands there yet */
     advance();
     cr_assert_eq(pg_tx_of(tx)->conn, pg_query(slow)->conn, "there was room on it all the time");
     pg_bed_assert_text(pg_bed_fate(commit), "running", "COMMIT");
