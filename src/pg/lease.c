@@ -129,11 +129,12 @@ static bool lease_is_outrun(const struct pg_pool *pool, const struct quring_tx *
     return has_turn && (others->waiting_count || others->parked_count) && now_ns > since_ns + OUTRUN_NS;
 }
 
-static bool lease_place_first(struct pg_pool *pool, struct quring_tx *tx) {
+/* One that waits for a connection takes it also where it has become whole meanwhile, and there is no room for all of it. */
+static bool lease_place_first(struct pg_pool *pool, struct quring_tx *tx, const struct list *line) {
     bool shares = lease_is_whole(pool, tx);
     if (shares && lease_share(pool, tx))
         return true;
-    return (!shares || lease_is_outrun(pool, tx)) && lease_take(pool, tx);
+    return (!shares || line == &pool->leases.waiting || lease_is_outrun(pool, tx)) && lease_take(pool, tx);
 }
 
 /* The first in line may have become whole since, or may have nothing left that is to be sent: then it leaves the line. */
@@ -144,7 +145,7 @@ static bool lease_admit_first(struct pg_pool *pool, struct list *line, uint64_t 
     queue_bring_back(&tx->queue);
     if (lease_has_nothing(tx))
         return true;
-    bool placed = lease_place_first(pool, tx);
+    bool placed = lease_place_first(pool, tx, line);
     if (!placed)
         lease_park(pool, tx, line, true);
     return placed;

@@ -249,6 +249,60 @@ Test(pg_lease, is_not_taken_before_who_waits_for_it) {
         release(&txs[i]);
 }
 
+/* All of it came while it waited for a connection, others leave no room for that, and one came behind it at the same time. */
+Test(pg_lease, is_taken_by_what_has_become_whole_in_line) {
+    bring_up(1, 8);
+    warm();
+    pg_bed_ask_tx(&bed, begin(0), PG_TX_INSERT);
+    advance();
+    ask_some(10);
+    advance();
+    pg_bed_pass(&bed, PG_BED_MS);
+    for (uint32_t i = 1; i < 3; i++)
+        pg_bed_ask_tx(&bed, begin(i), PG_TX_INSERT);
+    advance();
+    struct quring_tx *first = &txs[1];
+    ask_whole(1, 5);
+    ask_whole(0, 0);
+    advance();
+    say(0, "12 C:BEGIN 2 C:INSERT_0_1 Z:T 12 C:COMMIT Z");
+    advance();
+    for (uint32_t turns = 0; first->state == TX_WAITING; turns++) {
+        cr_assert_lt(turns, 10, "others take each place that becomes free");
+        pg_bed_pass(&bed, 20 * PG_BED_MS);
+        go_on(0, 1);
+    }
+    cr_assert_eq(pool->conns[0]->tx, first);
+    cr_assert_eq(txs[2].state, TX_WAITING);
+    for (uint32_t i = 0; i < 3; i++)
+        release(&txs[i]);
+}
+
+/* No shared query waits, and the others have waited for longer. */
+Test(pg_lease, is_taken_by_what_has_become_whole_beside_others_like_it) {
+    bring_up(1, 8);
+    warm();
+    pg_bed_ask_tx(&bed, begin(0), PG_TX_INSERT);
+    advance();
+    for (uint32_t i = 1; i < 3; i++) {
+        begin(i);
+        ask_whole(i, 1);
+    }
+    advance();
+    pg_bed_pass(&bed, PG_BED_MS);
+    struct quring_tx *late = begin(3);
+    pg_bed_ask_tx(&bed, late, PG_TX_INSERT);
+    advance();
+    ask_whole(3, 4);
+    ask_whole(0, 0);
+    advance();
+    say(0, "12 C:BEGIN 2 C:INSERT_0_1 Z:T 12 C:COMMIT Z");
+    advance();
+    cr_assert(txs[1].state == TX_ENDING && txs[2].state == TX_ENDING, "they came first, and there is room for both");
+    cr_assert_eq(pool->conns[0]->tx, late, "there is none for all of it, and nobody holds a connection");
+    release(late);
+}
+
 /* The time that it came at may be noted a nanosecond late, as it is where the clock is even. */
 Test(pg_lease, is_not_taken_in_the_turn_that_looked_for_room) {
     struct list unit;
