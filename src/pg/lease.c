@@ -27,8 +27,26 @@ static struct pg_conn *lease_first(struct pg_pool *pool) {
     return pg_placement_first(&pool->placement);
 }
 
-/* False: none has room for all of it. */
+static uint64_t lease_waits_since_ns(const struct quring_tx *tx) {
+    return queue_first(&tx->queue)->left_ns;
+}
+
+/*
+ * A unit needs room for all of it on one connection, which there never was if those that came later shared what becomes free.
+ * Shared queries behind it wait, too.
+ */
+static bool lease_is_behind_unit(const struct pg_pool *pool, const struct quring_tx *tx) {
+    const struct queue *others = &pool->db->queue;
+    if (base_likely(!others->unit_waiting_count) || !others->waiting_count)
+        return false;
+    uint64_t since_ns = lease_waits_since_ns(tx), unit_ns = queue_first(others)->left_ns;
+    return unit_ns && (!since_ns || unit_ns < since_ns);
+}
+
+/* False: none has room for all of it, or a unit that came before it waits for room. */
 static bool lease_share(struct pg_pool *pool, struct quring_tx *tx) {
+    if (lease_is_behind_unit(pool, tx))
+        return false;
     struct pg_conn *conn = lease_first(pool);
     if (!conn || !pg_placement_fits(conn, pg_tx_request_count(tx)))
         return false;
@@ -111,10 +129,6 @@ void pg_lease_changed(struct quring_tx *tx) {
 static struct quring_tx *lease_head(const struct list *line) {
     const struct list *node = list_first(line);
     return node ? list_entry(node, struct queue, ready)->tx : NULL;
-}
-
-static uint64_t lease_waits_since_ns(const struct quring_tx *tx) {
-    return queue_first(&tx->queue)->left_ns;
 }
 
 /*

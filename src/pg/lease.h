@@ -6,7 +6,8 @@
  *
  * Those that find no place wait in two lines, each in order: for a connection to hold, of which there is a limit, and for
  * room. A turn looks at the first of each alone, however many wait, and begins with the one that has waited for longer. Those
- * that have waited for longer than the first shared query come before these, and the others behind them.
+ * that have waited for longer than the first shared query come before these, and the others behind them. While a unit of shared
+ * queries waits for room, a whole one that came later takes none: it would never find enough.
  */
 #ifndef QURING_PG_LEASE_H
 #define QURING_PG_LEASE_H

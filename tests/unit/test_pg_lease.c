@@ -303,6 +303,100 @@ Test(pg_lease, is_taken_by_what_has_become_whole_beside_others_like_it) {
     release(late);
 }
 
+static struct query *ask_unit(uint32_t count) {
+    struct list unit;
+    list_init(&unit);
+    while (count--)
+        list_push_back(&unit, &pg_bed_query(&bed, PG_TX_INSERT)->link);
+    struct query *first = list_entry(unit.next, struct query, link);
+    queue_put_unit(&unit);
+    return first;
+}
+
+/* Both transactions run, and each is followed by another one as it ends; txs[next] is the next. */
+static void run_two_whole(uint32_t next) {
+    for (uint32_t i = next; i < next + 2; i++) {
+        begin(i);
+        ask_whole(i, 1);
+    }
+    advance();
+    pg_bed_pass(&bed, PG_BED_MS);
+}
+
+static const char tx_answers[] = "12 C:BEGIN 2 C:INSERT_0_1 Z:T 12 C:COMMIT Z";
+
+/* There would never be room for all of a unit. */
+Test(pg_lease, leaves_room_to_a_unit_that_waits_for_it) {
+    bring_up(1, 8);
+    warm();
+    run_two_whole(0);
+    struct query *unit = ask_unit(6), *behind = pg_bed_ask(&bed, PG_TX_INSERT);
+    advance();
+    for (uint32_t i = 0; unit->state == QUERY_WAITING; i++) {
+        cr_assert_lt(i, 10, "transactions take all room that there is");
+        begin(i + 2);
+        ask_whole(i + 2, 1);
+        pg_bed_pass(&bed, PG_BED_MS);
+        say(0, tx_answers);
+        advance();
+    }
+    pg_bed_assert_text(pg_bed_fate(behind), "running", "the query behind it");
+    cr_assert_eq(txs[2].state, TX_WAITING, "it came later");
+    for (uint32_t i = 0; i < 7; i++)
+        say(0, "2 C:INSERT_0_1 Z");
+    advance();
+    cr_assert(txs[2].state == TX_ENDING && txs[3].state == TX_ENDING, "those that came later have their turn");
+}
+
+Test(pg_lease, is_not_outrun_by_units) {
+    bring_up(1, 8);
+    warm();
+    ask_unit(8);
+    ask_unit(8);
+    advance();
+    pg_bed_pass(&bed, PG_BED_MS);
+    begin(0);
+    ask_whole(0, 5);
+    advance();
+    pg_bed_pass(&bed, PG_BED_MS);
+    pg_bed_ask_tx(&bed, begin(1), PG_TX_INSERT);
+    advance();
+    for (uint32_t turns = 0; txs[0].state == TX_WAITING || txs[1].state == TX_WAITING; turns++) {
+        cr_assert_lt(turns, 3, "units take all room that there is");
+        ask_unit(8);
+        pg_bed_pass(&bed, PG_BED_MS);
+        for (uint32_t i = 0; i < 8; i++)
+            say(0, "2 C:INSERT_0_1 Z");
+        advance();
+    }
+    release(&txs[0]);
+    release(&txs[1]);
+}
+
+/* All connections may be held, and each that is given back is asked for. */
+Test(pg_lease, is_given_to_a_unit_that_came_before) {
+    bring_up(1, 8);
+    warm();
+    run_two_whole(0);
+    struct query *unit = ask_unit(6);
+    advance();
+    pg_bed_pass(&bed, PG_BED_MS);
+    for (uint32_t i = 2; i < 5; i++)
+        pg_bed_ask_tx(&bed, begin(i), PG_TX_INSERT);
+    advance();
+    cr_assert_eq(pool->conns[0]->tx, &txs[2], "there is room for its first request, and not for the unit");
+    say(0, tx_answers);
+    say(0, tx_answers);
+    pg_bed_ask_tx(&bed, &txs[2], "commit");
+    advance();
+    pg_bed_assert_text(pg_bed_fate(unit), "waiting", "for the connection");
+    say(0, tx_answers);
+    advance();
+    pg_bed_assert_text(pg_bed_fate(unit), "running", "it came first");
+    for (uint32_t i = 2; i < 5; i++)
+        release(&txs[i]);
+}
+
 /* The time that it came at may be noted a nanosecond late, as it is where the clock is even. */
 Test(pg_lease, is_not_taken_in_the_turn_that_looked_for_room) {
     struct list unit;
