@@ -244,6 +244,9 @@ void lite_wal_move(struct lite_conn *conn, enum lite_wal to);
 /* Looks at a file that was just opened. Its mode stays, and what is wanted is set. SQLite's result code. */
 int lite_wal_look(struct lite_conn *conn);
 
+/* Whether the connection's close leaves the log as it is, even if it is the last one. */
+void lite_wal_spare(sqlite3 *handle, bool spared);
+
 /*
  * Changes the file to WAL mode, around a statement that writes. Where that can't work (a transaction is open, others have
  * the file locked, no memory can be shared beside it) the statement works in the mode that the file has.

@@ -49,10 +49,8 @@ static int open_configure(struct lite_conn *conn) {
     code = lite_execute(handle, "pragma schema_version"); /* the first look at the file: is it a database at all? */
     if (code != SQLITE_OK)
         return code;
-    if (conn->role == LITE_READER) {
-        code = sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-        return code == SQLITE_OK ? lite_execute(handle, "pragma wal_autocheckpoint=0; pragma query_only=on") : code;
-    }
+    if (conn->role == LITE_READER)
+        return lite_execute(handle, "pragma wal_autocheckpoint=0; pragma query_only=on");
     code = lite_execute(handle, "pragma journal_size_limit=67108864");
     return code == SQLITE_OK ? lite_wal_look(conn) : code;
 }
@@ -135,10 +133,17 @@ static bool open_is_forbidden(const struct lite_conn *conn) {
     return conn->open_errno == EACCES || conn->open_errno == EPERM || conn->open_errno == EROFS;
 }
 
+/* BEGIN IMMEDIATE tells of the files beside the database's before it looks whether the lock is free: it need not wait. */
+static int open_try_write(struct lite_conn *conn) {
+    sqlite3_busy_handler(conn->handle, NULL, NULL);
+    int code = lite_execute(conn->handle, "begin immediate; rollback");
+    lite_watch_install(&conn->watch, conn->handle);
+    return code;
+}
+
 /*
- * A file that was opened for writing, and is only read, is of a version of the format that this SQLite can't write.
- * BEGIN IMMEDIATE tells of the files beside it, before it looks whether the lock is free: so it need not wait for that. A new
- * file is left alone, because the program may still say how it is to be made.
+ * A file that was opened for writing, and is only read, is of a version of the format that this SQLite can't write. A new file
+ * is left alone, because the program may still say how it is to be made.
  */
 static bool open_only_reads(struct lite_conn *conn, int *code) {
     struct stat status;
@@ -146,9 +151,7 @@ static bool open_only_reads(struct lite_conn *conn, int *code) {
         return conn->open_errno != 0;
     if (stat(conn->config->path, &status) != 0 || status.st_size == 0)
         return false;
-    sqlite3_busy_handler(conn->handle, NULL, NULL);
-    int tried = lite_execute(conn->handle, "begin immediate; rollback");
-    lite_watch_install(&conn->watch, conn->handle);
+    int tried = open_try_write(conn);
     *code = lite_conn_in_transaction(conn) ? tried : SQLITE_OK;
     return tried == SQLITE_READONLY;
 }
@@ -219,8 +222,10 @@ static int open_handle(struct lite_conn *conn) {
         flags |= SQLITE_OPEN_READWRITE;
     conn->watch.abandoned = NULL;
     int code = open_file(conn, flags);
-    if (code == SQLITE_OK)
-        code = lite_harden(conn->handle, conn->role);
+    if (code != SQLITE_OK)
+        return code;
+    lite_wal_spare(conn->handle, true);
+    code = lite_harden(conn->handle, conn->role);
     if (code != SQLITE_OK)
         return code;
     uint64_t from_ns = conn->config->open_from_ns ? atomic_load(conn->config->open_from_ns) : 0;
@@ -230,6 +235,8 @@ static int open_handle(struct lite_conn *conn) {
     code = open_configure(conn);
     if (code == SQLITE_OK)
         code = open_check_writes(conn);
+    if (code == SQLITE_OK && conn->role == LITE_EXCLUSIVE)
+        lite_wal_spare(conn->handle, false); /* DETACH ends a log, too */
     if (code == SQLITE_OK)
         code = open_prepare_controls(conn);
     if (code == SQLITE_OK)
@@ -274,18 +281,7 @@ static void open_note_error(struct lite_conn *conn, int code) {
     conn->open_error.view.backend_code = code;
 }
 
-/* SQLite gives a handle for a file that it could not open, too: it holds the message, and has to be closed. */
-bool lite_conn_open(struct lite_conn *conn) {
-    PRE(!conn->handle);
-    int code = open_handle(conn);
-    if (code == SQLITE_OK)
-        return true;
-    open_note_error(conn, code);
-    lite_conn_close(conn);
-    return false;
-}
-
-void lite_conn_close(struct lite_conn *conn) {
+static void open_end(struct lite_conn *conn) {
     for (uint32_t i = 0; i < conn->config->statement_count; i++)
         lite_stmt_close(&conn->cache[i]);
     lite_stmt_close(&conn->once);
@@ -300,4 +296,37 @@ void lite_conn_close(struct lite_conn *conn) {
     conn->rolled_back = false;
     lite_wal_move(conn, LITE_WAL_NOT_WANTED);
     conn->wal_frame_count = 0;
+}
+
+/* SQLite gives a handle for a file that it could not open, too: it holds the message, and has to be closed. */
+bool lite_conn_open(struct lite_conn *conn) {
+    PRE(!conn->handle);
+    int code = open_handle(conn);
+    if (code == SQLITE_OK)
+        return true;
+    open_note_error(conn, code);
+    open_end(conn);
+    return false;
+}
+
+/*
+ * The last connection to a file in WAL mode copies the log into the file as it is closed, and deletes the log. Where the memory
+ * beside it can only be opened for reading, as when there was no descriptor for a moment, SQLite copies nothing and deletes the
+ * log all the same, and what was in it is lost. So a connection may end the log only if it shows, right before, that it can
+ * write: the memory is mapped from then on. A log that is left is found by whoever opens the file next.
+ */
+static void open_judge_end(struct lite_conn *conn) {
+    sqlite3 *handle = conn->handle;
+    if (conn->role == LITE_READER)
+        return;
+    if (lite_conn_in_transaction(conn))
+        (void)lite_execute(handle, "rollback");
+    bool can = sqlite3_db_readonly(handle, "main") == 0 && !lite_handle_is_gone(handle);
+    lite_wal_spare(handle, !can || open_try_write(conn) != SQLITE_OK);
+}
+
+void lite_conn_close(struct lite_conn *conn) {
+    if (conn->handle)
+        open_judge_end(conn);
+    open_end(conn);
 }

@@ -59,15 +59,20 @@ int lite_wal_look(struct lite_conn *conn) {
     return SQLITE_OK;
 }
 
+void lite_wal_spare(sqlite3 *handle, bool spared) {
+    (void)sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, spared, NULL);
+}
+
 /*
  * Another connection to the file, which waits for locks as this one does. NULL: it can't be opened. One to a file that has
- * got the name meanwhile may not be read: it is not admitted (file.h).
+ * got the name meanwhile may not be read: it is not admitted (file.h). The log is left to the connection at work.
  */
 static sqlite3 *wal_open_another(struct lite_conn *conn) {
     sqlite3 *handle;
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE | SQLITE_OPEN_PRIVATECACHE;
     if (sqlite3_open_v2(conn->config->path, &handle, flags, NULL) == SQLITE_OK && !lite_handle_is_gone(handle) &&
         !lite_handle_is_gone(conn->handle)) {
+        lite_wal_spare(handle, true);
         lite_watch_install(&conn->watch, handle);
         return handle;
     }
