@@ -130,6 +130,8 @@ static __attribute__((cold, noinline)) void engine_leave_behind(quring_engine *e
 void engine_advance(quring_engine *engine) {
     struct list due, *node;
     list_init(&due);
+    if (!list_empty(&engine->hub.due))
+        ring_read_clock(engine->hub.ring); /* the program may have been elsewhere for long */
     bool timed = engine->hub.left_behind;
     if (base_unlikely(timed))
         engine_note_time(engine);

@@ -154,6 +154,10 @@ uint64_t ring_now_ns(const struct ring *ring) {
     return ring->now_ns;
 }
 
+void ring_read_clock(struct ring *ring) {
+    ring->now_ns = ring->port->methods->now_ns(ring->port);
+}
+
 /* ---- Waking ---- */
 
 void ring_wake(struct ring *ring) {
@@ -285,7 +289,7 @@ static int ring_spin(struct ring *ring, uint64_t spin_ns) {
             return error;
         uint32_t collected = ring_collect(ring);
         ring->sends_pushed -= collected < ring->sends_pushed ? collected : ring->sends_pushed;
-        ring->now_ns = ring->port->methods->now_ns(ring->port);
+        ring_read_clock(ring);
     } while (!ring_wants_turn(ring) && !atomic_load_explicit(&ring->wake_asked, memory_order_relaxed) &&
              ring->now_ns - from < spin_ns);
     return 0;
@@ -383,11 +387,11 @@ int ring_turn(struct ring *ring, uint64_t timeout_ns) {
     ring_emit(ring);
     /* The program has spent time of its own since the last turn: a wait that is measured starts from a fresh clock. */
     if (timeout_ns && (ring->spin_ns || heap_first(&ring->timers)))
-        ring->now_ns = ring->port->methods->now_ns(ring->port);
+        ring_read_clock(ring);
     int error = ring_wait(ring, ring_wait_limit_ns(ring, timeout_ns));
     if (error && error != -ETIME && error != -EINTR)
         return error;
-    ring->now_ns = ring->port->methods->now_ns(ring->port);
+    ring_read_clock(ring);
     ring_collect(ring);
     bool foreign = atomic_load_explicit(&ring->foreign_fd, memory_order_relaxed) >= 0;
     if (ring_needs_all(ring, foreign)) {

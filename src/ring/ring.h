@@ -73,8 +73,11 @@ int ring_look(struct ring *ring, bool idle);
 bool ring_sockets_take(struct ring *ring, uint32_t count);
 void ring_sockets_give(struct ring *ring, uint32_t count);
 
-/* The clock as the last turn or look read it, so that all handlers of a turn see one time. */
+/* The clock as it was last read, which each turn and look does, so that all handlers of a turn see one time. */
 uint64_t ring_now_ns(const struct ring *ring);
+
+/* Before work that counts from now: between two turns the time stands still. */
+void ring_read_clock(struct ring *ring);
 
 /* Returns when a timer needs ring_turn() at the latest; UINT64_MAX: there is no timer. */
 uint64_t ring_next_timer_ns(const struct ring *ring);

@@ -15,6 +15,7 @@
 
 #include "base/owner.h"
 #include "base/rng.h"
+#include "core/wait.h"
 #include "engine/engine.h"
 #include "lib/seeds.h"
 #include "lite/db.h"
@@ -524,4 +525,39 @@ static void ending_seed(uint64_t seed) {
 
 Test(sim_lite_tx, an_end_in_mid_flight_ends_each_query_once) {
     seeds_run(96, ending_seed);
+}
+
+/* ---- A program that was elsewhere ---- */
+
+static quring_db_stats stats_of(void) {
+    quring_db_stats stats;
+    quring_db_stats_get(world.db, &stats);
+    return stats;
+}
+
+/* Neither the age of a snapshot nor a wait begins before the program asked for it. */
+static void away_seed(uint64_t seed) {
+    world_open(seed, 0);
+    ask(LONE_READ, TXS_MAX, 0);
+    finish();
+    quring_db_stats before = stats_of();
+    nanosleep(&(struct timespec){.tv_sec = 3600}, NULL);
+    uint64_t asked_ns = threads_now_ns();
+    world.txs[world.tx_count] = (struct program_tx){.read_only = true};
+    quring_tx_options options = {.read_only = true, .idle_timeout_ns = QURING_FOREVER};
+    LAW(quring_tx_open(world.db, &options, &world.txs[world.tx_count++].handle) == 0, "quring_tx_open");
+    ask(ALL_COUNT, 0, 0);
+    while (world.ended_count < world.asked_count)
+        run(1, QURING_FOREVER);
+    quring_db_stats after = stats_of();
+    uint64_t since_ns = threads_now_ns() - asked_ns;
+    LAW(after.snapshot_ns <= since_ns, "a snapshot of %lu ns is %lu ns old", since_ns, after.snapshot_ns);
+    for (uint32_t i = wait_bucket(since_ns) + 1; i < QURING_WAIT_BUCKETS; i++)
+        LAW(after.wait_count[i] == before.wait_count[i], "a query of %lu ns waited for 2^%u us", since_ns, i);
+    finish();
+    world_close();
+}
+
+Test(sim_lite_tx, the_time_that_the_program_was_elsewhere_is_nobodys) {
+    seeds_run(8, away_seed);
 }
