@@ -271,15 +271,16 @@ static void tx_hold(struct quring_tx *tx, struct query *query) {
 /*
  * True where the server says two things of COMMIT: that it was carried out, and then an error; or by its command tag what does not
  * fit what became of its transaction. Where there was no BEGIN it has done nothing, whatever its tag. What was given up last may
- * have been carried out, and been a ROLLBACK TO: there the tag fits either way.
+ * have been carried out, and been a ROLLBACK TO: there COMMIT fits as well.
  */
 static bool tx_commit_is_doubtful(struct quring_tx *tx, struct query *query, const struct pg_request *request) {
+    const struct tx_failure *failure = &tx->failure;
     bool committed = strcmp(query->result.command, "COMMIT") == 0;
-    if (!tx->failure.set && (request->outcome == PG_FAILED_IN_DOUBT || request->outcome == PG_FAILED_AT_COMMIT))
+    if (!failure->set && (request->outcome == PG_FAILED_IN_DOUBT || request->outcome == PG_FAILED_AT_COMMIT))
         return true;
-    if (tx->failure.set && tx->failure.last_status != QURING_SERVER_ERROR)
+    if (request->outcome != PG_COMPLETED || (failure->set && !pg_tx_of(tx)->begun))
         return false;
-    if (tx->failure.set ? !committed || !pg_tx_of(tx)->begun : committed || request->outcome != PG_COMPLETED)
+    if (committed && (!failure->set || failure->last_status != QURING_SERVER_ERROR))
         return false;
     error_set(&query->error, "08P01", "COMMIT was answered with a command tag that does not belong there", NULL, NULL,
               0);

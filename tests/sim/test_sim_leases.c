@@ -187,6 +187,8 @@ Test(sim_leases, a_commit_that_is_answered_in_two_ways_is_in_doubt) {
         commit_with("SELECT 1", NULL, NULL, token);
         commit_with("", NULL, NULL, token);
         commit_with("COMMIT", NULL, "22012", token);
+        commit_with("SELECT 1", NULL, "22012", token);
+        commit_with("", NULL, "22012", token);
     }
 }
 
