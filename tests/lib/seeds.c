@@ -70,13 +70,20 @@ void seeds_begin(void) {
         signal(deadly[i], dying);
 }
 
-void seeds_run(uint32_t count, void (*body)(uint64_t seed)) {
-    bool one = getenv("QURING_SIM_SEED") != NULL;
-    uint64_t first = env_number("QURING_SIM_SEED", 1);
-    uint64_t end = first + (one ? 1 : env_number("QURING_SIM_SEEDS", OWN_COUNT(count)));
+static void run_seeds(uint64_t first, uint64_t end, void (*body)(uint64_t seed)) {
     seeds_begin();
     for (present_seed = first; present_seed < end; present_seed++)
         body(present_seed);
     watched = NULL;
     watched_trace = NULL;
+}
+
+void seeds_run(uint32_t count, void (*body)(uint64_t seed)) {
+    bool one = getenv("QURING_SIM_SEED") != NULL;
+    uint64_t first = env_number("QURING_SIM_SEED", 1);
+    run_seeds(first, first + (one ? 1 : env_number("QURING_SIM_SEEDS", OWN_COUNT(count))), body);
+}
+
+void seeds_replay(uint64_t seed, void (*body)(uint64_t seed)) {
+    run_seeds(seed, seed + 1, body);
 }

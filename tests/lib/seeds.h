@@ -29,6 +29,9 @@ void seeds_begin(void);
 
 void seeds_run(uint32_t count, void (*body)(uint64_t seed));
 
+/* Runs it for one that has found a fault, whatever the environment asks for. */
+void seeds_replay(uint64_t seed, void (*body)(uint64_t seed));
+
 /* The simulation whose trace is printed should the process die; NULL: none. */
 void seeds_watch(struct sim *sim);
 /* The same for what is no struct sim: prints its trace. */

@@ -5,8 +5,8 @@
  *
  *   failure     behind a query that did not end OK nothing of its transaction does, until a ROLLBACK TO that does
  *   its own     a transaction sees what it wrote and did not take back
- *   all or none a transaction whose COMMIT is OK left exactly that, one whose COMMIT was given up that or nothing, and any
- *               other nothing
+ *   all or none a transaction whose COMMIT is OK left exactly that, one whose COMMIT was begun and then given up, or overtaken
+ *               by the end of its handle, that or nothing, and any other nothing
  *   snapshot    all reads of a transaction that only reads see the same
  *   once        every query that was accepted ends exactly once
  *   rest        in the end no lane is held, reserved or in a transaction, and nothing is counted that is not there
@@ -356,7 +356,7 @@ struct replay {
     uint32_t written[QUERIES_MAX], count;
     uint32_t marks[DEPTH_MAX], names[DEPTH_MAX], depth; /* the count at each savepoint */
     bool failed, committed;
-    bool doubtful; /* its COMMIT was given up, and may have taken effect */
+    bool doubtful; /* its COMMIT was begun, and ended before it was known whether it took effect */
     int64_t snapshot;
 };
 
@@ -384,9 +384,15 @@ static void replay_savepoint(struct replay *replay, const struct asked *asked, u
     replay->failed = false;
 }
 
+/* These say nothing of what became of a query that was begun. */
+static bool is_doubtful(const struct asked *asked) {
+    uint8_t status = asked->status;
+    return !asked->unsent && (status == QURING_CANCELLED || status == QURING_TIMEOUT || status == QURING_SHUTDOWN);
+}
+
 static void replay_query(struct replay *replay, const struct asked *asked, uint32_t index, bool read_only) {
     if (asked->status != QURING_OK) {
-        replay->doubtful |= asked->kind == COMMIT && !replay->failed && asked->cancelled && !asked->unsent;
+        replay->doubtful |= asked->kind == COMMIT && !replay->failed && is_doubtful(asked);
         replay->failed = true;
         return;
     }
@@ -525,6 +531,11 @@ static void ending_seed(uint64_t seed) {
 
 Test(sim_lite_tx, an_end_in_mid_flight_ends_each_query_once) {
     seeds_run(96, ending_seed);
+}
+
+/* A handle is closed while its lane is in a COMMIT: that ends with SHUTDOWN, and takes effect. */
+Test(sim_lite_tx, a_commit_that_its_handles_end_overtakes_may_take_effect) {
+    seeds_replay(0x1b9, ending_seed);
 }
 
 /* ---- A program that was elsewhere ---- */
