@@ -377,8 +377,13 @@ Test(sim_cancel, behind_a_pooler_an_exclusive_handle_is_left_alone) {
 /* ---- By chance ---- */
 
 static void storm(uint64_t seed) {
-    struct sim_options sim = {
-        .seed = seed, .start_ns = SECOND, .latency_ns = 200000, .split = 300, .short_delivery = 300, .again = 20, .withhold = 100};
+    struct sim_options sim = {.seed = seed,
+                              .start_ns = SECOND,
+                              .latency_ns = 200000,
+                              .split = 300,
+                              .short_delivery = 300,
+                              .again = 20,
+                              .withhold = 100};
     quring_options engine = {.query_count = 64, .trace_count = seed % 3 ? 0 : 100000};
     quring_db_options db = {.connection_count = 1 + (uint32_t)(seed % 5),
                             .depth = 1 + (uint32_t)(seed % 9),
