@@ -341,8 +341,8 @@ typedef struct quring_db_options {
     uint64_t connection_lifetime_ns;
     /* PostgreSQL: a connection on which nothing was out for so long is asked whether it is there, by an empty Sync, before
        it is given queries (0: it is not). Meanwhile these go to others, or wait. If no answer comes within silence_ns it is
-       replaced, and no query was on it. For firewalls and balancers that forget idle connections. Contradicts a silence_ns
-       of QURING_FOREVER. */
+       replaced, and no query was on it. An answer holds for 100 ms, however short the time. For firewalls and balancers that
+       forget idle connections. Contradicts a silence_ns of QURING_FOREVER. */
     uint64_t health_check_ns;
     /* PostgreSQL: queries wait, as long as their timeouts let them, until as many connections are up as the handle begins
        with, or an attempt failed: so the first burst is spread over all of them. SQLite: the first quring_run() has all lanes

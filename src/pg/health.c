@@ -8,6 +8,9 @@
 
 enum { HEALTH_CHECKS = 16 }; /* out at a time, and one more for each query that waits */
 
+/* Else no answer would do where a turn takes longer than options.health_check_ns. */
+static const uint64_t ANSWER_HOLDS_NS = 100000000;
+
 static void health_row(struct pg_conn *conn, const struct wire_event *event) {
     (void)conn;
     (void)event;
@@ -27,9 +30,15 @@ static void health_ready(struct pg_conn *conn, const struct wire_event *event) {
 static const struct pg_request_ops health_operations = {
     .row = health_row, .error = health_error, .ready = health_ready, .asks = true};
 
+/* The last that was out on it was the question. */
+static bool health_was_asked(const struct pg_conn *conn) {
+    return conn->health.next == conn->session.next;
+}
+
 static bool health_is_due(const struct pg_conn *conn) {
-    uint64_t now_ns = ring_now_ns(pg_conn_ring(conn));
-    return now_ns - conn->place.progress_ns >= conn->config->db->options.health_check_ns;
+    uint64_t limit_ns = conn->config->db->options.health_check_ns;
+    uint64_t quiet_ns = ring_now_ns(pg_conn_ring(conn)) - conn->place.progress_ns;
+    return quiet_ns >= limit_ns && !(health_was_asked(conn) && quiet_ns < ANSWER_HOLDS_NS);
 }
 
 static void health_ask(struct pg_conn *conn) {
@@ -64,5 +73,5 @@ void pg_health_begin(struct pg_conn *conn) {
 }
 
 uint64_t pg_health_unused_ns(const struct pg_conn *conn) {
-    return conn->health.next == conn->session.next ? conn->health.unused_ns : conn->place.progress_ns;
+    return health_was_asked(conn) ? conn->health.unused_ns : conn->place.progress_ns;
 }

@@ -173,6 +173,14 @@ static void rest_for(uint64_t ns) {
         cr_assert_geq(quring_run(live.engine, 0, 10 * LIVE_MS), 0);
 }
 
+/* The answer comes in a turn before the one that gives the query to the connection. */
+Test(pg_pools, health_check_of_connections_that_were_quiet_for_a_moment) {
+    live_open(&live, &(quring_db_options){.connection_count = 2, .health_check_ns = 1});
+    for (int i = 0; i < 100; i++)
+        cr_assert_eq(live_int(&live, "select 1"), 1);
+    live_close(&live);
+}
+
 /* Returns false if a machine that is slow was taken for a connection that hangs. */
 static bool asks_those_that_are_there(struct relay *relay, uint64_t silence_ns) {
     live_open_url(
