@@ -57,11 +57,12 @@ static void tx_failure_clear(struct tx_failure *failure) {
     error_clear(&failure->error);
 }
 
-/* They end in their order, but for those that are given up, which leave `first_back_position` where it is: not behind any. */
+/* They end in their order, but for those that are given up; none before `first_back_position` has still to end. */
 static void tx_back_ended(struct quring_tx *tx, uint32_t position, bool in_order) {
+    uint32_t first = tx->first_back_position;
     if (tx->back_position == position)
         tx->back_position = 0;
-    if (in_order && tx->first_back_position && tx->first_back_position <= position)
+    if (first && (in_order ? first <= position : first == position))
         tx->first_back_position = tx->last_back_position > position ? position + 1 : 0;
 }
 

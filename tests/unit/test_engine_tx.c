@@ -286,6 +286,26 @@ Test(engine_tx, engine_tx_fails_for_good_around_a_rollback_to_that_waits) {
     }
 }
 
+/* There is none between them. */
+Test(engine_tx, engine_tx_goes_on_behind_two_rollback_tos_that_were_given_up) {
+    db->place_count = 0;
+    fake_ask_tx(tx, 1, "savepoint a");
+    for (uint32_t i = 2; i < 6; i++)
+        fake_ask_tx(tx, i, i == 2 ? "select 1" : "rollback to a");
+    fake_commit(tx, 6);
+    run();
+    engine_cancel(engine, fake_id(3));
+    engine_cancel(engine, fake_id(4));
+    db->place_count = 1;
+    queue_bring_back(&tx->queue);
+    run();
+    log_is("begin, send 1, send 2, send 5, send 6", "but for what was given up");
+    for (uint32_t i = 1; i <= 6; i++)
+        if (i != 3 && i != 4)
+            fake_end(db, i, QURING_OK);
+    reaped_are("3 CANCELLED, 4 CANCELLED, 1 OK, 2 OK, 5 OK, 6 OK", "each");
+}
+
 /* 5 has failed already when 2 does, before a ROLLBACK TO that takes back 2 alone. */
 Test(engine_tx, engine_tx_sends_no_commit_between_a_failure_and_a_rollback_to_before_it) {
     static const char *const texts[] = {"savepoint a", "select 1", "rollback to a",
