@@ -60,6 +60,8 @@ static bool tx_send(struct quring_tx *tx, struct query *query) {
                                           pg_tx_put_control(tx, query, query->statement->sql, query->statement->length);
         if (!well && !query->sent)
             queue_put_back(query);
+        else if (verb == VERB_GOES_BACK && tx->failure.set && pg->begun)
+            (void)pg_conn_sync(pg->conn); /* what it came to is not to wait for what stands behind it */
     }
     return pg_conn_is_up(pg->conn);
 }

@@ -76,9 +76,33 @@ Test(pg_savepoint, may_have_its_name_anew_behind_rollback_to) {
     for (int i = 0; i < COUNT; i++)
         queries[i] = pg_bed_ask_tx(&bed, tx, texts[i]);
     advance();
-    got_is(0, "rollback to a savepoint a bound | rollback to a | commit |", "at once");
-    say(0, "12 C:ROLLBACK 12 C:SAVEPOINT 2 C:INSERT_0_1 Z:T 12 C:ROLLBACK Z:T 12 C:COMMIT Z");
+    got_is(0, "rollback to a | savepoint a bound | rollback to a | commit |", "at once");
+    say(0, "12 C:ROLLBACK Z:T 12 C:SAVEPOINT 2 C:INSERT_0_1 Z:T 12 C:ROLLBACK Z:T 12 C:COMMIT Z");
     for (int i = 0; i < COUNT; i++)
         pg_bed_assert_text(pg_bed_fate(queries[i]), "OK", texts[i]);
+    release(tx);
+}
+
+/* It is known what the first ROLLBACK TO came to, though the query behind it is still at work when that is given up. */
+Test(pg_savepoint, is_gone_back_to_from_a_query_behind_rollback_to) {
+    begin_with_savepoints();
+    struct query *fails = asked(PG_TX_INSERT);
+    say(0, "2 E:23505 Z:E");
+    pg_bed_assert_text(pg_bed_fate(fails), "SERVER_ERROR 23505", "the first failure");
+    (void)got(0);
+    struct query *back = pg_bed_ask_tx(&bed, tx, "rollback to a");
+    struct query *saves = pg_bed_ask_tx(&bed, tx, "savepoint c"), *slow = asked(PG_TX_INSERT);
+    got_is(0, "rollback to a | savepoint c bound |", "in one flight");
+    say(0, "12 C:ROLLBACK Z:T 12 C:SAVEPOINT");
+    give_up(slow);
+    say(0, "2 C:INSERT_0_1 Z:T");
+    struct query *again = asked("rollback to c");
+    say(0, "12 C:ROLLBACK Z:T");
+    struct query *commit = asked("commit");
+    say(0, "12 C:COMMIT Z");
+    pg_bed_assert_text(pg_bed_fate(back), "OK", "back");
+    pg_bed_assert_text(pg_bed_fate(saves), "OK", "savepoint");
+    pg_bed_assert_text(pg_bed_fate(again), "OK", "again");
+    pg_bed_assert_text(pg_bed_fate(commit), "OK", "commit");
     release(tx);
 }
