@@ -139,6 +139,15 @@ static void tx_mislead(struct quring_tx *tx) {
     tx_give_up(tx, QURING_SERVER_ERROR, "3B001", "ROLLBACK TO might not go back to what stands before its failure");
 }
 
+/* Its COMMIT is not to be sent yet, and others come next on the connection, which it shares. */
+static void tx_end_here(struct quring_tx *tx) {
+    const struct tx_failure *failure = &tx->failure;
+    PRE(failure->set && !pg_tx_of(tx)->begun);
+    tx_give_up(tx, (quring_status)failure->status, failure->error.view.sqlstate, failure->error.view.message);
+    struct query *left = tx_next(tx);
+    PRE(!left);
+}
+
 void pg_tx_serve(struct quring_tx *tx) {
     struct pg_tx *pg = pg_tx_of(tx);
     struct pg_conn *conn = pg->conn;
@@ -162,6 +171,8 @@ void pg_tx_serve(struct quring_tx *tx) {
         }
         open = conn->group_open;
     }
+    if (!query && tx->queue.waiting_count && conn->tx != tx)
+        tx_end_here(tx);
     if (!query)
         tx_go_on(tx);
     if (pg_conn_is_up(conn) && pg_conn_sync(conn))
