@@ -219,6 +219,12 @@ void lite_conn_free(struct lite_conn *conn);
 bool lite_conn_open(struct lite_conn *conn);
 void lite_conn_close(struct lite_conn *conn);
 
+/*
+ * Right before a DETACH, which closes a file, while no query is at work: lets it end the file's log if nothing is lost by that.
+ * The caller spares logs again behind it.
+ */
+void lite_conn_judge_detach(struct lite_conn *conn);
+
 /* Runs statements of our own, and drops what they return; SQLite's result code. */
 int lite_execute(sqlite3 *handle, const char *sql);
 
@@ -244,7 +250,7 @@ void lite_wal_move(struct lite_conn *conn, enum lite_wal to);
 /* Looks at a file that was just opened. Its mode stays, and what is wanted is set. SQLite's result code. */
 int lite_wal_look(struct lite_conn *conn);
 
-/* Whether the connection's close leaves the log as it is, even if it is the last one. */
+/* Whether the logs of the files that the connection closes stay as they are, even if it is the last one there. */
 void lite_wal_spare(sqlite3 *handle, bool spared);
 
 /*

@@ -235,8 +235,6 @@ static int open_handle(struct lite_conn *conn) {
     code = open_configure(conn);
     if (code == SQLITE_OK)
         code = open_check_writes(conn);
-    if (code == SQLITE_OK && conn->role == LITE_EXCLUSIVE)
-        lite_wal_spare(conn->handle, false); /* DETACH ends a log, too */
     if (code == SQLITE_OK)
         code = open_prepare_controls(conn);
     if (code == SQLITE_OK)
@@ -312,21 +310,37 @@ bool lite_conn_open(struct lite_conn *conn) {
 /*
  * The last connection to a file in WAL mode copies the log into the file as it is closed, and deletes the log. Where the memory
  * beside it can only be opened for reading, as when there was no descriptor for a moment, SQLite copies nothing and deletes the
- * log all the same, and what was in it is lost. So a connection may end the log only if it shows, right before, that it can
- * write: the memory is mapped from then on. A log that is left is found by whoever opens the file next.
+ * log all the same, and what was in it is lost. So a connection may end a log only if it shows, right before, that it can write
+ * all its files: their memory is mapped from then on. A log that is left is found by whoever opens the file next.
  */
 static void open_judge_end(struct lite_conn *conn) {
-    sqlite3 *handle = conn->handle;
-    if (conn->role == LITE_READER)
-        return;
-    if (lite_conn_in_transaction(conn))
-        (void)lite_execute(handle, "rollback");
-    bool can = sqlite3_db_readonly(handle, "main") == 0 && !lite_handle_is_gone(handle);
-    lite_wal_spare(handle, !can || open_try_write(conn) != SQLITE_OK);
+    bool can = sqlite3_db_readonly(conn->handle, "main") == 0 && !lite_handle_is_gone(conn->handle);
+    lite_wal_spare(conn->handle, !can || open_try_write(conn) != SQLITE_OK);
+}
+
+/* BEGIN IMMEDIATE would settle the page size of a new file, which the program may still choose. */
+static bool open_has_new_file(sqlite3 *handle) {
+    struct stat status;
+    const char *schema;
+    for (int i = 0; (schema = sqlite3_db_name(handle, i)); i++) {
+        const char *name = sqlite3_db_filename(handle, schema);
+        if (name && stat(name, &status) == 0 && status.st_size == 0)
+            return true;
+    }
+    return false;
+}
+
+void lite_conn_judge_detach(struct lite_conn *conn) {
+    PRE(conn->handle);
+    if (!lite_conn_in_transaction(conn) && !open_has_new_file(conn->handle))
+        open_judge_end(conn);
 }
 
 void lite_conn_close(struct lite_conn *conn) {
-    if (conn->handle)
+    if (conn->handle && conn->role != LITE_READER) {
+        if (lite_conn_in_transaction(conn))
+            (void)lite_execute(conn->handle, "rollback");
         open_judge_end(conn);
+    }
     open_end(conn);
 }

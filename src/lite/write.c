@@ -168,6 +168,22 @@ static bool exclusive_refuses(struct lite_lane *lane, struct query *query) {
     return true;
 }
 
+static bool exclusive_detaches(struct query *query) {
+    return lite_query(query)->route & LITE_ALONE &&
+           strcmp(lite_text_command(query->statement->sql, query->statement->length), "DETACH") == 0;
+}
+
+/* Only a DETACH may end a log: an ATTACH that fails closes the file, too, and knows nothing of it. */
+static void exclusive_run_next(struct lite_lane *lane) {
+    struct query *query = lane->own.taken[lane->own.next];
+    bool detaches = query && base_unlikely(exclusive_detaches(query));
+    if (detaches)
+        lite_conn_judge_detach(&lane->conn);
+    lite_lane_run_next(lane);
+    if (detaches)
+        lite_wal_spare(lane->conn.handle, true);
+}
+
 static void exclusive_run(struct lite_lane *lane) {
     struct query *query = lane->own.taken[lane->own.next];
     if (query && exclusive_refuses(lane, query)) {
@@ -176,7 +192,7 @@ static void exclusive_run(struct lite_lane *lane) {
         return;
     }
     bool before = lite_conn_in_transaction(&lane->conn);
-    lite_lane_run_next(lane);
+    exclusive_run_next(lane);
     if (before && query && query->status != QURING_OK)
         lane->conn.rolled_back = !lite_conn_in_transaction(&lane->conn) && !exclusive_ends_transaction(query);
 }

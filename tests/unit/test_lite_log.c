@@ -3,6 +3,7 @@
 #include "lib/lite_fixture.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -124,6 +125,82 @@ Test(log, outlives_a_connection_that_finds_no_memory_later) {
     bed_check(exec("select count(*) from t"), QURING_SERVER_ERROR, "08001", "unable to open database file");
     bed_close(&bed);
     end_refusing();
+    cr_assert_eq(rows_left(), LEFT);
+}
+
+/* ---- Files that are attached ---- */
+
+/* The handle's own file is another, in WAL mode and at work; so what is refused from here on is the attached file's. */
+static void open_main(void) {
+    bed_open(&bed, bed_url(&bed, "main.db"), &(quring_db_options){.exclusive = true});
+    must("create table m(a)");
+    begin_refusing();
+}
+
+static void attach(int status, const char *sqlstate, const char *words) {
+    char sql[PATH_MAX + 32];
+    snprintf(sql, sizeof sql, "attach '%s' as b", bed_path(&bed, "a.db"));
+    bed_check(exec(sql), status, sqlstate, words);
+}
+
+static void close_main(void) {
+    bed_close(&bed);
+    end_refusing();
+    cr_assert_eq(rows_left(), LEFT);
+}
+
+/* A DETACH, which may end a log, comes before. */
+Test(log, outlives_an_attach_that_fails) {
+    make_file("wal");
+    open_main();
+    attach(QURING_OK, "", "");
+    must("detach b");
+    leave_log();
+    refusals_left = ONE_USE_AND_A_HALF;
+    attach(QURING_SERVER_ERROR, "08001", "unable to open database");
+    cr_assert(log_is_there());
+    close_main();
+}
+
+/* The file was attached before there was a log. */
+Test(log, outlives_a_detach_that_finds_no_memory) {
+    make_file("delete");
+    open_main();
+    attach(QURING_OK, "", "");
+    cr_assert_eq(number("select count(*) from b.t"), 0);
+    leave_log();
+    refusals_left = ONE_USE_AND_A_HALF;
+    bed_check(exec("select count(*) from b.t"), QURING_SERVER_ERROR, "08001", "unable to open database file");
+    must("detach b");
+    cr_assert(log_is_there());
+    close_main();
+}
+
+Test(log, is_ended_by_a_detach_outside_of_a_transaction) {
+    make_file("wal");
+    leave_log();
+    open_main();
+    attach(QURING_OK, "", "");
+    must("begin");
+    must("detach b");
+    must("commit");
+    cr_assert(log_is_there());
+    attach(QURING_OK, "", "");
+    must("detach b");
+    cr_assert_not(log_is_there());
+    close_main();
+}
+
+Test(log, a_detach_leaves_the_page_size_of_a_new_file_to_the_program) {
+    make_file("wal");
+    leave_log();
+    bed_open(&bed, bed_url(&bed, "main.db"), &(quring_db_options){.exclusive = true});
+    attach(QURING_OK, "", "");
+    must("detach b");
+    must("pragma page_size=8192");
+    must("create table m(a)");
+    cr_assert_eq(number("pragma page_size"), 8192);
+    bed_close(&bed);
     cr_assert_eq(rows_left(), LEFT);
 }
 
