@@ -40,9 +40,14 @@ static void tx_failure_set(struct tx_failure *failure, uint32_t position, quring
     error_set(&failure->error, error->sqlstate, error->message, error->detail, error->hint, 0);
 }
 
+static bool status_is_own_will(quring_status status) {
+    return status == QURING_CANCELLED || status == QURING_TIMEOUT || status == QURING_LIMIT;
+}
+
 static void tx_fail(struct quring_tx *tx, uint32_t position, quring_id id, quring_status status,
                     const quring_error *error) {
     struct tx_failure *failure = &tx->failure;
+    failure->own_will = (failure->set && failure->own_will) || status_is_own_will(status);
     if (!failure->set || position > failure->last_position) {
         failure->last_position = position;
         failure->last_status = (uint8_t)status;
@@ -70,7 +75,7 @@ static void tx_back_ended(struct quring_tx *tx, uint32_t position, bool in_order
 static void tx_query_failed(struct query *query) {
     struct quring_tx *tx = query->queue->tx;
     quring_status status = (quring_status)query->status;
-    bool own_will = status == QURING_CANCELLED || status == QURING_TIMEOUT || status == QURING_LIMIT;
+    bool own_will = status_is_own_will(status);
     if (tx_verb(query) == VERB_GOES_BACK)
         tx_back_ended(tx, query->tx_position, !own_will);
     if (status == QURING_SKIPPED || tx_is_end(tx_verb(query)) || (own_will && tx->state == TX_ENDING))

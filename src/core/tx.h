@@ -52,7 +52,7 @@ enum { TX_BACKEND_BYTES = 224, TX_RESERVE_BYTES = 16, TX_BEGIN_BYTES = 64 };
  * back, or none does. The first is the reason of all that follows.
  */
 struct tx_failure {
-    bool set;
+    bool set, own_will;               /* own_will: one of them was given up, or went over a limit */
     uint8_t status, last_status;      /* quring_status */
     uint32_t position, last_position; /* 0: of what is no query's */
     quring_id id;                     /* 0: it is no query's */

@@ -23,12 +23,6 @@ void pg_savepoint_revived(struct quring_tx *tx) {
     pg_tx_of(tx)->savepoints_moved = false;
 }
 
-/* The server goes on behind it, as far as is known here. */
-static bool failure_is_of_our_own(const struct tx_failure *failure) {
-    return failure->set && (failure->status == QURING_CANCELLED || failure->status == QURING_TIMEOUT ||
-                            failure->status == QURING_LIMIT);
-}
-
 /*
  * Savepoints count as moved from the failure on, up to the first ROLLBACK TO that was sent behind it, which decides. One that was
  * given up counts as failed, and decides nothing. What stands behind the one that does stands behind no failure, if that is
@@ -38,7 +32,7 @@ bool pg_savepoint_misleads(struct quring_tx *tx, const struct query *goes_back) 
     const struct tx_failure *failure = &tx->failure;
     const struct pg_conn *conn = pg_tx_of(tx)->conn;
     bool moved = pg_tx_of(tx)->savepoints_moved, decided = false;
-    if (!failure_is_of_our_own(failure) || (goes_back && goes_back->tx_position < failure->position))
+    if (!failure->set || !failure->own_will || (goes_back && goes_back->tx_position < failure->position))
         return false;
     for (uint64_t r = conn->settled; r < conn->session.next && !decided; r++) {
         const struct pg_request *request = pg_conn_request(conn, r);

@@ -178,13 +178,15 @@ static const char *any_of(const char *const *words, uint32_t count) {
 
 /* One that goes over the limit, or is given up, is all that fails. */
 static struct ask any_pointing_ask(const struct model *model) {
-    static const char *const verbs[] = {"savepoint", "savepoint", "rollback to", "rollback to", "release",
+    static const char *const verbs[] = {"savepoint", "savepoint", "rollback to", "rollback to", "release", "error",
                                         "insert",    "insert",    "insert",      "rows",        "sleep"};
     if (model->point_count + 1 == POINTS_MAX || world_below(&world, 12) == 0)
         return (struct ask){.verb = "commit"};
-    struct ask ask = {.verb = any_of(verbs, 10), .number = (uint32_t)world_below(&world, 2)};
+    struct ask ask = {.verb = any_of(verbs, 11), .number = (uint32_t)world_below(&world, 2)};
     if (is_verb(&ask, "rows"))
         ask.number = 2;
+    if (is_verb(&ask, "error"))
+        ask.sqlstate = any_of(sqlstates, 5);
     return ask;
 }
 

@@ -106,3 +106,20 @@ Test(pg_savepoint, is_gone_back_to_from_a_query_behind_rollback_to) {
     pg_bed_assert_text(pg_bed_fate(commit), "OK", "commit");
     release(tx);
 }
+
+/* The server has failed the transaction first, and a ROLLBACK TO that was given up has revived it there. */
+Test(pg_savepoint, is_not_gone_back_to_behind_an_error_and_what_was_given_up) {
+    begin_with_savepoints();
+    struct query *fails = asked(PG_TX_INSERT);
+    say(0, "2 E:23505 Z:E");
+    pg_bed_assert_text(pg_bed_fate(fails), "SERVER_ERROR 23505", "the first failure");
+    struct query *back = pg_bed_ask_tx(&bed, tx, "rollback to a"), *saves = asked("savepoint b");
+    give_up(back);
+    give_up(saves);
+    say(0, "12 C:ROLLBACK Z:T 12 C:SAVEPOINT Z:T");
+    struct query *again = asked("rollback to b");
+    pg_bed_assert_text(pg_bed_fate(again), "SKIPPED 23505", "which b?");
+    say(0, "12 C:ROLLBACK Z");
+    pg_bed_assert_text(pg_bed_fate(asked("commit")), "SERVER_ERROR 23505", "rolled back");
+    release(tx);
+}
