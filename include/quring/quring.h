@@ -993,9 +993,10 @@ typedef struct quring_tx_options {
  *   - what stands behind that query, and what is submitted later, ends SKIPPED, naming it (quring_done.failed_id)
  *   - COMMIT rolls back, and ends with that query's error, never with OK
  *   - ROLLBACK TO a savepoint from before it lets the transaction go on from there. Not on PostgreSQL, where a limit, a timeout
- *     or a cancel ended that query, and it or one that had been sent behind it is SAVEPOINT, RELEASE or ROLLBACK TO: the server
- *     may have carried that out, and would go back to another one. Nor where two queries ended, one of them so, with a ROLLBACK
- *     TO between them that was still to be carried out: then nothing more of the transaction is run, wherever it stands
+ *     or a cancel ended that query or one behind it, and SAVEPOINT, RELEASE or ROLLBACK TO is among these or had been sent behind
+ *     them: the server may have carried that out, and would go back to another one. Nor where two queries ended, one of them so,
+ *     with a ROLLBACK TO between them that was still to be carried out: then nothing more of the transaction is run, wherever it
+ *     stands
  *
  * Once COMMIT was sent it reports what the server says, whatever ends on this side: a query that goes over a limit, or that
  * is given up and can't be stopped any more, does not keep a COMMIT that was submitted with it from taking effect; SQLite has
