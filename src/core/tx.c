@@ -23,7 +23,8 @@ void tx_move(struct quring_tx *tx, enum tx_state to) {
 
 /*
  * One between the first failure and the last would take back the one, and not the other: what stands between them is to be run
- * or not by what becomes of it, which nobody knows yet. Once COMMIT was sent none does: see tx_end_waits().
+ * or not by what becomes of it, which nobody knows yet. Whether one is there is told by the first and the last that have not
+ * ended, between which there may be none. Once COMMIT was sent there is none: see tx_commit_waits().
  */
 static bool tx_may_go_back_amid_failures(const struct quring_tx *tx) {
     uint32_t first = tx->failure.position, last = tx->failure.last_position;
@@ -211,8 +212,8 @@ static bool tx_ends_unsent(struct quring_tx *tx, struct query *query) {
  * Once COMMIT was sent, what fails does so in its order, behind all that failed before. So it is not sent behind a failure while
  * a ROLLBACK TO before that may still be carried out.
  */
-static bool tx_end_waits(const struct quring_tx *tx, const struct query *query) {
-    return tx_is_end(tx_verb(query)) && tx->state == TX_OPEN && tx->failure.set && tx->first_back_position &&
+static bool tx_commit_waits(const struct quring_tx *tx, const struct query *query) {
+    return tx_verb(query) == VERB_COMMITS && tx->state == TX_OPEN && tx->failure.set && tx->first_back_position &&
            tx->first_back_position < tx->failure.position && !tx_stands_behind(tx, query);
 }
 
@@ -223,7 +224,7 @@ struct query *tx_next(struct quring_tx *tx) {
     while ((node = list_first(&tx->queue.waiting))) {
         struct query *query = list_entry(node, struct query, link);
         if (!tx_ends_unsent(tx, query))
-            return tx_end_waits(tx, query) ? NULL : query;
+            return tx_commit_waits(tx, query) ? NULL : query;
     }
     return NULL;
 }

@@ -14,7 +14,7 @@
  *   ENDING   nothing is sent after what was sent
  *   ENDED    it has no place, and never gets one: whatever comes ends here
  *
- * A failed transaction keeps its place as long as ROLLBACK TO can revive it. *Failure* is a point in its order: the first
+ * A failed transaction keeps its place as long as ROLLBACK TO can revive it. *Failure* begins at a point in its order: the first
  * query that ended, and not with OK. What stands behind that point is not run; what stands before it runs, or has run. A
  * transaction that nothing can revive is *doomed*: its backend rolls it back as soon as nothing before the point is left.
  * Once its COMMIT or ROLLBACK was sent, only what the server says makes it fail.
@@ -151,7 +151,10 @@ static inline bool tx_can_be_asked_for(const struct quring_tx *tx) {
 /* Puts a query that was just filled behind all others of its transaction. */
 void tx_put(struct quring_tx *tx, struct query *query);
 
-/* The next query that is to be sent, which stays WAITING; NULL: none is. Ends those before it that are not run. */
+/*
+ * The next query that is to be sent, which stays WAITING; NULL: none is, or a COMMIT waits until it is known what a ROLLBACK TO
+ * that was sent has come to. Ends those before it that are not run.
+ */
 struct query *tx_next(struct quring_tx *tx);
 
 /* True where nothing behind its failure, or nothing at all, is run any more. */

@@ -336,6 +336,18 @@ Test(engine_tx, engine_tx_sends_no_commit_between_a_failure_and_a_rollback_to_be
     }
 }
 
+Test(engine_tx, engine_tx_sends_a_rollback_at_once_there) {
+    static const char *const texts[] = {"savepoint a", "rollback to a", "select 1", "rollback to a"};
+    for (uint32_t i = 0; i < 4; i++)
+        fake_ask_tx(tx, i + 1, texts[i]);
+    run();
+    log_is("begin, send 1, send 2, send 3, send 4", "all of it");
+    engine_cancel(engine, fake_id(3));
+    fake_ask_tx(tx, 5, "rollback");
+    run();
+    log_is("abandon 3 CANCELLED, send 5", "it takes all back");
+}
+
 Test(engine_tx, engine_tx_is_rolled_back_when_its_commit_is_given_up) {
     fake_ask_tx(tx, 1, "select 1");
     run();
