@@ -13,7 +13,7 @@ struct setting {
 /*
  * Left as SQLite has them: ENABLE_VIEW and ENABLE_TRIGGER (schemas need them, and without TRUSTED_SCHEMA what they call is
  * harmless), ENABLE_FKEY (the caller's PRAGMA foreign_keys), ENABLE_QPSG (plans may follow the values), LOOKASIDE,
- * MAINDBNAME, and NO_CKPT_ON_CLOSE, which conn.c decides by role.
+ * MAINDBNAME, and NO_CKPT_ON_CLOSE, which open.c decides.
  */
 static const struct setting switches[] = {
     {SQLITE_DBCONFIG_DEFENSIVE, 1},             /* shadow tables, writable_schema and journal_mode=off can't corrupt */
