@@ -341,8 +341,8 @@ typedef struct quring_db_options {
     uint64_t connection_lifetime_ns;
     /* PostgreSQL: a connection on which nothing was out for so long is asked whether it is there, by an empty Sync, before
        it is given queries (0: it is not). Meanwhile these go to others, or wait. If no answer comes within silence_ns it is
-       replaced, and no query was on it. An answer holds for 100 ms, however short the time. For firewalls and balancers that
-       forget idle connections. Contradicts a silence_ns of QURING_FOREVER. */
+       replaced, and no query was on it. However short the time, one that has just answered is given queries. For firewalls and
+       balancers that forget idle connections. Contradicts a silence_ns of QURING_FOREVER. */
     uint64_t health_check_ns;
     /* PostgreSQL: queries wait, as long as their timeouts let them, until as many connections are up as the handle begins
        with, or an attempt failed: so the first burst is spread over all of them. SQLite: the first quring_run() has all lanes
@@ -994,9 +994,9 @@ typedef struct quring_tx_options {
  *   - COMMIT rolls back, and ends with that query's error, never with OK
  *   - ROLLBACK TO a savepoint from before it lets the transaction go on from there. Not on PostgreSQL, where a limit, a timeout
  *     or a cancel ended that query or one behind it, and SAVEPOINT, RELEASE or ROLLBACK TO is among these or had been sent behind
- *     them: the server may have carried that out, and would go back to another one. Nor where two queries ended, one of them so,
- *     with a ROLLBACK TO between them that was still to be carried out: then nothing more of the transaction is run, wherever it
- *     stands
+ *     them: the server may have carried that out, and would go back to another one. Nor where two queries ended with a ROLLBACK
+ *     TO between them, or one before and one behind them, still to be carried out: then nothing more of the transaction is run,
+ *     wherever it stands
  *
  * Once COMMIT was sent it reports what the server says, whatever ends on this side: a query that goes over a limit, or that
  * is given up and can't be stopped any more, does not keep a COMMIT that was submitted with it from taking effect; SQLite has
