@@ -145,14 +145,31 @@ Test(pg_transfers, while_connections_are_killed) {
     transfers_under(&(struct harm){20, kill_a_connection});
 }
 
-/* SIGKILL of one backend, its own if there is no other: the server ends them all, and recovers from its log. */
+/* 0: the connection was lost meanwhile. */
+static int64_t pid_of(struct live *other) {
+    int64_t pid = 0;
+    quring_done done = live_run(other, &(quring_query){.sql = "select pg_backend_pid()::int8"});
+    if (done.status == QURING_OK)
+        cr_assert_eq(quring_get_int64(done.result, 0, 0, &pid), 0);
+    live_release(other, &done);
+    return pid;
+}
+
+/*
+ * SIGKILL of one backend, its own if there is no other: the server ends them all, and recovers from its log. Returns when that is
+ * so, since the next query of its own would be lost otherwise.
+ */
 static bool crash_the_server(struct live *other) {
     char command[64];
     bool met = live_int(other, "select count(*) from pg_stat_activity where state = 'idle in transaction'") > 0;
+    int64_t before = pid_of(other), now;
     snprintf(command, sizeof command, "kill KILL %d",
              (int)live_int(other, "select pid::int8 from pg_stat_activity where backend_type = 'client backend' "
                                   "order by pid = pg_backend_pid(), random() limit 1"));
     live_ctl(command);
+    do
+        now = pid_of(other);
+    while (!now || now == before);
     return met;
 }
 
