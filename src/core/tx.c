@@ -98,6 +98,11 @@ void tx_give_up(struct quring_tx *tx, quring_status status, const char *sqlstate
     tx->given_up = true;
 }
 
+void tx_doom(struct quring_tx *tx) {
+    PRE(tx->failure.set);
+    tx->given_up = true;
+}
+
 void tx_fail_at(struct quring_tx *tx, uint32_t position, quring_id id, const char *sqlstate, const char *message) {
     PRE(position && position <= tx->query_count);
     quring_error error = error_view(sqlstate, message, "");

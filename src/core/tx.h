@@ -180,6 +180,9 @@ void tx_revive(struct quring_tx *tx, uint32_t position);
 /* Fails it for good without one of its queries; an earlier failure stays the reason. `sqlstate` as in error_set(). */
 void tx_give_up(struct quring_tx *tx, quring_status status, const char *sqlstate, const char *message);
 
+/* The same of one that has failed: nothing revives it, and the reason stays. */
+void tx_doom(struct quring_tx *tx);
+
 /*
  * The same at a position of its order, which ROLLBACK TO behind that revives it from: `id` is the query to be named, and 0 names
  * none.

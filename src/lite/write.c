@@ -173,7 +173,7 @@ static bool exclusive_detaches(struct query *query) {
            strcmp(lite_text_command(query->statement->sql, query->statement->length), "DETACH") == 0;
 }
 
-/* Only a DETACH may end a log: an ATTACH that fails closes the file, too, and knows nothing of it. */
+/* Only a DETACH may end a log. An ATTACH that fails closes its file, too, which nobody has shown to be writable. */
 static void exclusive_run_next(struct lite_lane *lane) {
     struct query *query = lane->own.taken[lane->own.next];
     bool detaches = query && base_unlikely(exclusive_detaches(query));

@@ -33,7 +33,7 @@ static uint64_t lease_waits_since_ns(const struct quring_tx *tx) {
 
 /*
  * A unit needs room for all of it on one connection, which there never was if those that came later shared what becomes free.
- * Shared queries behind it wait, too.
+ * Shared queries behind it wait, too. The first in their queue stands for it: that came no later.
  */
 static bool lease_is_behind_unit(const struct pg_pool *pool, const struct quring_tx *tx) {
     const struct queue *others = &pool->db->queue;

@@ -135,15 +135,10 @@ static bool tx_ends_segment(struct quring_tx *tx, uint64_t first) {
     return tx->atomic && pg->begun && 2 * (pg->conn->session.next - first) >= pg->conn->depth;
 }
 
-static void tx_mislead(struct quring_tx *tx) {
-    tx_give_up(tx, QURING_SERVER_ERROR, "3B001", "ROLLBACK TO might not go back to what stands before its failure");
-}
-
 /* Its COMMIT is not to be sent yet, and others come next on the connection, which it shares. */
 static void tx_end_here(struct quring_tx *tx) {
-    const struct tx_failure *failure = &tx->failure;
-    PRE(failure->set && !pg_tx_of(tx)->begun);
-    tx_give_up(tx, (quring_status)failure->status, failure->error.view.sqlstate, failure->error.view.message);
+    PRE(!pg_tx_of(tx)->begun);
+    tx_doom(tx);
     struct query *left = tx_next(tx);
     PRE(!left);
 }
@@ -156,10 +151,10 @@ void pg_tx_serve(struct quring_tx *tx) {
     uint64_t first = conn->session.next;
     bool open = false;
     if (tx->failure.set && tx->state == TX_OPEN && pg_savepoint_misleads(tx, NULL))
-        tx_mislead(tx);
+        tx_doom(tx);
     while ((query = tx_next(tx)) && tx_may_send(tx, query, open)) {
         if (tx->failure.set && tx_verb(query) == VERB_GOES_BACK && pg_savepoint_misleads(tx, query)) {
-            tx_mislead(tx);
+            tx_doom(tx);
             continue;
         }
         if (!tx_send(tx, query))
