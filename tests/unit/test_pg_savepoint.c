@@ -83,12 +83,16 @@ Test(pg_savepoint, may_have_its_name_anew_behind_rollback_to) {
     release(tx);
 }
 
-/* It is known what the first ROLLBACK TO came to, though the query behind it is still at work when that is given up. */
-Test(pg_savepoint, is_gone_back_to_from_a_query_behind_rollback_to) {
+static void begin_and_fail(void) {
     begin_with_savepoints();
     struct query *fails = asked(PG_TX_INSERT);
     say(0, "2 E:23505 Z:E");
     pg_bed_assert_text(pg_bed_fate(fails), "SERVER_ERROR 23505", "the first failure");
+}
+
+/* It is known what the first ROLLBACK TO came to, though the query behind it is still at work when that is given up. */
+Test(pg_savepoint, is_gone_back_to_from_a_query_behind_rollback_to) {
+    begin_and_fail();
     (void)got(0);
     struct query *back = pg_bed_ask_tx(&bed, tx, "rollback to a");
     struct query *saves = pg_bed_ask_tx(&bed, tx, "savepoint c"), *slow = asked(PG_TX_INSERT);
@@ -109,10 +113,7 @@ Test(pg_savepoint, is_gone_back_to_from_a_query_behind_rollback_to) {
 
 /* The server has failed the transaction first, and a ROLLBACK TO that was given up has revived it there. */
 Test(pg_savepoint, is_not_gone_back_to_behind_an_error_and_what_was_given_up) {
-    begin_with_savepoints();
-    struct query *fails = asked(PG_TX_INSERT);
-    say(0, "2 E:23505 Z:E");
-    pg_bed_assert_text(pg_bed_fate(fails), "SERVER_ERROR 23505", "the first failure");
+    begin_and_fail();
     struct query *back = pg_bed_ask_tx(&bed, tx, "rollback to a"), *saves = asked("savepoint b");
     give_up(back);
     give_up(saves);
