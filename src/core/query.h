@@ -45,6 +45,15 @@ enum { QUERY_KEEP_BYTES = 1024, QUERY_BACKEND_BYTES = 16 };
 /* The commit mode of a query of a transaction, beside those of quring_commit_mode. */
 enum { QUERY_COMMIT_TX = 255 };
 
+/*
+ * Where a query stands in its transaction. The ROLLBACK TOs part that into sections: each is one by itself, with an odd number,
+ * and what stands between two of them is another, with an even one, which may be empty.
+ */
+struct tx_position {
+    uint32_t number; /* from 1; 0: of what is no query's */
+    uint32_t section;
+};
+
 struct query {
     struct list link;  /* of the list that its state names */
     uint8_t state;     /* enum query_state */
@@ -79,9 +88,9 @@ struct query {
     struct order_key *key; /* held, until REAPED; NULL: it has no order */
     /* What follows is behind what every query touches. */
     struct query_error error;
-    struct batch *batch;    /* of an ATOMIC batch, until DONE; NULL: of none */
-    uint32_t tx_position;   /* in its transaction, from 1; meaningless outside of one */
-    struct query *stand_in; /* DETACHED, RETURNED: what its caller has of it, until that is released */
+    struct batch *batch;            /* of an ATOMIC batch, until DONE; NULL: of none */
+    struct tx_position tx_position; /* meaningless outside of a transaction */
+    struct query *stand_in;         /* DETACHED, RETURNED: what its caller has of it, until that is released */
 };
 
 /* The arrows of the diagram. Callers name `to`, so that the compiler leaves one comparison of it. */

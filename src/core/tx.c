@@ -19,23 +19,31 @@ void tx_move(struct quring_tx *tx, enum tx_state to) {
     list_remove(&tx->queue.joined);
 }
 
-/* ---- Failure ---- */
+/* ---- Order ---- */
 
-/*
- * One between the first failure and the last would take back the one, and not the other: what stands between them is to be run
- * or not by what becomes of it, which nobody knows yet. Whether one is there is told by the first and the last that have not
- * ended, between which there may be none. Once COMMIT was sent there is none: see tx_commit_waits().
- */
-static bool tx_may_go_back_amid_failures(const struct quring_tx *tx) {
-    uint32_t first = tx->failure.position, last = tx->failure.last_position;
-    return first < last && tx->state != TX_ENDING && tx->first_back_position && tx->first_back_position < last &&
-           tx->last_back_position > first;
+static struct tx_position tx_append(struct quring_tx *tx, enum statement_verb verb) {
+    uint32_t next = tx->section + 1;
+    tx->section = verb == VERB_GOES_BACK ? next | 1 : next & ~1u;
+    return (struct tx_position){.number = ++tx->query_count, .section = tx->section};
 }
 
-static void tx_failure_set(struct tx_failure *failure, uint32_t position, quring_id id, quring_status status,
+/* The section of the first ROLLBACK TO behind this section that has not ended, or of the next one that will be submitted. */
+static uint32_t tx_open_back(const struct quring_tx *tx, uint32_t section) {
+    return ((section > tx->ended_section ? section : tx->ended_section) + 1) | 1;
+}
+
+/* They end in their order, but for those that are given up, of which a later one may end before. */
+static void tx_back_ended(struct quring_tx *tx, uint32_t section, bool in_order) {
+    if (in_order ? section > tx->ended_section : section == tx_open_back(tx, 0))
+        tx->ended_section = section;
+}
+
+/* ---- Failure ---- */
+
+static void tx_failure_set(struct tx_failure *failure, struct tx_position position, quring_id id, quring_status status,
                            const quring_error *error) {
     failure->set = true;
-    failure->position = position;
+    failure->first = position;
     failure->id = id;
     failure->status = (uint8_t)status;
     error_set(&failure->error, error->sqlstate, error->message, error->detail, error->hint, 0);
@@ -45,31 +53,26 @@ static bool status_is_own_will(quring_status status) {
     return status == QURING_CANCELLED || status == QURING_TIMEOUT || status == QURING_LIMIT;
 }
 
-static void tx_fail(struct quring_tx *tx, uint32_t position, quring_id id, quring_status status,
+/*
+ * A ROLLBACK TO between the first that failed and the last would take back the one, and not the other: what stands between them is
+ * to be run or not by what becomes of it, which nobody knows yet. Once COMMIT was sent there is none: see tx_commit_waits().
+ */
+static void tx_fail(struct quring_tx *tx, struct tx_position position, quring_id id, quring_status status,
                     const quring_error *error) {
     struct tx_failure *failure = &tx->failure;
     failure->own_will = (failure->set && failure->own_will) || status_is_own_will(status);
-    if (!failure->set || position > failure->last_position) {
-        failure->last_position = position;
+    if (!failure->set || position.number > failure->last.number) {
+        failure->last = position;
         failure->last_status = (uint8_t)status;
     }
-    if (!failure->set || position < failure->position)
+    if (!failure->set || position.number < failure->first.number)
         tx_failure_set(failure, position, id, status, error);
-    tx->given_up |= tx_may_go_back_amid_failures(tx);
+    tx->given_up |= tx->state != TX_ENDING && tx_open_back(tx, failure->first.section) < failure->last.section;
 }
 
 static void tx_failure_clear(struct tx_failure *failure) {
     failure->set = false;
     error_clear(&failure->error);
-}
-
-/* They end in their order, but for those that are given up; none before `first_back_position` has still to end. */
-static void tx_back_ended(struct quring_tx *tx, uint32_t position, bool in_order) {
-    uint32_t first = tx->first_back_position;
-    if (tx->back_position == position)
-        tx->back_position = 0;
-    if (first && (in_order ? first <= position : first == position))
-        tx->first_back_position = tx->last_back_position > position ? position + 1 : 0;
 }
 
 /* A query of the transaction ended, and not with OK. COMMIT and ROLLBACK have none behind them that could be skipped. */
@@ -78,7 +81,7 @@ static void tx_query_failed(struct query *query) {
     quring_status status = (quring_status)query->status;
     bool own_will = status_is_own_will(status);
     if (tx_verb(query) == VERB_GOES_BACK)
-        tx_back_ended(tx, query->tx_position, !own_will);
+        tx_back_ended(tx, query->tx_position.section, !own_will);
     if (status == QURING_SKIPPED || tx_is_end(tx_verb(query)) || (own_will && tx->state == TX_ENDING))
         return;
     tx_fail(tx, query->tx_position, query->id, status, &query->error.view);
@@ -86,7 +89,7 @@ static void tx_query_failed(struct query *query) {
 
 void tx_note_refused(struct quring_tx *tx, struct query *query) {
     PRE(query->state == QUERY_DONE && query->status != QURING_OK && !tx->end_submitted);
-    query->tx_position = ++tx->query_count;
+    query->tx_position = tx_append(tx, VERB_NONE);
     tx_fail(tx, query->tx_position, query->id, (quring_status)query->status, &query->error.view);
 }
 
@@ -94,7 +97,7 @@ void tx_give_up(struct quring_tx *tx, quring_status status, const char *sqlstate
     PRE(status != QURING_OK);
     quring_error error = error_view(sqlstate, message, "");
     if (!tx->failure.set)
-        tx_fail(tx, 0, 0, status, &error);
+        tx_fail(tx, (struct tx_position){0}, 0, status, &error);
     tx->given_up = true;
 }
 
@@ -103,8 +106,9 @@ void tx_doom(struct quring_tx *tx) {
     tx->given_up = true;
 }
 
-void tx_fail_at(struct quring_tx *tx, uint32_t position, quring_id id, const char *sqlstate, const char *message) {
-    PRE(position && position <= tx->query_count);
+void tx_fail_at(struct quring_tx *tx, struct tx_position position, quring_id id, const char *sqlstate,
+                const char *message) {
+    PRE(position.number && position.number <= tx->query_count);
     quring_error error = error_view(sqlstate, message, "");
     tx_fail(tx, position, id, QURING_SERVER_ERROR, &error);
 }
@@ -112,18 +116,18 @@ void tx_fail_at(struct quring_tx *tx, uint32_t position, quring_id id, const cha
 void tx_fail_token(struct quring_tx *tx, const char *sqlstate, const char *message) {
     PRE(tx->writes_token && tx->end_submitted);
     quring_error error = error_view(sqlstate, message, TX_TOKEN_FAILED);
-    tx_fail(tx, tx->query_count, 0, QURING_SERVER_ERROR, &error);
+    tx_fail(tx, (struct tx_position){tx->query_count, tx->section}, 0, QURING_SERVER_ERROR, &error);
 }
 
 void tx_fail_note(struct quring_tx *tx, const char *sqlstate, const char *message) {
     PRE(tx_reads_note(tx) && tx->end_submitted);
     quring_error error = error_view(sqlstate, message, "the transaction's ID could not be read");
-    tx_fail(tx, tx->query_count - 1, 0, QURING_SERVER_ERROR, &error);
+    tx_fail(tx, (struct tx_position){tx->query_count - 1, tx->section}, 0, QURING_SERVER_ERROR, &error);
 }
 
 /* Only a savepoint from before the failure lets a transaction go on behind it. */
 static bool tx_may_revive(const struct quring_tx *tx) {
-    return !tx->given_up && tx->save_position && tx->save_position < tx->failure.position;
+    return !tx->given_up && tx->save_number && tx->save_number < tx->failure.first.number;
 }
 
 /* An end that was submitted, neither waits nor was sent, ended here: it was refused, or the program gave it up. */
@@ -135,17 +139,17 @@ bool tx_is_doomed(const struct quring_tx *tx) {
     return tx->given_up || tx_has_lost_its_end(tx) || (tx->failure.set && !tx_may_revive(tx));
 }
 
-void tx_revive(struct quring_tx *tx, uint32_t position) {
-    tx_back_ended(tx, position, true);
-    if (tx->failure.set && !tx->given_up && tx->failure.last_position <= position)
+void tx_revive(struct quring_tx *tx, struct tx_position position) {
+    tx_back_ended(tx, position.section, true);
+    if (tx->failure.set && !tx->given_up && tx->failure.last.number <= position.number)
         tx_failure_clear(&tx->failure);
 }
 
 bool tx_stands_behind(const struct quring_tx *tx, const struct query *query) {
     const struct tx_failure *failure = &tx->failure;
-    bool goes_on =
-        tx_may_revive(tx) && tx->back_position > failure->last_position && tx->back_position < query->tx_position;
-    return tx->given_up || (failure->set && query->tx_position > failure->position && !goes_on);
+    struct tx_position position = query->tx_position;
+    bool goes_on = tx_may_revive(tx) && tx_open_back(tx, failure->last.section) < position.section;
+    return tx->given_up || (failure->set && position.number > failure->first.number && !goes_on);
 }
 
 /* ---- Ends ---- */
@@ -154,7 +158,7 @@ void tx_say_skipped(const struct quring_tx *tx, struct query *query) {
     const struct tx_failure *failure = &tx->failure;
     PRE(failure->set);
     if (query->batch) {
-        struct batch_failure why = {failure->position, failure->error.view.sqlstate, failure->error.view.message};
+        struct batch_failure why = {failure->first.number, failure->error.view.sqlstate, failure->error.view.message};
         batch_say_skipped(query, &why);
         return;
     }
@@ -192,10 +196,8 @@ static void tx_finish_unsent_end(struct query *query, const char *command) {
 /* True: the query was ended, because it is not run, or because there is nothing to be ended by it. */
 static bool tx_ends_unsent(struct quring_tx *tx, struct query *query) {
     enum statement_verb verb = tx_verb(query);
-    if (verb == VERB_GOES_BACK && (!tx_stands_behind(tx, query) || tx_may_revive(tx))) {
-        tx->back_position = query->tx_position;
+    if (verb == VERB_GOES_BACK && tx_may_revive(tx))
         return false;
-    }
     if (!tx_stands_behind(tx, query)) {
         if (!tx_is_end(verb) || tx_has_place(tx))
             return false;
@@ -218,8 +220,8 @@ static bool tx_ends_unsent(struct quring_tx *tx, struct query *query) {
  * a ROLLBACK TO before that may still be carried out.
  */
 static bool tx_commit_waits(const struct quring_tx *tx, const struct query *query) {
-    return tx_verb(query) == VERB_COMMITS && tx->state == TX_OPEN && tx->failure.set && tx->first_back_position &&
-           tx->first_back_position < tx->failure.position && !tx_stands_behind(tx, query);
+    return tx_verb(query) == VERB_COMMITS && tx->state == TX_OPEN && tx->failure.set &&
+           tx_open_back(tx, 0) < tx->failure.first.section && !tx_stands_behind(tx, query);
 }
 
 struct query *tx_next(struct quring_tx *tx) {
@@ -276,16 +278,11 @@ void tx_put(struct quring_tx *tx, struct query *query) {
     PRE(!tx->released && !tx->end_submitted && query->queue == &tx->queue);
     const struct statement_traits *traits = &query->statement->traits;
     enum statement_verb verb = tx_verb(query);
-    query->tx_position = ++tx->query_count;
+    query->tx_position = tx_append(tx, verb);
     tx->leaves_nothing &= traits->leaves_nothing;
     tx->end_submitted = tx_is_end(verb);
-    if (verb == VERB_GOES_BACK) {
-        tx->last_back_position = query->tx_position;
-        if (!tx->first_back_position)
-            tx->first_back_position = query->tx_position;
-    }
-    if (verb == VERB_SAVES && !tx->save_position)
-        tx->save_position = query->tx_position;
+    if (verb == VERB_SAVES && !tx->save_number)
+        tx->save_number = query->tx_position.number;
     tx->idle_at_ns = UINT64_MAX;
     tx->idle = false;
     if (tx->state == TX_NEW)
@@ -297,18 +294,18 @@ void tx_put(struct quring_tx *tx, struct query *query) {
 
 /* ---- ATOMIC batches ---- */
 
-void tx_fail_batch(struct quring_tx *tx, uint32_t position, quring_status status, const quring_error *error) {
-    PRE(tx->atomic && position <= tx->query_count);
+void tx_fail_batch(struct quring_tx *tx, uint32_t number, quring_status status, const quring_error *error) {
+    PRE(tx->atomic && number <= tx->query_count);
     bool certain = status != QURING_IN_DOUBT && status != QURING_PROTOCOL;
     if (!tx->failure.set || !certain)
-        tx_failure_set(&tx->failure, position, 0, status, error);
+        tx_failure_set(&tx->failure, (struct tx_position){.number = number}, 0, status, error);
     tx->given_up = true;
 }
 
 /* A member that ended was sent, and the others go on without it; or its backend has ended it, and knows why. */
 static void tx_member_failed(struct query *query) {
     if (query->status != QURING_SKIPPED && !query->sent)
-        tx_fail_batch(query->queue->tx, query->tx_position, (quring_status)query->status, &query->error.view);
+        tx_fail_batch(query->queue->tx, query->tx_position.number, (quring_status)query->status, &query->error.view);
 }
 
 void tx_put_batch(struct quring_tx *tx, struct batch *batch, struct list *members) {
@@ -321,7 +318,7 @@ void tx_put_batch(struct quring_tx *tx, struct batch *batch, struct list *member
         struct query *query = list_entry(node, struct query, link);
         query->queue = &tx->queue;
         query->commit = QUERY_COMMIT_TX;
-        query->tx_position = ++tx->query_count;
+        query->tx_position = tx_append(tx, VERB_NONE);
     }
     tx_move(tx, TX_WAITING);
     list_push_back(&tx->queue.db->joined, &tx->queue.joined);

@@ -52,10 +52,10 @@ enum { TX_BACKEND_BYTES = 224, TX_RESERVE_BYTES = 16, TX_BEGIN_BYTES = 64 };
  * back, or none does. The first is the reason of all that follows.
  */
 struct tx_failure {
-    bool set, own_will;               /* own_will: one of them was given up, or went over a limit */
-    uint8_t status, last_status;      /* quring_status */
-    uint32_t position, last_position; /* 0: of what is no query's */
-    quring_id id;                     /* 0: it is no query's */
+    bool set, own_will;          /* own_will: one of them was given up, or went over a limit */
+    uint8_t status, last_status; /* quring_status */
+    struct tx_position first, last;
+    quring_id id; /* 0: it is no query's */
     struct query_error error;
 };
 
@@ -82,13 +82,11 @@ struct quring_tx {
     bool leaves_nothing;       /* on its connection: see statement_traits */
     bool atomic;               /* its queries are the members of a batch */
     bool idle;                 /* it has a place, and neither waits for a reply nor has anything to send */
-    uint32_t query_count;      /* submitted: the last one's position */
+    uint32_t query_count;      /* submitted */
+    uint32_t section;          /* of the last that was submitted */
+    uint32_t ended_section;    /* of the last ROLLBACK TO that has ended: so have those before it */
     struct batch *batch;       /* of one that is atomic, until its last member has ended; NULL: none */
-    uint32_t save_position;    /* of its first SAVEPOINT; 0: there is none */
-    uint32_t
-        back_position; /* of the last ROLLBACK TO that is to be sent, or was, and has not ended; 0: there is none */
-    uint32_t first_back_position; /* none of those that have not ended is before this; 0: there is none */
-    uint32_t last_back_position;  /* of the last that was submitted */
+    uint32_t save_number;      /* of its first SAVEPOINT; 0: there is none */
     struct tx_failure failure;
     struct quring_statement *writes_token; /* held: carried out before its COMMIT; NULL: none is */
     uint8_t token[TOKEN_BYTES];
@@ -175,7 +173,7 @@ void tx_refuse_commit(struct quring_tx *tx, struct query *query);
 quring_status tx_say_refused(const struct quring_tx *tx, struct query *query);
 
 /* The ROLLBACK TO at that position was carried out. */
-void tx_revive(struct quring_tx *tx, uint32_t position);
+void tx_revive(struct quring_tx *tx, struct tx_position position);
 
 /* Fails it for good without one of its queries; an earlier failure stays the reason. `sqlstate` as in error_set(). */
 void tx_give_up(struct quring_tx *tx, quring_status status, const char *sqlstate, const char *message);
@@ -187,7 +185,8 @@ void tx_doom(struct quring_tx *tx);
  * The same at a position of its order, which ROLLBACK TO behind that revives it from: `id` is the query to be named, and 0 names
  * none.
  */
-void tx_fail_at(struct quring_tx *tx, uint32_t position, quring_id id, const char *sqlstate, const char *message);
+void tx_fail_at(struct quring_tx *tx, struct tx_position position, quring_id id, const char *sqlstate,
+                const char *message);
 
 /*
  * NEW: the members of the batch, which is not given back yet, become its queries, which the list loses. Nobody has a handle of
@@ -196,10 +195,10 @@ void tx_fail_at(struct quring_tx *tx, uint32_t position, quring_id id, const cha
 void tx_put_batch(struct quring_tx *tx, struct batch *batch, struct list *members);
 
 /*
- * Fails one that is atomic: by the member at that position, or all of it alike (0). An earlier failure stays the reason, unless
+ * Fails one that is atomic: by the member of that number, or all of it alike (0). An earlier failure stays the reason, unless
  * this one is that nobody knows: IN_DOUBT, PROTOCOL. `error` is copied.
  */
-void tx_fail_batch(struct quring_tx *tx, uint32_t position, quring_status status, const quring_error *error);
+void tx_fail_batch(struct quring_tx *tx, uint32_t number, quring_status status, const quring_error *error);
 
 /* Nothing of it took effect, and it has let go of its place: WAITING, as if it had never failed. */
 void tx_run_batch_again(struct quring_tx *tx);

@@ -174,14 +174,13 @@ struct lite_lane {
         uint32_t next_checkpoint, next_restart, checkpointed_frames; /* in frames of the WAL */
         struct lite_chain finished, moved;
         struct {
-            uint32_t lease; /* that the rest is of */
-            bool runs;      /* its queries are at hand, so that none of them may go to another lane */
-            bool begun;     /* BEGIN was carried out, and nothing has ended it */
-            bool failed;    /* nothing runs until ROLLBACK TO or the end */
-            bool saved;     /* a SAVEPOINT came before any failure: without one ROLLBACK TO is not run either */
-            bool lost;      /* the connection was closed since BEGIN */
-            uint32_t
-                position; /* of the last query that was at hand: the next has the next, or one between them has failed */
+            uint32_t lease;  /* that the rest is of */
+            bool runs;       /* its queries are at hand, so that none of them may go to another lane */
+            bool begun;      /* BEGIN was carried out, and nothing has ended it */
+            bool failed;     /* nothing runs until ROLLBACK TO or the end */
+            bool saved;      /* a SAVEPOINT came before any failure: without one ROLLBACK TO is not run either */
+            bool lost;       /* the connection was closed since BEGIN */
+            uint32_t number; /* of the last query at hand: the next has the next, or one between them has failed */
         } tx;
         struct lite_news news; /* that no post has carried yet, but for the chains */
         struct {

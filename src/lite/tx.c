@@ -367,7 +367,7 @@ static void tx_finish_behind(struct quring_tx *tx, struct query *query) {
 /* Its lane had begun it when one before it was detached: it is rolled back with that. */
 static bool tx_runs_in_vain(struct quring_tx *tx, const struct query *query) {
     bool doomed = atomic_load_explicit(&lite_tx(tx)->course, memory_order_relaxed) == LITE_TX_DOOMED;
-    return doomed && tx_verb(query) != VERB_ROLLS_BACK && query->tx_position > tx->failure.position;
+    return doomed && tx_verb(query) != VERB_ROLLS_BACK && query->tx_position.number > tx->failure.first.number;
 }
 
 /* Its handle was released without an end: whatever it has done is rolled back. */
@@ -399,7 +399,7 @@ void lite_tx_finish(struct query *query) {
     struct lite_tx *lt = lite_tx(tx);
     enum statement_verb verb = tx_verb(query);
     enum lite_fate fate = (enum lite_fate)lite_query(query)->fate;
-    uint32_t position = query->tx_position;
+    struct tx_position position = query->tx_position;
     --*lt->count;
     query->in_unit = query->unit_goes_on = false;
     tx_finish_query(tx, query, fate);
@@ -480,14 +480,14 @@ static void tx_detach_skipped(struct quring_tx *tx, struct query *query) {
 }
 
 /*
- * What its lane has taken of a doomed transaction, from a position on, is not carried out, or is rolled back: nobody has to wait
+ * What its lane has taken of a doomed transaction, from a number on, is not carried out, or is rolled back: nobody has to wait
  * until the lane says so. ROLLBACK is carried out, and what was given up by itself is watched.
  */
-static void tx_detach_behind(struct quring_tx *tx, uint32_t position) {
+static void tx_detach_behind(struct quring_tx *tx, uint32_t number) {
     list_for_each(node, &lite_tx(tx)->out) {
         struct query *query = list_entry(node, struct query, link);
         bool waits = query->state == QUERY_RUNNING && tx_verb(query) != VERB_ROLLS_BACK;
-        if (!waits || query->tx_position < position || atomic_load(&lite_query(query)->abandoned_as))
+        if (!waits || query->tx_position.number < number || atomic_load(&lite_query(query)->abandoned_as))
             continue;
         if (tx_verb(query) != VERB_COMMITS)
             tx_interrupt_one(tx, query, QURING_SKIPPED);
@@ -512,7 +512,7 @@ void lite_tx_detach(struct query *query, struct query *stand_in) {
     const quring_error *why = &stand_in->error.view;
     tx_give_up(tx, (quring_status)stand_in->status, why->sqlstate, why->message);
     lite_tx_changed(tx, false);
-    tx_detach_behind(tx, query->tx_position);
+    tx_detach_behind(tx, query->tx_position.number);
 }
 
 /* COMMIT tells what became of the transaction, and ROLLBACK rolls it back. */

@@ -26,7 +26,7 @@
 
 static void run_end(struct lite_lane *lane) {
     lane->own.tx.begun = lane->own.tx.failed = lane->own.tx.saved = lane->own.tx.lost = false;
-    lane->own.tx.position = 0;
+    lane->own.tx.number = 0;
     lane->conn.tx = LITE_NO_TX;
 }
 
@@ -220,8 +220,8 @@ static bool run_is_doomed(const struct query *query) {
 static void run_query(struct lite_lane *lane, struct query *query) {
     enum statement_verb verb = tx_verb(query);
     bool doomed = run_is_doomed(query);
-    lane->own.tx.failed |= doomed || query->tx_position != lane->own.tx.position + 1;
-    lane->own.tx.position = query->tx_position;
+    lane->own.tx.failed |= doomed || query->tx_position.number != lane->own.tx.number + 1;
+    lane->own.tx.number = query->tx_position.number;
     if (verb == VERB_ROLLS_BACK)
         run_rollback(lane, query);
     else if (run_is_given_up(query))

@@ -99,10 +99,10 @@ void pg_bulk_commit_failed(struct quring_tx *tx, const struct pg_request *reques
 static quring_status bulk_judge(struct quring_tx *tx, struct query *query) {
     const struct tx_failure *failure = &tx->failure;
     const quring_error *why = &failure->error.view;
-    bool culprit = query->tx_position == failure->position;
+    bool culprit = query->tx_position.number == failure->first.number;
     if (!failure->set)
         return query->error.set ? QURING_LIMIT : QURING_OK;
-    if (failure->position && !culprit) {
+    if (failure->first.number && !culprit) {
         tx_say_skipped(tx, query);
         return QURING_SKIPPED;
     }

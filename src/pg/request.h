@@ -67,8 +67,8 @@ struct pg_request {
     uint64_t first_byte; /* in the stream; under TLS, of the ciphertext it is in, shared by a turn's requests */
     uint64_t name;       /* NAMED: what it is prepared as */
     union {
-        uint32_t order_key;   /* of a query that was given up: its key's number; 0: none */
-        uint32_t tx_position; /* of a query of a transaction: its position there; those take no key */
+        uint32_t order_key;             /* of a query that was given up: its key's number; 0: none */
+        struct tx_position tx_position; /* of a query of a transaction; those take no key */
     };
     uint16_t param_count;    /* that were bound, where the request describes */
     uint16_t unit_index;     /* of the unit that it is in (core/queue.h), from 0; else 0 */

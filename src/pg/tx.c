@@ -329,7 +329,7 @@ static void tx_finish_struck(struct quring_tx *tx, struct query *query) {
 
 static void tx_finish_member(struct quring_tx *tx, struct query *query, const struct pg_request *request) {
     bool goes_back = tx_verb(query) == VERB_GOES_BACK && !tx_is_doomed(tx);
-    uint32_t position = query->tx_position;
+    struct tx_position position = query->tx_position;
     bool follows = !goes_back && tx_stands_behind(tx, query);
     if (tx_is_consequence(query, request) && !(tx->failure.set && (follows || goes_back)))
         tx_give_up(tx, QURING_SERVER_ERROR, "25P02", "the server had failed the transaction");
@@ -446,7 +446,7 @@ static bool tx_may_have_gone_back(struct quring_tx *tx) {
     for (uint64_t r = first; r <= pg->last && !tx->given_up; r++) {
         const struct pg_request *request = pg_conn_request(pg->conn, r);
         bool goes_back = request->statement && request->statement->traits.verb == VERB_GOES_BACK;
-        if (goes_back && request->tx_position > tx->failure.position)
+        if (goes_back && request->tx_position.number > tx->failure.first.number)
             return true;
     }
     return false;

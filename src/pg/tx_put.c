@@ -31,7 +31,8 @@ static struct pg_request *tx_new_request(struct quring_tx *tx, struct query *que
     struct pg_request *request = pg_conn_request(conn, conn->session.next);
     *request = (struct pg_request){
         .query = query, .ops = &pg->ops, .kind = PG_REQUEST_UNNAMED, .first_byte = socket_position(&conn->socket)};
-    request->tx_position = query ? query->tx_position : 0;
+    if (query)
+        request->tx_position = query->tx_position;
     return request;
 }
 

@@ -134,7 +134,7 @@ static void set_timer(struct fake_db *db, uint64_t at_ns) {
 static void finish(struct query *query, quring_status status) {
     struct quring_tx *tx = query->queue->tx;
     enum statement_verb verb = tx ? tx_verb(query) : VERB_NONE;
-    uint32_t position = query->tx_position;
+    struct tx_position position = query->tx_position;
     if (status == QURING_OK && tx && tx_stands_behind(tx, query) && verb != VERB_GOES_BACK && !tx_is_end(verb))
         tx_skip(tx, query);
     else if (status == QURING_OK && verb == VERB_COMMITS && tx->failure.set)

@@ -334,7 +334,7 @@ static void submit_long(quring_id ids[6]) {
     for (uint32_t i = 0; i < 6; i++) {
         const struct query *query = slots_get(&engine->queries, ids[i]);
         cr_assert(query->queue == &tx->queue && query->batch == tx->batch);
-        cr_assert_eq(query->tx_position, i + 1);
+        cr_assert_eq(query->tx_position.number, i + 1);
     }
     turn();
 }

@@ -286,24 +286,49 @@ Test(engine_tx, engine_tx_fails_for_good_around_a_rollback_to_that_waits) {
     }
 }
 
-/* There is none between them. */
-Test(engine_tx, engine_tx_goes_on_behind_two_rollback_tos_that_were_given_up) {
-    db->place_count = 0;
-    fake_ask_tx(tx, 1, "savepoint a");
-    for (uint32_t i = 2; i < 6; i++)
-        fake_ask_tx(tx, i, i == 2 ? "select 1" : "rollback to a");
-    fake_commit(tx, 6);
+/* The one before both was carried out, and the one behind them takes back either. */
+Test(engine_tx, engine_tx_goes_on_behind_two_failures_between_two_rollback_tos) {
+    static const char *const texts[] = {"savepoint a", "rollback to a", "select 1", "select 1", "rollback to a"};
+    for (uint32_t i = 0; i < 5; i++)
+        fake_ask_tx(tx, i + 1, texts[i]);
     run();
+    log_is("begin, send 1, send 2, send 3, send 4, send 5", "all of it");
+    fake_end(db, 1, QURING_OK);
+    fake_end(db, 2, QURING_OK);
     engine_cancel(engine, fake_id(3));
     engine_cancel(engine, fake_id(4));
-    db->place_count = 1;
-    queue_bring_back(&tx->queue);
+    fake_commit(tx, 6);
     run();
-    log_is("begin, send 1, send 2, send 5, send 6", "but for what was given up");
-    for (uint32_t i = 1; i <= 6; i++)
-        if (i != 3 && i != 4)
-            fake_end(db, i, QURING_OK);
-    reaped_are("3 CANCELLED, 4 CANCELLED, 1 OK, 2 OK, 5 OK, 6 OK", "each");
+    log_is("abandon 3 CANCELLED, abandon 4 CANCELLED, send 6", "COMMIT waits for none");
+    fake_end(db, 5, QURING_OK);
+    fake_end(db, 6, QURING_OK);
+    reaped_are("1 OK, 2 OK, 3 CANCELLED, 4 CANCELLED, 5 OK, 6 OK", "each");
+}
+
+/* There is none between them that is still to be carried out. */
+Test(engine_tx, engine_tx_goes_on_behind_two_rollback_tos_that_were_given_up) {
+    static const uint32_t given_up[][3] = {{2, 3, 4}, {4, 3, 2}, {3, 4, 2}};
+    for (size_t row = 0; row < sizeof given_up / sizeof *given_up; row++) {
+        quring_tx *other = open_tx(NULL);
+        db->place_count = 0;
+        fake_ask_tx(other, 1, "savepoint a");
+        for (uint32_t i = 2; i < 6; i++)
+            fake_ask_tx(other, i, i == 2 ? "select 1" : "rollback to a");
+        fake_commit(other, 6);
+        run();
+        for (int i = 0; i < 3; i++)
+            engine_cancel(engine, fake_id(given_up[row][i]));
+        db->place_count = 1;
+        queue_bring_back(&other->queue);
+        run();
+        log_is("begin, send 1, send 5, send 6", "but for what was given up");
+        fake_end(db, 1, QURING_OK);
+        fake_end(db, 5, QURING_OK);
+        fake_end(db, 6, QURING_OK);
+        const char *reaped = fake_reaped(engine);
+        cr_assert(strstr(reaped, "1 OK, 5 OK, 6 OK"), "row %zu: %s", row, reaped);
+        engine_tx_release(other);
+    }
 }
 
 /* 5 has failed already when 2 does, before a ROLLBACK TO that takes back 2 alone. */
