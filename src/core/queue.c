@@ -111,14 +111,10 @@ void queue_leave_behind(struct queue *queue, uint64_t now_ns) {
         list_entry(node, struct query, link)->left_ns = now_ns;
 }
 
-void queue_set_aside(struct queue *queue, struct list *parked, bool first, uint64_t now_ns) {
+void queue_set_aside(struct queue *queue, struct list *before, uint64_t now_ns) {
     PRE(queue->waiting_count);
     queue_leave_behind(queue, now_ns);
-    list_remove(&queue->ready);
-    if (first)
-        list_push_front(parked, &queue->ready);
-    else
-        list_push_back(parked, &queue->ready);
+    list_move_back(before, &queue->ready);
 }
 
 void queue_bring_back(struct queue *queue) {

@@ -85,10 +85,10 @@ void queue_fail(struct queue *queue, quring_status status, const char *sqlstate,
 void queue_leave_behind(struct queue *queue, uint64_t now_ns);
 
 /*
- * Moves a queue in which queries wait from db->ready to the end, or the front, of a list of its backend, and leaves them
- * behind; and back. Its last query to leave takes it off either list.
+ * Moves a queue in which queries wait from db->ready to a list of its backend, before a node of that or to its end, and leaves
+ * them behind; and back. Its last query to leave takes it off either list.
  */
-void queue_set_aside(struct queue *queue, struct list *parked, bool first, uint64_t now_ns);
+void queue_set_aside(struct queue *queue, struct list *before, uint64_t now_ns);
 void queue_bring_back(struct queue *queue);
 
 /*

@@ -137,7 +137,7 @@ static void tx_hand_over(struct quring_tx *tx) {
 }
 
 static void tx_set_aside(struct quring_tx *tx, struct list *line) {
-    queue_set_aside(&tx->queue, line, false, ring_now_ns(tx->queue.db->hub->ring) | 1);
+    queue_set_aside(&tx->queue, line, ring_now_ns(tx->queue.db->hub->ring) | 1);
 }
 
 static void tx_wait_apart(struct quring_tx *tx) {

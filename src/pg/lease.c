@@ -27,8 +27,19 @@ static struct pg_conn *lease_first(struct pg_pool *pool) {
     return pg_placement_first(&pool->placement);
 }
 
+static struct quring_tx *lease_of(const struct list *node) {
+    return list_entry(node, struct queue, ready)->tx;
+}
+
+/* The one that stands first in a line; NULL: none does. */
+static struct quring_tx *lease_head(const struct list *line) {
+    const struct list *node = list_first(line);
+    return node ? lease_of(node) : NULL;
+}
+
+/* 0: no turn has looked at it yet. */
 static uint64_t lease_waits_since_ns(const struct quring_tx *tx) {
-    return queue_first(&tx->queue)->left_ns;
+    return ((const struct pg_tx *)tx->backend)->since_ns;
 }
 
 /*
@@ -81,21 +92,33 @@ static bool lease_take(struct pg_pool *pool, struct quring_tx *tx) {
     return true;
 }
 
-static void lease_park(struct pg_pool *pool, struct quring_tx *tx, struct list *line, bool first) {
-    queue_set_aside(&tx->queue, line, first, ring_now_ns(pg_pool_ring(pool)) | 1);
+/*
+ * A line is in the order in which those in it began to wait, whatever place one has had and lost since. Those that a loss brings
+ * back come in their order, the last one first.
+ */
+static void lease_park(struct pg_pool *pool, struct quring_tx *tx, struct list *line) {
+    uint64_t now_ns = ring_now_ns(pg_pool_ring(pool)) | 1, *since_ns = &pg_tx_of(tx)->since_ns;
+    struct list *before = *since_ns ? line->next : line;
+    if (!*since_ns)
+        *since_ns = now_ns;
+    while (before != line && lease_waits_since_ns(lease_of(before)) < *since_ns)
+        before = before->next;
+    queue_set_aside(&tx->queue, before, now_ns);
 }
 
 static bool lease_is_whole(const struct pg_pool *pool, const struct quring_tx *tx) {
     return pg_tx_is_whole(tx, pool->db->options.depth);
 }
 
-/* Those that came before it have their turn first, but for one that had a place and lost it. */
+/* Those that came before it have their turn first. */
 static void lease_place(struct pg_pool *pool, struct quring_tx *tx) {
-    bool whole = lease_is_whole(pool, tx), first = pg_tx_of(tx)->waited;
+    bool whole = lease_is_whole(pool, tx);
     struct list *line = whole ? &pool->leases.whole : &pool->leases.waiting;
-    bool has_turn = first || list_empty(line);
+    const struct quring_tx *head = lease_head(line);
+    uint64_t since_ns = lease_waits_since_ns(tx);
+    bool has_turn = !head || (since_ns && since_ns <= lease_waits_since_ns(head));
     if (!has_turn || !(whole ? lease_share(pool, tx) : lease_take(pool, tx)))
-        lease_park(pool, tx, line, first);
+        lease_park(pool, tx, line);
 }
 
 /* ---- Admission ---- */
@@ -123,12 +146,6 @@ void pg_lease_changed(struct quring_tx *tx) {
         pg_tx_serve(tx);
     else
         (void)lease_has_nothing(tx);
-}
-
-/* The one that stands first in a line; NULL: none does. */
-static struct quring_tx *lease_head(const struct list *line) {
-    const struct list *node = list_first(line);
-    return node ? list_entry(node, struct queue, ready)->tx : NULL;
 }
 
 /*
@@ -161,7 +178,7 @@ static bool lease_admit_first(struct pg_pool *pool, struct list *line, uint64_t 
         return true;
     bool placed = lease_place_first(pool, tx, line);
     if (!placed)
-        lease_park(pool, tx, line, true);
+        lease_park(pool, tx, line);
     return placed;
 }
 

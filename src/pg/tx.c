@@ -539,7 +539,6 @@ static bool tx_may_wait_again(struct quring_tx *tx) {
 
 /* No byte of its BEGIN left, so another connection can take all of it. */
 static void tx_wait_again(struct quring_tx *tx) {
-    pg_tx_of(tx)->waited = true;
     tx_leave(tx);
     tx_move(tx, TX_WAITING);
 }
@@ -574,8 +573,10 @@ void pg_tx_lost_idle(struct quring_tx *tx) {
 
 void pg_tx_place(struct quring_tx *tx, struct pg_conn *conn) {
     PRE(tx->state == TX_WAITING && pg_conn_is_up(conn));
-    *pg_tx_of(tx) = (struct pg_tx){
-        .ops = {.row = tx_row, .error = tx_error, .ready = tx_ready, .lost = tx_lost, .tx = tx}, .conn = conn};
-    list_init(&pg_tx_of(tx)->doubt.held);
-    list_init(&pg_tx_of(tx)->doubt.link);
+    struct pg_tx *pg = pg_tx_of(tx);
+    *pg = (struct pg_tx){.ops = {.row = tx_row, .error = tx_error, .ready = tx_ready, .lost = tx_lost, .tx = tx},
+                         .conn = conn,
+                         .since_ns = pg->since_ns ? pg->since_ns : ring_now_ns(pg_conn_ring(conn)) | 1};
+    list_init(&pg->doubt.held);
+    list_init(&pg->doubt.link);
 }

@@ -23,17 +23,17 @@ struct pg_doubt {
 /* Whether the note was asked for. */
 enum pg_tx_note { NOTE_NONE, NOTE_OUT, NOTE_READ };
 
-/* The backend's part of a transaction, from when it has a place. */
+/* The backend's part of a transaction, from when it has a place, or waits for one. */
 struct pg_tx {
     struct pg_request_ops ops; /* of its requests, which are known by it */
     struct pg_conn *conn;      /* NULL: it has no place */
+    uint64_t since_ns; /* when it first had a place, or found none, whatever it has lost since; 0: it has yet to */
     uint64_t begin, end, last; /* ordinals: of BEGIN; once it is ENDING, of COMMIT or ROLLBACK; of the last request */
     bool begun;                /* BEGIN was carried out */
     bool by_use;               /* settings may have changed: statements are parsed for each use, results are text */
     bool is_outside;           /* ENDING: the server said that it is outside of any transaction behind the end */
     bool resets;               /* DISCARD ALL is its last request */
     bool hit;                  /* a cancel hit its end, or what follows that, which is made up for */
-    bool waited;               /* it had a place, and lost it before a byte left: it is the first to get another */
     uint8_t loss;              /* enum in tx.c */
     uint8_t note;              /* enum pg_tx_note */
     bool runs_again;           /* a long batch: all of it is to run again at once, for another reason than a conflict */

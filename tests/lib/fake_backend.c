@@ -93,7 +93,7 @@ static void serve(struct quring_tx *tx) {
     struct query *query;
     while ((query = tx_next(tx))) {
         if (tx->state == TX_WAITING && db->placed_count == db->place_count) {
-            queue_set_aside(&tx->queue, &db->parked, false, now_ns(db));
+            queue_set_aside(&tx->queue, &db->parked, now_ns(db));
             return;
         }
         if (tx->state == TX_WAITING) {

@@ -93,13 +93,13 @@ Test(db, queue_take_and_put_back_keep_the_list_of_ready_queues) {
 Test(db, queue_park_takes_a_queue_off_the_list_that_turns_visit) {
     struct list parked;
     list_init(&parked);
-    queue_set_aside(&db.queue, &parked, false, 5);
+    queue_set_aside(&db.queue, &parked, 5);
     cr_assert(list_empty(&db.ready));
     cr_assert_eq(list_first(&parked), &db.queue.ready);
     cr_assert_eq(db_waiting_count(&db), QUERIES, "they still wait");
     queue_bring_back(&db.queue);
     cr_assert_eq(list_first(&db.ready), &db.queue.ready);
-    queue_set_aside(&db.queue, &parked, true, 5);
+    queue_set_aside(&db.queue, parked.next, 5);
     queue_fail(&db.queue, QURING_NOT_SENT, "08006", "lost");
     cr_assert(list_empty(&parked), "nothing waits in it");
     cr_assert_eq(db_waiting_count(&db), 0);

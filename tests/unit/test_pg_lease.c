@@ -2,6 +2,8 @@
 /* Which transaction holds which of PostgreSQL's connections, and who waits for one, and for room. */
 #include "lib/pg_tx_bed.h"
 
+#include "pg/backend.h"
+
 TestSuite(pg_lease, .init = pg_setup, .fini = pg_tx_teardown);
 
 Test(pg_lease, keeps_to_its_limit_and_its_order) {
@@ -301,6 +303,25 @@ Test(pg_lease, is_taken_by_what_has_become_whole_beside_others_like_it) {
     cr_assert(txs[1].state == TX_ENDING && txs[2].state == TX_ENDING, "they came first, and there is room for both");
     cr_assert_eq(pool->conns[0]->tx, late, "there is none for all of it, and nobody holds a connection");
     release(late);
+}
+
+Test(pg_lease, is_waited_for_in_the_same_order_after_a_loss) {
+    bring_up(1, 12);
+    for (uint32_t i = 0; i < 3; i++) {
+        begin(i);
+        ask_whole(i, 1);
+    }
+    pg_backend.advance(&bed.db.base); /* the socket has not taken what is sent */
+    cr_assert_eq(txs[2].state, TX_ENDING, "there is room for each");
+    pg_conn_break(pool->conns[0], QURING_IN_DOUBT, "08006", "lost");
+    pg_bed_settle(&bed);
+    advance();
+    uint32_t i = 0;
+    list_for_each(node, &pool->leases.whole)
+        cr_assert_eq(list_entry(node, struct queue, ready)->tx, &txs[i++]);
+    cr_assert_eq(i, 3, "all of them wait");
+    for (i = 0; i < 3; i++)
+        release(&txs[i]);
 }
 
 static struct query *ask_unit(uint32_t count) {
