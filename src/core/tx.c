@@ -67,11 +67,13 @@ static void tx_fail(struct quring_tx *tx, struct tx_position position, quring_id
     }
     if (!failure->set || position.number < failure->first.number)
         tx_failure_set(failure, position, id, status, error);
-    tx->given_up |= tx->state != TX_ENDING && tx_open_back(tx, failure->first.section) < failure->last.section;
+    if (tx->state != TX_ENDING && tx_open_back(tx, failure->first.section) < failure->last.section)
+        tx_doom(tx, "queries failed before and behind a ROLLBACK TO that was still to be carried out");
 }
 
 static void tx_failure_clear(struct tx_failure *failure) {
     failure->set = false;
+    failure->hint = NULL;
     error_clear(&failure->error);
 }
 
@@ -101,8 +103,10 @@ void tx_give_up(struct quring_tx *tx, quring_status status, const char *sqlstate
     tx->given_up = true;
 }
 
-void tx_doom(struct quring_tx *tx) {
+void tx_doom(struct quring_tx *tx, const char *hint) {
     PRE(tx->failure.set);
+    if (!tx->failure.hint)
+        tx->failure.hint = hint;
     tx->given_up = true;
 }
 
@@ -167,6 +171,8 @@ void tx_say_skipped(const struct quring_tx *tx, struct query *query) {
                              : "not run, because its transaction failed: ",
                  failure->error.view.message);
     query->failed_id = failure->id;
+    if (failure->hint)
+        query->error.view.hint = failure->hint;
 }
 
 void tx_skip(struct quring_tx *tx, struct query *query) {
@@ -180,7 +186,8 @@ quring_status tx_say_refused(const struct quring_tx *tx, struct query *query) {
     const quring_error *error = &failure->error.view;
     PRE(failure->set);
     bool unsent = failure->status == QURING_NOT_SENT || failure->status == QURING_SHUTDOWN;
-    error_set(&query->error, error->sqlstate, error->message, error->detail, error->hint, 0);
+    const char *hint = failure->hint ? failure->hint : error->hint;
+    error_set(&query->error, error->sqlstate, error->message, error->detail, hint, 0);
     return unsent ? (quring_status)failure->status : QURING_SERVER_ERROR;
 }
 

@@ -55,7 +55,8 @@ struct tx_failure {
     bool set, own_will;          /* own_will: one of them was given up, or went over a limit */
     uint8_t status, last_status; /* quring_status */
     struct tx_position first, last;
-    quring_id id; /* 0: it is no query's */
+    quring_id id;     /* 0: it is no query's */
+    const char *hint; /* why nothing revives the transaction, where the error does not say so; NULL */
     struct query_error error;
 };
 
@@ -178,8 +179,11 @@ void tx_revive(struct quring_tx *tx, struct tx_position position);
 /* Fails it for good without one of its queries; an earlier failure stays the reason. `sqlstate` as in error_set(). */
 void tx_give_up(struct quring_tx *tx, quring_status status, const char *sqlstate, const char *message);
 
-/* The same of one that has failed: nothing revives it, and the reason stays. */
-void tx_doom(struct quring_tx *tx);
+/*
+ * The same of one that has failed: nothing revives it, and the reason stays. `hint` says why, and stays valid for good; NULL: the
+ * failure does.
+ */
+void tx_doom(struct quring_tx *tx, const char *hint);
 
 /*
  * The same at a position of its order, which ROLLBACK TO behind that revives it from: `id` is the query to be named, and 0 names

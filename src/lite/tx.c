@@ -404,7 +404,7 @@ void lite_tx_finish(struct query *query) {
     query->in_unit = query->unit_goes_on = false;
     tx_finish_query(tx, query, fate);
     if (fate == LITE_TX_LOST && tx->failure.set)
-        tx_doom(tx);
+        tx_doom(tx, NULL);
     if (verb == VERB_GOES_BACK && fate == LITE_RAN && query->status == QURING_OK)
         tx_revive(tx, position);
     lt->over |= tx_is_end(verb) && fate != LITE_GIVEN_UP;

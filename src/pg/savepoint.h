@@ -23,4 +23,7 @@ void pg_savepoint_revived(struct quring_tx *tx);
  */
 bool pg_savepoint_misleads(struct quring_tx *tx, const struct query *goes_back);
 
+/* The hint for that. */
+#define PG_SAVEPOINT_MISLEADS "ROLLBACK TO was not carried out, because it might have gone back to another savepoint"
+
 #endif

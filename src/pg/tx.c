@@ -138,7 +138,7 @@ static bool tx_ends_segment(struct quring_tx *tx, uint64_t first) {
 /* Its COMMIT is not to be sent yet, and others come next on the connection, which it shares. */
 static void tx_end_here(struct quring_tx *tx) {
     PRE(!pg_tx_of(tx)->begun);
-    tx_doom(tx);
+    tx_doom(tx, "COMMIT had to wait for a ROLLBACK TO, and the transaction shared a connection with others");
     struct query *left = tx_next(tx);
     PRE(!left);
 }
@@ -151,10 +151,10 @@ void pg_tx_serve(struct quring_tx *tx) {
     uint64_t first = conn->session.next;
     bool open = false;
     if (tx->failure.set && tx->state == TX_OPEN && pg_savepoint_misleads(tx, NULL))
-        tx_doom(tx);
+        tx_doom(tx, PG_SAVEPOINT_MISLEADS);
     while ((query = tx_next(tx)) && tx_may_send(tx, query, open)) {
         if (tx->failure.set && tx_verb(query) == VERB_GOES_BACK && pg_savepoint_misleads(tx, query)) {
-            tx_doom(tx);
+            tx_doom(tx, PG_SAVEPOINT_MISLEADS);
             continue;
         }
         if (!tx_send(tx, query))

@@ -281,6 +281,7 @@ Test(engine_tx, engine_tx_fails_for_good_around_a_rollback_to_that_waits) {
         log_is("", "nothing was sent");
         const char *reaped = fake_reaped(engine);
         cr_assert(strstr(reaped, "9 SERVER_ERROR") && !strstr(reaped, "OK"), "row %zu: %s", i, reaped);
+        cr_assert(strstr(other->failure.hint, "ROLLBACK TO"), "it says why");
         cr_assert_eq(other->state, TX_ENDED);
         engine_tx_release(other);
     }

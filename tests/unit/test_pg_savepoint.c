@@ -50,6 +50,10 @@ static void play(const struct row *row, bool late) {
     if (row->revives)
         say(0, "12 C:COMMIT Z");
     pg_bed_assert_text(pg_bed_fate(commit), row->revives ? "OK" : "SERVER_ERROR 57014", row->given_up);
+    for (int i = 0; i < 2 && !row->revives; i++)
+        pg_bed_assert_text((i ? back : commit)->error.view.hint,
+                           "ROLLBACK TO was not carried out, because it might have gone back to another savepoint",
+                           "why");
     cr_assert_eq(tx->state, TX_ENDED);
     release(tx);
 }
