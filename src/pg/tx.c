@@ -277,29 +277,28 @@ static void tx_hold(struct quring_tx *tx, struct query *query) {
 }
 
 /*
- * True where the server says two things of COMMIT: that it was carried out, and then an error; or by its command tag what does not
- * fit what became of its transaction. Where there was no BEGIN it has done nothing, whatever its tag. What was given up last may
- * have been carried out, and been a ROLLBACK TO: there COMMIT fits as well.
+ * True where the server says two things of the end: that COMMIT was carried out, and then an error; or by its command tag what does
+ * not fit what was asked for, or what became of the transaction. Where there was no BEGIN it has done nothing, whatever its tag.
+ * What was given up last may have been carried out, and been a ROLLBACK TO: there COMMIT fits as well.
  */
-static bool tx_commit_is_doubtful(struct quring_tx *tx, struct query *query, const struct pg_request *request) {
+static bool tx_end_is_doubtful(struct quring_tx *tx, struct query *query, const struct pg_request *request) {
     const struct tx_failure *failure = &tx->failure;
-    bool committed = strcmp(query->result.command, "COMMIT") == 0;
-    if (!failure->set && (request->outcome == PG_FAILED_IN_DOUBT || request->outcome == PG_FAILED_AT_COMMIT))
+    bool commits = pg_tx_commits(query), failed = failure->set && failure->last_status == QURING_SERVER_ERROR;
+    bool fits = strcmp(query->result.command, commits ? "COMMIT" : "ROLLBACK") == 0 && !(commits && failed);
+    if (commits && !failure->set && (request->outcome == PG_FAILED_IN_DOUBT || request->outcome == PG_FAILED_AT_COMMIT))
         return true;
-    if (request->outcome != PG_COMPLETED || (failure->set && !pg_tx_of(tx)->begun))
+    if (request->outcome != PG_COMPLETED || (failure->set && !pg_tx_of(tx)->begun) || fits)
         return false;
-    if (committed && (!failure->set || failure->last_status != QURING_SERVER_ERROR))
-        return false;
-    error_set(&query->error, "08P01", "COMMIT was answered with a command tag that does not belong there", NULL, NULL,
-              0);
+    error_set(&query->error, "08P01", "COMMIT or ROLLBACK was answered with a command tag that does not belong there",
+              NULL, NULL, 0);
     return true;
 }
 
 /* COMMIT of a transaction whose failure is known rolled it back, unless its tag says otherwise. */
 static void tx_finish_end(struct quring_tx *tx, struct query *query, const struct pg_request *request) {
-    bool commits = pg_tx_commits(query), doubtful = commits && tx_commit_is_doubtful(tx, query, request);
+    bool commits = pg_tx_commits(query), doubtful = tx_end_is_doubtful(tx, query, request);
     bool committed = pg_tx_of(tx)->begun && request->outcome == PG_COMPLETED;
-    if (doubtful && tx_can_be_asked_for(tx))
+    if (doubtful && commits && tx_can_be_asked_for(tx))
         tx_hold(tx, query);
     else if (doubtful || request->unreplicated)
         query_finish(query, QURING_IN_DOUBT);

@@ -476,6 +476,23 @@ Test(pg_segment, pg_tx_waits_for_a_server_as_other_queries_do) {
     release(tx);
 }
 
+Test(pg_segment, pg_tx_doubts_a_rollback_that_is_answered_as_another_statement) {
+    static const char *const rows[][2] = {
+        {"ROLLBACK", "OK"}, {"COMMIT", "IN_DOUBT 08P01"}, {"SELECT_1", "IN_DOUBT 08P01"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char script[80];
+        bring_up(1, 8);
+        struct quring_tx *tx = begin(0);
+        pg_bed_ask_tx(&bed, tx, "select 1");
+        struct query *end = pg_bed_ask_tx(&bed, tx, "rollback");
+        advance();
+        snprintf(script, sizeof script, "12 C:BEGIN 1 t:0 T2DC Z:T 12 C:%s Z", rows[i][0]);
+        say(0, script);
+        pg_bed_assert_text(pg_bed_fate(end), rows[i][1], rows[i][0]);
+        release(tx);
+    }
+}
+
 Test(pg_segment, pg_tx_closes_a_connection_that_is_in_another_state) {
     static const struct {
         const char *queries, *replies, *fates;
