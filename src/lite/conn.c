@@ -97,6 +97,9 @@ bool lite_conn_file_is_gone(struct lite_conn *conn) {
 /* sqlite3_reset() returns the error of the step before it. */
 int lite_conn_control(struct lite_conn *conn, enum lite_control control) {
     PRE(conn->control[control]);
+    conn->watch.in_control = true;
     sqlite3_step(conn->control[control]);
-    return sqlite3_reset(conn->control[control]);
+    int code = sqlite3_reset(conn->control[control]);
+    conn->watch.in_control = false;
+    return code;
 }

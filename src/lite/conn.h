@@ -63,6 +63,7 @@ struct lite_watch {
     const atomic_uchar *abandoned;           /* of the query at work; NULL: none is, and no step is looked at */
     void (*pause)(struct lite_watch *watch); /* called now and then while a statement takes long; NULL: nothing */
     int step_count;                          /* of SQLite's machine, from one look to the next */
+    bool in_control;                         /* what runs begins or ends a transaction, or is about a savepoint */
     uint64_t statement_ns;                   /* when the statement at work was first seen to run; 0: not yet */
     uint64_t busy_timeout_ns;                /* a wait for a lock ends this long after the later of … */
     uint64_t taken_ns;                       /* … when the queries at hand were taken, and … */

@@ -100,8 +100,6 @@ static bool run_begin(struct lite_lane *lane, struct query *query) {
     if (code == SQLITE_OK)
         return true;
     run_say_why(lane, query, code);
-    if (lite_conn_in_transaction(&lane->conn)) /* it was interrupted behind its last step */
-        (void)lite_conn_control(&lane->conn, LITE_ROLLBACK);
     run_not(lane, query, run_is_given_up(query) ? LITE_GIVEN_UP : LITE_BEGIN_FAILED);
     return false;
 }
@@ -190,7 +188,10 @@ static void run_commit(struct lite_lane *lane, struct query *query) {
 /* ---- Queries ---- */
 
 static void run_statement(struct lite_lane *lane, struct query *query, enum statement_verb verb) {
-    if (!lite_lane_run(lane, query)) {
+    lane->conn.watch.in_control = verb != VERB_NONE;
+    bool ran = lite_lane_run(lane, query);
+    lane->conn.watch.in_control = false;
+    if (!ran) {
         error_set(&query->error, "25006", "a transaction that only reads can't write", NULL, NULL, 0);
         query->status = QURING_SERVER_ERROR;
         query->sent = false;

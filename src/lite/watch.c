@@ -18,12 +18,12 @@ bool lite_watch_interrupted(const struct lite_watch *watch) {
 }
 
 /*
- * SQLite's progress handler: anything but 0 interrupts. A statement's steps are counted over all its executions, so now
- * and then it is called for BEGIN or ROLLBACK, which take no time and must not end half way.
+ * SQLite's progress handler: anything but 0 interrupts. A statement's steps are counted over all its executions, so now and then
+ * it is called behind the last step: a COMMIT would be told as interrupted that was carried out. Such statements take few steps.
  */
 static int watch_progress(void *argument) {
     struct lite_watch *watch = argument;
-    if (!watch->abandoned)
+    if (!watch->abandoned || watch->in_control)
         return 0;
     if (lite_watch_interrupted(watch))
         return 1;

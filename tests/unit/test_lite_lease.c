@@ -214,25 +214,54 @@ Test(lite_lease, lite_tx_that_only_reads_has_a_lane_apart) {
     cr_assert_eq(lite()->made_count, lite()->lane_count + 2, "a lane serves one after the other");
 }
 
-static int give_up_as_it_begins(void *query) {
-    bool begun = lite_conn_in_transaction(&writer()->conn);
-    if (!begun || atomic_load(&lite_query(query)->abandoned_as))
-        return 0;
-    lite_mark_abandoned(query, QURING_CANCELLED);
-    return 1;
+struct stopped {
+    const char *text;    /* of the statement at whose beginning … */
+    struct query *query; /* … this one is given up */
+};
+
+static int give_up_at(unsigned event, void *argument, void *statement, void *text) {
+    const struct stopped *stopped = argument;
+    (void)event, (void)statement;
+    if (sqlite3_strnicmp(text, stopped->text, (int)strlen(stopped->text)) == 0)
+        lite_mark_abandoned(stopped->query, QURING_CANCELLED);
+    return 0;
 }
 
-/* SQLite can interrupt BEGIN behind its last step. */
+/* SQLite asks behind the last step, too, whether to interrupt a statement; here behind each. */
+static void drain_stopped(const char *text, struct query *query) {
+    struct stopped stopped = {text, query};
+    struct lite_conn *conn = &writer()->conn;
+    conn->watch.step_count = 1;
+    lite_watch_install(&conn->watch, conn->handle);
+    sqlite3_trace_v2(conn->handle, SQLITE_TRACE_STMT, give_up_at, &stopped);
+    bed_drain(&bed);
+    sqlite3_trace_v2(conn->handle, 0, NULL, NULL);
+    cr_assert_not(lite_conn_in_transaction(conn), "%s: it has the lock still", text);
+}
+
 Test(lite_lease, lite_tx_that_is_given_up_as_it_begins_leaves_nothing) {
     open_file();
     struct quring_tx *tx = open_tx(false);
     struct query *write = ask(tx, "insert into t values(1)"), *end = ask(tx, "commit");
-    sqlite3_progress_handler(writer()->conn.handle, 1, give_up_as_it_begins, write);
-    bed_drain(&bed);
-    sqlite3_progress_handler(writer()->conn.handle, 0, NULL, NULL);
+    drain_stopped("begin", write);
     bed_check(write, QURING_CANCELLED, "57014", "cancelled");
     bed_check(end, QURING_SERVER_ERROR, "57014", "");
-    cr_assert_not(lite_conn_in_transaction(&writer()->conn), "it has the lock still");
+}
+
+Test(lite_lease, lite_tx_tells_of_control_statements_that_were_carried_out) {
+    static const char *const texts[] = {"savepoint a", "rollback to a", "release a", "commit"};
+    open_file();
+    for (uint32_t i = 0; i < 4; i++) {
+        struct quring_tx *tx = open_tx(false);
+        struct query *queries[5];
+        for (uint32_t k = 0; k < 3; k++)
+            queries[k] = ask(tx, texts[k]);
+        queries[3] = ask(tx, "insert into t values(null)");
+        queries[4] = ask(tx, "commit");
+        drain_stopped(texts[i], queries[i < 3 ? i : 4]);
+        for (uint32_t k = 0; k < 5; k++)
+            bed_check(queries[k], QURING_OK, "", "");
+    }
 }
 
 static void look_at_log(void) {
