@@ -17,8 +17,9 @@
 #include <unistd.h>
 
 enum { OPEN_TRIES = 10 }; /* each finds that the name has just gone to another file */
+enum { NAP_COUNT = 100 }; /* behind which a lock counts as taken for long */
 
-static const long NAP_NS = 1000000; /* from one try to be admitted to the next */
+static const long NAP_NS = 1000000; /* from one try, to be admitted or to write, to the next */
 
 static const char *const open_control_sql[LITE_CONTROL_COUNT] = {
     [LITE_BEGIN] = "begin",
@@ -133,9 +134,15 @@ static bool open_is_forbidden(const struct lite_conn *conn) {
     return conn->open_errno == EACCES || conn->open_errno == EPERM || conn->open_errno == EROFS;
 }
 
-/* BEGIN IMMEDIATE tells of the files beside the database's before it looks whether the lock is free: it need not wait. */
-static int open_try_write(struct lite_conn *conn) {
-    sqlite3_busy_handler(conn->handle, NULL, NULL);
+/* SQLite's busy handler, for the n-th time in one wait: 0 gives up. */
+static int open_nap(void *argument, int n) {
+    (void)argument;
+    (void)nanosleep(&(struct timespec){.tv_nsec = NAP_NS}, NULL);
+    return n < NAP_COUNT;
+}
+
+static int open_try_write(struct lite_conn *conn, int (*busy)(void *, int)) {
+    sqlite3_busy_handler(conn->handle, busy, NULL);
     int code = lite_execute(conn->handle, "begin immediate; rollback");
     lite_watch_install(&conn->watch, conn->handle);
     return code;
@@ -143,7 +150,8 @@ static int open_try_write(struct lite_conn *conn) {
 
 /*
  * A file that was opened for writing, and is only read, is of a version of the format that this SQLite can't write. A new file
- * is left alone, because the program may still say how it is to be made.
+ * is left alone, because the program may still say how it is to be made. BEGIN IMMEDIATE tells of the files beside the database's
+ * before it looks whether the lock is free, so it need not wait.
  */
 static bool open_only_reads(struct lite_conn *conn, int *code) {
     struct stat status;
@@ -151,7 +159,7 @@ static bool open_only_reads(struct lite_conn *conn, int *code) {
         return conn->open_errno != 0;
     if (stat(conn->config->path, &status) != 0 || status.st_size == 0)
         return false;
-    int tried = open_try_write(conn);
+    int tried = open_try_write(conn, NULL);
     *code = lite_conn_in_transaction(conn) ? tried : SQLITE_OK;
     return tried == SQLITE_READONLY;
 }
@@ -311,11 +319,12 @@ bool lite_conn_open(struct lite_conn *conn) {
  * The last connection to a file in WAL mode copies the log into the file as it is closed, and deletes the log. Where the memory
  * beside it can only be opened for reading, as when there was no descriptor for a moment, SQLite copies nothing and deletes the
  * log all the same, and what was in it is lost. So a connection may end a log only if it shows, right before, that it can write
- * all its files: their memory is mapped from then on. A log that is left is found by whoever opens the file next.
+ * all its files: their memory is mapped from then on. Of two that are closed at once one may find the lock taken by the other,
+ * which goes first, so it waits a moment. A log that is left is found by whoever opens the file next.
  */
 static void open_judge_end(struct lite_conn *conn) {
     bool can = sqlite3_db_readonly(conn->handle, "main") == 0 && !lite_handle_is_gone(conn->handle);
-    lite_wal_spare(conn->handle, !can || open_try_write(conn) != SQLITE_OK);
+    lite_wal_spare(conn->handle, !can || open_try_write(conn, open_nap) != SQLITE_OK);
 }
 
 /* BEGIN IMMEDIATE would settle the page size of a new file, which the program may still choose. */

@@ -224,3 +224,28 @@ Test(log, is_ended_by_the_last_connection_that_can_write) {
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         check_healthy(&(quring_db_options){.exclusive = true}, texts[i]);
 }
+
+/* The other one, which finds the lock taken by this one, leaves the log, and is closed first. */
+static sqlite3 *rival;
+
+int __real_nanosleep(const struct timespec *request, struct timespec *left);
+int __wrap_nanosleep(const struct timespec *request, struct timespec *left);
+
+int __wrap_nanosleep(const struct timespec *request, struct timespec *left) {
+    sqlite3_close(rival);
+    rival = NULL;
+    return __real_nanosleep(request, left);
+}
+
+Test(log, is_ended_by_one_of_two_that_are_closed_at_once) {
+    make_file("wal");
+    leave_log();
+    bed_open(&bed, bed_url(&bed, "a.db"), NULL);
+    must("update t set a = 2");
+    cr_assert_eq(sqlite3_open(bed_path(&bed, "a.db"), &rival), SQLITE_OK);
+    cr_assert_eq(sqlite3_db_config(rival, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL), SQLITE_OK);
+    in_file(rival, "begin immediate");
+    bed_close(&bed);
+    cr_assert_not(rival || log_is_there());
+    cr_assert_eq(rows_left(), LEFT);
+}
