@@ -349,9 +349,10 @@ typedef struct quring_db_options {
        open the file; they take queries from one line, so none waits. */
     bool warm_up;
     /* PostgreSQL: how many of the connections transactions may hold at once (three quarters of connection_count, and at
-       least 1; up to connection_count, which leaves none to other queries while all are held). SQLite: how many transactions
-       that only read may be open at once (8; up to 64): each has a connection and a thread of its own, which are made when they
-       are first needed, and stay. */
+       least 1; up to connection_count, which leaves none to other queries while all are held). One that was submitted whole,
+       and that others passed for too long, may hold one beside these, up to its end. SQLite: how many transactions that only
+       read may be open at once (8; up to 64): each has a connection and a thread of its own, which are made when they are
+       first needed, and stay. */
     uint32_t lease_count;
     /* SQLite: how long a transaction that only reads may keep its snapshot from the log (60 s; QURING_FOREVER: no limit).
        Once the log has 16000 pages and can't start over because of a read, those that are older are ended: what runs in

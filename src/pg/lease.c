@@ -82,13 +82,30 @@ struct pg_conn *pg_lease_hold(struct pg_pool *pool, struct quring_tx *tx) {
     return conn;
 }
 
-/* False: none is free, or as many as may be are held. */
-static bool lease_take(struct pg_pool *pool, struct quring_tx *tx) {
-    struct pg_conn *conn = pool->leases.count < lease_limit(pool) ? pg_lease_hold(pool, tx) : NULL;
-    if (!conn)
-        return false;
+static bool lease_may_hold(const struct pg_pool *pool) {
+    return pool->leases.count - (pool->leases.apart != NULL) < lease_limit(pool);
+}
+
+static void lease_begin(struct quring_tx *tx, struct pg_conn *conn) {
     pg_tx_place(tx, conn);
     pg_tx_serve(tx);
+}
+
+/* False: none is free, or as many as may be are held. */
+static bool lease_take(struct pg_pool *pool, struct quring_tx *tx) {
+    struct pg_conn *conn = lease_may_hold(pool) ? pg_lease_hold(pool, tx) : NULL;
+    if (conn)
+        lease_begin(tx, conn);
+    return conn != NULL;
+}
+
+/* The same beside as many as may be held, where these are: one that was outrun is whole, and so gives it back soon. */
+static bool lease_take_apart(struct pg_pool *pool, struct quring_tx *tx) {
+    struct pg_conn *conn = pool->leases.apart ? NULL : pg_lease_hold(pool, tx);
+    if (!conn)
+        return false;
+    pool->leases.apart = conn;
+    lease_begin(tx, conn);
     return true;
 }
 
@@ -150,25 +167,26 @@ void pg_lease_changed(struct quring_tx *tx) {
 
 /*
  * Queries of others take each place as it becomes free, so that there is never room for all of a long one. It gets a connection
- * for itself then, which takes no others meanwhile, unless one that came before it waits for that.
+ * for itself then, which takes no others meanwhile, unless one that came before it waits for that, and may have it.
  */
 static bool lease_is_outrun(const struct pg_pool *pool, const struct quring_tx *tx) {
     const struct queue *others = &pool->db->queue;
     const struct quring_tx *rival = lease_head(&pool->leases.waiting);
     uint64_t now_ns = ring_now_ns(pg_pool_ring(pool)), since_ns = lease_waits_since_ns(tx);
-    bool has_turn = !rival || lease_waits_since_ns(rival) > since_ns;
+    bool has_turn = !rival || !lease_may_hold(pool) || lease_waits_since_ns(rival) > since_ns;
     return has_turn && (others->waiting_count || others->parked_count) && now_ns > since_ns + OUTRUN_NS;
 }
 
 /* One that waits for a connection takes it also where it has become whole meanwhile, and there is no room for all of it. */
 static bool lease_place_first(struct pg_pool *pool, struct quring_tx *tx, const struct list *line) {
-    bool shares = lease_is_whole(pool, tx);
-    if (shares && lease_share(pool, tx))
+    if (lease_is_whole(pool, tx) && lease_share(pool, tx))
         return true;
-    return (!shares || line == &pool->leases.waiting || lease_is_outrun(pool, tx)) && lease_take(pool, tx);
+    if (line == &pool->leases.waiting)
+        return lease_take(pool, tx);
+    return lease_is_outrun(pool, tx) && (lease_take(pool, tx) || lease_take_apart(pool, tx));
 }
 
-/* The first in line may have become whole since, or may have nothing left that is to be sent: then it leaves the line. */
+/* The first in line may have become whole since, or have ceased to be, or have nothing left that is to be sent. */
 static bool lease_admit_first(struct pg_pool *pool, struct list *line, uint64_t before_ns) {
     struct quring_tx *tx = lease_head(line);
     if (!tx || lease_waits_since_ns(tx) >= before_ns)
@@ -176,13 +194,17 @@ static bool lease_admit_first(struct pg_pool *pool, struct list *line, uint64_t 
     queue_bring_back(&tx->queue);
     if (lease_has_nothing(tx))
         return true;
+    if (line == &pool->leases.whole && !lease_is_whole(pool, tx)) {
+        lease_park(pool, tx, &pool->leases.waiting);
+        return true;
+    }
     bool placed = lease_place_first(pool, tx, line);
     if (!placed)
         lease_park(pool, tx, line);
     return placed;
 }
 
-/* Of the first ones of both lines the one that has waited for longer, or else the other. False: neither found a place. */
+/* Of the first ones of both lines the one that has waited for longer, or else the other. False: neither left its line. */
 static bool lease_admit_one(struct pg_pool *pool, uint64_t before_ns) {
     struct list *whole = &pool->leases.whole, *waiting = &pool->leases.waiting;
     const struct quring_tx *a = lease_head(whole), *b = lease_head(waiting);
@@ -203,6 +225,8 @@ void pg_lease_freed(struct pg_conn *conn) {
     struct pg_pool *pool = pg_pool_of(conn);
     PRE(pool->leases.count > 0 && !conn->tx);
     pool->leases.count--;
+    if (pool->leases.apart == conn)
+        pool->leases.apart = NULL;
     if (conn->state == PG_CONN_READY)
         pg_placement_changed(&pool->placement, conn);
     db_due(pool->db);

@@ -34,9 +34,10 @@ enum { PG_POOL_TIMERS = 5 };
 
 /* Transactions and the connections that they hold: see lease.h. */
 struct pg_leases {
-    struct list waiting; /* queues of those that wait for a connection to hold; the first comes first */
-    struct list whole;   /* queues of those that wait for room among others */
-    uint32_t count;      /* connections that are held */
+    struct list waiting;   /* queues of those that wait for a connection to hold; the first comes first */
+    struct list whole;     /* queues of those that wait for room among others */
+    uint32_t count;        /* connections that are held, also … */
+    struct pg_conn *apart; /* … by one that was outrun, beside as many as may be; NULL: none is */
 };
 
 /* Transactions of which nobody knows whether they committed: see resolve.h. */

@@ -478,3 +478,58 @@ Test(pg_lease, is_for_transactions_that_are_longer_than_the_depth) {
     pg_bed_assert_text(pg_bed_fate(queries[6]), "OK", "COMMIT");
     cr_assert_eq(tx->state, TX_ENDED);
 }
+
+/* A transaction holds a connection, which queries of others fill; `other` is the one that is left. */
+static uint32_t hold_one_and_fill_the_other(void) {
+    bring_up_with(&(quring_db_options){.connection_count = 2, .lease_count = 1, .depth = 8, .statement_count = 16});
+    pg_bed_ask_tx(&bed, begin(0), PG_TX_INSERT);
+    advance();
+    uint32_t other = pool->conns[0]->tx != NULL;
+    pg_bed_ask(&bed, "select 1");
+    advance();
+    say(other, "1 t:0 T2DCZ");
+    for (uint32_t i = 0; i < 8; i++)
+        pg_bed_ask(&bed, "select 1");
+    advance();
+    return other;
+}
+
+/* No connection may be held, and queries that came later take each place that becomes free. */
+Test(pg_lease, is_one_more_for_what_others_outrun) {
+    uint32_t other = hold_one_and_fill_the_other();
+    for (uint32_t i = 1; i < 3; i++) {
+        begin(i);
+        ask_whole(i, 1);
+    }
+    for (uint32_t turns = 0; txs[1].state == TX_WAITING; turns++) {
+        cr_assert_lt(turns, 20, "others take all room, turn by turn");
+        pg_bed_ask(&bed, "select 1");
+        pg_bed_pass(&bed, PG_BED_MS);
+        say(other, "2DCZ");
+        advance();
+    }
+    cr_assert(pool->leases.count == 2 && txs[2].state == TX_WAITING, "one at a time");
+    for (uint32_t i = 0; i < 3; i++)
+        release(&txs[i]);
+}
+
+/* It needs a connection for itself then, of which there is none, and others do not. */
+Test(pg_lease, is_waited_for_aside_by_what_has_ceased_to_be_whole) {
+    uint32_t other = hold_one_and_fill_the_other();
+    begin(1);
+    pg_bed_ask_tx(&bed, &txs[1], PG_TX_INSERT);
+    struct query *given_up = pg_bed_ask_tx(&bed, &txs[1], PG_TX_INSERT);
+    ask_whole(1, 1);
+    begin(2);
+    ask_whole(2, 1);
+    advance();
+    query_fail(given_up, QURING_TIMEOUT, "57014", "in line");
+    pg_backend.tx_changed(&txs[1], false);
+    for (uint32_t i = 0; i < 8; i++)
+        say(other, "2DCZ");
+    advance();
+    cr_assert_eq(txs[1].state, TX_WAITING, "for a connection");
+    cr_assert_eq(txs[2].state, TX_ENDING, "there is room for it");
+    for (uint32_t i = 0; i < 3; i++)
+        release(&txs[i]);
+}
