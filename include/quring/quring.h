@@ -996,8 +996,8 @@ typedef struct quring_tx_options {
  *   - ROLLBACK TO a savepoint from before it lets the transaction go on from there. Not on PostgreSQL, where a limit, a timeout
  *     or a cancel ended that query or one behind it, and SAVEPOINT, RELEASE or ROLLBACK TO is among these or had been sent behind
  *     them: the server may have carried that out, and would go back to another one. Nor where two queries ended with a ROLLBACK
- *     TO between them, or one before and one behind them, still to be carried out: then nothing more of the transaction is run,
- *     wherever it stands, and a hint says why (quring_error.hint)
+ *     TO between them that was still to be carried out, or was given up while an earlier one was: then nothing more of the
+ *     transaction is run, wherever it stands, and a hint says why (quring_error.hint)
  *
  * Once COMMIT was sent it reports what the server says, whatever ends on this side: a query that goes over a limit, or that
  * is given up and can't be stopped any more, does not keep a COMMIT that was submitted with it from taking effect; SQLite has

@@ -32,7 +32,7 @@ static uint32_t tx_open_back(const struct quring_tx *tx, uint32_t section) {
     return ((section > tx->ended_section ? section : tx->ended_section) + 1) | 1;
 }
 
-/* They end in their order, but for those that are given up, of which a later one may end before. */
+/* They end in their order, but for those that are given up: one that ends before an earlier one counts as open until a later one ends. */
 static void tx_back_ended(struct quring_tx *tx, uint32_t section, bool in_order) {
     if (in_order ? section > tx->ended_section : section == tx_open_back(tx, 0))
         tx->ended_section = section;
