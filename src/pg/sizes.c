@@ -5,6 +5,8 @@
 #include "pg/plan.h"
 #include "pg/request.h"
 
+static const uint64_t LOOK_NS = 10000000; /* from one look at a connection that stays to the next, at least */
+
 static uint32_t sizes_smaller(uint32_t a, uint32_t b) {
     return a < b ? a : b;
 }
@@ -49,11 +51,17 @@ static uint64_t sizes_idle_end(const struct pg_conn *conn, uint64_t now_ns) {
     return (pg_conn_is_idle(conn) ? pg_health_unused_ns(conn) : now_ns) + idle_ns;
 }
 
+/* A connection that stays, because it is busy or one of the least number, is looked at again. */
+static uint64_t sizes_next_look(const struct pg_conn *conn, uint64_t now_ns) {
+    uint64_t idle_ns = conn->config->db->options.connection_idle_ns, end_ns = sizes_idle_end(conn, now_ns);
+    if (end_ns == UINT64_MAX || (pg_conn_is_idle(conn) && end_ns > now_ns))
+        return end_ns;
+    return now_ns + (idle_ns > LOOK_NS ? idle_ns : LOOK_NS);
+}
+
 static void sizes_look_later(struct pg_conn *conn, uint64_t now_ns) {
-    uint64_t idle_ns = sizes_idle_end(conn, now_ns), at_ns = conn->outdated ? UINT64_MAX : conn->until_ns;
-    if (idle_ns <= now_ns)
-        idle_ns = now_ns + conn->config->db->options.connection_idle_ns; /* it is one of the least number */
-    at_ns = idle_ns < at_ns ? idle_ns : at_ns;
+    uint64_t look_ns = sizes_next_look(conn, now_ns), at_ns = conn->outdated ? UINT64_MAX : conn->until_ns;
+    at_ns = look_ns < at_ns ? look_ns : at_ns;
     if (at_ns != UINT64_MAX)
         (void)timer_set(pg_conn_ring(conn), &conn->timer, at_ns);
 }

@@ -130,6 +130,17 @@ Test(pg_sizes, pg_sizes_look_ends_idle_ones_down_to_the_least) {
     cr_assert_eq(bed.tried_count, 6);
 }
 
+/* However short that time is, and whether or not it has passed. */
+Test(pg_sizes, pg_sizes_look_leaves_the_least_alone_for_a_while) {
+    open_pool(
+        &(quring_db_options){.connection_count = 2, .connection_min_count = 1, .connection_idle_ns = 1, .depth = 1});
+    come_up();
+    advance();
+    pass(PG_BED_MS);
+    cr_assert_eq(pool->ready_count, 1);
+    cr_assert_geq(pool->conns[0]->timer.node.key, ring_now_ns(bed.hub.ring) + 8 * PG_BED_MS);
+}
+
 /*
  * A query every 9 s has others asked beside the one that takes it; to be asked is no use of a connection. Where one is all
  * that there are, each query makes another.
