@@ -117,7 +117,7 @@ struct pg_place {
 
 /* Health checks are no use of a connection: see pg_health_unused_ns(). */
 struct pg_health {
-    uint64_t next;      /* ordinal of the request behind the last one; UINT64_MAX: there was none */
+    uint64_t next;      /* ordinal of the request behind the last one, or behind the first exchange */
     uint64_t unused_ns; /* since when no query had been out on the connection by then */
 };
 

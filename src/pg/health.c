@@ -30,7 +30,7 @@ static void health_ready(struct pg_conn *conn, const struct wire_event *event) {
 static const struct pg_request_ops health_operations = {
     .row = health_row, .error = health_error, .ready = health_ready, .asks = true};
 
-/* The last that was out on it was the question. */
+/* The last that was out on it was the question, or the first exchange, which says as much. */
 static bool health_was_asked(const struct pg_conn *conn) {
     return conn->health.next == conn->session.next;
 }
@@ -69,7 +69,7 @@ void pg_health_check(struct pg_placement *placement, uint32_t waiting_count) {
 }
 
 void pg_health_begin(struct pg_conn *conn) {
-    conn->health.next = UINT64_MAX;
+    conn->health = (struct pg_health){.next = conn->session.next, .unused_ns = ring_now_ns(pg_conn_ring(conn))};
 }
 
 uint64_t pg_health_unused_ns(const struct pg_conn *conn) {
