@@ -27,6 +27,7 @@ enum { LINE_BYTES_MIN = 8 }; /* of a host's reason beside those of others: less 
 
 static const uint64_t ATTEMPT_NS = 10000000000u; /* where nothing says how long it may take */
 static const uint64_t LATE_NS = 100000000;       /* at most, from a visit's end until it is detached */
+static const uint64_t BARRIER_NS = 1000000000;   /* that the first exchange has, or a quarter of all if that is less */
 static const uint64_t CLOSE_NS = 300000000;      /* from the close of its handle until it is detached */
 
 /* A host's turn. */
@@ -396,13 +397,21 @@ static void attempt_fail(struct pg_conn *conn) {
     free(attempt);
 }
 
+/* The server knows nothing of a program that was elsewhere when its thread had connected. */
+static uint64_t attempt_barrier_end(const struct pg_conn *conn, uint64_t until_ns) {
+    uint64_t share_ns = attempt_duration_ns(conn) / 4, now_ns = ring_now_ns(pg_conn_ring(conn));
+    uint64_t least_ns = now_ns + (share_ns < BARRIER_NS ? share_ns : BARRIER_NS);
+    return until_ns > least_ns ? until_ns : least_ns;
+}
+
 static void attempt_begin_barrier(struct pg_conn *conn, uint64_t until_ns) {
     if (!pg_barrier_encode(conn)) {
         pg_conn_break(conn, QURING_NOT_SENT, "53200", "out of memory");
         return;
     }
-    (void)timer_set(pg_conn_ring(conn), &conn->timer, until_ns);
+    (void)timer_set(pg_conn_ring(conn), &conn->timer, attempt_barrier_end(conn, until_ns));
     pg_conn_flush(conn);
+    ring_push(pg_conn_ring(conn)); /* the program may go elsewhere before the next turn */
 }
 
 static void attempt_connected(struct pg_conn *conn, struct pg_connect *connect) {

@@ -237,6 +237,15 @@ static void ring_emit(struct ring *ring) {
         socket_emit(list_entry(node, struct socket, dirty));
 }
 
+void ring_push(struct ring *ring) {
+    if (list_empty(&ring->dirty))
+        return;
+    bool wanted = ring->turn_wanted; /* which an emit takes back */
+    ring_emit(ring);
+    ring->turn_wanted |= wanted;
+    (void)ring->port->methods->enter(ring->port, 0, 0); /* the next one tells of an error, too */
+}
+
 /* A stale token is counted and dropped: its slot was given back, and no event of an open socket bears it. */
 static void ring_dispatch(struct ring *ring, const struct port_event *event) {
     ring->counters.completions++;
@@ -400,6 +409,7 @@ int ring_turn(struct ring *ring, uint64_t timeout_ns) {
             return gathered;
         error = error == -EINTR ? error : gathered;
         ring_fire_timers(ring);
+        ring_push(ring); /* what a timer has asked for, and waits for by the clock, does not wait for the program */
     }
     /* A foreign loop may sleep as soon as this returns, so jobs that finish from here on have to wake it. */
     if (foreign) {

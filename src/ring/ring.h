@@ -69,6 +69,9 @@ void ring_gather_for(struct ring *ring, uint64_t gather_ns);
  */
 int ring_look(struct ring *ring, bool idle);
 
+/* Hands what sockets have to send to the kernel, as the next turn would do. Not while a socket is told of an event. */
+void ring_push(struct ring *ring);
+
 /* Sets sockets aside for an owner, whose socket_open() then finds room. False: there are not as many left. */
 bool ring_sockets_take(struct ring *ring, uint32_t count);
 void ring_sockets_give(struct ring *ring, uint32_t count);

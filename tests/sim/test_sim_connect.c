@@ -116,6 +116,20 @@ Test(sim_connect, a_server_that_does_not_answer_is_left) {
     world_close(&world);
 }
 
+/* All that connecting has is over when it comes back, and what came of it has yet to be looked at. */
+Test(sim_connect, a_program_that_was_elsewhere_meanwhile_connects) {
+    for (int turns = 1; turns < 4; turns++) {
+        open_world(&(quring_db_options){.connection_count = 1, .connect_timeout_ns = 3 * SECOND});
+        int query = ask("select", 0, NULL);
+        for (int i = 0; i < turns; i++)
+            (void)quring_run(world.engine, 0, 0);
+        world_stay_away(&world, 5 * SECOND);
+        world_finish(&world);
+        expect(query, QURING_OK, NULL);
+        world_close(&world);
+    }
+}
+
 /* ---- Servers that are down ---- */
 
 Test(sim_connect, a_server_that_never_was_there_ends_queries_with_its_words) {

@@ -313,6 +313,37 @@ Test(sim_ring, a_blocked_send_holds_up_no_other_stream) {
     world_close(&world);
 }
 
+struct asking {
+    struct timer timer;
+    struct client *client;
+};
+
+static void ask(struct timer *timer) {
+    client_append(base_container_of(timer, struct asking, timer)->client, 100);
+}
+
+/* Who asks waits for the answer by the clock, which does not stand still while the program is elsewhere. */
+Test(sim_ring, what_a_timer_asks_for_is_sent_in_its_turn) {
+    struct world world;
+    struct sim_options options = {.seed = 1, .socket_bytes = 1000, .latency_ns = 1000};
+    world_open(&world, &options);
+    struct asking asking = {.timer = {.fire = ask}, .client = world_connect(&world, 200)};
+    turn(&world, 0);
+    timer_set(world.ring, &asking.timer, ring_now_ns(world.ring) + SECOND);
+    while (!asking.client->appended)
+        turn(&world, UINT64_MAX);
+    sim_settle(world.sim);
+    cr_assert_eq(asking.client->echoed, 100);
+    while (asking.client->received < 50)
+        turn(&world, SECOND);
+    client_append(asking.client, 100);
+    ring_push(world.ring);
+    sim_settle(world.sim);
+    cr_assert_eq(asking.client->echoed, 200);
+    close_all(&world);
+    world_close(&world);
+}
+
 /* ---- Memory ---- */
 
 Test(sim_ring, buffers_of_an_idle_stream_shrink) {
