@@ -173,20 +173,17 @@ static bool lease_is_outrun(const struct pg_pool *pool, const struct quring_tx *
     const struct queue *others = &pool->db->queue;
     const struct quring_tx *rival = lease_head(&pool->leases.waiting);
     uint64_t now_ns = ring_now_ns(pg_pool_ring(pool)), since_ns = lease_waits_since_ns(tx);
-    bool has_turn = !rival || !lease_may_hold(pool) || lease_waits_since_ns(rival) > since_ns;
+    bool has_turn = !rival || !lease_may_hold(pool) || lease_waits_since_ns(rival) >= since_ns;
     return has_turn && (others->waiting_count || others->parked_count) && now_ns > since_ns + OUTRUN_NS;
 }
 
-/* One that waits for a connection takes it also where it has become whole meanwhile, and there is no room for all of it. */
 static bool lease_place_first(struct pg_pool *pool, struct quring_tx *tx, const struct list *line) {
-    if (lease_is_whole(pool, tx) && lease_share(pool, tx))
-        return true;
     if (line == &pool->leases.waiting)
         return lease_take(pool, tx);
-    return lease_is_outrun(pool, tx) && (lease_take(pool, tx) || lease_take_apart(pool, tx));
+    return lease_share(pool, tx) || (lease_is_outrun(pool, tx) && (lease_take(pool, tx) || lease_take_apart(pool, tx)));
 }
 
-/* The first in line may have become whole since, or have ceased to be, or have nothing left that is to be sent. */
+/* The first in line may have ceased to be whole, or have nothing left that is to be sent. */
 static bool lease_admit_first(struct pg_pool *pool, struct list *line, uint64_t before_ns) {
     struct quring_tx *tx = lease_head(line);
     if (!tx || lease_waits_since_ns(tx) >= before_ns)
@@ -208,7 +205,7 @@ static bool lease_admit_first(struct pg_pool *pool, struct list *line, uint64_t 
 static bool lease_admit_one(struct pg_pool *pool, uint64_t before_ns) {
     struct list *whole = &pool->leases.whole, *waiting = &pool->leases.waiting;
     const struct quring_tx *a = lease_head(whole), *b = lease_head(waiting);
-    bool whole_first = !b || (a && lease_waits_since_ns(a) < lease_waits_since_ns(b));
+    bool whole_first = !b || (a && lease_waits_since_ns(a) <= lease_waits_since_ns(b));
     return lease_admit_first(pool, whole_first ? whole : waiting, before_ns) ||
            lease_admit_first(pool, whole_first ? waiting : whole, before_ns);
 }
@@ -219,6 +216,16 @@ void pg_lease_admit_parked(struct pg_pool *pool, uint64_t before_ns) {
     pg_placement_begin(&pool->placement);
     while (lease_admit_one(pool, before_ns))
         ;
+}
+
+void pg_lease_joined(struct pg_pool *pool) {
+    list_for_each(node, &pool->db->joined) {
+        struct quring_tx *tx = list_entry(node, struct queue, joined)->tx;
+        if (!lease_waits_since_ns(tx) || pg_tx_of(tx)->conn || !tx->queue.waiting_count || !lease_is_whole(pool, tx))
+            continue;
+        queue_bring_back(&tx->queue);
+        lease_park(pool, tx, &pool->leases.whole);
+    }
 }
 
 void pg_lease_freed(struct pg_conn *conn) {

@@ -7,7 +7,9 @@
  * Those that find no place wait in two lines, each in order: for a connection to hold, of which there is a limit, and for
  * room. A turn looks at the first of each alone, however many wait, and begins with the one that has waited for longer. Those
  * that have waited for longer than the first shared query come before these, and the others behind them. While a unit of shared
- * queries waits for room, a whole one that came later takes none: it would never find enough.
+ * queries waits for room, a whole one that came later takes none: it would never find enough. One that becomes whole in line,
+ * or ceases to be, goes to the other line. A whole one that others pass for a while holds a connection, too, and if as many as may
+ * be are held, one at a time does so beside these.
  */
 #ifndef QURING_PG_LEASE_H
 #define QURING_PG_LEASE_H
@@ -32,6 +34,9 @@ void pg_lease_admit_parked(struct pg_pool *pool, uint64_t before_ns);
 static inline bool pg_lease_has_parked(const struct pg_pool *pool) {
     return !list_empty(&pool->leases.waiting) || !list_empty(&pool->leases.whole);
 }
+
+/* Those that wait for a connection, and are whole since the last turn, wait for room from now on. */
+void pg_lease_joined(struct pg_pool *pool);
 
 /* pg_conn_events.freed: the transaction has given the connection back. */
 void pg_lease_freed(struct pg_conn *conn);

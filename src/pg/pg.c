@@ -77,8 +77,10 @@ static void pg_advance(struct quring_db *base) {
         return;
     if (base_unlikely(pg_resolve_waits(pool)))
         pg_resolve_admit(pool);
-    if (base_unlikely(pg_lease_has_parked(pool)))
+    if (base_unlikely(pg_lease_has_parked(pool))) {
+        pg_lease_joined(pool);
         pg_pool_admit_older(pool);
+    }
     list_for_each_safe(node, &base->ready)
         pg_pool_admit(pool, list_entry(node, struct queue, ready));
     pg_lease_admit_parked(pool, UINT64_MAX);

@@ -280,8 +280,8 @@ Test(pg_lease, is_taken_by_what_has_become_whole_in_line) {
         release(&txs[i]);
 }
 
-/* No shared query waits, and the others have waited for longer. */
-Test(pg_lease, is_taken_by_what_has_become_whole_beside_others_like_it) {
+/* The others have waited for longer, and leave no room for it. */
+Test(pg_lease, is_not_needed_by_what_has_become_whole_in_line) {
     bring_up(1, 8);
     warm();
     pg_bed_ask_tx(&bed, begin(0), PG_TX_INSERT);
@@ -292,17 +292,19 @@ Test(pg_lease, is_taken_by_what_has_become_whole_beside_others_like_it) {
     }
     advance();
     pg_bed_pass(&bed, PG_BED_MS);
-    struct quring_tx *late = begin(3);
-    pg_bed_ask_tx(&bed, late, PG_TX_INSERT);
+    pg_bed_ask_tx(&bed, begin(3), PG_TX_INSERT);
     advance();
     ask_whole(3, 4);
     ask_whole(0, 0);
     advance();
-    say(0, "12 C:BEGIN 2 C:INSERT_0_1 Z:T 12 C:COMMIT Z");
-    advance();
-    cr_assert(txs[1].state == TX_ENDING && txs[2].state == TX_ENDING, "they came first, and there is room for both");
-    cr_assert_eq(pool->conns[0]->tx, late, "there is none for all of it, and nobody holds a connection");
-    release(late);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(txs[3].state, TX_WAITING, "there is no room for all of it");
+        say(0, "12 C:BEGIN 2 C:INSERT_0_1 Z:T 12 C:COMMIT Z");
+        advance();
+        cr_assert_eq(txs[i].state, TX_ENDED);
+    }
+    cr_assert_eq(txs[3].state, TX_ENDING);
+    cr_assert_eq(pool->leases.count, 0);
 }
 
 Test(pg_lease, is_waited_for_in_the_same_order_after_a_loss) {
@@ -529,6 +531,23 @@ Test(pg_lease, is_waited_for_aside_by_what_has_ceased_to_be_whole) {
         say(other, "2DCZ");
     advance();
     cr_assert_eq(txs[1].state, TX_WAITING, "for a connection");
+    cr_assert_eq(txs[2].state, TX_ENDING, "there is room for it");
+    for (uint32_t i = 0; i < 3; i++)
+        release(&txs[i]);
+}
+
+/* Another that waits for one stood before it. */
+Test(pg_lease, is_not_waited_for_by_what_has_become_whole) {
+    uint32_t other = hold_one_and_fill_the_other();
+    for (uint32_t i = 1; i < 3; i++) {
+        pg_bed_ask_tx(&bed, begin(i), PG_TX_INSERT);
+        advance();
+    }
+    ask_whole(2, 1);
+    for (uint32_t i = 0; i < 8; i++)
+        say(other, "2DCZ");
+    advance();
+    cr_assert_eq(txs[1].state, TX_WAITING, "as long as the only one is held");
     cr_assert_eq(txs[2].state, TX_ENDING, "there is room for it");
     for (uint32_t i = 0; i < 3; i++)
         release(&txs[i]);
