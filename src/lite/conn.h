@@ -144,6 +144,7 @@ struct lite_stmt {
     bool reads_only;
     bool changes_rows; /* INSERT, UPDATE, DELETE: has an affected count */
     bool keep;         /* may be executed again */
+    bool controls;     /* it begins or ends a transaction, or is about a savepoint */
     bool bound_memory; /* texts or bytes are bound: see lite_unbind() */
 };
 

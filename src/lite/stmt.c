@@ -103,6 +103,14 @@ static void stmt_refuse_rest(struct query_error *error, const struct quring_stat
               "submit each statement on its own", lite_position(text->sql, text->length, (int64_t)rest));
 }
 
+static bool stmt_is_control(const char *command) {
+    static const char *const controls[] = {"BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT", "RELEASE"};
+    for (size_t i = 0; i < sizeof controls / sizeof *controls; i++)
+        if (strcmp(command, controls[i]) == 0)
+            return true;
+    return false;
+}
+
 static bool stmt_prepare(struct lite_conn *conn, struct lite_stmt *stmt, struct query *query, bool keep) {
     const struct quring_statement *text = query->statement;
     size_t blank = lite_text_blank(text->sql, text->length); /* SQLite takes a lone ';' for a whole statement */
@@ -111,6 +119,7 @@ static bool stmt_prepare(struct lite_conn *conn, struct lite_stmt *stmt, struct 
         stmt_prepare_text(conn, sql, text->length - blank, keep ? SQLITE_PREPARE_PERSISTENT : 0, &stmt->handle, &tail);
     stmt->command = lite_text_command(sql, text->length - blank);
     stmt->command_length = strlen(stmt->command);
+    stmt->controls = stmt_is_control(stmt->command);
     stmt->keep = keep && !conn->verdict.pragma;
     if (conn->verdict.to_writer)
         return false;

@@ -157,7 +157,10 @@ static int run_commit_for(struct lite_lane *lane, struct query *query) {
     return code;
 }
 
-/* One that fails has left the transaction open (a lock, a deferred foreign key) or ended it: nothing of it takes effect. */
+/*
+ * One that fails has left the transaction open (a lock, a deferred foreign key) or ended it, and nothing of it takes effect, unless
+ * that is in doubt.
+ */
 static void run_commit(struct lite_lane *lane, struct query *query) {
     struct lite_conn *conn = &lane->conn;
     if (lane->own.tx.failed || !lane->own.tx.begun) {
@@ -188,10 +191,7 @@ static void run_commit(struct lite_lane *lane, struct query *query) {
 /* ---- Queries ---- */
 
 static void run_statement(struct lite_lane *lane, struct query *query, enum statement_verb verb) {
-    lane->conn.watch.in_control = verb != VERB_NONE;
-    bool ran = lite_lane_run(lane, query);
-    lane->conn.watch.in_control = false;
-    if (!ran) {
+    if (!lite_lane_run(lane, query)) {
         error_set(&query->error, "25006", "a transaction that only reads can't write", NULL, NULL, 0);
         query->status = QURING_SERVER_ERROR;
         query->sent = false;

@@ -236,7 +236,10 @@ static void drain_stopped(const char *text, struct query *query) {
     sqlite3_trace_v2(conn->handle, SQLITE_TRACE_STMT, give_up_at, &stopped);
     bed_drain(&bed);
     sqlite3_trace_v2(conn->handle, 0, NULL, NULL);
-    cr_assert_not(lite_conn_in_transaction(conn), "%s: it has the lock still", text);
+}
+
+static void check_nothing_is_begun(void) {
+    cr_assert_not(lite_conn_in_transaction(&writer()->conn), "it has the lock still");
 }
 
 Test(lite_lease, lite_tx_that_is_given_up_as_it_begins_leaves_nothing) {
@@ -246,6 +249,7 @@ Test(lite_lease, lite_tx_that_is_given_up_as_it_begins_leaves_nothing) {
     drain_stopped("begin", write);
     bed_check(write, QURING_CANCELLED, "57014", "cancelled");
     bed_check(end, QURING_SERVER_ERROR, "57014", "");
+    check_nothing_is_begun();
 }
 
 Test(lite_lease, lite_tx_tells_of_control_statements_that_were_carried_out) {
@@ -261,7 +265,21 @@ Test(lite_lease, lite_tx_tells_of_control_statements_that_were_carried_out) {
         drain_stopped(texts[i], queries[i < 3 ? i : 4]);
         for (uint32_t k = 0; k < 5; k++)
             bed_check(queries[k], QURING_OK, "", "");
+        check_nothing_is_begun();
     }
+}
+
+/* One that ends the transaction without saying so by its first word. */
+Test(lite_lease, lite_exclusive_handle_goes_on_behind_a_release_that_was_given_up) {
+    bed_open(&bed, bed_url(&bed, "a.db"), &(quring_db_options){.exclusive = true});
+    exec("create table t(id integer primary key)");
+    exec("savepoint a");
+    exec("insert into t values(1)");
+    drain_stopped("release a", submit("release a"));
+    check_nothing_is_begun();
+    struct query *count = exec("select count(*) from t");
+    bed_check(count, QURING_OK, "", "");
+    cr_assert_eq(bed_int(count, 0, 0), 1, "it was carried out");
 }
 
 static void look_at_log(void) {
