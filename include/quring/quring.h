@@ -349,10 +349,10 @@ typedef struct quring_db_options {
        open the file; they take queries from one line, so none waits. */
     bool warm_up;
     /* PostgreSQL: how many of the connections transactions may hold at once (three quarters of connection_count, and at
-       least 1; up to connection_count, which leaves none to other queries while all are held). One that was submitted whole,
-       and that others passed for too long, may hold one beside these, up to its end. SQLite: how many transactions that only
-       read may be open at once (8; up to 64): each has a connection and a thread of its own, which are made when they are
-       first needed, and stay. */
+       least 1; up to connection_count, which leaves none to other queries while all are held). Of those that were submitted
+       whole, and that others passed for too long, one at a time may hold one beside these, up to its end. SQLite: how many
+       transactions that only read may be open at once (8; up to 64): each has a connection and a thread of its own, which are
+       made when they are first needed, and stay. */
     uint32_t lease_count;
     /* SQLite: how long a transaction that only reads may keep its snapshot from the log (60 s; QURING_FOREVER: no limit).
        Once the log has 16000 pages and can't start over because of a read, those that are older are ended: what runs in
@@ -791,8 +791,9 @@ int quring_cancel(quring_engine *engine, quring_id id);
  * The outcome of a query, and what to do then:
  *
  *   OK            use its rows
- *   SERVER_ERROR  mend the statement or the data: it took no effect (but what a procedure committed, and what SQLite's
- *                 ON CONFLICT FAIL keeps). After 40001 and 40P01 run it again, with the whole of its transaction
+ *   SERVER_ERROR  mend the statement or the data: it took no effect (but what a procedure committed, what SQLite's ON
+ *                 CONFLICT FAIL keeps, and what SQLite committed of a transaction over attached files, one file after the
+ *                 other). After 40001 and 40P01 run it again, with the whole of its transaction
  *   SKIPPED       it took no effect, because another one of its ATOMIC batch or its transaction failed, or was given up:
  *                 done.failed_id, of which the error tells. Mend that one, and submit the whole again
  *   NOT_SENT      submit it again, later: the error says why there is no connection
@@ -815,7 +816,8 @@ typedef enum quring_status {
     QURING_SERVER_ERROR,
     QURING_SKIPPED,  /* not run, or undone, because of another query: quring_done.failed_id */
     QURING_NOT_SENT, /* no byte left this process, so it is safe to send again */
-    /* Sent, but its outcome is not known: the connection was lost, or the server can't tell (40003, 08007). */
+    /* Sent, but its outcome is not known: the connection was lost, or the server can't tell (40003, 08007). SQLite: the disk
+       failed or was full as the log, which had it, was synced or grew (58030): who opens the file next may find it. */
     QURING_IN_DOUBT,
     QURING_CANCELLED, /* by quring_cancel() */
     QURING_TIMEOUT,   /* its timeout_ns passed */

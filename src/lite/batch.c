@@ -13,6 +13,7 @@
  * one ends the batch, as it does on PostgreSQL.
  */
 #include "lite/lane.h"
+#include "lite/lite_error.h"
 #include "lite/text.h"
 
 /* The members at hand: taken[first … first + count). */
@@ -34,7 +35,7 @@ static void batch_look(const struct lite_lane *lane, struct lite_batch *run) {
 }
 
 /* BEGIN or COMMIT failed, which is no member's error. */
-static void batch_end_all(struct lite_lane *lane, const struct lite_batch *run, int code) {
+static void batch_end_all(struct lite_lane *lane, const struct lite_batch *run, int code, quring_status status) {
     struct query *first = batch_member(lane, run, 0);
     error_clear(&first->error);
     lite_conn_error(&lane->conn, code, NULL, &first->error);
@@ -42,7 +43,7 @@ static void batch_end_all(struct lite_lane *lane, const struct lite_batch *run, 
     for (uint32_t i = 0; i < run->count; i++) {
         struct query *query = batch_member(lane, run, i);
         lite_batch_forget(lane, query);
-        query->status = QURING_SERVER_ERROR;
+        query->status = (uint8_t)status;
         if (i > 0) {
             error_set(&query->error, why->sqlstate, why->message, why->detail, why->hint, 0);
             query->error.view.backend_code = why->backend_code;
@@ -104,7 +105,7 @@ static void batch_run(struct lite_lane *lane, const struct lite_batch *run) {
     }
     int code = lite_conn_control(&lane->conn, LITE_COMMIT);
     if (code != SQLITE_OK) {
-        batch_end_all(lane, run, code);
+        batch_end_all(lane, run, code, lite_commit_is_doubtful(code) ? QURING_IN_DOUBT : QURING_SERVER_ERROR);
         batch_roll_back(lane);
         return;
     }
@@ -124,6 +125,6 @@ void lite_lane_run_batch(struct lite_lane *lane) {
         return;
     }
     if (!batch_is_gone(lane, &run))
-        batch_end_all(lane, &run, code);
+        batch_end_all(lane, &run, code, QURING_SERVER_ERROR);
     batch_roll_back(lane);
 }

@@ -148,10 +148,14 @@ static int exec_run_prepared(struct lite_conn *conn, struct lite_stmt *stmt, str
     if (enters)
         lite_wal_enter(conn);
     int outcome = QURING_SERVER_ERROR;
+    bool commits = stmt->controls || (!stmt->reads_only && !lite_conn_in_transaction(conn));
     conn->watch.in_control = stmt->controls;
     if (lite_bind(conn, stmt, query))
         outcome = exec_finish(conn, stmt, query, exec_step(conn, stmt, query));
     conn->watch.in_control = false;
+    if (base_unlikely(outcome == QURING_SERVER_ERROR) && commits &&
+        lite_commit_is_doubtful(query->error.view.backend_code))
+        outcome = QURING_IN_DOUBT;
     lite_unbind(conn, stmt);
     if (enters && conn->wal == LITE_WAL_WANTED) /* the file was empty */
         lite_wal_enter(conn);

@@ -18,6 +18,7 @@
  */
 #include "core/trace.h"
 #include "lite/lane.h"
+#include "lite/lite_error.h"
 #include "lite/text.h"
 
 #include <string.h>
@@ -68,8 +69,8 @@ static bool group_member_is_undone(const struct query *query) {
     }
 }
 
-/* Runs neighbours as long as they may join, and commits. False: the transaction is gone, or can't stand. */
-static bool group_run_members(struct lite_lane *lane, struct lite_group *group) {
+/* Runs neighbours as long as they may join, and commits. SQLITE_ABORT: the transaction is gone, or can't stand. */
+static int group_run_members(struct lite_lane *lane, struct lite_group *group) {
     lane->own.group_first = group->first;
     lane->own.in_group = true;
     while (group_may_take(lane, lane->own.next)) {
@@ -77,12 +78,12 @@ static bool group_run_members(struct lite_lane *lane, struct lite_group *group) 
         group->count++;
         (void)lite_lane_run(lane, query); /* the writer moves nothing */
         if (!lite_conn_in_transaction(&lane->conn))
-            return false;
+            return SQLITE_ABORT;
         if (base_unlikely(query->status == QURING_SERVER_ERROR) && !group_member_is_undone(query))
-            return false;
+            return SQLITE_ABORT;
         lite_lane_drop_abandoned(lane);
     }
-    return lite_conn_control(&lane->conn, LITE_COMMIT) == SQLITE_OK;
+    return lite_conn_control(&lane->conn, LITE_COMMIT);
 }
 
 /* A member whose caller gave up may have been handed back. */
@@ -92,9 +93,27 @@ static void group_finish(struct lite_lane *lane, const struct lite_group *group)
             lite_chain_add(&lane->own.finished, lane->own.taken[i]);
 }
 
-static void group_undo(struct lite_lane *lane, const struct lite_group *group) {
+static void group_roll_back(struct lite_lane *lane) {
     if (lite_conn_in_transaction(&lane->conn))
         (void)lite_conn_control(&lane->conn, LITE_ROLLBACK);
+}
+
+/* Members that run again might take effect twice. Those that failed by themselves were undone before. */
+static void group_doubt(struct lite_lane *lane, const struct lite_group *group, int code) {
+    for (uint32_t i = group->first; i < group_end(group); i++) {
+        struct query *query = lane->own.taken[i];
+        if (!query || query->status == QURING_SERVER_ERROR)
+            continue;
+        error_clear(&query->error);
+        lite_conn_error(&lane->conn, code, NULL, &query->error);
+        query->status = QURING_IN_DOUBT;
+    }
+    group_finish(lane, group);
+    group_roll_back(lane);
+}
+
+static void group_undo(struct lite_lane *lane, const struct lite_group *group) {
+    group_roll_back(lane);
     for (uint32_t i = group->first; i < group_end(group); i++) {
         if (!lane->own.taken[i])
             continue;
@@ -117,11 +136,15 @@ static void group_run(struct lite_lane *lane) {
     lite_lane_watch_next(lane);
     bool began = lite_conn_control(&lane->conn, LITE_BEGIN_IMMEDIATE) == SQLITE_OK;
     lite_lane_unwatch_next(lane);
-    bool committed = began && group_run_members(lane, &group);
+    int code = began ? group_run_members(lane, &group) : SQLITE_BUSY;
     lane->own.in_group = false;
-    if (committed) {
+    if (code == SQLITE_OK) {
         lane->conn.watch.locked_since_ns = 0;
         group_finish(lane, &group);
+        return;
+    }
+    if (lite_commit_is_doubtful(code)) {
+        group_doubt(lane, &group, code);
         return;
     }
     group_undo(lane, &group);
