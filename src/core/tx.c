@@ -32,7 +32,10 @@ static uint32_t tx_open_back(const struct quring_tx *tx, uint32_t section) {
     return ((section > tx->ended_section ? section : tx->ended_section) + 1) | 1;
 }
 
-/* They end in their order, but for those that are given up: one that ends before an earlier one counts as open until a later one ends. */
+/*
+ * They end in their order, but for those that are given up: one that ends before an earlier one counts as open until a later one
+ * ends.
+ */
 static void tx_back_ended(struct quring_tx *tx, uint32_t section, bool in_order) {
     if (in_order ? section > tx->ended_section : section == tx_open_back(tx, 0))
         tx->ended_section = section;
@@ -145,7 +148,7 @@ bool tx_is_doomed(const struct quring_tx *tx) {
 
 void tx_revive(struct quring_tx *tx, struct tx_position position) {
     tx_back_ended(tx, position.section, true);
-    if (tx->failure.set && !tx->given_up && tx->failure.last.number <= position.number)
+    if (tx->failure.set && !tx->given_up && tx->failure.last.section <= position.section)
         tx_failure_clear(&tx->failure);
 }
 

@@ -194,6 +194,21 @@ Test(sim_resolve_xid, an_id_that_can_not_be_read_fails_the_transaction) {
     }
 }
 
+/* What ROLLBACK TO takes back stands before it, and the ID is read behind it. */
+Test(sim_resolve_xid, an_id_that_can_not_be_read_behind_a_rollback_to_fails_the_transaction) {
+    open_lossy(1);
+    world.server.xid_error = "42883";
+    quring_tx *tx = open_tx(&resolved);
+    ask_tx(tx, "savepoint", 1, NULL);
+    ask_tx(tx, "rollback to", 1, NULL);
+    int commit = ask_tx(tx, "commit", 0, NULL);
+    quring_tx_release(tx);
+    world_connect(&world, 1);
+    world_pass(&world, SECOND);
+    expect(commit, QURING_SERVER_ERROR, "42883");
+    close_world();
+}
+
 /* While the answer is awaited nothing of COMMIT was sent, and the transaction can still be given up. */
 Test(sim_resolve_xid, those_that_are_given_up_before_their_commit) {
     for (int how = 0; how < 2; how++) {
