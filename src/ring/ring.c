@@ -240,9 +240,9 @@ static void ring_emit(struct ring *ring) {
 void ring_push(struct ring *ring) {
     if (list_empty(&ring->dirty))
         return;
-    bool wanted = ring->turn_wanted; /* which an emit takes back */
     ring_emit(ring);
-    ring->turn_wanted |= wanted;
+    ring->turn_wanted =
+        true; /* a foreign loop hears of what the enter takes, and of room that was made, from nothing else */
     (void)ring->port->methods->enter(ring->port, 0, 0); /* the next one tells of an error, too */
 }
 

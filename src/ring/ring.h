@@ -12,7 +12,8 @@
  *   ring_internal.h        struct ring, which all of these work on
  *
  * A turn is emit (one send per dirty socket) -> submit and wait (one io_uring_enter) -> collect (events, finished jobs,
- * timers), and never nests: handlers called in collect may queue work for the next emit, and nothing else.
+ * timers), and never nests: handlers called in collect may queue work for the next emit, and nothing else, but that the end of a
+ * job may ring_push() it.
  */
 #ifndef QURING_RING_RING_H
 #define QURING_RING_RING_H

@@ -338,6 +338,7 @@ Test(sim_ring, what_a_timer_asks_for_is_sent_in_its_turn) {
         turn(&world, SECOND);
     client_append(asking.client, 100);
     ring_push(world.ring);
+    cr_assert(ring_wants_turn(world.ring), "a foreign loop hears of it");
     sim_settle(world.sim);
     cr_assert_eq(asking.client->echoed, 200);
     close_all(&world);
