@@ -42,7 +42,8 @@ static void batch_end_all(struct lite_lane *lane, const struct lite_batch *run, 
     const quring_error *why = &first->error.view;
     for (uint32_t i = 0; i < run->count; i++) {
         struct query *query = batch_member(lane, run, i);
-        lite_batch_forget(lane, query);
+        if (status != QURING_IN_DOUBT)
+            lite_batch_forget(lane, query);
         query->status = (uint8_t)status;
         if (i > 0) {
             error_set(&query->error, why->sqlstate, why->message, why->detail, why->hint, 0);

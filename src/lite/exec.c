@@ -137,6 +137,11 @@ static bool exec_changes_file(const struct lite_stmt *stmt) {
     return !stmt->reads_only && !sqlite3_stmt_isexplain(stmt->handle) && strcmp(stmt->command, "PRAGMA") != 0;
 }
 
+/* `alone`: it was a transaction by itself. */
+static bool exec_may_have_committed(const struct lite_stmt *stmt, bool alone) {
+    return alone || strcmp(stmt->command, "COMMIT") == 0 || strcmp(stmt->command, "RELEASE") == 0;
+}
+
 static int exec_run_prepared(struct lite_conn *conn, struct lite_stmt *stmt, struct query *query) {
     if (!stmt->handle) { /* nothing but comments; it can't want parameters, so none may be given */
         (void)result_put_command(&query->result, "", 0);
@@ -148,13 +153,13 @@ static int exec_run_prepared(struct lite_conn *conn, struct lite_stmt *stmt, str
     if (enters)
         lite_wal_enter(conn);
     int outcome = QURING_SERVER_ERROR;
-    bool commits = stmt->controls || (!stmt->reads_only && !lite_conn_in_transaction(conn));
+    bool alone = !stmt->reads_only && !lite_conn_in_transaction(conn);
     conn->watch.in_control = stmt->controls;
     if (lite_bind(conn, stmt, query))
         outcome = exec_finish(conn, stmt, query, exec_step(conn, stmt, query));
     conn->watch.in_control = false;
-    if (base_unlikely(outcome == QURING_SERVER_ERROR) && commits &&
-        lite_commit_is_doubtful(query->error.view.backend_code))
+    if (base_unlikely(outcome == QURING_SERVER_ERROR) && lite_commit_is_doubtful(query->error.view.backend_code) &&
+        exec_may_have_committed(stmt, alone))
         outcome = QURING_IN_DOUBT;
     lite_unbind(conn, stmt);
     if (enters && conn->wal == LITE_WAL_WANTED) /* the file was empty */

@@ -216,7 +216,7 @@ static void exclusive_run(struct lite_lane *lane) {
     }
     bool before = lite_conn_in_transaction(&lane->conn);
     exclusive_run_next(lane);
-    if (before && query && query->status != QURING_OK)
+    if (before && query && query->status != QURING_OK && query->status != QURING_IN_DOUBT)
         lane->conn.rolled_back = !lite_conn_in_transaction(&lane->conn) && !exclusive_ends_transaction(query);
 }
 
