@@ -218,8 +218,10 @@ void pg_lease_admit_parked(struct pg_pool *pool, uint64_t before_ns) {
         ;
 }
 
+/* The last one first, for those that came at the same time: see lease_park(). */
 void pg_lease_joined(struct pg_pool *pool) {
-    list_for_each(node, &pool->db->joined) {
+    const struct list *joined = &pool->db->joined;
+    for (const struct list *node = joined->prev; node != joined; node = node->prev) {
         struct quring_tx *tx = list_entry(node, struct queue, joined)->tx;
         if (!lease_waits_since_ns(tx) || pg_tx_of(tx)->conn || !tx->queue.waiting_count || !lease_is_whole(pool, tx))
             continue;
