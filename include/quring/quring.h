@@ -288,7 +288,8 @@ typedef struct quring_db_options {
     /* PostgreSQL: the time for one attempt to connect, over all hosts of a list, up to the answer to the first query. 0:
        libpq's connect_timeout (of the URL, the service file, or PGCONNECT_TIMEOUT) for each host, else 10 s over all. Each
        host gets an equal share of the time that is left. This holds whatever libpq does: a thread that is inside a name
-       look-up or a key derivation when its share has passed is detached, and an address at which two are is passed over. */
+       look-up or a key derivation when its share has passed is detached, and an address at which two are is passed over. The
+       first query has a quarter of all, or a second if that is less, even where its connection came late. */
     uint64_t connect_timeout_ns;
     /* PostgreSQL: how long queries wait for a server that was there and went away before they end NOT_SENT (5 s). Where no
        connection was ever made, they end with the next attempt.
@@ -633,7 +634,8 @@ quring_param quring_uuid_array(const uint8_t (*values)[16], uint32_t count);
  *     and what a trigger has to say then is the last member's notice
  *   - what works outside of the transaction happens again when they run again: dblink, advisory locks of the session taken
  *     inside a function, numbers of sequences (which skip)
- * Where the server can't tell what became of the transaction (SQLSTATE 40003, 08007), all members end with QURING_IN_DOUBT.
+ * Where the server can't tell what became of the transaction (SQLSTATE 40003, 08007; SQLite: 58030), all members end with
+ * QURING_IN_DOUBT.
  */
 typedef struct quring_query {
     quring_db *db;
@@ -775,6 +777,7 @@ void quring_statement_release(quring_statement *statement);
  *     when it next sends something, or every client_connection_check_interval, if that is set there. An exclusive handle's
  *     connection is left alone, and one whose transaction a savepoint can revive, or whose COMMIT was sent
  *
+ * What is to be sent for that is handed to the kernel at once, so that the program may be elsewhere from here on.
  * SQLite is interrupted, and the query ends when its lane has let go of it: at the next of its small steps, mostly within
  * milliseconds. If that takes longer than 25 ms, the query ends all the same, and its lane goes on until it can stop. Then a
  * query with done.sent true may still take effect, and one with done.sent false was not begun and will not be. Until the lane
@@ -805,9 +808,9 @@ int quring_cancel(quring_engine *engine, quring_id id);
  *   PROTOCOL      as IN_DOUBT; and look what it is that answers there
  *
  * A look that finds the effect is proof. On PostgreSQL a look that finds none proves nothing, because the server may still
- * be at work: a query that was given up, or whose connection was lost, can take effect seconds later. So make a write that
- * may be submitted again one that does no harm twice, as by a key of the program's own: insert … on conflict (key) do
- * nothing.
+ * be at work: a query that was given up, or whose connection was lost, can take effect seconds later; nor does it on SQLite
+ * behind IN_DOUBT, before another write has committed. So make a write that may be submitted again one that does no harm
+ * twice, as by a key of the program's own: insert … on conflict (key) do nothing.
  */
 typedef enum quring_status {
     QURING_OK = 0,
@@ -930,8 +933,9 @@ typedef enum quring_lease_reset {
  *
  * A failure to write the token (42P01: no such table) makes the transaction fail with that error. It works behind poolers, after a
  * failover, and on servers that speak PostgreSQL's protocol and know ON CONFLICT. A transaction with read_only has no token.
- * SQLite tells what became of COMMIT, and asks for nothing; it writes the token all the same (into a table with `at` default
- * current_timestamp), for a program that was killed and looks it up by itself: quring_tx_token().
+ * SQLite tells what became of COMMIT, but for IN_DOUBT where the disk fails, and asks for nothing; it writes the token all the
+ * same (into a table with `at` default current_timestamp), for a program that was killed and looks it up by itself:
+ * quring_tx_token().
  *
  * XID needs no table. When all queries of the transaction have been sent, its ID is read in it, and which server that is; COMMIT
  * is sent once the answer has come. That is one more round trip, and the transaction holds a connection, also if it was submitted

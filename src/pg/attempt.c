@@ -397,7 +397,7 @@ static void attempt_fail(struct pg_conn *conn) {
     free(attempt);
 }
 
-/* The server knows nothing of a program that was elsewhere when its thread had connected. */
+/* It has some time even where the visit's is used up: the program may have been elsewhere since its thread had connected. */
 static uint64_t attempt_barrier_end(const struct pg_conn *conn, uint64_t until_ns) {
     uint64_t share_ns = attempt_duration_ns(conn) / 4, now_ns = ring_now_ns(pg_conn_ring(conn));
     uint64_t least_ns = now_ns + (share_ns < BARRIER_NS ? share_ns : BARRIER_NS);
