@@ -86,26 +86,19 @@ static bool lease_may_hold(const struct pg_pool *pool) {
     return pool->leases.count - (pool->leases.apart != NULL) < lease_limit(pool);
 }
 
-static void lease_begin(struct quring_tx *tx, struct pg_conn *conn) {
-    pg_tx_place(tx, conn);
-    pg_tx_serve(tx);
-}
-
-/* False: none is free, or as many as may be are held. */
-static bool lease_take(struct pg_pool *pool, struct quring_tx *tx) {
-    struct pg_conn *conn = lease_may_hold(pool) ? pg_lease_hold(pool, tx) : NULL;
-    if (conn)
-        lease_begin(tx, conn);
-    return conn != NULL;
-}
-
-/* The same beside as many as may be held, where these are: one that was outrun is whole, and so gives it back soon. */
-static bool lease_take_apart(struct pg_pool *pool, struct quring_tx *tx) {
-    struct pg_conn *conn = pool->leases.apart ? NULL : pg_lease_hold(pool, tx);
+/*
+ * False: none is free, or as many as may be are held. `apart`: beside these, of which there is one; who was outrun is whole, and so
+ * gives it back soon.
+ */
+static bool lease_take(struct pg_pool *pool, struct quring_tx *tx, bool apart) {
+    bool may = apart ? !pool->leases.apart : lease_may_hold(pool);
+    struct pg_conn *conn = may ? pg_lease_hold(pool, tx) : NULL;
     if (!conn)
         return false;
-    pool->leases.apart = conn;
-    lease_begin(tx, conn);
+    if (apart)
+        pool->leases.apart = conn;
+    pg_tx_place(tx, conn);
+    pg_tx_serve(tx);
     return true;
 }
 
@@ -134,7 +127,7 @@ static void lease_place(struct pg_pool *pool, struct quring_tx *tx) {
     const struct quring_tx *head = lease_head(line);
     uint64_t since_ns = lease_waits_since_ns(tx);
     bool has_turn = !head || (since_ns && since_ns <= lease_waits_since_ns(head));
-    if (!has_turn || !(whole ? lease_share(pool, tx) : lease_take(pool, tx)))
+    if (!has_turn || !(whole ? lease_share(pool, tx) : lease_take(pool, tx, false)))
         lease_park(pool, tx, line);
 }
 
@@ -179,8 +172,9 @@ static bool lease_is_outrun(const struct pg_pool *pool, const struct quring_tx *
 
 static bool lease_place_first(struct pg_pool *pool, struct quring_tx *tx, const struct list *line) {
     if (line == &pool->leases.waiting)
-        return lease_take(pool, tx);
-    return lease_share(pool, tx) || (lease_is_outrun(pool, tx) && (lease_take(pool, tx) || lease_take_apart(pool, tx)));
+        return lease_take(pool, tx, false);
+    return lease_share(pool, tx) ||
+           (lease_is_outrun(pool, tx) && (lease_take(pool, tx, false) || lease_take(pool, tx, true)));
 }
 
 /* The first in line may have ceased to be whole, or have nothing left that is to be sent. */

@@ -21,6 +21,7 @@ static sqlite3_vfs *real_vfs;
 static long countdown = -1; /* operations until one fails; negative: none does */
 static bool for_good;       /* and all after it */
 static bool failed;
+static bool sync_fails;
 
 static bool fails(void) {
     if (countdown < 0 || countdown-- > 0)
@@ -60,7 +61,7 @@ static int shim_truncate(sqlite3_file *file, sqlite3_int64 size) {
 }
 
 static int shim_sync(sqlite3_file *file, int flags) {
-    return fails() ? SQLITE_IOERR_FSYNC : PASS(xSync, flags);
+    return sync_fails || fails() ? SQLITE_IOERR_FSYNC : PASS(xSync, flags);
 }
 
 static int shim_size(sqlite3_file *file, sqlite3_int64 *size) {
@@ -217,6 +218,30 @@ static void one_run(long nth, bool all_after) {
     bed_end(&bed);
 }
 
+/* As the header says of a look: before the next commit it proves nothing, and behind that it does. */
+static void doubt(bool writes_more, int64_t expected) {
+    bed_begin(&bed);
+    bed_open(&bed, bed_url(&bed, "a.db"), NULL);
+    for (int i = 0; i < 2; i++)
+        bed_submit(&bed, bed_query(&bed, i ? "insert into t values(7)" : "create table t(a integer)", NULL, 0));
+    bed_drain(&bed);
+    sync_fails = true;
+    struct query *query = submit("insert into t values($1)", 1, QURING_COMMIT_EACH);
+    bed_drain(&bed);
+    sync_fails = false;
+    bed_check(query, QURING_IN_DOUBT, "58030", "");
+    cr_assert_eq(count_of(1), 0);
+    if (writes_more)
+        submit("insert into t values($1)", 2, QURING_COMMIT_EACH);
+    bed_drain(&bed);
+    copy_files();
+    bed_close(&bed);
+    bed_open(&bed, bed_url(&bed, "k.db"), NULL);
+    cr_assert_eq(count_of(1), expected);
+    cr_assert_eq(count_of(2), writes_more);
+    bed_end(&bed);
+}
+
 static void fail_each(bool all_after) {
     install_shim();
     long nth = 0;
@@ -233,4 +258,10 @@ Test(io, each_operation_fails_once) {
 
 Test(io, all_fail_from_one_on) {
     fail_each(true);
+}
+
+Test(io, what_is_in_doubt_is_decided_by_the_next_commit) {
+    install_shim();
+    doubt(false, 1);
+    doubt(true, 0);
 }

@@ -496,6 +496,17 @@ static uint32_t hold_one_and_fill_the_other(void) {
     return other;
 }
 
+/* Where the queries of others have ended; the first waits for the connection that is held. */
+static void check_that_the_second_has_room(uint32_t other) {
+    for (uint32_t i = 0; i < 8; i++)
+        say(other, "2DCZ");
+    advance();
+    cr_assert_eq(txs[1].state, TX_WAITING);
+    cr_assert_eq(txs[2].state, TX_ENDING);
+    for (uint32_t i = 0; i < 3; i++)
+        release(&txs[i]);
+}
+
 /* No connection may be held, and queries that came later take each place that becomes free. */
 Test(pg_lease, is_one_more_for_what_others_outrun) {
     uint32_t other = hold_one_and_fill_the_other();
@@ -527,13 +538,7 @@ Test(pg_lease, is_waited_for_aside_by_what_has_ceased_to_be_whole) {
     advance();
     query_fail(given_up, QURING_TIMEOUT, "57014", "in line");
     pg_backend.tx_changed(&txs[1], false);
-    for (uint32_t i = 0; i < 8; i++)
-        say(other, "2DCZ");
-    advance();
-    cr_assert_eq(txs[1].state, TX_WAITING, "for a connection");
-    cr_assert_eq(txs[2].state, TX_ENDING, "there is room for it");
-    for (uint32_t i = 0; i < 3; i++)
-        release(&txs[i]);
+    check_that_the_second_has_room(other);
 }
 
 /* Another that waits for one stood before it. */
@@ -544,11 +549,5 @@ Test(pg_lease, is_not_waited_for_by_what_has_become_whole) {
         advance();
     }
     ask_whole(2, 1);
-    for (uint32_t i = 0; i < 8; i++)
-        say(other, "2DCZ");
-    advance();
-    cr_assert_eq(txs[1].state, TX_WAITING, "as long as the only one is held");
-    cr_assert_eq(txs[2].state, TX_ENDING, "there is room for it");
-    for (uint32_t i = 0; i < 3; i++)
-        release(&txs[i]);
+    check_that_the_second_has_room(other);
 }
