@@ -634,7 +634,7 @@ quring_param quring_uuid_array(const uint8_t (*values)[16], uint32_t count);
  *     and what a trigger has to say then is the last member's notice
  *   - what works outside of the transaction happens again when they run again: dblink, advisory locks of the session taken
  *     inside a function, numbers of sequences (which skip)
- * Where the server can't tell what became of the transaction (SQLSTATE 40003, 08007; SQLite: 58030), all members end with
+ * Where the server can't tell what became of the transaction (40003, 08007; SQLite: 58030, 53200), all members end with
  * QURING_IN_DOUBT.
  */
 typedef struct quring_query {
@@ -809,7 +809,7 @@ int quring_cancel(quring_engine *engine, quring_id id);
  *
  * A look that finds the effect is proof. On PostgreSQL a look that finds none proves nothing, because the server may still
  * be at work: a query that was given up, or whose connection was lost, can take effect seconds later; nor does it on SQLite
- * behind IN_DOUBT, before another write has committed. So make a write that may be submitted again one that does no harm
+ * behind IN_DOUBT, before another write has changed the file. So make a write that may be submitted again one that does no harm
  * twice, as by a key of the program's own: insert … on conflict (key) do nothing.
  */
 typedef enum quring_status {
@@ -820,7 +820,7 @@ typedef enum quring_status {
     QURING_SKIPPED,  /* not run, or undone, because of another query: quring_done.failed_id */
     QURING_NOT_SENT, /* no byte left this process, so it is safe to send again */
     /* Sent, but its outcome is not known: the connection was lost, or the server can't tell (40003, 08007). SQLite: the disk
-       failed or was full as the log, which had it, was synced or grew (58030): who opens the file next may find it. */
+       or memory failed as a commit ended (58030, 53200), with all of it in the log: who opens the file next may find it. */
     QURING_IN_DOUBT,
     QURING_CANCELLED, /* by quring_cancel() */
     QURING_TIMEOUT,   /* its timeout_ns passed */

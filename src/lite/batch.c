@@ -4,7 +4,7 @@
  *
  *      BEGIN IMMEDIATE --> member … --> COMMIT --> outcomes are handed out
  *             |               |            |
- *             |               |            +--failed--> ROLLBACK, all with its error
+ *             |               |            +--failed--> ROLLBACK, all with its error, or IN_DOUBT with it
  *             |               +--failed, given up ----> ROLLBACK, it with its error, the others SKIPPED
  *             +--failed-------------------------------> all with its error
  *
@@ -71,11 +71,6 @@ static uint32_t batch_run_members(struct lite_lane *lane, const struct lite_batc
     return run->count;
 }
 
-static void batch_roll_back(struct lite_lane *lane) {
-    if (lite_conn_in_transaction(&lane->conn))
-        (void)lite_conn_control(&lane->conn, LITE_ROLLBACK); /* if that fails, serve_settle() will see to it */
-}
-
 /* Until it is begun all of it may be handed back, whenever the lane looks for queries that were given up. */
 static bool batch_is_gone(const struct lite_lane *lane, const struct lite_batch *run) {
     return !batch_member(lane, run, 0);
@@ -100,14 +95,15 @@ static int batch_begin(struct lite_lane *lane, const struct lite_batch *run) {
 static void batch_run(struct lite_lane *lane, const struct lite_batch *run) {
     uint32_t failed = batch_run_members(lane, run);
     if (failed < run->count) {
-        batch_roll_back(lane);
+        lite_conn_roll_back(&lane->conn);
         lite_batch_end_failed(lane, run->first, run->count, failed);
         return;
     }
     int code = lite_conn_control(&lane->conn, LITE_COMMIT);
     if (code != SQLITE_OK) {
-        batch_end_all(lane, run, code, lite_commit_is_doubtful(code) ? QURING_IN_DOUBT : QURING_SERVER_ERROR);
-        batch_roll_back(lane);
+        batch_end_all(lane, run, code,
+                      lite_conn_is_in_doubt(&lane->conn, code) ? QURING_IN_DOUBT : QURING_SERVER_ERROR);
+        lite_conn_roll_back(&lane->conn);
         return;
     }
     for (uint32_t i = 0; i < run->count; i++)
@@ -127,5 +123,5 @@ void lite_lane_run_batch(struct lite_lane *lane) {
     }
     if (!batch_is_gone(lane, &run))
         batch_end_all(lane, &run, code, QURING_SERVER_ERROR);
-    batch_roll_back(lane);
+    lite_conn_roll_back(&lane->conn);
 }

@@ -94,12 +94,29 @@ bool lite_conn_file_is_gone(struct lite_conn *conn) {
     return lite_handle_is_gone(conn->handle);
 }
 
+/*
+ * What writes a commit's pages, and what reads them for that, comes before the last frame of the log, and before the journal is
+ * ended. Behind that come syncs, the memory beside the log, and locks that are given back.
+ */
+bool lite_conn_is_in_doubt(const struct lite_conn *conn, int code) {
+    if (!conn->commit_begun || code == SQLITE_IOERR_WRITE || code == SQLITE_IOERR_READ ||
+        code == SQLITE_IOERR_SHORT_READ)
+        return false;
+    return (code & 0xff) == SQLITE_IOERR || code == SQLITE_NOMEM;
+}
+
 /* sqlite3_reset() returns the error of the step before it. */
 int lite_conn_control(struct lite_conn *conn, enum lite_control control) {
     PRE(conn->control[control]);
+    conn->commit_begun = false;
     conn->watch.in_control = true;
     sqlite3_step(conn->control[control]);
     int code = sqlite3_reset(conn->control[control]);
     conn->watch.in_control = false;
     return code;
+}
+
+void lite_conn_roll_back(struct lite_conn *conn) {
+    if (lite_conn_in_transaction(conn))
+        (void)lite_conn_control(conn, LITE_ROLLBACK);
 }

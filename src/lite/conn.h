@@ -205,6 +205,7 @@ struct lite_conn {
     void (*hold_reads)(struct lite_conn *conn,
                        bool hold); /* those of the handle's other connections; NULL: it has none */
     bool has_settings;             /* the caller's, by PRAGMA, which are gone when it is closed */
+    bool commit_begun;             /* by the last statement: from there on, files are changed for good */
     bool rolled_back;              /* exclusive: an error ended the transaction, and its caller has not noticed yet */
     uint32_t wal_frame_count;      /* after the last commit */
     uint64_t prepare_count;
@@ -240,6 +241,15 @@ int lite_conn_control(struct lite_conn *conn, enum lite_control control);
 static inline bool lite_conn_in_transaction(const struct lite_conn *conn) {
     return !sqlite3_get_autocommit(conn->handle);
 }
+
+/* Ends the transaction, if one is open. One that can't be ended is there still: whoever goes on with the connection looks. */
+void lite_conn_roll_back(struct lite_conn *conn);
+
+/*
+ * True if a commit may have been carried out by the statement that failed with this code: all of it may be in the log, or its
+ * journal be gone. SQLite says that it failed, and who opens the file after a crash, or after all have closed it, may find it.
+ */
+bool lite_conn_is_in_doubt(const struct lite_conn *conn, int code);
 
 /* Fills `error` with what SQLite says of the call that just failed. `text` may be NULL: no position then. */
 void lite_conn_error(struct lite_conn *conn, int code, const struct quring_statement *text, struct query_error *error);

@@ -125,7 +125,7 @@ static int exec_step(struct lite_conn *conn, struct lite_stmt *stmt, struct quer
 
 /*
  * Ends an execution. A write that was left halfway, because it returns more rows than a limit allows, has taken effect all
- * the same, unless its end fails by a foreign key or a lock.
+ * the same, unless its end fails.
  */
 static int exec_finish(struct lite_conn *conn, struct lite_stmt *stmt, struct query *query, int outcome) {
     int code = sqlite3_reset(stmt->handle);
@@ -135,11 +135,6 @@ static int exec_finish(struct lite_conn *conn, struct lite_stmt *stmt, struct qu
 /* EXPLAIN of a write counts as one to SQLite. A PRAGMA that writes is content with any mode. */
 static bool exec_changes_file(const struct lite_stmt *stmt) {
     return !stmt->reads_only && !sqlite3_stmt_isexplain(stmt->handle) && strcmp(stmt->command, "PRAGMA") != 0;
-}
-
-/* `alone`: it was a transaction by itself. */
-static bool exec_may_have_committed(const struct lite_stmt *stmt, bool alone) {
-    return alone || strcmp(stmt->command, "COMMIT") == 0 || strcmp(stmt->command, "RELEASE") == 0;
 }
 
 static int exec_run_prepared(struct lite_conn *conn, struct lite_stmt *stmt, struct query *query) {
@@ -153,13 +148,12 @@ static int exec_run_prepared(struct lite_conn *conn, struct lite_stmt *stmt, str
     if (enters)
         lite_wal_enter(conn);
     int outcome = QURING_SERVER_ERROR;
-    bool alone = !stmt->reads_only && !lite_conn_in_transaction(conn);
+    conn->commit_begun = false;
     conn->watch.in_control = stmt->controls;
     if (lite_bind(conn, stmt, query))
         outcome = exec_finish(conn, stmt, query, exec_step(conn, stmt, query));
     conn->watch.in_control = false;
-    if (base_unlikely(outcome == QURING_SERVER_ERROR) && lite_commit_is_doubtful(query->error.view.backend_code) &&
-        exec_may_have_committed(stmt, alone))
+    if (base_unlikely(outcome == QURING_SERVER_ERROR) && lite_conn_is_in_doubt(conn, query->error.view.backend_code))
         outcome = QURING_IN_DOUBT;
     lite_unbind(conn, stmt);
     if (enters && conn->wal == LITE_WAL_WANTED) /* the file was empty */

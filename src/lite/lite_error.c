@@ -129,11 +129,6 @@ const char *lite_sqlstate(int code, const char *message) {
     return sqlstate ? sqlstate : sqlstate_of_message(message);
 }
 
-bool lite_commit_is_doubtful(int code) {
-    return code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC || code == SQLITE_IOERR_SHMSIZE ||
-           code == SQLITE_IOERR_SHMMAP;
-}
-
 const char *lite_hint(int code) {
     if (code == SQLITE_BUSY_SNAPSHOT)
         return "another connection wrote since this transaction began to read: roll back and run all of it again, "

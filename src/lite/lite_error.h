@@ -10,12 +10,6 @@
 /* The nearest state of PostgreSQL's appendix A. SQLITE_ERROR says what it is only in its message. Static. */
 const char *lite_sqlstate(int code, const char *message);
 
-/*
- * True of a commit's code where all of the commit may be in the log (walFrames()), or its journal be gone: SQLite says that it
- * failed, and who opens the file after a crash, or after all have closed it, may find it carried out.
- */
-bool lite_commit_is_doubtful(int code);
-
 /* The remedy for an error, or NULL. Static. */
 const char *lite_hint(int code);
 

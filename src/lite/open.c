@@ -56,6 +56,13 @@ static int open_configure(struct lite_conn *conn) {
     return code == SQLITE_OK ? lite_wal_look(conn) : code;
 }
 
+/* SQLite's commit hook: 0 lets the commit go on. */
+static int open_note_commit(void *argument) {
+    struct lite_conn *conn = argument;
+    conn->commit_begun = true;
+    return 0;
+}
+
 /* SQLite calls this after each commit. An error from here would be reported as the statement's, which took effect. */
 static int open_count_wal_frames(void *argument, sqlite3 *handle, const char *database, int frame_count) {
     (void)handle;
@@ -249,6 +256,7 @@ static int open_handle(struct lite_conn *conn) {
         code = lite_rules_install(conn);
     if (code == SQLITE_OK && conn->role == LITE_WRITER) /* in place of SQLite's own automatic checkpoints */
         sqlite3_wal_hook(conn->handle, open_count_wal_frames, conn);
+    sqlite3_commit_hook(conn->handle, open_note_commit, conn);
     return code;
 }
 

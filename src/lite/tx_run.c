@@ -30,10 +30,9 @@ static void run_end(struct lite_lane *lane) {
     lane->conn.tx = LITE_NO_TX;
 }
 
-/* If ROLLBACK fails, serve_settle() closes the connection before anything else runs there. */
 void lite_lane_roll_back(struct lite_lane *lane) {
-    if (lane->own.tx.begun && lane->conn.handle && lite_conn_in_transaction(&lane->conn))
-        (void)lite_conn_control(&lane->conn, LITE_ROLLBACK);
+    if (lane->own.tx.begun && lane->conn.handle)
+        lite_conn_roll_back(&lane->conn);
     lite_conn_leave_line(&lane->conn);
     run_end(lane);
 }
@@ -179,7 +178,7 @@ static void run_commit(struct lite_lane *lane, struct query *query) {
         run_ok(query, "COMMIT", 6);
     lite_watch_end(&conn->watch, query, conn->handle);
     if (code != SQLITE_OK) {
-        query->status = query->sent && lite_commit_is_doubtful(code) ? QURING_IN_DOUBT : QURING_SERVER_ERROR;
+        query->status = lite_conn_is_in_doubt(conn, code) ? QURING_IN_DOUBT : QURING_SERVER_ERROR;
         query->sent = query->status == QURING_IN_DOUBT;
     }
     conn->watch.locked_since_ns = 0;

@@ -14,7 +14,8 @@
  * outside of one (sqlite.org/lang_conflict.html), and keeps what ON CONFLICT FAIL keeps. Of a statement that ends
  * otherwise, SQLite may leave within a transaction what it would undo outside of one. Some errors (disk full, a failed
  * commit, ON CONFLICT ROLLBACK) end the whole transaction. In both cases nothing of it takes effect, no outcome was
- * handed out, and every member is run again by itself.
+ * handed out, and every member is run again by itself; but where a failed commit may have been carried out all the same,
+ * all of them are IN_DOUBT.
  */
 #include "core/trace.h"
 #include "lite/lane.h"
@@ -93,11 +94,6 @@ static void group_finish(struct lite_lane *lane, const struct lite_group *group)
             lite_chain_add(&lane->own.finished, lane->own.taken[i]);
 }
 
-static void group_roll_back(struct lite_lane *lane) {
-    if (lite_conn_in_transaction(&lane->conn))
-        (void)lite_conn_control(&lane->conn, LITE_ROLLBACK);
-}
-
 /* Members that run again might take effect twice. Those that failed by themselves were undone before. */
 static void group_doubt(struct lite_lane *lane, const struct lite_group *group, int code) {
     for (uint32_t i = group->first; i < group_end(group); i++) {
@@ -109,11 +105,11 @@ static void group_doubt(struct lite_lane *lane, const struct lite_group *group, 
         query->status = QURING_IN_DOUBT;
     }
     group_finish(lane, group);
-    group_roll_back(lane);
+    lite_conn_roll_back(&lane->conn);
 }
 
 static void group_undo(struct lite_lane *lane, const struct lite_group *group) {
-    group_roll_back(lane);
+    lite_conn_roll_back(&lane->conn);
     for (uint32_t i = group->first; i < group_end(group); i++) {
         if (!lane->own.taken[i])
             continue;
@@ -143,7 +139,7 @@ static void group_run(struct lite_lane *lane) {
         group_finish(lane, &group);
         return;
     }
-    if (lite_commit_is_doubtful(code)) {
+    if (lite_conn_is_in_doubt(&lane->conn, code)) {
         group_doubt(lane, &group, code);
         return;
     }
