@@ -203,6 +203,10 @@ static void exclusive_run_next(struct lite_lane *lane) {
         lite_wal_spare(lane->conn.handle, true);
 }
 
+static bool exclusive_writes(const struct lite_conn *conn) {
+    return sqlite3_txn_state(conn->handle, NULL) == SQLITE_TXN_WRITE;
+}
+
 static void exclusive_run(struct lite_lane *lane) {
     struct query *query = lane->own.taken[lane->own.next];
     if (query && exclusive_refuses(lane, query)) {
@@ -210,10 +214,15 @@ static void exclusive_run(struct lite_lane *lane) {
         lite_chain_add(&lane->own.finished, query);
         return;
     }
-    bool before = lite_conn_in_transaction(&lane->conn);
+    struct lite_conn *conn = &lane->conn;
+    bool before = lite_conn_in_transaction(conn), wrote = before && exclusive_writes(conn);
     exclusive_run_next(lane);
-    if (before && query && query->status != QURING_OK && query->status != QURING_IN_DOUBT)
-        lane->conn.rolled_back = !lite_conn_in_transaction(&lane->conn) && !exclusive_ends_transaction(query);
+    if (!before || !query || query->status == QURING_OK)
+        return;
+    if (wrote && !exclusive_writes(conn)) /* RELEASE of the outermost savepoint was undone, which stands all the same */
+        lite_conn_roll_back(conn);
+    if (query->status != QURING_IN_DOUBT)
+        conn->rolled_back = !lite_conn_in_transaction(conn) && !exclusive_ends_transaction(query);
 }
 
 /* The members of a batch are members of groups on PostgreSQL, and have the same mode. */

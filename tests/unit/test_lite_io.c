@@ -138,3 +138,50 @@ Test(io, what_is_in_doubt_is_decided_by_the_next_commit) {
     doubt(false, 1);
     doubt(true, 0);
 }
+
+/* ---- A savepoint outside of a transaction ---- */
+
+static struct query *run(const char *text) {
+    struct query *query = bed_submit(&bed, bed_query(&bed, text, NULL, 0));
+    bed_drain(&bed);
+    return query;
+}
+
+static void save(void) {
+    lite_disk_install();
+    bed_begin(&bed);
+    bed_open(&bed, bed_url(&bed, "a.db"), &(quring_db_options){.exclusive = true});
+    run("create table t(a integer)");
+    run("savepoint a");
+    bed_check(run("insert into t values(1)"), QURING_OK, "", "");
+}
+
+static void check_rows(const char *expected) {
+    bed_close(&bed);
+    bed_open(&bed, bed_url(&bed, "a.db"), NULL);
+    cr_assert_str_eq(bed_text(run("select group_concat(a) from t"), 0, 0), expected);
+    bed_end(&bed);
+}
+
+/* SQLite undoes all of it, and goes on with the savepoint as if a transaction were open. */
+Test(io, a_release_in_doubt_leaves_no_transaction) {
+    save();
+    lite_disk.sync_fails = true;
+    struct query *release = run("release a");
+    lite_disk.sync_fails = false;
+    bed_check(release, QURING_IN_DOUBT, "58030", "");
+    bed_check(run("insert into t values(2)"), QURING_OK, "", "");
+    check_rows("2");
+}
+
+Test(io, behind_a_release_that_fails_nothing_runs_until_the_program_knows) {
+    save();
+    lite_disk.countdown = 0;
+    struct query *release = run("release a");
+    bed_check(release, QURING_SERVER_ERROR, "58030", "");
+    bed_check(run("release a"), QURING_SERVER_ERROR, "25P02", "ended");
+    bed_check(run("insert into t values(2)"), QURING_SERVER_ERROR, "25P02", "ended");
+    bed_check(run("commit"), QURING_SERVER_ERROR, "40000", "nothing was committed");
+    bed_check(run("insert into t values(3)"), QURING_OK, "", "");
+    check_rows("3");
+}
