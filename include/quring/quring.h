@@ -777,7 +777,7 @@ void quring_statement_release(quring_statement *statement);
  *     when it next sends something, or every client_connection_check_interval, if that is set there. An exclusive handle's
  *     connection is left alone, and one whose transaction a savepoint can revive, or whose COMMIT was sent
  *
- * What is to be sent for that is handed to the kernel at once, so that the program may be elsewhere from here on.
+ * What can be sent for that by now is handed to the kernel at once; a query that has just begun is given 2 ms, in a later run.
  * SQLite is interrupted, and the query ends when its lane has let go of it: at the next of its small steps, mostly within
  * milliseconds. If that takes longer than 25 ms, the query ends all the same, and its lane goes on until it can stop. Then a
  * query with done.sent true may still take effect, and one with done.sent false was not begun and will not be. Until the lane

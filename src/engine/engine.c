@@ -246,6 +246,7 @@ int engine_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
             !engine_has_time(engine, until, &timeout_ns))
             break;
     }
+    ring_push(engine->hub.ring);
     return (int)engine->hub.done_count;
 }
 
@@ -271,8 +272,10 @@ int engine_warm_up(quring_db *db, uint64_t timeout_ns) {
             return engine_turn_error(engine, error);
         uint32_t missing = db->backend->missing(db, &hopeless);
         if (missing == 0 || hopeless || error == -EINTR || ring_take_wake(engine->hub.ring) ||
-            !engine_has_time(engine, until, &timeout_ns))
+            !engine_has_time(engine, until, &timeout_ns)) {
+            ring_push(engine->hub.ring);
             return (int)missing;
+        }
     }
 }
 

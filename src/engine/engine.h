@@ -82,7 +82,8 @@ int engine_tx_open(quring_db *db, const quring_tx_options *options, quring_tx **
 
 /* The same for an inbox, which keeps a slot of its own for the end, and has drawn the token. `row`: NULL, it has none. */
 int engine_tx_open_bare(quring_db *db, const quring_tx_options *options, const struct token_row *row, quring_tx **tx);
-void engine_tx_release(quring_tx *tx);
+void engine_tx_leave(quring_tx *tx);                                                           /* in a turn */
+void engine_tx_release(quring_tx *tx);                                                         /* between two turns */
 int engine_tx_refuse(quring_tx *tx);                                                           /* 0: it takes queries */
 int engine_tx_end(quring_tx *tx, enum statement_verb verb, uint64_t user_data, quring_id *id); /* COMMITS, ROLLS_BACK */
 

@@ -308,7 +308,7 @@ static __attribute__((cold, noinline)) void remote_submit_tx(quring_engine *engi
 
 static void remote_tx_release(struct inbox_engine_tx *opened) {
     if (opened->tx)
-        engine_tx_release(opened->tx);
+        engine_tx_leave(opened->tx);
     *opened = (struct inbox_engine_tx){0};
 }
 

@@ -160,13 +160,19 @@ int engine_tx_end(struct quring_tx *tx, enum statement_verb verb, uint64_t user_
 
 /* ---- Release ---- */
 
-void engine_tx_release(struct quring_tx *tx) {
+void engine_tx_leave(struct quring_tx *tx) {
     PRE(!tx->released);
     engine_tx_drop_reserve(tx);
     bool goes_on = tx->end_submitted;
     tx_release(tx);
     if (!goes_on)
         engine_tx_changed(tx, false);
+}
+
+void engine_tx_release(struct quring_tx *tx) {
+    struct ring *ring = tx->hub->ring;
+    engine_tx_leave(tx);
+    ring_push(ring);
 }
 
 /* ---- The end of a database ---- */

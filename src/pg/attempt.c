@@ -410,8 +410,8 @@ static void attempt_begin_barrier(struct pg_conn *conn, uint64_t until_ns) {
         return;
     }
     (void)timer_set(pg_conn_ring(conn), &conn->timer, attempt_barrier_end(conn, until_ns));
+    ring_await(pg_conn_ring(conn));
     pg_conn_flush(conn);
-    ring_push(pg_conn_ring(conn)); /* the program may go elsewhere before the next turn */
 }
 
 static void attempt_connected(struct pg_conn *conn, struct pg_connect *connect) {

@@ -227,7 +227,7 @@ static void ring_fire_timers(struct ring *ring) {
 
 static void ring_emit(struct ring *ring) {
     ring->sends_pushed = 0;
-    ring->turn_wanted = false;
+    ring->turn_wanted = ring->unsent = ring->awaited = false;
     ring_arm_wake(ring);
     struct list todo;
     list_init(&todo);
@@ -237,12 +237,16 @@ static void ring_emit(struct ring *ring) {
         socket_emit(list_entry(node, struct socket, dirty));
 }
 
+void ring_await(struct ring *ring) {
+    ring->awaited = true;
+}
+
 void ring_push(struct ring *ring) {
-    if (list_empty(&ring->dirty))
+    if (base_likely(!ring->awaited || !ring->unsent))
         return;
     ring_emit(ring);
-    ring->turn_wanted =
-        true; /* a foreign loop hears of what the enter takes, and of room that was made, from nothing else */
+    /* A foreign loop hears of what the enter takes, and of room that was made, from nothing else. */
+    ring->turn_wanted = true;
     (void)ring->port->methods->enter(ring->port, 0, 0); /* the next one tells of an error, too */
 }
 
@@ -409,7 +413,6 @@ int ring_turn(struct ring *ring, uint64_t timeout_ns) {
             return gathered;
         error = error == -EINTR ? error : gathered;
         ring_fire_timers(ring);
-        ring_push(ring); /* what a timer has asked for, and waits for by the clock, does not wait for the program */
     }
     /* A foreign loop may sleep as soon as this returns, so jobs that finish from here on have to wake it. */
     if (foreign) {

@@ -12,8 +12,7 @@
  *   ring_internal.h        struct ring, which all of these work on
  *
  * A turn is emit (one send per dirty socket) -> submit and wait (one io_uring_enter) -> collect (events, finished jobs,
- * timers), and never nests: handlers called in collect may queue work for the next emit, and nothing else, but that the end of a
- * job may ring_push() it.
+ * timers), and never nests: handlers called in collect may queue work for the next emit, and nothing else.
  */
 #ifndef QURING_RING_RING_H
 #define QURING_RING_RING_H
@@ -70,7 +69,12 @@ void ring_gather_for(struct ring *ring, uint64_t gather_ns);
  */
 int ring_look(struct ring *ring, bool idle);
 
-/* Hands what sockets have to send to the kernel, as the next turn would do. Not while a socket is told of an event. */
+/*
+ * An answer to what sockets were just given, or are about to be given, is awaited by the clock, which does not stand still while
+ * the program is elsewhere: so ring_push(), between two turns, hands all that is to be sent to the kernel, as the next turn would.
+ * Without such an answer that does nothing. It may close sockets, as any emit.
+ */
+void ring_await(struct ring *ring);
 void ring_push(struct ring *ring);
 
 /* Sets sockets aside for an owner, whose socket_open() then finds room. False: there are not as many left. */

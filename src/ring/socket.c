@@ -62,8 +62,10 @@ void socket_free(struct socket *socket) {
 }
 
 void socket_dirty(struct socket *socket) {
-    if (socket->state == SOCKET_OPEN)
-        socket_mark(socket);
+    if (socket->state != SOCKET_OPEN)
+        return;
+    socket->ring->unsent = true;
+    socket_mark(socket);
 }
 
 static void socket_drain(struct socket *socket) {

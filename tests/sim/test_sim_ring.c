@@ -322,8 +322,7 @@ static void ask(struct timer *timer) {
     client_append(base_container_of(timer, struct asking, timer)->client, 100);
 }
 
-/* Who asks waits for the answer by the clock, which does not stand still while the program is elsewhere. */
-Test(sim_ring, what_a_timer_asks_for_is_sent_in_its_turn) {
+Test(sim_ring, a_push_sends_what_a_turn_has_left_if_the_answer_is_awaited) {
     struct world world;
     struct sim_options options = {.seed = 1, .socket_bytes = 1000, .latency_ns = 1000};
     world_open(&world, &options);
@@ -332,10 +331,16 @@ Test(sim_ring, what_a_timer_asks_for_is_sent_in_its_turn) {
     timer_set(world.ring, &asking.timer, ring_now_ns(world.ring) + SECOND);
     while (!asking.client->appended)
         turn(&world, UINT64_MAX);
+    ring_push(world.ring);
+    sim_settle(world.sim);
+    cr_assert_eq(asking.client->echoed, 0);
+    ring_await(world.ring);
+    ring_push(world.ring);
     sim_settle(world.sim);
     cr_assert_eq(asking.client->echoed, 100);
     while (asking.client->received < 50)
         turn(&world, SECOND);
+    ring_await(world.ring);
     client_append(asking.client, 100);
     ring_push(world.ring);
     cr_assert(ring_wants_turn(world.ring), "a foreign loop hears of it");

@@ -191,6 +191,50 @@ Test(sim_silence, what_came_on_many_connections_while_it_was_away_counts) {
     world_close(&world);
 }
 
+/* What a run has to say is with the kernel when it returns, and so is what a release has: the server answers meanwhile. */
+Test(sim_silence, a_transaction_that_ends_while_the_program_is_away_keeps_its_connection) {
+    for (int released = 0; released < 2; released++) {
+        open_silent(1, SECOND, 0);
+        quring_tx *tx;
+        cr_assert_eq(quring_tx_open(world.db, NULL, &tx), 0);
+        struct ask first = {.verb = "insert", .in_block = true, .tx = tx, .either = true},
+                   fails = {.verb = "error", .sqlstate = "22012", .in_block = true, .tx = tx};
+        world_ask(&world, &first);
+        if (!released)
+            world_ask(&world, &fails);
+        world_finish(&world);
+        if (released)
+            quring_tx_release(tx);
+        world_stay_away(&world, 10 * SECOND);
+        if (!released)
+            quring_tx_release(tx);
+        world_pass(&world, 10 * SECOND);
+        cr_assert_eq(lost_count(), 0);
+        world_close(&world);
+    }
+}
+
+/* COMMIT waits for the transaction's ID, which comes with the completion that the program goes away with. */
+Test(sim_silence, what_follows_an_answer_is_sent_before_the_program_goes_away) {
+    open_silent(1, NEVER, SECOND);
+    quring_tx *tx;
+    cr_assert_eq(quring_tx_open(world.db, &(quring_tx_options){.resolve = QURING_RESOLVE_XID}, &tx), 0);
+    int queries[2];
+    for (int i = 0; i < 2; i++) {
+        struct ask what = {.verb = i ? "commit" : "insert", .in_block = true, .tx = tx};
+        queries[i] = world_ask(&world, &what);
+    }
+    while (!world.asked[queries[0]].ended)
+        (void)world_run(&world, 1, QURING_FOREVER);
+    cr_assert(!world.asked[queries[1]].ended);
+    world_stay_away(&world, 10 * SECOND);
+    world_finish(&world);
+    expect(queries[1], QURING_OK, NULL);
+    cr_assert_eq(lost_count(), 0);
+    quring_tx_release(tx);
+    world_close(&world);
+}
+
 Test(sim_silence, a_long_query_is_no_silence) {
     open_silent(1, SECOND, 0);
     int given_up = ask_for("sleep", 500000, 100 * MS), slow = ask("sleep", 300000000, NULL);
