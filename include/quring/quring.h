@@ -803,8 +803,8 @@ int quring_cancel(quring_engine *engine, quring_id id);
  *   IN_DOUBT      look whether it took effect before it is submitted again, if doing it twice would do harm
  *   CANCELLED, TIMEOUT, SHUTDOWN
  *                 the program's own wish. With done.sent false it may be submitted again; else treat it as IN_DOUBT
- *   LIMIT         ask for less, or raise the limit that the error names. With done.sent true a write took effect, unless it
- *                 was cut off for its notices: then as IN_DOUBT
+ *   LIMIT         ask for less, or raise the limit that the error names. With done.sent true a write took effect, unless its
+ *                 connection was closed for it (notices, or a message that is no row): then as IN_DOUBT
  *   PROTOCOL      as IN_DOUBT; and look what it is that answers there
  *
  * A look that finds the effect is proof. On PostgreSQL a look that finds none proves nothing, because the server may still

@@ -194,8 +194,7 @@ void pg_bulk_lost(struct quring_tx *tx, uint64_t ordinal, bool sent) {
         return;
     request->query = NULL;
     result_clear_rows(&query->result);
-    /* The connection was closed for its messages, which were past a limit. */
-    if (ordinal == conn->session.head && request->limit && strcmp(reason->sqlstate, "54000") == 0)
+    if (request->limit == PG_LIMIT_CUT_OFF)
         bulk_fail(tx, bulk_position(tx, ordinal), QURING_LIMIT, reason->sqlstate, reason->message);
     bulk_hold(tx, query);
 }

@@ -44,7 +44,7 @@ static void conn_on_message_over_limit(struct pg_conn *conn, struct pg_request *
                                        const struct wire_event *event) {
     char message[PG_MESSAGE_BYTES];
     snprintf(message, sizeof message, "%s (message_bytes)", event->violation);
-    request->limit = PG_LIMIT_MESSAGE_BYTES;
+    request->limit = PG_LIMIT_CUT_OFF;
     pg_conn_break(conn, QURING_IN_DOUBT, "54000", message);
 }
 
@@ -94,7 +94,7 @@ static bool conn_on_asynchronous(struct pg_conn *conn, const struct wire_event *
     conn->async_bytes += bytes;
     if (conn->async_bytes <= ASYNC_BYTES_MAX)
         return true;
-    pg_conn_request(conn, event->request)->limit = PG_LIMIT_NOTICE_BYTES;
+    pg_conn_request(conn, event->request)->limit = PG_LIMIT_CUT_OFF;
     pg_conn_break(conn, QURING_IN_DOUBT, "54000", "a query got more than 16 MiB of notices");
     return false;
 }
@@ -298,8 +298,8 @@ static void conn_end_request(struct pg_conn *conn, uint64_t ordinal) {
     if (!query)
         return;
     result_clear_rows(&query->result);
-    bool over_limit = request->limit && request->limit != PG_LIMIT_MEMORY;
-    quring_status status = over_limit ? QURING_LIMIT : sent ? reason->status : QURING_NOT_SENT;
+    bool cut_off = request->limit == PG_LIMIT_CUT_OFF;
+    quring_status status = cut_off ? QURING_LIMIT : sent ? reason->status : QURING_NOT_SENT;
     query_fail(query, status, reason->sqlstate, "%s", reason->message);
 }
 

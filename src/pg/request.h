@@ -49,14 +49,14 @@ enum pg_outcome {
     PG_FAILED_IN_DOUBT     /* the server can't tell whether it took effect */
 };
 
-/* The limit that a query went over; its rows were dropped. */
+/* The limit that a query went over; its rows were dropped. With a row the connection goes on, and the query still has its end. */
 enum pg_limit {
     PG_LIMIT_NONE,
     PG_LIMIT_RESULT_BYTES,
     PG_LIMIT_ROW_COUNT,
     PG_LIMIT_MESSAGE_BYTES,
-    PG_LIMIT_NOTICE_BYTES,
-    PG_LIMIT_MEMORY /* there was none for its rows */
+    PG_LIMIT_MEMORY, /* there was none for its rows */
+    PG_LIMIT_CUT_OFF /* of other messages: the connection is closed for it */
 };
 
 struct pg_request {

@@ -481,16 +481,16 @@ static void tx_say_why_unknown(struct quring_tx *tx, struct query *query, const 
 static void tx_finish_lost(struct quring_tx *tx, struct pg_request *request, bool sent) {
     const struct pg_reason *reason = &pg_tx_of(tx)->conn->reason;
     struct query *query = request->query;
-    bool over_limit = request->limit && request->limit != PG_LIMIT_MEMORY;
+    bool cut_off = request->limit == PG_LIMIT_CUT_OFF;
     bool certain = pg_tx_of(tx)->loss > LOSS_ASKED;
     request->query = NULL;
     result_clear_rows(&query->result);
-    if (pg_tx_of(tx)->loss == LOSS_ASKED && !over_limit) {
+    if (pg_tx_of(tx)->loss == LOSS_ASKED && !cut_off) {
         error_set(&query->error, reason->sqlstate, reason->message, NULL, NULL, 0);
         tx_hold(tx, query);
         return;
     }
-    if (pg_tx_of(tx)->loss == LOSS_IN_DOUBT && reason->status == QURING_IN_DOUBT && !over_limit) {
+    if (pg_tx_of(tx)->loss == LOSS_IN_DOUBT && reason->status == QURING_IN_DOUBT && !cut_off) {
         tx_say_why_unknown(tx, query, reason);
         return;
     }
@@ -502,7 +502,7 @@ static void tx_finish_lost(struct quring_tx *tx, struct pg_request *request, boo
             tx_skip(tx, query);
         return;
     }
-    quring_status status = over_limit                                     ? QURING_LIMIT
+    quring_status status = cut_off                                        ? QURING_LIMIT
                            : certain && reason->status == QURING_IN_DOUBT ? QURING_SERVER_ERROR
                                                                           : reason->status;
     query_fail(query, status, reason->sqlstate, "%s", reason->message);

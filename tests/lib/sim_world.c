@@ -580,6 +580,9 @@ void world_check_ledger(struct world *world) {
         LAW(entry->refused <= 2, "query %u (%s) was refused %u times", i, status, entry->refused);
         if (asked->status == QURING_OK && !asked->in_block && !bare_command(asked->verb))
             LAW(entry->committed == 1, "query %u is OK, but has no effect", i);
+        /* With rows alone; "flood" has the connection closed. */
+        if (asked->status == QURING_LIMIT && asked->sent && !asked->in_block && strcmp(asked->verb, "rows") == 0)
+            LAW(entry->committed == 1, "query %u is over a limit, and has no effect", i);
         bool certain = asked->status == QURING_SERVER_ERROR || asked->status == QURING_NOT_SENT;
         if (certain || asked->status == QURING_SKIPPED)
             LAW(entry->committed == 0, "query %u took effect, but ended with %s", i, status);

@@ -9,6 +9,7 @@
  *   the truth   OK: committed once, but within a block, of which its test knows. SERVER_ERROR, NOT_SENT: never committed.
  *               Any: committed once at most; outside GROUP executed once at most. NOT_SENT: never bound, unless the
  *               server had refused it or rolled it back before
+ *   its limit   LIMIT for its rows alone: committed once
  *   sent        a completion that says that its query was not sent: never bound, and in GROUP never committed. OK and
  *               IN_DOUBT say that it was, NOT_SENT that it was not. Of a transaction: never committed
  *   its events  where the engine has a trace: see events.h

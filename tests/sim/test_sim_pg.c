@@ -61,6 +61,22 @@ Test(sim_pg, results_over_a_limit_end_with_limit) {
     world_close(&world);
 }
 
+/* The server was still at what the query shares its commit with. */
+Test(sim_pg, a_query_over_a_limit_that_loses_its_connection_is_in_doubt) {
+    open_world(&(quring_db_options){.connection_count = 1, .result_row_count = 4});
+    world.allowed = MAY(LIMIT) | MAY_BE_LOST;
+    struct ask rows = {.verb = "rows", .number = 5, .commit = QURING_COMMIT_GROUP},
+               fatal = {.verb = "fatal", .sqlstate = "57P01", .commit = QURING_COMMIT_GROUP};
+    int first = world_ask(&world, &rows), last = world_ask(&world, &fatal);
+    world_finish(&world);
+    expect(first, QURING_IN_DOUBT, "57P01");
+    expect(last, QURING_IN_DOUBT, "57P01");
+    int alone = ask("rows", 5, NULL);
+    world_finish(&world);
+    expect(alone, QURING_LIMIT, "54000");
+    world_close(&world);
+}
+
 Test(sim_pg, a_row_over_the_message_limit_ends_its_query_alone) {
     quring_db_options db = {.connection_count = 1, .message_bytes = 4000};
     open_world(&db);
