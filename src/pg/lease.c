@@ -87,12 +87,14 @@ static bool lease_may_hold(const struct pg_pool *pool) {
 }
 
 /*
- * False: none is free, or as many as may be are held. `apart`: beside these, of which there is one; who was outrun is whole, and so
+ * False: none is free, or as many as may be are held. One of those that were outrun holds one apart from these: it is whole, and so
  * gives it back soon.
  */
-static bool lease_take(struct pg_pool *pool, struct quring_tx *tx, bool apart) {
-    bool may = apart ? !pool->leases.apart : lease_may_hold(pool);
-    struct pg_conn *conn = may ? pg_lease_hold(pool, tx) : NULL;
+static bool lease_take(struct pg_pool *pool, struct quring_tx *tx, bool outrun) {
+    bool apart = !lease_may_hold(pool);
+    if (apart && (!outrun || pool->leases.apart))
+        return false;
+    struct pg_conn *conn = pg_lease_hold(pool, tx);
     if (!conn)
         return false;
     if (apart)
@@ -160,9 +162,12 @@ void pg_lease_changed(struct quring_tx *tx) {
 
 /*
  * Queries of others take each place as it becomes free, so that there is never room for all of a long one. It gets a connection
- * for itself then, which takes no others meanwhile, unless one that came before it waits for that, and may have it.
+ * for itself then, which takes no others meanwhile, unless one that came before it waits for that, and may have it, or a unit that
+ * came before it waits for room.
  */
 static bool lease_is_outrun(const struct pg_pool *pool, const struct quring_tx *tx) {
+    if (lease_is_behind_unit(pool, tx))
+        return false;
     const struct queue *others = &pool->db->queue;
     const struct quring_tx *rival = lease_head(&pool->leases.waiting);
     uint64_t now_ns = ring_now_ns(pg_pool_ring(pool)), since_ns = lease_waits_since_ns(tx);
@@ -173,8 +178,7 @@ static bool lease_is_outrun(const struct pg_pool *pool, const struct quring_tx *
 static bool lease_place_first(struct pg_pool *pool, struct quring_tx *tx, const struct list *line) {
     if (line == &pool->leases.waiting)
         return lease_take(pool, tx, false);
-    return lease_share(pool, tx) ||
-           (lease_is_outrun(pool, tx) && (lease_take(pool, tx, false) || lease_take(pool, tx, true)));
+    return lease_share(pool, tx) || (lease_is_outrun(pool, tx) && lease_take(pool, tx, true));
 }
 
 /* The first in line may have ceased to be whole, or have nothing left that is to be sent. */

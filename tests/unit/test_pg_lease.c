@@ -371,6 +371,29 @@ Test(pg_lease, leaves_room_to_a_unit_that_waits_for_it) {
     cr_assert(txs[2].state == TX_ENDING && txs[3].state == TX_ENDING, "those that came later have their turn");
 }
 
+Test(pg_lease, is_not_taken_before_a_unit_that_waits_for_room) {
+    bring_up(1, 8);
+    warm();
+    run_two_whole(0);
+    struct query *unit = ask_unit(6);
+    advance();
+    pg_bed_pass(&bed, PG_BED_MS);
+    begin(2);
+    ask_whole(2, 1);
+    advance();
+    pg_bed_pass(&bed, 11 * PG_BED_MS);
+    advance();
+    cr_assert_eq(txs[2].state, TX_WAITING, "it came later");
+    say(0, tx_answers);
+    say(0, tx_answers);
+    advance();
+    pg_bed_assert_text(pg_bed_fate(unit), "running", "it came first");
+    for (uint32_t i = 0; i < 6; i++)
+        say(0, "2 C:INSERT_0_1 Z");
+    advance();
+    cr_assert_eq(txs[2].state, TX_ENDING);
+}
+
 Test(pg_lease, is_not_outrun_by_units) {
     bring_up(1, 8);
     warm();
