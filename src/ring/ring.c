@@ -237,6 +237,17 @@ static void ring_emit(struct ring *ring) {
         socket_emit(list_entry(node, struct socket, dirty));
 }
 
+/* Sockets that are closed: their owners go by the clock, and between two turns the time stands still. */
+static void ring_keep_closed(struct ring *ring, struct list *closed) {
+    list_init(closed);
+    list_for_each_safe(node, &ring->dirty) {
+        if (list_entry(node, struct socket, dirty)->state != SOCKET_DRAINING)
+            continue;
+        list_remove(node);
+        list_push_back(closed, node);
+    }
+}
+
 void ring_await(struct ring *ring) {
     ring->awaited = true;
 }
@@ -244,7 +255,10 @@ void ring_await(struct ring *ring) {
 void ring_push(struct ring *ring) {
     if (base_likely(!ring->awaited || !ring->unsent))
         return;
+    struct list closed;
+    ring_keep_closed(ring, &closed);
     ring_emit(ring);
+    list_append_all(&ring->dirty, &closed);
     /* A foreign loop hears of what the enter takes, and of room that was made, from nothing else. */
     ring->turn_wanted = true;
     (void)ring->port->methods->enter(ring->port, 0, 0); /* the next one tells of an error, too */

@@ -72,7 +72,7 @@ int ring_look(struct ring *ring, bool idle);
 /*
  * An answer to what sockets were just given, or are about to be given, is awaited by the clock, which does not stand still while
  * the program is elsewhere: so ring_push(), between two turns, hands all that is to be sent to the kernel, as the next turn would.
- * Without such an answer that does nothing. It may close sockets, as any emit.
+ * Without such an answer that does nothing.
  */
 void ring_await(struct ring *ring);
 void ring_push(struct ring *ring);

@@ -100,6 +100,7 @@ static void socket_finish_close(struct socket *socket) {
     socket_move(socket, SOCKET_CLOSED);
     socket->fd = -1;
     ring->turn_wanted = true;
+    ring->now_ns = ring->port->methods->now_ns(ring->port); /* a turn reads it behind its emit */
     socket->events->closed(socket);
 }
 

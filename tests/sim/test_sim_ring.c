@@ -350,6 +350,44 @@ Test(sim_ring, a_push_sends_what_a_turn_has_left_if_the_answer_is_awaited) {
     world_close(&world);
 }
 
+static uint64_t closed_at_ns;
+
+static void note_closed(struct socket *socket) {
+    closed_at_ns = ring_now_ns(client_of(socket)->world->ring);
+    client_closed(socket);
+}
+
+static void back(struct sim_timer *timer) {
+    (void)timer;
+}
+
+/* What an owner does about its end is timed, and between two turns the time stands still. */
+Test(sim_ring, a_push_closes_no_socket_and_a_turn_tells_the_time_with_it) {
+    static const struct socket_events events = {client_received, client_lost, note_closed};
+    struct world world;
+    struct sim_options options = {.seed = 1, .socket_bytes = 1000, .latency_ns = 1000};
+    world_open(&world, &options);
+    struct client *ending = world_connect(&world, 100), *other = world_connect(&world, 100);
+    ending->socket.events = &events;
+    turn(&world, 0);
+    socket_close(&ending->socket);
+    while (ending->socket.receiving)
+        turn(&world, SECOND);
+    cr_assert_eq(ending->closed_count, 0);
+    struct sim_timer timer = {.fire = back};
+    sim_timer_set(world.sim, &timer, 6 * (uint64_t)SECOND);
+    sim_settle(world.sim);
+    ring_await(world.ring);
+    client_append(other, 100);
+    ring_push(world.ring);
+    cr_assert_eq(ending->closed_count, 0);
+    turn(&world, 0);
+    cr_assert_eq(ending->closed_count, 1);
+    cr_assert_geq(closed_at_ns, 6 * (uint64_t)SECOND);
+    close_all(&world);
+    world_close(&world);
+}
+
 /* ---- Memory ---- */
 
 Test(sim_ring, buffers_of_an_idle_stream_shrink) {
