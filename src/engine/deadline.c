@@ -85,7 +85,7 @@ int engine_cancel(quring_engine *engine, quring_id id) {
     if (!query || (query->state >= QUERY_DETACHED && !query->stand_in))
         return engine_refuse_stale(engine);
     engine_give_up(query, QURING_CANCELLED, "cancelled");
-    ring_push(engine->hub.ring);
+    engine_push(engine->hub.ring);
     return 0;
 }
 

@@ -53,6 +53,7 @@ void engine_db_close(quring_db *db) {
     db->backend->close(db);
     db_due(db); /* a turn frees the handle once its backend has closed */
     engine_deliver(db->engine);
+    engine_push(db->engine->hub.ring);
 }
 
 /* ---- Shutdown and close ---- */

@@ -96,6 +96,11 @@ void engine_deliver(quring_engine *engine) {
         engine_deliver_remote(engine);
 }
 
+void engine_push(struct ring *ring) {
+    ring_push(ring);
+    ring_want_turn(ring);
+}
+
 /* ---- Run ---- */
 
 /* The caller gave the handle up with quring_db_close(), so its memory is the engine's. */

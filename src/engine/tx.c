@@ -172,7 +172,7 @@ void engine_tx_leave(struct quring_tx *tx) {
 void engine_tx_release(struct quring_tx *tx) {
     struct ring *ring = tx->hub->ring;
     engine_tx_leave(tx);
-    ring_push(ring);
+    engine_push(ring);
 }
 
 /* ---- The end of a database ---- */

@@ -264,6 +264,10 @@ void ring_push(struct ring *ring) {
     (void)ring->port->methods->enter(ring->port, 0, 0); /* the next one tells of an error, too */
 }
 
+void ring_want_turn(struct ring *ring) {
+    ring->turn_wanted = true;
+}
+
 /* A stale token is counted and dropped: its slot was given back, and no event of an open socket bears it. */
 static void ring_dispatch(struct ring *ring, const struct port_event *event) {
     ring->counters.completions++;

@@ -77,6 +77,9 @@ int ring_look(struct ring *ring, bool idle);
 void ring_await(struct ring *ring);
 void ring_push(struct ring *ring);
 
+/* What happened between two turns needs one: see ring_wants_turn(). */
+void ring_want_turn(struct ring *ring);
+
 /* Sets sockets aside for an owner, whose socket_open() then finds room. False: there are not as many left. */
 bool ring_sockets_take(struct ring *ring, uint32_t count);
 void ring_sockets_give(struct ring *ring, uint32_t count);

@@ -49,6 +49,38 @@ static void expect_counts(uint64_t asked, uint64_t stopped) {
                  (unsigned long long)world_stats(&world).cancel_stopped_count);
 }
 
+/* ---- A foreign loop ---- */
+
+/* No event of the kernel tells of what the program itself has ended between two turns. */
+Test(sim_cancel, a_foreign_loop_hears_of_what_was_given_up_in_line) {
+    for (int how = 0; how < 3; how++) {
+        open_plain(1, 1);
+        quring_tx *tx;
+        cr_assert_eq(quring_tx_open(world.db, NULL, &tx), 0);
+        struct ask in_tx = {.verb = "insert", .in_block = true, .tx = tx, .skips = true};
+        ask_for("silent", 0, 0);
+        world_pass(&world, MS);
+        int last = how == 1 ? world_ask(&world, &in_tx) : ask_for("select", 0, 0);
+        world.allowed |= MAY(SHUTDOWN) | MAY(SKIPPED);
+        (void)world_run(&world, 0, 0);
+        cr_assert_gt(quring_timeout_ns(world.engine), 0);
+        if (how == 0)
+            cr_assert_eq(quring_cancel(world.engine, world.asked[last].id), 0);
+        else if (how == 2)
+            quring_db_close(world.db);
+        if (how < 2)
+            quring_tx_release(tx);
+        cr_assert_eq(quring_timeout_ns(world.engine), 0, "%d", how);
+        (void)world_run(&world, 0, 0);
+        cr_assert(world.asked[last].ended, "%d", how);
+        if (how == 2)
+            quring_tx_release(tx);
+        world_close_engine(&world);
+        sim_settle(world.sim);
+        world_free(&world);
+    }
+}
+
 /* ---- When a server is asked ---- */
 
 Test(sim_cancel, a_query_at_the_head_is_stopped) {
