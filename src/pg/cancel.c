@@ -328,6 +328,15 @@ static bool cancel_ask_over(struct pg_conn *target, struct pg_conn *conn) {
     return true;
 }
 
+/* Whether its server was told will never be known, and another may tell it again. */
+static void cancel_carrier_lost(struct pg_conn *target) {
+    target->cancel.carrier = NULL;
+    target->cancel.cut = true;
+    target->cancel.asked = UINT64_MAX;
+    cancel_move(target, PG_CANCEL_OVER);
+    cancel_look_again(target);
+}
+
 /* ---- By closing ---- */
 
 /* Now and then one, since a server that is not told may go on with what it is at while another takes its place. */
@@ -450,7 +459,7 @@ void pg_cancel_end(struct pg_conn *conn) {
     struct pg_cancel *cancel = &conn->cancel;
     struct pg_cancel_job *job = cancel->job;
     if (cancel->target)
-        cancel->target->cancel.carrier = NULL; /* whether it was told will never be known: its bound goes on */
+        cancel_carrier_lost(cancel->target);
     if (cancel->carrier)
         cancel->carrier->cancel.target = NULL;
     cancel->target = cancel->carrier = NULL;

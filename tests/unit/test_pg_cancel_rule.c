@@ -346,16 +346,46 @@ Test(pg_cancel_rule, over_another_connection_that_is_refused) {
     }
 }
 
-/* Whether the server has read it, or ever will, nobody knows. */
+/* Whether the server has read it, or ever will, nobody knows: it may hit what comes later. */
 Test(pg_cancel_rule, over_another_connection_that_is_lost) {
     open_two(7, 7, 3 * PG_BED_MS);
     expect_carried();
     pg_bed_say(&bed, other, "F:57P01");
-    pg_bed_pass(&bed, 4900 * PG_BED_MS);
-    cr_assert_eq(bed.db.base.counters.connection_lost_count, 1);
     cr_assert(pg_conn_is_cancelling(target));
+    pg_bed_pass(&bed, SECOND);
+    come_up();
+    cr_assert_eq(bed.server_count, 4, "both were replaced");
+    cr_assert_eq(bed.db.base.counters.connection_lost_count, 1, "the server's own end");
+}
+
+Test(pg_cancel_rule, over_a_third_connection_where_the_second_is_lost) {
+    open_pool(3);
+    struct query *late = ask(READ, QURING_COMMIT_EACH);
+    advance();
+    target = pg_query(late)->conn;
+    struct query *behind = ask(READ, QURING_COMMIT_EACH);
+    pg_conn_send(target, queue_take(&bed.db.base.queue));
+    pg_conn_flush(target);
+    for (uint32_t i = 0; i < 3; i++) {
+        know(pool->conns[i], 7);
+        (void)pg_bed_got(&bed, pool->conns[i]);
+    }
+    give_up(late);
+    pg_bed_pass(&bed, 3 * PG_BED_MS);
+    other = target->cancel.carrier;
+    expect_carried();
+    pg_bed_say(&bed, other, "F:57P01");
     pg_bed_pass(&bed, 200 * PG_BED_MS);
-    cr_assert_eq(bed.db.base.counters.connection_lost_count, 2, "its time is over");
+    cr_assert(target->cancel.carrier && target->cancel.carrier != other);
+    other = target->cancel.carrier;
+    expect_carried();
+    pg_bed_say(&bed, other, "12 R:t CZ");
+    pg_bed_say(&bed, target, "E:57014 Z 1 t:0 T2DCZ");
+    pg_bed_assert_text(pg_bed_fate(behind), "OK", "nobody gave it up");
+    pg_bed_pass(&bed, 200 * PG_BED_MS);
+    come_up();
+    cr_assert_eq(bed.server_count, 5, "a late one may come to either");
+    cr_assert_eq(bed.db.base.counters.connection_lost_count, 1, "the server's own end");
 }
 
 /* Both are silent, and both are replaced. */
