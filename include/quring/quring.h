@@ -325,7 +325,7 @@ typedef struct quring_db_options {
        open: statement_timeout, a little longer than timeout_ns, keeps such work from piling up. */
     uint64_t silence_ns;
     /* PostgreSQL: the same for a connection on which any query is out, given up or not: they end IN_DOUBT (QURING_FOREVER,
-       because a long query is as silent; up to an eighth more). For programs whose queries have no timeout_ns and that
+       because a long query is as silent; up to an eighth or 10 ms more). For programs whose queries have no timeout_ns and that
        know how long the longest of them may take until its first row. */
     uint64_t query_silence_ns;
     /* PostgreSQL: so many connections are kept (connection_count). More are made, up to connection_count, while all that

@@ -8,6 +8,8 @@
 
 enum { LOOKS = 8 }; /* in query_silence_ns */
 
+static const uint64_t LOOK_NS_MIN = 10000000;
+
 static struct pg_conn *silence_conn(struct socket *socket) {
     return base_container_of(socket, struct pg_conn, socket);
 }
@@ -99,10 +101,11 @@ static void silence_plan(struct pg_conn *conn, uint64_t now_ns) {
     else if (silence_awaits_given_up(conn))
         at_ns = silence_after(now_ns, options->silence_ns);
     if (silence_bounds_all(conn)) {
-        uint64_t tick_ns = silence_after(now_ns, options->query_silence_ns / LOOKS + 1);
+        uint64_t look_ns = options->query_silence_ns / LOOKS;
+        uint64_t tick_ns = silence_after(now_ns, look_ns > LOOK_NS_MIN ? look_ns : LOOK_NS_MIN);
         uint64_t end_ns = silence_end(conn, conn->silence.busy_ns, options->query_silence_ns);
-        uint64_t look_ns = conn->silence.idle || tick_ns < end_ns ? tick_ns : end_ns;
-        at_ns = look_ns < at_ns ? look_ns : at_ns;
+        uint64_t next_ns = conn->silence.idle || tick_ns < end_ns ? tick_ns : end_ns;
+        at_ns = next_ns < at_ns ? next_ns : at_ns;
     }
     silence_look_at(conn, at_ns);
 }

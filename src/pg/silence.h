@@ -9,7 +9,8 @@
  * A connection is watched while it must be: for the first from a query that is given up to the last reply that is awaited,
  * for the second as long as it is READY. Only then is the time of each receive noted, and a timer set, so that queries on
  * other connections cost nothing. Nothing tells when a request goes out on an idle connection; so for the second bound the
- * timer looks eight times as often as that, and silence may last an eighth longer than it says, and is never cut short.
+ * timer looks eight times as often as that, though not more often than in 10 ms, and silence may last longer by as much, and is
+ * never cut short.
  */
 #ifndef QURING_PG_SILENCE_H
 #define QURING_PG_SILENCE_H
