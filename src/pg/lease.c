@@ -106,7 +106,7 @@ static bool lease_take(struct pg_pool *pool, struct quring_tx *tx, bool outrun) 
 
 /*
  * A line is in the order in which those in it began to wait, whatever place one has had and lost since. Those that a loss brings
- * back come in their order, the last one first.
+ * back belong to its front, and come in their order, the last one first.
  */
 static void lease_park(struct pg_pool *pool, struct quring_tx *tx, struct list *line) {
     uint64_t now_ns = ring_now_ns(pg_pool_ring(pool)) | 1, *since_ns = &pg_tx_of(tx)->since_ns;
@@ -221,15 +221,21 @@ void pg_lease_admit_parked(struct pg_pool *pool, uint64_t before_ns) {
         ;
 }
 
-/* The last one first, for those that came at the same time: see lease_park(). */
+/* Most of those that become whole are young, and belong to the end of the line. */
+static void lease_park_young(struct pg_pool *pool, struct quring_tx *tx) {
+    struct list *line = &pool->leases.whole, *before = line;
+    while (before->prev != line && lease_waits_since_ns(lease_of(before->prev)) > lease_waits_since_ns(tx))
+        before = before->prev;
+    queue_set_aside(&tx->queue, before, ring_now_ns(pg_pool_ring(pool)) | 1);
+}
+
 void pg_lease_joined(struct pg_pool *pool) {
-    const struct list *joined = &pool->db->joined;
-    for (const struct list *node = joined->prev; node != joined; node = node->prev) {
+    list_for_each(node, &pool->db->joined) {
         struct quring_tx *tx = list_entry(node, struct queue, joined)->tx;
         if (!lease_waits_since_ns(tx) || pg_tx_of(tx)->conn || !tx->queue.waiting_count || !lease_is_whole(pool, tx))
             continue;
         queue_bring_back(&tx->queue);
-        lease_park(pool, tx, &pool->leases.whole);
+        lease_park_young(pool, tx);
     }
 }
 

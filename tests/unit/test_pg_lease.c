@@ -565,6 +565,29 @@ Test(pg_lease, is_waited_for_aside_by_what_has_ceased_to_be_whole) {
     check_that_the_second_has_room(other);
 }
 
+/* They keep the order in which they came, whichever became whole first. */
+Test(pg_lease, is_not_waited_for_by_several_that_have_become_whole) {
+    uint32_t other = hold_one_and_fill_the_other();
+    for (uint32_t i = 1; i < 4; i++) {
+        pg_bed_ask_tx(&bed, begin(i), PG_TX_INSERT);
+        advance();
+        pg_bed_pass(&bed, PG_BED_MS);
+    }
+    for (uint32_t i = 3; i > 0; i--)
+        ask_whole(i, 0);
+    for (uint32_t i = 0; i < 3; i++)
+        say(other, "2DCZ");
+    advance();
+    cr_assert_eq(txs[1].state, TX_ENDING);
+    cr_assert(txs[2].state == TX_WAITING && txs[3].state == TX_WAITING, "there is room for one");
+    for (uint32_t i = 0; i < 3; i++)
+        say(other, "2DCZ");
+    advance();
+    cr_assert(txs[2].state == TX_ENDING && txs[3].state == TX_WAITING);
+    for (uint32_t i = 0; i < 4; i++)
+        release(&txs[i]);
+}
+
 /* What stands before the failure can't take effect either. */
 Test(pg_lease, is_not_waited_for_by_what_can_t_commit_any_more) {
     hold_one_and_fill_the_other();
