@@ -998,7 +998,7 @@ typedef struct quring_tx_options {
  * A query of it that ends, and not with OK (an error, a limit, a timeout, a cancel), makes it fail:
  *
  *   - what stands behind that query, and what is submitted later, ends SKIPPED, naming it (quring_done.failed_id)
- *   - COMMIT rolls back, and ends with that query's error, never with OK; where nothing was sent yet, all others are SKIPPED
+ *   - COMMIT rolls back, and ends with that query's error, never with OK
  *   - ROLLBACK TO a savepoint from before it lets the transaction go on from there. Not on PostgreSQL, where a limit, a timeout
  *     or a cancel ended that query or one behind it, and SAVEPOINT, RELEASE or ROLLBACK TO is among these or had been sent behind
  *     them: the server may have carried that out, and would go back to another one. Nor where two queries ended with a ROLLBACK

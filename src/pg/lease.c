@@ -135,13 +135,8 @@ static void lease_place(struct pg_pool *pool, struct quring_tx *tx) {
 
 /* ---- Admission ---- */
 
-/*
- * True: nothing of it is to be sent. It ends if nothing more is to come. Of one that can't commit any more, and that nothing was sent
- * of, what stands before the failure needs no connection either.
- */
+/* True: nothing of it is to be sent. It ends if nothing more is to come. */
 static bool lease_has_nothing(struct quring_tx *tx) {
-    if (base_unlikely(tx->failure.set) && tx->state == TX_WAITING && !tx->atomic && tx_is_doomed(tx))
-        tx_doom(tx, NULL);
     if (tx_next(tx))
         return false;
     if (tx->state == TX_WAITING && tx_is_doomed(tx))

@@ -553,9 +553,8 @@ Test(pg_lease, is_one_more_for_what_others_outrun) {
 Test(pg_lease, is_waited_for_aside_by_what_has_ceased_to_be_whole) {
     uint32_t other = hold_one_and_fill_the_other();
     begin(1);
-    pg_bed_ask_tx(&bed, &txs[1], "savepoint a");
+    pg_bed_ask_tx(&bed, &txs[1], PG_TX_INSERT);
     struct query *given_up = pg_bed_ask_tx(&bed, &txs[1], PG_TX_INSERT);
-    pg_bed_ask_tx(&bed, &txs[1], "rollback to a");
     ask_whole(1, 1);
     begin(2);
     ask_whole(2, 1);
@@ -585,23 +584,6 @@ Test(pg_lease, is_not_waited_for_by_several_that_have_become_whole) {
     advance();
     cr_assert(txs[2].state == TX_ENDING && txs[3].state == TX_WAITING);
     for (uint32_t i = 0; i < 4; i++)
-        release(&txs[i]);
-}
-
-/* What stands before the failure can't take effect either. */
-Test(pg_lease, is_not_waited_for_by_what_can_t_commit_any_more) {
-    hold_one_and_fill_the_other();
-    begin(1);
-    struct query *before = pg_bed_ask_tx(&bed, &txs[1], PG_TX_INSERT);
-    struct query *given_up = pg_bed_ask_tx(&bed, &txs[1], PG_TX_INSERT);
-    ask_whole(1, 1);
-    advance();
-    query_fail(given_up, QURING_TIMEOUT, "57014", "in line");
-    pg_backend.tx_changed(&txs[1], false);
-    pg_bed_assert_text(pg_bed_fate(before), "SKIPPED 57014", "nothing of it was sent");
-    cr_assert_eq(before->failed_id, given_up->id);
-    cr_assert_eq(txs[1].state, TX_ENDED);
-    for (uint32_t i = 0; i < 2; i++)
         release(&txs[i]);
 }
 
