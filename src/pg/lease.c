@@ -105,16 +105,21 @@ static bool lease_take(struct pg_pool *pool, struct quring_tx *tx, bool outrun) 
 }
 
 /*
- * A line is in the order in which those in it began to wait, whatever place one has had and lost since. Those that a loss brings
- * back belong to its front, and come in their order, the last one first.
+ * A line is in the order in which those in it began to wait, whatever place one has had and lost since. `young`: it belongs to the
+ * end, as most of those that become whole do, and new ones. Others belong to the front, and those that a loss brings back come in
+ * their order, the last one first.
  */
-static void lease_park(struct pg_pool *pool, struct quring_tx *tx, struct list *line) {
+static void lease_park(struct pg_pool *pool, struct quring_tx *tx, struct list *line, bool young) {
     uint64_t now_ns = ring_now_ns(pg_pool_ring(pool)) | 1, *since_ns = &pg_tx_of(tx)->since_ns;
-    struct list *before = *since_ns ? line->next : line;
+    struct list *before = young ? line : line->next;
     if (!*since_ns)
         *since_ns = now_ns;
-    while (before != line && lease_waits_since_ns(lease_of(before)) < *since_ns)
-        before = before->next;
+    if (young)
+        while (before->prev != line && lease_waits_since_ns(lease_of(before->prev)) > *since_ns)
+            before = before->prev;
+    else
+        while (before != line && lease_waits_since_ns(lease_of(before)) < *since_ns)
+            before = before->next;
     queue_set_aside(&tx->queue, before, now_ns);
 }
 
@@ -130,7 +135,7 @@ static void lease_place(struct pg_pool *pool, struct quring_tx *tx) {
     uint64_t since_ns = lease_waits_since_ns(tx);
     bool has_turn = !head || (since_ns && since_ns <= lease_waits_since_ns(head));
     if (!has_turn || !(whole ? lease_share(pool, tx) : lease_take(pool, tx, false)))
-        lease_park(pool, tx, line);
+        lease_park(pool, tx, line, !since_ns);
 }
 
 /* ---- Admission ---- */
@@ -190,12 +195,12 @@ static bool lease_admit_first(struct pg_pool *pool, struct list *line, uint64_t 
     if (lease_has_nothing(tx))
         return true;
     if (line == &pool->leases.whole && !lease_is_whole(pool, tx)) {
-        lease_park(pool, tx, &pool->leases.waiting);
+        lease_park(pool, tx, &pool->leases.waiting, false);
         return true;
     }
     bool placed = lease_place_first(pool, tx, line);
     if (!placed)
-        lease_park(pool, tx, line);
+        lease_park(pool, tx, line, false);
     return placed;
 }
 
@@ -216,21 +221,13 @@ void pg_lease_admit_parked(struct pg_pool *pool, uint64_t before_ns) {
         ;
 }
 
-/* Most of those that become whole are young, and belong to the end of the line. */
-static void lease_park_young(struct pg_pool *pool, struct quring_tx *tx) {
-    struct list *line = &pool->leases.whole, *before = line;
-    while (before->prev != line && lease_waits_since_ns(lease_of(before->prev)) > lease_waits_since_ns(tx))
-        before = before->prev;
-    queue_set_aside(&tx->queue, before, ring_now_ns(pg_pool_ring(pool)) | 1);
-}
-
 void pg_lease_joined(struct pg_pool *pool) {
     list_for_each(node, &pool->db->joined) {
         struct quring_tx *tx = list_entry(node, struct queue, joined)->tx;
         if (!lease_waits_since_ns(tx) || pg_tx_of(tx)->conn || !tx->queue.waiting_count || !lease_is_whole(pool, tx))
             continue;
         queue_bring_back(&tx->queue);
-        lease_park_young(pool, tx);
+        lease_park(pool, tx, &pool->leases.whole, true);
     }
 }
 
