@@ -11,9 +11,9 @@
  *             +--- failed ---+------------+--> ROLLBACK, all of them alone
  *
  * A constraint that one member violates undoes that member only: SQLite does so by itself, within a transaction as
- * outside of one (sqlite.org/lang_conflict.html), and keeps what ON CONFLICT FAIL keeps. Of a statement that ends
+ * outside of one (sqlite.org/lang_conflict.html), but for what ON CONFLICT FAIL keeps. Of a statement that ends
  * otherwise, SQLite may leave within a transaction what it would undo outside of one. Some errors (disk full, a failed
- * commit, ON CONFLICT ROLLBACK) end the whole transaction. In both cases nothing of it takes effect, no outcome was
+ * commit, ON CONFLICT ROLLBACK) end the whole transaction. In all these cases nothing of it takes effect, no outcome was
  * handed out, and every member is run again by itself; but where a failed commit may have been carried out all the same,
  * all of them are IN_DOUBT.
  */
@@ -50,12 +50,14 @@ static inline bool group_may_take(const struct lite_lane *lane, uint32_t at) {
 }
 
 /*
- * True when nothing is left of a member that failed but what autocommit would keep. SQLite writes a statement's own
+ * True when nothing is left of a member that failed. SQLite writes a statement's own
  * journal only where it foresees that a constraint or a function fails: other errors (text in an INTEGER PRIMARY KEY or
  * a STRICT table, what json_each() can't read, a sum that overflows, triggers too deep, a command to FTS) leave the
  * rows before them.
  */
-static bool group_member_is_undone(const struct query *query) {
+static bool group_member_is_undone(const struct lite_lane *lane, const struct query *query, int64_t changes_before) {
+    if (sqlite3_total_changes64(lane->conn.handle) != changes_before)
+        return false;
     switch (query->error.view.backend_code) {
     case SQLITE_CONSTRAINT_CHECK:
     case SQLITE_CONSTRAINT_FOREIGNKEY:
@@ -77,10 +79,11 @@ static int group_run_members(struct lite_lane *lane, struct lite_group *group) {
     while (group_may_take(lane, lane->own.next)) {
         struct query *query = lane->own.taken[lane->own.next++];
         group->count++;
+        int64_t changes_before = sqlite3_total_changes64(lane->conn.handle);
         (void)lite_lane_run(lane, query); /* the writer moves nothing */
         if (!lite_conn_in_transaction(&lane->conn))
             return SQLITE_ABORT;
-        if (base_unlikely(query->status == QURING_SERVER_ERROR) && !group_member_is_undone(query))
+        if (base_unlikely(query->status == QURING_SERVER_ERROR) && !group_member_is_undone(lane, query, changes_before))
             return SQLITE_ABORT;
         lite_lane_drop_abandoned(lane);
     }

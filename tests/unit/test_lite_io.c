@@ -139,6 +139,23 @@ Test(io, what_is_in_doubt_is_decided_by_the_next_commit) {
     doubt(true, 0);
 }
 
+/* What it keeps is a part of the group, whose commit is in doubt. */
+Test(io, what_or_fail_keeps_is_told_of_as_its_commit) {
+    lite_disk_install();
+    bed_begin(&bed);
+    bed_open(&bed, bed_url(&bed, "a.db"), NULL);
+    bed_submit(&bed, bed_query(&bed, "create table t(a integer check(a < 10))", NULL, 0));
+    bed_drain(&bed);
+    lite_disk.sync_fails = true;
+    struct query *partly = submit("insert or fail into t values($1), (11)", 1, QURING_COMMIT_GROUP),
+                 *whole = submit("insert into t values($1)", 2, QURING_COMMIT_GROUP);
+    bed_drain(&bed);
+    lite_disk.sync_fails = false;
+    bed_check(partly, QURING_IN_DOUBT, "58030", "");
+    bed_check(whole, QURING_IN_DOUBT, "58030", "");
+    bed_end(&bed);
+}
+
 /* ---- A savepoint outside of a transaction ---- */
 
 static struct query *run(const char *text) {
