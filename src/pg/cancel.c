@@ -328,11 +328,11 @@ static bool cancel_ask_over(struct pg_conn *target, struct pg_conn *conn) {
     return true;
 }
 
-/* Whether its server was told will never be known, and another may tell it again. */
+/* Whether its server was told will never be known: as if it was, so that another tells it again after a while. */
 static void cancel_carrier_lost(struct pg_conn *target) {
     target->cancel.carrier = NULL;
     target->cancel.cut = true;
-    target->cancel.asked = UINT64_MAX;
+    target->cancel.taken = true;
     cancel_move(target, PG_CANCEL_OVER);
     cancel_look_again(target);
 }
