@@ -139,7 +139,7 @@ static void resolve_expire(struct pg_pool *pool, struct quring_tx *tx) {
         if (pg_conn_request(conn, r)->ops == &resolve_operations)
             pg_conn_request(conn, r)->own = false;
     if (pg_conn_is_up(conn))
-        pg_silence_given_up(conn, conn->session.next - 1);
+        pg_silence_given_up(conn, pg_conn_owed(conn));
 }
 
 static void resolve_fired(struct timer *timer) {

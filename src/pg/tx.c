@@ -108,8 +108,9 @@ static void tx_clean_up(struct quring_tx *tx) {
         return;
     }
     bool resets = tx->state == TX_ENDING && pg->is_outside;
+    uint64_t first = conn->session.next;
     if (resets ? pg_tx_put_reset(tx) : pg_tx_put_end(tx, NULL))
-        pg_silence_given_up(conn, pg->last);
+        pg_silence_given_up(conn, first);
     else if (conn->tx != tx && pg->last < conn->settled)
         tx_after_loss(tx); /* the connection is broken, and will not find it by what is out, nor by who holds it */
 }

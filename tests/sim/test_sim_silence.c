@@ -235,6 +235,25 @@ Test(sim_silence, what_follows_an_answer_is_sent_before_the_program_goes_away) {
     world_close(&world);
 }
 
+/* The answer to its ROLLBACK takes longer than from one look to the next, and the transaction was idle for longer than the bound. */
+Test(sim_silence, a_transaction_that_is_released_late_and_resets_keeps_its_connection) {
+    struct sim_options sim = {.seed = 1, .latency_ns = 60 * MS};
+    quring_options engine = {.query_count = 20, .connection_count = 4};
+    quring_db_options db = {.connection_count = 1, .silence_ns = 400 * MS, .query_silence_ns = 400 * MS};
+    world_open(&world, &sim, &engine, &db, 100);
+    world_connect(&world, 1);
+    quring_tx *tx;
+    cr_assert_eq(quring_tx_open(world.db, &(quring_tx_options){.lease_reset = QURING_LEASE_RESET_ALWAYS}, &tx), 0);
+    struct ask first = {.verb = "insert", .in_block = true, .tx = tx, .either = true};
+    world_ask(&world, &first);
+    world_finish(&world);
+    world_pass(&world, SECOND);
+    quring_tx_release(tx);
+    world_pass(&world, SECOND);
+    cr_assert_eq(lost_count(), 0);
+    world_close(&world);
+}
+
 Test(sim_silence, a_long_query_is_no_silence) {
     open_silent(1, SECOND, 0);
     int given_up = ask_for("sleep", 500000, 100 * MS), slow = ask("sleep", 300000000, NULL);
