@@ -410,7 +410,6 @@ static void attempt_begin_barrier(struct pg_conn *conn, uint64_t until_ns) {
         return;
     }
     (void)timer_set(pg_conn_ring(conn), &conn->timer, attempt_barrier_end(conn, until_ns));
-    ring_await(pg_conn_ring(conn));
     pg_conn_flush(conn);
 }
 

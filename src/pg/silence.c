@@ -34,9 +34,7 @@ static void silence_received(struct socket *socket) {
     conn->silence.heard_ns = ring_now_ns(pg_conn_ring(conn));
     conn->silence.events->received(socket);
     conn->silence.idle = !silence_is_out(conn);
-    if (silence_bounds_all(conn))
-        ring_await(pg_conn_ring(conn));
-    else if (pg_conn_is_up(conn) && conn->silence.idle)
+    if (pg_conn_is_up(conn) && conn->silence.idle && !silence_bounds_all(conn))
         pg_silence_end(conn);
 }
 
@@ -168,7 +166,6 @@ void pg_silence_given_up(struct pg_conn *conn, uint64_t request) {
     if (request == pg_conn_owed(conn))
         conn->silence.given_up_ns = now_ns;
     silence_watch(conn);
-    ring_await(ring);
     uint64_t at_ns = silence_after(now_ns, bound_ns);
     if (!heap_contains(&conn->silence.timer.node) || conn->silence.timer.node.key > at_ns)
         silence_look_at(conn, at_ns);

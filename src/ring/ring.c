@@ -227,7 +227,7 @@ static void ring_fire_timers(struct ring *ring) {
 
 static void ring_emit(struct ring *ring) {
     ring->sends_pushed = 0;
-    ring->turn_wanted = ring->unsent = ring->awaited = false;
+    ring->turn_wanted = ring->unsent = false;
     ring_arm_wake(ring);
     struct list todo;
     list_init(&todo);
@@ -248,12 +248,8 @@ static void ring_keep_closed(struct ring *ring, struct list *closed) {
     }
 }
 
-void ring_await(struct ring *ring) {
-    ring->awaited = true;
-}
-
 void ring_push(struct ring *ring) {
-    if (base_likely(!ring->awaited || !ring->unsent))
+    if (base_likely(!ring->unsent))
         return;
     struct list closed;
     ring_keep_closed(ring, &closed);

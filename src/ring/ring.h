@@ -70,11 +70,9 @@ void ring_gather_for(struct ring *ring, uint64_t gather_ns);
 int ring_look(struct ring *ring, bool idle);
 
 /*
- * An answer to what sockets were just given, or are about to be given, is awaited by the clock, which does not stand still while
- * the program is elsewhere: so ring_push(), between two turns, hands all that is to be sent to the kernel, as the next turn would.
- * Without such an answer that does nothing.
+ * Between two turns: hands what sockets have to send to the kernel, as the next turn would. Whoever asked waits by the clock, which
+ * does not stand still while the program is elsewhere.
  */
-void ring_await(struct ring *ring);
 void ring_push(struct ring *ring);
 
 /* What happened between two turns needs one: see ring_wants_turn(). */

@@ -23,8 +23,7 @@ struct ring {
     struct slots sockets;    /* of struct socket * */
     uint32_t reserved_count; /* of sockets, set aside for their owners */
     struct list dirty;       /* sockets with something to do in the next emit */
-    bool unsent;             /* one of them was given bytes since the last emit began … */
-    bool awaited;            /* … and an answer to some is awaited by the clock */
+    bool unsent;             /* one of them has had bytes to send since the last emit began */
     uint32_t sends_pushed;   /* in this emit */
     uint64_t sends_ended;    /* of counters.sends */
     bool turn_wanted; /* a handler ran since the last emit began, and its owner may have to act before the next sleep */

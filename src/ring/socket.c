@@ -64,7 +64,7 @@ void socket_free(struct socket *socket) {
 void socket_dirty(struct socket *socket) {
     if (socket->state != SOCKET_OPEN)
         return;
-    socket->ring->unsent = true;
+    socket->ring->unsent |= buf_size(&socket->out) != 0;
     socket_mark(socket);
 }
 
@@ -109,7 +109,7 @@ static void socket_finish_close(struct socket *socket) {
 /* The kernel refused an operation. EBUSY and EAGAIN pass, so the next emit tries again; other errors end the socket. */
 static void socket_refused(struct socket *socket, int error) {
     if (error == -EBUSY || error == -EAGAIN)
-        socket_mark(socket);
+        socket_dirty(socket);
     else
         socket_lose(socket, -error);
 }
@@ -159,8 +159,10 @@ static void socket_sent(struct socket *socket, int32_t result) {
         socket->ring->port->methods->shutdown(socket->ring->port, socket->fd);
         return;
     }
-    if (socket->state == SOCKET_DRAINING || buf_size(&socket->flight) || buf_size(&socket->out))
+    if (socket->state == SOCKET_DRAINING)
         socket_mark(socket);
+    else if (buf_size(&socket->flight) || buf_size(&socket->out))
+        socket_dirty(socket);
 }
 
 /* ---- Receiving ---- */

@@ -110,6 +110,7 @@ Test(sim_idle, a_busy_program_does_not_look) {
     world_connect(&world, 1);
     burst();
     cr_assert_eq(enters_of_a_turn(), 2);
+    (void)world_run(&world, 0, 0); /* its send ends */
     cr_assert_eq(quring_pending(world.engine), 1);
     cr_assert_eq(enters_of_a_turn(), 1);
     world_finish(&world);
