@@ -820,7 +820,7 @@ typedef enum quring_status {
     QURING_SKIPPED,  /* not run, or undone, because of another query: quring_done.failed_id */
     QURING_NOT_SENT, /* no byte left this process, so it is safe to send again */
     /* Sent, but its outcome is not known: the connection was lost, or the server can't tell (40003, 08007). SQLite: the disk
-       or memory failed as a commit ended (58030, 53200), with all of it in the log: who opens the file next may find it. */
+       or memory failed as a commit ended (58030, 53200): who opens the file next, or looks at it now, may find it. */
     QURING_IN_DOUBT,
     QURING_CANCELLED, /* by quring_cancel() */
     QURING_TIMEOUT,   /* its timeout_ns passed */

@@ -96,7 +96,8 @@ bool lite_conn_file_is_gone(struct lite_conn *conn) {
 
 /*
  * What writes a commit's pages, and what reads them for that, comes before the last frame of the log, and before the journal is
- * ended. Behind that come syncs, the memory beside the log, and locks that are given back.
+ * ended (but by a write, where the program has chosen journal_mode=persist). Behind that come syncs, the memory beside the log, and
+ * locks that are given back.
  */
 bool lite_conn_is_in_doubt(const struct lite_conn *conn, int code) {
     if (!conn->commit_begun || code == SQLITE_IOERR_WRITE || code == SQLITE_IOERR_READ ||

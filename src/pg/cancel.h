@@ -9,7 +9,7 @@
  *
  *   WANTED   the given-up request is behind others, or the rule forbids it
  *   OUT      a server was asked, or will be at any moment, and the hit may come at any moment
- *   OVER     no more hits come but for one that has come already: what was out then is awaited
+ *   OVER     no more hits come but for one that has come already, or one that was cut off: what was out then is awaited
  *
  * A cancel names a session and not a query, so whatever the server is at is hit. The rule is that the given-up request is at
  * the head of its connection, and that each one behind it can be run again unseen (pg_request_may_be_struck). Of a query of
@@ -29,7 +29,8 @@
  *               state is the caller's, and so is that of a transaction that a savepoint can revive
  *
  * Where the asking is cut off, or takes longer than BOUND_NS, nobody can tell when its hit comes, and the connection is
- * broken: at once, or, if it was cut off, when what is out has its answers, since the hit may be among these.
+ * broken: at once, or, if it was cut off, when what is out has its answers, since the hit may be among these. Until then it may be
+ * asked again: the connection that carried it is lost, and another carries it.
  */
 #ifndef QURING_PG_CANCEL_H
 #define QURING_PG_CANCEL_H

@@ -236,7 +236,7 @@ static void reply_finish_in_doubt(struct query *query, const struct pg_request *
         query_fail(query, QURING_IN_DOUBT, reply_doubts[outcome][0], "%s", reply_doubts[outcome][1]);
 }
 
-/* The texts are those of SQLite's queries. Too many notices do not come here: they end the connection. */
+/* The texts are those of SQLite's queries. PG_LIMIT_CUT_OFF does not come here: it ends the connection. */
 __attribute__((cold, noinline)) void pg_reply_say_limit(struct query *query, enum pg_limit limit) {
     const quring_db_options *options = &query->queue->db->options;
     struct query_error *error = &query->error;

@@ -362,7 +362,7 @@ static bool ring_is_sending(const struct ring *ring) {
  * (Linux 6.13: 20 operations), and when it brings nothing there is nothing more, unless all of that part were sends that
  * went on and are not done. Only with `exact` and a send in flight is all asked for, because an enter that does so, and has
  * to find out that less is there, takes as long as the kernel lets timers be late (50 us). The clock stays as it was read
- * before. 0, -EINTR when a signal came, or another negative errno that ends the ring's life.
+ * before, unless a socket ends. 0, -EINTR when a signal came, or another negative errno that ends the ring's life.
  */
 static __attribute__((noinline)) int ring_gather(struct ring *ring, bool exact) {
     struct port *port = ring->port;

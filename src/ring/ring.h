@@ -82,7 +82,7 @@ void ring_want_turn(struct ring *ring);
 bool ring_sockets_take(struct ring *ring, uint32_t count);
 void ring_sockets_give(struct ring *ring, uint32_t count);
 
-/* The clock as it was last read, which each turn and look does, so that all handlers of a turn see one time. */
+/* The clock as it was last read: by each turn and look, so that all handlers of events see one time, and with the end of a socket. */
 uint64_t ring_now_ns(const struct ring *ring);
 
 /* Before work that counts from now: between two turns the time stands still. */
