@@ -64,11 +64,10 @@ void pg_silence_end(struct pg_conn *conn) {
 
 /* ---- Time ---- */
 
-/* When the silence is too long that began with `event_ns`, or with the last bytes, of either side, if these were later. */
+/* When the silence is too long that began with `event_ns`, or with the last bytes if these came later. */
 static uint64_t silence_end(const struct pg_conn *conn, uint64_t event_ns, uint64_t bound_ns) {
-    uint64_t heard_ns = conn->silence.heard_ns, accepted_ns = conn->socket.accepted_ns;
-    uint64_t bytes_ns = heard_ns > accepted_ns ? heard_ns : accepted_ns;
-    return silence_after(bytes_ns > event_ns ? bytes_ns : event_ns, bound_ns);
+    uint64_t heard_ns = conn->silence.heard_ns;
+    return silence_after(heard_ns > event_ns ? heard_ns : event_ns, bound_ns);
 }
 
 /* Whoever is asked has to answer, whatever else it says meanwhile: no server is at work for a Sync. */

@@ -148,7 +148,6 @@ static void socket_sent(struct socket *socket, int32_t result) {
     socket->ring->sends_ended++;
     if (result > 0) {
         socket->accepted_bytes += (uint64_t)result;
-        socket->accepted_ns = socket->ring->now_ns;
         socket->ring->counters.sent_bytes += (uint64_t)result;
         buf_consume(&socket->flight, (size_t)result);
         if (result > OUT_KEEP_BYTES)

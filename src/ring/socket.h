@@ -47,8 +47,7 @@ struct socket {
     struct buf flight;       /* in the kernel's hands */
     size_t expected_bytes;   /* size of the message that begins at in's head, when larger than what is there */
     uint64_t appended_bytes; /* moved to `flight` in the socket's life */
-    uint64_t accepted_bytes; /* by the kernel … */
-    uint64_t accepted_ns;    /* … the last of them then */
+    uint64_t accepted_bytes; /* by the kernel */
 };
 
 /* Takes over a connected socket. `in_limit_bytes` bounds one message. 0, or a QURING_E*; the fd stays the caller's then. */
