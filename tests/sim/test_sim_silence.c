@@ -215,23 +215,34 @@ Test(sim_silence, a_transaction_that_ends_while_the_program_is_away_keeps_its_co
 }
 
 /* COMMIT waits for the transaction's ID, which comes with the completion that the program goes away with. */
-Test(sim_silence, what_follows_an_answer_is_sent_before_the_program_goes_away) {
-    open_silent(1, NEVER, SECOND);
+static void go_away_before_a_commit(uint64_t query_silence_ns, uint64_t timeout_ns) {
+    open_silent(1, NEVER, query_silence_ns);
     quring_tx *tx;
     cr_assert_eq(quring_tx_open(world.db, &(quring_tx_options){.resolve = QURING_RESOLVE_XID}, &tx), 0);
-    int queries[2];
-    for (int i = 0; i < 2; i++) {
-        struct ask what = {.verb = i ? "commit" : "insert", .in_block = true, .tx = tx};
-        queries[i] = world_ask(&world, &what);
-    }
-    while (!world.asked[queries[0]].ended)
+    struct ask insert = {.verb = "insert", .in_block = true, .tx = tx},
+               commit = {.verb = "commit", .in_block = true, .tx = tx, .timeout_ns = timeout_ns};
+    int first = world_ask(&world, &insert), last = world_ask(&world, &commit);
+    while (!world.asked[first].ended)
         (void)world_run(&world, 1, QURING_FOREVER);
-    cr_assert(!world.asked[queries[1]].ended);
+    cr_assert(!world.asked[last].ended);
     world_stay_away(&world, 10 * SECOND);
     world_finish(&world);
-    expect(queries[1], QURING_OK, NULL);
+    expect(last, QURING_OK, NULL);
     cr_assert_eq(lost_count(), 0);
     quring_tx_release(tx);
+    world_close(&world);
+}
+
+Test(sim_silence, what_follows_an_answer_is_sent_before_the_program_goes_away) {
+    go_away_before_a_commit(SECOND, 0);
+    go_away_before_a_commit(NEVER, SECOND);
+}
+
+Test(sim_silence, a_tiny_bound_keeps_no_core_busy) {
+    open_silent(1, NEVER, 1);
+    uint64_t before = world_stats(&world).enter_count;
+    world_pass(&world, SECOND);
+    cr_assert_leq(world_stats(&world).enter_count - before, 300);
     world_close(&world);
 }
 

@@ -348,6 +348,17 @@ static void run_two_whole(uint32_t next) {
 
 static const char tx_answers[] = "12 C:BEGIN 2 C:INSERT_0_1 Z:T 12 C:COMMIT Z";
 
+/* Two transactions have taken a part of the room. */
+static struct query *unit_that_waits_for_room(void) {
+    bring_up(1, 8);
+    warm();
+    run_two_whole(0);
+    struct query *unit = ask_unit(6);
+    advance();
+    pg_bed_pass(&bed, PG_BED_MS);
+    return unit;
+}
+
 /* There would never be room for all of a unit. */
 Test(pg_lease, leaves_room_to_a_unit_that_waits_for_it) {
     bring_up(1, 8);
@@ -372,12 +383,7 @@ Test(pg_lease, leaves_room_to_a_unit_that_waits_for_it) {
 }
 
 Test(pg_lease, is_not_taken_before_a_unit_that_waits_for_room) {
-    bring_up(1, 8);
-    warm();
-    run_two_whole(0);
-    struct query *unit = ask_unit(6);
-    advance();
-    pg_bed_pass(&bed, PG_BED_MS);
+    struct query *unit = unit_that_waits_for_room();
     begin(2);
     ask_whole(2, 1);
     advance();
@@ -421,12 +427,7 @@ Test(pg_lease, is_not_outrun_by_units) {
 
 /* All connections may be held, and each that is given back is asked for. */
 Test(pg_lease, is_given_to_a_unit_that_came_before) {
-    bring_up(1, 8);
-    warm();
-    run_two_whole(0);
-    struct query *unit = ask_unit(6);
-    advance();
-    pg_bed_pass(&bed, PG_BED_MS);
+    struct query *unit = unit_that_waits_for_room();
     for (uint32_t i = 2; i < 5; i++)
         pg_bed_ask_tx(&bed, begin(i), PG_TX_INSERT);
     advance();
