@@ -160,7 +160,7 @@ void engine_advance(quring_engine *engine);
 /* engine.c: hands the queries of inboxes that have ended to their threads. */
 void engine_deliver(quring_engine *engine);
 
-/* Behind what the program asked for between two turns: what is awaited is sent, and a foreign loop hears of what has ended. */
+/* Behind what the program asked for between two turns: what is to be sent goes out, and a foreign loop hears of what has ended. */
 void engine_push(struct ring *ring);
 
 /* engine.c: lets go of an inbox that its thread has closed, once nothing of it is out. */

@@ -222,7 +222,7 @@ static void exclusive_run(struct lite_lane *lane) {
     exclusive_run_next(lane);
     if (!before || !query || query->status == QURING_OK)
         return;
-    if (wrote && !exclusive_writes(conn)) /* RELEASE of the outermost savepoint was undone, which stands all the same */
+    if (wrote && !exclusive_writes(conn)) /* RELEASE failed, and SQLite keeps the savepoint of what it undid */
         lite_conn_roll_back(conn);
     if (query->status != QURING_IN_DOUBT)
         conn->rolled_back = !lite_conn_in_transaction(conn) && !exclusive_ends_transaction(query);

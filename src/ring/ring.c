@@ -237,7 +237,7 @@ static void ring_emit(struct ring *ring) {
         socket_emit(list_entry(node, struct socket, dirty));
 }
 
-/* Sockets that are closed: their owners go by the clock, and between two turns the time stands still. */
+/* Sets closing sockets aside: what an owner does at the end of its socket is timed, and between two turns the clock stands still. */
 static void ring_keep_closed(struct ring *ring, struct list *closed) {
     list_init(closed);
     list_for_each_safe(node, &ring->dirty) {
