@@ -35,7 +35,8 @@ static void batch_look(const struct lite_lane *lane, struct lite_batch *run) {
 }
 
 /* BEGIN or COMMIT failed, which is no member's error. */
-static void batch_end_all(struct lite_lane *lane, const struct lite_batch *run, int code, quring_status status) {
+static void batch_end_all(struct lite_lane *lane, const struct lite_batch *run, int code) {
+    int status = lite_conn_failure(&lane->conn, code);
     struct query *first = batch_member(lane, run, 0);
     error_clear(&first->error);
     lite_conn_error(&lane->conn, code, NULL, &first->error);
@@ -101,8 +102,7 @@ static void batch_run(struct lite_lane *lane, const struct lite_batch *run) {
     }
     int code = lite_conn_control(&lane->conn, LITE_COMMIT);
     if (code != SQLITE_OK) {
-        batch_end_all(lane, run, code,
-                      lite_conn_is_in_doubt(&lane->conn, code) ? QURING_IN_DOUBT : QURING_SERVER_ERROR);
+        batch_end_all(lane, run, code);
         lite_conn_roll_back(&lane->conn);
         return;
     }
@@ -122,6 +122,6 @@ void lite_lane_run_batch(struct lite_lane *lane) {
         return;
     }
     if (!batch_is_gone(lane, &run))
-        batch_end_all(lane, &run, code, QURING_SERVER_ERROR);
+        batch_end_all(lane, &run, code);
     lite_conn_roll_back(&lane->conn);
 }

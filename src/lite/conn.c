@@ -99,11 +99,11 @@ bool lite_conn_file_is_gone(struct lite_conn *conn) {
  * ended (but by a write, where the program has chosen journal_mode=persist). Behind that come syncs, the memory beside the log, and
  * locks that are given back.
  */
-bool lite_conn_is_in_doubt(const struct lite_conn *conn, int code) {
+int lite_conn_failure(const struct lite_conn *conn, int code) {
     if (!conn->commit_begun || code == SQLITE_IOERR_WRITE || code == SQLITE_IOERR_READ ||
         code == SQLITE_IOERR_SHORT_READ)
-        return false;
-    return (code & 0xff) == SQLITE_IOERR || code == SQLITE_NOMEM;
+        return QURING_SERVER_ERROR;
+    return (code & 0xff) == SQLITE_IOERR || code == SQLITE_NOMEM ? QURING_IN_DOUBT : QURING_SERVER_ERROR;
 }
 
 /* sqlite3_reset() returns the error of the step before it. */

@@ -246,10 +246,11 @@ static inline bool lite_conn_in_transaction(const struct lite_conn *conn) {
 void lite_conn_roll_back(struct lite_conn *conn);
 
 /*
- * True if a commit may have been carried out by the statement that failed with this code: all of it may be in the log, or its
- * journal be gone. SQLite says that it failed, and who opens the file after a crash, or after all have closed it, may find it.
+ * The status of a statement that failed with this code: QURING_IN_DOUBT if a commit may have been carried out by it, as all of it
+ * may be in the log, or its journal be gone. SQLite says that it failed, and who opens the file after a crash, or after all have
+ * closed it, may find it. Else QURING_SERVER_ERROR.
  */
-bool lite_conn_is_in_doubt(const struct lite_conn *conn, int code);
+int lite_conn_failure(const struct lite_conn *conn, int code);
 
 /* Fills `error` with what SQLite says of the call that just failed. `text` may be NULL: no position then. */
 void lite_conn_error(struct lite_conn *conn, int code, const struct quring_statement *text, struct query_error *error);

@@ -153,8 +153,8 @@ static int exec_run_prepared(struct lite_conn *conn, struct lite_stmt *stmt, str
     if (lite_bind(conn, stmt, query))
         outcome = exec_finish(conn, stmt, query, exec_step(conn, stmt, query));
     conn->watch.in_control = false;
-    if (base_unlikely(outcome == QURING_SERVER_ERROR) && lite_conn_is_in_doubt(conn, query->error.view.backend_code))
-        outcome = QURING_IN_DOUBT;
+    if (base_unlikely(outcome == QURING_SERVER_ERROR))
+        outcome = lite_conn_failure(conn, query->error.view.backend_code);
     lite_unbind(conn, stmt);
     if (enters && conn->wal == LITE_WAL_WANTED) /* the file was empty */
         lite_wal_enter(conn);

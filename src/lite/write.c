@@ -142,7 +142,7 @@ static void group_run(struct lite_lane *lane) {
         group_finish(lane, &group);
         return;
     }
-    if (lite_conn_is_in_doubt(&lane->conn, code)) {
+    if (lite_conn_failure(&lane->conn, code) == QURING_IN_DOUBT) {
         group_doubt(lane, &group, code);
         return;
     }
