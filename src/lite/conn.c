@@ -120,4 +120,5 @@ int lite_conn_control(struct lite_conn *conn, enum lite_control control) {
 void lite_conn_roll_back(struct lite_conn *conn) {
     if (lite_conn_in_transaction(conn))
         (void)lite_conn_control(conn, LITE_ROLLBACK);
+    conn->unsettled = lite_conn_in_transaction(conn);
 }

@@ -206,6 +206,7 @@ struct lite_conn {
                        bool hold); /* those of the handle's other connections; NULL: it has none */
     bool has_settings;             /* the caller's, by PRAGMA, which are gone when it is closed */
     bool commit_begun;             /* by the last statement: from there on, files are changed for good */
+    bool unsettled;                /* a ROLLBACK failed: nothing runs in what it left open, see serve_settle() */
     bool rolled_back;              /* exclusive: an error ended the transaction, and its caller has not noticed yet */
     uint32_t wal_frame_count;      /* after the last commit */
     uint64_t prepare_count;
@@ -242,7 +243,7 @@ static inline bool lite_conn_in_transaction(const struct lite_conn *conn) {
     return !sqlite3_get_autocommit(conn->handle);
 }
 
-/* Ends the transaction, if one is open. One that can't be ended is there still: whoever goes on with the connection looks. */
+/* Ends the transaction, if one is open. One that can't be ended, as where memory runs out, leaves the connection unsettled. */
 void lite_conn_roll_back(struct lite_conn *conn);
 
 /*

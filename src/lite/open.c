@@ -251,9 +251,9 @@ static int open_handle(struct lite_conn *conn) {
     if (code == SQLITE_OK)
         code = open_check_writes(conn);
     if (code == SQLITE_OK)
-        code = open_prepare_controls(conn);
+        code = lite_rules_install(conn); /* whatever was prepared before would be prepared once more */
     if (code == SQLITE_OK)
-        code = lite_rules_install(conn);
+        code = open_prepare_controls(conn);
     if (code == SQLITE_OK && conn->role == LITE_WRITER) /* in place of SQLite's own automatic checkpoints */
         sqlite3_wal_hook(conn->handle, open_count_wal_frames, conn);
     sqlite3_commit_hook(conn->handle, open_note_commit, conn);
@@ -307,7 +307,7 @@ static void open_end(struct lite_conn *conn) {
     PRE(code == SQLITE_OK); /* else a statement was not finalized, and the handle would leak with its locks */
     conn->handle = NULL;
     lite_file_part(&conn->member);
-    conn->rolled_back = false;
+    conn->unsettled = conn->rolled_back = false;
     lite_wal_move(conn, LITE_WAL_NOT_WANTED);
     conn->wal_frame_count = 0;
 }

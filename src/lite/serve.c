@@ -74,7 +74,7 @@ static void serve_close_conn(struct lite_lane *lane, const char *sqlstate, const
 }
 
 static const char serve_file_is_gone[] = "the database's file was deleted or replaced while it was open";
-static const char serve_transaction_is_stuck[] = "the connection's transaction could not be ended, and it was closed";
+static const char serve_transaction_is_stuck[] = "the connection's transaction could not be ended";
 
 /* Readers hear from others that the file lost its name, or find out by themselves where nothing is written. */
 static bool serve_reader_file_is_gone(struct lite_lane *lane) {
@@ -129,21 +129,26 @@ static bool serve_was_evicted(struct lite_lane *lane) {
     return true;
 }
 
-/* Nothing may be left of the run before: a reader that could not end its transaction would see an old snapshot for ever. */
-static void serve_settle(struct lite_lane *lane) {
+/*
+ * Nothing may be left of the run before: a reader that could not end its transaction would see an old snapshot for ever, and what
+ * a writer ran in it would end well and be gone. False: the connection can't be used now, nor be closed without its database.
+ */
+static bool serve_settle(struct lite_lane *lane) {
     struct lite_conn *conn = &lane->conn;
-    if (base_unlikely(conn->wal == LITE_WAL_LATER))
-        lite_wal_move(conn, LITE_WAL_WANTED);
-    if (conn->role == LITE_EXCLUSIVE || lane->own.tx.begun || !conn->handle || !lite_conn_in_transaction(conn))
-        return;
-    if (lite_conn_control(conn, LITE_ROLLBACK) == SQLITE_OK || !conn->config->path)
-        return;
-    lane->own.lost = conn->has_settings;
+    bool keeps = conn->role == LITE_EXCLUSIVE || lane->own.tx.begun;
+    if (!conn->handle || (base_likely(!conn->unsettled) && (keeps || !lite_conn_in_transaction(conn))))
+        return true;
+    lite_conn_roll_back(conn);
+    if (!conn->unsettled)
+        return true;
+    lane->own.lost = conn->config->path && (keeps || conn->has_settings);
+    error_set(&conn->open_error, "58030", serve_transaction_is_stuck, NULL,
+              lane->own.lost ? "open another handle: what was set on this one is gone" : "submit it again", 0);
+    if (!conn->config->path)
+        return false;
     serve_close_conn(lane, "58030", serve_transaction_is_stuck);
-    if (lane->own.lost)
-        error_set(&conn->open_error, "58030", serve_transaction_is_stuck, NULL,
-                  "open another handle: what PRAGMAs had set on this one is gone", 0);
     serve_open_conn(lane);
+    return true;
 }
 
 /* No query of the run can have had an effect, so all of them are NOT_SENT, with the reason why there is no connection. */
@@ -168,17 +173,22 @@ static void serve_work(struct lite_lane *lane) {
     uint64_t began_ns = lite_now_ns();
     lite_lane_count_waits(lane);
     lane->conn.watch.taken_ns = lane->own.reported_ns = began_ns;
-    serve_settle(lane);
+    if (base_unlikely(lane->conn.wal == LITE_WAL_LATER))
+        lite_wal_move(&lane->conn, LITE_WAL_WANTED);
+    bool settled = serve_settle(lane);
     if (lane->conn.handle)
         serve_check_file(lane);
-    if (lane->own.tx.runs && (lane->conn.handle || lane->own.tx.lost))
+    bool usable = settled && lane->conn.handle;
+    if (lane->own.tx.runs && (usable || lane->own.tx.lost))
         lite_lane_run_tx(lane);
-    else if (!lane->conn.handle)
+    else if (!usable)
         serve_refuse(lane);
     else if (lane->conn.role == LITE_READER)
         lite_lane_read(lane);
     else
         lite_lane_write(lane);
+    if (base_unlikely(lane->conn.unsettled)) /* it would hold up other connections while nothing comes */
+        (void)serve_settle(lane);
     if (lane->own.next == 0) /* all of it was given back */
         return;
     uint64_t query_ns = (lite_now_ns() - began_ns) / lane->own.next;
@@ -188,8 +198,10 @@ static void serve_work(struct lite_lane *lane) {
 static void serve_do_chores(struct lite_lane *lane) {
     uint8_t chores = lane->handed.chores;
     lane->handed.chores = 0;
-    if (chores & LITE_ROLLS_BACK)
+    if (chores & LITE_ROLLS_BACK) {
         lite_lane_roll_back(lane);
+        (void)serve_settle(lane);
+    }
     if (chores & LITE_ASKS_LOG && lane->conn.handle && !lite_conn_in_transaction(&lane->conn))
         lite_lane_ask_log(lane);
     if (!(chores & LITE_RESTARTS_LOG))

@@ -124,7 +124,7 @@ static void group_undo(struct lite_lane *lane, const struct lite_group *group) {
 /* Its members count as not begun again, so those whose callers gave up meanwhile are taken out. */
 static void group_run_alone(struct lite_lane *lane, const struct lite_group *group) {
     lane->own.next = group->first;
-    while (lane->own.next < group_end(group)) {
+    while (lane->own.next < group_end(group) && !lane->conn.unsettled) {
         lite_lane_tend(lane);
         lite_lane_run_next(lane);
     }
@@ -225,7 +225,8 @@ static void exclusive_run(struct lite_lane *lane) {
     if (wrote && !exclusive_writes(conn)) /* RELEASE failed, and SQLite keeps the savepoint of what it undid */
         lite_conn_roll_back(conn);
     if (query->status != QURING_IN_DOUBT)
-        conn->rolled_back = !lite_conn_in_transaction(conn) && !exclusive_ends_transaction(query);
+        conn->rolled_back =
+            (conn->unsettled || !lite_conn_in_transaction(conn)) && !exclusive_ends_transaction(query);
 }
 
 /* The members of a batch are members of groups on PostgreSQL, and have the same mode. */
@@ -269,7 +270,8 @@ static void write_in_line(struct lite_lane *lane) {
 void lite_lane_write(struct lite_lane *lane) {
     PRE(lane->conn.handle && lane->conn.role != LITE_READER);
     while (lane->own.next < lane->own.taken_count) {
-        if (base_unlikely(atomic_load_explicit(&lane->shared.reserved, memory_order_relaxed))) {
+        bool reserved = atomic_load_explicit(&lane->shared.reserved, memory_order_relaxed);
+        if (base_unlikely(reserved || lane->conn.unsettled)) {
             lite_lane_give_back(lane, LANE_WORKING);
             break;
         }

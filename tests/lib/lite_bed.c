@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/lite_bed.h"
 
+#include "core/batch.h"
 #include "ring/port.h"
 #include "ring/ring.h"
 #include "value/param.h"
@@ -111,6 +112,7 @@ void bed_end(struct lite_bed *bed) {
         lite_conn_free(&bed->conn);
     if (bed->db)
         bed_close(bed);
+    batch_free_all(&bed->hub);
     statement_table_free(bed->statements);
     ring_close(bed->hub.ring);
     remove_directory(bed->directory);
@@ -217,6 +219,20 @@ struct query *bed_submit(struct lite_bed *bed, struct query *query) {
     cr_assert_eq(query->queue, &bed->db->queue, "made before the database was opened");
     queue_put(query);
     return query;
+}
+
+void bed_submit_batch(struct lite_bed *bed, struct query *queries[], const char *const texts[], uint32_t count) {
+    struct batch *batch = batch_take(&bed->hub, count);
+    struct list members;
+    list_init(&members);
+    for (uint32_t i = 0; i < count; i++) {
+        queries[i] = bed_query(bed, texts[i], NULL, 0);
+        queries[i]->id = bed->query_count;
+        queries[i]->commit = QURING_COMMIT_GROUP; /* as the engine does */
+        batch_join(batch, queries[i]);
+        list_push_back(&members, &queries[i]->link);
+    }
+    queue_put_unit(&members);
 }
 
 void bed_turn(struct lite_bed *bed) {

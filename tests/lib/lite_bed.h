@@ -60,6 +60,8 @@ void bed_open(struct lite_bed *bed, const char *url, const quring_db_options *op
 void bed_close(struct lite_bed *bed);
 /* Onto the waiting list. */
 struct query *bed_submit(struct lite_bed *bed, struct query *query);
+/* An ATOMIC batch of these texts; its members are put into `queries`. */
+void bed_submit_batch(struct lite_bed *bed, struct query *queries[], const char *const texts[], uint32_t count);
 /* Turns until all that was submitted is done. */
 void bed_drain(struct lite_bed *bed);
 void bed_turn(struct lite_bed *bed);

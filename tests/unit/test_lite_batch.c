@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* ATOMIC batches on the writer's lane, whose jobs run here and now. What SELECT says afterwards is the oracle. */
-#include "core/batch.h"
 #include "lib/lite_fixture.h"
 
 #include <stdio.h>
@@ -10,33 +9,12 @@ enum { MOST = 8 };
 
 #define COUNT_OF(array) (uint32_t)(sizeof(array) / sizeof *(array))
 
-static quring_id last_id;
-
-static void teardown(void) {
-    lite_teardown();
-    batch_free_all(&bed.hub);
-}
-
-TestSuite(lite_batch, .init = lite_setup, .fini = teardown);
+TestSuite(lite_batch, .init = lite_setup, .fini = lite_teardown);
 
 static void open_table(const quring_db_options *options) {
     bed_open(&bed, bed_url(&bed, "a.db"), options ? options : &(quring_db_options){.connection_count = 1, .depth = 16});
     must("create table t(id integer primary key, n integer not null default 0 check(n < 100))");
     must("insert into t values(1, 0)");
-}
-
-static void submit_batch(struct query *queries[], const char *const texts[], uint32_t count) {
-    struct batch *batch = batch_take(&bed.hub, count);
-    struct list members;
-    list_init(&members);
-    for (uint32_t i = 0; i < count; i++) {
-        queries[i] = bed_query(&bed, texts[i], NULL, 0);
-        queries[i]->id = ++last_id;
-        queries[i]->commit = QURING_COMMIT_GROUP; /* as the engine does */
-        batch_join(batch, queries[i]);
-        list_push_back(&members, &queries[i]->link);
-    }
-    queue_put_unit(&members);
 }
 
 /* "OK; SKIPPED 23505 by 2": with the number of the member that is named as the reason. */
@@ -113,7 +91,7 @@ Test(lite_batch, all_or_none) {
         uint32_t count = 0;
         while (count < 4 && rows[i].texts[count])
             count++;
-        submit_batch(queries, rows[i].texts, count);
+        bed_submit_batch(&bed, queries, rows[i].texts, count);
         behind = bed_submit(&bed, bed_query(&bed, "insert into t values(99, 0)", NULL, 0));
         bed_drain(&bed);
         assert_fates(queries, count, rows[i].fates, rows[i].what);
@@ -131,12 +109,12 @@ Test(lite_batch, results_and_errors_are_each_member_s_own) {
     static const char *const bad[] = {"select 1", "insert into t values(1, 0)"};
     struct query *queries[2];
     open_table(NULL);
-    submit_batch(queries, good, 2);
+    bed_submit_batch(&bed, queries, good, 2);
     bed_drain(&bed);
     cr_assert_eq(bed_int(queries[0], 0, 0), 7);
     cr_assert_eq(bed_int(queries[1], 0, 0), 14);
     cr_assert_eq(queries[0]->result.affected_count, 1);
-    submit_batch(queries, bad, 2);
+    bed_submit_batch(&bed, queries, bad, 2);
     bed_drain(&bed);
     bed_check(queries[0], QURING_SKIPPED, "23505", "query 2 of its batch failed with 23505: UNIQUE");
     bed_check(queries[1], QURING_SERVER_ERROR, "23505", "UNIQUE");
@@ -153,12 +131,12 @@ Test(lite_batch, a_deferred_constraint_fails_all_of_them) {
     open_table(NULL);
     must("pragma foreign_keys = on");
     must("create table child(parent integer references t(id) deferrable initially deferred)");
-    submit_batch(queries, bad, 2);
+    bed_submit_batch(&bed, queries, bad, 2);
     bed_drain(&bed);
     assert_fates(queries, 2, "SERVER_ERROR 23503; SERVER_ERROR 23503", "at the commit");
     cr_assert_eq(number("select count(*) from t"), 1);
     cr_assert_eq(number("select count(*) from child"), 0);
-    submit_batch(queries, good, 2);
+    bed_submit_batch(&bed, queries, good, 2);
     bed_drain(&bed);
     assert_fates(queries, 2, "OK; OK", "whichever comes first");
 }
@@ -170,11 +148,11 @@ Test(lite_batch, a_foreign_lock_ends_all_of_them) {
     open_table(NULL);
     sqlite3_open(bed_path(&bed, "a.db"), &other);
     sqlite3_exec(other, "begin immediate", NULL, NULL, NULL);
-    submit_batch(queries, texts, 2);
+    bed_submit_batch(&bed, queries, texts, 2);
     bed_drain(&bed);
     assert_fates(queries, 2, "SERVER_ERROR 55P03; SERVER_ERROR 55P03", "BEGIN failed");
     sqlite3_close(other);
-    submit_batch(queries, texts, 2);
+    bed_submit_batch(&bed, queries, texts, 2);
     bed_drain(&bed);
     assert_fates(queries, 2, "OK; OK", "the lock is gone");
 }
@@ -195,11 +173,11 @@ Test(lite_batch, a_batch_changes_the_file_to_wal_mode) {
     sqlite3_exec(other, "create table t(a)", NULL, NULL, NULL);
     sqlite3_close(other);
     bed_open(&bed, bed_url(&bed, "a.db"), &(quring_db_options){.connection_count = 1, .depth = 16});
-    submit_batch(queries, reads, 2);
+    bed_submit_batch(&bed, queries, reads, 2);
     bed_drain(&bed);
     assert_fates(queries, 2, "OK; OK", "reads");
     cr_assert_not(is_wal(), "who only reads leaves a file as it is");
-    submit_batch(queries, first, 2);
+    bed_submit_batch(&bed, queries, first, 2);
     bed_drain(&bed);
     assert_fates(queries, 2, "OK; OK", "writes");
     cr_assert(is_wal());
@@ -214,10 +192,10 @@ Test(lite_batch, reads_are_taken_where_nothing_can_be_written) {
     sqlite3_exec(other, "create table t(a)", NULL, NULL, NULL);
     sqlite3_close(other);
     bed_open(&bed, bed_url_with(&bed, "a.db", "?mode=ro"), &(quring_db_options){.connection_count = 1, .depth = 16});
-    submit_batch(queries, reads, 2);
+    bed_submit_batch(&bed, queries, reads, 2);
     bed_drain(&bed);
     assert_fates(queries, 2, "OK; OK", "reads");
-    submit_batch(queries, writes, 2);
+    bed_submit_batch(&bed, queries, writes, 2);
     bed_drain(&bed);
     assert_fates(queries, 2, "SKIPPED 25006 by 2; SERVER_ERROR 25006", "the write is refused");
 }
@@ -226,7 +204,7 @@ Test(lite_batch, a_file_that_cannot_be_opened_ends_all_not_sent) {
     static const char *const texts[] = {"select 1", "select 2"};
     struct query *queries[2];
     bed_open(&bed, bed_url_with(&bed, "none/a.db", ""), &(quring_db_options){.connection_count = 1, .depth = 16});
-    submit_batch(queries, texts, 2);
+    bed_submit_batch(&bed, queries, texts, 2);
     bed_drain(&bed);
     cr_assert_eq(queries[0]->status, QURING_NOT_SENT);
     cr_assert_eq(queries[1]->status, QURING_NOT_SENT);
@@ -245,7 +223,7 @@ Test(lite_batch, what_no_lane_has_taken_ends_whole) {
                                                "SKIPPED 57014 by 2; TIMEOUT 57014; SKIPPED 57014 by 2",
                                                "SKIPPED 57014 by 3; SKIPPED 57014 by 3; TIMEOUT 57014"};
         before = bed_submit(&bed, bed_query(&bed, "insert into t values(10, 0)", NULL, 0));
-        submit_batch(queries, inserts, 3);
+        bed_submit_batch(&bed, queries, inserts, 3);
         behind = bed_submit(&bed, bed_query(&bed, "delete from t where id = 10", NULL, 0));
         lite_backend.advance(bed.db);
         lite_backend.abandon(queries[given_up], QURING_TIMEOUT);
@@ -276,7 +254,7 @@ static const char *ends_when_given_up(uint32_t slow, uint32_t given_up) {
     lane(0)->conn.watch.pause = give_up_and_pause;
     memcpy(texts, inserts, sizeof texts);
     texts[slow] = LONG;
-    submit_batch(queries, texts, 3);
+    bed_submit_batch(&bed, queries, texts, 3);
     victim = queries[given_up];
     bed_drain(&bed);
     cr_assert_gt(pause_count, 0);
@@ -312,7 +290,7 @@ Test(lite_batch, a_batch_at_hand_that_has_not_begun_ends_whole) {
                      "i < 1000000) select count(*) from n",
                      NULL, 0);
     bed_submit(&bed, slow);
-    submit_batch(queries, inserts, 3);
+    bed_submit_batch(&bed, queries, inserts, 3);
     victim = queries[1];
     bed_drain(&bed);
     bed_check(slow, QURING_OK, "", "");
@@ -335,7 +313,7 @@ Test(lite_batch, batches_among_groups_and_others) {
             others[round][i]->commit = QURING_COMMIT_GROUP;
             bed_submit(&bed, others[round][i]);
         }
-        submit_batch(queries[round], round % 2 ? bad : good, 3);
+        bed_submit_batch(&bed, queries[round], round % 2 ? bad : good, 3);
     }
     bed_drain(&bed);
     for (int round = 0; round < ROUNDS; round++) {
@@ -357,7 +335,7 @@ static void submit_long(struct query *queries[], uint32_t bad) {
     const char *texts[LONG_COUNT];
     for (uint32_t i = 0; i < LONG_COUNT; i++)
         texts[i] = i + 1 == bad ? "insert into t values(1, 0)" : "update t set n = n + 1 where id = 1 and n < 99";
-    submit_batch(queries, texts, LONG_COUNT);
+    bed_submit_batch(&bed, queries, texts, LONG_COUNT);
 }
 
 static void assert_long(struct query *const queries[], uint32_t bad) {
@@ -375,7 +353,7 @@ Test(lite_batch, one_of_more_than_the_depth_is_one_run) {
     static struct query *good[LONG_COUNT], *bad[LONG_COUNT], *mean[3];
     open_table(&(quring_db_options){.connection_count = 1, .depth = 3});
     submit_long(bad, 60);
-    submit_batch(mean, inserts, 3);
+    bed_submit_batch(&bed, mean, inserts, 3);
     submit_long(good, 0);
     struct query *other = bed_submit(&bed, bed_query(&bed, "select 1", NULL, 0));
     bed_drain(&bed);
@@ -401,7 +379,7 @@ Test(lite_batch, one_of_more_than_the_depth_is_given_up_as_any_other) {
 Test(lite_batch, closing_ends_each_of_them) {
     struct query *queries[3];
     open_table(NULL);
-    submit_batch(queries, inserts, 3);
+    bed_submit_batch(&bed, queries, inserts, 3);
     lite_backend.advance(bed.db);
     lite_backend.abandon(queries[1], QURING_SHUTDOWN);
     assert_fates(queries, 3, "SHUTDOWN 57P01; SHUTDOWN 57P01; SHUTDOWN 57P01", "it is said to all of them");

@@ -126,7 +126,85 @@ static void one_run(long nth, bool all_after) {
     bed_end(&bed);
 }
 
-static void fail_each(bool all_after) {
+/* ---- What has to be undone by a ROLLBACK that needs memory ---- */
+
+enum { WRITES = 6 };
+
+static void must(const char *sql) {
+    struct query *query = bed_submit(&bed, bed_query(&bed, sql, NULL, 0));
+    bed_drain(&bed);
+    bed_check(query, QURING_OK, "", "");
+}
+
+static struct query *write_row(const char *sql, quring_commit_mode commit) {
+    struct query *query = bed_query(&bed, sql, NULL, 0);
+    query->commit = (uint8_t)commit;
+    return bed_submit(&bed, query);
+}
+
+static int64_t count_of(int id) {
+    struct query *query = bed_ask(&bed, "select count(*) from t where id = $1", quring_int64(id));
+    bed_submit(&bed, query);
+    bed_drain(&bed);
+    return bed_int(query, 0, 0);
+}
+
+/* The batch and the first group are undone, and behind each stand writes of the same run. */
+static void undone_run(const char *url, long nth, bool all_after) {
+    static const char *const batch_texts[] = {"insert into t values(90)", "insert into t values(1)"};
+    static const char keeps[] = "insert into u values(30), (1)"; /* ON CONFLICT FAIL, so the group can't stand */
+    static const char *const texts[WRITES] = {
+        "insert into t values(0)", "insert into t values(2)", keeps,
+        "insert into t values(3)", "insert into t values(4)", "insert into t values(5)",
+    };
+    struct query *members[2], *writes[WRITES];
+    must("create table t(id integer primary key)");
+    must("create table u(id integer unique on conflict fail)");
+    must("insert into t values(1)");
+    must("insert into u values(1)");
+    must("pragma foreign_keys = on"); /* every statement is prepared anew */
+    failed = false;
+    for_good = all_after;
+    countdown = nth;
+    bed_submit_batch(&bed, members, batch_texts, 2);
+    for (int i = 0; i < WRITES; i++)
+        writes[i] = write_row(texts[i], i == 0 || i == 4 ? QURING_COMMIT_EACH : QURING_COMMIT_GROUP);
+    bed_drain(&bed);
+    countdown = -1;
+    if (url) {
+        bed_close(&bed);
+        bed_open(&bed, url, NULL);
+    }
+    cr_assert_eq(count_of(90), 0, "allocation %ld: a member of a batch that failed is there", nth);
+    for (int i = 0; i < WRITES; i++) {
+        if (texts[i] == keeps)
+            continue;
+        int status = writes[i]->status;
+        const quring_error *why = &writes[i]->error.view;
+        cr_assert(status == QURING_OK || status == QURING_SERVER_ERROR || status == QURING_NOT_SENT, "%d", status);
+        cr_assert_str_neq(why->sqlstate, "23505", "allocation %ld: %s met its own row", nth, texts[i]);
+        cr_assert_eq(count_of(atoi(strchr(texts[i], '(') + 1)), status == QURING_OK, "allocation %ld: %s: %s", nth,
+                     texts[i], why->message);
+    }
+}
+
+static void undone_in_a_file(long nth, bool all_after) {
+    bed_begin(&bed);
+    bed_open(&bed, bed_url(&bed, "a.db"), &(quring_db_options){.durability = QURING_DURABILITY_OFF});
+    undone_run(bed_url(&bed, "a.db"), nth, all_after);
+    bed_end(&bed);
+}
+
+static void undone_in_memory(long nth, bool all_after) {
+    bed_begin(&bed);
+    bed_open(&bed, "sqlite://", NULL);
+    undone_run(NULL, nth, all_after);
+    bed_end(&bed);
+}
+
+/* ---- Each of them ---- */
+
+static void fail_each(void (*run)(long nth, bool all_after), bool all_after, long least) {
     static const sqlite3_mem_methods methods = {.xMalloc = memory_malloc,
                                                 .xFree = memory_free,
                                                 .xRealloc = memory_realloc,
@@ -143,15 +221,31 @@ static void fail_each(bool all_after) {
     long nth = 0;
     for (failed = true; failed; nth += step) {
         cr_assert_lt(nth, 100000);
-        one_run(nth, all_after);
+        run(nth, all_after);
     }
-    cr_assert_gt(nth, 500, "only %ld allocations: nothing was tried", nth);
+    cr_assert_gt(nth, least, "only %ld allocations: nothing was tried", nth);
 }
 
 Test(memory, each_allocation_fails_once) {
-    fail_each(false);
+    fail_each(one_run, false, 500);
 }
 
 Test(memory, all_fail_from_one_on) {
-    fail_each(true);
+    fail_each(one_run, true, 500);
+}
+
+Test(memory, nothing_runs_in_what_could_not_be_undone) {
+    fail_each(undone_in_a_file, false, 50);
+}
+
+Test(memory, nothing_runs_in_what_could_not_be_undone_any_more) {
+    fail_each(undone_in_a_file, true, 50);
+}
+
+Test(memory, nothing_runs_in_what_could_not_be_undone_in_memory) {
+    fail_each(undone_in_memory, false, 50);
+}
+
+Test(memory, nothing_runs_in_what_could_not_be_undone_in_memory_any_more) {
+    fail_each(undone_in_memory, true, 50);
 }
