@@ -202,3 +202,24 @@ Test(io, behind_a_release_that_fails_nothing_runs_until_the_program_knows) {
     bed_check(run("insert into t values(3)"), QURING_OK, "", "");
     check_rows("3");
 }
+
+/* Where the savepoint can't be undone either, what came next would be written in it, end well, and be gone. */
+Test(io, a_release_whose_savepoint_stays_ends_the_connection) {
+    save();
+    struct lite_conn *conn = &base_container_of(bed.db, struct lite_db, base)->lanes[0].conn;
+    sqlite3_finalize(conn->control[LITE_ROLLBACK]);
+    cr_assert_eq(
+        sqlite3_prepare_v2(conn->handle, "select abs(-9223372036854775808)", -1, &conn->control[LITE_ROLLBACK], NULL),
+        SQLITE_OK);
+    lite_disk.countdown = 0;
+    struct query *release = bed_submit(&bed, bed_query(&bed, "release a", NULL, 0)),
+                 *behind = bed_submit(&bed, bed_query(&bed, "insert into t values(2)", NULL, 0));
+    bed_drain(&bed);
+    bed_check(release, QURING_SERVER_ERROR, "58030", "");
+    bed_check(behind, QURING_NOT_SENT, "58030", "could not be ended");
+    bed_check(run("insert into t values(3)"), QURING_NOT_SENT, "58030", "could not be ended");
+    bed_close(&bed);
+    bed_open(&bed, bed_url(&bed, "a.db"), NULL);
+    cr_assert_eq(bed_int(run("select count(*) from t"), 0, 0), 0);
+    bed_end(&bed);
+}
