@@ -149,57 +149,66 @@ static int64_t count_of(int id) {
     return bed_int(query, 0, 0);
 }
 
-/* The batch and the first group are undone, and behind each stand writes of the same run. */
-static void undone_run(const char *url, long nth, bool all_after) {
+static void write_rows(struct query *writes[], const char *const texts[], bool batch_first) {
     static const char *const batch_texts[] = {"insert into t values(90)", "insert into t values(1)"};
+    struct query *members[2];
+    if (batch_first)
+        bed_submit_batch(&bed, members, batch_texts, 2);
+    for (int i = 0; i < WRITES; i++)
+        writes[i] = write_row(texts[i], i % 4 == 0 ? QURING_COMMIT_EACH : QURING_COMMIT_GROUP);
+    if (!batch_first)
+        bed_submit_batch(&bed, members, batch_texts, 2);
+}
+
+static void check_row(const struct query *write, const char *text, long nth) {
+    int status = write->status;
+    const quring_error *why = &write->error.view;
+    cr_assert(status == QURING_OK || status == QURING_SERVER_ERROR || status == QURING_NOT_SENT, "%d", status);
+    cr_assert_str_neq(why->sqlstate, "23505", "allocation %ld: %s met its own row", nth, text);
+    cr_assert_eq(count_of(atoi(strchr(text, '(') + 1)), status == QURING_OK, "allocation %ld: %s: %s", nth, text,
+                 why->message);
+}
+
+/* The batch and the group are undone, and behind them stand writes of the same run. `name` NULL: in memory. */
+static void undone_run(const char *name, bool batch_first, long nth, bool all_after) {
     static const char keeps[] = "insert into u values(30), (1)"; /* ON CONFLICT FAIL, so the group can't stand */
     static const char *const texts[WRITES] = {
-        "insert into t values(0)", "insert into t values(2)", keeps,
-        "insert into t values(3)", "insert into t values(4)", "insert into t values(5)",
-    };
-    struct query *members[2], *writes[WRITES];
+        "insert into t values(2)", "insert into t values(3)", keeps,
+        "insert into t values(4)", "insert into t values(5)", "insert into t values(6)"};
+    struct query *writes[WRITES];
+    bed_begin(&bed);
+    bed_open(&bed, name ? bed_url(&bed, name) : "sqlite://", NULL);
     must("create table t(id integer primary key)");
     must("create table u(id integer unique on conflict fail)");
     must("insert into t values(1)");
     must("insert into u values(1)");
     must("pragma foreign_keys = on"); /* every statement is prepared anew */
-    failed = false;
     for_good = all_after;
     countdown = nth;
-    bed_submit_batch(&bed, members, batch_texts, 2);
-    for (int i = 0; i < WRITES; i++)
-        writes[i] = write_row(texts[i], i == 0 || i == 4 ? QURING_COMMIT_EACH : QURING_COMMIT_GROUP);
+    write_rows(writes, texts, batch_first);
     bed_drain(&bed);
     countdown = -1;
-    if (url) {
+    if (name) {
         bed_close(&bed);
-        bed_open(&bed, url, NULL);
+        bed_open(&bed, bed_url(&bed, name), NULL);
     }
     cr_assert_eq(count_of(90), 0, "allocation %ld: a member of a batch that failed is there", nth);
-    for (int i = 0; i < WRITES; i++) {
-        if (texts[i] == keeps)
-            continue;
-        int status = writes[i]->status;
-        const quring_error *why = &writes[i]->error.view;
-        cr_assert(status == QURING_OK || status == QURING_SERVER_ERROR || status == QURING_NOT_SENT, "%d", status);
-        cr_assert_str_neq(why->sqlstate, "23505", "allocation %ld: %s met its own row", nth, texts[i]);
-        cr_assert_eq(count_of(atoi(strchr(texts[i], '(') + 1)), status == QURING_OK, "allocation %ld: %s: %s", nth,
-                     texts[i], why->message);
-    }
+    for (int i = 0; i < WRITES; i++)
+        if (texts[i] != keeps)
+            check_row(writes[i], texts[i], nth);
+    bed_end(&bed);
 }
 
 static void undone_in_a_file(long nth, bool all_after) {
-    bed_begin(&bed);
-    bed_open(&bed, bed_url(&bed, "a.db"), &(quring_db_options){.durability = QURING_DURABILITY_OFF});
-    undone_run(bed_url(&bed, "a.db"), nth, all_after);
-    bed_end(&bed);
+    failed = false;
+    undone_run("a.db", true, nth, all_after);
+    undone_run("a.db", false, nth, all_after);
 }
 
 static void undone_in_memory(long nth, bool all_after) {
-    bed_begin(&bed);
-    bed_open(&bed, "sqlite://", NULL);
-    undone_run(NULL, nth, all_after);
-    bed_end(&bed);
+    failed = false;
+    undone_run(NULL, true, nth, all_after);
+    undone_run(NULL, false, nth, all_after);
 }
 
 /* ---- Each of them ---- */
