@@ -910,12 +910,12 @@ typedef enum quring_lease_reset {
  * writes a row with a random token of its own into a table of yours, in the same flight as COMMIT and right before it. When the
  * answer is lost, COMMIT's completion is held while the token is asked for over another connection of the handle.
  *
- *      create table quring_commits (
+ *      create table public.quring_commits (
  *          token uuid primary key,
  *          committed boolean not null,
  *          at timestamptz not null default now());
  *
- *      delete from quring_commits where at < now() - interval '1 day';
+ *      delete from public.quring_commits where at < now() - interval '1 day';
  *
  * `token` may be text as well, and has to be unique by a constraint that is not deferrable; other columns need defaults. The user
  * needs INSERT and SELECT there. Who asks writes a row as well, with `committed` false, if there is none: the unique key makes
@@ -934,8 +934,7 @@ typedef enum quring_lease_reset {
  * A failure to write the token (42P01: no such table) makes the transaction fail with that error. It works behind poolers, after a
  * failover, and on servers that speak PostgreSQL's protocol and know ON CONFLICT. A transaction with read_only has no token.
  * SQLite tells what became of COMMIT, but for IN_DOUBT where the disk fails, and asks for nothing; it writes the token all the
- * same (into a table with `at` default current_timestamp), for a program that was killed and looks it up by itself:
- * quring_tx_token().
+ * same (into a table with `at` default current_timestamp), for a program that was killed and looks it up: quring_tx_token().
  *
  * XID needs no table. When all queries of the transaction have been sent, its ID is read in it, and which server that is; COMMIT
  * is sent once the answer has come. That is one more round trip, and the transaction holds a connection, also if it was submitted
@@ -975,7 +974,8 @@ typedef struct quring_tx_options {
     uint64_t idle_timeout_ns;
     quring_lease_reset lease_reset;
     quring_resolve resolve;
-    /* With TOKEN: the table's name as SQL has it: quring_commits, app.commits, "App"."Commits"; 255 bytes at most. */
+    /* With TOKEN: the table's name as SQL has it: app.commits, "App"."Commits"; 255 bytes at most. On PostgreSQL with its schema,
+       not pg_temp (EINVAL): what a bare name means changes with search_path, role and temporary tables. */
     const char *token_table;
     /* With TOKEN and XID: how long COMMIT is held at most after the loss (30 s). */
     uint64_t resolve_timeout_ns;

@@ -77,6 +77,6 @@ static inline struct inbox_tx *api_inbox_tx(quring_tx *tx) {
 bool api_tx_options_known(const quring_tx_options *options);
 
 /* tx.c: what is wrong with options.resolve and its table; NULL: nothing is. */
-const char *api_refuse_resolve(const quring_tx_options *options);
+const char *api_refuse_resolve(const quring_db *db, const quring_tx_options *options);
 
 #endif

@@ -170,7 +170,7 @@ int quring_inbox_tx_open_sized(quring_inbox *inbox, quring_db *db, const quring_
     if (options && !api_tx_options_known(&known))
         return inbox_error(inbox, QURING_EINVAL, API_TX_OPTIONS_WORDS, (int)known.isolation, (int)known.lease_reset,
                            QURING_ISOLATION_SERIALIZABLE, QURING_LEASE_RESET_ALWAYS);
-    const char *why = options ? api_refuse_resolve(&known) : NULL;
+    const char *why = options ? api_refuse_resolve(db, &known) : NULL;
     if (why)
         return inbox_error(inbox, QURING_EINVAL, "%s", why);
     return inbox_tx_open(inbox, db, options ? &known : NULL, tx);

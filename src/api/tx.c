@@ -13,13 +13,17 @@ bool api_tx_options_known(const quring_tx_options *options) {
     return options->isolation <= QURING_ISOLATION_SERIALIZABLE && options->lease_reset <= QURING_LEASE_RESET_ALWAYS;
 }
 
-const char *api_refuse_resolve(const quring_tx_options *options) {
+const char *api_refuse_resolve(const quring_db *db, const quring_tx_options *options) {
     if (options->resolve > QURING_RESOLVE_XID)
         return "options.resolve is none of quring_resolve";
     if ((options->resolve == QURING_RESOLVE_TOKEN) != (options->token_table != NULL))
         return "options.token_table goes with QURING_RESOLVE_TOKEN";
     if (options->token_table && !token_table_is_valid(options->token_table))
         return "options.token_table is no name of a table as SQL has it: commits, app.commits, \"App\".\"Commits\"";
+    if (options->token_table && db->backend->has_search_path && !token_table_is_fixed(options->token_table))
+        return "options.token_table needs its schema on PostgreSQL: public.commits, app.commits, \"App\".\"Commits\"; "
+               "without one, "
+               "or with pg_temp, the transaction and who asks for it may find different tables";
     return NULL;
 }
 
@@ -35,7 +39,7 @@ int quring_tx_open_sized(quring_db *db, const quring_tx_options *options, size_t
     if (options && !api_tx_options_known(&known))
         return hub_error(&db->engine->hub, QURING_EINVAL, API_TX_OPTIONS_WORDS, (int)known.isolation,
                          (int)known.lease_reset, QURING_ISOLATION_SERIALIZABLE, QURING_LEASE_RESET_ALWAYS);
-    const char *why = options ? api_refuse_resolve(&known) : NULL;
+    const char *why = options ? api_refuse_resolve(db, &known) : NULL;
     if (why)
         return api_refuse(db->engine, QURING_EINVAL, why);
     return engine_tx_open(db, options ? &known : NULL, tx);

@@ -13,6 +13,7 @@ struct backend {
     size_t db_bytes;      /* the size of the backend's own handle, which begins with struct quring_db */
     uint32_t timer_count; /* of the handle's own, beside those of its sockets: the ring has room for them */
     bool knows_xids;      /* a transaction has an ID that it is asked for by: QURING_RESOLVE_XID */
+    bool has_search_path; /* what a table's name without its schema means may change within a transaction */
     bool parts_batches;   /* an ATOMIC batch of more than options.depth comes by tx_put_batch(); else all are units */
 
     /* True when a URL is of the backend's form: the first backend that accepts it opens it, and reports what is wrong. */

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/random.h>
 
 enum { TABLE_PARTS_MAX = 3 };
@@ -33,16 +34,35 @@ static const char *token_skip_name(const char *at) {
     return *at && at > first ? at + 1 : NULL;
 }
 
-bool token_table_is_valid(const char *table) {
-    PRE(table);
+/* Where the last part begins, and the one before it, which is NULL if there is none. False: it is no name of a table. */
+static bool token_split(const char *table, const char **schema, const char **name) {
     const char *at = table;
-    for (int part = 0; part < TABLE_PARTS_MAX && (at = token_skip_name(at)); part++) {
-        if (!*at)
-            return at - table <= TOKEN_TABLE_BYTES;
+    *schema = *name = NULL;
+    for (int part = 0; part < TABLE_PARTS_MAX; part++) {
+        *schema = *name;
+        *name = at;
+        at = token_skip_name(at);
+        if (!at || !*at)
+            return at && at - table <= TOKEN_TABLE_BYTES;
         if (*at++ != '.')
             return false;
     }
     return false;
+}
+
+bool token_table_is_valid(const char *table) {
+    PRE(table);
+    const char *schema, *name;
+    return token_split(table, &schema, &name);
+}
+
+bool token_table_is_fixed(const char *table) {
+    static const char temporary[] = "pg_temp";
+    const char *schema, *name;
+    if (!token_split(table, &schema, &name) || !schema)
+        return false;
+    schema += *schema == '"';
+    return strncasecmp(schema, temporary, sizeof temporary - 1) != 0;
 }
 
 /* ---- Statements ---- */

@@ -266,6 +266,7 @@ const struct backend pg_backend = {
     .db_bytes = sizeof(struct pg_db),
     .timer_count = PG_POOL_TIMERS,
     .knows_xids = true,
+    .has_search_path = true,
     .parts_batches = true,
     .accepts = pg_url_accepts,
     .open = pg_open,

@@ -40,12 +40,12 @@
  *      call $1               undoes what came before it   tag $1                 no rows, and the tag of CALL
  *      hostile K $1          breaks the protocol, K of SIM_HOSTILE_COUNT ways
  *
- * and these a token, which is in sim_tokens or comes there with its transaction. As a unique key has it, each waits while one
+ * and these a token, which is in public.sim_tokens or comes there with its transaction. As a unique key has it, each waits while one
  * with the same token may still be undone:
  *
- *      insert into sim_tokens (token, committed) values ($1, true)       23505 where it is there
- *      insert into sim_tokens (token, committed) values ($1, false) on conflict (token) do nothing
- *      select committed from sim_tokens where token = $1
+ *      insert into public.sim_tokens (token, committed) values ($1, true)       23505 where it is there
+ *      insert into public.sim_tokens (token, committed) values ($1, false) on conflict (token) do nothing
+ *      select committed from public.sim_tokens where token = $1
  *
  * and the statements of core/xid.h, the second of which takes a note,
  *
@@ -101,7 +101,7 @@ struct sim_entry {
     uint64_t at;        /* the number of that Execute, from 1, over all back ends */
 };
 
-/* A row of sim_tokens. */
+/* A row of public.sim_tokens. */
 struct sim_token {
     struct list link;
     const void *writer; /* the connection whose transaction it waits for; NULL: it is there */

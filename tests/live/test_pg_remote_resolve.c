@@ -14,7 +14,7 @@
 enum { THREADS = REMOTE_CLIENTS };
 
 static const quring_tx_options with_token = {
-    .resolve = QURING_RESOLVE_TOKEN, .token_table = REMOTE_TOKENS, .resolve_timeout_ns = LIVE_STALL_NS};
+    .resolve = QURING_RESOLVE_TOKEN, .token_table = "public." REMOTE_TOKENS, .resolve_timeout_ns = LIVE_STALL_NS};
 static const quring_tx_options with_xid = {.resolve = QURING_RESOLVE_XID, .resolve_timeout_ns = LIVE_STALL_NS};
 static const struct relay_plan never = {.cut_after_sent = RELAY_NEVER, .cut_after_received = RELAY_NEVER};
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const quring_tx_options with_token = {.resolve = QURING_RESOLVE_TOKEN, .token_table = "live_commits"};
+static const quring_tx_options with_token = {.resolve = QURING_RESOLVE_TOKEN, .token_table = "public.live_commits"};
 
 static void make_tables(const char *token_type) {
     char sql[400];
@@ -96,8 +96,8 @@ Test(pg_resolve, a_token_that_can_not_be_written_fails_the_transaction) {
     live_exec(&live, "create table \"Odd \"\"one\" (token uuid primary key, committed bool)");
     static const struct {
         const char *table, *ends;
-    } rows[] = {{"live_nowhere", "SERVER_ERROR 42P01"},
-                {"live_row", "SERVER_ERROR 42703"},
+    } rows[] = {{"public.live_nowhere", "SERVER_ERROR 42P01"},
+                {"public.live_row", "SERVER_ERROR 42703"},
                 {"pg_catalog.pg_class", "SERVER_ERROR 42703"},
                 {"public.\"Odd \"\"one\"", ""}};
     int64_t count = 0;
@@ -145,6 +145,8 @@ enum { FLIGHT_BYTES_MAX = 6000, STEP = 13 };
 
 static const quring_tx_options with_xid = {.resolve = QURING_RESOLVE_XID}, *how = &with_token;
 
+static const char *first; /* query of each transaction; NULL: it has one alone */
+
 static struct live other; /* not over the relay */
 
 /* Of a transaction with this query. Returns COMMIT's status; true in `*whole`: the connection outlived it. */
@@ -156,6 +158,8 @@ static quring_status cut_at(struct relay *relay, const char *sql, uint64_t bytes
     relay_set(relay, &cut);
     live_open_url(&live, live_url_by_port(relay_port(relay)), NULL, &(quring_db_options){.connection_count = 1});
     quring_tx *tx = begin_with(how);
+    if (first)
+        ask(tx, first);
     ask(tx, sql);
     commit(tx);
     quring_tx_release(tx);
@@ -163,7 +167,7 @@ static quring_status cut_at(struct relay *relay, const char *sql, uint64_t bytes
         cr_assert_geq(quring_run(live.engine, 1, LIVE_MS), 0);
     relay_set(relay, &(struct relay_plan){.cut_after_sent = RELAY_NEVER, .cut_after_received = RELAY_NEVER});
     quring_status status = QURING_OK;
-    for (int i = 0; i < 2; i++) {
+    for (int i = first ? -1 : 0; i < 2; i++) {
         quring_done done = live_wait(&live);
         status = done.status;
         if (i == 1 && status == QURING_IN_DOUBT)
@@ -186,7 +190,7 @@ static void cut_anywhere(void) {
         bool whole = false;
         for (uint64_t bytes = 1; !whole && bytes < FLIGHT_BYTES_MAX; bytes += STEP) {
             char row[64], sql[80];
-            snprintf(sql, sizeof sql, "insert into live_row values (%d)", (int)++id);
+            snprintf(sql, sizeof sql, "insert into public.live_row values (%d)", (int)++id);
             quring_status status = cut_at(relay, sql, bytes, received, &whole);
             snprintf(row, sizeof row, "live_row where id = %d", (int)id);
             live = other;
@@ -208,6 +212,26 @@ Test(pg_resolve, a_link_that_is_cut_anywhere) {
     cut_anywhere();
     how = &with_xid;
     cut_anywhere();
+}
+
+/* The row is written, and asked for, in one table, whatever a bare name means within the transaction. */
+Test(pg_resolve, another_table_of_that_name_in_the_transaction) {
+    static const char *const firsts[] = {
+        "set local search_path = live_other", "select set_config('search_path', 'live_other', true)",
+        "create temporary table live_commits (token uuid primary key, committed boolean not null) on commit drop"};
+    open_one();
+    live_script(&live, "drop schema if exists live_other cascade;\n"
+                       "create schema live_other;\n"
+                       "create table live_other.live_commits (token uuid primary key, committed boolean not null)");
+    live_close(&live);
+    for (size_t i = 0; i < sizeof firsts / sizeof *firsts; i++) {
+        first = firsts[i];
+        cut_anywhere();
+    }
+    open_one();
+    cr_assert_eq(count_of("live_other.live_commits"), 0);
+    live_exec(&live, "drop schema live_other cascade");
+    live_close(&live);
 }
 
 /* COMMIT may have had an effect all the same. */
@@ -249,7 +273,7 @@ static void until_there(struct slow *slow, const char *what) {
 }
 
 #define OLD_ONE "pg_stat_activity where wait_event = 'advisory' and datname = current_database()"
-#define ASKER "pg_stat_activity where wait_event = 'transactionid' and query like 'insert into live_commits%'"
+#define ASKER "pg_stat_activity where wait_event = 'transactionid' and query like 'insert into public.live_commits%'"
 
 static void slow_insert(struct slow *slow, const quring_tx_options *options) {
     slow->tx = begin_with(options);

@@ -99,11 +99,11 @@ Test(pgbouncer, transactions_that_can_be_asked_for) {
     live_exec(&live, "create table pooled (id serial)");
     live_exec(&live, "create table pooled_commits (token uuid primary key, committed boolean not null)");
     live_close(&live);
-    cr_assert_eq(commit_one("pooled_commits", QURING_PREPARED_DEFAULT), QURING_OK);
-    cr_assert_eq(commit_one("pooled_commits", QURING_PREPARED_ALWAYS), QURING_OK);
+    cr_assert_eq(commit_one("public.pooled_commits", QURING_PREPARED_DEFAULT), QURING_OK);
+    cr_assert_eq(commit_one("public.pooled_commits", QURING_PREPARED_ALWAYS), QURING_OK);
     cr_assert_eq(commit_one(NULL, QURING_PREPARED_DEFAULT), QURING_OK);
     cr_assert_eq(commit_one(NULL, QURING_PREPARED_NEVER), QURING_OK);
-    cr_assert_eq(commit_one("pooled_nowhere", QURING_PREPARED_NEVER), QURING_SERVER_ERROR);
+    cr_assert_eq(commit_one("public.pooled_nowhere", QURING_PREPARED_NEVER), QURING_SERVER_ERROR);
     open_through_pooler();
     cr_assert_eq(live_int(&live, "select count(*) from pooled"), 4);
     cr_assert_eq(live_int(&live, "select count(*) from pooled_commits where committed"), 2);

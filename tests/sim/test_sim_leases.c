@@ -162,7 +162,7 @@ static void commit_with(const char *tag, const char *error, const char *failure,
     world.allowed = MAY(IN_DOUBT) | MAY(SERVER_ERROR);
     quring_tx_options options = {0};
     if (token)
-        options = (quring_tx_options){.resolve = QURING_RESOLVE_TOKEN, .token_table = "sim_tokens"};
+        options = (quring_tx_options){.resolve = QURING_RESOLVE_TOKEN, .token_table = "public.sim_tokens"};
     quring_tx *tx = open_tx(&options);
     int insert = ask_tx(tx, "insert", 0, NULL);
     if (failure)

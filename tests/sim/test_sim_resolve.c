@@ -4,7 +4,7 @@
 
 static void begin(void) {
     seeds_begin();
-    resolved = (quring_tx_options){.resolve = QURING_RESOLVE_TOKEN, .token_table = "sim_tokens"};
+    resolved = (quring_tx_options){.resolve = QURING_RESOLVE_TOKEN, .token_table = "public.sim_tokens"};
 }
 
 TestSuite(sim_resolve, .init = begin);

@@ -9,7 +9,7 @@ static void begin(void) {
 
 TestSuite(sim_resolve_remote, .init = begin);
 
-static const quring_tx_options with_token = {.resolve = QURING_RESOLVE_TOKEN, .token_table = "sim_tokens"};
+static const quring_tx_options with_token = {.resolve = QURING_RESOLVE_TOKEN, .token_table = "public.sim_tokens"};
 static const quring_tx_options with_xid = {.resolve = QURING_RESOLVE_XID};
 
 enum { CONNECTION_BYTES_MAX = 6000, STEP = 17 };

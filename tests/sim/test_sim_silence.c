@@ -107,7 +107,7 @@ Test(sim_silence, a_connection_comes_back_wherever_the_server_falls_silent_in_a_
     static const quring_tx_options options[] = {
         {.timeout_ns = 1100 * MS},
         {.timeout_ns = 1100 * MS, .lease_reset = QURING_LEASE_RESET_ALWAYS},
-        {.timeout_ns = 1100 * MS, .resolve = QURING_RESOLVE_TOKEN, .token_table = "sim_tokens"}};
+        {.timeout_ns = 1100 * MS, .resolve = QURING_RESOLVE_TOKEN, .token_table = "public.sim_tokens"}};
     for (int i = 0; i < 6; i++) {
         uint64_t bytes = 1;
         while (falls_silent_in_transaction(&options[i / 2], i % 2, bytes))

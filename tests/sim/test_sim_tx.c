@@ -219,7 +219,7 @@ static void model_open(struct model *model, bool giving_up) {
                                      world_below(&world, 8) ? QURING_LEASE_RESET_DEFAULT : QURING_LEASE_RESET_ALWAYS};
     options.resolve = (quring_resolve)world_below(&world, 3);
     if (options.resolve == QURING_RESOLVE_TOKEN)
-        options.token_table = "sim_tokens";
+        options.token_table = "public.sim_tokens";
     if (giving_up && world_below(&world, 6) == 0)
         options.timeout_ns = 1 + world_below(&world, 20 * MS);
     int error = quring_tx_open(world.db, &options, &model->handle);

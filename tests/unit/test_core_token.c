@@ -18,6 +18,16 @@ Test(core_token, names_of_tables) {
         cr_assert_not(token_table_is_valid(bad[i]), "%s", bad[i]);
 }
 
+Test(core_token, names_that_mean_one_table) {
+    static const char *const fixed[] = {"app.commits", "db.app.commits", "\"pg\".c", "pgx.c", "pg_temp.app.c"};
+    static const char *const not_fixed[] = {"commits",     "\"app.commits\"", "pg_temp.c",
+                                            "PG_Temp_3.c", "\"pg_temp\".c",   "db.pg_temp.c"};
+    for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++)
+        cr_assert(token_table_is_fixed(fixed[i]), "%s", fixed[i]);
+    for (size_t i = 0; i < sizeof not_fixed / sizeof *not_fixed; i++)
+        cr_assert_not(token_table_is_fixed(not_fixed[i]), "%s", not_fixed[i]);
+}
+
 Test(core_token, a_name_has_255_bytes_at_most) {
     char name[TOKEN_TABLE_BYTES + 2], sql[TOKEN_SQL_BYTES];
     memset(name, 'a', sizeof name);
