@@ -389,8 +389,8 @@ struct statement_traits statement_traits(const char *sql, size_t length) {
         .groupable = is_plain && !body.locks && !class_works_outside(sql, length),
         .reusable = !body.folds && !body.unicode && !token_is_any(&verb, described_anew),
     };
-    if (traits.class == STATEMENT_PLAIN && body.temporary)
-        traits.class = STATEMENT_SESSION;
+    if ((traits.class == STATEMENT_PLAIN || traits.class == STATEMENT_EMPTY) && body.temporary)
+        traits.class = STATEMENT_SESSION; /* SQLite ends no comment at a carriage return, and may see nothing else */
     traits.verb = (uint8_t)class_verb(sql, length, (enum statement_class)traits.class);
     traits.leaves_nothing = class_leaves_nothing(&traits, is_plain, sql, length);
     return traits;

@@ -274,6 +274,8 @@ static const struct {
     {STATEMENT_SESSION, "create table pg_temp.t (x int)"},
     {STATEMENT_SESSION, "insert into PG_TEMP_3.t values (1)"},
     {STATEMENT_SESSION, "select * from \"pg_temp\".t"},
+    {STATEMENT_SESSION, "-- x\rcreate table pg_temp.t (x int)"},
+    {STATEMENT_SESSION, "-- x\rselect 0 as a into temp t"},
     {STATEMENT_PLAIN, "select 'pg_temp', 'into temp t', nspname like 'pg_temp%' from pg_namespace"},
     {STATEMENT_PLAIN, "insert into temp values (1)"},
     {STATEMENT_PLAIN, "merge into temp using x on true when matched then do nothing"},
