@@ -173,6 +173,21 @@ Test(sim_connect, queries_wait_for_a_server_that_was_there) {
     world_close(&world);
 }
 
+/* When it comes back the wait for the server is over, and nobody has asked the server yet. */
+Test(sim_connect, queries_of_a_program_that_was_elsewhere_wait_for_an_attempt) {
+    for (uint64_t seen_ns = 0; seen_ns < 30 * MS; seen_ns += MS) {
+        open_world(&(quring_db_options){.connection_count = 2, .reconnect_wait_ns = 2 * SECOND});
+        world_connect(&world, 2);
+        sim_server_kill(&world.server, true);
+        world_pass(&world, seen_ns);
+        world_stay_away(&world, 3 * SECOND);
+        int query = ask("select", 0, NULL);
+        world_finish(&world);
+        expect(query, QURING_OK, NULL);
+        world_close(&world);
+    }
+}
+
 /* It takes each connection up and ends it in one breath, so no query is ever sent: they wait no longer than for one down. */
 Test(sim_connect, queries_do_not_wait_for_ever_for_connections_that_are_ended_at_once) {
     quring_db_options db = {.connection_count = 2, .reconnect_wait_ns = 2 * SECOND};
