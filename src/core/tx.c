@@ -106,6 +106,11 @@ void tx_give_up(struct quring_tx *tx, quring_status status, const char *sqlstate
     tx->given_up = true;
 }
 
+void tx_distrust(struct quring_tx *tx, const char *sqlstate, const char *message) {
+    tx_failure_clear(&tx->failure);
+    tx_give_up(tx, QURING_PROTOCOL, sqlstate, message);
+}
+
 void tx_doom(struct quring_tx *tx, const char *hint) {
     PRE(tx->failure.set);
     if (!tx->failure.hint)
@@ -183,18 +188,22 @@ void tx_skip(struct quring_tx *tx, struct query *query) {
     query_finish(query, QURING_SKIPPED);
 }
 
-/* Where the failure says that no byte left, that is true of COMMIT as well. */
+/*
+ * Where the failure says that no byte left, that is true of COMMIT as well; and what a server that breaks the protocol has made of
+ * the transaction nobody knows.
+ */
 quring_status tx_say_refused(const struct quring_tx *tx, struct query *query) {
     const struct tx_failure *failure = &tx->failure;
     const quring_error *error = &failure->error.view;
     PRE(failure->set);
-    bool unsent = failure->status == QURING_NOT_SENT || failure->status == QURING_SHUTDOWN;
+    bool says_it = failure->status == QURING_NOT_SENT || failure->status == QURING_SHUTDOWN ||
+                   failure->status == QURING_PROTOCOL;
     const char *hint = failure->hint ? failure->hint : error->hint;
     error_set(&query->error, error->sqlstate, error->message, error->detail, hint, 0);
-    return unsent ? (quring_status)failure->status : QURING_SERVER_ERROR;
+    return says_it ? (quring_status)failure->status : QURING_SERVER_ERROR;
 }
 
-void tx_refuse_commit(struct quring_tx *tx, struct query *query) {
+void tx_refuse_end(struct quring_tx *tx, struct query *query) {
     query_finish(query, tx_say_refused(tx, query));
 }
 
@@ -216,10 +225,10 @@ static bool tx_ends_unsent(struct quring_tx *tx, struct query *query) {
     }
     if (verb == VERB_ROLLS_BACK && tx->state == TX_OPEN)
         return false;
-    if (verb == VERB_ROLLS_BACK)
+    if (verb == VERB_ROLLS_BACK && tx->failure.status != QURING_PROTOCOL)
         tx_finish_unsent_end(query, "ROLLBACK");
-    else if (verb == VERB_COMMITS)
-        tx_refuse_commit(tx, query);
+    else if (tx_is_end(verb))
+        tx_refuse_end(tx, query);
     else
         tx_skip(tx, query);
     return true;

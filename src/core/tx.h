@@ -27,7 +27,7 @@
  *   4  without a query left, and tx_is_doomed(): rolls it back if it is OPEN, then says tx_end()
  *
  * finishes each by query_finish(), those that the failure of another kept from running by tx_skip(), COMMIT of a transaction
- * that failed meanwhile by tx_refuse_commit(); says tx_revive() when ROLLBACK TO was carried out, tx_idle() when nothing is
+ * that failed meanwhile by tx_refuse_end(); says tx_revive() when ROLLBACK TO was carried out, tx_idle() when nothing is
  * out and nothing waits, and tx_end() when it has let go of the place. What fails without one of its queries (the connection
  * is lost, BEGIN failed) is told by tx_give_up().
  *
@@ -170,7 +170,7 @@ void tx_say_skipped(const struct quring_tx *tx, struct query *query);
 void tx_note_refused(struct quring_tx *tx, struct query *query);
 
 /* Ends COMMIT of a failed transaction, with the error of its failure. The second says that alone, and returns its status. */
-void tx_refuse_commit(struct quring_tx *tx, struct query *query);
+void tx_refuse_end(struct quring_tx *tx, struct query *query);
 quring_status tx_say_refused(const struct quring_tx *tx, struct query *query);
 
 /* The ROLLBACK TO at that position was carried out. */
@@ -178,6 +178,8 @@ void tx_revive(struct quring_tx *tx, struct tx_position position);
 
 /* Fails it for good without one of its queries; an earlier failure stays the reason. `sqlstate` as in error_set(). */
 void tx_give_up(struct quring_tx *tx, quring_status status, const char *sqlstate, const char *message);
+/* The same where the server has left it by itself: that is the reason, whatever failed before, and its end ends PROTOCOL. */
+void tx_distrust(struct quring_tx *tx, const char *sqlstate, const char *message);
 
 /*
  * The same of one that has failed: nothing revives it, and the reason stays. `hint` says why, and stays valid for good; NULL: the

@@ -359,7 +359,7 @@ void lite_tx_advance(struct lite_db *lite) {
 /* COMMIT that was not carried out, because the transaction had failed, and any other query behind that. */
 static void tx_finish_behind(struct quring_tx *tx, struct query *query) {
     if (tx_verb(query) == VERB_COMMITS)
-        tx_refuse_commit(tx, query);
+        tx_refuse_end(tx, query);
     else
         tx_skip(tx, query);
 }

@@ -304,7 +304,7 @@ static void tx_finish_end(struct quring_tx *tx, struct query *query, const struc
     else if (doubtful || request->unreplicated)
         query_finish(query, QURING_IN_DOUBT);
     else if (commits && tx->failure.set && !committed)
-        tx_refuse_commit(tx, query);
+        tx_refuse_end(tx, query);
     else
         query_finish(query, pg_request_failed(request) ? QURING_SERVER_ERROR : QURING_OK);
 }
@@ -418,8 +418,11 @@ static void tx_ready(struct pg_conn *conn, const struct wire_event *ready) {
     struct quring_tx *tx = pg_request_tx(pg_conn_request(conn, ready->request));
     struct pg_tx *pg = pg_tx_of(tx);
     if (!tx_is_where_it_belongs(tx, ready)) {
+        static const char message[] = "ReadyForQuery tells of another transaction's state";
         pg->loss = LOSS_IN_DOUBT;
-        pg_conn_break(conn, QURING_PROTOCOL, "08P01", "ReadyForQuery tells of another transaction's state");
+        if (!tx->atomic)
+            tx_distrust(tx, "08P01", message);
+        pg_conn_break(conn, QURING_PROTOCOL, "08P01", message);
         return;
     }
     if (tx->atomic)
@@ -498,7 +501,7 @@ static void tx_finish_lost(struct quring_tx *tx, struct pg_request *request, boo
     bool behind = pg_tx_of(tx)->loss == LOSS_AFTER_FAILURE && tx_stands_behind(tx, query);
     if (certain && tx->failure.set && (behind || !sent)) {
         if (tx_verb(query) == VERB_COMMITS)
-            tx_refuse_commit(tx, query);
+            tx_refuse_end(tx, query);
         else
             tx_skip(tx, query);
         return;

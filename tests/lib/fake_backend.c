@@ -138,7 +138,7 @@ static void finish(struct query *query, quring_status status) {
     if (status == QURING_OK && tx && tx_stands_behind(tx, query) && verb != VERB_GOES_BACK && !tx_is_end(verb))
         tx_skip(tx, query);
     else if (status == QURING_OK && verb == VERB_COMMITS && tx->failure.set)
-        tx_refuse_commit(tx, query);
+        tx_refuse_end(tx, query);
     else if (status == QURING_OK)
         query_finish(query, status);
     else

@@ -554,3 +554,29 @@ Test(pg_segment, pg_tx_stays_on_a_connection_that_retires) {
     cr_assert_neq(conn->state, PG_CONN_RETIRING, "then it ends");
     release(tx);
 }
+
+/* ---- A server that leaves a transaction by itself ---- */
+
+/* It may have committed, and the query that it says so of is out, or is a ROLLBACK TO that was to revive the transaction. */
+Test(pg_segment, the_end_of_a_transaction_that_the_server_has_left_is_unknown) {
+    for (int failed = 0; failed < 2; failed++)
+        for (int commits = 0; commits < 2; commits++) {
+            bring_up(1, 16);
+            warm();
+            struct quring_tx *tx = begin(0);
+            pg_bed_ask_tx(&bed, tx, "savepoint a");
+            (void)pg_bed_ask_tx(&bed, tx, PG_TX_INSERT);
+            advance();
+            say(0, failed ? "12 C:BEGIN 12 C:SAVEPOINT 2 E:23505 Z:E" : "12 C:BEGIN 12 C:SAVEPOINT 2 C:INSERT_0_1 Z:T");
+            struct query *last = pg_bed_ask_tx(&bed, tx, failed ? "rollback to a" : PG_TX_INSERT);
+            advance();
+            say(0, failed ? "12 C:ROLLBACK Z" : "2 C:INSERT_0_1 Z");
+            struct query *end = pg_bed_ask_tx(&bed, tx, commits ? "commit" : "rollback");
+            advance();
+            pg_bed_assert_text(pg_bed_fate(last), "PROTOCOL 08P01", "what was out");
+            pg_bed_assert_text(pg_bed_fate(end), "PROTOCOL 08P01", commits ? "commit" : "rollback");
+            release(tx);
+            pg_tx_teardown();
+            pg_setup();
+        }
+}
