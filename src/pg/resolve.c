@@ -210,6 +210,13 @@ static void resolve_row(struct pg_conn *conn, const struct wire_event *event) {
     struct pg_doubt *doubt = doubt_of(conn->tx);
     struct cursor row = cursor_over(event->body, event->size);
     uint8_t value = cursor_u16(&row) == 1 && cursor_i32(&row) == 1 ? cursor_u8(&row) : 0;
+    if (doubt->has_row) {
+        doubt->answer = ANSWER_HOPELESS;
+        if (doubt_last(doubt))
+            resolve_say(doubt_last(doubt), "the server told of two outcomes");
+        return;
+    }
+    doubt->has_row = true;
     if (!conn->tx->writes_token)
         doubt->answer = (uint8_t)resolve_read_status(doubt, value);
     else if (value == 't' || value == 'f')
@@ -313,6 +320,7 @@ static void resolve_ask(struct quring_tx *tx, struct pg_conn *conn) {
     list_remove(&doubt->link);
     doubt->conn = conn;
     doubt->answer = ANSWER_NONE;
+    doubt->has_row = false;
     doubt->asked_count++;
     if (resolve_put_question(conn, tx)) {
         pg_conn_flush(conn);

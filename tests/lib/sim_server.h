@@ -175,6 +175,7 @@ struct sim_server {
     struct list tokens;
     const char *claim_error; /* SQLSTATE that asking for one fails with; NULL: it does not */
     bool told_in_block;      /* the next one is told in a transaction that goes on */
+    bool told_both;          /* each is told to be committed and not */
     const char *commit_tag;  /* that COMMIT of a block is answered with; NULL: its own */
     const char *late_error;  /* … and SQLSTATE of an error behind it; NULL: none is */
     uint64_t commit_ns;      /* COMMIT takes up to so long, by chance */

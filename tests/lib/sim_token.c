@@ -43,10 +43,13 @@ static void token_tell(struct sim_conn *conn, const struct sim_token *token) {
     if (conn->server->told_in_block)
         sim_tx_begin(conn);
     conn->server->told_in_block = false;
-    if (token && !token->writer)
+    bool known = token && !token->writer;
+    if (known && conn->server->told_both)
+        reply_message(&conn->out, 'D', rows[!token->committed], sizeof rows[0]);
+    if (known)
         reply_message(&conn->out, 'D', rows[token->committed], sizeof rows[0]);
     sim_conn_sent(conn);
-    reply_tag(&conn->out, token && !token->writer ? "SELECT 1" : "SELECT 0");
+    reply_tag(&conn->out, known ? "SELECT 1" : "SELECT 0");
     sim_conn_sent(conn);
 }
 

@@ -147,6 +147,18 @@ Test(sim_resolve, an_answer_within_a_transaction_does_not_count) {
     }
 }
 
+Test(sim_resolve, two_answers_that_contradict_each_other_do_not_count) {
+    open_lossy(2);
+    quring_tx *tx = open_tx(&resolved);
+    int insert, commit = lose_commit(tx, &insert);
+    quring_tx_release(tx);
+    world.server.told_both = true;
+    world_finish(&world);
+    expect(commit, QURING_IN_DOUBT, NULL);
+    world.server.told_both = false;
+    close_world();
+}
+
 Test(sim_resolve, a_commit_that_the_server_can_not_tell_of) {
     open_lossy(2);
     quring_tx *tx = open_tx(&resolved);
