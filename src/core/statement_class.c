@@ -206,15 +206,28 @@ static bool class_is_temporary_schema(const struct token *token) {
     return true;
 }
 
+/*
+ * INSERT INTO, MERGE INTO; and SQLite's INSERT OR … INTO and REPLACE INTO, which have to begin the text: PostgreSQL takes all these
+ * words for names of columns as well. `first` are the text's first two tokens, `count` those before INTO.
+ */
+static bool class_into_is_of_a_write(const struct token first[2], const struct token *before, uint32_t count) {
+    if (token_is(before, "insert") || token_is(before, "merge"))
+        return true;
+    return (count == 1 && token_is(before, "replace")) ||
+           (count == 3 && token_is(&first[0], "insert") && token_is(&first[1], "or"));
+}
+
 static void class_read_body(struct scan *s, struct body *body) {
     static const char *const locks[] = {"update", "no", "share", "key", NULL};
-    struct token before = {.kind = TOKEN_END}, token;
-    for (; (token = scan_next(s)).kind != TOKEN_END; before = token) {
+    struct token first[2] = {0}, before = {.kind = TOKEN_END}, token;
+    for (uint32_t count = 0; (token = scan_next(s)).kind != TOKEN_END; before = token, count++) {
+        if (count < 2)
+            first[count] = token;
         if (token.kind == TOKEN_STRING) {
             body->folds |= class_literal_folds(&token);
         } else if (token_is(&before, "for")) {
             body->locks |= token_is_any(&token, locks);
-        } else if (token_is(&token, "into") && !token_is(&before, "insert") && !token_is(&before, "merge")) {
+        } else if (token_is(&token, "into") && !class_into_is_of_a_write(first, &before, count)) {
             body->into = true;
             before = token;
             token = scan_next(s);
@@ -365,8 +378,8 @@ static bool class_leaves_nothing(const struct statement_traits *traits, bool is_
 
 struct statement_traits statement_traits(const char *sql, size_t length) {
     PRE(sql || length == 0);
-    static const char *const plain[] = {"select", "values", "table", "with", "insert",
-                                        "update", "delete", "merge", NULL};
+    static const char *const plain[] = {"select", "values", "table", "with",    "insert",
+                                        "update", "delete", "merge", "replace", NULL};
     static const char *const described_anew[] = {"fetch", "move", "execute", "show", "explain", "call", NULL};
     struct body body = {0};
     struct scan scan = {.at = sql, .end = sql + length};

@@ -71,6 +71,20 @@ Test(lite_atomic, all_or_none) {
     }
 }
 
+/* PostgreSQL has none of these. */
+Test(lite_atomic, members_in_words_of_sqlite) {
+    static const char *const texts[] = {"insert or ignore into t values(1, 7)", "replace into t values(2, 8)",
+                                        "insert or replace into t values(30, 9)",
+                                        "update or ignore t set id = 1 where id = 2"};
+    static const char *const fails[] = {"insert or ignore into t values(40, 0)",
+                                        "insert or fail into t values(41, 0), (1, 0)"};
+    open_table(NULL);
+    batch_assert(batch_texts(&live, texts, COUNT_OF(texts)), "OK; OK; OK; OK");
+    cr_assert_eq(found("select sum(id * 100 + n) from t"), 3300 + 8 + 9);
+    batch_assert(batch_texts(&live, fails, COUNT_OF(fails)), "SKIPPED 23505 by 2; SERVER_ERROR 23505");
+    cr_assert_eq(rows(), 3);
+}
+
 Test(lite_atomic, members_run_in_their_order) {
     enum { COUNT = 10 };
     quring_query queries[COUNT] = {{0}};

@@ -356,6 +356,8 @@ static const char *const groupable[] = {
     "insert /* */ into t values (1)",
     "INSERT\n--x\nINTO t default values",
     "insert into t select * from u on conflict do update set x = 1",
+    "insert or ignore into t values (1)",
+    "/* x */ replace into t values (1)",
     "update t set x = 1",
     "delete from t where x = $1",
     "merge into t using u on true when not matched then insert values (1)",
@@ -378,6 +380,9 @@ static const char *const groupable[] = {
 };
 
 static const char *const alone[] = {
+    "select x replace into t from u",
+    "select insert or x into t from u",
+    "insert or into t values (1)",
     "",
     "--",
     "(",
