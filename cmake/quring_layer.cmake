@@ -17,11 +17,13 @@ function(quring_layer name)
     list(TRANSFORM ARG_LIBS PREPEND "PkgConfig::quring_")
     foreach(kind "" _test)
         set(sources "${ARG_SOURCES}")
+        set(when "")
         if(kind)
             set(sources "${ARG_TEST_SOURCES}")
+            set(when EXCLUDE_FROM_ALL) # nobody but a test needs it
         endif()
         if(sources)
-            add_library(quring_${name}${kind} OBJECT ${sources})
+            add_library(quring_${name}${kind} OBJECT ${when} ${sources})
             target_link_libraries(quring_${name}${kind}
                 PRIVATE quring_strict Threads::Threads ${ARG_LIBS})
             set_property(GLOBAL APPEND PROPERTY QURING_OBJECTS${kind}
