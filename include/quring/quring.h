@@ -349,8 +349,8 @@ typedef struct quring_db_options {
        with, or an attempt failed: so the first burst is spread over all of them. SQLite: the first quring_run() has all lanes
        open the file; they take queries from one line, so none waits. */
     bool warm_up;
-    /* PostgreSQL: how many of the connections transactions may hold at once (three quarters of connection_count, and at
-       least 1; up to connection_count, which leaves none to other queries while all are held). Of those that were submitted
+    /* PostgreSQL: how many of the connections transactions may hold at once (three quarters of connection_count, rounded
+       up: of 3 all; up to connection_count, which leaves none to other queries while all are held). Of those that were submitted
        whole, and that others passed for too long, one at a time may hold one beside these, up to its end. SQLite: how many
        transactions that only read may be open at once (8; up to 64): each has a connection and a thread of its own, which are
        made when they are first needed, and stay. */
