@@ -121,15 +121,26 @@ static const char *sqlstate_of_message(const char *message) {
     return "42000";
 }
 
+/* Said as an error of the statement, and as one of the whole schema, which is then called corrupt, where an index has the function. */
+static bool is_unsafe_use(const char *message) {
+    return strstr(message, "unsafe use of ") != NULL;
+}
+
 const char *lite_sqlstate(int code, const char *message) {
     PRE(code != SQLITE_OK && message);
+    if (is_unsafe_use(message))
+        return "42501";
     const char *sqlstate = sqlstate_of_code(code);
     if (!sqlstate)
         sqlstate = sqlstate_of_code(code & 0xff);
     return sqlstate ? sqlstate : sqlstate_of_message(message);
 }
 
-const char *lite_hint(int code) {
+const char *lite_hint(int code, const char *message) {
+    if (is_unsafe_use(message))
+        return "views, triggers, CHECKs, generated columns and indexes may call only what SQLite marks as harmless, "
+               "and 3.40 "
+               "does not mark the functions of JSON: call them in queries";
     if (code == SQLITE_BUSY_SNAPSHOT)
         return "another connection wrote since this transaction began to read: roll back and run all of it again, "
                "or begin it with BEGIN IMMEDIATE";
@@ -159,6 +170,6 @@ uint32_t lite_position(const char *sql, size_t length, int64_t offset) {
 }
 
 void lite_error_set(struct query_error *error, int code, const char *message, const char *detail, uint32_t position) {
-    error_set(error, lite_sqlstate(code, message), message, detail, lite_hint(code), position);
+    error_set(error, lite_sqlstate(code, message), message, detail, lite_hint(code, message), position);
     error->view.backend_code = code;
 }

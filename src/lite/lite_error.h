@@ -11,7 +11,7 @@
 const char *lite_sqlstate(int code, const char *message);
 
 /* The remedy for an error, or NULL. Static. */
-const char *lite_hint(int code);
+const char *lite_hint(int code, const char *message);
 
 /* The character, from 1, at a byte offset of a UTF-8 text; 0 for a negative offset. */
 uint32_t lite_position(const char *sql, size_t length, int64_t offset);

@@ -261,9 +261,9 @@ static int open_handle(struct lite_conn *conn) {
 }
 
 /* The same codes have other causes, and remedies, before a file is open. NULL: the code's usual hint. */
-static const char *open_hint(const struct lite_conn *conn, int code) {
+static const char *open_hint(const struct lite_conn *conn, int code, const char *sqlstate) {
     if ((code & 0xff) == SQLITE_CORRUPT)
-        return "restore the file from a backup";
+        return strcmp(sqlstate, "XX001") == 0 ? "restore the file from a backup" : NULL;
     static const char beside[] =
         "a file in WAL mode needs files beside it, and they can't be made there: on read-only media "
         "add ?immutable=1 to the URL";
@@ -284,14 +284,15 @@ static const char *open_hint(const struct lite_conn *conn, int code) {
 }
 
 static void open_note_error(struct lite_conn *conn, int code) {
-    const char *hint = conn->config->path ? open_hint(conn, code) : NULL;
+    bool has_words = conn->handle && sqlite3_extended_errcode(conn->handle) == code;
+    const char *message = has_words ? sqlite3_errmsg(conn->handle) : sqlite3_errstr(code);
+    const char *sqlstate = lite_sqlstate(code, message);
+    const char *hint = conn->config->path ? open_hint(conn, code, sqlstate) : NULL;
     if (!hint) {
         lite_conn_error(conn, code, NULL, &conn->open_error);
         return;
     }
-    bool has_words = conn->handle && sqlite3_extended_errcode(conn->handle) == code;
-    const char *message = has_words ? sqlite3_errmsg(conn->handle) : sqlite3_errstr(code);
-    error_set(&conn->open_error, lite_sqlstate(code, message), message, NULL, hint, 0);
+    error_set(&conn->open_error, sqlstate, message, NULL, hint, 0);
     conn->open_error.view.backend_code = code;
 }
 

@@ -131,7 +131,7 @@ static void run_say_token(struct lite_lane *lane, struct query *query, int code)
     snprintf(hint, sizeof hint, "token_table is to be as this makes it: %s", sql);
     bool is_other = strncmp(sqlstate, "42", 2) == 0 || strncmp(sqlstate, "23", 2) == 0;
     error_clear(&query->error);
-    error_set(&query->error, sqlstate, message, TX_TOKEN_FAILED, is_other ? hint : lite_hint(code), 0);
+    error_set(&query->error, sqlstate, message, TX_TOKEN_FAILED, is_other ? hint : lite_hint(code, message), 0);
     query->error.view.backend_code = code;
 }
 
