@@ -21,9 +21,8 @@ const char *api_refuse_resolve(const quring_db *db, const quring_tx_options *opt
     if (options->token_table && !token_table_is_valid(options->token_table))
         return "options.token_table is no name of a table as SQL has it: commits, app.commits, \"App\".\"Commits\"";
     if (options->token_table && db->backend->has_search_path && !token_table_is_fixed(options->token_table))
-        return "options.token_table needs its schema on PostgreSQL: public.commits, app.commits, \"App\".\"Commits\"; "
-               "without one, "
-               "or with pg_temp, the transaction and who asks for it may find different tables";
+        return "options.token_table needs its schema on PostgreSQL, and not pg_temp: app.commits, \"App\".\"Commits\"; "
+               "else the transaction and who asks for it may find different tables";
     return NULL;
 }
 

@@ -139,8 +139,7 @@ const char *lite_sqlstate(int code, const char *message) {
 const char *lite_hint(int code, const char *message) {
     if (is_unsafe_use(message))
         return "views, triggers, CHECKs, generated columns and indexes may call only what SQLite marks as harmless, "
-               "and 3.40 "
-               "does not mark the functions of JSON: call them in queries";
+               "and 3.40 does not mark the functions of JSON: call them in queries";
     if (code == SQLITE_BUSY_SNAPSHOT)
         return "another connection wrote since this transaction began to read: roll back and run all of it again, "
                "or begin it with BEGIN IMMEDIATE";
