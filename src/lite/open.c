@@ -350,8 +350,10 @@ static bool open_has_new_file(sqlite3 *handle) {
 
 void lite_conn_judge_detach(struct lite_conn *conn) {
     PRE(conn->handle);
-    if (!lite_conn_in_transaction(conn) && !open_has_new_file(conn->handle))
-        open_judge_end(conn);
+    if (lite_conn_in_transaction(conn) || open_has_new_file(conn->handle))
+        return;
+    open_judge_end(conn);
+    lite_conn_roll_back(conn); /* where memory ran out behind BEGIN */
 }
 
 void lite_conn_close(struct lite_conn *conn) {

@@ -268,6 +268,6 @@ void lite_lane_read(struct lite_lane *lane) {
             lite_lane_unstick(lane);
         lite_lane_tend(lane);
     }
-    if (lite_conn_in_transaction(conn))
-        (void)lite_conn_control(conn, LITE_COMMIT); /* if that fails, serve_settle() will see to it */
+    if (lite_conn_in_transaction(conn) && lite_conn_control(conn, LITE_COMMIT) != SQLITE_OK)
+        lite_conn_roll_back(conn);
 }

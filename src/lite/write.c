@@ -201,7 +201,8 @@ static void exclusive_run_next(struct lite_lane *lane) {
     bool detaches = query && base_unlikely(exclusive_detaches(query));
     if (detaches)
         lite_conn_judge_detach(&lane->conn);
-    lite_lane_run_next(lane);
+    if (!lane->conn.unsettled) /* else it goes back to the queue */
+        lite_lane_run_next(lane);
     if (detaches)
         lite_wal_spare(lane->conn.handle, true);
 }

@@ -211,6 +211,27 @@ static void undone_in_memory(long nth, bool all_after) {
     undone_run(NULL, false, nth, all_after);
 }
 
+/* Before a DETACH, a BEGIN and a ROLLBACK of ours show that its file can be written. */
+static void detach_run(long nth, bool all_after) {
+    failed = false;
+    for_good = all_after;
+    bed_begin(&bed);
+    bed_open(&bed, bed_url(&bed, "a.db"), &(quring_db_options){.exclusive = true});
+    must("create table t(id integer primary key)");
+    must("attach 'file::memory:' as other");
+    must("create table other.x(a)");
+    countdown = nth;
+    bed_submit(&bed, bed_query(&bed, "detach other", NULL, 0));
+    bed_drain(&bed);
+    countdown = -1;
+    struct query *write = write_row("insert into t values(2)", QURING_COMMIT_EACH);
+    bed_drain(&bed);
+    bed_close(&bed);
+    bed_open(&bed, bed_url(&bed, "a.db"), NULL);
+    check_row(write, "insert into t values(2)", nth);
+    bed_end(&bed);
+}
+
 /* ---- Each of them ---- */
 
 static void fail_each(void (*run)(long nth, bool all_after), bool all_after, long least) {
@@ -257,4 +278,12 @@ Test(memory, nothing_runs_in_what_could_not_be_undone_in_memory) {
 
 Test(memory, nothing_runs_in_what_could_not_be_undone_in_memory_any_more) {
     fail_each(undone_in_memory, true, 50);
+}
+
+Test(memory, a_detach_leaves_no_transaction) {
+    fail_each(detach_run, false, 5);
+}
+
+Test(memory, a_detach_leaves_no_transaction_where_all_fail) {
+    fail_each(detach_run, true, 5);
 }
