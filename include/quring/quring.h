@@ -1009,7 +1009,7 @@ typedef struct quring_tx_options {
  * is given up and can't be stopped any more, does not keep a COMMIT that was submitted with it from taking effect; SQLite has
  * not begun with it by then, and rolls back. If the connection is lost after COMMIT was sent, COMMIT and the queries that were
  * out with it end IN_DOUBT, unless options.resolve says otherwise. Before that it is certain that nothing took effect: what
- * was out ends with SERVER_ERROR and the reason, the rest SKIPPED.
+ * was out ends with SERVER_ERROR and the reason, the rest SKIPPED. Where the server left it by itself, its end is PROTOCOL.
  *
  * SQLite: a transaction that writes has the file's write lock from its first query on (BEGIN IMMEDIATE), so no query of it
  * waits for a lock, and all others that write wait until it ends; those that hold the lock and shared writes take turns. One

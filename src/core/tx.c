@@ -109,6 +109,7 @@ void tx_give_up(struct quring_tx *tx, quring_status status, const char *sqlstate
 void tx_distrust(struct quring_tx *tx, const char *sqlstate, const char *message) {
     tx_failure_clear(&tx->failure);
     tx_give_up(tx, QURING_PROTOCOL, sqlstate, message);
+    tx->distrusted = true;
 }
 
 void tx_doom(struct quring_tx *tx, const char *hint) {
@@ -188,16 +189,12 @@ void tx_skip(struct quring_tx *tx, struct query *query) {
     query_finish(query, QURING_SKIPPED);
 }
 
-/*
- * Where the failure says that no byte left, that is true of COMMIT as well; and what a server that breaks the protocol has made of
- * the transaction nobody knows.
- */
+/* Where the failure says that no byte left, that is true of COMMIT as well. */
 quring_status tx_say_refused(const struct quring_tx *tx, struct query *query) {
     const struct tx_failure *failure = &tx->failure;
     const quring_error *error = &failure->error.view;
     PRE(failure->set);
-    bool says_it = failure->status == QURING_NOT_SENT || failure->status == QURING_SHUTDOWN ||
-                   failure->status == QURING_PROTOCOL;
+    bool says_it = tx->distrusted || failure->status == QURING_NOT_SENT || failure->status == QURING_SHUTDOWN;
     const char *hint = failure->hint ? failure->hint : error->hint;
     error_set(&query->error, error->sqlstate, error->message, error->detail, hint, 0);
     return says_it ? (quring_status)failure->status : QURING_SERVER_ERROR;
@@ -225,7 +222,7 @@ static bool tx_ends_unsent(struct quring_tx *tx, struct query *query) {
     }
     if (verb == VERB_ROLLS_BACK && tx->state == TX_OPEN)
         return false;
-    if (verb == VERB_ROLLS_BACK && tx->failure.status != QURING_PROTOCOL)
+    if (verb == VERB_ROLLS_BACK && !tx->distrusted)
         tx_finish_unsent_end(query, "ROLLBACK");
     else if (tx_is_end(verb))
         tx_refuse_end(tx, query);

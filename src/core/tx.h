@@ -80,6 +80,7 @@ struct quring_tx {
     bool released;             /* the program has given the handle up */
     bool end_submitted;        /* COMMIT or ROLLBACK was submitted, and nothing is after it */
     bool given_up;             /* nothing of it is run any more, whatever its position */
+    bool distrusted;           /* given up, because the server has left it by itself: what became of it nobody knows */
     bool leaves_nothing;       /* on its connection: see statement_traits */
     bool atomic;               /* its queries are the members of a batch */
     bool idle;                 /* it has a place, and neither waits for a reply nor has anything to send */
@@ -169,7 +170,7 @@ void tx_say_skipped(const struct quring_tx *tx, struct query *query);
 /* A query of it was refused after its submission, with its error, and never was in the queue: it counts as one that failed. */
 void tx_note_refused(struct quring_tx *tx, struct query *query);
 
-/* Ends COMMIT of a failed transaction, with the error of its failure. The second says that alone, and returns its status. */
+/* Ends COMMIT of a failed transaction, or ROLLBACK of one that is distrusted, with the error of its failure. The second says that alone, and returns its status. */
 void tx_refuse_end(struct quring_tx *tx, struct query *query);
 quring_status tx_say_refused(const struct quring_tx *tx, struct query *query);
 
@@ -178,6 +179,7 @@ void tx_revive(struct quring_tx *tx, struct tx_position position);
 
 /* Fails it for good without one of its queries; an earlier failure stays the reason. `sqlstate` as in error_set(). */
 void tx_give_up(struct quring_tx *tx, quring_status status, const char *sqlstate, const char *message);
+
 /* The same where the server has left it by itself: that is the reason, whatever failed before, and its end ends PROTOCOL. */
 void tx_distrust(struct quring_tx *tx, const char *sqlstate, const char *message);
 

@@ -188,7 +188,9 @@ static void tx_stop_query(struct quring_tx *tx, struct query *query, bool timed_
 bool pg_tx_stop(struct quring_tx *tx, bool timed_out, uint64_t *last) {
     struct pg_conn *conn = pg_tx_of(tx)->conn;
     bool any = false;
-    for (uint64_t r = conn ? conn->settled : 0; conn && r < conn->session.next; r++) {
+    if (!conn || (!timed_out && !pg_conn_is_up(conn))) /* what is out of it ends as its connection does */
+        return false;
+    for (uint64_t r = conn->settled; r < conn->session.next; r++) {
         struct pg_request *request = pg_conn_request(conn, r);
         if (pg_request_tx(request) != tx || !request->query)
             continue;

@@ -580,3 +580,22 @@ Test(pg_segment, the_end_of_a_transaction_that_the_server_has_left_is_unknown) {
             pg_setup();
         }
 }
+
+/* A shutdown looks at transactions while the connection is about to close. */
+Test(pg_segment, what_was_sent_of_a_transaction_ends_as_its_connection_does) {
+    bring_up(1, 16);
+    warm();
+    struct quring_tx *tx = begin(0);
+    (void)pg_bed_ask_tx(&bed, tx, PG_TX_INSERT);
+    advance();
+    say(0, "12 C:BEGIN 2 C:INSERT_0_1 Z:T");
+    struct query *commit = pg_bed_ask_tx(&bed, tx, "commit");
+    advance();
+    tx_release(tx);
+    tx_distrust(tx, "08P01", "broken");
+    pg_conn_break(pool->conns[0], QURING_PROTOCOL, "08P01", "broken");
+    pg_backend.tx_changed(tx, false);
+    cr_assert_eq(commit->state, QUERY_RUNNING);
+    pg_bed_settle(&bed);
+    pg_bed_assert_text(pg_bed_fate(commit), "PROTOCOL 08P01", "it may have taken effect");
+}
