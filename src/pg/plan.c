@@ -26,6 +26,7 @@ static bool plan_begin(struct pg_pool *pool) {
     if (conn->state == PG_CONN_DOWN)
         return false;
     pool->trying_count++;
+    pool->tried_ns = ring_now_ns(pg_pool_ring(pool));
     pool->open_count++;
     return true;
 }

@@ -19,8 +19,6 @@
 #include <string.h>
 #include <time.h>
 
-static const uint64_t LATE_NS = 100000000; /* for the end of a wait: the program has not run the engine */
-
 /* An event of the connection, for its reason. CONNECTED has none. */
 static void pool_trace(const struct pg_conn *conn, quring_event_kind kind, uint64_t wait_ns) {
     if (base_likely(!conn->trace))
@@ -56,9 +54,9 @@ static void pool_fail_waiting(struct pg_pool *pool, const struct pg_last_reason 
     pg_lease_fail_waiting(pool, why->sqlstate, why->message);
 }
 
-/* A program that was elsewhere comes back to the end of the wait, and to attempts that had to be made meanwhile, and were not. */
-static bool pool_has_only_begun_to_try(const struct pg_pool *pool) {
-    return pool->trying_count && ring_now_ns(pg_pool_ring(pool)) - pool->outage.node.key > LATE_NS;
+/* A program that was elsewhere comes back to the end of the wait, and to an attempt that was to be made meanwhile, and was not. */
+static bool pool_tries_late(const struct pg_pool *pool) {
+    return pool->trying_count && pool->tried_ns > pool->outage.node.key;
 }
 
 static void pool_outage_fired(struct timer *timer) {
@@ -68,7 +66,7 @@ static void pool_outage_fired(struct timer *timer) {
         return;
     }
     pool_move(pool, PG_POOL_TRYING);
-    if (pool->last.at_ns && !pool_has_only_begun_to_try(pool))
+    if (pool->last.at_ns && !pool_tries_late(pool))
         pool_fail_waiting(pool, &pool->last);
 }
 
