@@ -213,7 +213,7 @@ static void resolve_row(struct pg_conn *conn, const struct wire_event *event) {
     if (doubt->has_row) {
         doubt->answer = ANSWER_HOPELESS;
         if (doubt_last(doubt))
-            resolve_say(doubt_last(doubt), "the server told of two outcomes");
+            resolve_say(doubt_last(doubt), "the server answered with two rows");
         return;
     }
     doubt->has_row = true;

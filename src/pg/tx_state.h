@@ -17,7 +17,7 @@ struct pg_doubt {
     struct pg_conn *conn; /* that it is asked over; NULL: it is not being asked */
     uint64_t until_ns;    /* when it stays unknown */
     uint32_t asked_count;
-    bool has_row;   /* that it was answered with: another one contradicts it */
+    bool has_row;   /* it was answered with one: there can be no other */
     uint8_t answer; /* enum in resolve.c */
 };
 

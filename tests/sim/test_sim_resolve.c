@@ -147,6 +147,24 @@ Test(sim_resolve, an_answer_within_a_transaction_does_not_count) {
     }
 }
 
+/* Within the transaction it may mean another table than to who asks. */
+Test(sim_resolve, a_table_without_its_schema_is_refused) {
+    static const char *const names[] = {"sim_tokens", "pg_temp.sim_tokens"};
+    quring_tx *tx;
+    open_lossy(1);
+    for (int i = 0; i < 2; i++) {
+        quring_tx_options options = {.resolve = QURING_RESOLVE_TOKEN, .token_table = names[i]};
+        cr_assert_eq(quring_tx_open(world.db, &options, &tx), QURING_EINVAL);
+        cr_assert(strstr(quring_errmsg(world.engine), "needs its schema"));
+        quring_inbox *inbox;
+        cr_assert_eq(quring_inbox_open(world.engine, NULL, &inbox), 0);
+        cr_assert_eq(quring_inbox_tx_open(inbox, world.db, &options, &tx), QURING_EINVAL);
+        cr_assert(strstr(quring_inbox_errmsg(inbox), "needs its schema"));
+        quring_inbox_close(inbox);
+    }
+    close_world();
+}
+
 Test(sim_resolve, two_answers_that_contradict_each_other_do_not_count) {
     open_lossy(2);
     quring_tx *tx = open_tx(&resolved);
