@@ -143,7 +143,7 @@ static enum statement_class classify(const char *sql, size_t length) {
 
 /* The findings of one reading of a whole text. */
 struct body {
-    bool into;      /* INTO, but not of INSERT or MERGE: SELECT INTO makes a table */
+    bool into;      /* INTO, but not of a write: SELECT INTO makes a table */
     bool temporary; /* SELECT INTO TEMP, or the schema pg_temp */
     bool locks;     /* FOR UPDATE, FOR SHARE and their like */
     bool folds;     /* a literal such as 'now', which PostgreSQL may turn into a constant when it parses */
@@ -207,8 +207,8 @@ static bool class_is_temporary_schema(const struct token *token) {
 }
 
 /*
- * INSERT INTO, MERGE INTO; and SQLite's INSERT OR … INTO and REPLACE INTO, which have to begin the text: PostgreSQL takes all these
- * words for names of columns as well. `first` are the text's first two tokens, `count` those before INTO.
+ * INSERT INTO, MERGE INTO; and SQLite's INSERT OR … INTO and REPLACE INTO, which have to begin the text, because PostgreSQL takes
+ * these words for names of columns as well: behind WITH they are not seen. `first` are the text's first two tokens, `count` those before INTO.
  */
 static bool class_into_is_of_a_write(const struct token first[2], const struct token *before, uint32_t count) {
     if (token_is(before, "insert") || token_is(before, "merge"))

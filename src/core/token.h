@@ -24,6 +24,7 @@ enum { TOKEN_BYTES = 16, TOKEN_TEXT_BYTES = 37, TOKEN_TABLE_BYTES = 255, TOKEN_S
 
 /* True for a table's name as SQL has it: commits, app.commits, "App"."Commits"; up to three parts, and no other characters. */
 bool token_table_is_valid(const char *table);
+
 /*
  * True if a valid name has its schema, and that is not the one of a session's temporary tables. One without may mean another table
  * within the transaction, whose search_path may have changed, or which may have made a temporary table, than to who asks: the

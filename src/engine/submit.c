@@ -353,8 +353,8 @@ static int batch_check_member(quring_engine *engine, const struct engine_batch *
             "and COMMIT");
     if (!query->statement->traits.groupable)
         return hub_error(&engine->hub, QURING_EUNSUPPORTED,
-                         "query %u of an ATOMIC batch: SELECT, VALUES, TABLE, WITH, INSERT, UPDATE, DELETE and MERGE "
-                         "alone can be in one, as in a GROUP. Use a transaction, quring_tx_open()",
+                         "query %u of an ATOMIC batch: SELECT, VALUES, TABLE, WITH, INSERT, UPDATE, DELETE, MERGE and "
+                         "REPLACE alone can be in one, as in a GROUP. Use a transaction, quring_tx_open()",
                          batch->count + 1);
     return 0;
 }

@@ -36,7 +36,7 @@ static void batch_look(const struct lite_lane *lane, struct lite_batch *run) {
 
 /* BEGIN or COMMIT failed, which is no member's error. */
 static void batch_end_all(struct lite_lane *lane, const struct lite_batch *run, int code) {
-    int status = lite_conn_failure(&lane->conn, code);
+    quring_status status = lite_conn_failed_status(&lane->conn, code);
     struct query *first = batch_member(lane, run, 0);
     error_clear(&first->error);
     lite_conn_error(&lane->conn, code, NULL, &first->error);

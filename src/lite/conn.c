@@ -99,7 +99,7 @@ bool lite_conn_file_is_gone(struct lite_conn *conn) {
  * ended (but by a write, where the program has chosen journal_mode=persist). Behind that come syncs, the memory beside the log, and
  * locks that are given back.
  */
-int lite_conn_failure(const struct lite_conn *conn, int code) {
+quring_status lite_conn_failed_status(const struct lite_conn *conn, int code) {
     if (!conn->commit_begun || code == SQLITE_IOERR_WRITE || code == SQLITE_IOERR_READ ||
         code == SQLITE_IOERR_SHORT_READ)
         return QURING_SERVER_ERROR;

@@ -251,7 +251,7 @@ void lite_conn_roll_back(struct lite_conn *conn);
  * may be in the log, or its journal be gone. SQLite says that it failed, and who opens the file after a crash, or after all have
  * closed it, may find it. Else QURING_SERVER_ERROR.
  */
-int lite_conn_failure(const struct lite_conn *conn, int code);
+quring_status lite_conn_failed_status(const struct lite_conn *conn, int code);
 
 /* Fills `error` with what SQLite says of the call that just failed. `text` may be NULL: no position then. */
 void lite_conn_error(struct lite_conn *conn, int code, const struct quring_statement *text, struct query_error *error);

@@ -121,14 +121,14 @@ static const char *sqlstate_of_message(const char *message) {
     return "42000";
 }
 
-/* Said as an error of the statement, and as one of the whole schema, which is then called corrupt, where an index has the function. */
-static bool is_unsafe_use(const char *message) {
-    return strstr(message, "unsafe use of ") != NULL;
+/* Said as an error of the statement, and, where an index has the function, of the whole schema, which is then called corrupt. */
+static bool is_unsafe_use(int code, const char *message) {
+    return (code == SQLITE_ERROR || code == SQLITE_CORRUPT) && strstr(message, "unsafe use of ") != NULL;
 }
 
 const char *lite_sqlstate(int code, const char *message) {
     PRE(code != SQLITE_OK && message);
-    if (is_unsafe_use(message))
+    if (is_unsafe_use(code, message))
         return "42501";
     const char *sqlstate = sqlstate_of_code(code);
     if (!sqlstate)
@@ -137,7 +137,7 @@ const char *lite_sqlstate(int code, const char *message) {
 }
 
 const char *lite_hint(int code, const char *message) {
-    if (is_unsafe_use(message))
+    if (is_unsafe_use(code, message))
         return "views, triggers, CHECKs, generated columns and indexes may call only what SQLite marks as harmless, "
                "and 3.40 does not mark the functions of JSON: call them in queries";
     if (code == SQLITE_BUSY_SNAPSHOT)

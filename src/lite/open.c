@@ -316,6 +316,7 @@ static void open_end(struct lite_conn *conn) {
 /* SQLite gives a handle for a file that it could not open, too: it holds the message, and has to be closed. */
 bool lite_conn_open(struct lite_conn *conn) {
     PRE(!conn->handle);
+    conn->verdict = (struct lite_verdict){0};
     int code = open_handle(conn);
     if (code == SQLITE_OK)
         return true;

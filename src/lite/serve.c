@@ -90,15 +90,18 @@ static bool serve_reader_file_is_gone(struct lite_lane *lane) {
     return true;
 }
 
-/* A file without a name is gone with the last process that has it open, and with it all that was written there. */
-static void serve_note_loss(struct lite_lane *lane) {
+/* `hint`: where the connection can be opened again. */
+static void serve_note_loss(struct lite_lane *lane, const char *sqlstate, const char *message, const char *hint) {
     struct lite_conn *conn = &lane->conn;
     lane->own.lost = conn->role == LITE_EXCLUSIVE || conn->has_settings;
-    error_set(&conn->open_error, "58P01", serve_file_is_gone, NULL,
-              lane->own.lost ? "open another handle: what was set on this one is gone"
-                             : "the next query opens the file of that name",
-              0);
-    conn->open_error.view.backend_code = SQLITE_READONLY_DBMOVED;
+    error_set(&conn->open_error, sqlstate, message, NULL,
+              lane->own.lost ? "open another handle: what was set on this one is gone" : hint, 0);
+}
+
+/* A file without a name is gone with the last process that has it open, and with it all that was written there. */
+static void serve_note_gone(struct lite_lane *lane) {
+    serve_note_loss(lane, "58P01", serve_file_is_gone, "the next query opens the file of that name");
+    lane->conn.open_error.view.backend_code = SQLITE_READONLY_DBMOVED;
 }
 
 static void serve_check_file(struct lite_lane *lane) {
@@ -114,7 +117,7 @@ static void serve_check_file(struct lite_lane *lane) {
         return;
     lite_file_condemn(&conn->member);
     serve_close_conn(lane, "58P01", serve_file_is_gone);
-    serve_note_loss(lane);
+    serve_note_gone(lane);
 }
 
 /* True: the queries at hand are refused for it. */
@@ -125,7 +128,7 @@ static bool serve_was_evicted(struct lite_lane *lane) {
     serve_note_end(lane, "58P01", serve_file_is_gone);
     if (lane->conn.role == LITE_READER)
         return false;
-    serve_note_loss(lane);
+    serve_note_gone(lane);
     return true;
 }
 
@@ -141,11 +144,11 @@ static bool serve_settle(struct lite_lane *lane) {
     lite_conn_roll_back(conn);
     if (!conn->unsettled)
         return true;
-    lane->own.lost = conn->config->path && (keeps || conn->has_settings);
-    error_set(&conn->open_error, "58030", serve_transaction_is_stuck, NULL,
-              lane->own.lost ? "open another handle: what was set on this one is gone" : "submit it again", 0);
-    if (!conn->config->path)
+    if (!conn->config->path) {
+        error_set(&conn->open_error, "58030", serve_transaction_is_stuck, NULL, "submit it again", 0);
         return false;
+    }
+    serve_note_loss(lane, "58030", serve_transaction_is_stuck, NULL);
     serve_close_conn(lane, "58030", serve_transaction_is_stuck);
     serve_open_conn(lane);
     return true;

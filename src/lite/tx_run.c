@@ -178,7 +178,7 @@ static void run_commit(struct lite_lane *lane, struct query *query) {
         run_ok(query, "COMMIT", 6);
     lite_watch_end(&conn->watch, query, conn->handle);
     if (code != SQLITE_OK) {
-        query->status = (uint8_t)lite_conn_failure(conn, code);
+        query->status = (uint8_t)lite_conn_failed_status(conn, code);
         query->sent = query->status == QURING_IN_DOUBT;
     }
     conn->watch.locked_since_ns = 0;

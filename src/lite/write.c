@@ -142,7 +142,7 @@ static void group_run(struct lite_lane *lane) {
         group_finish(lane, &group);
         return;
     }
-    if (lite_conn_failure(&lane->conn, code) == QURING_IN_DOUBT) {
+    if (lite_conn_failed_status(&lane->conn, code) == QURING_IN_DOUBT) {
         group_doubt(lane, &group, code);
         return;
     }
@@ -226,8 +226,7 @@ static void exclusive_run(struct lite_lane *lane) {
     if (wrote && !exclusive_writes(conn)) /* RELEASE failed, and SQLite keeps the savepoint of what it undid */
         lite_conn_roll_back(conn);
     if (query->status != QURING_IN_DOUBT)
-        conn->rolled_back =
-            (conn->unsettled || !lite_conn_in_transaction(conn)) && !exclusive_ends_transaction(query);
+        conn->rolled_back = (conn->unsettled || !lite_conn_in_transaction(conn)) && !exclusive_ends_transaction(query);
 }
 
 /* The members of a batch are members of groups on PostgreSQL, and have the same mode. */
