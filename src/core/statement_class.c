@@ -206,32 +206,57 @@ static bool class_is_temporary_schema(const struct token *token) {
     return true;
 }
 
-/*
- * INSERT INTO, MERGE INTO; and SQLite's INSERT OR … INTO and REPLACE INTO, which have to begin the text, because PostgreSQL takes
- * these words for names of columns as well: behind WITH they are not seen. `first` are the text's first two tokens, `count` those before INTO.
- */
-static bool class_into_is_of_a_write(const struct token first[2], const struct token *before, uint32_t count) {
-    if (token_is(before, "insert") || token_is(before, "merge"))
-        return true;
-    return (count == 1 && token_is(before, "replace")) ||
-           (count == 3 && token_is(&first[0], "insert") && token_is(&first[1], "or"));
+/* INSERT, MERGE, REPLACE, and SQLite's INSERT OR … */
+enum write_verb { WRITE_NONE, WRITE_VERB, WRITE_OR, WRITE_OR_WORD };
+
+/* How far a reading of a whole text has come. */
+struct place {
+    struct token before;
+    uint32_t depth; /* of parentheses */
+    bool with;      /* the text begins with WITH */
+    bool has_verb;  /* of the statement behind that */
+    enum write_verb write;
+};
+
+/* Where no statement begins PostgreSQL takes the verbs of writes for names of columns. */
+static bool place_begins_statement(const struct place *place) {
+    enum token_kind before = place->before.kind;
+    return before == TOKEN_END || before == TOKEN_SEMICOLON || before == TOKEN_OPEN ||
+           (before == TOKEN_CLOSE && place->depth == 0 && place->with && !place->has_verb);
+}
+
+static void place_pass(struct place *place, const struct token *token) {
+    static const char *const writes[] = {"insert", "merge", "replace", NULL};
+    static const char *const others[] = {"select", "values", "table", "update", "delete", NULL};
+    bool begins = place_begins_statement(place), writes_here = begins && token_is_any(token, writes);
+    if (writes_here)
+        place->write = WRITE_VERB;
+    else if (place->write == WRITE_VERB && token_is(token, "or"))
+        place->write = WRITE_OR;
+    else
+        place->write = place->write == WRITE_OR ? WRITE_OR_WORD : WRITE_NONE;
+    if (place->depth == 0) {
+        place->with |= begins && token_is(token, "with");
+        place->has_verb |= writes_here || token_is_any(token, others);
+    }
+    place->depth += token->kind == TOKEN_OPEN;
+    place->depth -= token->kind == TOKEN_CLOSE && place->depth > 0;
+    place->before = *token;
 }
 
 static void class_read_body(struct scan *s, struct body *body) {
     static const char *const locks[] = {"update", "no", "share", "key", NULL};
-    struct token first[2] = {0}, before = {.kind = TOKEN_END}, token;
-    for (uint32_t count = 0; (token = scan_next(s)).kind != TOKEN_END; before = token, count++) {
-        if (count < 2)
-            first[count] = token;
+    static const char *const temporaries[] = {"temp", "temporary", "local", "global", NULL};
+    struct place place = {.before = {.kind = TOKEN_END}};
+    bool selects_into = false; /* by the token before */
+    for (struct token token; (token = scan_next(s)).kind != TOKEN_END; place_pass(&place, &token)) {
+        body->temporary |= selects_into && token_is_any(&token, temporaries);
+        selects_into = token_is(&token, "into") && place.write != WRITE_VERB && place.write != WRITE_OR_WORD;
+        body->into |= selects_into;
         if (token.kind == TOKEN_STRING) {
             body->folds |= class_literal_folds(&token);
-        } else if (token_is(&before, "for")) {
+        } else if (token_is(&place.before, "for")) {
             body->locks |= token_is_any(&token, locks);
-        } else if (token_is(&token, "into") && !class_into_is_of_a_write(first, &before, count)) {
-            body->into = true;
-            before = token;
-            token = scan_next(s);
-            body->temporary |= token_is_any(&token, temporary);
         } else if (token_is(&token, "u") && s->at < s->end && *s->at == '&') {
             body->unicode |= s->at + 1 < s->end && (s->at[1] == '\'' || s->at[1] == '"');
         }

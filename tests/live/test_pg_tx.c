@@ -455,6 +455,11 @@ Test(pg_tx, nothing_is_left_for_the_next_user_of_the_connection) {
                                                          "and setting = '77'"},
         {"create temp table live_left (a int)", "select count(*) from pg_class where relname = 'live_left'"},
         {"select 1 as a into temp live_left", "select count(*) from pg_class where relname = 'live_left'"},
+        {"select 1 as a into local temp live_left", "select count(*) from pg_class where relname = 'live_left'"},
+        {"select count(*) insert into temp live_left", "select count(*) from pg_class where relname = 'live_left'"},
+        {"select 1 as merge into temp live_left", "select count(*) from pg_class where relname = 'live_left'"},
+        {"select 1 as for into temp live_left", "select count(*) from pg_class where relname = 'live_left'"},
+        {"-- x\rselect 1 as a into temp live_left", "select count(*) from pg_class where relname = 'live_left'"},
         {"select pg_advisory_lock(4711)", "select count(*) from pg_locks where locktype = 'advisory' and objid = 4711"},
         {"select pg_try_advisory_lock(4711)",
          "select count(*) from pg_locks where locktype = 'advisory' and objid = 4711"},
@@ -482,6 +487,11 @@ Test(pg_tx, nothing_is_left_for_the_next_user_of_the_connection) {
         live_release(&live, &done);
         end_with_commit(tx, "");
         cr_assert_eq(live_int(&live, rows[i].finds), 0, "%s: it was left", rows[i].leaves);
+        if (strstr(rows[i].leaves, "into ")) { /* outside of transactions nothing takes it away */
+            quring_query query = {.db = live.db, .sql = rows[i].leaves};
+            cr_assert_eq(quring_submit(live.engine, &query, NULL), QURING_EUNSUPPORTED, "%s", rows[i].leaves);
+            cr_assert_eq(quring_submit_batch(live.engine, &query, 1, QURING_BATCH_ATOMIC, NULL), QURING_EUNSUPPORTED);
+        }
     }
     cr_assert_eq(live_int(&live, "select pg_backend_pid()"), pid, "on the same connection");
     live_close(&live);

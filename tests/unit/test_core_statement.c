@@ -274,6 +274,13 @@ static const struct {
     {STATEMENT_SESSION, "create table pg_temp.t (x int)"},
     {STATEMENT_SESSION, "insert into PG_TEMP_3.t values (1)"},
     {STATEMENT_SESSION, "select * from \"pg_temp\".t"},
+    {STATEMENT_SESSION, "select 1 as a into local temp t"},
+    {STATEMENT_SESSION, "select 1 as a into global temporary table t"},
+    {STATEMENT_SESSION, "select 1 as insert into temp t"},
+    {STATEMENT_SESSION, "select count(*) insert into temp t"},
+    {STATEMENT_SESSION, "(select count(*) merge into temp t)"},
+    {STATEMENT_SESSION, "select 1 as for into temp t"},
+    {STATEMENT_SESSION, "with x as (select 1) select (1) insert into temp t"},
     {STATEMENT_SESSION, "-- x\rcreate table pg_temp.t (x int)"},
     {STATEMENT_SESSION, "-- x\rselect 0 as a into temp t"},
     {STATEMENT_PLAIN, "select 'pg_temp', 'into temp t', nspname like 'pg_temp%' from pg_namespace"},
@@ -358,6 +365,11 @@ static const char *const groupable[] = {
     "insert into t select * from u on conflict do update set x = 1",
     "insert or ignore into t values (1)",
     "/* x */ replace into t values (1)",
+    "with x as (select 1) replace into t select * from x",
+    "with x as (select 1) insert or ignore into t select * from x",
+    "with x(insert) as (select 1), y as (insert into t values (1) returning a) merge into t using x on false when "
+    "matched then do "
+    "nothing",
     "update t set x = 1",
     "delete from t where x = $1",
     "merge into t using u on true when not matched then insert values (1)",
@@ -380,6 +392,9 @@ static const char *const groupable[] = {
 };
 
 static const char *const alone[] = {
+    "select 1 as insert into t",
+    "select 1 as for into t",
+    "with x as (select 1) values (1) insert into t",
     "select x replace into t from u",
     "select insert or x into t from u",
     "insert or into t values (1)",
