@@ -154,7 +154,7 @@ static int exec_run_prepared(struct lite_conn *conn, struct lite_stmt *stmt, str
         outcome = exec_finish(conn, stmt, query, exec_step(conn, stmt, query));
     conn->watch.in_control = false;
     if (base_unlikely(outcome == QURING_SERVER_ERROR))
-        outcome = lite_conn_failed_status(conn, query->error.view.backend_code);
+        outcome = (int)lite_conn_failed_status(conn, query->error.view.backend_code);
     lite_unbind(conn, stmt);
     if (enters && conn->wal == LITE_WAL_WANTED) /* the file was empty */
         lite_wal_enter(conn);
