@@ -257,9 +257,9 @@ static void class_read_body(struct scan *s, struct body *body) {
             body->folds |= class_literal_folds(&token);
         } else if (token_is(&place.before, "for")) {
             body->locks |= token_is_any(&token, locks);
-        } else if (token_is(&token, "u") && s->at < s->end && *s->at == '&') {
-            body->unicode |= s->at + 1 < s->end && (s->at[1] == '\'' || s->at[1] == '"');
         }
+        if (token_is(&token, "u") && s->at + 1 < s->end && *s->at == '&')
+            body->unicode |= s->at[1] == '\'' || s->at[1] == '"';
         body->temporary |= class_is_temporary_schema(&token);
     }
 }

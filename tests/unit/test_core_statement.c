@@ -437,6 +437,7 @@ static const char *const alone[] = {
     "select U&\"s\\0065t_config\"('a.b', 'c', true)",
     "select u&'x'",
     "select u&\"x\" from t",
+    "select substring('abc' from 1 for U&\"set\\005fconfig\"('a.b', '1', false)::int)",
     "select pg_advisory_lock(1)",
     "select PG_ADVISORY_xact_lock(1)",
     "select pg_try_advisory_lock(1)",
