@@ -170,7 +170,10 @@ void tx_say_skipped(const struct quring_tx *tx, struct query *query);
 /* A query of it was refused after its submission, with its error, and never was in the queue: it counts as one that failed. */
 void tx_note_refused(struct quring_tx *tx, struct query *query);
 
-/* Ends COMMIT of a failed transaction, or ROLLBACK of one that is distrusted, with the error of its failure. The second says that alone, and returns its status. */
+/*
+ * Ends COMMIT of a failed transaction, or ROLLBACK of one that is distrusted, with the error of its failure. The second says that
+ * alone, and returns its status.
+ */
 void tx_refuse_end(struct quring_tx *tx, struct query *query);
 quring_status tx_say_refused(const struct quring_tx *tx, struct query *query);
 
@@ -180,7 +183,7 @@ void tx_revive(struct quring_tx *tx, struct tx_position position);
 /* Fails it for good without one of its queries; an earlier failure stays the reason. `sqlstate` as in error_set(). */
 void tx_give_up(struct quring_tx *tx, quring_status status, const char *sqlstate, const char *message);
 
-/* The same where the server has left it by itself: that is the reason, whatever failed before, and its end ends PROTOCOL. */
+/* Gives it up where the server has left it by itself: that is the reason, whatever failed before, and its end ends PROTOCOL. */
 void tx_distrust(struct quring_tx *tx, const char *sqlstate, const char *message);
 
 /*

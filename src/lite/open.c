@@ -251,7 +251,7 @@ static int open_handle(struct lite_conn *conn) {
     if (code == SQLITE_OK)
         code = open_check_writes(conn);
     if (code == SQLITE_OK)
-        code = lite_rules_install(conn); /* whatever was prepared before would be prepared once more */
+        code = lite_rules_install(conn); /* an authorizer has what was prepared before it prepared anew */
     if (code == SQLITE_OK)
         code = open_prepare_controls(conn);
     if (code == SQLITE_OK && conn->role == LITE_WRITER) /* in place of SQLite's own automatic checkpoints */
@@ -354,7 +354,7 @@ void lite_conn_judge_detach(struct lite_conn *conn) {
     if (lite_conn_in_transaction(conn) || open_has_new_file(conn->handle))
         return;
     open_judge_end(conn);
-    lite_conn_roll_back(conn); /* where memory ran out behind BEGIN */
+    lite_conn_roll_back(conn); /* BEGIN stands alone where memory ran out behind it */
 }
 
 void lite_conn_close(struct lite_conn *conn) {
