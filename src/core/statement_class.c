@@ -55,16 +55,18 @@ static enum statement_class classify_create(struct scan *s) {
     return token_is_any(&token, temporary) ? STATEMENT_SESSION : STATEMENT_PLAIN;
 }
 
+/* Those outside of parentheses; SQLite has EXPLAIN QUERY PLAN. */
+static const char *const explain_options[] = {"analyze", "analyse", "verbose", "query", "plan", NULL};
+
 /* EXPLAIN [ANALYZE] [VERBOSE] | (options) CREATE …; with ANALYZE it is carried out. */
 static enum statement_class classify_explain(struct scan *s) {
-    static const char *const options[] = {"analyze", "analyse", "verbose", NULL};
     size_t depth = 0;
     struct token token;
     do {
         token = scan_next(s);
         depth += token.kind == TOKEN_OPEN;
         depth -= token.kind == TOKEN_CLOSE && depth > 0;
-    } while (depth > 0 ? token.kind != TOKEN_END : token.kind == TOKEN_CLOSE || token_is_any(&token, options));
+    } while (depth > 0 ? token.kind != TOKEN_END : token.kind == TOKEN_CLOSE || token_is_any(&token, explain_options));
     return token_is(&token, "create") ? classify_create(s) : STATEMENT_PLAIN;
 }
 
@@ -143,11 +145,12 @@ static enum statement_class classify(const char *sql, size_t length) {
 
 /* The findings of one reading of a whole text. */
 struct body {
-    bool into;      /* INTO, but not of a write: SELECT INTO makes a table */
-    bool temporary; /* SELECT INTO TEMP, or the schema pg_temp */
-    bool locks;     /* FOR UPDATE, FOR SHARE and their like */
-    bool folds;     /* a literal such as 'now', which PostgreSQL may turn into a constant when it parses */
-    bool unicode;   /* U&'…' or U&"…", whose escapes could spell any word: they are not read */
+    bool into;             /* INTO, but not of a write: SELECT INTO makes a table */
+    bool into_temporary;   /* likewise, a temporary one */
+    bool temporary_schema; /* pg_temp */
+    bool locks;            /* FOR UPDATE, FOR SHARE and their like */
+    bool folds;            /* a literal such as 'now', which PostgreSQL may turn into a constant when it parses */
+    bool unicode;          /* U&'…' or U&"…", whose escapes could spell any word: they are not read */
 };
 
 static bool class_is_letter(char c) {
@@ -206,41 +209,114 @@ static bool class_is_temporary_schema(const struct token *token) {
     return true;
 }
 
+/*
+ * The way to a statement's verb. Elsewhere PostgreSQL takes INSERT, MERGE and REPLACE for names, of columns above all:
+ * "SELECT 1 insert INTO t" makes a table. Of WITH (SELECT, "WITH Clause"):
+ *
+ *   FIRST, EXPLAIN   WITH -> WITH, EXPLAIN -> EXPLAIN, all else -> BODY
+ *   WITH             the '(' behind AS or MATERIALIZED -> QUERY
+ *   QUERY            ',' or AS -> WITH, SEARCH -> SEARCH, CYCLE -> CYCLE, all else -> BODY
+ *   SEARCH           BY -> COLUMN -> COLUMNS; there ',' -> COLUMN, SET -> NAME
+ *   CYCLE            USING -> NAME
+ *   NAME             -> QUERY
+ *   all              ';' -> FIRST
+ */
+enum lead {
+    LEAD_FIRST,   /* a statement may begin: at the start of the text, behind '(' and ';' */
+    LEAD_EXPLAIN, /* likewise, behind EXPLAIN and its options */
+    LEAD_WITH,    /* before the parenthesis of a query of WITH */
+    LEAD_QUERY,   /* in it or behind it, where a statement may begin */
+    LEAD_SEARCH,  /* DEPTH | BREADTH FIRST */
+    LEAD_COLUMN,  /* a column follows, which may be called like any of these words */
+    LEAD_COLUMNS, /* behind one */
+    LEAD_CYCLE,   /* no name in it can be USING, which is reserved */
+    LEAD_NAME,    /* the last word of SEARCH or CYCLE follows */
+    LEAD_BODY     /* behind the verb */
+};
+
 /* INSERT, MERGE, REPLACE, and SQLite's INSERT OR … */
 enum write_verb { WRITE_NONE, WRITE_VERB, WRITE_OR, WRITE_OR_WORD };
+
+/* No statement is looked for in more parentheses than these. */
+enum { PLACE_DEPTH = 16 };
 
 /* How far a reading of a whole text has come. */
 struct place {
     struct token before;
-    uint32_t depth; /* of parentheses */
-    bool with;      /* the text begins with WITH */
-    bool has_verb;  /* of the statement behind that */
+    size_t depth;                  /* of parentheses */
+    uint8_t lead[PLACE_DEPTH + 1]; /* enum lead, of each depth */
     enum write_verb write;
 };
 
-/* Where no statement begins PostgreSQL takes the verbs of writes for names of columns. */
-static bool place_begins_statement(const struct place *place) {
-    enum token_kind before = place->before.kind;
-    return before == TOKEN_END || before == TOKEN_SEMICOLON || before == TOKEN_OPEN ||
-           (before == TOKEN_CLOSE && place->depth == 0 && place->with && !place->has_verb);
+static enum lead place_lead(const struct place *place) {
+    return place->depth <= PLACE_DEPTH ? (enum lead)place->lead[place->depth] : LEAD_BODY;
+}
+
+static enum lead lead_begin(const struct token *token) {
+    return token_is(token, "with") ? LEAD_WITH : token_is(token, "explain") ? LEAD_EXPLAIN : LEAD_BODY;
+}
+
+static bool lead_is_comma(const struct token *token) {
+    return token->length == 1 && *token->at == ',';
+}
+
+/* Behind a query of WITH. AS follows where the parentheses were a list of columns. */
+static enum lead lead_behind_query(const struct token *token) {
+    if (token_is(token, "as") || lead_is_comma(token))
+        return LEAD_WITH;
+    if (token_is(token, "search"))
+        return LEAD_SEARCH;
+    return token_is(token, "cycle") ? LEAD_CYCLE : LEAD_BODY;
+}
+
+static enum lead lead_next(enum lead lead, const struct token *before, const struct token *token) {
+    static const char *const opens[] = {"as", "materialized", NULL};
+    if (token->kind == TOKEN_SEMICOLON)
+        return LEAD_FIRST;
+    switch (lead) {
+    case LEAD_FIRST:
+        return lead_begin(token);
+    case LEAD_EXPLAIN:
+        return token->kind == TOKEN_OPEN || token_is_any(token, explain_options) ? LEAD_EXPLAIN : lead_begin(token);
+    case LEAD_WITH:
+        return token->kind == TOKEN_OPEN && token_is_any(before, opens) ? LEAD_QUERY : LEAD_WITH;
+    case LEAD_QUERY:
+        return lead_behind_query(token);
+    case LEAD_SEARCH:
+        return token_is(token, "by") ? LEAD_COLUMN : LEAD_SEARCH;
+    case LEAD_COLUMN:
+        return LEAD_COLUMNS;
+    case LEAD_COLUMNS:
+        return lead_is_comma(token) ? LEAD_COLUMN : token_is(token, "set") ? LEAD_NAME : LEAD_COLUMNS;
+    case LEAD_CYCLE:
+        return token_is(token, "using") ? LEAD_NAME : LEAD_CYCLE;
+    case LEAD_NAME:
+        return LEAD_QUERY;
+    case LEAD_BODY:
+        break;
+    }
+    return LEAD_BODY;
+}
+
+static enum write_verb write_next(const struct place *place, const struct token *token) {
+    static const char *const writes[] = {"insert", "merge", "replace", NULL};
+    enum lead lead = place_lead(place);
+    if ((lead == LEAD_FIRST || lead == LEAD_EXPLAIN || lead == LEAD_QUERY) && token_is_any(token, writes))
+        return WRITE_VERB;
+    if (place->write == WRITE_VERB && token_is(token, "or"))
+        return WRITE_OR;
+    return place->write == WRITE_OR ? WRITE_OR_WORD : WRITE_NONE;
 }
 
 static void place_pass(struct place *place, const struct token *token) {
-    static const char *const writes[] = {"insert", "merge", "replace", NULL};
-    static const char *const others[] = {"select", "values", "table", "update", "delete", NULL};
-    bool begins = place_begins_statement(place), writes_here = begins && token_is_any(token, writes);
-    if (writes_here)
-        place->write = WRITE_VERB;
-    else if (place->write == WRITE_VERB && token_is(token, "or"))
-        place->write = WRITE_OR;
-    else
-        place->write = place->write == WRITE_OR ? WRITE_OR_WORD : WRITE_NONE;
-    if (place->depth == 0) {
-        place->with |= begins && token_is(token, "with");
-        place->has_verb |= writes_here || token_is_any(token, others);
+    place->write = write_next(place, token);
+    if (token->kind == TOKEN_CLOSE) {
+        place->depth -= place->depth > 0;
+    } else if (place->depth <= PLACE_DEPTH) {
+        place->lead[place->depth] = (uint8_t)lead_next(place_lead(place), &place->before, token);
     }
-    place->depth += token->kind == TOKEN_OPEN;
-    place->depth -= token->kind == TOKEN_CLOSE && place->depth > 0;
+    if (token->kind == TOKEN_OPEN && ++place->depth <= PLACE_DEPTH)
+        place->lead[place->depth] = LEAD_FIRST;
     place->before = *token;
 }
 
@@ -250,7 +326,7 @@ static void class_read_body(struct scan *s, struct body *body) {
     struct place place = {.before = {.kind = TOKEN_END}};
     bool selects_into = false; /* by the token before */
     for (struct token token; (token = scan_next(s)).kind != TOKEN_END; place_pass(&place, &token)) {
-        body->temporary |= selects_into && token_is_any(&token, temporaries);
+        body->into_temporary |= selects_into && token_is_any(&token, temporaries);
         selects_into = token_is(&token, "into") && place.write != WRITE_VERB && place.write != WRITE_OR_WORD;
         body->into |= selects_into;
         if (token.kind == TOKEN_STRING) {
@@ -260,8 +336,14 @@ static void class_read_body(struct scan *s, struct body *body) {
         }
         if (token_is(&token, "u") && s->at + 1 < s->end && *s->at == '&')
             body->unicode |= s->at[1] == '\'' || s->at[1] == '"';
-        body->temporary |= class_is_temporary_schema(&token);
+        body->temporary_schema |= class_is_temporary_schema(&token);
     }
+}
+
+/* Other statements may have a write in them whose table has one of those words for its name: a rule's or a trigger's. */
+static bool class_makes_temporary(const struct body *body, const struct token *verb) {
+    static const char *const verbs[] = {"select", "with", "explain", NULL};
+    return body->temporary_schema || (body->into_temporary && token_is_any(verb, verbs));
 }
 
 /*
@@ -427,7 +509,8 @@ struct statement_traits statement_traits(const char *sql, size_t length) {
         .groupable = is_plain && !body.locks && !class_works_outside(sql, length),
         .reusable = !body.folds && !body.unicode && !token_is_any(&verb, described_anew),
     };
-    if ((traits.class == STATEMENT_PLAIN || traits.class == STATEMENT_EMPTY) && body.temporary)
+    bool is_empty = traits.class == STATEMENT_EMPTY;
+    if ((traits.class == STATEMENT_PLAIN || is_empty) && class_makes_temporary(&body, &verb))
         traits.class = STATEMENT_SESSION; /* SQLite ends no comment at a carriage return, and may see nothing else */
     traits.verb = (uint8_t)class_verb(sql, length, (enum statement_class)traits.class);
     traits.leaves_nothing = class_leaves_nothing(&traits, is_plain, sql, length);
