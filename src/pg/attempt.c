@@ -317,6 +317,7 @@ static bool visit_begin(struct pg_conn *conn, uint64_t now_ns, uint64_t until_ns
     }
     connect->trouble = pg_hosts_enter(connect->hosts, connect->key);
     conn->connect = connect;
+    conn->config->attempts->stepped_ns = now_ns;
     (void)timer_set(ring, &conn->timer, until_ns + (late < LATE_NS ? late : LATE_NS));
     return true;
 }
@@ -409,6 +410,8 @@ static void attempt_begin_barrier(struct pg_conn *conn, uint64_t until_ns) {
         pg_conn_break(conn, QURING_NOT_SENT, "53200", "out of memory");
         return;
     }
+    struct port *port = ring_port(pg_conn_ring(conn));
+    conn->config->attempts->stepped_ns = port->methods->now_ns(port);
     (void)timer_set(pg_conn_ring(conn), &conn->timer, attempt_barrier_end(conn, until_ns));
     pg_conn_flush(conn);
 }

@@ -18,6 +18,7 @@ struct pg_attempts {
     pg_connector connector;
     pg_connector look_up; /* NULL: names go to the connector as they are */
     struct rng rng;
+    uint64_t stepped_ns; /* when the last visit or first exchange began, by the port's clock */
 };
 
 bool pg_attempts_init(struct pg_attempts *attempts, const char *conninfo, uint64_t seed); /* false: no memory */

@@ -18,7 +18,7 @@ static bool plan_wants_another(const struct pg_pool *pool) {
 }
 
 /* False: it could not begin, which pg_plan_failed() was told. */
-static bool plan_begin(struct pg_pool *pool, uint64_t now_ns) {
+static bool plan_begin(struct pg_pool *pool) {
     struct pg_conn *conn = list_entry(list_pop_front(&pool->down), struct pg_conn, link);
     conn->epoch = pool->manners.epoch;
     conn->outdated = false;
@@ -26,7 +26,6 @@ static bool plan_begin(struct pg_pool *pool, uint64_t now_ns) {
     if (conn->state == PG_CONN_DOWN)
         return false;
     pool->trying_count++;
-    pool->tried_ns = now_ns;
     pool->open_count++;
     return true;
 }
@@ -35,7 +34,7 @@ static void plan(struct pg_pool *pool, uint64_t now_ns, bool asked) {
     struct ring *ring = pg_pool_ring(pool);
     for (bool begun = true; begun && plan_wants_another(pool);) {
         struct pg_situation situation = plan_situation(pool, now_ns, asked);
-        begun = pg_manners_room(&pool->manners, &situation) && plan_begin(pool, now_ns);
+        begun = pg_manners_room(&pool->manners, &situation) && plan_begin(pool);
     }
     uint64_t next_ns = pg_manners_next_ns(&pool->manners);
     if (!plan_wants_another(pool) || next_ns == UINT64_MAX || next_ns <= now_ns)

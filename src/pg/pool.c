@@ -54,9 +54,15 @@ static void pool_fail_waiting(struct pg_pool *pool, const struct pg_last_reason 
     pg_lease_fail_waiting(pool, why->sqlstate, why->message);
 }
 
-/* A program that was elsewhere comes back to the end of the wait, and to an attempt that was to be made meanwhile, and was not. */
+/*
+ * A program that was elsewhere comes back to the end of the wait, and to a step of an attempt that was to be made meanwhile, and was
+ * not: it has begun in this turn, or does so next.
+ */
 static bool pool_tries_late(const struct pg_pool *pool) {
-    return pool->trying_count && pool->tried_ns > pool->outage.node.key;
+    const struct timer *next = &pool->next_attempt;
+    if (!pool->trying_count)
+        return heap_contains(&next->node) && next->node.key <= ring_now_ns(pg_pool_ring(pool));
+    return pool->attempts.stepped_ns > pool->outage.node.key;
 }
 
 static void pool_outage_fired(struct timer *timer) {

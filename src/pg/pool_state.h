@@ -64,7 +64,6 @@ struct pg_pool {
     bool complete;         /* all that are wanted were up at once, and of those others have only been renewed since */
     struct timer settle;   /* set for the next turn, because the program has changed what is wanted */
     uint32_t trying_count; /* in PG_CONN_CONNECTING, PG_CONN_BARRIER, or broken before they were up */
-    uint64_t tried_ns;     /* when the last of these began */
     uint32_t ready_count;  /* in PG_CONN_READY */
     uint32_t open_count;   /* in any state but PG_CONN_DOWN */
     struct list down;      /* those in PG_CONN_DOWN that may try: the next to do so first */

@@ -190,6 +190,58 @@ Test(sim_connect, queries_of_a_program_that_was_elsewhere_wait_for_an_attempt) {
     }
 }
 
+/* The same where an attempt was on its way when it left: it has found the server meanwhile, and is not done with it. */
+Test(sim_connect, queries_of_a_program_that_was_elsewhere_wait_for_what_came_of_an_attempt) {
+    for (uint64_t seen_ns = 0; seen_ns < 60 * MS; seen_ns += MS) {
+        struct sim_options sim = {.seed = 1, .latency_ns = 3 * MS};
+        quring_db_options db = {.connection_count = 1, .reconnect_wait_ns = 2 * SECOND};
+        world_open(&world, &sim, &(quring_options){.query_count = 20}, &db, 20);
+        world_connect(&world, 1);
+        sim_server_kill(&world.server, true);
+        world_pass(&world, seen_ns);
+        world_stay_away(&world, 3 * SECOND);
+        int query = ask("select", 0, NULL);
+        world_finish(&world);
+        expect(query, QURING_OK, NULL);
+        world_close(&world);
+    }
+}
+
+/* The same where the next attempt was due behind the end of the wait. */
+Test(sim_connect, queries_of_a_program_that_was_elsewhere_wait_for_an_attempt_that_was_due_meanwhile) {
+    for (uint64_t seen_ns = SECOND; seen_ns < 2 * SECOND; seen_ns += 25 * MS) {
+        open_world(&(quring_db_options){.connection_count = 1, .reconnect_wait_ns = 2 * SECOND});
+        world_connect(&world, 1);
+        world.server.refusal = "57P03";
+        world.server.refusals_left = UINT32_MAX;
+        sim_server_kill(&world.server, true);
+        world_pass(&world, seen_ns);
+        world.server.refusals_left = 0;
+        world_stay_away(&world, 5 * SECOND);
+        int query = ask("select", 0, NULL);
+        world_finish(&world);
+        expect(query, QURING_OK, NULL);
+        world_close(&world);
+    }
+}
+
+/* But not for one that hangs since before the end of the wait. */
+Test(sim_connect, queries_of_a_program_that_was_elsewhere_do_not_wait_for_an_attempt_that_hangs) {
+    open_world(&(quring_db_options){.connection_count = 1, .reconnect_wait_ns = 2 * SECOND});
+    world_connect(&world, 1);
+    sim_server_kill(&world.server, true);
+    world.server.mute = true;
+    world_pass(&world, SECOND);
+    world_stay_away(&world, 3 * SECOND);
+    world.allowed = MAY(NOT_SENT);
+    int query = ask("select", 0, NULL);
+    uint64_t start = sim_now_ns(world.sim);
+    world_finish(&world);
+    expect(query, QURING_NOT_SENT, NULL);
+    cr_assert_lt(sim_now_ns(world.sim) - start, SECOND / 10);
+    world_close(&world);
+}
+
 /* It takes each connection up and ends it in one breath, so no query is ever sent: they wait no longer than for one down. */
 Test(sim_connect, queries_do_not_wait_for_ever_for_connections_that_are_ended_at_once) {
     quring_db_options db = {.connection_count = 2, .reconnect_wait_ns = 2 * SECOND};
