@@ -181,7 +181,10 @@ static void tx_stop_query(struct quring_tx *tx, struct query *query, bool timed_
         pg_conn_abandon(conn, query, QURING_TIMEOUT);
     } else {
         pg_conn_let_go(conn, query);
-        tx_skip(tx, query);
+        if (tx_verb(query) == VERB_COMMITS)
+            tx_refuse_end(tx, query);
+        else
+            tx_skip(tx, query);
     }
 }
 

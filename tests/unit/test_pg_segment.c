@@ -581,6 +581,44 @@ Test(pg_segment, the_end_of_a_transaction_that_the_server_has_left_is_unknown) {
         }
 }
 
+/* Where the server was in the transaction still, it is certain that nothing took effect. */
+Test(pg_segment, a_transaction_is_undone_where_the_server_breaks_the_protocol) {
+    for (int commits = 0; commits < 2; commits++) {
+        bring_up(1, 16);
+        warm();
+        struct quring_tx *tx = begin(0);
+        (void)pg_bed_ask_tx(&bed, tx, PG_TX_INSERT);
+        advance();
+        say(0, "12 C:BEGIN 2 C:INSERT_0_1 Z:T");
+        struct query *last = pg_bed_ask_tx(&bed, tx, PG_TX_INSERT);
+        advance();
+        pg_conn_break(pool->conns[0], QURING_PROTOCOL, "08P01", "broken");
+        pg_bed_settle(&bed);
+        struct query *end = pg_bed_ask_tx(&bed, tx, commits ? "commit" : "rollback");
+        advance();
+        pg_bed_assert_text(pg_bed_fate(last), "PROTOCOL 08P01", "what was out");
+        pg_bed_assert_text(pg_bed_fate(end), commits ? "SERVER_ERROR 08P01" : "OK", "its end");
+        release(tx);
+        pg_tx_teardown();
+        pg_setup();
+    }
+}
+
+/* A shutdown looks between the error and its ReadyForQuery. */
+Test(pg_segment, a_released_commit_behind_a_begin_that_failed_ends_as_that) {
+    bring_up(1, 16);
+    warm();
+    struct quring_tx *tx = begin(0);
+    struct query *insert = pg_bed_ask_tx(&bed, tx, PG_TX_INSERT), *commit = pg_bed_ask_tx(&bed, tx, "commit");
+    advance();
+    tx_release(tx);
+    say(0, "12 E:25006");
+    pg_backend.tx_changed(tx, false);
+    say(0, "Z");
+    pg_bed_assert_text(pg_bed_fate(insert), "SKIPPED 25006", "what stood behind BEGIN");
+    pg_bed_assert_text(pg_bed_fate(commit), "SERVER_ERROR 25006", "COMMIT");
+}
+
 /* A shutdown looks at transactions while the connection is about to close. */
 Test(pg_segment, what_was_sent_of_a_transaction_ends_as_its_connection_does) {
     bring_up(1, 16);
