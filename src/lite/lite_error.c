@@ -121,9 +121,19 @@ static const char *sqlstate_of_message(const char *message) {
     return "42000";
 }
 
-/* Said as an error of the statement, and, where an index has the function, of the whole schema, which is then called corrupt. */
+/*
+ * Said as an error of the statement, of a part of the schema that it uses, and, where an index has the function, of the whole schema,
+ * which is then called corrupt.
+ */
 static bool is_unsafe_use(int code, const char *message) {
-    return (code == SQLITE_ERROR || code == SQLITE_CORRUPT) && strstr(message, "unsafe use of ") != NULL;
+    static const char *const patterns[] = {"unsafe use of *", "error in *: unsafe use of *",
+                                           "malformed database schema (*) - unsafe use of *"};
+    if (code != SQLITE_ERROR && code != SQLITE_CORRUPT)
+        return false;
+    for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++)
+        if (fnmatch(patterns[i], message, 0) == 0)
+            return true;
+    return false;
 }
 
 const char *lite_sqlstate(int code, const char *message) {

@@ -43,6 +43,30 @@ Test(error, messages) {
     assert_state(SQLITE_ERROR_MISSING_COLLSEQ, "no such collation sequence: x", "42704");
 }
 
+/* Said of a view when it is used, of an index when its table is, and, where it is there already, when the file is opened. */
+Test(error, what_a_schema_may_not_call_is_no_syntax_error) {
+    static const char *const texts[] = {"select * from v", "insert into t values(1)",
+                                        "select * from \"unsafe use of x\""};
+    static const char *const sqlstates[] = {"42501", "42501", "42P01"};
+    sqlite3 *handle;
+    sqlite3_stmt *statement = NULL;
+    cr_assert_eq(sqlite3_open(":memory:", &handle), SQLITE_OK);
+    cr_assert_eq(sqlite3_exec(handle,
+                              "create table t(a); create view v as select json_quote(1);"
+                              "create trigger g after insert on t begin select json_quote(1); end;"
+                              "pragma trusted_schema = off",
+                              NULL, NULL, NULL),
+                 SQLITE_OK);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        int code = sqlite3_prepare_v2(handle, texts[i], -1, &statement, NULL);
+        assert_state(code, sqlite3_errmsg(handle), sqlstates[i]);
+    }
+    sqlite3_close(handle);
+    assert_state(SQLITE_CORRUPT, "malformed database schema (i) - unsafe use of json_quote()", "42501");
+    assert_state(SQLITE_ERROR, "error in view v: unsafe use of json_quote()", "42501");
+    assert_state(SQLITE_CORRUPT, "malformed database schema (unsafe use of x) - near \"x\": syntax error", "XX001");
+}
+
 /*
  * After VACUUM SQLite answers a text that names no table, and a wrong column, with SQLITE_SCHEMA each time, and with the
  * words of the mistake: 40001 would have it sent again for ever.
