@@ -323,6 +323,45 @@ Test(lite_lease, lite_tx_that_is_longer_than_the_depth_holds_the_writer) {
     cr_assert_eq(bed_int(exec("select count(*) from t"), 0, 0), 20);
 }
 
+static int deny(void *control, int action, const char *what, const char *b, const char *c, const char *d) {
+    (void)b, (void)c, (void)d;
+    return action == SQLITE_TRANSACTION && strcmp(what, control) == 0 ? SQLITE_DENY : SQLITE_OK;
+}
+
+/* No query comes behind it, so the connection is ended there and then. */
+Test(lite_lease, lite_lease_that_cant_be_rolled_back_keeps_no_lock) {
+    static char control[] = "ROLLBACK";
+    open_file();
+    struct quring_tx *tx = open_tx(false);
+    struct query *write = ask(tx, "insert into t values(1)");
+    bed_drain(&bed);
+    bed_check(write, QURING_OK, "", "");
+    sqlite3_set_authorizer(writer()->conn.handle, deny, control);
+    tx_give_up(tx, QURING_TIMEOUT, "25P03", "idle");
+    lite_backend.tx_changed(tx, true);
+    bed_turn(&bed);
+    sqlite3 *other;
+    cr_assert_eq(sqlite3_open(bed_path(&bed, "a.db"), &other), SQLITE_OK);
+    cr_assert_eq(sqlite3_exec(other, "begin immediate; commit", NULL, NULL, NULL), SQLITE_OK, "%s",
+                 sqlite3_errmsg(other));
+    sqlite3_close(other);
+    cr_assert_eq(bed_int(exec("select count(*) from t"), 0, 0), 0);
+}
+
+/* Else the log could not be started over until that reader has another query. */
+Test(lite_lease, lite_reads_whose_commit_fails_keep_no_snapshot) {
+    static char control[] = "COMMIT";
+    open_file();
+    exec("select 1");
+    struct lite_conn *reader = &lite()->lanes[1].conn;
+    sqlite3_set_authorizer(reader->handle, deny, control);
+    struct query *reads[] = {submit("select count(*) from t"), submit("select count(*) from t")};
+    bed_drain(&bed);
+    for (int i = 0; i < 2; i++)
+        bed_check(reads[i], QURING_OK, "", "");
+    cr_assert_not(lite_conn_in_transaction(reader));
+}
+
 /* ---- Memory ---- */
 
 bool __real_lane_queue_reserve(struct lane_queue *queue, uint32_t count);
