@@ -251,7 +251,7 @@ static int open_handle(struct lite_conn *conn) {
     if (code == SQLITE_OK)
         code = open_check_writes(conn);
     if (code == SQLITE_OK)
-        code = lite_rules_install(conn); /* an authorizer has what was prepared before it prepared anew */
+        code = lite_rules_install(conn); /* what was prepared before is prepared anew for it */
     if (code == SQLITE_OK)
         code = open_prepare_controls(conn);
     if (code == SQLITE_OK && conn->role == LITE_WRITER) /* in place of SQLite's own automatic checkpoints */

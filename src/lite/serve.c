@@ -90,7 +90,7 @@ static bool serve_reader_file_is_gone(struct lite_lane *lane) {
     return true;
 }
 
-/* `hint`: where the connection can be opened again. */
+/* `hint` says what to do where the connection can be opened again; NULL: it is opened at once. */
 static void serve_note_loss(struct lite_lane *lane, const char *sqlstate, const char *message, const char *hint) {
     struct lite_conn *conn = &lane->conn;
     lane->own.lost = conn->role == LITE_EXCLUSIVE || conn->has_settings;
