@@ -134,8 +134,7 @@ typedef struct quring_options {
     quring_port port;
     /* How late quring_run() with a min_count over 1 may find that there are enough, because it sleeps on while they gather
        instead of waking for each reply (0: it wakes; up to 0.1 s). It then finds a wake, and what inboxes have submitted, as
-       late. Saves much CPU where many queries are out on several connections. io_uring on Linux 6.12 or later; no effect
-       elsewhere. */
+       late. Saves much CPU where many queries are out on several connections. io_uring on Linux 6.12 or later, no other. */
     uint64_t gather_ns;
 } quring_options;
 
@@ -157,9 +156,8 @@ static inline int quring_engine_open(const quring_options *options, quring_engin
  * QURING_SHUTDOWN at once. The rest get up to `grace_ns` to end as they would have; after that they, too, end with
  * QURING_SHUTDOWN, and whether they took effect is unknown. All completions can be reaped afterwards.
  * A transaction whose COMMIT is not out is rolled back once what is out of it has ended: on SQLite before this returns; a
- * server is waited for only as long as `grace_ns`. On PostgreSQL an ATOMIC batch of more queries than
- * options.depth of which some wait to be sent is rolled back at once: these end with QURING_SHUTDOWN, the others with
- * QURING_SKIPPED.
+ * server is waited for only as long as `grace_ns`. On PostgreSQL an ATOMIC batch of more queries than options.depth of which
+ * some wait to be sent is rolled back at once: these end with QURING_SHUTDOWN, the others with QURING_SKIPPED.
  * Returns    how many completions wait to be reaped; EFORKED
  */
 int quring_shutdown(quring_engine *engine, uint64_t grace_ns);
@@ -302,7 +300,7 @@ typedef struct quring_db_options {
     uint32_t statement_count;
     /* PostgreSQL. */
     quring_prepared_statements prepared_statements;
-    /* Of one query's rows, or 8 bytes a row where that is more; over it the query ends with QURING_LIMIT (64 MiB). */
+    /* Of one query's rows, or 8 bytes a row where that is more; over it the query ends with LIMIT (64 MiB; up to 1 TiB). */
     uint64_t result_bytes;
     /* Rows of one query; over it the query ends with QURING_LIMIT (no limit). */
     uint64_t result_row_count;
@@ -454,9 +452,9 @@ const char *quring_db_backend(const quring_db *db);
 
 /*
  * PostgreSQL, exclusive handles: the process id that the server named when the connection was made, for
- * pg_cancel_backend() over another connection. A pooler names one of its own making: the number is the server's, and stays
- * this connection's, only where `select pg_backend_pid()` on this handle gives the same.
- * Returns    the process id; 0 while there is no connection, for other handles, and on SQLite
+ * pg_cancel_backend() over another connection. A pooler names one of its own making, and moves the connection from one server's
+ * process to another.
+ * Returns    the process id; 0 while there is no connection, behind a pooler, for other handles, and on SQLite
  */
 uint32_t quring_db_server_pid(const quring_db *db);
 
@@ -626,8 +624,8 @@ quring_param quring_uuid_array(const uint8_t (*values)[16], uint32_t count);
  *
  * On PostgreSQL only SELECT, VALUES, TABLE, WITH, INSERT, UPDATE, DELETE and MERGE join. All else runs alone, as with
  * EACH: what may end the transaction (CALL, DO, VACUUM, …), SELECT INTO, FOR UPDATE and FOR SHARE, and texts that name
- * set_config, pg_settings, pg_advisory_…, pg_try_advisory_…, pg_logical_…, or replication slots and origins. What members
- * still share:
+ * set_config, pg_settings, pg_advisory_…, pg_try_advisory_…, pg_logical_…, replication slots and origins, or any name (U&'…',
+ * U&"…"). What members still share:
  *   - now() is the time at which the transaction began; locks are held until its end; under REPEATABLE READ the snapshot
  *   - what a function that they call sets for the transaction (set_config inside it) is seen by those behind
  *   - deferred constraints and triggers are judged at the end of all: one member's rows can satisfy another's constraint,
@@ -763,8 +761,8 @@ void quring_statement_release(quring_statement *statement);
  * have no other of its order_key behind it; on an exclusive handle nothing may be behind it. Such a one, if it is hit by
  * mistake, was rolled back, and runs again unseen, once at most; but if it was hit while its commit waited for a
  * synchronous standby, it is committed on one server alone, and ends IN_DOUBT with 40003: the server says so by a warning, so
- * that with client_min_messages set to error it ends OK. Until then and until the server has answered, the connection takes
- * no more queries. It is closed behind those that are out where the request to cancel was cut off, and at once where that
+ * that with client_min_messages set to error it ends OK. From when it is the oldest until the server has answered, the connection
+ * takes no more queries. It is closed behind those that are out where the request to cancel was cut off, and at once where that
  * does not end within 5 s. A statement that is stopped within a transaction of an exclusive handle fails the transaction, as
  * any error does. Of a query of a quring_tx the server is told once nothing but that transaction is out on the connection,
  * and nothing more of it is sent before the server has answered. Whatever of it is hit, the transaction is rolled back,
@@ -796,15 +794,15 @@ int quring_cancel(quring_engine *engine, quring_id id);
  *   OK            use its rows
  *   SERVER_ERROR  mend the statement or the data: it took no effect (but what a procedure committed, what SQLite's ON
  *                 CONFLICT FAIL keeps, and what SQLite committed of a transaction over attached files, one file after the
- *                 other). After 40001 and 40P01 run it again, with the whole of its transaction
+ *                 other). After 40001 and 40P01, and the loss of its transaction's connection (08…, 57P…), run the whole again
  *   SKIPPED       it took no effect, because another one of its ATOMIC batch or its transaction failed, or was given up:
  *                 done.failed_id, of which the error tells. Mend that one, and submit the whole again
  *   NOT_SENT      submit it again, later: the error says why there is no connection
  *   IN_DOUBT      look whether it took effect before it is submitted again, if doing it twice would do harm
  *   CANCELLED, TIMEOUT, SHUTDOWN
  *                 the program's own wish. With done.sent false it may be submitted again; else treat it as IN_DOUBT
- *   LIMIT         ask for less, or raise the limit that the error names. With done.sent true a write took effect, unless its
- *                 connection was closed for it (notices, or a message that is no row): then as IN_DOUBT
+ *   LIMIT         ask for less, or raise the limit that the error names. With done.sent true a write took effect (a transaction
+ *                 fails), unless its connection was closed for it (notices, a message that is no row): then as IN_DOUBT
  *   PROTOCOL      as IN_DOUBT; and look what it is that answers there
  *
  * A look that finds the effect is proof. On PostgreSQL a look that finds none proves nothing, because the server may still
@@ -860,8 +858,8 @@ typedef struct quring_done {
        safe to submit again. One that was rolled back to be run again (GROUP, ATOMIC, quring_cancel()) counts as not sent
        until then. */
     bool sent;
-    /* SKIPPED: the query whose failure is the reason; 0: none is, but BEGIN, the connection or a timeout of the transaction,
-       as `error` says. It may be released by now. */
+    /* SKIPPED: the query whose failure is the reason; 0: none is, but BEGIN, the connection, a timeout of the transaction or
+       the release of its handle, as `error` says. It may be released by now. */
     quring_id failed_id;
 } quring_done;
 
@@ -899,8 +897,8 @@ typedef enum quring_isolation {
 /* PostgreSQL: what becomes of the state of a connection that a transaction has held: roles, settings, locks, … */
 typedef enum quring_lease_reset {
     /* SELECT, VALUES, TABLE, WITH, INSERT, UPDATE, DELETE, MERGE and savepoints leave none, unless their text names
-       set_config, pg_settings, pg_advisory_…, pg_try_advisory_…, pg_temp, replication slots or origins, or makes a table.
-       After all else DISCARD ALL is sent behind the transaction. */
+       set_config, pg_settings, pg_advisory_…, pg_try_advisory_…, pg_temp, pg_logical_…, replication slots or origins, or any
+       name (U&'…', U&"…"), or makes a table. After all else DISCARD ALL is sent behind the transaction. */
     QURING_LEASE_RESET_DEFAULT = 0,
     QURING_LEASE_RESET_ALWAYS /* for functions and triggers that do such things out of sight */
 } quring_lease_reset;
@@ -931,8 +929,8 @@ typedef enum quring_lease_reset {
  *                     effect. So end the queries that were out with it
  *      IN_DOUBT       if no answer came within resolve_timeout_ns, or the table is not as above: error->detail says why
  *
- * A failure to write the token (42P01: no such table) makes the transaction fail with that error. It works behind poolers, after a
- * failover, and on servers that speak PostgreSQL's protocol and know ON CONFLICT. A transaction with read_only has no token.
+ * A failure to write the token (42P01: no such table) makes the transaction fail with that error. It works behind poolers, after
+ * a failover, and on servers that speak PostgreSQL's protocol and know ON CONFLICT. A transaction with read_only has no token.
  * SQLite tells what became of COMMIT, but for IN_DOUBT where the disk fails, and asks for nothing; it writes the token all the
  * same (into a table with `at` default current_timestamp), for a program that was killed and looks it up: quring_tx_token().
  *
@@ -965,12 +963,13 @@ typedef struct quring_tx_options {
     /* PostgreSQL, with SERIALIZABLE and read_only: it waits until it can't conflict. Without one of these, and on SQLite, it is
        accepted and changes nothing, as in SQL. */
     bool deferrable;
-    /* From its first query on: when it has passed the transaction is rolled back. What runs ends with QURING_TIMEOUT, what
-       comes after it with QURING_SKIPPED and 25P04 (0: none). */
+    /* From its first query on: when it has passed the transaction is rolled back. What runs ends with QURING_TIMEOUT, queries
+       after it with QURING_SKIPPED and 25P04, COMMIT with QURING_SERVER_ERROR (0: none). One that was sent may take effect:
+       on PostgreSQL it ends with QURING_TIMEOUT, and no resolver asks; SQLite tells what became of it. */
     uint64_t timeout_ns;
     /* How long it may hold its connection with no query out (10 s; QURING_FOREVER: without limit). Then it is rolled back,
-       and what is submitted ends with QURING_SKIPPED and 25P03. SQLite: so long, at most, it holds up all other writers. One
-       that only reads keeps the write-ahead log from starting over: see quring_db_options.snapshot_ns. */
+       and what is submitted ends with QURING_SKIPPED and 25P03, COMMIT with QURING_SERVER_ERROR. SQLite: so long, at most, an idle
+       one holds up other writers; one that only reads keeps the log from starting over: see quring_db_options.snapshot_ns. */
     uint64_t idle_timeout_ns;
     quring_lease_reset lease_reset;
     quring_resolve resolve;
@@ -997,7 +996,8 @@ typedef struct quring_tx_options {
  *
  * A query of it that ends, and not with OK (an error, a limit, a timeout, a cancel), makes it fail:
  *
- *   - what stands behind that query, and what is submitted later, ends SKIPPED, naming it (quring_done.failed_id)
+ *   - what stands behind that query, and what is submitted later, ends SKIPPED, naming it (quring_done.failed_id); in an
+ *     outage and a shutdown what waits ends NOT_SENT and SHUTDOWN
  *   - COMMIT rolls back, and ends with that query's error, never with OK
  *   - ROLLBACK TO a savepoint from before it lets the transaction go on from there. Not on PostgreSQL, where a limit, a timeout
  *     or a cancel ended that query or one behind it, and SAVEPOINT, RELEASE or ROLLBACK TO is among these or had been sent behind
@@ -1009,16 +1009,16 @@ typedef struct quring_tx_options {
  * is given up and can't be stopped any more, does not keep a COMMIT that was submitted with it from taking effect; SQLite has
  * not begun with it by then, and rolls back. If the connection is lost after COMMIT was sent, COMMIT and the queries that were
  * out with it end IN_DOUBT, unless options.resolve says otherwise. Before that it is certain that nothing took effect: what
- * was out ends with SERVER_ERROR and the reason, the rest SKIPPED. Where the server left it by itself, its end is PROTOCOL.
+ * was out ends with SERVER_ERROR (PROTOCOL where the server broke that) and the reason, the rest SKIPPED. Of a transaction that
+ * the server has left by itself nobody knows what became: its end is PROTOCOL as well.
  *
  * SQLite: a transaction that writes has the file's write lock from its first query on (BEGIN IMMEDIATE), so no query of it
  * waits for a lock, and all others that write wait until it ends; those that hold the lock and shared writes take turns. One
  * that is submitted whole holds up others for as long as it runs. One with read_only has a snapshot, from its first read to its
  * end, beside all others. SQLite itself would go on after an error: the rule above holds all the same. After an error that
  * ends SQLite's whole transaction (ON CONFLICT ROLLBACK, a full disk, a write that was interrupted) no savepoint is left; nor
- * after a query that was given up and that its lane did not stop at once (quring_cancel()). It
- * refuses PRAGMAs that set what would outlive it, ATTACH, and temporary tables. While one is open, a database in memory has
- * nothing else run.
+ * after a query that was given up and that its lane did not stop at once (quring_cancel()). It refuses PRAGMAs that set what
+ * would outlive it, ATTACH, and temporary tables. While one is open, a database in memory has nothing else run.
  *
  * SAVEPOINT x, ROLLBACK TO x and RELEASE x are queries, as COMMIT and ROLLBACK may be. BEGIN, AND CHAIN and PREPARE
  * TRANSACTION are EUNSUPPORTED, and so is another statement behind COMMIT or ROLLBACK in one text. quring_query.commit is for
@@ -1047,10 +1047,10 @@ int quring_rollback(quring_tx *tx, uint64_t user_data, quring_id *id);
  * Returns the token that COMMIT writes, a UUID as text; "" where there is none: without QURING_RESOLVE_TOKEN, with read_only. A
  * program that is killed before it hears of COMMIT finds out later whether it took effect, if it has kept this:
  *
- *      insert into quring_commits (token, committed) values ($1, false) on conflict (token) do nothing
- *      select committed from quring_commits where token = $1
+ *      insert into public.quring_commits (token, committed) values ($1, false) on conflict (token) do nothing
+ *      select committed from public.quring_commits where token = $1
  *
- * as two queries, each with its own commit: true it did, false it did not and never will.
+ * as two queries, each with its own commit: true it did, false it did not and never will. SQLite: without "public.".
  * Valid      until quring_tx_release()
  */
 const char *quring_tx_token(const quring_tx *tx);
@@ -1077,12 +1077,12 @@ void quring_tx_release(quring_tx *tx);
  * QURING_FOREVER) if all queries come from other threads. Either side wakes the other once for many queries, and only when
  * it sleeps.
  *
- * An inbox has limits of its own, and its queries take nothing from those of the engine. The engine's completions and
- * counts (quring_reap(), quring_pending(), what quring_run() waits for and returns) leave them out; quring_stats and
- * quring_trace() have them. Ids are the inbox's: those of another inbox, or of the engine, name nothing here.
+ * An inbox has limits of its own. Of the engine's, inflight_bytes holds here too: a text that is longer ends LIMIT with 54000,
+ * and bytes that were given up and that no server has read count there. The engine's completions and counts (quring_reap(),
+ * quring_pending(), what quring_run() waits for and returns) leave its queries out; quring_stats and quring_trace() have them.
+ * Ids are the inbox's: those of another inbox, or of the engine, name nothing here.
  *
- * Queries that one thread submits reach the queue of their handle in that order: see Order above. Those of two threads have
- * none.
+ * Queries that one thread submits reach the queue of their handle in that order: see Order above. Those of two have none.
  */
 typedef struct quring_inbox quring_inbox;
 
