@@ -205,6 +205,13 @@ void tx_refuse_end(struct quring_tx *tx, struct query *query) {
     query_finish(query, tx_say_refused(tx, query));
 }
 
+void tx_finish_behind(struct quring_tx *tx, struct query *query) {
+    if (tx_verb(query) == VERB_COMMITS)
+        tx_refuse_end(tx, query);
+    else
+        tx_skip(tx, query);
+}
+
 static void tx_finish_unsent_end(struct query *query, const char *command) {
     result_put_command(&query->result, command, strlen(command));
     query_finish(query, QURING_OK);

@@ -177,6 +177,9 @@ void tx_note_refused(struct quring_tx *tx, struct query *query);
 void tx_refuse_end(struct quring_tx *tx, struct query *query);
 quring_status tx_say_refused(const struct quring_tx *tx, struct query *query);
 
+/* Ends what stands behind a failure: COMMIT is refused, any other query skipped. */
+void tx_finish_behind(struct quring_tx *tx, struct query *query);
+
 /* The ROLLBACK TO at that position was carried out. */
 void tx_revive(struct quring_tx *tx, struct tx_position position);
 

@@ -356,14 +356,6 @@ void lite_tx_advance(struct lite_db *lite) {
 
 /* ---- What lanes hand back ---- */
 
-/* COMMIT that was not carried out, because the transaction had failed, and any other query behind that. */
-static void tx_finish_behind(struct quring_tx *tx, struct query *query) {
-    if (tx_verb(query) == VERB_COMMITS)
-        tx_refuse_end(tx, query);
-    else
-        tx_skip(tx, query);
-}
-
 /* Its lane had begun it when one before it was detached: it is rolled back with that. */
 static bool tx_runs_in_vain(struct quring_tx *tx, const struct query *query) {
     bool doomed = atomic_load_explicit(&lite_tx(tx)->course, memory_order_relaxed) == LITE_TX_DOOMED;

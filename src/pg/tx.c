@@ -181,10 +181,7 @@ static void tx_stop_query(struct quring_tx *tx, struct query *query, bool timed_
         pg_conn_abandon(conn, query, QURING_TIMEOUT);
     } else {
         pg_conn_let_go(conn, query);
-        if (tx_verb(query) == VERB_COMMITS)
-            tx_refuse_end(tx, query);
-        else
-            tx_skip(tx, query);
+        tx_finish_behind(tx, query);
     }
 }
 
@@ -505,10 +502,7 @@ static void tx_finish_lost(struct quring_tx *tx, struct pg_request *request, boo
     }
     bool behind = pg_tx_of(tx)->loss == LOSS_AFTER_FAILURE && tx_stands_behind(tx, query);
     if (certain && tx->failure.set && (behind || !sent)) {
-        if (tx_verb(query) == VERB_COMMITS)
-            tx_refuse_end(tx, query);
-        else
-            tx_skip(tx, query);
+        tx_finish_behind(tx, query);
         return;
     }
     quring_status status = cut_off                                        ? QURING_LIMIT
