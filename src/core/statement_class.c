@@ -3,7 +3,7 @@
  * The kind of a statement, by the words of its text: a guard, not a parser. A text that can be read in more than one way is
  * read in each of them, and the stricter result holds:
  *
- *   class      PostgreSQL's reading and SQLite's, where comments end differently
+ *   class      PostgreSQL's reading and SQLite's, where they see different words
  *   the rest   PostgreSQL's reading with standard_conforming_strings on, and with it off, where a backslash escapes in '…'
  *
  * A text that cannot be followed is PLAIN, because the database has the last word, and not groupable.
@@ -151,6 +151,7 @@ struct body {
     bool locks;            /* FOR UPDATE, FOR SHARE and their like */
     bool folds;            /* a literal such as 'now', which PostgreSQL may turn into a constant when it parses */
     bool unicode;          /* U&'…' or U&"…", whose escapes could spell any word: they are not read */
+    bool unicode_name;     /* U&"…" */
 };
 
 static bool class_is_letter(char c) {
@@ -334,16 +335,23 @@ static void class_read_body(struct scan *s, struct body *body) {
         } else if (token_is(&place.before, "for")) {
             body->locks |= token_is_any(&token, locks);
         }
-        if (token_is(&token, "u") && s->at + 1 < s->end && *s->at == '&')
+        if (token_is(&token, "u") && s->at + 1 < s->end && *s->at == '&') {
             body->unicode |= s->at[1] == '\'' || s->at[1] == '"';
+            body->unicode_name |= s->at[1] == '"';
+        }
         body->temporary_schema |= class_is_temporary_schema(&token);
     }
 }
 
-/* Other statements may have a write in them whose table has one of those words for its name: a rule's or a trigger's. */
+/*
+ * Other statements may have a write in them whose table has one of those words for its name: a rule's or a trigger's. A name whose
+ * escapes are not read may be that of the temporary schema.
+ */
 static bool class_makes_temporary(const struct body *body, const struct token *verb) {
     static const char *const verbs[] = {"select", "with", "explain", NULL};
-    return body->temporary_schema || (body->into_temporary && token_is_any(verb, verbs));
+    static const char *const creates[] = {"create", "explain", "import", NULL};
+    return body->temporary_schema || (body->into_temporary && token_is_any(verb, verbs)) ||
+           (body->unicode_name && (body->into || token_is_any(verb, creates)));
 }
 
 /*

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 
+static const char byte_order_mark[] = "\xef\xbb\xbf";
+
 static size_t scan_left(const struct scan *s) {
     return (size_t)(s->end - s->at);
 }
@@ -56,7 +58,7 @@ static void scan_space(struct scan *s) {
             scan_block_comment(s);
         else if (scan_is_space(*s->at))
             s->at++;
-        else if (scan_sees(s, "\xef\xbb\xbf")) /* a byte order mark: white space to SQLite */
+        else if (scan_sees(s, byte_order_mark) && (s->dialect == SCAN_SQLITE || !s->begun)) /* first, it is a file's */
             s->at += 3;
         else
             return;
@@ -118,14 +120,18 @@ static bool scan_is_letter(char c) {
     return ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_' || (uint8_t)c >= 0x80;
 }
 
+static bool scan_is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
 static bool scan_is_word(char c) {
-    return scan_is_letter(c) || (c >= '0' && c <= '9') || c == '$';
+    return scan_is_letter(c) || scan_is_digit(c) || c == '$';
 }
 
 /* $tag$ … $tag$. A tag does not begin with a digit, so $1 is no quote; a '$' without a tag is a character of its own. */
 static void scan_dollar_quoted(struct scan *s, struct token *token) {
     const char *tag = s->at++, *at = s->at;
-    if (at < s->end && *at >= '0' && *at <= '9')
+    if (at < s->end && scan_is_digit(*at))
         return;
     while (at < s->end && scan_is_word(*at) && *at != '$')
         at++;
@@ -140,6 +146,7 @@ static void scan_dollar_quoted(struct scan *s, struct token *token) {
 
 static void scan_word(struct scan *s, struct token *token) {
     token->kind = TOKEN_WORD;
+    s->disputed |= scan_sees(s, byte_order_mark);
     while (s->at < s->end && scan_is_word(*s->at))
         s->at++;
     bool quoted = s->at < s->end && *s->at == '\'' && s->at - token->at == 1;
@@ -147,9 +154,25 @@ static void scan_word(struct scan *s, struct token *token) {
         scan_string(s, token, true);
 }
 
+/* Up to PostgreSQL 14 a word may follow without white space: 1e5into is 1e5 and INTO. */
+static void scan_number(struct scan *s) {
+    while (s->at < s->end && (scan_is_digit(*s->at) || *s->at == '.'))
+        s->at++;
+    const char *at = s->at;
+    if (at < s->end && (*at | 0x20) == 'e')
+        at++;
+    if (at > s->at && at < s->end && (*at == '+' || *at == '-'))
+        at++;
+    if (at > s->at && at < s->end && scan_is_digit(*at))
+        s->at = at;
+    while (s->at < s->end && scan_is_digit(*s->at))
+        s->at++;
+}
+
 struct token scan_next(struct scan *s) {
     PRE(s->at <= s->end);
     scan_space(s);
+    s->begun = true;
     struct token token = {.kind = TOKEN_END, .at = s->at};
     if (s->at == s->end)
         return token;
@@ -158,6 +181,8 @@ struct token scan_next(struct scan *s) {
     token.kind = c == '(' ? TOKEN_OPEN : c == ')' ? TOKEN_CLOSE : c == ';' ? TOKEN_SEMICOLON : TOKEN_OTHER;
     if (scan_is_letter(c)) {
         scan_word(s, &token);
+    } else if (scan_is_digit(c)) {
+        scan_number(s);
     } else if (c == '\'') {
         scan_string(s, &token, s->backslashes);
     } else if (c == '"' || (c == '`' && sqlite)) {

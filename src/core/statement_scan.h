@@ -4,8 +4,9 @@
  * SQLite's lite/text.c look at words and at the contents of literals, so numbers and operators are no tokens of their own.
  *
  * The server's setting standard_conforming_strings decides if a backslash in '…' escapes, and PostgreSQL and SQLite disagree
- * on the end of comments (nesting; a carriage return as the end of a line) and on what quotes. A reader says which of these
- * it assumes, and is told when the text has a comment that they end differently.
+ * on the end of comments (nesting; a carriage return as the end of a line), on what quotes, and on a byte order mark, which is
+ * white space to SQLite and letters of a name to PostgreSQL. A reader says which of these it assumes, and is told when the text
+ * has a comment that they end differently, or a word that begins with such a mark.
  */
 #ifndef QURING_CORE_STATEMENT_SCAN_H
 #define QURING_CORE_STATEMENT_SCAN_H
@@ -23,8 +24,9 @@ struct scan {
     const char *end;
     enum scan_dialect dialect;
     bool backslashes; /* they escape in '…' as they do in E'…' */
+    bool begun;       /* a token was read */
     /* found on the way */
-    bool disputed;  /* PostgreSQL and SQLite may end a comment at different places */
+    bool disputed;  /* PostgreSQL and SQLite may see different words, above all where a comment ends differently */
     bool backslash; /* a literal without E has one */
 };
 
