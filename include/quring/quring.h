@@ -802,7 +802,7 @@ int quring_cancel(quring_engine *engine, quring_id id);
  *   CANCELLED, TIMEOUT, SHUTDOWN
  *                 the program's own wish. With done.sent false it may be submitted again; else treat it as IN_DOUBT
  *   LIMIT         ask for less, or raise the limit that the error names. With done.sent true a write took effect (a transaction
- *                 fails), unless its connection was closed for it (notices, a message that is no row): then as IN_DOUBT
+ *                 fails, unless its COMMIT was out, which tells), or its connection was closed for it (notices): then as IN_DOUBT
  *   PROTOCOL      as IN_DOUBT; and look what it is that answers there
  *
  * A look that finds the effect is proof. On PostgreSQL a look that finds none proves nothing, because the server may still
@@ -1077,7 +1077,7 @@ void quring_tx_release(quring_tx *tx);
  * QURING_FOREVER) if all queries come from other threads. Either side wakes the other once for many queries, and only when
  * it sleeps.
  *
- * An inbox has limits of its own. Of the engine's, inflight_bytes holds here too: a text that is longer ends LIMIT with 54000,
+ * An inbox has limits of its own. Of the engine's, inflight_bytes holds here too: SQL that is longer ends LIMIT with 54000,
  * and bytes that were given up and that no server has read count there. The engine's completions and counts (quring_reap(),
  * quring_pending(), what quring_run() waits for and returns) leave its queries out; quring_stats and quring_trace() have them.
  * Ids are the inbox's: those of another inbox, or of the engine, name nothing here.
