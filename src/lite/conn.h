@@ -264,6 +264,13 @@ void lite_wal_move(struct lite_conn *conn, enum lite_wal to);
 /* Looks at a file that was just opened. Its mode stays, and what is wanted is set. SQLite's result code. */
 int lite_wal_look(struct lite_conn *conn);
 
+/*
+ * Maps the first block of the memory that WAL mode shares, as SQLite itself does; `makes`: also where there is none yet. SQLite's
+ * result code. Only the second undoes it, which the connection must not be in WAL mode for.
+ */
+int lite_wal_map(sqlite3 *handle, bool makes);
+void lite_wal_unmap(sqlite3 *handle);
+
 /* Whether the logs of the files that the connection closes stay as they are, even if it is the last one there. */
 void lite_wal_spare(sqlite3 *handle, bool spared);
 

@@ -176,13 +176,7 @@ static bool open_only_reads(struct lite_conn *conn, int *code) {
  * the same way, and since no memory is asked for beyond what is there, nothing is changed.
  */
 static bool open_only_reads_memory(const struct lite_conn *conn) {
-    enum { BLOCK_BYTES = 32768 }; /* by the format of the memory */
-    sqlite3_file *file = NULL;
-    void volatile *block;
-    if (sqlite3_file_control(conn->handle, "main", SQLITE_FCNTL_FILE_POINTER, &file) != SQLITE_OK)
-        return false;
-    const sqlite3_io_methods *io = file->pMethods;
-    return io->iVersion >= 2 && io->xShmMap && (io->xShmMap(file, 0, BLOCK_BYTES, 0, &block) & 0xff) == SQLITE_READONLY;
+    return (lite_wal_map(conn->handle, false) & 0xff) == SQLITE_READONLY;
 }
 
 /*

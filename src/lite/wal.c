@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * WAL mode stands in the file's header, for all programs and for good, so a file must not be left in it where it can't be
- * used. SQLite itself writes the header first, and maps the memory that WAL needs with the next read.
+ * used. SQLite itself writes the header first, and maps the memory that WAL needs with the next read: this program may be killed
+ * between the two, and others that read meanwhile keep it from going back. So it is asked for first.
  */
 #include "lite/conn.h"
 
@@ -63,6 +64,27 @@ void lite_wal_spare(sqlite3 *handle, bool spared) {
     (void)sqlite3_db_config(handle, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, spared, NULL);
 }
 
+/* NULL: WAL mode is not for this file, or SQLite does not say. */
+static sqlite3_file *wal_file(sqlite3 *handle) {
+    sqlite3_file *file = NULL;
+    (void)sqlite3_file_control(handle, "main", SQLITE_FCNTL_FILE_POINTER, &file);
+    return file && file->pMethods && file->pMethods->iVersion >= 2 && file->pMethods->xShmMap ? file : NULL;
+}
+
+int lite_wal_map(sqlite3 *handle, bool makes) {
+    enum { BLOCK_BYTES = 32768 }; /* by the format of the memory */
+    sqlite3_file *file = wal_file(handle);
+    void volatile *block;
+    return file ? file->pMethods->xShmMap(file, 0, BLOCK_BYTES, makes, &block) : SQLITE_CANTOPEN;
+}
+
+/* The file of that memory stays: others may have it by now. */
+void lite_wal_unmap(sqlite3 *handle) {
+    sqlite3_file *file = wal_file(handle);
+    if (file)
+        (void)file->pMethods->xShmUnmap(file, 0);
+}
+
 /*
  * Another connection to the file, which waits for locks as this one does. NULL: it can't be opened. One to a file that has
  * got the name meanwhile may not be read: it is not admitted (file.h). The log is left to the connection at work.
@@ -89,11 +111,24 @@ static void wal_leave(struct lite_conn *conn) {
     sqlite3_close(handle);
 }
 
+/* A connection that finds the file in WAL mode has mapped it for itself. */
+static int wal_try_memory(sqlite3 *handle) {
+    bool is_wal;
+    int code = wal_mode_after(handle, "pragma journal_mode", &is_wal);
+    if (code != SQLITE_OK || is_wal)
+        return code;
+    code = lite_wal_map(handle, true);
+    lite_wal_unmap(handle);
+    return code;
+}
+
 /* The change, and the first read after it, which is to be neither cut short nor felt by the connection at work. */
 static int wal_enter(struct lite_conn *conn) {
     bool is_wal = false, works = true;
     sqlite3 *handle = wal_open_another(conn);
-    int code = handle ? wal_mode_after(handle, "pragma journal_mode=wal", &is_wal) : SQLITE_CANTOPEN;
+    int code = handle ? wal_try_memory(handle) : SQLITE_CANTOPEN;
+    if (code == SQLITE_OK)
+        code = wal_mode_after(handle, "pragma journal_mode=wal", &is_wal);
     const atomic_uchar *abandoned = conn->watch.abandoned;
     conn->watch.abandoned = NULL;
     if (code == SQLITE_OK && is_wal) {

@@ -193,31 +193,39 @@ Test(file, others_that_read_keep_it_from_wal_for_a_while) {
 }
 
 static sqlite3_vfs *real_vfs;
+static const sqlite3_io_methods *real_methods;
 static sqlite3_io_methods without_memory;
+static int maps_left;        /* that work */
+static bool was_in_wal_mode; /* by what was written to the header */
 
 static int no_memory(sqlite3_file *file, int page, int size, int extend, void volatile **out) {
-    (void)file;
-    (void)page;
-    (void)size;
-    (void)extend;
+    if (maps_left-- > 0)
+        return real_methods->xShmMap(file, page, size, extend, out);
     *out = NULL;
     return SQLITE_IOERR_SHMMAP;
+}
+
+static int write_noted(sqlite3_file *file, const void *from, int size, sqlite3_int64 at) {
+    was_in_wal_mode |= at == 0 && size > 18 && ((const uint8_t *)from)[18] == 2;
+    return real_methods->xWrite(file, from, size, at);
 }
 
 static int open_without_memory(sqlite3_vfs *vfs, const char *name, sqlite3_file *file, int flags, int *out) {
     (void)vfs;
     int code = real_vfs->xOpen(real_vfs, name, file, flags, out);
     if (code == SQLITE_OK && flags & SQLITE_OPEN_MAIN_DB) {
-        without_memory = *file->pMethods;
+        real_methods = file->pMethods;
+        without_memory = *real_methods;
         without_memory.xShmMap = no_memory;
+        without_memory.xWrite = write_noted;
         file->pMethods = &without_memory;
     }
     return code;
 }
 
-/* A file system that can't share memory: the file is as usable as before, for us and for others. */
-Test(file, without_shared_memory_it_stays_as_it_is) {
+static void insert_without_memory(int maps) {
     static sqlite3_vfs vfs;
+    maps_left = maps;
     make_file("delete");
     real_vfs = sqlite3_vfs_find(NULL);
     vfs = *real_vfs;
@@ -234,6 +242,17 @@ Test(file, without_shared_memory_it_stays_as_it_is) {
     cr_assert_str_eq(bed_text(exec("pragma journal_mode"), 0, 0), "delete");
     bed_close(&bed);
     cr_assert_not(exists("a.db-wal"));
+}
+
+/* A file system that can't share memory: the file is as usable as before, for us and for others, and at each moment. */
+Test(file, without_shared_memory_it_stays_as_it_is) {
+    insert_without_memory(0);
+    cr_assert_not(was_in_wal_mode);
+}
+
+Test(file, without_shared_memory_any_more_it_goes_back) {
+    insert_without_memory(1);
+    cr_assert(was_in_wal_mode);
 }
 
 /* ---- No descriptor for a moment ---- */
