@@ -238,7 +238,7 @@ typedef enum quring_durability {
     QURING_DURABILITY_DEFAULT = 0, /* FULL */
     QURING_DURABILITY_OFF,         /* a power failure may lose commits, and damage the file */
     QURING_DURABILITY_NORMAL,      /* in WAL mode a power failure may lose the last commits, and damages nothing */
-    QURING_DURABILITY_FULL,        /* what was acknowledged outlives a power failure */
+    QURING_DURABILITY_FULL,        /* what was acknowledged outlives a power failure (with a journal: EXTRA) */
     QURING_DURABILITY_EXTRA        /* FULL, also for the directory's entry of a rollback journal */
 } quring_durability;
 
@@ -1088,7 +1088,7 @@ typedef struct quring_inbox quring_inbox;
 
 typedef struct quring_inbox_options {
     /* Queries submitted and not yet released, at most (1024; up to 65536). It takes 1,100 to 1,600 bytes each from open
-       on. */
+       on. A transaction that is sent step by step needs room beside those of the same inbox that wait for its end. */
     uint32_t query_count;
     /* SQL and parameters of queries not yet released, at most (16 MiB). A statement's own text does not count. */
     uint64_t bytes;
