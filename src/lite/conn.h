@@ -266,7 +266,7 @@ int lite_wal_look(struct lite_conn *conn);
 
 /*
  * Maps the first block of the memory that WAL mode shares, as SQLite itself does; `makes`: also where there is none yet. SQLite's
- * result code. Only the second undoes it, which the connection must not be in WAL mode for.
+ * result code. A connection in WAL mode has it until it is closed; on any other lite_wal_unmap() has to undo it.
  */
 int lite_wal_map(sqlite3 *handle, bool makes);
 void lite_wal_unmap(sqlite3 *handle);

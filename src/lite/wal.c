@@ -2,7 +2,7 @@
 /*
  * WAL mode stands in the file's header, for all programs and for good, so a file must not be left in it where it can't be
  * used. SQLite itself writes the header first, and maps the memory that WAL needs with the next read: this program may be killed
- * between the two, and others that read meanwhile keep it from going back. So it is asked for first.
+ * between the two, and others that read meanwhile keep it from going back. So the memory is asked for first.
  */
 #include "lite/conn.h"
 
@@ -78,7 +78,7 @@ int lite_wal_map(sqlite3 *handle, bool makes) {
     return file ? file->pMethods->xShmMap(file, 0, BLOCK_BYTES, makes, &block) : SQLITE_CANTOPEN;
 }
 
-/* The file of that memory stays: others may have it by now. */
+/* The file of that memory stays, also where the mode can't be changed after all: others may have it by now. */
 void lite_wal_unmap(sqlite3 *handle) {
     sqlite3_file *file = wal_file(handle);
     if (file)
@@ -111,14 +111,20 @@ static void wal_leave(struct lite_conn *conn) {
     sqlite3_close(handle);
 }
 
-/* A connection that finds the file in WAL mode has mapped it for itself. */
+/*
+ * Under the file's SHARED lock, as SQLite maps it: meanwhile nobody changes the mode, or is the last one in WAL mode and deletes
+ * that memory's file. A connection that finds the file in WAL mode has mapped it for itself.
+ */
 static int wal_try_memory(sqlite3 *handle) {
-    bool is_wal;
-    int code = wal_mode_after(handle, "pragma journal_mode", &is_wal);
-    if (code != SQLITE_OK || is_wal)
-        return code;
-    code = lite_wal_map(handle, true);
-    lite_wal_unmap(handle);
+    bool is_wal = false;
+    int code = lite_execute(handle, "begin; pragma schema_version");
+    if (code == SQLITE_OK)
+        code = wal_mode_after(handle, "pragma journal_mode", &is_wal);
+    if (code == SQLITE_OK && !is_wal) {
+        code = lite_wal_map(handle, true);
+        lite_wal_unmap(handle);
+    }
+    (void)lite_execute(handle, "rollback");
     return code;
 }
 

@@ -198,7 +198,20 @@ static sqlite3_io_methods without_memory;
 static int maps_left;        /* that work */
 static bool was_in_wal_mode; /* by what was written to the header */
 
+static bool was_locked; /* when the memory was first asked for: nobody could have it for himself */
+
+static void note_lock(void) {
+    sqlite3 *other;
+    cr_assert_eq(sqlite3_open_v2(bed_path(&bed, "a.db"), &other, SQLITE_OPEN_READWRITE, real_vfs->zName), SQLITE_OK);
+    was_locked = sqlite3_exec(other, "begin exclusive", NULL, NULL, NULL) == SQLITE_BUSY;
+    sqlite3_close(other);
+}
+
 static int no_memory(sqlite3_file *file, int page, int size, int extend, void volatile **out) {
+    static bool asked;
+    if (!asked)
+        note_lock();
+    asked = true;
     if (maps_left-- > 0)
         return real_methods->xShmMap(file, page, size, extend, out);
     *out = NULL;
@@ -242,6 +255,7 @@ static void insert_without_memory(int maps) {
     cr_assert_str_eq(bed_text(exec("pragma journal_mode"), 0, 0), "delete");
     bed_close(&bed);
     cr_assert_not(exists("a.db-wal"));
+    cr_assert(was_locked);
 }
 
 /* A file system that can't share memory: the file is as usable as before, for us and for others, and at each moment. */
