@@ -152,6 +152,7 @@ struct body {
     bool folds;            /* a literal such as 'now', which PostgreSQL may turn into a constant when it parses */
     bool unicode;          /* U&'…' or U&"…", whose escapes could spell any word: they are not read */
     bool unicode_name;     /* U&"…" */
+    bool creates;          /* CREATE, also behind EXPLAIN */
 };
 
 static bool class_is_letter(char c) {
@@ -299,10 +300,14 @@ static enum lead lead_next(enum lead lead, const struct token *before, const str
     return LEAD_BODY;
 }
 
+static bool place_takes_verb(const struct place *place) {
+    enum lead lead = place_lead(place);
+    return lead == LEAD_FIRST || lead == LEAD_EXPLAIN || lead == LEAD_QUERY;
+}
+
 static enum write_verb write_next(const struct place *place, const struct token *token) {
     static const char *const writes[] = {"insert", "merge", "replace", NULL};
-    enum lead lead = place_lead(place);
-    if ((lead == LEAD_FIRST || lead == LEAD_EXPLAIN || lead == LEAD_QUERY) && token_is_any(token, writes))
+    if (place_takes_verb(place) && token_is_any(token, writes))
         return WRITE_VERB;
     if (place->write == WRITE_VERB && token_is(token, "or"))
         return WRITE_OR;
@@ -330,6 +335,7 @@ static void class_read_body(struct scan *s, struct body *body) {
         body->into_temporary |= selects_into && token_is_any(&token, temporaries);
         selects_into = token_is(&token, "into") && place.write != WRITE_VERB && place.write != WRITE_OR_WORD;
         body->into |= selects_into;
+        body->creates |= place_takes_verb(&place) && token_is(&token, "create");
         if (token.kind == TOKEN_STRING) {
             body->folds |= class_literal_folds(&token);
         } else if (token_is(&place.before, "for")) {
@@ -349,9 +355,8 @@ static void class_read_body(struct scan *s, struct body *body) {
  */
 static bool class_makes_temporary(const struct body *body, const struct token *verb) {
     static const char *const verbs[] = {"select", "with", "explain", NULL};
-    static const char *const creates[] = {"create", "explain", "import", NULL};
     return body->temporary_schema || (body->into_temporary && token_is_any(verb, verbs)) ||
-           (body->unicode_name && (body->into || token_is_any(verb, creates)));
+           (body->unicode_name && (body->into || body->creates));
 }
 
 /*

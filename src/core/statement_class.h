@@ -10,11 +10,13 @@
 enum statement_class {
     STATEMENT_PLAIN,
     STATEMENT_TRANSACTION, /* BEGIN, COMMIT, SAVEPOINT, …: refused outside an exclusive handle */
-    STATEMENT_SESSION,     /* SET, CREATE TEMP TABLE, SELECT INTO TEMP, pg_temp, and SQLite's ATTACH: likewise */
-    STATEMENT_COPY,        /* COPY … FROM STDIN / TO STDOUT: refused */
-    STATEMENT_LISTEN,      /* refused */
-    STATEMENT_ENCODING,    /* SET client_encoding to anything but UTF8: refused */
-    STATEMENT_EMPTY        /* nothing but white space, comments and semicolons */
+    /* SET, CREATE TEMP TABLE, SELECT INTO TEMP, pg_temp, or U&"…" in what makes a table, which may spell that, and SQLite's
+       ATTACH: likewise */
+    STATEMENT_SESSION,
+    STATEMENT_COPY,     /* COPY … FROM STDIN / TO STDOUT: refused */
+    STATEMENT_LISTEN,   /* refused */
+    STATEMENT_ENCODING, /* SET client_encoding to anything but UTF8: refused */
+    STATEMENT_EMPTY     /* nothing but white space, comments and semicolons */
 };
 
 /*

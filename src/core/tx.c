@@ -189,8 +189,10 @@ void tx_skip(struct quring_tx *tx, struct query *query) {
     query_finish(query, QURING_SKIPPED);
 }
 
-/* Where the failure says that no byte left, that is true of COMMIT as well; and where the server left the transaction by itself
-   nobody knows what became of it. */
+/*
+ * Where the failure says that no byte left, that is true of COMMIT as well; and where the server left the transaction by itself
+ * nobody knows what became of it.
+ */
 quring_status tx_say_refused(const struct quring_tx *tx, struct query *query) {
     const struct tx_failure *failure = &tx->failure;
     const quring_error *error = &failure->error.view;
