@@ -203,8 +203,9 @@ int main(int argc, char **argv) {
         if (pthread_create(&threads[i], NULL, thread_main, (void *)(uintptr_t)i))
             bench_die("no thread");
     for (int round = -1; round < ROUNDS; round++) { /* the first one warms up */
-        measure(&local, round, false, &rng);
-        measure(&remote, round, true, &rng);
+        bool remote_first = round % 2 != 0;
+        measure(remote_first ? &remote : &local, round, remote_first, &rng);
+        measure(remote_first ? &local : &remote, round, !remote_first, &rng);
     }
     atomic_store(&stop, true);
     pthread_barrier_wait(&round_begins);
