@@ -683,8 +683,8 @@ typedef struct quring_query {
  *            submit again
  *            EINVAL: no SQL, NUL bytes, over 65535 parameters
  *            ETOOBIG: over 0x3ffffffe bytes, or over inflight_bytes
- *            EUNSUPPORTED: COPY, LISTEN, SET client_encoding; transaction control, SET and their like, and making a table with a
- *            name U&"…", outside of exclusive handles and transactions; see quring_tx_open() for what these refuse
+ *            EUNSUPPORTED: COPY, LISTEN, SET client_encoding; transaction control, SET and their like, and CREATE and SELECT INTO
+ *            with a name U&"…", outside of exclusive handles and transactions; see quring_tx_open() for what these refuse
  *            ESHUTDOWN; ENOMEM
  * Failed     nothing is queued
  */
@@ -801,8 +801,8 @@ int quring_cancel(quring_engine *engine, quring_id id);
  *   IN_DOUBT      look whether it took effect before it is submitted again, if doing it twice would do harm
  *   CANCELLED, TIMEOUT, SHUTDOWN
  *                 the program's own wish. With done.sent false it may be submitted again; else treat it as IN_DOUBT
- *   LIMIT         ask for less, or raise the limit that the error names. With done.sent true a write took effect, but as IN_DOUBT
- *                 where the connection was closed for it (notices, a message that is no row); and COMMIT tells of a transaction
+ *   LIMIT         ask for less, or raise the limit that the error names. With done.sent true a write took effect, or is IN_DOUBT
+ *                 if the connection was closed for it (notices, a message that is no row); in a transaction COMMIT tells
  *   PROTOCOL      as IN_DOUBT; and look what it is that answers there
  *
  * A look that finds the effect is proof. On PostgreSQL a look that finds none proves nothing, because the server may still

@@ -10,8 +10,8 @@
 enum statement_class {
     STATEMENT_PLAIN,
     STATEMENT_TRANSACTION, /* BEGIN, COMMIT, SAVEPOINT, …: refused outside an exclusive handle */
-    /* SET, CREATE TEMP TABLE, SELECT INTO TEMP, pg_temp, or U&"…" in what makes a table, which may spell that, and SQLite's
-       ATTACH: likewise */
+    /* SET, CREATE TEMP TABLE, SELECT INTO TEMP, pg_temp, CREATE and SELECT INTO with a name U&"…", which may spell that, and
+       SQLite's ATTACH: likewise */
     STATEMENT_SESSION,
     STATEMENT_COPY,     /* COPY … FROM STDIN / TO STDOUT: refused */
     STATEMENT_LISTEN,   /* refused */

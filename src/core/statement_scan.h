@@ -5,8 +5,8 @@
  *
  * The server's setting standard_conforming_strings decides if a backslash in '…' escapes, and PostgreSQL and SQLite disagree
  * on the end of comments (nesting; a carriage return as the end of a line), on what quotes, and on a byte order mark, which is
- * white space to SQLite and letters of a name to PostgreSQL; at a text's start it is skipped in both. A reader says which of these it assumes, and is told when the text
- * has a comment that they end differently, or a word that begins with such a mark.
+ * white space to SQLite and letters of a name to PostgreSQL; at a text's start it is skipped in both. A reader says which of
+ * these it assumes, and is told when the text has a comment that they end differently, or a word that begins with such a mark.
  */
 #ifndef QURING_CORE_STATEMENT_SCAN_H
 #define QURING_CORE_STATEMENT_SCAN_H
