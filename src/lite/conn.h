@@ -265,11 +265,10 @@ void lite_wal_move(struct lite_conn *conn, enum lite_wal to);
 int lite_wal_look(struct lite_conn *conn);
 
 /*
- * Maps the first block of the memory that WAL mode shares, as SQLite itself does; `makes`: also where there is none yet. SQLite's
- * result code. A connection in WAL mode has it until it is closed; on any other lite_wal_unmap() has to undo it.
+ * Whether SQLite could not open the shared memory for writing, and opened it for reading: as long as any connection of the process
+ * has it, no write works. The connection is in WAL mode.
  */
-int lite_wal_map(sqlite3 *handle, bool makes);
-void lite_wal_unmap(sqlite3 *handle);
+bool lite_wal_only_reads_memory(const struct lite_conn *conn);
 
 /* Whether the logs of the files that the connection closes stay as they are, even if it is the last one there. */
 void lite_wal_spare(sqlite3 *handle, bool spared);

@@ -172,14 +172,6 @@ static bool open_only_reads(struct lite_conn *conn, int *code) {
 }
 
 /*
- * Whether the shared memory was opened for reading. The connection is in WAL mode and has it mapped; SQLite puts the question in
- * the same way, and since no memory is asked for beyond what is there, nothing is changed.
- */
-static bool open_only_reads_memory(const struct lite_conn *conn) {
-    return (lite_wal_map(conn->handle, false) & 0xff) == SQLITE_READONLY;
-}
-
-/*
  * Where SQLite can't open a file for writing, or one of those beside it, it opens that for reading, and no write works as long
  * as the connection is open. Where it may be written, as when there was no descriptor for a moment, it is to be opened anew: by
  * this connection, or by all of the process if it is the shared memory, which SQLite opens once for all of them.
@@ -190,7 +182,7 @@ static int open_check_writes(struct lite_conn *conn) {
         return SQLITE_OK;
     if (!open_only_reads(conn, &code) || open_is_forbidden(conn) || !open_may_be_written(conn))
         return code;
-    if (!conn->open_errno && open_only_reads_memory(conn))
+    if (!conn->open_errno && lite_wal_only_reads_memory(conn))
         lite_file_condemn(&conn->member);
     return SQLITE_READONLY;
 }

@@ -74,6 +74,8 @@ static void serve_close_conn(struct lite_lane *lane, const char *sqlstate, const
 }
 
 static const char serve_file_is_gone[] = "the database's file was deleted or replaced while it was open";
+static const char serve_memory_is_read_only[] =
+    "the memory beside the file, which WAL mode shares, could not be opened for writing";
 static const char serve_transaction_is_stuck[] = "the connection's transaction could not be ended";
 
 /* Readers hear from others that the file lost its name, or find out by themselves where nothing is written. */
@@ -113,11 +115,17 @@ static void serve_check_file(struct lite_lane *lane) {
         }
         return;
     }
-    if (base_likely(!conn->config->path || !(lite_file_is_leaving(&conn->member) || lite_conn_file_is_gone(conn))))
+    if (!conn->config->path)
         return;
-    lite_file_condemn(&conn->member);
-    serve_close_conn(lane, "58P01", serve_file_is_gone);
-    serve_note_gone(lane);
+    if (base_unlikely(lite_conn_file_is_gone(conn))) {
+        lite_file_condemn(&conn->member);
+        serve_close_conn(lane, "58P01", serve_file_is_gone);
+        serve_note_gone(lane);
+    } else if (base_unlikely(lite_file_is_leaving(&conn->member))) {
+        serve_note_loss(lane, "58030", serve_memory_is_read_only, NULL);
+        serve_close_conn(lane, "58030", serve_memory_is_read_only);
+        serve_open_conn(lane);
+    }
 }
 
 /* True: the queries at hand are refused for it. */

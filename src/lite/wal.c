@@ -71,7 +71,12 @@ static sqlite3_file *wal_file(sqlite3 *handle) {
     return file && file->pMethods && file->pMethods->iVersion >= 2 && file->pMethods->xShmMap ? file : NULL;
 }
 
-int lite_wal_map(sqlite3 *handle, bool makes) {
+/*
+ * Maps the first block of the memory that WAL mode shares, as SQLite itself does; `makes`: also where there is none yet, with the
+ * file's SHARED lock held. A connection has it until it is closed or leaves WAL mode; on one that is in another mode, wal_unmap()
+ * has to undo it.
+ */
+static int wal_map(sqlite3 *handle, bool makes) {
     enum { BLOCK_BYTES = 32768 }; /* by the format of the memory */
     sqlite3_file *file = wal_file(handle);
     void volatile *block;
@@ -79,10 +84,16 @@ int lite_wal_map(sqlite3 *handle, bool makes) {
 }
 
 /* The file of that memory stays, also where the mode can't be changed after all: others may have it by now. */
-void lite_wal_unmap(sqlite3 *handle) {
+static void wal_unmap(sqlite3 *handle) {
     sqlite3_file *file = wal_file(handle);
     if (file)
         (void)file->pMethods->xShmUnmap(file, 0);
+}
+
+/* SQLite puts the question in the same way, and since no memory is asked for beyond what is there, nothing is changed. */
+bool lite_wal_only_reads_memory(const struct lite_conn *conn) {
+    PRE(conn->handle);
+    return (wal_map(conn->handle, false) & 0xff) == SQLITE_READONLY;
 }
 
 /*
@@ -121,11 +132,11 @@ static int wal_try_memory(sqlite3 *handle) {
     if (code == SQLITE_OK)
         code = wal_mode_after(handle, "pragma journal_mode", &is_wal);
     if (code == SQLITE_OK && !is_wal) {
-        code = lite_wal_map(handle, true);
-        lite_wal_unmap(handle);
+        code = wal_map(handle, true);
+        wal_unmap(handle);
     }
-    (void)lite_execute(handle, "rollback");
-    return code;
+    int ended = lite_execute(handle, "rollback");
+    return code == SQLITE_OK ? ended : code;
 }
 
 /* The change, and the first read after it, which is to be neither cut short nor felt by the connection at work. */
@@ -154,6 +165,15 @@ static bool wal_is_empty(const char *path) {
     return stat(path, &status) == 0 && status.st_size == 0;
 }
 
+/* The connection at work reads, to know the file's mode. */
+static void wal_notice(struct lite_conn *conn) {
+    bool is_wal;
+    (void)lite_execute(conn->handle, "pragma schema_version");
+    if (wal_mode_after(conn->handle, "pragma journal_mode", &is_wal) == SQLITE_OK && is_wal &&
+        lite_wal_only_reads_memory(conn))
+        lite_file_condemn(&conn->member);
+}
+
 void lite_wal_enter(struct lite_conn *conn) {
     PRE(conn->wal == LITE_WAL_WANTED);
     if (lite_conn_in_transaction(conn) || wal_is_empty(conn->config->path))
@@ -164,5 +184,5 @@ void lite_wal_enter(struct lite_conn *conn) {
     if (conn->hold_reads)
         conn->hold_reads(conn, false);
     lite_wal_move(conn, code == SQLITE_BUSY || code == SQLITE_INTERRUPT ? LITE_WAL_LATER : LITE_WAL_NOT_WANTED);
-    (void)lite_execute(conn->handle, "pragma schema_version"); /* so that it knows, too */
+    wal_notice(conn);
 }

@@ -273,11 +273,13 @@ Test(file, without_shared_memory_any_more_it_goes_back) {
 
 static const char *refused_end; /* of the name that is not opened for writing, that many times */
 static int refusals_left;
+static int opens_before; /* which work */
 static int (*real_open)(const char *, int, int);
 
 static int open_at_times_refused(const char *name, int flags, int mode) {
     size_t length = strlen(name), size = strlen(refused_end);
-    if (refusals_left > 0 && (flags & O_RDWR) && length >= size && strcmp(name + length - size, refused_end) == 0) {
+    if (refusals_left > 0 && (flags & O_RDWR) && length >= size && strcmp(name + length - size, refused_end) == 0 &&
+        opens_before-- <= 0) {
         refusals_left--;
         errno = EMFILE;
         return -1;
@@ -288,6 +290,7 @@ static int open_at_times_refused(const char *name, int flags, int mode) {
 static void refuse(const char *end, int count) {
     refused_end = end;
     refusals_left = count;
+    opens_before = 0;
 }
 
 static void begin_refusing(void) {
@@ -342,6 +345,45 @@ Test(file, no_descriptor_for_a_moment_is_no_file_that_can_be_read_alone) {
     end_refusing();
     kill(reader, SIGKILL);
     cr_assert_eq(waitpid(reader, NULL, 0), reader);
+}
+
+/* WAL mode's memory is opened to see if it can be, by the change, and by the connection that goes on. */
+Test(file, no_descriptor_while_it_is_changed_to_wal) {
+    static const int modes[] = {1, 2, 2};
+    begin_refusing();
+    for (int before = 0; before < 3; before++) {
+        make_file("delete");
+        bed_open(&bed, bed_url_with(&bed, "a.db", ""), NULL);
+        refuse("-shm", 1);
+        opens_before = before;
+        if (before < 2)
+            must("insert into t values(8)");
+        else
+            bed_check(exec("insert into t values(8)"), QURING_SERVER_ERROR, "25006", "readonly");
+        cr_assert_eq(refusals_left, 0);
+        cr_assert_eq(mode_in_header(), modes[before]);
+        must("insert into t values(9)");
+        cr_assert_eq(number("select count(*) from t where a = 9"), 1);
+        bed_close(&bed);
+        unlink(bed_path(&bed, "a.db"));
+    }
+    end_refusing();
+}
+
+/* What was set on its connection is gone with it. */
+Test(file, no_descriptor_while_an_exclusive_handle_changes_it_to_wal) {
+    make_file("delete");
+    bed_open(&bed, bed_url_with(&bed, "a.db", ""), &(quring_db_options){.exclusive = true});
+    begin_refusing();
+    refuse("-shm", 1);
+    opens_before = 2;
+    bed_check(exec("insert into t values(8)"), QURING_SERVER_ERROR, "25006", "readonly");
+    bed_check(exec("insert into t values(8)"), QURING_NOT_SENT, "58030", "memory");
+    bed_close(&bed);
+    end_refusing();
+    bed_open(&bed, bed_url_with(&bed, "a.db", ""), &(quring_db_options){.exclusive = true});
+    must("insert into t values(8)");
+    bed_close(&bed);
 }
 
 static struct lite_bed neighbour; /* its handle is another one on the same file */
