@@ -392,9 +392,9 @@ typedef struct quring_db_options {
  *   - A handle that only reads leaves a file as it is. Before its first write, or right after the first write of a new
  *     file, a handle changes the file to WAL mode, which is kept in the file; where WAL can't work (a network file system,
  *     no shared memory) the file keeps its mode. An exclusive handle can't do so within a transaction, and leaves alone a
- *     mode that its caller chose by PRAGMA journal_mode. The change needs the file for itself: a transaction with read_only
- *     that is open then, or another program that reads, makes the first writes wait for busy_timeout_ns and end with 55P03,
- *     and they say so.
+ *     mode that its caller chose by PRAGMA journal_mode, or locking_mode = exclusive. The change needs the file for itself:
+ *     a transaction with read_only that is open then, or another program that reads, makes the first writes wait for
+ *     busy_timeout_ns and end with 55P03, and they say so.
  *   - Outside an exclusive handle, statements that would make one of several connections answer otherwise (PRAGMAs such as
  *     case_sensitive_like, what is made in the schema temp) or write other files (ATTACH, VACUUM INTO) are refused: by
  *     quring_submit() with EUNSUPPORTED where the first words tell, else with 0A000.

@@ -127,6 +127,12 @@ static const char *rules_inner_refusal(const struct lite_conn *conn, int action,
     return NULL;
 }
 
+/* With locks that it keeps, a connection would wait for itself while another one changes the file's mode. */
+static bool rules_settles_mode(const char *name, const char *value) {
+    return strcasecmp(name, "journal_mode") == 0 ||
+           (strcasecmp(name, "locking_mode") == 0 && strcasecmp(value, "exclusive") == 0);
+}
+
 /*
  * A PRAGMA that a text names works while it is prepared: on the writer, each time anew. Virtual tables (FTS3, FTS5, R-Tree)
  * prepare PRAGMAs of their own along with any SELECT; these only ask.
@@ -135,8 +141,8 @@ static void rules_note_pragma(struct lite_conn *conn, const char *name, const ch
     struct lite_verdict *verdict = &conn->verdict;
     if (!verdict->is_pragma && !value)
         return;
-    if (value && conn->role == LITE_EXCLUSIVE && strcasecmp(name, "journal_mode") == 0)
-        lite_wal_move(conn, LITE_WAL_NOT_WANTED); /* the caller chooses, which a shared handle's can't */
+    if (value && conn->role == LITE_EXCLUSIVE && rules_settles_mode(name, value))
+        lite_wal_move(conn, LITE_WAL_NOT_WANTED);
     if (value && conn->role == LITE_WRITER && rules_is_any(name, writer_pragmas))
         conn->has_settings = true;
     verdict->pragma = true;

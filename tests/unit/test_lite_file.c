@@ -386,6 +386,22 @@ Test(file, no_descriptor_while_an_exclusive_handle_changes_it_to_wal) {
     bed_close(&bed);
 }
 
+/* It would wait for its own lock until busy_timeout_ns passed, before each write. */
+Test(file, an_exclusive_handle_that_keeps_its_locks_does_not_change_it_to_wal) {
+    make_file("delete");
+    begin_refusing();
+    bed_open(&bed, bed_url_with(&bed, "a.db", ""), &(quring_db_options){.exclusive = true});
+    must("pragma locking_mode=exclusive");
+    refuse("a.db", 1);
+    opens_before = 9;
+    must("insert into t values(8)");
+    must("insert into t values(9)");
+    cr_assert_eq(opens_before, 9, "a second connection was opened");
+    cr_assert_eq(mode_in_header(), 1);
+    bed_close(&bed);
+    end_refusing();
+}
+
 static struct lite_bed neighbour; /* its handle is another one on the same file */
 
 static void neighbour_must(const char *sql) {
