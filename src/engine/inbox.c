@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "engine/inbox.h"
 
+#include "base/eventfd.h"
 #include "core/detach.h"
 #include "ring/ring.h"
 #include "value/param.h"
@@ -123,21 +124,6 @@ int inbox_error(struct quring_inbox *inbox, int error, const char *format, ...) 
 
 /* ---- Waking the client ---- */
 
-/* The write fails only when the counter is full, and then the descriptor is readable already. */
-static void inbox_raise(struct quring_inbox *inbox) {
-    int saved = errno;
-    uint64_t one = 1;
-    ssize_t n = write(inbox->event_fd, &one, sizeof one);
-    (void)n;
-    errno = saved;
-}
-
-static void inbox_lower(struct quring_inbox *inbox) {
-    uint64_t count;
-    ssize_t n = read(inbox->event_fd, &count, sizeof count);
-    (void)n;
-}
-
 /*
  * Completions are counted before the look at wake_at, and the client sets wake_at before its last look at the count, all
  * sequentially consistent: one of the two sees the other, so no completion comes unseen before a sleep.
@@ -146,7 +132,7 @@ void inbox_publish(struct quring_inbox *inbox) {
     atomic_store(&inbox->completions_sent, inbox->completions_written);
     uint64_t at = atomic_load(&inbox->wake_at);
     if (at <= inbox->completions_written && atomic_compare_exchange_strong(&inbox->wake_at, &at, INBOX_AWAKE))
-        inbox_raise(inbox);
+        eventfd_raise(inbox->event_fd);
 }
 
 /* The descriptor stays readable from here on, for a client that polls it. */
@@ -154,7 +140,7 @@ void inbox_leave(struct quring_inbox *inbox) {
     atomic_store(&inbox->shut, true);
     atomic_store(&inbox->gone, true);
     if (atomic_exchange(&inbox->wake_at, INBOX_AWAKE) != INBOX_AWAKE)
-        inbox_raise(inbox);
+        eventfd_raise(inbox->event_fd);
     inbox_let_go(inbox);
 }
 
@@ -434,11 +420,11 @@ static uint64_t inbox_completions_sent(struct quring_inbox *inbox) {
 
 /* Has the descriptor be readable if there are completions, or once there are. */
 static void inbox_watch(struct quring_inbox *inbox) {
-    inbox_lower(inbox);
+    eventfd_lower(inbox->event_fd);
     atomic_store(&inbox->wake_at, inbox->completions_read + 1);
     bool there = atomic_load(&inbox->completions_sent) != inbox->completions_read || atomic_load(&inbox->gone);
     if (there && atomic_exchange(&inbox->wake_at, INBOX_AWAKE) != INBOX_AWAKE)
-        inbox_raise(inbox);
+        eventfd_raise(inbox->event_fd);
 }
 
 int inbox_reap(struct quring_inbox *inbox, quring_done *done, uint32_t capacity) {
@@ -517,7 +503,7 @@ static bool inbox_sleep(struct quring_inbox *inbox, uint64_t until) {
                             .tv_nsec = (long)((until - now) % 1000000000)};
     if (ppoll(&poll, 1, until == UINT64_MAX ? NULL : &left, NULL) <= 0)
         return false;
-    inbox_lower(inbox);
+    eventfd_lower(inbox->event_fd);
     return true;
 }
 

@@ -10,6 +10,7 @@
 #include "ring/port.h"
 
 #include "base/assert.h"
+#include "base/eventfd.h"
 #include "ring/port_os.h"
 
 #include <errno.h>
@@ -95,11 +96,8 @@ static unsigned uring_publish(struct io_uring *ring) {
  * kernel is entered: an event that comes between the enter and the look at the queue would be lost otherwise.
  */
 static void uring_reset_event_fd(const struct port_uring *u) {
-    uint64_t count;
-    if (base_unlikely(u->event_fd >= 0)) {
-        ssize_t n = read(u->event_fd, &count, sizeof count);
-        (void)n;
-    }
+    if (base_unlikely(u->event_fd >= 0))
+        eventfd_lower(u->event_fd);
 }
 
 /*
