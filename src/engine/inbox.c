@@ -448,7 +448,9 @@ int inbox_reap(struct quring_inbox *inbox, quring_done *done, uint32_t capacity)
             done[count].failed_id = completion->query->failed_id;
     }
     inbox->pending_count -= count;
-    if (base_unlikely(inbox->watched) && inbox->completions_read == sent && atomic_load(&inbox->wake_at) == INBOX_AWAKE)
+    /* Who finds nothing may have been told late, of completions that it had found by itself. */
+    if (base_unlikely(inbox->watched) && inbox->completions_read == sent &&
+        (!count || atomic_load(&inbox->wake_at) == INBOX_AWAKE))
         inbox_watch(inbox);
     if (base_unlikely(inbox->orphaned) && !count && !inbox->pending_count)
         return inbox_refuse_shut(inbox);

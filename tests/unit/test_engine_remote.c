@@ -4,15 +4,9 @@
 #include "lib/alloc.h"
 #include "lib/inbox_fixture.h"
 
-#include <poll.h>
 #include <stdlib.h>
 
 TestSuite(engine_remote, .init = inbox_setup, .fini = inbox_teardown);
-
-static bool readable(int fd) {
-    struct pollfd one = {.fd = fd, .events = POLLIN};
-    return poll(&one, 1, 0) == 1;
-}
 
 /* ---- From submit to release ---- */
 
@@ -377,38 +371,6 @@ Test(engine_remote, refusals_of_the_engine_are_outcomes) {
 }
 
 /* ---- The descriptor ---- */
-
-Test(engine_remote, the_descriptor_is_readable_while_there_are_completions) {
-    int fd = inbox_fd(inbox);
-    quring_done done;
-    cr_assert_not(readable(fd));
-    ask(a, 0);
-    ask(a, 1);
-    engine_turn();
-    engine_turn();
-    cr_assert_not(readable(fd));
-    fake_end(a, 0, QURING_OK);
-    engine_turn();
-    cr_assert(readable(fd));
-    fake_end(a, 1, QURING_OK);
-    engine_turn();
-    cr_assert_eq(inbox_reap(inbox, &done, 1), 1);
-    cr_assert(readable(fd), "one is left");
-    cr_assert_eq(inbox_reap(inbox, &done, 1), 1);
-    cr_assert_not(readable(fd));
-    ask(a, 2);
-    engine_turn();
-    engine_turn();
-    fake_end(a, 2, QURING_OK);
-    engine_turn();
-    cr_assert_eq(inbox_wait(inbox, 1, QURING_FOREVER), 1);
-    cr_assert(readable(fd), "to wait takes nothing away");
-    cr_assert_eq(inbox_reap(inbox, &done, 9), 1);
-    close_engine();
-    cr_assert(readable(fd));
-    cr_assert_eq(inbox_reap(inbox, &done, 1), QURING_ESHUTDOWN);
-    cr_assert(readable(fd), "for good");
-}
 
 Test(engine_remote, a_wait_sleeps_no_longer_than_it_is_told) {
     cr_assert_eq(inbox_wait(inbox, 1, QURING_FOREVER), 0, "nothing is pending");
