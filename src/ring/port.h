@@ -15,7 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum port_kind { PORT_RECV, PORT_SEND, PORT_READ };
+/* RAISE is of ports that say so, see below. */
+enum port_kind { PORT_RECV, PORT_SEND, PORT_READ, PORT_RAISE };
 
 struct port_op {
     uint64_t token;
@@ -69,6 +70,11 @@ struct port {
     const struct port_methods *methods;
     int poll_fd;      /* of watch(); -1 before */
     bool inline_jobs; /* run blocking jobs on the reactor's thread, in order: simulation */
+    /*
+     * It takes RAISE, which makes an eventfd readable by the end of the next enter(), whatever that returns. Its event comes
+     * only if there was no memory for it: then the descriptor has to be raised by hand.
+     */
+    bool raises;
     uint64_t enter_count;
     uint64_t
         gather_ns; /* once there are events enough, enter() may sleep on for others, so long in all; 0: it does not */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "base/eventfd.h"
 #include "ring/port_sim_internal.h"
 
 #include <errno.h>
@@ -198,8 +199,17 @@ void sim_op_done(struct sim_op *op, int32_t result) {
     sim_trace(sim, op == &op->peer->send ? "send done" : "recv done", op->peer->fd, result, op->more_data);
 }
 
+static int sim_push_raise(struct sim *sim, int fd) {
+    if (sim->raised_count == SIM_RAISED)
+        return -EBUSY;
+    sim->raised[sim->raised_count++] = fd;
+    return 0;
+}
+
 static int sim_push(struct port *port, const struct port_op *what) {
     struct sim *sim = sim_of(port);
+    if (what->kind == PORT_RAISE)
+        return sim_push_raise(sim, what->fd);
     struct sim_peer *peer = sim_peer_of(sim, what->fd);
     bool sends = what->kind == PORT_SEND;
     int error = sim_take_fault(sim, SIM_PUSH);
@@ -254,6 +264,8 @@ static int sim_enter(struct port *port, uint32_t wait_count, uint64_t timeout_ns
     struct sim *sim = sim_of(port);
     port->enter_count++;
     int error = sim_take_fault(sim, SIM_ENTER);
+    while (sim->raised_count)
+        eventfd_raise(sim->raised[--sim->raised_count]);
     if (error && error != -EINTR && error != -ETIME)
         return error;
     sim_submit_queued(sim);
@@ -328,6 +340,8 @@ static void sim_destroy(struct port *port) {
     if (sim->queued_count || sim->ready_count)
         sim_fail(sim, "destroyed with %u operations queued and %u events not collected", sim->queued_count,
                  sim->ready_count);
+    if (sim->raised_count)
+        sim_fail(sim, "no turn followed, and %u sleepers were not woken", sim->raised_count);
     sim->destroyed = true;
 }
 
@@ -348,7 +362,7 @@ struct sim *sim_new(const struct sim_options *options) {
     struct sim *sim = sim_memory(calloc(1, sizeof *sim));
     sim->port.methods = &sim_methods;
     sim->port.poll_fd = -1;
-    sim->port.inline_jobs = true;
+    sim->port.inline_jobs = sim->port.raises = true;
     sim->port.info.setup = "simulated";
     sim->options = *options;
     sim->rng.state = options->seed;

@@ -56,6 +56,8 @@ struct sim_record {
     int fd;
 };
 
+enum { SIM_RAISED = 16 };
+
 struct sim {
     struct port port;
     struct sim_options options;
@@ -73,6 +75,8 @@ struct sim {
     uint32_t fd_count;
     uint32_t open_count;
     bool destroyed;
+    int raised[SIM_RAISED]; /* eventfds of the system, until the next enter */
+    uint32_t raised_count;
     uint64_t trace_next;
     struct sim_record trace[SIM_TRACE_COUNT];
 };

@@ -134,6 +134,22 @@ static uint32_t uring_gather(const struct port_uring *u, uint32_t wait_count, ui
     return wait_count + GATHER_EVENTS;
 }
 
+/*
+ * Short of memory or of room for events, the kernel leaves entries for the next enter, which may be long in coming, or never
+ * come. Threads sleep until these descriptors are raised.
+ */
+static __attribute__((cold, noinline)) void uring_raise_left(struct port_uring *u) {
+    struct io_uring_sq *sq = &u->ring.sq;
+    for (unsigned at = io_uring_smp_load_acquire(sq->khead); at != sq->sqe_tail; at++) {
+        struct io_uring_sqe *sqe = &sq->sqes[at & sq->ring_mask];
+        if (sqe->opcode != IORING_OP_WRITE)
+            continue;
+        eventfd_raise(sqe->fd);
+        io_uring_prep_nop(sqe);
+        sqe->flags = IOSQE_CQE_SKIP_SUCCESS;
+    }
+}
+
 static int uring_enter(struct port *port, uint32_t wait_count, uint64_t timeout_ns) {
     struct port_uring *u = uring_of(port);
     uring_reset_event_fd(u);
@@ -151,6 +167,8 @@ static int uring_enter(struct port *port, uint32_t wait_count, uint64_t timeout_
     unsigned fd = (unsigned)u->ring.enter_ring_fd;
     uint64_t from_ns = to_submit && wait_count ? port_os_now_ns(port) : 0;
     int result = io_uring_enter2(fd, to_submit, asked_count, flags, (sigset_t *)&wait, sizeof wait);
+    if (base_unlikely(result < (int)to_submit))
+        uring_raise_left(u);
     uint32_t enough = asked_count > wait_count ? 1 : wait_count;
     if (result > 0 && (unsigned)result == to_submit && uring_was_interrupted(u, enough, from_ns, timeout_ns))
         return -EINTR;
@@ -204,6 +222,10 @@ static int uring_push(struct port *port, const struct port_op *op) {
         break;
     case PORT_READ:
         io_uring_prep_read(sqe, op->fd, op->bytes, op->size, 0);
+        break;
+    case PORT_RAISE:
+        io_uring_prep_write(sqe, op->fd, &EVENTFD_ONE, sizeof EVENTFD_ONE, 0);
+        sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
         break;
     }
     sqe->user_data = op->token;
@@ -365,6 +387,7 @@ int port_uring_open(uint32_t socket_count, bool no_defer_taskrun, struct port **
     }
     if (io_uring_register_ring_fd(&u->ring) == 1) /* Linux 5.18: spares the look-up of the descriptor at each enter */
         u->enter_flags |= IORING_ENTER_REGISTERED_RING;
+    u->port.raises = u->port.info.feature_bits & IORING_FEAT_CQE_SKIP; /* Linux 5.17 */
     if (u->port.info.feature_bits & IORING_FEAT_NO_IOWAIT) /* a thread that waits for a server is idle, not in iowait */
         u->enter_flags |= IORING_ENTER_NO_IOWAIT;
     (void)io_uring_ring_dontfork(&u->ring); /* a child that wrote to the shared rings would submit for its parent */

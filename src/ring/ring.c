@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "ring/ring.h"
 
+#include "base/eventfd.h"
 #include "ring/offload.h"
 #include "ring/ring_internal.h"
 #include "ring/socket.h"
@@ -172,6 +173,13 @@ bool ring_take_wake(struct ring *ring) {
     return atomic_exchange(&ring->wake_asked, false);
 }
 
+void ring_raise(struct ring *ring, int event_fd) {
+    PRE(event_fd >= 0);
+    struct port_op op = {.token = ring_op_token((uint64_t)event_fd, PORT_RAISE), .fd = event_fd, .kind = PORT_RAISE};
+    if (!ring->port->raises || ring->port->methods->push(ring->port, &op))
+        eventfd_raise(event_fd);
+}
+
 /* In a simulation no other thread exists that could wake the reactor. */
 static void ring_arm_wake(struct ring *ring) {
     if (ring->wake_armed || ring->port->inline_jobs)
@@ -269,6 +277,11 @@ static void ring_dispatch(struct ring *ring, const struct port_event *event) {
     ring->counters.completions++;
     if (event->token == WAKE_TOKEN) {
         ring->wake_armed = false;
+        return;
+    }
+    if (base_unlikely((event->token & 0xff) == PORT_RAISE)) {
+        if (event->result == -ENOMEM)
+            eventfd_raise((int)ring_slot_token(event->token));
         return;
     }
     struct socket **slot = slots_get(&ring->sockets, ring_slot_token(event->token));

@@ -100,6 +100,12 @@ bool ring_wants_turn(const struct ring *ring);
 /* Ends a wait, from any thread or signal handler. */
 void ring_wake(struct ring *ring);
 
+/*
+ * Makes an eventfd that does not block readable, at the latest by the next turn, of whose system call it is a part. A turn
+ * follows, and the descriptor is open until then.
+ */
+void ring_raise(struct ring *ring, int event_fd);
+
 /* True if ring_wake() has ended a wait since the last call. */
 bool ring_take_wake(struct ring *ring);
 
