@@ -52,7 +52,7 @@ void engine_db_close(quring_db *db) {
     engine_tx_close(db);
     db->backend->close(db);
     db_due(db); /* a turn frees the handle once its backend has closed */
-    engine_deliver(db->engine);
+    engine_deliver(db->engine, false);
     engine_push(db->engine->hub.ring);
 }
 
@@ -131,7 +131,7 @@ static void end_drain(quring_engine *engine, bool txs, uint64_t until) {
         end_txs(engine);
         uint64_t now = engine_now_ns(engine);
         engine_advance(engine);
-        engine_deliver(engine);
+        engine_deliver(engine, false);
         if (end_is_over(engine, txs, until) || (now < until && !end_last_turn(engine, until - now, &refusals)))
             break;
     }
@@ -159,7 +159,7 @@ int engine_shutdown(quring_engine *engine, uint64_t grace_ns) {
     end_send_rollbacks(engine);
     /* Interrupted queries of SQLite come back when the present step of their lane ends, so there is no limit to wait for. */
     end_drain(engine, false, UINT64_MAX);
-    engine_deliver(engine);
+    engine_deliver(engine, false);
     /* A wake that one of these turns took was meant for the program's next quring_run(). */
     if (engine->owes_wake)
         ring_wake(engine->hub.ring);

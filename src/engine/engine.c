@@ -29,12 +29,12 @@ void engine_forget_inbox(quring_engine *engine, struct quring_inbox *inbox) {
 }
 
 /* What the thread has closed gets no completions, and ends with its last query. */
-static void engine_publish(quring_engine *engine, struct list *touched) {
+static void engine_publish(quring_engine *engine, struct list *touched, bool turn_follows) {
     struct list *node;
     while ((node = list_pop_front(touched))) {
         struct quring_inbox *inbox = list_entry(node, struct quring_inbox, touched);
         if (base_likely(!inbox->closed))
-            inbox_publish(inbox);
+            inbox_publish(inbox, turn_follows);
         else if (inbox->running_count == 0)
             engine_forget_inbox(engine, inbox);
     }
@@ -65,7 +65,7 @@ static void engine_take_returned(quring_engine *engine, struct query *query, str
     }
 }
 
-static __attribute__((noinline)) void engine_deliver_remote(quring_engine *engine) {
+static __attribute__((noinline)) void engine_deliver_remote(quring_engine *engine, bool turn_follows) {
     struct list touched, *node;
     list_init(&touched);
     while ((node = list_pop_front(&engine->hub.remote_done))) {
@@ -88,12 +88,12 @@ static __attribute__((noinline)) void engine_deliver_remote(quring_engine *engin
         if (list_empty(&inbox->touched))
             list_push_back(&touched, &inbox->touched);
     }
-    engine_publish(engine, &touched);
+    engine_publish(engine, &touched, turn_follows);
 }
 
-void engine_deliver(quring_engine *engine) {
+void engine_deliver(quring_engine *engine, bool turn_follows) {
     if (base_unlikely(!list_empty(&engine->hub.remote_done)))
-        engine_deliver_remote(engine);
+        engine_deliver_remote(engine, turn_follows);
 }
 
 void engine_push(struct ring *ring) {
@@ -199,14 +199,14 @@ static void engine_gather(quring_engine *engine, uint32_t min_count) {
 
 /* The wait is left out once there is enough to reap: backends may have ended queries without the kernel. */
 static int engine_turn(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
+    engine_deliver(engine, true); /* of the last turn, or look */
     engine_advance(engine);
-    engine_deliver(engine);
+    engine_deliver(engine, true);
     if (base_unlikely(engine->hub.tx_deadlines.count))
         engine_arm_txs(engine);
     if (base_unlikely(engine->options.gather_ns))
         engine_gather(engine, min_count);
     int error = ring_turn(engine->hub.ring, engine_has_enough(engine, min_count) ? 0 : timeout_ns);
-    engine_deliver(engine);
     if (base_unlikely(engine->hub.tx_deadlines.count)) /* of those that the turn left idle: quring_timeout_ns() */
         engine_arm_txs(engine);
     return error;
@@ -245,14 +245,25 @@ int engine_run(quring_engine *engine, uint32_t min_count, uint64_t timeout_ns) {
     for (;;) {
         if (!error)
             error = engine_turn(engine, min_count, timeout_ns);
-        if (error && error != -EINTR)
-            return engine_turn_error(engine, error);
-        if (error == -EINTR || ring_take_wake(engine->hub.ring) || engine_has_enough(engine, min_count) ||
+        if (error || ring_take_wake(engine->hub.ring) || engine_has_enough(engine, min_count) ||
             !engine_has_time(engine, until, &timeout_ns))
             break;
     }
+    engine_deliver(engine, false);
+    if (error && error != -EINTR)
+        return engine_turn_error(engine, error);
     ring_push(engine->hub.ring);
     return (int)engine->hub.done_count;
+}
+
+static int engine_warm_turn(quring_db *db, uint64_t timeout_ns) {
+    quring_engine *engine = db->engine;
+    bool hopeless = false;
+    engine_deliver(engine, true);
+    engine_advance(engine);
+    engine_deliver(engine, true);
+    bool done = db->backend->missing(db, &hopeless) == 0 || hopeless;
+    return ring_turn(engine->hub.ring, done ? 0 : timeout_ns);
 }
 
 /* The same until the handle has what it wants. */
@@ -265,23 +276,20 @@ int engine_warm_up(quring_db *db, uint64_t timeout_ns) {
     ring_gather_for(engine->hub.ring, 0); /* the last run may have; each event leads to the next step here */
     db->backend->warm_up(db);
     int error = engine_look(engine);
+    uint32_t missing;
     for (;;) {
-        if (!error) {
-            engine_advance(engine);
-            engine_deliver(engine);
-            bool done = db->backend->missing(db, &hopeless) == 0 || hopeless;
-            error = ring_turn(engine->hub.ring, done ? 0 : timeout_ns);
-            engine_deliver(engine);
-        }
-        if (error && error != -EINTR)
-            return engine_turn_error(engine, error);
-        uint32_t missing = db->backend->missing(db, &hopeless);
-        if (missing == 0 || hopeless || error == -EINTR || ring_take_wake(engine->hub.ring) ||
-            !engine_has_time(engine, until, &timeout_ns)) {
-            ring_push(engine->hub.ring);
-            return (int)missing;
-        }
+        if (!error)
+            error = engine_warm_turn(db, timeout_ns);
+        missing = db->backend->missing(db, &hopeless);
+        if (error || missing == 0 || hopeless || ring_take_wake(engine->hub.ring) ||
+            !engine_has_time(engine, until, &timeout_ns))
+            break;
     }
+    engine_deliver(engine, false);
+    if (error && error != -EINTR)
+        return engine_turn_error(engine, error);
+    ring_push(engine->hub.ring);
+    return (int)missing;
 }
 
 /* ---- Reap ---- */

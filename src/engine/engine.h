@@ -157,8 +157,11 @@ static inline uint64_t engine_now_ns(const quring_engine *engine) {
 /* engine.c: the first half of a turn. Backends of due databases advance, and closed handles are freed. */
 void engine_advance(quring_engine *engine);
 
-/* engine.c: hands the queries of inboxes that have ended to their threads. */
-void engine_deliver(quring_engine *engine);
+/*
+ * engine.c: hands the queries of inboxes that have ended to their threads, and wakes these: at once, or with the turn of the
+ * ring that follows.
+ */
+void engine_deliver(quring_engine *engine, bool turn_follows);
 
 /* Behind what the program asked for between two turns: what is to be sent goes out, and a foreign loop hears of what has ended. */
 void engine_push(struct ring *ring);

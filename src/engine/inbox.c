@@ -128,10 +128,14 @@ int inbox_error(struct quring_inbox *inbox, int error, const char *format, ...) 
  * Completions are counted before the look at wake_at, and the client sets wake_at before its last look at the count, all
  * sequentially consistent: one of the two sees the other, so no completion comes unseen before a sleep.
  */
-void inbox_publish(struct quring_inbox *inbox) {
+void inbox_publish(struct quring_inbox *inbox, bool turn_follows) {
     atomic_store(&inbox->completions_sent, inbox->completions_written);
     uint64_t at = atomic_load(&inbox->wake_at);
-    if (at <= inbox->completions_written && atomic_compare_exchange_strong(&inbox->wake_at, &at, INBOX_AWAKE))
+    if (at > inbox->completions_written || !atomic_compare_exchange_strong(&inbox->wake_at, &at, INBOX_AWAKE))
+        return;
+    if (turn_follows)
+        ring_raise(inbox->ring, inbox->event_fd);
+    else
         eventfd_raise(inbox->event_fd);
 }
 

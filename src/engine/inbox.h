@@ -18,7 +18,9 @@
  * `returned` that no other thread is at it, and is given back when that was released as well.
  *
  * Waking costs one write for many in both directions, and none while the other side is awake. The reactor is told by the
- * inbox's job `call`, which is on its way at most once; the client says by `wake_at` which completion it sleeps for.
+ * inbox's job `call`, which is on its way at most once; the client says by `wake_at` which completion it sleeps for. The
+ * reactor's writes go with its next turn's system call, for all inboxes together, so that threads which share its core take
+ * the core from it once. Thus the descriptor may be raised behind the client's back, when it has had the completions already.
  *
  * Of a transaction the client has a handle of its own, struct inbox_tx, and the engine another one; both are found by the
  * client's index. A slot is kept for its end. The engine hears of it with its first query, so that no number of handles that
@@ -224,8 +226,11 @@ static inline void inbox_return(struct quring_inbox *inbox, struct query *query)
     atomic_store_explicit(&inbox->returned[query->id & inbox->index_mask], true, memory_order_release);
 }
 
-/* Shows the client all completions that were written, and wakes it if these are as many as it sleeps for. */
-void inbox_publish(struct quring_inbox *inbox);
+/*
+ * Shows the client all completions that were written, and wakes it if these are as many as it sleeps for: at once, or with the
+ * turn that follows.
+ */
+void inbox_publish(struct quring_inbox *inbox, bool turn_follows);
 
 /* Tells the client that the engine is gone, and lets go: the inbox must not be touched afterwards. */
 void inbox_leave(struct quring_inbox *inbox);

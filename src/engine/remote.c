@@ -460,7 +460,7 @@ void engine_inboxes_read(quring_engine *engine) {
         if (inbox)
             remote_take(engine, inbox);
     }
-    engine_deliver(engine);
+    engine_deliver(engine, false);
 }
 
 /*

@@ -65,3 +65,15 @@ Test(engine_descriptor, the_descriptor_may_be_raised_late) {
     engine_turn();
     cr_assert(readable(fd));
 }
+
+/* A program that goes elsewhere when its run returns lets nobody sleep: the last thing that a turn does is to read commands. */
+Test(engine_descriptor, a_run_leaves_no_thread_to_the_next_one_to_be_woken) {
+    int fd = inbox_fd(inbox);
+    ask(a, 0);
+    engine_turn();
+    engine_turn();
+    cr_assert_eq(inbox_cancel(inbox, inbox_ids[0]), 0);
+    engine_turn();
+    cr_assert(readable(fd));
+    fake_assert_text(reaped(), "0 CANCELLED", "by the turn that read the command");
+}
