@@ -1225,9 +1225,9 @@ static inline int quring_inbox_release_batch(quring_inbox *inbox, const quring_d
 int quring_inbox_wait(quring_inbox *inbox, uint32_t min_count, uint64_t timeout_ns);
 
 /*
- * For a thread that waits for other things, too: a descriptor that polls readable while completions wait to be reaped, and
- * for good once the engine was closed. Level triggered polling works as it is; with edge triggered polling, reap until fewer
- * come than were asked for. The descriptor is the inbox's: do not read it or close it.
+ * For a thread that waits for other things, too: a descriptor that polls readable while completions wait to be reaped (and at
+ * times once more, so that a reap finds none), and for good once the engine was closed. Level triggered polling works as it is;
+ * with edge triggered polling, reap until fewer come than were asked for. The inbox's: do not read it or close it.
  * Returns    the descriptor; EINVAL for NULL; EFORKED
  * Valid      until quring_inbox_close()
  */
